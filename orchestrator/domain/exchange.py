@@ -1,0 +1,57 @@
+"""One HTTP exchange with a target or a webhook receiver: what is asked, and how it ended."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """A request exactly as it is to be written: nothing is added to it on the way.
+
+    ``body`` is None where there is none; ``timeout_ms`` bounds the exchange, from the first byte
+    written to the last byte read, and, apart from that, the making of the connection.
+    """
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    timeout_ms: int = 30_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpResponse:
+    """An answer, decoded. Header names are lower case, repeated ones joined with ``, ``
+    (``set-cookie`` with newlines). ``truncated`` says that the body was cut at the size limit.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    truncated: bool = False
+
+
+class Fault(StrEnum):
+    """Why an exchange ended without an answer."""
+
+    CONNECT = "connect"
+    """No connection came about: nothing was written."""
+    TIMEOUT = "timeout"
+    """The time limit passed after the first byte was written."""
+    CONNECT_TIMEOUT = "connect_timeout"
+    """The time limit passed before a connection was ready: nothing was written."""
+    BROKEN = "broken"
+    """The connection broke, or spoke no HTTP, after the first byte was written."""
+    NOT_ALLOWED = "not_allowed"
+    """The target's address is one that the guard refuses: nothing was written."""
+    INVALID = "invalid"
+    """The request can't be put on a wire: nothing was written."""
+    CANCELLED = "cancelled"
+    """Somebody asked for its end."""
+    LOST = "lost"
+    """Its region went down while it was under way."""
+
+    @property
+    def written(self) -> bool:
+        """Whether the target may have seen any of the request."""
+        return self in (Fault.TIMEOUT, Fault.BROKEN, Fault.CANCELLED, Fault.LOST)
