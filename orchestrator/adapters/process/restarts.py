@@ -1,0 +1,22 @@
+"""The rule that says how often a driver may die before its parent gives up."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartBudget:
+    """Deaths within a rolling window of a monotonic clock (s); the ``limit``-th spends it."""
+
+    limit: int = 3
+    window_s: float = 60.0
+    deaths_s: tuple[float, ...] = ()
+
+    def after_death(self, now_s: float) -> "RestartBudget":
+        """Count a death at ``now_s``; those further back than the window are forgotten."""
+        recent = (died_s for died_s in self.deaths_s if now_s - died_s <= self.window_s)
+        return replace(self, deaths_s=(*recent, now_s))
+
+    @property
+    def spent(self) -> bool:
+        """Whether another start would only repeat the failure."""
+        return len(self.deaths_s) >= self.limit

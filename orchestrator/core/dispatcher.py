@@ -1,0 +1,198 @@
+"""Attempts under way: sends them to executors, and brings back what these report."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.peers import Peer, PeerBook
+from orchestrator.domain.exchange import Fault, HttpRequest
+from orchestrator.domain.ids import AttemptId, RegionName
+from orchestrator.domain.settling import Ended
+from orchestrator.domain.signals import read_signal, retry_after_s
+from orchestrator.ports.clock import Clock
+from orchestrator.wire.messages import (
+    AttemptDone,
+    AttemptReady,
+    AttemptStarted,
+    CancelAttempt,
+    GoAttempt,
+    PermitUnused,
+    RunAttempt,
+)
+
+PATIENCE_S = 10.0
+"""Beyond an attempt's own limits, before its silence counts as a loss."""
+SWEEP_EVERY_S = 1.0
+
+
+class AttemptOwner(Protocol):
+    """Whoever has to know how an attempt goes: its job's supervisor."""
+
+    def attempt_started(self, attempt: AttemptId, started_ms: int) -> None:
+        """Its first byte was written."""
+
+    def attempt_ready(self, attempt: AttemptId) -> None:
+        """It waits on a ready connection for a new permit."""
+
+    def attempt_ended(self, attempt: AttemptId, ended: Ended) -> None:
+        """It is over."""
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenAttempt:
+    """An attempt at an executor. ``permit`` is None while it has none, connecting."""
+
+    owner: AttemptOwner
+    domain: DomainLimiter
+    peer: Peer
+    permit: int | None
+    size: int
+    time_limit_s: float
+    due: float
+
+
+class Dispatcher:
+    """Knows every attempt that an executor has, and what each one holds."""
+
+    def __init__(
+        self,
+        peers: PeerBook,
+        clock: Clock,
+        *,
+        steered: Callable[[DomainLimiter], None],
+        credit_back: Callable[[], None],
+    ) -> None:
+        self._peers = peers
+        self._clock = clock
+        self._steered = steered
+        self._credit_back = credit_back
+        self._open: dict[AttemptId, OpenAttempt] = {}
+
+    def begin(self) -> None:
+        """Start watching for attempts that nobody reports on."""
+        self._clock.call_at(self._clock.now() + SWEEP_EVERY_S, self._sweep)
+
+    def __len__(self) -> int:
+        """Count the attempts under way."""
+        return len(self._open)
+
+    def send(
+        self,
+        attempt: AttemptId,
+        owner: AttemptOwner,
+        *,
+        domain: DomainLimiter,
+        permit: int,
+        region: RegionName,
+        request: HttpRequest,
+    ) -> None:
+        """Send an attempt out; it starts at once if its connection is ready."""
+        peer = self._peers.peer(region)
+        size = len(request.body or b"")
+        peer.attempts_open += 1
+        peer.bytes_open += size
+        limit_s = 2 * request.timeout_ms / 1000 + PATIENCE_S
+        now = self._clock.now()
+        self._open[attempt] = OpenAttempt(
+            owner=owner,
+            domain=domain,
+            peer=peer,
+            permit=permit,
+            size=size,
+            time_limit_s=limit_s,
+            due=now + limit_s,
+        )
+        peer.link.post(RunAttempt(attempt, now, request))
+
+    def go(self, attempt: AttemptId, permit: int) -> None:
+        """Give a ready attempt its new permit."""
+        opened = self._open[attempt]
+        now = self._clock.now()
+        opened.permit = permit
+        opened.due = now + opened.time_limit_s
+        opened.peer.link.post(GoAttempt(attempt, now))
+
+    def is_parked(self, attempt: AttemptId) -> bool:
+        """Whether the attempt waits at its executor without a permit."""
+        opened = self._open.get(attempt)
+        return opened is not None and opened.permit is None
+
+    def cancel(self, attempt: AttemptId) -> None:
+        """Ask for an attempt's end; its place comes back when the connection is closed."""
+        opened = self._open.get(attempt)
+        if opened is not None:
+            opened.peer.link.post(CancelAttempt(attempt))
+
+    def unused(self, message: PermitUnused) -> None:
+        """A permit comes back; its attempt goes on connecting."""
+        opened = self._open.get(message.attempt)
+        if opened is not None and opened.permit is not None:
+            permit, opened.permit = opened.permit, None
+            opened.domain.unused(permit)
+
+    def ready(self, message: AttemptReady) -> None:
+        """An attempt's connection is ready: it needs a permit again."""
+        if self.is_parked(message.attempt):
+            self._open[message.attempt].owner.attempt_ready(message.attempt)
+
+    def started(self, message: AttemptStarted) -> None:
+        """An attempt that takes its time reports its first byte."""
+        opened = self._open.get(message.attempt)
+        if opened is not None and opened.permit is not None:
+            self._note_start(message.attempt, opened, message.at)
+
+    def done(self, message: AttemptDone) -> None:
+        """An attempt is over and its connection closed or given back."""
+        opened = self._open.get(message.attempt)
+        if opened is None:
+            return
+        if message.started_at is not None:
+            self._note_start(message.attempt, opened, message.started_at)
+        ended = Ended(message.response, message.fault, message.message, self._retry_after(message))
+        if message.response is not None and opened.domain.steer(read_signal(message.response.headers)):
+            self._steered(opened.domain)
+        self._close(message.attempt, ended, written=message.started_at is not None)
+
+    def lose(self, peer: Peer) -> None:
+        """A peer lost what it had."""
+        for attempt in [a for a, opened in self._open.items() if opened.peer is peer]:
+            self._close(attempt, _LOST, written=True)
+
+    def _note_start(self, attempt: AttemptId, opened: OpenAttempt, at: float) -> None:
+        if opened.permit is not None:
+            opened.domain.started(opened.permit, at)
+        ago_ms = (self._clock.now() - at) * 1000
+        opened.owner.attempt_started(attempt, self._clock.unix_ms() - int(ago_ms))
+
+    def _close(self, attempt: AttemptId, ended: Ended, *, written: bool) -> None:
+        opened = self._open.pop(attempt)
+        opened.peer.attempts_open -= 1
+        opened.peer.bytes_open -= opened.size
+        opened.owner.attempt_ended(attempt, ended)
+        if opened.permit is not None:
+            give_back = opened.domain.closed if written else opened.domain.unused
+            give_back(opened.permit)
+        self._credit_back()
+
+    def _retry_after(self, message: AttemptDone) -> float | None:
+        if message.response is None:
+            return None
+        now = datetime.fromtimestamp(self._clock.unix_ms() / 1000, tz=UTC)
+        return retry_after_s(message.response.headers, now)
+
+    def _sweep(self) -> None:
+        now = self._clock.now()
+        overdue = [
+            (attempt, opened)
+            for attempt, opened in self._open.items()
+            if now > opened.due and opened.permit is not None
+        ]
+        for attempt, opened in overdue:
+            opened.peer.link.post(CancelAttempt(attempt))
+            self._close(attempt, _LOST, written=True)
+        self._clock.call_at(now + SWEEP_EVERY_S, self._sweep)
+
+
+_LOST = Ended(None, Fault.LOST, "the region went down while the request was under way")

@@ -1,0 +1,141 @@
+"""One target domain: its queue, its limiter, and the timer that joins them."""
+
+from collections.abc import Callable
+
+from orchestrator.domain.fairness import FairQueue, Ticket
+from orchestrator.domain.ids import TargetDomain
+from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
+from orchestrator.domain.signals import Signal
+from orchestrator.ports.clock import Clock, Timer
+
+Launch = Callable[["DomainLimiter", Ticket, int], None]
+"""Takes a ticket whose permit was granted; gives the permit back through the limiter."""
+
+
+class DomainLimiter:
+    """The only way to a target. State of one domain is in one place, so its limit needs no lock."""
+
+    def __init__(
+        self,
+        name: TargetDomain,
+        clock: Clock,
+        *,
+        base: Pace,
+        caps: PaceCaps,
+        learned: Pace | None,
+        not_before: float,
+        launch: Launch,
+    ) -> None:
+        self.name = name
+        self._clock = clock
+        self._base = base
+        self._caps = caps
+        self._launch = launch
+        self._queue = FairQueue()
+        self._state = PaceState(learned or base)
+        self._limiter = Limiter(self._state.pace, not_before=not_before)
+        self._wake: Timer | None = None
+        self._open = True
+        self._pumping = False
+
+    @property
+    def pace(self) -> Pace:
+        """The pace in force."""
+        return self._state.pace
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for their first permit, or for one to repeat with."""
+        return len(self._queue)
+
+    @property
+    def in_flight(self) -> int:
+        """Places taken."""
+        return self._limiter.in_flight
+
+    def seconds_until(self, position: int) -> float:
+        """Estimate when the job at ``position`` starts, at the pace in force."""
+        pace = self._state.pace
+        return max(0.0, (position - pace.starts) / pace.starts * pace.window_s)
+
+    def enqueue(self, ticket: Ticket) -> None:
+        """Queue a leg that others may not pass over."""
+        self._queue.push(ticket)
+        self.pump()
+
+    def enqueue_spare(self, ticket: Ticket) -> None:
+        """Queue a leg that uses what nobody else wants."""
+        self._queue.push_spare(ticket)
+        self.pump()
+
+    def hold(self) -> None:
+        """Grant nothing until ``release``."""
+        self._open = False
+
+    def release(self) -> None:
+        """Grant again."""
+        self._open = True
+        self.pump()
+
+    def started(self, permit: int, at: float) -> None:
+        """A permit's request began at monotonic ``at``."""
+        self._limiter.started(permit, at)
+        self.pump()
+
+    def unused(self, permit: int) -> None:
+        """A permit comes back."""
+        self._limiter.unused(permit)
+        self.pump()
+
+    def closed(self, permit: int) -> None:
+        """A place in flight comes back."""
+        self._limiter.closed(permit, self._clock.now())
+        self.pump()
+
+    def steer(self, signal: Signal) -> bool:
+        """Take what a response said about pace; say whether that changed it."""
+        before = self._state
+        self._set(steer(before, signal, base=self._base, caps=self._caps, now=self._clock.now()))
+        return self._state.pace != before.pace
+
+    def pump(self) -> None:
+        """Let out what may go now, and set the timer for what may go later."""
+        # A launch may give its permit straight back: the loop below sees that, no second one begins.
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while self._open and self._queue and self._let_out_one():
+                pass
+        finally:
+            self._pumping = False
+
+    def _let_out_one(self) -> bool:
+        now = self._clock.now()
+        self._lapse(now)
+        permit = self._limiter.take(now)
+        if permit is None:
+            self._wake_at(self._limiter.next_at(now))
+            return False
+        self._launch(self, self._queue.pop(), permit)
+        return True
+
+    def _lapse(self, now: float) -> None:
+        if self._state.lapses_at is not None and now >= self._state.lapses_at:
+            self._set(PaceState(self._base))
+
+    def _set(self, state: PaceState) -> None:
+        self._state = state
+        self._limiter.pace = state.pace
+
+    def _wake_at(self, when: float | None) -> None:
+        lapses_at = self._state.lapses_at
+        if lapses_at is not None:
+            when = lapses_at if when is None else min(when, lapses_at)
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake = None if when is None else self._clock.call_at(when, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self.pump()

@@ -1,0 +1,138 @@
+"""The other actors, as this shard knows them: who is alive, and how to speak to each."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from orchestrator.domain.ids import RegionName
+from orchestrator.domain.routing import HEARTBEAT_EVERY_S, RegionHealth, health
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.links import RegionLink, RegionLinks
+from orchestrator.wire.messages import Heartbeat, HeartbeatReply, Message
+
+WEBHOOKS = RegionName("@webhooks")
+"""The webhook actor's place in the book; no region can bear that name."""
+ATTEMPTS_CREDIT = 1_000
+BYTES_CREDIT = 64 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Peer:
+    """One actor. ``incarnation`` is empty until it was heard."""
+
+    name: RegionName
+    link: RegionLink
+    incarnation: str = ""
+    last_heard: float = float("-inf")
+    health: RegionHealth = RegionHealth.DOWN
+    attempts_open: int = 0
+    bytes_open: int = 0
+
+    @property
+    def has_credit(self) -> bool:
+        """Whether the executor can take another attempt."""
+        return self.attempts_open < ATTEMPTS_CREDIT and self.bytes_open < BYTES_CREDIT
+
+
+class PeerBook:
+    """Judges peers by their heartbeats.
+
+    Args:
+        names: Every peer there is to be.
+        links: Makes the links to them.
+        clock: Time.
+        on_up: Told of a peer that may take work (again).
+        on_lost: Told of a peer that lost what it had: it went down, or came back as another.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[RegionName],
+        links: RegionLinks,
+        clock: Clock,
+        *,
+        on_up: Callable[[Peer], None],
+        on_lost: Callable[[Peer], None],
+    ) -> None:
+        self._peers = {name: Peer(name, links.link(name)) for name in names}
+        self._clock = clock
+        self._on_up = on_up
+        self._on_lost = on_lost
+        self._epoch = 0
+        self._last_judged = clock.now()
+
+    def begin(self, epoch: int) -> None:
+        """Start judging, under this shard's fencing number."""
+        self._epoch = epoch
+        self._last_judged = self._clock.now()
+        self._clock.call_at(self._last_judged + HEARTBEAT_EVERY_S, self._judge)
+
+    def post(self, name: RegionName, message: Message) -> None:
+        """Send a message to a peer."""
+        self._peers[name].link.post(message)
+
+    def peer(self, name: RegionName) -> Peer:
+        """Look a peer up."""
+        return self._peers[name]
+
+    def regions_up(self) -> list[RegionName]:
+        """Name the regions that take work now."""
+        return [p.name for p in self._regions() if p.health is RegionHealth.UP]
+
+    def regions_with_credit(self) -> list[RegionName]:
+        """Name the regions that take work now and have room for it."""
+        return [p.name for p in self._regions() if p.health is RegionHealth.UP and p.has_credit]
+
+    def all(self) -> list[Peer]:
+        """List every peer."""
+        return list(self._peers.values())
+
+    def is_current(self, name: RegionName, incarnation: str) -> bool:
+        """Whether that incarnation of the peer is the one spoken to."""
+        peer = self._peers.get(name)
+        return peer is not None and peer.incarnation == incarnation
+
+    def heard(self, beat: Heartbeat, boot_id: str) -> HeartbeatReply:
+        """Take a heartbeat. A peer counts as up once it works for this shard's epoch."""
+        reply = HeartbeatReply(self._epoch, self._clock.now(), boot_id)
+        peer = self._peers.get(beat.region)
+        if peer is None or beat.epoch != self._epoch:
+            return reply
+        if peer.incarnation != beat.incarnation:
+            self._replace(peer, beat.incarnation)
+        peer.last_heard = self._clock.now()
+        if peer.health is not RegionHealth.UP:
+            peer.health = RegionHealth.UP
+            self._on_up(peer)
+        return reply
+
+    async def close(self) -> None:
+        """Close every link."""
+        for peer in self._peers.values():
+            await peer.link.close()
+
+    def _replace(self, peer: Peer, incarnation: str) -> None:
+        had_one = bool(peer.incarnation)
+        peer.incarnation = incarnation
+        peer.link.readdress(self._epoch, incarnation)
+        if had_one:
+            self._on_lost(peer)
+
+    def _judge(self) -> None:
+        now = self._clock.now()
+        stall = max(0.0, now - self._last_judged - HEARTBEAT_EVERY_S)
+        self._last_judged = now
+        for peer in self._peers.values():
+            verdict = health(now - peer.last_heard, stall)
+            # Only a heartbeat raises a peer; silence only lowers it.
+            if verdict is not RegionHealth.UP and verdict is not peer.health:
+                self._lower(peer, verdict)
+        self._clock.call_at(now + HEARTBEAT_EVERY_S, self._judge)
+
+    def _lower(self, peer: Peer, verdict: RegionHealth) -> None:
+        peer.health = verdict
+        if verdict is RegionHealth.DOWN:
+            peer.link.readdress(self._epoch, peer.incarnation)
+            self._on_lost(peer)
+
+    def _regions(self) -> list[Peer]:
+        return [peer for name, peer in self._peers.items() if name != WEBHOOKS]

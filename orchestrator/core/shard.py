@@ -1,0 +1,326 @@
+"""A shard: the domains, queues and supervisors that live in one process, and their way to disk."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, assert_never
+
+from orchestrator.core.courier import Courier
+from orchestrator.core.dispatcher import Dispatcher
+from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.payloads import FreshJobs
+from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
+from orchestrator.core.supervisor import JobSupervisor, Surroundings
+from orchestrator.domain.exchange import Fault
+from orchestrator.domain.fairness import Ticket
+from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, TargetDomain
+from orchestrator.domain.job import Guarantee, Job
+from orchestrator.domain.lifecycle import JobState, first_state
+from orchestrator.domain.pacing import Pace, PaceCaps
+from orchestrator.domain.run import begin, lose_all, open_attempts
+from orchestrator.domain.settling import Ended, Failure, FailureCode
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.links import RegionLinks
+from orchestrator.ports.store import Ending, Store, StoredJob, WaitingJob
+from orchestrator.wire.messages import (
+    AttemptDone,
+    AttemptReady,
+    AttemptStarted,
+    CancelAttempt,
+    Deliver,
+    Delivered,
+    GoAttempt,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    PermitUnused,
+    RunAttempt,
+)
+
+CRASHES_MOST = 3
+DEADLINE_SWEEP_S = 1.0
+DEADLINE_BATCH = 200
+PURGE_EVERY_S = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardOptions:
+    """What an operator may set."""
+
+    regions: tuple[RegionName, ...]
+    pace: Pace = field(default_factory=Pace)
+    caps: PaceCaps = field(default_factory=PaceCaps)
+
+
+class Shard:
+    """Hosts the light actors of its domains. Everything here runs on one event loop."""
+
+    def __init__(
+        self, *, store: Store, links: RegionLinks, clock: Clock, random: Random, options: ShardOptions
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.options = options
+        self.epoch = 0
+        self._random = random
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        names = (*options.regions, WEBHOOKS)
+        self.peers = PeerBook(names, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
+        self.dispatcher = Dispatcher(self.peers, clock, steered=self._steered, credit_back=self._unpark)
+        self.courier = Courier(store, self.peers.peer(WEBHOOKS).link, clock, random, self.spawn)
+        self.domains: dict[TargetDomain, DomainLimiter] = {}
+        self._learned: dict[TargetDomain, Pace] = {}
+        self._held_since = float("-inf")
+        self._supervisors: dict[JobId, JobSupervisor] = {}
+        self._fresh = FreshJobs()
+        self._parked: list[tuple[DomainLimiter, Ticket]] = []
+        self._watchers: dict[JobId, list[asyncio.Future[None]]] = {}
+        self._attempts = 0
+        self._draining = False
+        self._surroundings = Surroundings(
+            store=store,
+            clock=clock,
+            random=random,
+            peers=self.peers,
+            dispatcher=self.dispatcher,
+            next_attempt_id=self._next_attempt_id,
+            park=self._park,
+            ended=self._ended,
+            spawn=self.spawn,
+        )
+
+    async def begin(self) -> None:
+        """Take the next epoch, queue what the store holds, and start."""
+        self.epoch = await self.store.begin_epoch()
+        self._learned = await self.store.paces()
+        if self.epoch > 1:
+            # What an earlier life started is not known: each domain waits out one window.
+            self._held_since = self.clock.now()
+        self.peers.begin(self.epoch)
+        self.dispatcher.begin()
+        for waiting in await self.store.waiting():
+            await self._recover(waiting)
+        await self.courier.begin()
+        self._end_overdue()
+        self._purge()
+
+    def admit(self, job: Job) -> int:
+        """Queue a job that is on disk; say its place in its target's queue, from 1."""
+        domain = self.domain(job.domain)
+        self._fresh.put(job)
+        state = first_state(self.clock.unix_ms(), job.spec.retry_at)
+        self._queue(
+            job.id,
+            job.customer,
+            domain,
+            job.order_key,
+            job.spec.retry_at if state is JobState.SCHEDULED else None,
+        )
+        return max(1, domain.waiting)
+
+    def domain(self, name: TargetDomain) -> DomainLimiter:
+        """Find a domain's limiter, or make it."""
+        found = self.domains.get(name)
+        if found is None:
+            learned = self._learned.get(name)
+            window_s = (learned or self.options.pace).window_s
+            found = self.domains[name] = DomainLimiter(
+                name,
+                self.clock,
+                base=self.options.pace,
+                caps=self.options.caps,
+                learned=learned,
+                not_before=self._held_since + window_s,
+                launch=self._launch,
+            )
+            if self._draining:
+                found.hold()
+        return found
+
+    def receive(self, message: Message) -> None:
+        """Take a message from an executor or the webhook actor."""
+        match message:
+            case AttemptDone():
+                self.dispatcher.done(message)
+            case AttemptStarted():
+                self.dispatcher.started(message)
+            case PermitUnused():
+                self.dispatcher.unused(message)
+            case AttemptReady():
+                self.dispatcher.ready(message)
+            case Delivered():
+                self.courier.delivered(message)
+            case RunAttempt() | GoAttempt() | CancelAttempt() | Deliver() | Heartbeat() | HeartbeatReply():
+                msg = f"a shard does not take {type(message).__name__}"
+                raise TypeError(msg)
+            case _:
+                assert_never(message)
+
+    def heartbeat(self, beat: Heartbeat, boot_id: str) -> HeartbeatReply:
+        """Take a peer's heartbeat."""
+        return self.peers.heard(beat, boot_id)
+
+    @property
+    def ready(self) -> bool:
+        """Whether work can be taken and done."""
+        return bool(self.epoch and self.peers.regions_up()) and not self._draining
+
+    @property
+    def accepting(self) -> bool:
+        """Whether submissions are taken: their jobs are safe even while no region is up."""
+        return bool(self.epoch) and not self._draining
+
+    async def wait_for_end(self, job_id: JobId, timeout_s: float) -> None:
+        """Return when the job has ended, or when the time is over."""
+        watcher: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watchers.setdefault(job_id, []).append(watcher)
+        try:
+            await asyncio.wait([watcher], timeout=timeout_s)
+        finally:
+            watchers = self._watchers.get(job_id, [])
+            if watcher in watchers:
+                watchers.remove(watcher)
+            if not watchers:
+                self._watchers.pop(job_id, None)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Start nothing more, and wait for what is under way, at most ``timeout_s``."""
+        self._draining = True
+        for domain in self.domains.values():
+            domain.hold()
+        deadline = self.clock.now() + timeout_s
+        while (self.dispatcher or self._tasks or self.courier) and self.clock.now() < deadline:  # noqa: ASYNC110  # three counts share no event
+            await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        """Stop, leaving the rest to the next start."""
+        await self.peers.close()
+        for task in self._tasks:
+            task.cancel()
+        await self.store.close()
+
+    async def failed(self) -> None:
+        """Return never; raise what went wrong where this shard can't go on (a full disk, say)."""
+        await self._fault
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something to its end; what it raises ends the shard, for its truth is then on disk only."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not self._fault.done():
+            self._fault.set_exception(error)
+
+    def _queue(
+        self, job_id: JobId, customer: CustomerId, domain: DomainLimiter, order_key: int, at_ms: int | None
+    ) -> None:
+        ticket = Ticket(order_key, job_id, 0, customer)
+        delay_s = 0.0 if at_ms is None else (at_ms - self.clock.unix_ms()) / 1000
+        if delay_s <= 0:
+            domain.enqueue(ticket)
+        else:
+            self.clock.call_at(self.clock.now() + delay_s, lambda: domain.enqueue(ticket))
+
+    def _launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
+        supervisor = self._supervisors.get(ticket.job_id)
+        if supervisor is not None:
+            supervisor.launch(ticket.leg, permit)
+        elif (job := self._fresh.take(ticket.job_id)) is not None:
+            self._supervise(job, domain).launch(ticket.leg, permit)
+        else:
+            self.spawn(self._load_and_launch(domain, ticket, permit))
+
+    async def _load_and_launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
+        stored = await self.store.load(ticket.job_id)
+        supervisor = self._supervisors.get(ticket.job_id)
+        if supervisor is None and stored is not None and not stored.state.ended:
+            supervisor = self._supervise(stored.job, domain)
+        if supervisor is None:
+            domain.unused(permit)
+        else:
+            supervisor.launch(ticket.leg, permit)
+
+    def _supervise(self, job: Job, domain: DomainLimiter) -> JobSupervisor:
+        supervisor = JobSupervisor(self._surroundings, job, domain, JobState.QUEUED, begin(job.spec))
+        self._supervisors[job.id] = supervisor
+        return supervisor
+
+    async def _recover(self, waiting: WaitingJob) -> None:
+        domain = self.domain(waiting.domain)
+        if waiting.state is not JobState.RUNNING:
+            self._queue(waiting.id, waiting.customer, domain, waiting.order_key, waiting.not_before_ms)
+            return
+        stored = await self.store.load(waiting.id)
+        if stored is not None and stored.run is not None:
+            self._resume(stored, domain)
+
+    def _resume(self, stored: StoredJob, domain: DomainLimiter) -> None:
+        before = stored.run or begin(stored.job.spec)
+        run = before if stored.job.spec.guarantee is Guarantee.AT_MOST_ONCE else lose_all(before)
+        supervisor = JobSupervisor(self._surroundings, stored.job, domain, stored.state, run)
+        self._supervisors[stored.job.id] = supervisor
+        if run.crashes >= CRASHES_MOST:
+            supervisor.fail(Failure(FailureCode.POISON, f"the service died {run.crashes} times while it ran"))
+            return
+        for attempt in open_attempts(run):
+            lost = Ended(None, Fault.LOST, "the service stopped while the request was under way")
+            supervisor.attempt_ended(attempt.id, lost)
+        supervisor.resume()
+
+    def _next_attempt_id(self) -> AttemptId:
+        self._attempts += 1
+        return AttemptId(f"{self.epoch:x}.{self._attempts:x}")
+
+    def _park(self, domain: DomainLimiter, ticket: Ticket) -> None:
+        self._parked.append((domain, ticket))
+
+    def _unpark(self) -> None:
+        if self._parked and self.peers.regions_with_credit():
+            parked, self._parked = self._parked, []
+            for domain, ticket in parked:
+                domain.enqueue(ticket)
+
+    def _peer_up(self, peer: Peer) -> None:
+        if peer.name != WEBHOOKS:
+            self._unpark()
+
+    def _peer_lost(self, peer: Peer) -> None:
+        if peer.name == WEBHOOKS:
+            self.courier.resend()
+        else:
+            self.dispatcher.lose(peer)
+
+    def _steered(self, domain: DomainLimiter) -> None:
+        self.store.note_pace(domain.name, domain.pace)
+
+    def _ended(self, supervisor: JobSupervisor, ending: Ending) -> None:
+        self._supervisors.pop(ending.job_id, None)
+        self.courier.take(supervisor.job, ending.result, ending.outbox)
+        for watcher in self._watchers.pop(ending.job_id, ()):
+            if not watcher.done():
+                watcher.set_result(None)
+
+    def _end_overdue(self) -> None:
+        self.spawn(self._fail_overdue())
+        self.clock.call_at(self.clock.now() + DEADLINE_SWEEP_S, self._end_overdue)
+
+    async def _fail_overdue(self) -> None:
+        for job_id in await self.store.overdue(self.clock.unix_ms(), DEADLINE_BATCH):
+            supervisor = self._supervisors.get(job_id)
+            if supervisor is None:
+                stored = await self.store.load(job_id)
+                if stored is None or stored.state.ended:
+                    continue
+                supervisor = self._supervisors.get(job_id) or self._supervise(
+                    stored.job, self.domain(stored.job.domain)
+                )
+            supervisor.fail(Failure(FailureCode.DEADLINE, "the job's deadline_ms passed before it succeeded"))
+
+    def _purge(self) -> None:
+        self.spawn(self.store.purge(self.clock.unix_ms()))
+        self.clock.call_at(self.clock.now() + PURGE_EVERY_S, self._purge)

@@ -1,0 +1,24 @@
+"""Which submissions are the same."""
+
+import hashlib
+import json
+
+from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.job import JobSpec, spec_to_record
+
+
+def content_key(customer: CustomerId, url: str, method: str, body: str | None) -> str:
+    """Derive the key of a job that brings none: SHA-256 over length-prefixed parts, so that no two
+    different requests run together. An absent body counts as an empty one.
+    """
+    digest = hashlib.sha256()
+    for part in (url, method, body or "", customer):
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(8, "big"))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def payload_bytes(spec: JobSpec) -> bytes:
+    """Write a spec canonically: equal bytes mean that two submissions ask for the same."""
+    return json.dumps(spec_to_record(spec), sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,36 @@
+"""Names of things. Each is a type of its own, so that none can stand where another belongs."""
+
+from random import Random
+from typing import NewType
+from urllib.parse import urlsplit
+
+JobId = NewType("JobId", str)
+AttemptId = NewType("AttemptId", str)
+DeliveryId = NewType("DeliveryId", str)
+CustomerId = NewType("CustomerId", str)
+RegionName = NewType("RegionName", str)
+TargetDomain = NewType("TargetDomain", str)
+"""A target's host, with its port unless that is the scheme's own: the unit of pacing."""
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def new_job_id(now_ms: int, random: Random) -> JobId:
+    """Make an id that sorts by time and can't be guessed: ``job_<unix ms>_<digits>``."""
+    return JobId(f"job_{now_ms}_{random.randrange(10**12):012d}")
+
+
+def target_domain(url: str) -> TargetDomain:
+    """Name the domain that paces ``url``.
+
+    Raises:
+        ValueError: The URL has no host, or a port that is none.
+
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    if not host:
+        msg = "the URL names no host"
+        raise ValueError(msg)
+    port = parts.port
+    return TargetDomain(host if port in (None, DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{port}")

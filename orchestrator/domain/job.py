@@ -1,0 +1,183 @@
+"""What a customer asks for: one job, as accepted."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.domain.ids import CustomerId, JobId, RegionName, TargetDomain
+
+DEFAULT_DEADLINE_MS = 7 * 24 * 3600 * 1000
+DEFAULT_TIMEOUT_MS = 30_000
+DEFAULT_PRIORITY = 5
+IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+
+
+class ExecutionMode(StrEnum):
+    """What several regions are for."""
+
+    RACE = "race"
+    """The first success wins and cancels its siblings."""
+    FANOUT = "fanout"
+    """All execute."""
+    HEDGE = "hedge"
+    """The next starts only when the one before is late."""
+
+
+class RegionPolicy(StrEnum):
+    """Whether a leg may leave the regions that the job lists."""
+
+    FALLBACK = "fallback"
+    STRICT = "strict"
+
+
+class Guarantee(StrEnum):
+    """What happens when nobody can know whether an attempt took effect."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often a job is repeated in a region or moved to another, and on which status codes."""
+
+    max_retries: int = 3
+    max_reroutes: int = 2
+    retry_codes: frozenset[int] = frozenset({429, 503})
+    reroute_codes: frozenset[int] = frozenset({500, 502, 504})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """A receiver of the result. Only voters count towards the quorum."""
+
+    url: str
+    regions: tuple[RegionName, ...] = ()
+    has_quorum_vote: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """A job as validated. ``retry_policy`` is None where the customer gave none, which is not the
+    same as giving the default one: see ``domain.retry``. Times are ms, Unix ms where absolute.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str | None = None
+    metadata: dict[str, Any]
+    webhooks: tuple[Webhook, ...] = ()
+    webhook_quorum: int = 1
+    regions: tuple[RegionName, ...]
+    region_policy: RegionPolicy = RegionPolicy.FALLBACK
+    execution_mode: ExecutionMode = ExecutionMode.RACE
+    retry_policy: RetryPolicy | None = None
+    idempotent_key: str | None = None
+    retry_at: int | None = None
+    priority: int = DEFAULT_PRIORITY
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
+    deadline_ms: int = DEFAULT_DEADLINE_MS
+    guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
+    cost: float = 1.0
+    account: str | None = None
+
+    @property
+    def idempotent_method(self) -> bool:
+        """Whether repeating the request is harmless by its method alone (RFC 9110, 9.2.2)."""
+        return self.method in IDEMPOTENT_METHODS
+
+    @property
+    def racing(self) -> bool:
+        """Whether several regions run against each other."""
+        return len(self.regions) > 1 and self.execution_mode is ExecutionMode.RACE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An accepted job: its spec, and what the service gave it."""
+
+    id: JobId
+    customer: CustomerId
+    domain: TargetDomain
+    idempotent_key: str
+    accepted_ms: int
+    spec: JobSpec
+
+    @property
+    def deadline_at_ms(self) -> int:
+        """Unix ms after which the job ends ``failed``, code ``deadline``."""
+        return max(self.accepted_ms, self.spec.retry_at or 0) + self.spec.deadline_ms
+
+    @property
+    def order_key(self) -> int:
+        """Place in its account's queue, lowest first: a minute a priority step, so nothing starves."""
+        return max(self.accepted_ms, self.spec.retry_at or 0) - self.spec.priority * 60_000
+
+
+def spec_to_record(spec: JobSpec) -> dict[str, Any]:
+    """Flatten to plain values for the store; only what differs from the default is kept."""
+    record: dict[str, Any] = {"url": spec.url, "regions": list(spec.regions), "metadata": spec.metadata}
+    for name in _PLAIN:
+        value = getattr(spec, name)
+        if value != _DEFAULTS[name]:
+            record[name] = value
+    if spec.webhooks:
+        record["webhooks"] = [[w.url, list(w.regions), w.has_quorum_vote] for w in spec.webhooks]
+    if spec.retry_policy is not None:
+        policy = spec.retry_policy
+        record["retry_policy"] = [
+            policy.max_retries,
+            policy.max_reroutes,
+            sorted(policy.retry_codes),
+            sorted(policy.reroute_codes),
+        ]
+    return record
+
+
+def spec_from_record(record: dict[str, Any]) -> JobSpec:
+    """Read back what ``spec_to_record`` wrote."""
+    values = dict(record)
+    values["regions"] = tuple(values["regions"])
+    values["headers"] = tuple((name, value) for name, value in values.get("headers", ()))
+    values["webhooks"] = tuple(
+        Webhook(url=url, regions=tuple(regions), has_quorum_vote=vote)
+        for url, regions, vote in values.get("webhooks", ())
+    )
+    if (policy := values.get("retry_policy")) is not None:
+        retries, reroutes, retry_codes, reroute_codes = policy
+        values["retry_policy"] = RetryPolicy(
+            max_retries=retries,
+            max_reroutes=reroutes,
+            retry_codes=frozenset(retry_codes),
+            reroute_codes=frozenset(reroute_codes),
+        )
+    for name, kind in _ENUMS.items():
+        if name in values:
+            values[name] = kind(values[name])
+    return JobSpec(**values)
+
+
+_ENUMS: dict[str, type[StrEnum]] = {
+    "region_policy": RegionPolicy,
+    "execution_mode": ExecutionMode,
+    "guarantee": Guarantee,
+}
+_PLAIN = (
+    "method",
+    "headers",
+    "body",
+    "webhook_quorum",
+    "region_policy",
+    "execution_mode",
+    "idempotent_key",
+    "retry_at",
+    "priority",
+    "timeout_ms",
+    "deadline_ms",
+    "guarantee",
+    "cost",
+    "account",
+)
+_PLAIN_SPEC = JobSpec(url="", regions=(), metadata={})
+_DEFAULTS = {name: getattr(_PLAIN_SPEC, name) for name in _PLAIN}

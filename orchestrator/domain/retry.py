@@ -1,0 +1,81 @@
+"""What an attempt's end means for its leg: success, again here, again elsewhere, or over."""
+
+from enum import StrEnum
+from typing import assert_never
+
+from orchestrator.domain.exchange import Fault, HttpResponse
+from orchestrator.domain.job import Guarantee, JobSpec, RetryPolicy
+
+DEFAULT_POLICY = RetryPolicy()
+BACKOFF_FIRST_MS = 1_000
+BACKOFF_MOST_MS = 300_000
+JITTER = 0.25
+LONGEST_RETRY_AFTER_S = 24 * 3600
+
+
+class Verdict(StrEnum):
+    """What follows from one attempt."""
+
+    SUCCESS = "success"
+    RETRY = "retry"
+    """Again in the same region, spending one retry."""
+    WAIT = "wait"
+    """Again in the same region, spending nothing: the target only asked for patience."""
+    REROUTE = "reroute"
+    """Again in another region, spending one reroute."""
+    END = "end"
+    """The leg is over."""
+    UNKNOWN = "unknown"
+    """The leg is over, and nobody can know whether it took effect."""
+
+
+def judge_response(spec: JobSpec, response: HttpResponse) -> Verdict:
+    """Judge an answer by the job's policy, or by the default one where it has none.
+
+    Without a policy of its own a 429, and a 503 with ``Retry-After``, are pacing signals.
+    """
+    policy = spec.retry_policy or DEFAULT_POLICY
+    if 200 <= response.status < 300:  # noqa: PLR2004  # the status class of RFC 9110, 15.3
+        return Verdict.SUCCESS
+    if spec.retry_policy is None and _asks_for_patience(response):
+        return Verdict.WAIT
+    if response.status in policy.retry_codes:
+        return Verdict.RETRY
+    if response.status in policy.reroute_codes and spec.guarantee is Guarantee.AT_LEAST_ONCE:
+        return Verdict.REROUTE
+    return Verdict.END
+
+
+def judge_fault(spec: JobSpec, fault: Fault) -> Verdict:
+    """Judge an end without an answer."""
+    if fault.written and spec.guarantee is Guarantee.AT_MOST_ONCE:
+        return Verdict.UNKNOWN
+    match fault:
+        case Fault.NOT_ALLOWED | Fault.INVALID:
+            return Verdict.END
+        case Fault.LOST:
+            return Verdict.WAIT
+        case Fault.CONNECT | Fault.CONNECT_TIMEOUT | Fault.TIMEOUT | Fault.BROKEN | Fault.CANCELLED:
+            return Verdict.REROUTE
+        case _:
+            assert_never(fault)
+
+
+def backoff_ms(repeats: int, retry_after_s: float | None, jitter: float) -> int:
+    """Say how long the next repeat waits.
+
+    Args:
+        repeats: Repeats of this leg before this one.
+        retry_after_s: What the target asked for, if it did; it is never undercut.
+        jitter: Uniform in [0, 1).
+
+    """
+    if retry_after_s is not None:
+        asked = min(retry_after_s, LONGEST_RETRY_AFTER_S) * 1000
+        return int(asked * (1 + JITTER * jitter / 2))
+    base = min(BACKOFF_FIRST_MS * 2 ** min(repeats, 20), BACKOFF_MOST_MS)
+    return int(base * (1 - JITTER + 2 * JITTER * jitter))
+
+
+def _asks_for_patience(response: HttpResponse) -> bool:
+    return response.status == 429 or (response.status == 503 and "retry-after" in response.headers)  # noqa: PLR2004  # named in the contract

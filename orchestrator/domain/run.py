@@ -1,0 +1,194 @@
+"""A job under way: its legs and its attempts.
+
+Pure: each function takes a run and gives the next one. What an attempt's end leads to is decided in
+``domain.settling``.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, assert_never
+
+from orchestrator.domain.exchange import Fault, HttpResponse
+from orchestrator.domain.ids import AttemptId, RegionName
+from orchestrator.domain.job import ExecutionMode, JobSpec
+from orchestrator.domain.retry import Verdict
+
+ATTEMPTS_KEPT = 200
+"""A job may wait out an outage for days: its timeline keeps the first and the last of its attempts."""
+
+
+class LegState(StrEnum):
+    """Where a leg stands."""
+
+    WAITING = "waiting"
+    UNDER_WAY = "under way"
+    WON = "won"
+    ENDED = "ended"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    """Never sent: its race was won before its permit came."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the leg can't change any more."""
+        return self not in (LegState.WAITING, LegState.UNDER_WAY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """One line of a job through one region at a time. ``repeats`` counts for the backoff."""
+
+    region: RegionName
+    state: LegState = LegState.WAITING
+    repeats: int = 0
+    not_before_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One request to the target. Times are Unix ms; ``closed_ms`` is when its connection was given up."""
+
+    id: AttemptId
+    number: int
+    leg: int
+    region: RegionName
+    granted_ms: int
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    closed_ms: int | None = None
+    status: int | None = None
+    fault: Fault | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response that did not win, kept in case the job fails with it, or fans out."""
+
+    region: RegionName
+    response: HttpResponse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Everything that has to survive a crash about a job under way. ``crashes`` counts the times
+    that the service died while an attempt of the job was open.
+    """
+
+    legs: tuple[Leg, ...]
+    attempts: tuple[Attempt, ...] = ()
+    made: int = 0
+    retries: int = 0
+    reroutes: int = 0
+    used_regions: frozenset[RegionName] = frozenset()
+    answers: tuple[Answer, ...] = ()
+    crashes: int = 0
+
+
+def begin(spec: JobSpec) -> Run:
+    """Plan a job's legs: one a region where several run at once, else one in the first region."""
+    many = spec.execution_mode in (ExecutionMode.RACE, ExecutionMode.FANOUT)
+    regions = spec.regions if many else spec.regions[:1]
+    return Run(legs=tuple(Leg(region=region) for region in regions))
+
+
+def dispatch(run: Run, leg: int, attempt: AttemptId, region: RegionName, now_ms: int) -> tuple[Run, Attempt]:
+    """Record that a leg's attempt goes out in ``region``."""
+    record = Attempt(id=attempt, number=run.made + 1, leg=leg, region=region, granted_ms=now_ms)
+    run = set_leg(run, leg, region=region, state=LegState.UNDER_WAY)
+    return replace(
+        run,
+        attempts=_bounded((*run.attempts, record)),
+        made=run.made + 1,
+        used_regions=run.used_regions | {region},
+    ), record
+
+
+def withdraw(run: Run, attempt: AttemptId) -> Run:
+    """Undo a dispatch whose request was never written: the leg waits again, nothing is spent."""
+    found = find_attempt(run, attempt)
+    if found is None:
+        return run
+    run = set_leg(run, found.leg, state=LegState.WAITING)
+    kept = tuple(a for a in run.attempts if a.id != attempt)
+    return replace(run, attempts=kept, made=run.made - 1)
+
+
+def note_start(run: Run, attempt: AttemptId, started_ms: int) -> Run:
+    """Record when an attempt's first byte was written."""
+    return update_attempt(run, attempt, started_ms=started_ms)
+
+
+def note_close(run: Run, attempt: AttemptId, closed_ms: int) -> Run:
+    """Record when a cancelled attempt's connection was closed."""
+    return update_attempt(run, attempt, closed_ms=closed_ms)
+
+
+def lose_all(run: Run) -> Run:
+    """The service died with attempts open: their legs wait again, and the crash is counted."""
+    if not any(leg.state is LegState.UNDER_WAY for leg in run.legs):
+        return run
+    legs = tuple(
+        replace(leg, state=LegState.WAITING) if leg.state is LegState.UNDER_WAY else leg for leg in run.legs
+    )
+    attempts = tuple(
+        a if a.verdict else replace(a, fault=Fault.LOST, verdict=Verdict.WAIT) for a in run.attempts
+    )
+    return replace(run, legs=legs, attempts=attempts, crashes=run.crashes + 1)
+
+
+def waiting_legs(run: Run) -> list[int]:
+    """Indexes of the legs that wait for a permit."""
+    return [index for index, leg in enumerate(run.legs) if leg.state is LegState.WAITING]
+
+
+def open_attempts(run: Run) -> list[Attempt]:
+    """Attempts whose end is not known."""
+    return [attempt for attempt in run.attempts if attempt.verdict is None]
+
+
+def abandon(run: Run, now_ms: int) -> tuple[Run, tuple[AttemptId, ...]]:
+    """End every leg that is not over; say which attempts are to be cancelled."""
+    cancel = tuple(a.id for a in open_attempts(run))
+    legs = tuple(_closed(leg) for leg in run.legs)
+    attempts = tuple(
+        a if a.verdict else replace(a, ended_ms=now_ms, fault=Fault.CANCELLED, verdict=Verdict.END)
+        for a in run.attempts
+    )
+    return replace(run, legs=legs, attempts=attempts), cancel
+
+
+def _closed(leg: Leg) -> Leg:
+    match leg.state:
+        case LegState.UNDER_WAY:
+            return replace(leg, state=LegState.CANCELLED)
+        case LegState.WAITING:
+            return replace(leg, state=LegState.SKIPPED if leg.repeats == 0 else LegState.CANCELLED)
+        case LegState.WON | LegState.ENDED | LegState.CANCELLED | LegState.SKIPPED:
+            return leg
+        case _:
+            assert_never(leg.state)
+
+
+def find_attempt(run: Run, attempt: AttemptId) -> Attempt | None:
+    """Look an attempt up, the latest first."""
+    return next((a for a in reversed(run.attempts) if a.id == attempt), None)
+
+
+def update_attempt(run: Run, attempt: AttemptId, **changes: Any) -> Run:
+    """Change what is recorded of one attempt."""
+    attempts = tuple(replace(a, **changes) if a.id == attempt else a for a in run.attempts)
+    return replace(run, attempts=attempts)
+
+
+def set_leg(run: Run, index: int, **changes: Any) -> Run:
+    """Change one leg."""
+    leg = replace(run.legs[index], **changes)
+    return replace(run, legs=(*run.legs[:index], leg, *run.legs[index + 1 :]))
+
+
+def _bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    if len(attempts) <= ATTEMPTS_KEPT:
+        return attempts
+    half = ATTEMPTS_KEPT // 2
+    return (*attempts[:half], *attempts[-half:])

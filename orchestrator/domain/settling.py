@@ -1,0 +1,250 @@
+"""What follows when an attempt ends: the job is won, lost, repeated, or its other legs go on."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import assert_never
+
+from orchestrator.domain.exchange import Fault, HttpResponse
+from orchestrator.domain.ids import AttemptId, RegionName
+from orchestrator.domain.job import ExecutionMode, JobSpec
+from orchestrator.domain.retry import DEFAULT_POLICY, Verdict, backoff_ms, judge_fault, judge_response
+from orchestrator.domain.routing import reroute_target
+from orchestrator.domain.run import (
+    Answer,
+    Attempt,
+    LegState,
+    Run,
+    abandon,
+    find_attempt,
+    set_leg,
+    update_attempt,
+)
+
+
+class FailureCode(StrEnum):
+    """Why a job failed, as webhooks and the API say it."""
+
+    STATUS = "status"
+    CONNECTION = "connection"
+    TIMEOUT = "timeout"
+    DEADLINE = "deadline"
+    CANCELLED = "cancelled"
+    TARGET_NOT_ALLOWED = "target_not_allowed"
+    INVALID_REQUEST = "invalid_request"
+    REGIONS_DOWN = "regions_down"
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    POISON = "poison"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job failed: a code for programs and a sentence for people."""
+
+    code: FailureCode
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What an executor reports of an attempt: an answer, or a fault with its message."""
+
+    response: HttpResponse | None
+    fault: Fault | None = None
+    message: str = ""
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Succeed:
+    """The job is won; ``cancel`` names the siblings still under way."""
+
+    leg: int
+    response: HttpResponse
+    cancel: tuple[AttemptId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The job is lost."""
+
+    failure: Failure
+    answer: Answer | None
+    cancel: tuple[AttemptId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Queue the leg again, not before its ``not_before_ms``."""
+
+    leg: int
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Other legs are still at work."""
+
+
+Decision = Succeed | Fail | Repeat | Await
+
+
+def settle(
+    run: Run,
+    spec: JobSpec,
+    attempt: AttemptId,
+    ended: Ended,
+    *,
+    now_ms: int,
+    jitter: float,
+    up: Sequence[RegionName],
+) -> tuple[Run, Decision]:
+    """Record an attempt's end and decide what follows.
+
+    Args:
+        run: The run so far.
+        spec: The job.
+        attempt: The attempt that ended; one that the run does not know changes nothing.
+        ended: How.
+        now_ms: Unix ms.
+        jitter: Uniform in [0, 1), for the backoff.
+        up: Regions that take work now, best first.
+
+    """
+    found = find_attempt(run, attempt)
+    if found is None or found.verdict is not None:
+        return run, Await()
+    verdict = _judge(spec, ended)
+    run = update_attempt(
+        run,
+        attempt,
+        ended_ms=now_ms,
+        status=ended.response.status if ended.response else None,
+        fault=ended.fault,
+        verdict=verdict,
+    )
+    match verdict:
+        case Verdict.SUCCESS:
+            return _success(run, spec, found.leg, ended, now_ms)
+        case Verdict.WAIT:
+            return _repeat(run, found.leg, ended, now_ms, jitter)
+        case Verdict.RETRY:
+            return _retry(run, spec, found, ended, now_ms, jitter)
+        case Verdict.REROUTE:
+            return _reroute(run, spec, found, ended, now_ms, jitter, up)
+        case Verdict.END | Verdict.UNKNOWN:
+            return _end_leg(run, spec, found, ended, verdict)
+        case _:
+            assert_never(verdict)
+
+
+def _judge(spec: JobSpec, ended: Ended) -> Verdict:
+    if ended.response is not None:
+        return judge_response(spec, ended.response)
+    return judge_fault(spec, ended.fault or Fault.BROKEN)
+
+
+def _success(run: Run, spec: JobSpec, leg: int, ended: Ended, now_ms: int) -> tuple[Run, Decision]:
+    run = set_leg(run, leg, state=LegState.WON)
+    response = ended.response
+    if response is None:
+        msg = "a success carries a response"
+        raise ValueError(msg)
+    if spec.execution_mode is ExecutionMode.FANOUT:
+        run = _keep_answer(run, leg, response)
+        return run, _fanout_end(run)
+    run, cancel = abandon(run, now_ms)
+    return run, Succeed(leg, response, cancel)
+
+
+def _fanout_end(run: Run) -> Decision:
+    if not all(leg.state.over for leg in run.legs):
+        return Await()
+    won = next((i for i, leg in enumerate(run.legs) if leg.state is LegState.WON), None)
+    if won is None:
+        return Fail(_failure(Ended(run.answers[0].response if run.answers else None)), _first_answer(run))
+    answer = next(a for a in run.answers if a.region == run.legs[won].region)
+    return Succeed(won, answer.response, ())
+
+
+def _retry(
+    run: Run, spec: JobSpec, found: Attempt, ended: Ended, now_ms: int, jitter: float
+) -> tuple[Run, Decision]:
+    policy = spec.retry_policy or DEFAULT_POLICY
+    if run.retries >= policy.max_retries:
+        return _end_leg(run, spec, found, ended, Verdict.END)
+    return _repeat(replace(run, retries=run.retries + 1), found.leg, ended, now_ms, jitter)
+
+
+def _reroute(
+    run: Run,
+    spec: JobSpec,
+    found: Attempt,
+    ended: Ended,
+    now_ms: int,
+    jitter: float,
+    up: Sequence[RegionName],
+) -> tuple[Run, Decision]:
+    policy = spec.retry_policy or DEFAULT_POLICY
+    used: Collection[RegionName] = run.used_regions | {leg.region for leg in run.legs}
+    region = reroute_target(listed=spec.regions, policy=spec.region_policy, up=up, used=used)
+    if region is None:
+        return _retry(run, spec, found, ended, now_ms, jitter)
+    if run.reroutes >= policy.max_reroutes:
+        return _end_leg(run, spec, found, ended, Verdict.END)
+    run = set_leg(run, found.leg, region=region, state=LegState.WAITING, not_before_ms=now_ms)
+    return replace(run, reroutes=run.reroutes + 1), Repeat(found.leg)
+
+
+def _repeat(run: Run, index: int, ended: Ended, now_ms: int, jitter: float) -> tuple[Run, Decision]:
+    leg = run.legs[index]
+    lost = ended.fault is Fault.LOST
+    delay = 0 if lost else backoff_ms(leg.repeats, ended.retry_after_s, jitter)
+    run = set_leg(run, index, state=LegState.WAITING, repeats=leg.repeats + 1, not_before_ms=now_ms + delay)
+    return run, Repeat(index)
+
+
+def _end_leg(run: Run, spec: JobSpec, found: Attempt, ended: Ended, verdict: Verdict) -> tuple[Run, Decision]:
+    run = update_attempt(run, found.id, verdict=verdict)
+    run = set_leg(run, found.leg, state=LegState.ENDED)
+    if ended.response is not None:
+        run = _keep_answer(run, found.leg, ended.response)
+    if verdict is Verdict.UNKNOWN:
+        return run, Fail(_unknown(ended), _first_answer(run))
+    if spec.execution_mode is ExecutionMode.FANOUT and any(leg.state is LegState.WON for leg in run.legs):
+        return run, _fanout_end(run)
+    if not all(leg.state.over for leg in run.legs):
+        return run, Await()
+    answer = _first_answer(run)
+    return run, Fail(_failure(Ended(answer.response) if answer else ended), answer)
+
+
+def _first_answer(run: Run) -> Answer | None:
+    return run.answers[0] if run.answers else None
+
+
+def _keep_answer(run: Run, leg: int, response: HttpResponse) -> Run:
+    return replace(run, answers=(*run.answers, Answer(run.legs[leg].region, response)))
+
+
+def _failure(ended: Ended) -> Failure:
+    if ended.response is not None:
+        return Failure(FailureCode.STATUS, f"the target answered {ended.response.status}")
+    fault = ended.fault or Fault.BROKEN
+    return Failure(_CODES[fault], ended.message or fault.value)
+
+
+def _unknown(ended: Ended) -> Failure:
+    what = ended.message or (ended.fault or Fault.BROKEN).value
+    return Failure(FailureCode.UNKNOWN_OUTCOME, f"the request may have taken effect: {what}")
+
+
+_CODES = {
+    Fault.CONNECT: FailureCode.CONNECTION,
+    Fault.CONNECT_TIMEOUT: FailureCode.CONNECTION,
+    Fault.TIMEOUT: FailureCode.TIMEOUT,
+    Fault.BROKEN: FailureCode.CONNECTION,
+    Fault.NOT_ALLOWED: FailureCode.TARGET_NOT_ALLOWED,
+    Fault.INVALID: FailureCode.INVALID_REQUEST,
+    Fault.CANCELLED: FailureCode.CANCELLED,
+    Fault.LOST: FailureCode.REGIONS_DOWN,
+}

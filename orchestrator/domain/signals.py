@@ -1,0 +1,93 @@
+"""What a target says about the pace that it bears, read from response headers.
+
+A header is a stranger's input: what is not finite, positive and in bounds changes nothing.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+RPS_LEAST = 0.01
+RPS_MOST = 100_000.0
+CONCURRENT_MOST = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What one response said. ``rps`` is requests per second; a field is None where it said nothing."""
+
+    rps: float | None = None
+    max_concurrent: int | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether the response said nothing about pace."""
+        return self.rps is None and self.max_concurrent is None
+
+
+SILENT = Signal()
+
+
+def read_signal(headers: dict[str, str]) -> Signal:
+    """Read the pacing headers of one response (names in lower case). ``X-Aqueduct-*`` wins."""
+    if not any(name in headers for name in _PACING_HEADERS):
+        return SILENT
+    return Signal(
+        rps=_first(headers, "x-aqueduct-rps", "x-ezthrottle-rps", read=_rate),
+        max_concurrent=_whole(headers),
+    )
+
+
+def retry_after_s(headers: dict[str, str], now: datetime) -> float | None:
+    """Read ``Retry-After`` (RFC 9110, 10.2.3): seconds, or a date; None where there is none or it is void."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text) if len(text) < 10 else None  # noqa: PLR2004  # thirty years
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, IndexError, OverflowError):
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - now).total_seconds())
+
+
+_PACING_HEADERS = (
+    "x-ezthrottle-rps",
+    "x-aqueduct-rps",
+    "x-ezthrottle-max-concurrent",
+    "x-aqueduct-max-concurrent",
+)
+
+
+def _first(headers: dict[str, str], *names: str, read: Callable[[str], float | None]) -> float | None:
+    for name in names:
+        if (value := read(headers.get(name, ""))) is not None:
+            return value
+    return None
+
+
+def _whole(headers: dict[str, str]) -> int | None:
+    value = _first(headers, "x-aqueduct-max-concurrent", "x-ezthrottle-max-concurrent", read=_count)
+    return None if value is None else int(value)
+
+
+def _rate(text: str) -> float | None:
+    value = _number(text)
+    return value if value is not None and RPS_LEAST <= value <= RPS_MOST else None
+
+
+def _count(text: str) -> float | None:
+    text = text.strip()
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(CONCURRENT_MOST)):
+        return None
+    return float(text) if 1 <= int(text) <= CONCURRENT_MOST else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text.strip())
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,54 @@
+"""Signatures on webhooks.
+
+Sources: the published EZThrottle SDK's scheme (``t=…,v1=…``), and Standard Webhooks 1.0.0.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+from orchestrator.domain.ids import DeliveryId
+
+SECRET_PREFIX = "whsec_"  # noqa: S105  # a public prefix, not a secret
+
+
+def signature_headers(
+    body: bytes, secrets: Sequence[str], delivery: DeliveryId, unix_s: int
+) -> list[tuple[str, str]]:
+    """Sign one attempt. ``secrets`` are in force, the primary first.
+
+    Receivers that know one secret only go on working during a rotation: the published SDK keeps the
+    last ``v1`` that it reads, so the old secret's stands last.
+    """
+    base = [("webhook-id", delivery), ("webhook-timestamp", str(unix_s))]
+    if not secrets:
+        return base
+    own = ",".join(f"v1={_hex(secret, f'{unix_s}.'.encode() + body)}" for secret in secrets)
+    standard = " ".join(
+        f"v1,{_standard(secret, f'{delivery}.{unix_s}.'.encode() + body)}" for secret in secrets
+    )
+    return [*base, ("X-EZThrottle-Signature", f"t={unix_s},{own}"), ("webhook-signature", standard)]
+
+
+def mask(secret: str) -> str:
+    """Show enough of a secret to recognise it, and not more: first four, last three."""
+    return f"{secret[:4]}****{secret[-3:]}"
+
+
+def _hex(secret: str, signed: bytes) -> str:
+    return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+
+
+def _standard(secret: str, signed: bytes) -> str:
+    return base64.b64encode(hmac.new(_standard_key(secret), signed, hashlib.sha256).digest()).decode()
+
+
+def _standard_key(secret: str) -> bytes:
+    if secret.startswith(SECRET_PREFIX):
+        try:
+            return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+        except binascii.Error:
+            pass
+    return secret.encode()

@@ -1,0 +1,160 @@
+"""Rules on a submission that need more than one field, or the service's own settings."""
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from urllib.parse import urlsplit
+
+from orchestrator.domain.errors import FieldError
+from orchestrator.domain.ids import RegionName, target_domain
+from orchestrator.domain.job import Guarantee, JobSpec
+from orchestrator.domain.limits import Bounds
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that belong to a connection and not to a request (RFC 9110, 7.6.1), and those that the
+client on the wire writes itself."""
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def check_submission(
+    spec: JobSpec, *, known_regions: Sequence[RegionName], bounds: Bounds, now_ms: int
+) -> list[FieldError]:
+    """List everything that is wrong with a submission."""
+    return [
+        *check_url("url", spec.url),
+        *_check_headers(spec, bounds),
+        *_check_regions(spec, known_regions, bounds),
+        *_check_webhooks(spec, bounds),
+        *_check_key(spec, bounds),
+        *_check_times(spec, bounds, now_ms),
+        *_check_guarantee(spec),
+        *_check_metadata(spec, bounds),
+    ]
+
+
+def warnings(spec: JobSpec) -> list[str]:
+    """Say what a customer may not expect of a valid submission."""
+    if spec.racing and not spec.idempotent_method:
+        return [
+            f"a race of {spec.method} may execute once per region;"
+            " the target gets one Idempotency-Key for all of them"
+        ]
+    return []
+
+
+def check_url(field: str, url: str) -> list[FieldError]:
+    """Check that a URL can be called: http or https, a host, a port that exists, no control characters."""
+    try:
+        parts = urlsplit(url)
+        target_domain(url)
+        url.encode("ascii")
+    except UnicodeEncodeError:
+        return [FieldError(field, "must be ASCII: percent-encode the path, use punycode for the host")]
+    except ValueError as error:
+        return [FieldError(field, f"is not a URL: {error}")]
+    if parts.scheme not in ("http", "https"):
+        return [FieldError(field, "must begin with http:// or https://")]
+    if _CONTROL.search(url) or " " in url:
+        return [FieldError(field, "must not contain spaces or control characters: percent-encode them")]
+    return []
+
+
+def _check_headers(spec: JobSpec, bounds: Bounds) -> list[FieldError]:
+    errors = []
+    if len(spec.headers) > bounds.headers:
+        errors.append(FieldError("headers", f"holds more than {bounds.headers} headers"))
+    if sum(len(name) + len(value) for name, value in spec.headers) > bounds.header_bytes:
+        errors.append(FieldError("headers", f"is larger than {bounds.header_bytes} bytes in all"))
+    for name, value in spec.headers:
+        if problem := _header_problem(name, value):
+            errors.append(FieldError(f"headers.{_CONTROL.sub('?', name)[:100]}", problem))
+    return errors
+
+
+def _header_problem(name: str, value: str) -> str | None:
+    if not _TOKEN.match(name):
+        return "is not a header name"
+    if name.lower() in HOP_BY_HOP:
+        return "is set by the service's own connection: leave it out"
+    if _FORBIDDEN_IN_VALUE.search(value):
+        return "must not contain line breaks or control characters"
+    if not value.isascii():
+        return "must be ASCII"
+    return None
+
+
+def _check_regions(spec: JobSpec, known: Sequence[RegionName], bounds: Bounds) -> list[FieldError]:
+    errors = _unknown_regions("regions", spec.regions, known)
+    if len(spec.regions) > bounds.regions:
+        errors.append(FieldError("regions", f"names more than {bounds.regions} regions"))
+    return errors
+
+
+def _unknown_regions(
+    field: str, named: Collection[RegionName], known: Sequence[RegionName]
+) -> list[FieldError]:
+    unknown = [region for region in named if region not in known]
+    if not unknown:
+        return []
+    return [FieldError(field, f"unknown region {', '.join(unknown)!r}; known are {', '.join(known)}")]
+
+
+def _check_webhooks(spec: JobSpec, bounds: Bounds) -> list[FieldError]:
+    errors = []
+    if len(spec.webhooks) > bounds.webhooks:
+        errors.append(FieldError("webhooks", f"names more than {bounds.webhooks} receivers"))
+    for index, webhook in enumerate(spec.webhooks):
+        errors += check_url(f"webhooks.{index}.url", webhook.url)
+    voters = sum(webhook.has_quorum_vote for webhook in spec.webhooks)
+    if spec.webhook_quorum > max(1, voters):
+        errors.append(
+            FieldError("webhook_quorum", f"is {spec.webhook_quorum}, but only {voters} webhooks have a vote")
+        )
+    return errors
+
+
+def _check_key(spec: JobSpec, bounds: Bounds) -> list[FieldError]:
+    key = spec.idempotent_key
+    if key is None:
+        return []
+    if not key or len(key) > bounds.key_length:
+        return [FieldError("idempotent_key", f"must be 1 to {bounds.key_length} characters long")]
+    if _CONTROL.search(key):
+        return [FieldError("idempotent_key", "must not contain control characters")]
+    return []
+
+
+def _check_times(spec: JobSpec, bounds: Bounds, now_ms: int) -> list[FieldError]:
+    if spec.retry_at is not None and spec.retry_at > now_ms + bounds.retry_at_ahead_ms:
+        return [FieldError("retry_at", "lies more than a year ahead; it is Unix time in milliseconds")]
+    return []
+
+
+def _check_guarantee(spec: JobSpec) -> list[FieldError]:
+    if spec.guarantee is Guarantee.AT_MOST_ONCE and len(spec.regions) > 1:
+        return [FieldError("regions", "at_most_once runs in one region: name one, or none")]
+    return []
+
+
+def _check_metadata(spec: JobSpec, bounds: Bounds) -> list[FieldError]:
+    if len(json.dumps(spec.metadata)) > bounds.metadata_bytes:
+        return [FieldError("metadata", f"is larger than {bounds.metadata_bytes} bytes")]
+    return []

@@ -1,0 +1,28 @@
+"""What the target sees: the request asked for, and the marks of this service."""
+
+from orchestrator.domain.exchange import HttpRequest
+from orchestrator.domain.job import Job
+from orchestrator.domain.run import Attempt
+
+
+def target_request(job: Job, attempt: Attempt) -> HttpRequest:
+    """Write an attempt's request. Where repeating is not harmless by method alone, all attempts and
+    race legs of a job carry one ``Idempotency-Key``, unless the job set its own.
+    """
+    spec = job.spec
+    headers = [
+        *spec.headers,
+        ("X-EZThrottle-Job-Id", job.id),
+        ("X-EZThrottle-Attempt", str(attempt.number)),
+        ("X-EZThrottle-Region", attempt.region),
+    ]
+    named = {name.lower() for name, _ in spec.headers}
+    if not spec.idempotent_method and "idempotency-key" not in named:
+        headers.append(("Idempotency-Key", job.id))
+    return HttpRequest(
+        method=spec.method,
+        url=spec.url,
+        headers=tuple(headers),
+        body=None if spec.body is None else spec.body.encode(),
+        timeout_ms=spec.timeout_ms,
+    )

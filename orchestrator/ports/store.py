@@ -1,0 +1,173 @@
+"""The store: where jobs are safe. Every method that answers has committed what it says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.domain.fanout import DeliveryState, JobDelivery
+from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
+from orchestrator.domain.job import Job
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.pacing import Pace
+from orchestrator.domain.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A submission was stored."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The key is known: nothing was stored."""
+
+    job_id: JobId
+    state: JobState
+    payload_mismatch: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingJob:
+    """A job that has not ended, as an index entry: enough to queue it without its payload."""
+
+    id: JobId
+    customer: CustomerId
+    domain: TargetDomain
+    state: JobState
+    order_key: int
+    not_before_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredJob:
+    """A job with everything that is known of it."""
+
+    job: Job
+    state: JobState
+    run: Run | None
+    result: bytes | None
+    """The webhook's body, once the job has ended."""
+    ended_ms: int | None
+    delivery: JobDelivery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxEntry:
+    """One receiver of one job's result. ``log`` holds a line an attempt, oldest first."""
+
+    id: DeliveryId
+    job_id: JobId
+    customer: CustomerId
+    index: int
+    state: DeliveryState = DeliveryState.PENDING
+    attempts: int = 0
+    first_ms: int | None = None
+    next_ms: int
+    log: tuple[tuple[int, int | None, int, str], ...] = ()
+    """(Unix ms, status or None, duration ms, message) of each attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a job ended: written in one transaction with its outbox."""
+
+    job_id: JobId
+    customer: CustomerId
+    state: JobState
+    run: Run
+    result: bytes
+    ended_ms: int
+    delivery: JobDelivery
+    outbox: tuple[OutboxEntry, ...]
+    key_freed: bool
+    """No attempt was ever written: its idempotency key may be used again at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSecrets:
+    """A customer's signing secrets."""
+
+    primary: str
+    secondary: str | None = None
+
+    @property
+    def in_force(self) -> tuple[str, ...]:
+        """Every secret that signs, the new one first."""
+        return (self.primary, self.secondary) if self.secondary else (self.primary,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key as listed: never the key itself."""
+
+    key_id: str
+    customer: CustomerId
+    plan: str
+    created_ms: int
+    revoked_ms: int | None = None
+
+
+class Store(Protocol):
+    """Durable state of one shard."""
+
+    async def begin_epoch(self) -> int:
+        """Take the next fencing number: 1 on a new store."""
+
+    async def submit(self, job: Job) -> Accepted | Duplicate:
+        """Store a job unless its customer's key is known."""
+
+    async def waiting(self) -> Sequence[WaitingJob]:
+        """List every job that has not ended."""
+
+    async def load(self, job_id: JobId) -> StoredJob | None:
+        """Read one job whole."""
+
+    def note_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+        """Save how far a job is; rides the next commit, nobody waits for it."""
+
+    def note_timeline(self, job_id: JobId, run: Run) -> None:
+        """Save what was still learned about a job that has ended; rides the next commit."""
+
+    async def save_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+        """Save how far a job is, and wait for the commit."""
+
+    async def end(self, ending: Ending) -> None:
+        """End a job and fill its outbox, in one transaction."""
+
+    async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
+        """List unended jobs whose deadline has passed."""
+
+    async def outbox(self) -> Sequence[OutboxEntry]:
+        """List deliveries that are still to be made."""
+
+    async def deliveries(self, job_id: JobId) -> Sequence[OutboxEntry]:
+        """List a job's deliveries, in the order of its webhooks."""
+
+    async def save_delivery(self, entry: OutboxEntry, delivery: JobDelivery) -> None:
+        """Save a delivery attempt's end together with the job's delivery state."""
+
+    async def paces(self) -> dict[TargetDomain, Pace]:
+        """List learned paces."""
+
+    def note_pace(self, domain: TargetDomain, pace: Pace) -> None:
+        """Save a learned pace; rides the next commit."""
+
+    async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
+        """Store a customer's webhook secrets."""
+
+    async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
+        """Read a customer's webhook secrets."""
+
+    async def drop_secrets(self, customer: CustomerId) -> bool:
+        """Delete them; say whether there were any."""
+
+    async def customer_of(self, key: str) -> CustomerId | None:
+        """Whose API key this is; None where it is unknown or revoked."""
+
+    async def purge(self, now_ms: int) -> None:
+        """Forget what is past its keeping."""
+
+    async def close(self) -> None:
+        """Commit what waits and close."""

@@ -1,0 +1,211 @@
+"""The one codec: messages to msgpack and back. A batch is a header followed by messages.
+
+A message too large for one batch travels as fragments, so that it holds up nobody.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.wire.messages import (
+    AttemptDone,
+    AttemptReady,
+    AttemptStarted,
+    CancelAttempt,
+    Deliver,
+    Delivered,
+    GoAttempt,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    PermitUnused,
+    RunAttempt,
+)
+
+WIRE_VERSION = 1
+FRAGMENT_BYTES = 64 * 1024
+_FRAGMENT = 0
+
+
+class WireError(Exception):
+    """Bytes that are no batch of ours, or of another version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Whom a batch is for and from: the shard's epoch, and the executor's incarnation."""
+
+    epoch: int
+    incarnation: str
+
+
+def encode(message: Message) -> bytes:
+    """Write one message."""
+    code, flatten = _WRITERS[type(message)]
+    return _pack((code, *flatten(message)))
+
+
+def fragments(encoded: bytes, message_id: int) -> list[bytes]:
+    """Cut an encoded message into parts of at most FRAGMENT_BYTES; a small one is its own part."""
+    if len(encoded) <= FRAGMENT_BYTES:
+        return [encoded]
+    count = -(-len(encoded) // FRAGMENT_BYTES)
+    return [
+        _pack(
+            (
+                _FRAGMENT,
+                message_id,
+                index,
+                count,
+                encoded[index * FRAGMENT_BYTES : (index + 1) * FRAGMENT_BYTES],
+            )
+        )
+        for index in range(count)
+    ]
+
+
+def encode_batch(header: Header, parts: list[bytes]) -> bytes:
+    """Join encoded messages or fragments behind a header."""
+    return _pack((WIRE_VERSION, header.epoch, header.incarnation)) + b"".join(parts)
+
+
+class BatchReader:
+    """Reads batches of one sender, putting fragments together again."""
+
+    def __init__(self) -> None:
+        self._partial: dict[tuple[Header, int], dict[int, bytes]] = {}
+
+    def read(self, batch: bytes) -> tuple[Header, list[Message]]:
+        """Read one batch.
+
+        Raises:
+            WireError: It is none, or of another version.
+        """
+        unpacker = msgpack.Unpacker(max_buffer_size=0)
+        unpacker.feed(batch)
+        items = iter(unpacker)
+        header = _header(items)
+        return header, list(self._messages(header, items))
+
+    def forget_others(self, header: Header) -> None:
+        """Drop what was begun under another header: its rest will not come."""
+        self._partial = {key: parts for key, parts in self._partial.items() if key[0] == header}
+
+    def _messages(self, header: Header, items: Iterator[list[Any]]) -> Iterator[Message]:
+        for item in items:
+            if item[0] != _FRAGMENT:
+                yield decode(item)
+            elif (whole := self._collect(header, item)) is not None:
+                yield decode(msgpack.unpackb(whole))
+
+    def _collect(self, header: Header, item: list[Any]) -> bytes | None:
+        _, message_id, index, count, data = item
+        parts = self._partial.setdefault((header, message_id), {})
+        parts[index] = data
+        if len(parts) < count:
+            return None
+        del self._partial[header, message_id]
+        return b"".join(parts[i] for i in range(count))
+
+
+def decode(item: list[Any]) -> Message:
+    """Build a message from its fields.
+
+    Raises:
+        WireError: No message has that code.
+    """
+    reader = _READERS.get(item[0])
+    if reader is None:
+        msg = f"unknown message code {item[0]!r}"
+        raise WireError(msg)
+    return reader(item)
+
+
+def _header(items: Iterator[list[Any]]) -> Header:
+    version, epoch, incarnation = next(items)
+    if version != WIRE_VERSION:
+        msg = f"wire version {version}, this side speaks {WIRE_VERSION}"
+        raise WireError(msg)
+    return Header(epoch, incarnation)
+
+
+def _request_out(request: HttpRequest) -> tuple[object, ...]:
+    return (request.method, request.url, request.headers, request.body, request.timeout_ms)
+
+
+def _request_in(fields: list[Any]) -> HttpRequest:
+    method, url, headers, body, timeout_ms = fields
+    pairs = tuple((name, value) for name, value in headers)
+    return HttpRequest(method=method, url=url, headers=pairs, body=body, timeout_ms=timeout_ms)
+
+
+def _response_out(response: HttpResponse | None) -> tuple[object, ...] | None:
+    if response is None:
+        return None
+    return (response.status, response.headers, response.body, response.truncated)
+
+
+def _response_in(fields: list[Any] | None) -> HttpResponse | None:
+    if fields is None:
+        return None
+    status, headers, body, truncated = fields
+    return HttpResponse(status=status, headers=headers, body=body, truncated=truncated)
+
+
+def _plain(*names: str) -> Callable[[Any], tuple[object, ...]]:
+    def flatten(message: Message) -> tuple[object, ...]:
+        return tuple(getattr(message, name) for name in names)
+
+    return flatten
+
+
+def _build(kind: Callable[..., Message]) -> Callable[[list[Any]], Message]:
+    def read(item: list[Any]) -> Message:
+        return kind(*item[1:])
+
+    return read
+
+
+def _read_run(item: list[Any]) -> Message:
+    return RunAttempt(item[1], item[2], _request_in(item[3]))
+
+
+def _read_done(item: list[Any]) -> Message:
+    fault = None if item[4] is None else Fault(item[4])
+    return AttemptDone(item[1], item[2], _response_in(item[3]), fault, item[5])
+
+
+def _read_deliver(item: list[Any]) -> Message:
+    return Deliver(item[1], item[2], item[3], item[4], tuple(item[5]))
+
+
+_pack: Callable[[object], bytes] = msgpack.Packer(autoreset=True).pack
+_WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] = {
+    RunAttempt: (1, lambda m: (m.attempt, m.start_at, _request_out(m.request))),
+    GoAttempt: (2, _plain("attempt", "start_at")),
+    CancelAttempt: (3, _plain("attempt")),
+    PermitUnused: (4, _plain("attempt")),
+    AttemptReady: (5, _plain("attempt")),
+    AttemptStarted: (6, _plain("attempt", "at")),
+    AttemptDone: (7, lambda m: (m.attempt, m.started_at, _response_out(m.response), m.fault, m.message)),
+    Deliver: (8, _plain("delivery", "attempt", "url", "body", "secrets")),
+    Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after")),
+    Heartbeat: (10, _plain("region", "incarnation", "epoch")),
+    HeartbeatReply: (11, _plain("epoch", "now", "boot_id")),
+}
+_READERS: dict[int, Callable[[list[Any]], Message]] = {
+    1: _read_run,
+    2: _build(GoAttempt),
+    3: _build(CancelAttempt),
+    4: _build(PermitUnused),
+    5: _build(AttemptReady),
+    6: _build(AttemptStarted),
+    7: _read_done,
+    8: _read_deliver,
+    9: _build(Delivered),
+    10: _build(Heartbeat),
+    11: _build(HeartbeatReply),
+}

@@ -1,0 +1,101 @@
+"""A self-clocked mailbox: whatever arrives while a batch is on its way is the next batch.
+
+No timer to tune, no wait when idle, large batches under load.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from orchestrator.wire.codec import Header, encode, encode_batch, fragments
+from orchestrator.wire.messages import Message
+
+BATCH_BYTES = 96 * 1024
+BATCHES_UNDER_WAY = 2
+RETRY_FIRST_S = 0.05
+RETRY_MOST_S = 1.0
+
+Carrier = Callable[[bytes], Awaitable[None]]
+"""Takes a batch to the peer; raises where that failed or may have failed."""
+
+
+class Mailbox:
+    """Messages to one peer, in batches. A batch that failed goes again until it arrives or the
+    mailbox is readdressed: receivers know each message by its id.
+    """
+
+    def __init__(self, carry: Carrier, header: Header) -> None:
+        self._carry = carry
+        self._header = header
+        self._small: deque[bytes] = deque()
+        self._large: deque[bytes] = deque()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._flush_due = False
+        self._message_ids = 0
+        self._generation = 0
+
+    def post(self, message: Message) -> None:
+        """Queue a message; it leaves in this turn of the event loop if the peer has room."""
+        self._message_ids += 1
+        parts = fragments(encode(message), self._message_ids)
+        (self._small if len(parts) == 1 else self._large).extend(parts)
+        self._schedule()
+
+    def readdress(self, header: Header) -> None:
+        """Turn to another incarnation of the peer; what was meant for the old one is dropped."""
+        self._header = header
+        self._generation += 1
+        self._small.clear()
+        self._large.clear()
+
+    async def close(self) -> None:
+        """Drop what waits and end what is on its way."""
+        self._generation += 1
+        self._small.clear()
+        self._large.clear()
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _schedule(self) -> None:
+        if not self._flush_due and len(self._under_way) < BATCHES_UNDER_WAY:
+            self._flush_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        parts = self._next_parts()
+        if not parts or len(self._under_way) >= BATCHES_UNDER_WAY:
+            return
+        batch = encode_batch(self._header, parts)
+        task = asyncio.get_running_loop().create_task(self._deliver(batch, self._generation))
+        self._under_way.add(task)
+        task.add_done_callback(self._arrived)
+
+    def _next_parts(self) -> list[bytes]:
+        parts: list[bytes] = []
+        size = 0
+        # A fragment of a large message goes at the head of each batch, so that neither kind starves.
+        for queue in (self._large, self._small):
+            while queue and (size == 0 or size + len(queue[0]) <= BATCH_BYTES):
+                parts.append(queue.popleft())
+                size += len(parts[-1])
+                if queue is self._large:
+                    break
+        return parts
+
+    async def _deliver(self, batch: bytes, generation: int) -> None:
+        delay = RETRY_FIRST_S
+        while generation == self._generation:
+            try:
+                await self._carry(batch)
+            except Exception:  # noqa: BLE001  # whatever the carrier met, the batch has to go again
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RETRY_MOST_S)
+            else:
+                return
+
+    def _arrived(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if self._small or self._large:
+            self._schedule()

@@ -1,0 +1,129 @@
+"""Everything that shards, executors and the webhook actor say to each other.
+
+Messages are small, versioned by ``codec.WIRE_VERSION``, and idempotent by attempt or delivery id:
+the carrier may bring one twice.
+"""
+
+from dataclasses import dataclass
+
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.ids import AttemptId, DeliveryId, RegionName
+
+
+@dataclass(frozen=True, slots=True)
+class RunAttempt:
+    """Shard to executor: do this, starting at ``start_at`` (the shard's monotonic seconds)."""
+
+    attempt: AttemptId
+    start_at: float
+    request: HttpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class GoAttempt:
+    """Shard to executor: the attempt that is ready may start at ``start_at``."""
+
+    attempt: AttemptId
+    start_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAttempt:
+    """Shard to executor: close the attempt's connection. It may overtake its RunAttempt."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class PermitUnused:
+    """Executor to shard: the start time passed before a connection was ready; still connecting."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptReady:
+    """Executor to shard: a connection is ready and asks for a permit."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """Executor to shard: the first byte was written at ``at`` (the shard's monotonic seconds)."""
+
+    attempt: AttemptId
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptDone:
+    """Executor to shard: an answer or a fault; the connection is closed or given back.
+
+    ``started_at`` is the shard's monotonic seconds, None where nothing was written.
+    """
+
+    attempt: AttemptId
+    started_at: float | None
+    response: HttpResponse | None
+    fault: Fault | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Shard to webhook actor: sign ``body`` with ``secrets`` (primary first) and send it."""
+
+    delivery: DeliveryId
+    attempt: int
+    url: str
+    body: bytes
+    secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Webhook actor to shard: how one delivery attempt ended. ``took_ms`` is its duration."""
+
+    delivery: DeliveryId
+    attempt: int
+    status: int | None
+    took_ms: int
+    message: str = ""
+    retry_after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Executor to shard, every half second: who I am and which shard incarnation I work for.
+
+    ``epoch`` is the last one heard; attempts of older ones are closed by then.
+    """
+
+    region: RegionName
+    incarnation: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReply:
+    """Shard to executor: its epoch and clock (monotonic seconds of the machine ``boot_id``)."""
+
+    epoch: int
+    now: float
+    boot_id: str
+
+
+Message = (
+    RunAttempt
+    | GoAttempt
+    | CancelAttempt
+    | PermitUnused
+    | AttemptReady
+    | AttemptStarted
+    | AttemptDone
+    | Deliver
+    | Delivered
+    | Heartbeat
+    | HeartbeatReply
+)

@@ -1,0 +1,111 @@
+"""Reading the service's answers: JSON objects, and RFC 9457 problems as errors of ours."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .exceptions import (
+    AuthenticationError,
+    EZThrottleError,
+    InvalidJobError,
+    NotFoundError,
+    QuotaExceededError,
+    ServiceUnavailableError,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+_KEY = "Pass api_key=, or set EZTHROTTLE_API_KEY, to a key made with `ezthrottle keys create`."
+_TARGET = "Choose a target that the service may reach, or have its operator allow this one."
+_LATER = "Repeat it later: repeating a submission is safe, its idempotency key prevents a second job."
+
+_BY_STATUS: Mapping[int, tuple[type[EZThrottleError], str]] = {
+    400: (InvalidJobError, "Correct it and send it again."),
+    401: (AuthenticationError, _KEY),
+    403: (InvalidJobError, _TARGET),
+    404: (NotFoundError, "Check the id, and that it belongs to this API key."),
+    413: (InvalidJobError, "Send less in one call."),
+    422: (InvalidJobError, "Correct the fields named and send it again."),
+    429: (QuotaExceededError, "Repeat it at `retry_at`."),
+}
+
+
+def object_in(response: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object in a successful answer.
+
+    Raises the EZThrottleError that belongs to the status, or a plain one for what is no answer of the service.
+    """
+    if not response.is_success:
+        raise error_in(response)
+    answer = _json_object(response)
+    if answer is None:
+        raise EZThrottleError(
+            f"{_asked(response)} was answered {response.status_code} without a JSON object. "
+            "Check that base_url (or EZTHROTTLE_URL) names an EZThrottle service.",
+            status_code=response.status_code,
+        )
+    return answer
+
+
+def error_in(response: httpx.Response) -> EZThrottleError:
+    """Return the error for an unsuccessful answer, worded with its fields and what to do."""
+    problem = _json_object(response) or {}
+    kind, remedy = _kind_of(response.status_code)
+    fields = _field_errors(problem)
+    message = f"{_asked(response)} was answered {response.status_code}: {_said(response, problem, fields)}. {remedy}"
+    if kind is InvalidJobError:
+        return InvalidJobError(message, status_code=response.status_code, errors=fields)
+    return kind(message, _retry_at(response, problem), status_code=response.status_code)
+
+
+def retry_after_s(response: httpx.Response) -> float | None:
+    """Seconds that `Retry-After` asks for, given as a number or as a date; None where it says nothing."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _kind_of(status: int) -> tuple[type[EZThrottleError], str]:
+    if status >= 500:  # noqa: PLR2004 - the class of server errors
+        return ServiceUnavailableError, _LATER
+    return _BY_STATUS.get(status, (EZThrottleError, "Check base_url (or EZTHROTTLE_URL) and the call."))
+
+
+def _asked(response: httpx.Response) -> str:
+    return f"{response.request.method} {response.request.url.path}"
+
+
+def _said(response: httpx.Response, problem: Mapping[str, Any], fields: list[dict[str, Any]]) -> str:
+    if fields:
+        return "; ".join(f"{error.get('field')}: {error.get('message')}" for error in fields)
+    said = problem.get("error") or problem.get("detail") or problem.get("title") or response.text[:200]
+    return str(said).strip().rstrip(".") or response.reason_phrase
+
+
+def _field_errors(problem: Mapping[str, Any]) -> list[dict[str, Any]]:
+    errors = problem.get("errors")
+    return [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+
+
+def _retry_at(response: httpx.Response, problem: Mapping[str, Any]) -> int | None:
+    seconds = retry_after_s(response)
+    if seconds is not None:
+        return int((time.time() + seconds) * 1000)
+    stated = problem.get("retry_at")
+    return stated if isinstance(stated, int) else None
+
+
+def _json_object(response: httpx.Response) -> dict[str, Any] | None:
+    try:
+        answer = response.json()
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None

@@ -1,0 +1,290 @@
+"""What a client can do, written once as flows; `client` has a blocking and an asyncio class over them.
+
+The docstrings are those of the public methods.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable
+from urllib.parse import quote
+
+from ._flow import Flow
+from ._payload import job_payload
+from .exceptions import NotFoundError, ServiceUnavailableError, ServiceUnreachableError, TimeoutError  # noqa: A004
+
+if TYPE_CHECKING:
+    from ._http import Response
+    from ._service import Service
+
+JOBS = "/api/v1/jobs"
+SECRETS = "/api/v1/webhook-secrets"
+
+SHORTEST_SECRET = 16
+LONG_POLL_S = 30
+DEFAULT_WAIT_S = 300.0
+
+
+class JobState(str, Enum):
+    """The states in which a job has ended, as the service names them."""
+
+    SUCCESS = "success"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+_ENDED = frozenset(state.value for state in JobState)
+
+
+class Operations:
+    """The flows of one client.
+
+    >>> run(Operations(service).submit_job("https://api.example.com"))["job_id"]
+    'job_1763674210055_853341'
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def submit_job(
+        self,
+        url: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        body: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        webhooks: list[dict[str, Any]] | None = None,
+        webhook_quorum: int = 1,
+        regions: list[str] | None = None,
+        region_policy: str = "fallback",
+        execution_mode: str = "race",
+        retry_policy: dict[str, Any] | None = None,
+        fallback_job: dict[str, Any] | None = None,
+        on_success: dict[str, Any] | None = None,
+        on_failure: dict[str, Any] | None = None,
+        on_failure_timeout_ms: int | None = None,
+        idempotent_key: str | None = None,
+        retry_at: int | None = None,
+        *,
+        priority: int | None = None,
+        timeout_ms: int | None = None,
+        deadline_ms: int | None = None,
+        guarantee: str | None = None,
+        cost: float | None = None,
+        account: str | None = None,
+    ) -> Flow[dict[str, Any]]:
+        """Hand a request to the service, which executes it at the pace its target bears.
+
+        Args:
+            url: the target, http or https
+            method: the HTTP method
+            headers: headers for the target
+            body: the request's body, sent as is
+            metadata: handed back in webhooks
+            webhooks: where the result goes, each `{"url", "regions"?, "has_quorum_vote"?}`
+            webhook_quorum: voting webhooks that must accept
+            regions: where it may run; the first answer of several wins
+            region_policy: "fallback", or "strict" to stay in the listed regions
+            execution_mode: "race", "fanout" or "hedge"
+            retry_policy: `{"max_retries", "max_reroutes", "retry_codes", "reroute_codes"}`
+            fallback_job: a job with a `trigger`, tried when this one fails
+            on_success: a job to start when this one has succeeded
+            on_failure: a job to start when this one has failed
+            on_failure_timeout_ms: ms after which the job fails
+            idempotent_key: jobs with an equal key run once; the service makes one from url, method and body
+            retry_at: Unix ms before which it must not run
+            priority: 0 to 9, 9 first
+            timeout_ms: one attempt's time limit, ms
+            deadline_ms: the job's time limit, ms
+            guarantee: "at_least_once" or "at_most_once"
+            cost: tokens, for targets with a token budget
+            account: the fair queue in which it waits
+
+        Returns the service's answer: `job_id`, `status` ("queued", "racing", "scheduled" or "duplicate"),
+        `idempotent_key` and more.
+
+        Repeated on connection errors and 502, 503 and 504, which its idempotency key makes safe. Raises
+        InvalidJobError, AuthenticationError, QuotaExceededError, ServiceUnavailableError or
+        ServiceUnreachableError.
+        """
+        # The arguments are the fields, by the same names: a second list of them would only drift.
+        fields = {name: value for name, value in locals().items() if name not in {"self", "url", "method"}}
+        return self._service.call("POST", JOBS, json=job_payload(url, method, fields))
+
+    def request(
+        self,
+        url: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        body: str | None = None,
+        *,
+        timeout: float = 30.0,
+    ) -> Flow[Response]:
+        """Send a request from this machine, past the service, following redirects.
+
+        `timeout` is in seconds. Returns an `httpx.Response` that has `ok`; raises what httpx raises.
+        """
+        return self._service.direct(method, url, headers=headers, body=body, timeout=timeout)
+
+    def queue_request(
+        self,
+        url: str,
+        webhook_url: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        body: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        retry_at: int | None = None,
+    ) -> Flow[dict[str, Any]]:
+        """Submit a job with one webhook. Deprecated: use `submit_job` or `Step`."""
+        warnings.warn("queue_request() is deprecated: use submit_job()", DeprecationWarning, stacklevel=3)
+        return self.submit_job(
+            url, method, headers, body, metadata, webhooks=_one_webhook(webhook_url), retry_at=retry_at
+        )
+
+    def queue_and_wait(
+        self,
+        url: str,
+        webhook_url: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        body: str | None = None,
+        timeout: float = 300,
+        poll_interval: float = 2,
+        metadata: dict[str, Any] | None = None,
+        retry_at: int | None = None,
+    ) -> Flow[dict[str, Any]]:
+        """Submit a job and wait for its end, as `submit_job` and `wait` do.
+
+        `timeout` is in seconds; `poll_interval` is the pause in seconds before asking again where an answer
+        comes at once. Returns the job. Raises what those two raise, ezthrottle.TimeoutError among them.
+        """
+        answer = yield from self.submit_job(
+            url, method, headers, body, metadata, webhooks=_one_webhook(webhook_url), retry_at=retry_at
+        )
+        return (yield from self.wait(answer["job_id"], timeout, poll_interval=poll_interval))
+
+    def get_job(self, job_id: str) -> Flow[dict[str, Any]]:
+        """Return the job as the service keeps it: `state`, `delivery`, `result`, `timeline`.
+
+        Raises NotFoundError, or what `submit_job` raises.
+        """
+        return self._service.call("GET", _path_of(job_id))
+
+    def wait(
+        self, job_id: str, timeout: float = DEFAULT_WAIT_S, *, poll_interval: float = 2.0
+    ) -> Flow[dict[str, Any]]:
+        """Wait until the job has ended, and return it.
+
+        `timeout` is in seconds. The service holds each question until the job ends; `poll_interval` is the
+        pause in seconds where it answers early. A service that is away for a while does not end the wait.
+        Raises ezthrottle.TimeoutError, after which the job goes on, or NotFoundError.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            asked = time.monotonic()
+            held_s = int(min(max(deadline - asked, 0.0), LONG_POLL_S))
+            job = yield from self._when_ended(job_id, held_s, deadline)
+            if job is not None:
+                return job
+            now = time.monotonic()
+            if now >= deadline:
+                raise TimeoutError(
+                    f"Job {job_id} has not ended within {timeout} s. It goes on: ask again with "
+                    "wait() or get_job()."
+                )
+            if now - asked < max(held_s / 2, 1.0):
+                yield partial(self._service.sleep, min(poll_interval, deadline - now))
+
+    def create_webhook_secret(
+        self, primary_secret: str, secondary_secret: str | None = None
+    ) -> Flow[dict[str, Any]]:
+        """Set the secret that signs webhooks, and optionally the former one, which then signs as well.
+
+        Returns `{"status", "message"}`. Raises ValueError for a secret of fewer than 16 characters.
+        """
+        secrets = {"primary_secret": _long_enough("primary_secret", primary_secret)}
+        if secondary_secret:
+            secrets["secondary_secret"] = _long_enough("secondary_secret", secondary_secret)
+        return self._service.call("POST", SECRETS, json=secrets)
+
+    def get_webhook_secret(self) -> Flow[dict[str, Any]]:
+        """Return the secrets, masked: `customer_id`, `primary_secret`, `secondary_secret`, `has_secondary`.
+
+        Raises NotFoundError where there is none.
+        """
+        try:
+            return (yield from self._service.call("GET", SECRETS))
+        except NotFoundError as error:
+            raise NotFoundError(
+                "There is no webhook secret yet: make one with create_webhook_secret().", status_code=404
+            ) from error
+
+    def delete_webhook_secret(self) -> Flow[dict[str, Any]]:
+        """Delete the secrets; webhooks are unsigned from then on. Returns `{"status", "message"}`."""
+        return self._service.call("DELETE", SECRETS)
+
+    def rotate_webhook_secret(self, new_secret: str) -> Flow[dict[str, Any]]:
+        """Sign with `new_secret`, and with the former secret too, so that no receiver misses a delivery.
+
+        Once every receiver knows the new one, end the rotation with `create_webhook_secret(new_secret)`.
+        Where there was no secret it becomes the first. Raises ValueError for fewer than 16 characters.
+        """
+        secret = _long_enough("new_secret", new_secret)
+        try:
+            # Not repeatable: a second rotation to the same secret would push the former one out.
+            return (
+                yield from self._service.call(
+                    "POST", f"{SECRETS}/rotate", json={"new_secret": secret}, repeatable=False
+                )
+            )
+        except NotFoundError:
+            return (yield from self.create_webhook_secret(secret))
+
+    def forward_or_fallback(
+        self,
+        fallback: Callable[[], Any],
+        url: str,
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        body: str | None = None,
+        **kwargs: Any,
+    ) -> Flow[Any]:
+        """Submit a job, or return what `fallback()` returns where the service is unreachable.
+
+        `kwargs` are further arguments of `submit_job`. An answer that refuses the job is raised, not
+        answered by the fallback: the service is there then, and says what to correct.
+        """
+        try:
+            return (yield from self.submit_job(url, method, headers, body, **kwargs))
+        except ServiceUnreachableError:
+            return (yield fallback)
+
+    def _when_ended(self, job_id: str, held_s: int, deadline: float) -> Flow[dict[str, Any] | None]:
+        try:
+            job = yield from self._service.call(
+                "GET", _path_of(job_id), params={"wait": held_s}, extra_s=held_s
+            )
+        except (ServiceUnreachableError, ServiceUnavailableError):
+            if time.monotonic() >= deadline:
+                raise
+            return None
+        return job if job.get("state") in _ENDED else None
+
+
+def _path_of(job_id: str) -> str:
+    return f"{JOBS}/{quote(job_id, safe='')}"
+
+
+def _one_webhook(url: str) -> list[dict[str, Any]] | None:
+    return [{"url": url, "has_quorum_vote": True}] if url else None
+
+
+def _long_enough(name: str, secret: str) -> str:
+    if len(secret) < SHORTEST_SECRET:
+        raise ValueError(f"{name} has {len(secret)} characters; give at least {SHORTEST_SECRET}")
+    return secret
+

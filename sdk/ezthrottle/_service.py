@@ -1,0 +1,111 @@
+"""One call to the service: authorised, bounded in time, repeated where that is safe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Mapping
+from functools import partial
+from typing import Any, Callable, Union
+
+import httpx
+
+from ._answers import object_in, retry_after_s
+from ._flow import Flow
+from ._http import AnyClient, Response, following_redirects, time_limits
+from ._retry import RetryPolicy
+from ._settings import Settings
+from .exceptions import ServiceUnreachableError
+
+# A gateway's or a starting service's way of saying that the call did not arrive or was not taken.
+_REPEATED_CODES = frozenset({502, 503, 504})
+
+_ONCE = RetryPolicy(max_attempts=1)
+
+
+class Service:
+    """The HTTP side of a client, blocking or asyncio according to `http` and `sleep`.
+
+    >>> run(Service(pooled_client(), time.sleep, settings).call("GET", "/api/v1/jobs/job_1_2"))
+    """
+
+    def __init__(
+        self, http: AnyClient, sleep: Callable[[float], Union[None, Awaitable[None]]], settings: Settings
+    ) -> None:
+        self._http = http
+        self._settings = settings
+        self._retry = RetryPolicy(settings.max_attempts, settings.timeout)
+        self.sleep = sleep
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        extra_s: float = 0.0,
+        repeatable: bool = True,
+    ) -> Flow[dict[str, Any]]:
+        """Make the call and return the JSON object of its answer.
+
+        `extra_s` seconds are added to the time limit, for answers that are meant to take long. Raises an
+        EZThrottleError for every answer but 2xx and for none.
+        """
+        request = self._http.build_request(
+            method,
+            self._settings.base_url + path,
+            json=json,
+            params=params,
+            headers={"Authorization": self._settings.bearer()},
+            timeout=time_limits(self._settings.timeout + extra_s),
+        )
+        response = yield from self._answered(request, self._retry if repeatable else _ONCE)
+        return object_in(response)
+
+    def direct(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None,
+        body: str | bytes | None,
+        timeout: float,
+    ) -> Flow[Response]:
+        """Send a request to any server, past the service, following redirects; raises what httpx raises."""
+        request = self._http.build_request(
+            method.upper(), url, headers=headers, content=body, timeout=httpx.Timeout(timeout)
+        )
+        return (yield from following_redirects(self._http, request))
+
+    def _answered(self, request: httpx.Request, retry: RetryPolicy) -> Flow[httpx.Response]:
+        start, attempt = time.monotonic(), 0
+        while True:
+            attempt += 1
+            try:
+                # auth=None: credentials of the caller's own httpx client must not replace the API key.
+                response: httpx.Response = yield partial(
+                    self._http.send, request, auth=None, follow_redirects=False
+                )
+            except httpx.RequestError as error:
+                pause = retry.pause(attempt, time.monotonic() - start)
+                if pause is None:
+                    raise self._unreachable(error, attempt) from error
+            else:
+                pause = self._pause_after(response, retry, attempt, time.monotonic() - start)
+                if pause is None:
+                    return response
+            yield partial(self.sleep, pause)
+
+    @staticmethod
+    def _pause_after(
+        response: httpx.Response, retry: RetryPolicy, attempt: int, elapsed_s: float
+    ) -> float | None:
+        if response.status_code not in _REPEATED_CODES:
+            return None
+        return retry.pause(attempt, elapsed_s, at_least_s=retry_after_s(response) or 0.0)
+
+    def _unreachable(self, error: httpx.RequestError, attempts: int) -> ServiceUnreachableError:
+        return ServiceUnreachableError(
+            f"No answer from {self._settings.base_url} in {attempts} attempt(s): "
+            f"{error or type(error).__name__}. Check that the service runs, and base_url (or EZTHROTTLE_URL)."
+        )

@@ -1,0 +1,92 @@
+import os
+import signal
+import time
+
+HEAVY = {
+    "ray",
+    "asyncio",
+    "pydantic",
+    "fastapi",
+    "aiohttp",
+    "typer",
+    "orchestrator.core",
+    "orchestrator.domain",
+}
+RESTS = "child('child'); daemon('daemon'); announce('driver'); rest()"
+REPORTS_WHAT_IT_WAS_GIVEN = """
+status = dict(line.split(":\\t") for line in Path("/proc/self/status").read_text().splitlines())
+announce('driver', environment=dict(os.environ), blocked=int(status["SigBlk"], 16), ignored=int(status["SigIgn"], 16),
+    leads=os.getsid(0) == os.getpid(), descriptors=[fd for fd in range(3, 64) if os.path.exists(f"/proc/self/fd/{fd}")])
+rest()
+"""
+
+
+def test_the_parent_imports_nothing_heavy(bench: "Workbench") -> None:
+    source = f"import orchestrator.adapters.process.parent; sys.exit(bool({HEAVY!r} & set(sys.modules)))"
+    assert bench.start(bench.script("imports.py", source)).wait() == 0
+
+
+def test_a_second_serve_is_refused_while_the_first_goes_on(bench: "Workbench") -> None:
+    first = bench.serve(RESTS)
+    tree = [bench.hear(name) for name in ("driver", "child", "daemon")]
+    second = bench.serve(RESTS)
+    assert second.wait() == 2
+    assert f"another serve (pid {first.pid})" in second.stderr.read()
+    assert all(member.is_alive() for member in tree)
+    assert first.poll() is None
+
+
+def test_what_a_killed_serve_left_running_is_ended_before_the_next_driver_starts(bench: "Workbench") -> None:
+    first = bench.serve("on_sigterm(signal.SIG_IGN);" + RESTS)
+    left = [bench.hear(name) for name in ("driver", "child", "daemon")]
+    first.kill()
+    first.wait()
+    assert all(member.is_alive() for member in left)
+    bench.serve(RESTS)
+    driver = bench.hear("driver")
+    assert not any(member.is_alive() for member in left)
+    assert driver.is_alive()
+
+
+def test_a_deleted_data_directory_does_not_let_a_second_serve_in(bench: "Workbench") -> None:
+    bench.serve(RESTS)
+    driver = bench.hear("driver")
+    (bench.data_dir / "serve.lock").unlink()
+    assert bench.serve(RESTS).wait() == 2
+    assert driver.is_alive()
+
+
+def test_processes_of_another_data_directory_are_left_alone(bench: "Workbench") -> None:
+    bench.start(bench.script("other.py", "daemon('other')"), env={"EZTHROTTLE_TREE": "another"}).wait()
+    other = bench.hear("other")
+    serve = bench.serve(RESTS)
+    bench.hear("driver")
+    serve.terminate()
+    assert serve.wait() == 0
+    assert other.is_alive()
+
+
+def test_the_driver_is_given_a_clean_start(bench: "Workbench") -> None:
+    (bench.ray_temp).mkdir(mode=0o755)
+    (bench.ray_temp / "session_old").mkdir()
+    bench.serve(REPORTS_WHAT_IT_WAS_GIVEN)
+    given = bench.hear("driver").detail
+    environment = given["environment"]
+    assert environment["EZTHROTTLE_RAY_TEMP"] == str(bench.ray_temp)
+    assert os.stat(bench.ray_temp).st_mode & 0o777 == 0o700
+    assert list(bench.ray_temp.iterdir()) == []
+    assert environment["SPT_NOENV"] == "1"
+    assert given["leads"]
+    assert given["descriptors"] == []
+    assert given["blocked"] == 0
+    assert not given["ignored"] & sum(1 << (n - 1) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
+
+
+def test_an_idle_parent_never_wakes(bench: "Workbench") -> None:
+    serve = bench.serve(RESTS)
+    bench.hear("driver")
+    # Its last wake-up is for the process between the daemon and the driver, which the driver reaps.
+    bench.wait_until(lambda: bench.state(serve) == "S")
+    slept = bench.sleeps(serve)
+    time.sleep(1)
+    assert bench.sleeps(serve) == slept
