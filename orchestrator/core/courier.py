@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from orchestrator.domain.fanout import DeliveryState, JobDelivery, Vote, job_delivery, next_attempt_ms
+from orchestrator.core.tally import Tally
+from orchestrator.domain.fanout import DeliveryState, next_attempt_ms
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId
 from orchestrator.domain.job import Job
 from orchestrator.domain.signals import retry_after_s
@@ -30,17 +31,6 @@ class Parcel:
     entries: list[OutboxEntry]
     sending: int = 0
 
-    def delivery(self) -> JobDelivery:
-        """Judge the deliveries together."""
-        webhooks = self.job.spec.webhooks
-        votes = [Vote(entry.state, webhooks[entry.index].has_quorum_vote) for entry in self.entries]
-        return job_delivery(votes, self.job.spec.webhook_quorum)
-
-    @property
-    def open(self) -> bool:
-        """Whether a receiver is still to be told."""
-        return any(entry.state is DeliveryState.PENDING for entry in self.entries)
-
 
 class Courier:
     """Keeps what is pending, by delivery id; bodies only for what is being sent."""
@@ -51,13 +41,16 @@ class Courier:
         link: RegionLink,
         clock: Clock,
         random: Random,
+        *,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        tally: Tally,
     ) -> None:
         self._store = store
         self._link = link
         self._clock = clock
         self._random = random
         self._spawn = spawn
+        self._tally = tally
         self._parcels: dict[JobId, Parcel] = {}
         self._under_way: dict[DeliveryId, tuple[JobId, int, float]] = {}
         self._secrets: dict[CustomerId, tuple[str, ...]] = {}
@@ -121,7 +114,8 @@ class Courier:
 
     async def _record(self, parcel: Parcel, entry: OutboxEntry) -> None:
         parcel.entries[entry.index] = entry
-        await self._store.save_delivery(entry, parcel.delivery())
+        await self._store.save_delivery(entry)
+        self._tally.deliveries[entry.state] += 1
         if entry.state is DeliveryState.PENDING:
             self._schedule(entry)
         parcel.sending -= 1
@@ -156,8 +150,8 @@ class Courier:
         stored = await self._store.load(job_id)
         if stored is None or stored.result is None:
             return None
-        entries = list(await self._store.deliveries(job_id))
-        return self._parcels.setdefault(job_id, Parcel(stored.job, stored.result, entries))
+        parcel = Parcel(stored.job, stored.result, list(stored.deliveries))
+        return self._parcels.setdefault(job_id, parcel)
 
     async def _secrets_of(self, customer: CustomerId) -> tuple[str, ...]:
         known = self._secrets.get(customer)

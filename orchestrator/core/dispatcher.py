@@ -7,6 +7,7 @@ from typing import Protocol
 
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peers import Peer, PeerBook
+from orchestrator.core.tally import Tally
 from orchestrator.domain.exchange import Fault, HttpRequest
 from orchestrator.domain.ids import AttemptId, RegionName
 from orchestrator.domain.settling import Ended
@@ -60,12 +61,14 @@ class Dispatcher:
         self,
         peers: PeerBook,
         clock: Clock,
+        tally: Tally,
         *,
         steered: Callable[[DomainLimiter], None],
         credit_back: Callable[[], None],
     ) -> None:
         self._peers = peers
         self._clock = clock
+        self._tally = tally
         self._steered = steered
         self._credit_back = credit_back
         self._open: dict[AttemptId, OpenAttempt] = {}
@@ -150,15 +153,17 @@ class Dispatcher:
             return
         if message.started_at is not None:
             self._note_start(message.attempt, opened, message.started_at)
-        ended = Ended(message.response, message.fault, message.message, self._retry_after(message))
+        written = message.started_at is not None
+        retry_after = self._retry_after(message)
+        ended = Ended(message.response, message.fault, message.message, retry_after, written)
         if message.response is not None and opened.domain.steer(read_signal(message.response.headers)):
             self._steered(opened.domain)
-        self._close(message.attempt, ended, written=message.started_at is not None)
+        self._close(message.attempt, ended)
 
     def lose(self, peer: Peer) -> None:
         """A peer lost what it had."""
         for attempt in [a for a, opened in self._open.items() if opened.peer is peer]:
-            self._close(attempt, _LOST, written=True)
+            self._close(attempt, _LOST)
 
     def _note_start(self, attempt: AttemptId, opened: OpenAttempt, at: float) -> None:
         if opened.permit is not None:
@@ -166,13 +171,15 @@ class Dispatcher:
         ago_ms = (self._clock.now() - at) * 1000
         opened.owner.attempt_started(attempt, self._clock.unix_ms() - int(ago_ms))
 
-    def _close(self, attempt: AttemptId, ended: Ended, *, written: bool) -> None:
+    def _close(self, attempt: AttemptId, ended: Ended) -> None:
         opened = self._open.pop(attempt)
         opened.peer.attempts_open -= 1
         opened.peer.bytes_open -= opened.size
+        outcome = f"{ended.response.status // 100}xx" if ended.response else str(ended.fault)
+        self._tally.attempts[opened.peer.name, outcome] += 1
         opened.owner.attempt_ended(attempt, ended)
         if opened.permit is not None:
-            give_back = opened.domain.closed if written else opened.domain.unused
+            give_back = opened.domain.closed if ended.written else opened.domain.unused
             give_back(opened.permit)
         self._credit_back()
 
@@ -191,7 +198,7 @@ class Dispatcher:
         ]
         for attempt, opened in overdue:
             opened.peer.link.post(CancelAttempt(attempt))
-            self._close(attempt, _LOST, written=True)
+            self._close(attempt, _LOST)
         self._clock.call_at(now + SWEEP_EVERY_S, self._sweep)
 
 

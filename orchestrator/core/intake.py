@@ -67,6 +67,7 @@ class Intake:
         job = self._job(customer, spec, now_ms)
         stored = await self._shard.store.submit(job)
         if isinstance(stored, Duplicate):
+            self._shard.tally.duplicates += 1
             return KnownAlready(duplicate=stored, idempotent_key=job.idempotent_key, warnings=warnings(spec))
         return self._acknowledge(job)
 

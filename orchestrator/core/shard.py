@@ -12,6 +12,7 @@ from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.payloads import FreshJobs
 from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
 from orchestrator.core.supervisor import JobSupervisor, Surroundings
+from orchestrator.core.tally import Tally
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, TargetDomain
@@ -68,8 +69,13 @@ class Shard:
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         names = (*options.regions, WEBHOOKS)
         self.peers = PeerBook(names, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
-        self.dispatcher = Dispatcher(self.peers, clock, steered=self._steered, credit_back=self._unpark)
-        self.courier = Courier(store, self.peers.peer(WEBHOOKS).link, clock, random, self.spawn)
+        self.tally = Tally()
+        self.dispatcher = Dispatcher(
+            self.peers, clock, self.tally, steered=self._steered, credit_back=self._unpark
+        )
+        self.courier = Courier(
+            store, self.peers.peer(WEBHOOKS).link, clock, random, spawn=self.spawn, tally=self.tally
+        )
         self.domains: dict[TargetDomain, DomainLimiter] = {}
         self._learned: dict[TargetDomain, Pace] = {}
         self._held_since = float("-inf")
@@ -109,6 +115,7 @@ class Shard:
     def admit(self, job: Job) -> int:
         """Queue a job that is on disk; say its place in its target's queue, from 1."""
         domain = self.domain(job.domain)
+        self.tally.accepted += 1
         self._fresh.put(job)
         state = first_state(self.clock.unix_ms(), job.spec.retry_at)
         self._queue(
@@ -300,6 +307,7 @@ class Shard:
 
     def _ended(self, supervisor: JobSupervisor, ending: Ending) -> None:
         self._supervisors.pop(ending.job_id, None)
+        self.tally.ended[ending.state] += 1
         self.courier.take(supervisor.job, ending.result, ending.outbox)
         for watcher in self._watchers.pop(ending.job_id, ()):
             if not watcher.done():
@@ -319,7 +327,7 @@ class Shard:
                 supervisor = self._supervisors.get(job_id) or self._supervise(
                     stored.job, self.domain(stored.job.domain)
                 )
-            supervisor.fail(Failure(FailureCode.DEADLINE, "the job's deadline_ms passed before it succeeded"))
+            supervisor.time_out()
 
     def _purge(self) -> None:
         self.spawn(self.store.purge(self.clock.unix_ms()))

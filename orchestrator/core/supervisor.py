@@ -9,7 +9,6 @@ from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peers import PeerBook
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.fanout import JobDelivery
 from orchestrator.domain.ids import AttemptId, DeliveryId, RegionName
 from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
@@ -84,7 +83,7 @@ class JobSupervisor:
             self._domain.unused(permit)
         elif self._in.clock.unix_ms() >= self.job.deadline_at_ms:
             self._domain.unused(permit)
-            self.fail(_OUT_OF_TIME)
+            self.time_out()
         elif (region := self._place(leg)) is None:
             self._in.park(self._domain, self._ticket(leg))
             self._domain.unused(permit)
@@ -95,6 +94,12 @@ class JobSupervisor:
         """End the job without success, whatever it was doing."""
         if not self.state.ended:
             self._lose(failure, self.run.answers[0] if self.run.answers else None)
+
+    def time_out(self) -> None:
+        """The job's time is over."""
+        limit = "on_failure_timeout_ms" if self.job.times_out else "deadline_ms"
+        code = FailureCode.TIMEOUT if self.job.times_out else FailureCode.DEADLINE
+        self.fail(Failure(code, f"the job's {limit} passed before it succeeded"))
 
     def resume(self) -> None:
         """Queue again what a restart found waiting."""
@@ -117,7 +122,7 @@ class JobSupervisor:
         """An attempt is over: decide what follows."""
         if self.state.ended:
             self.run = note_close(self.run, attempt, self._in.clock.unix_ms())
-            self._in.store.note_timeline(self.job.id, self.run)
+            self._in.store.note_timeline(self.job.id, self.job.customer, self.run)
             return
         self.run, decision = settle(
             self.run,
@@ -247,15 +252,9 @@ class JobSupervisor:
             run=self.run,
             result=body,
             ended_ms=now_ms,
-            delivery=JobDelivery.PENDING if outbox else JobDelivery.NONE,
             outbox=outbox,
-            key_freed=all(
-                a.started_ms is None and not (a.fault and a.fault.written) for a in self.run.attempts
-            ),
+            key_freed=not any(attempt.written for attempt in self.run.attempts),
         )
 
     def _note(self) -> None:
         self._in.store.note_run(self.job.id, self.job.customer, self.state, self.run)
-
-
-_OUT_OF_TIME = Failure(FailureCode.DEADLINE, "the job's deadline_ms passed before it succeeded")

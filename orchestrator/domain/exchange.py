@@ -50,8 +50,3 @@ class Fault(StrEnum):
     """Somebody asked for its end."""
     LOST = "lost"
     """Its region went down while it was under way."""
-
-    @property
-    def written(self) -> bool:
-        """Whether the target may have seen any of the request."""
-        return self in (Fault.TIMEOUT, Fault.BROKEN, Fault.CANCELLED, Fault.LOST)

@@ -73,6 +73,7 @@ class JobSpec:
     region_policy: RegionPolicy = RegionPolicy.FALLBACK
     execution_mode: ExecutionMode = ExecutionMode.RACE
     retry_policy: RetryPolicy | None = None
+    on_failure_timeout_ms: int | None = None
     idempotent_key: str | None = None
     retry_at: int | None = None
     priority: int = DEFAULT_PRIORITY
@@ -105,14 +106,25 @@ class Job:
     spec: JobSpec
 
     @property
+    def begins_ms(self) -> int:
+        """Unix ms from which its time limits count."""
+        return max(self.accepted_ms, self.spec.retry_at or 0)
+
+    @property
+    def times_out(self) -> bool:
+        """Whether ``on_failure_timeout_ms`` ends the job before ``deadline_ms`` would."""
+        return (self.spec.on_failure_timeout_ms or self.spec.deadline_ms) < self.spec.deadline_ms
+
+    @property
     def deadline_at_ms(self) -> int:
-        """Unix ms after which the job ends ``failed``, code ``deadline``."""
-        return max(self.accepted_ms, self.spec.retry_at or 0) + self.spec.deadline_ms
+        """Unix ms after which the job ends ``failed``."""
+        limits = (self.spec.deadline_ms, self.spec.on_failure_timeout_ms or self.spec.deadline_ms)
+        return self.begins_ms + min(limits)
 
     @property
     def order_key(self) -> int:
         """Place in its account's queue, lowest first: a minute a priority step, so nothing starves."""
-        return max(self.accepted_ms, self.spec.retry_at or 0) - self.spec.priority * 60_000
+        return self.begins_ms - self.spec.priority * 60_000
 
 
 def spec_to_record(spec: JobSpec) -> dict[str, Any]:
@@ -168,6 +180,7 @@ _PLAIN = (
     "headers",
     "body",
     "webhook_quorum",
+    "on_failure_timeout_ms",
     "region_policy",
     "execution_mode",
     "idempotent_key",

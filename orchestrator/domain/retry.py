@@ -46,9 +46,9 @@ def judge_response(spec: JobSpec, response: HttpResponse) -> Verdict:
     return Verdict.END
 
 
-def judge_fault(spec: JobSpec, fault: Fault) -> Verdict:
-    """Judge an end without an answer."""
-    if fault.written and spec.guarantee is Guarantee.AT_MOST_ONCE:
+def judge_fault(spec: JobSpec, fault: Fault, *, written: bool) -> Verdict:
+    """Judge an end without an answer. ``written``: the target may have seen some of the request."""
+    if written and spec.guarantee is Guarantee.AT_MOST_ONCE:
         return Verdict.UNKNOWN
     match fault:
         case Fault.NOT_ALLOWED | Fault.INVALID:

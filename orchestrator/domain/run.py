@@ -46,7 +46,9 @@ class Leg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One request to the target. Times are Unix ms; ``closed_ms`` is when its connection was given up."""
+    """One request to the target. Times are Unix ms; ``closed_ms`` is when its connection was given up.
+    ``written`` is False only where the target certainly saw nothing.
+    """
 
     id: AttemptId
     number: int
@@ -58,6 +60,7 @@ class Attempt:
     closed_ms: int | None = None
     status: int | None = None
     fault: Fault | None = None
+    written: bool = True
     verdict: Verdict | None = None
 
 

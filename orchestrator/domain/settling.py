@@ -47,12 +47,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What an executor reports of an attempt: an answer, or a fault with its message."""
+    """What became of an attempt: an answer, or a fault with its message. ``written`` says whether
+    the target may have seen any of it.
+    """
 
     response: HttpResponse | None
     fault: Fault | None = None
     message: str = ""
     retry_after_s: float | None = None
+    written: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ def settle(
         ended_ms=now_ms,
         status=ended.response.status if ended.response else None,
         fault=ended.fault,
+        written=ended.written,
         verdict=verdict,
     )
     match verdict:
@@ -140,7 +144,7 @@ def settle(
 def _judge(spec: JobSpec, ended: Ended) -> Verdict:
     if ended.response is not None:
         return judge_response(spec, ended.response)
-    return judge_fault(spec, ended.fault or Fault.BROKEN)
+    return judge_fault(spec, ended.fault or Fault.BROKEN, written=ended.written)
 
 
 def _success(run: Run, spec: JobSpec, leg: int, ended: Ended, now_ms: int) -> tuple[Run, Decision]:

@@ -54,8 +54,10 @@ def warnings(spec: JobSpec) -> list[str]:
     """Say what a customer may not expect of a valid submission."""
     if spec.racing and not spec.idempotent_method:
         return [
-            f"a race of {spec.method} may execute once per region;"
-            " the target gets one Idempotency-Key for all of them"
+            (
+                f"a race of {spec.method} may execute once per region;"
+                " the target gets one Idempotency-Key for all of them"
+            )
         ]
     return []
 

@@ -1,5 +1,7 @@
 """Time, as the core sees it."""
 
+import asyncio
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
@@ -28,3 +30,19 @@ class Clock(Protocol):
 def utc(clock: Clock) -> datetime:
     """The clock's time as a date."""
     return datetime.fromtimestamp(clock.unix_ms() / 1000, tz=UTC)
+
+
+class SystemClock:
+    """Real time. Not the loop's own: uvloop caches that for a turn, and counts whole milliseconds."""
+
+    def now(self) -> float:
+        """Monotonic seconds; on Linux the same in every process of one machine."""
+        return time.monotonic()
+
+    def unix_ms(self) -> int:
+        """Unix milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        """Call back at monotonic ``when``, or soon if that has passed."""
+        return asyncio.get_running_loop().call_later(max(0.0, when - self.now()), callback)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.domain.fanout import DeliveryState, JobDelivery
+from orchestrator.domain.fanout import DeliveryState, JobDelivery, Vote, job_delivery
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
@@ -50,7 +50,22 @@ class StoredJob:
     result: bytes | None
     """The webhook's body, once the job has ended."""
     ended_ms: int | None
-    delivery: JobDelivery
+    deliveries: tuple["OutboxEntry", ...]
+    """One for each of the job's webhooks, in their order; none before the job has ended."""
+
+    @property
+    def delivery(self) -> JobDelivery:
+        """Judge the deliveries together."""
+        return delivery_of(self.job, self.state, self.deliveries)
+
+
+def delivery_of(job: Job, state: JobState, deliveries: Sequence["OutboxEntry"]) -> JobDelivery:
+    """Judge a job's deliveries; before its end there is nothing to deliver yet."""
+    webhooks = job.spec.webhooks
+    if not state.ended:
+        return JobDelivery.PENDING if webhooks else JobDelivery.NONE
+    votes = [Vote(entry.state, webhooks[entry.index].has_quorum_vote) for entry in deliveries]
+    return job_delivery(votes, job.spec.webhook_quorum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +94,6 @@ class Ending:
     run: Run
     result: bytes
     ended_ms: int
-    delivery: JobDelivery
     outbox: tuple[OutboxEntry, ...]
     key_freed: bool
     """No attempt was ever written: its idempotency key may be used again at once."""
@@ -127,7 +141,7 @@ class Store(Protocol):
     def note_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
         """Save how far a job is; rides the next commit, nobody waits for it."""
 
-    def note_timeline(self, job_id: JobId, run: Run) -> None:
+    def note_timeline(self, job_id: JobId, customer: CustomerId, run: Run) -> None:
         """Save what was still learned about a job that has ended; rides the next commit."""
 
     async def save_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
@@ -142,11 +156,8 @@ class Store(Protocol):
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""
 
-    async def deliveries(self, job_id: JobId) -> Sequence[OutboxEntry]:
-        """List a job's deliveries, in the order of its webhooks."""
-
-    async def save_delivery(self, entry: OutboxEntry, delivery: JobDelivery) -> None:
-        """Save a delivery attempt's end together with the job's delivery state."""
+    async def save_delivery(self, entry: OutboxEntry) -> None:
+        """Save how a delivery attempt ended."""
 
     async def paces(self) -> dict[TargetDomain, Pace]:
         """List learned paces."""

@@ -1,0 +1,75 @@
+"""The API's answers as JSON documents."""
+
+import json
+from typing import Any
+
+from orchestrator.core.intake import Acknowledgement, KnownAlready
+from orchestrator.domain.lifecycle import JobEvent, JobState, advance
+from orchestrator.domain.report import timeline_document
+from orchestrator.ports.store import OutboxEntry, StoredJob
+
+
+def acknowledgement_document(taken: Acknowledgement, ignored: list[str]) -> dict[str, Any]:
+    """Answer an accepted submission."""
+    racing = taken.racing and taken.state is JobState.QUEUED
+    return {
+        "job_id": taken.job_id,
+        "status": "racing" if racing else taken.state,
+        "idempotent_key": taken.idempotent_key,
+        "queued_at": taken.queued_at_ms,
+        "position": taken.position,
+        "estimated_processing_time": round(taken.wait_s, 3),
+        **_warnings([*taken.warnings, *ignored]),
+    }
+
+
+def duplicate_document(known: KnownAlready, ignored: list[str]) -> dict[str, Any]:
+    """Answer a submission whose key is known."""
+    document: dict[str, Any] = {
+        "job_id": known.duplicate.job_id,
+        "status": "duplicate",
+        "state": known.duplicate.state,
+        "idempotent_key": known.idempotent_key,
+    }
+    if known.duplicate.payload_mismatch:
+        document["payload_mismatch"] = True
+    return document | _warnings([*known.warnings, *ignored])
+
+
+def job_document(stored: StoredJob, now_ms: int) -> dict[str, Any]:
+    """Show a job with every attempt and delivery. Times are Unix ms."""
+    timeline = timeline_document(stored.run) if stored.run else {"legs": [], "attempts": []}
+    urls = [webhook.url for webhook in stored.job.spec.webhooks]
+    return {
+        "job_id": stored.job.id,
+        "state": _state(stored, now_ms),
+        "delivery": stored.delivery,
+        "idempotent_key": stored.job.idempotent_key,
+        "accepted_at": stored.job.accepted_ms,
+        "ended_at": stored.ended_ms,
+        "result": json.loads(stored.result) if stored.result else None,
+        "timeline": timeline
+        | {"deliveries": [_delivery_document(entry, urls[entry.index]) for entry in stored.deliveries]},
+    }
+
+
+def _state(stored: StoredJob, now_ms: int) -> JobState:
+    due = stored.state is JobState.SCHEDULED and now_ms >= (stored.job.spec.retry_at or 0)
+    return advance(stored.state, JobEvent.DUE) if due else stored.state
+
+
+def _delivery_document(entry: OutboxEntry, url: str) -> dict[str, Any]:
+    return {
+        "webhook_id": entry.id,
+        "url": url,
+        "state": entry.state,
+        "attempts": [
+            {"at": at, "status_code": status, "took_ms": took_ms, "error": message or None}
+            for at, status, took_ms, message in entry.log
+        ],
+        "next_at": entry.next_ms if entry.state == "pending" else None,
+    }
+
+
+def _warnings(warnings: list[str]) -> dict[str, list[str]]:
+    return {"warnings": warnings} if warnings else {}

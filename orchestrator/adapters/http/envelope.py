@@ -1,0 +1,82 @@
+"""The envelope that the published SDKs send: a call of this API, wrapped in another.
+
+The service answers for itself only: whatever host the envelope names, the call goes nowhere else.
+"""
+
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from orchestrator.adapters.http.bodies import read_body
+from orchestrator.adapters.http.keys import KeyRing
+from orchestrator.adapters.http.schema import ProxyIn, read_model
+from orchestrator.adapters.http.strict_json import parse_object
+from orchestrator.domain.errors import FieldError, InvalidFields
+from orchestrator.domain.limits import Bounds
+
+ENVELOPE_FACTOR = 2
+"""An envelope holds its body as an escaped string, so it may be larger than the body's own limit."""
+CONTENT_HEADERS = ("content-type", "retry-after")
+
+
+class Envelope:
+    """Opens envelopes and hands their content to the application itself."""
+
+    def __init__(self, app: ASGIApp, keys: KeyRing, bounds: Bounds, prefix: str) -> None:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://service")
+        self._keys = keys
+        self._bounds = bounds
+        self._prefix = prefix
+
+    async def answer(self, request: Request) -> Response:
+        """Run the wrapped call as the outer key's customer."""
+        await self._keys.customer(request)
+        data = await read_body(request, ENVELOPE_FACTOR * self._bounds.body_bytes)
+        envelope = read_model(ProxyIn, parse_object(data, self._bounds.json_depth))
+        inner = await self._client.request(
+            envelope.method,
+            self._own_path(envelope.target_url),
+            content=envelope.body.encode(),
+            headers={
+                "authorization": request.headers["authorization"],
+                "content-type": "application/json",
+            },
+        )
+        return _denied(inner) if inner.status_code == httpx.codes.TOO_MANY_REQUESTS else _allowed(inner)
+
+    def _own_path(self, target_url: str) -> str:
+        try:
+            parts = urlsplit(target_url)
+        except ValueError:
+            parts = urlsplit("")
+        own = parts.path.startswith(f"{self._prefix}/") and ".." not in parts.path
+        if not own or parts.path.rstrip("/") == f"{self._prefix}/proxy":
+            message = f"must be <base>{self._prefix}/… of this service, and not its proxy"
+            raise InvalidFields([FieldError("target_url", message)])
+        return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def _allowed(inner: httpx.Response) -> Response:
+    headers = {name: inner.headers[name] for name in CONTENT_HEADERS if name in inner.headers}
+    forwarded: dict[str, Any] = {
+        "status_code": inner.status_code,
+        "headers": headers,
+        "body": inner.text,
+    }
+    return JSONResponse({"status": "allowed", "forwarded_response": forwarded})
+
+
+def _denied(inner: httpx.Response) -> Response:
+    wait_s = int(inner.headers.get("retry-after", "1"))
+    document = {
+        "status": "denied",
+        "error": inner.json().get("error", "over a limit"),
+        "retry_at": int((time.time() + wait_s) * 1000),
+    }
+    return JSONResponse(document, status_code=inner.status_code, headers={"Retry-After": str(wait_s)})

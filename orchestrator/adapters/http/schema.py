@@ -1,0 +1,206 @@
+"""The submission as it arrives: types and ranges of single fields. Rules over several fields are in
+``domain.submission``.
+"""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AliasChoices, AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from orchestrator.domain.errors import FieldError, InvalidFields
+from orchestrator.domain.ids import RegionName
+from orchestrator.domain.job import (
+    DEFAULT_DEADLINE_MS,
+    DEFAULT_PRIORITY,
+    DEFAULT_TIMEOUT_MS,
+    ExecutionMode,
+    Guarantee,
+    JobSpec,
+    RegionPolicy,
+    RetryPolicy,
+    Webhook,
+)
+from orchestrator.domain.submission import METHODS
+
+UNIX_MS_MOST = 2**53
+NOT_YET = ("fallback_job", "on_success", "on_failure")
+"""Fields of the contract that this version refuses by name rather than ignore."""
+NOT_YET_MESSAGE = "is not supported by this version: leave it out"
+
+Code = Annotated[int, Field(ge=100, le=599)]
+Count = Annotated[int, Field(ge=0, le=100)]
+Mode = Annotated[ExecutionMode, Field(strict=False)]
+Policy = Annotated[RegionPolicy, Field(strict=False)]
+Assurance = Annotated[Guarantee, Field(strict=False)]
+
+
+def _twin(name: str) -> AliasChoices:
+    return AliasChoices(name, to_camel(name))
+
+
+class _Model(BaseModel):
+    """Strict types; each field is read under its camelCase twin too, as the Go and Node SDKs send it."""
+
+    model_config = ConfigDict(
+        strict=True, extra="ignore", alias_generator=AliasGenerator(validation_alias=_twin)
+    )
+
+
+class WebhookIn(_Model):
+    """A receiver of the result."""
+
+    url: str
+    regions: list[str] = []
+    has_quorum_vote: bool = True
+
+
+class RetryPolicyIn(_Model):
+    """How often, and on which codes, a job is repeated or moved."""
+
+    max_retries: Count = 3
+    max_reroutes: Count = 2
+    retry_codes: list[Code] = [429, 503]
+    reroute_codes: list[Code] = [500, 502, 504]
+
+
+class SubmissionIn(_Model):
+    """One job."""
+
+    url: str
+    method: str = "GET"
+    headers: dict[str, str] = {}
+    body: str | None = None
+    metadata: dict[str, Any] = {}
+    webhooks: list[WebhookIn] = []
+    webhook_quorum: Annotated[int, Field(ge=1)] = 1
+    regions: list[str] = []
+    region_policy: Policy = RegionPolicy.FALLBACK
+    execution_mode: Mode = ExecutionMode.RACE
+    retry_policy: RetryPolicyIn | None = None
+    on_failure_timeout_ms: Annotated[int, Field(ge=1, le=UNIX_MS_MOST)] | None = None
+    idempotent_key: str | None = None
+    retry_at: Annotated[int, Field(ge=0, le=UNIX_MS_MOST)] | None = None
+    priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
+    timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = DEFAULT_TIMEOUT_MS
+    deadline_ms: Annotated[int, Field(ge=1, le=UNIX_MS_MOST)] = DEFAULT_DEADLINE_MS
+    guarantee: Assurance = Guarantee.AT_LEAST_ONCE
+    cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    account: Annotated[str, Field(max_length=256)] | None = None
+
+
+class SecretsIn(_Model):
+    """A customer's signing secrets."""
+
+    primary_secret: Annotated[str, Field(min_length=16, max_length=512)]
+    secondary_secret: Annotated[str, Field(min_length=16, max_length=512)] | None = None
+
+
+class RotateIn(_Model):
+    """The secret that becomes primary."""
+
+    new_secret: Annotated[str, Field(min_length=16, max_length=512)]
+
+
+class ProxyIn(_Model):
+    """The envelope that the published SDKs send."""
+
+    target_url: str
+    method: Literal["GET", "POST", "DELETE"] = "POST"
+    headers: dict[str, str] = {}
+    body: str = ""
+
+
+_M = TypeVar("_M", bound=_Model)
+
+
+def read_model(kind: type[_M], document: dict[str, Any]) -> _M:
+    """Read a document; a null counts as a field that is not there.
+
+    Raises:
+        InvalidFields: Fields are wrong; all are named.
+    """
+    try:
+        return kind.model_validate(_without_nulls(document))
+    except ValidationError as error:
+        raise InvalidFields([_field_error(detail) for detail in error.errors(include_input=False)]) from None
+
+
+def read_submission(document: dict[str, Any], default_region: RegionName) -> tuple[JobSpec, list[str]]:
+    """Read one job, and name the fields that nobody knows.
+
+    Raises:
+        InvalidFields: Fields are wrong; all are named.
+    """
+    refused = [name for name in NOT_YET if document.get(name, document.get(to_camel(name))) is not None]
+    if refused:
+        raise InvalidFields(
+            [FieldError(name, "is not supported by this version: leave it out") for name in refused]
+        )
+    model = read_model(SubmissionIn, document)
+    method = model.method.upper()
+    if method not in METHODS:
+        raise InvalidFields([FieldError("method", f"must be one of {', '.join(METHODS)}")])
+    if model.execution_mode is ExecutionMode.HEDGE:
+        raise InvalidFields([FieldError("execution_mode", f"hedge {NOT_YET_MESSAGE}")])
+    unknown = unknown_fields(SubmissionIn, document)
+    return _spec(model, method, default_region), [f"unknown field {name!r} was ignored" for name in unknown]
+
+
+def unknown_fields(kind: type[BaseModel], document: dict[str, Any]) -> list[str]:
+    """Name the fields of a document that a model does not have."""
+    known = {alias for name in kind.model_fields for alias in (name, to_camel(name))}
+    return [name[:100] for name in document if name not in known]
+
+
+def _spec(model: SubmissionIn, method: str, default_region: RegionName) -> JobSpec:
+    policy = model.retry_policy
+    return JobSpec(
+        url=model.url,
+        method=method,
+        headers=tuple(model.headers.items()),
+        body=model.body,
+        metadata=model.metadata,
+        webhooks=tuple(_webhook(webhook) for webhook in model.webhooks),
+        webhook_quorum=model.webhook_quorum,
+        regions=_regions(model.regions) or (default_region,),
+        region_policy=model.region_policy,
+        execution_mode=model.execution_mode,
+        retry_policy=_retry_policy(policy) if policy else None,
+        on_failure_timeout_ms=model.on_failure_timeout_ms,
+        idempotent_key=model.idempotent_key,
+        retry_at=model.retry_at,
+        priority=model.priority,
+        timeout_ms=model.timeout_ms,
+        deadline_ms=model.deadline_ms,
+        guarantee=model.guarantee,
+        cost=model.cost,
+        account=model.account,
+    )
+
+
+def _webhook(webhook: WebhookIn) -> Webhook:
+    return Webhook(
+        url=webhook.url, regions=_regions(webhook.regions), has_quorum_vote=webhook.has_quorum_vote
+    )
+
+
+def _retry_policy(policy: RetryPolicyIn) -> RetryPolicy:
+    return RetryPolicy(
+        max_retries=policy.max_retries,
+        max_reroutes=policy.max_reroutes,
+        retry_codes=frozenset(policy.retry_codes),
+        reroute_codes=frozenset(policy.reroute_codes),
+    )
+
+
+def _regions(names: list[str]) -> tuple[RegionName, ...]:
+    return tuple(RegionName(name) for name in dict.fromkeys(names))
+
+
+def _without_nulls(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def _field_error(detail: Any) -> FieldError:
+    path = ".".join(str(part)[:100] for part in detail["loc"])
+    return FieldError(path, detail["msg"].replace("Input should", "should"))

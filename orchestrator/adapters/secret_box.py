@@ -1,0 +1,83 @@
+"""AES-256-GCM over keys from a file: the newest key seals, every key opens."""
+
+import hashlib
+import hmac
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+VERSION = b"\x01"
+NONCE_BYTES = 12
+KEY_BYTES = 32
+KEY_ID_BYTES = 4
+
+
+class AesGcmBox:
+    """The SecretBox of one data directory. Sealed bytes: version, key id, nonce, ciphertext and tag."""
+
+    def __init__(self, keys: list[bytes]) -> None:
+        self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
+        self._sealing = _key_id(keys[0])
+        self._fingerprint_key = hmac.digest(keys[-1], b"fingerprint", "sha256")
+
+    def seal(self, plain: bytes, context: str) -> bytes:
+        """Encrypt under the newest key."""
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = self._ciphers[self._sealing].encrypt(nonce, plain, context.encode())
+        return VERSION + self._sealing + nonce + sealed
+
+    def open(self, sealed: bytes, context: str) -> bytes:
+        """Decrypt.
+
+        Raises:
+            ValueError: Another key, another context, or changed bytes.
+        """
+        key_id = sealed[1 : 1 + KEY_ID_BYTES]
+        cipher = self._ciphers.get(key_id)
+        if sealed[:1] != VERSION or cipher is None:
+            msg = "sealed with a key that this data directory does not have"
+            raise ValueError(msg)
+        rest = sealed[1 + KEY_ID_BYTES :]
+        try:
+            return cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], context.encode())
+        except InvalidTag:
+            msg = "sealed bytes were changed, moved, or sealed with another key"
+            raise ValueError(msg) from None
+
+    def fingerprint(self, plain: bytes) -> bytes:
+        """Digest under the oldest key, so that adding a key changes no fingerprint."""
+        return hmac.digest(self._fingerprint_key, plain, "sha256")
+
+
+def open_key_file(path: Path) -> AesGcmBox:
+    """Read the keys (hex, one a line, newest first), or make the first one, readable by its owner only.
+
+    Raises:
+        ValueError: The file holds something else.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return AesGcmBox(_read_keys(path))
+    with os.fdopen(handle, "w") as file:
+        file.write(os.urandom(KEY_BYTES).hex() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return AesGcmBox(_read_keys(path))
+
+
+def _read_keys(path: Path) -> list[bytes]:
+    try:
+        keys = [bytes.fromhex(line) for line in path.read_text().split()]
+    except ValueError:
+        keys = []
+    if not keys or any(len(key) != KEY_BYTES for key in keys):
+        msg = f"{path} must hold encryption keys of {KEY_BYTES} bytes in hex, one a line"
+        raise ValueError(msg)
+    return keys
+
+
+def _key_id(key: bytes) -> bytes:
+    return hashlib.sha256(b"key id" + key).digest()[:KEY_ID_BYTES]

@@ -1,0 +1,185 @@
+"""The Store port in memory: for simulation, and for tests of everything above a store.
+
+It commits at once and seals nothing; a new shard over the same object is a restart.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.idempotency import payload_bytes
+from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
+from orchestrator.domain.job import Job
+from orchestrator.domain.lifecycle import JobState, first_state
+from orchestrator.domain.pacing import Pace
+from orchestrator.domain.run import Run
+from orchestrator.ports.store import (
+    Accepted,
+    Duplicate,
+    Ending,
+    OutboxEntry,
+    StoredJob,
+    WaitingJob,
+    WebhookSecrets,
+)
+
+KEY_KEPT_MS = 24 * 3600 * 1000
+JOB_KEPT_MS = 7 * 24 * 3600 * 1000
+
+
+@dataclass(slots=True)
+class _Row:
+    job: Job
+    state: JobState
+    run: Run | None = None
+    result: bytes | None = None
+    ended_ms: int | None = None
+
+
+class MemoryStore:
+    """One shard's state in dictionaries."""
+
+    def __init__(self) -> None:
+        self._epoch = 0
+        self._rows: dict[JobId, _Row] = {}
+        self._keys: dict[tuple[CustomerId, str], JobId] = {}
+        self._outbox: dict[JobId, list[OutboxEntry]] = {}
+        self._paces: dict[TargetDomain, Pace] = {}
+        self._secrets: dict[CustomerId, WebhookSecrets] = {}
+        self.api_keys: dict[str, CustomerId] = {}
+
+    async def begin_epoch(self) -> int:
+        """Take the next fencing number: 1 on a new store."""
+        self._epoch += 1
+        return self._epoch
+
+    async def submit(self, job: Job) -> Accepted | Duplicate:
+        """Store a job unless its customer's key is known."""
+        key = (job.customer, job.idempotent_key)
+        known = self._keys.get(key)
+        if known is not None:
+            first = self._rows[known]
+            differs = payload_bytes(first.job.spec) != payload_bytes(job.spec)
+            return Duplicate(known, first.state, differs)
+        self._keys[key] = job.id
+        self._rows[job.id] = _Row(job, first_state(job.accepted_ms, job.spec.retry_at))
+        return Accepted(job)
+
+    async def waiting(self) -> Sequence[WaitingJob]:
+        """List every job that has not ended."""
+        rows = [row for row in self._rows.values() if not row.state.ended]
+        return [_waiting(row) for row in sorted(rows, key=lambda row: (row.job.order_key, row.job.id))]
+
+    async def load(self, job_id: JobId) -> StoredJob | None:
+        """Read one job whole."""
+        row = self._rows.get(job_id)
+        if row is None:
+            return None
+        return StoredJob(
+            job=row.job,
+            state=row.state,
+            run=row.run,
+            result=row.result,
+            ended_ms=row.ended_ms,
+            deliveries=tuple(self._outbox.get(job_id, ())),
+        )
+
+    def note_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:  # noqa: ARG002  # the port's
+        """Save how far a job is."""
+        row = self._rows[job_id]
+        if not row.state.ended:
+            row.state, row.run = state, run
+
+    async def save_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+        """Save how far a job is."""
+        self.note_run(job_id, customer, state, run)
+
+    def note_timeline(self, job_id: JobId, customer: CustomerId, run: Run) -> None:  # noqa: ARG002  # the port's
+        """Save what was still learned about a job that has ended."""
+        row = self._rows[job_id]
+        if row.state.ended:
+            row.run = run
+
+    async def end(self, ending: Ending) -> None:
+        """End a job and fill its outbox.
+
+        Raises:
+            RuntimeError: It has ended already.
+        """
+        row = self._rows[ending.job_id]
+        if row.state.ended:
+            msg = f"{ending.job_id} has ended already"
+            raise RuntimeError(msg)
+        row.state, row.run, row.result, row.ended_ms = (
+            ending.state,
+            ending.run,
+            ending.result,
+            ending.ended_ms,
+        )
+        self._outbox[ending.job_id] = list(ending.outbox)
+        if ending.key_freed:
+            self._keys.pop((row.job.customer, row.job.idempotent_key), None)
+
+    async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
+        """List unended jobs whose deadline has passed."""
+        rows = (r for r in self._rows.values() if not r.state.ended and r.job.deadline_at_ms <= now_ms)
+        return [row.job.id for row in sorted(rows, key=lambda row: row.job.deadline_at_ms)][:most]
+
+    async def outbox(self) -> Sequence[OutboxEntry]:
+        """List deliveries that are still to be made."""
+        entries = (entry for entries in self._outbox.values() for entry in entries)
+        pending = (entry for entry in entries if entry.state is DeliveryState.PENDING)
+        return sorted(pending, key=lambda entry: entry.next_ms)
+
+    async def save_delivery(self, entry: OutboxEntry) -> None:
+        """Save how a delivery attempt ended."""
+        self._outbox[entry.job_id][entry.index] = replace(entry)
+
+    async def paces(self) -> dict[TargetDomain, Pace]:
+        """List learned paces."""
+        return dict(self._paces)
+
+    def note_pace(self, domain: TargetDomain, pace: Pace) -> None:
+        """Save a learned pace."""
+        self._paces[domain] = pace
+
+    async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
+        """Store a customer's webhook secrets."""
+        self._secrets[customer] = secrets
+
+    async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
+        """Read a customer's webhook secrets."""
+        return self._secrets.get(customer)
+
+    async def drop_secrets(self, customer: CustomerId) -> bool:
+        """Delete them; say whether there were any."""
+        return self._secrets.pop(customer, None) is not None
+
+    async def customer_of(self, key: str) -> CustomerId | None:
+        """Whose API key this is; None where it is unknown or revoked."""
+        return self.api_keys.get(key)
+
+    async def purge(self, now_ms: int) -> None:
+        """Forget what is past its keeping."""
+        for job_id, row in list(self._rows.items()):
+            age_ms = now_ms - row.ended_ms if row.ended_ms is not None else -1
+            if age_ms >= KEY_KEPT_MS:
+                self._keys.pop((row.job.customer, row.job.idempotent_key), None)
+            if age_ms >= JOB_KEPT_MS:
+                del self._rows[job_id]
+                self._outbox.pop(job_id, None)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _waiting(row: _Row) -> WaitingJob:
+    job = row.job
+    return WaitingJob(
+        id=job.id,
+        customer=job.customer,
+        domain=job.domain,
+        state=row.state,
+        order_key=job.order_key,
+        not_before_ms=job.begins_ms,
+    )

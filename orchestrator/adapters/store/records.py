@@ -1,0 +1,81 @@
+"""Domain records to msgpack and back, for columns that the database does not look into."""
+
+from dataclasses import fields
+from typing import Any
+
+import msgpack
+
+from orchestrator.domain.exchange import Fault, HttpResponse
+from orchestrator.domain.job import JobSpec, spec_from_record, spec_to_record
+from orchestrator.domain.retry import Verdict
+from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
+
+_ATTEMPT_FIELDS = tuple(field.name for field in fields(Attempt))
+_LEG_FIELDS = tuple(field.name for field in fields(Leg))
+
+
+def pack_spec(spec: JobSpec) -> bytes:
+    """Write a spec."""
+    return _pack(spec_to_record(spec))
+
+
+def unpack_spec(data: bytes) -> JobSpec:
+    """Read a spec."""
+    return spec_from_record(msgpack.unpackb(data))
+
+
+def pack_run(run: Run) -> bytes:
+    """Write a run."""
+    return _pack(
+        {
+            "legs": [[getattr(leg, name) for name in _LEG_FIELDS] for leg in run.legs],
+            "attempts": [[getattr(a, name) for name in _ATTEMPT_FIELDS] for a in run.attempts],
+            "counts": [run.made, run.retries, run.reroutes, run.crashes],
+            "used": sorted(run.used_regions),
+            "answers": [_answer_out(answer) for answer in run.answers],
+        }
+    )
+
+
+def unpack_run(data: bytes) -> Run:
+    """Read a run."""
+    record = msgpack.unpackb(data)
+    made, retries, reroutes, crashes = record["counts"]
+    return Run(
+        legs=tuple(_leg_in(values) for values in record["legs"]),
+        attempts=tuple(_attempt_in(values) for values in record["attempts"]),
+        made=made,
+        retries=retries,
+        reroutes=reroutes,
+        crashes=crashes,
+        used_regions=frozenset(record["used"]),
+        answers=tuple(_answer_in(values) for values in record["answers"]),
+    )
+
+
+def _leg_in(values: list[Any]) -> Leg:
+    named = dict(zip(_LEG_FIELDS, values, strict=True))
+    named["state"] = LegState(named["state"])
+    return Leg(**named)
+
+
+def _attempt_in(values: list[Any]) -> Attempt:
+    named = dict(zip(_ATTEMPT_FIELDS, values, strict=True))
+    named["fault"] = named["fault"] and Fault(named["fault"])
+    named["verdict"] = named["verdict"] and Verdict(named["verdict"])
+    return Attempt(**named)
+
+
+def _answer_out(answer: Answer) -> list[Any]:
+    response = answer.response
+    return [answer.region, response.status, response.headers, response.body, response.truncated]
+
+
+def _answer_in(values: list[Any]) -> Answer:
+    region, status, headers, body, truncated = values
+    return Answer(region, HttpResponse(status=status, headers=headers, body=body, truncated=truncated))
+
+
+def _pack(value: object) -> bytes:
+    packed: bytes = msgpack.packb(value)
+    return packed

@@ -1,0 +1,368 @@
+"""The embedded store: one SQLite file, one writer thread, readers beside it."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgpack
+
+from orchestrator.adapters.secret_box import open_key_file
+from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
+from orchestrator.adapters.store.records import pack_run, pack_spec, unpack_run, unpack_spec
+from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.idempotency import payload_bytes
+from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
+from orchestrator.domain.job import Job
+from orchestrator.domain.lifecycle import JobState, first_state
+from orchestrator.domain.pacing import Pace
+from orchestrator.domain.run import Run
+from orchestrator.ports.secret_box import SecretBox
+from orchestrator.ports.store import (
+    Accepted,
+    Duplicate,
+    Ending,
+    OutboxEntry,
+    StoredJob,
+    WaitingJob,
+    WebhookSecrets,
+)
+
+DATABASE = "ezthrottle.db"
+KEY_FILE = "encryption.key"
+LOCK_FILE = "shard.lock"
+LOCK_WAIT_S = 5.0
+_T = TypeVar("_T")
+KEY_CHECK = b"this data directory opens with this key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long things are kept after a job's end, in ms."""
+
+    job_ms: int = 7 * 24 * 3600 * 1000
+    key_ms: int = 24 * 3600 * 1000
+
+
+def data_files(data_dir: Path) -> tuple[Path, SecretBox]:
+    """Make the data directory if it is not there, and open its key file.
+
+    Raises:
+        ValueError: The key file is damaged.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return data_dir / DATABASE, open_key_file(data_dir / KEY_FILE)
+
+
+def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
+    """Lay the schema, and check that the encryption key is the one that the rows were sealed with.
+
+    Raises:
+        ValueError: It is another key.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in files(__package__).joinpath("schema.sql").read_text().split(";\n"):
+        connection.execute(statement)
+    sealed = box.seal(KEY_CHECK, "shard|key_check")
+    connection.execute("INSERT INTO shard VALUES (1, 0, ?) ON CONFLICT DO NOTHING", (sealed,))
+    connection.execute("COMMIT")
+    (stored,) = connection.execute("SELECT key_check FROM shard").fetchone()
+    box.open(stored, "shard|key_check")
+
+
+class SqliteStore:
+    """The Store port on SQLite. Holds the data directory's lock for as long as it is open."""
+
+    def __init__(self, data_dir: Path, *, retention: Retention | None = None) -> None:
+        path, self._box = data_files(data_dir)
+        self._lock = _lock(data_dir / LOCK_FILE)
+        self._retention = retention or Retention()
+        connection = connect(path)
+        prepare(connection, self._box)
+        self._write_connection = connection
+        self._writer = GroupCommitWriter(connection, asyncio.get_running_loop())
+        self._read_connection = connect(path)
+        self._readers = ThreadPoolExecutor(1, "store-reader")
+
+    async def begin_epoch(self) -> int:
+        """Take the next fencing number: 1 on a new store."""
+        sql = "UPDATE shard SET epoch = epoch + 1 RETURNING epoch"
+        return int((await self._writer.write(lambda db: db.execute(sql).fetchone()))[0])
+
+    async def submit(self, job: Job) -> Accepted | Duplicate:
+        """Store a job unless its customer's key is known."""
+        row = self._job_row(job)
+        fingerprint: bytes = row[11]
+        found = await self._writer.write(lambda db: _insert(db, row))
+        if found is None:
+            return Accepted(job)
+        job_id, state, first_fingerprint = found
+        return Duplicate(JobId(job_id), JobState(state), first_fingerprint != fingerprint)
+
+    async def waiting(self) -> Sequence[WaitingJob]:
+        """List every job that has not ended."""
+        sql = """SELECT id, customer, domain, state, order_key, not_before_ms FROM jobs
+                 WHERE ended_ms IS NULL ORDER BY order_key, id"""
+        return [
+            WaitingJob(
+                id=id_,
+                customer=customer,
+                domain=domain,
+                state=JobState(state),
+                order_key=key,
+                not_before_ms=at,
+            )
+            for id_, customer, domain, state, key, at in await self._read(sql)
+        ]
+
+    async def load(self, job_id: JobId) -> StoredJob | None:
+        """Read one job whole."""
+        return await self._in_reader(lambda db: self._load(db, job_id))
+
+    def note_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+        """Save how far a job is; rides the next commit, nobody waits for it."""
+        self._writer.post(self._run_write(job_id, customer, state, run))
+
+    async def save_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+        """Save how far a job is, and wait for the commit."""
+        await self._writer.write(self._run_write(job_id, customer, state, run))
+
+    def note_timeline(self, job_id: JobId, customer: CustomerId, run: Run) -> None:
+        """Save what was still learned about a job that has ended; rides the next commit."""
+        sealed = self._box.seal(pack_run(run), _context(customer, job_id, "run"))
+        sql = "UPDATE jobs SET run = ? WHERE id = ? AND ended_ms IS NOT NULL"
+        self._writer.post(lambda db: db.execute(sql, (sealed, job_id)))
+
+    async def end(self, ending: Ending) -> None:
+        """End a job and fill its outbox, in one transaction."""
+        run = self._box.seal(pack_run(ending.run), _context(ending.customer, ending.job_id, "run"))
+        result = self._box.seal(ending.result, _context(ending.customer, ending.job_id, "result"))
+        job = (ending.state, ending.ended_ms, run, result, not ending.key_freed, ending.job_id)
+        outbox = [_outbox_row(entry) for entry in ending.outbox]
+        await self._writer.write(lambda db: _end(db, job, outbox))
+
+    async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
+        """List unended jobs whose deadline has passed."""
+        sql = "SELECT id FROM jobs WHERE ended_ms IS NULL AND deadline_ms <= ? ORDER BY deadline_ms LIMIT ?"
+        return [JobId(id_) for (id_,) in await self._read(sql, now_ms, most)]
+
+    async def outbox(self) -> Sequence[OutboxEntry]:
+        """List deliveries that are still to be made."""
+        sql = f"SELECT {_OUTBOX_COLUMNS} FROM deliveries WHERE state = 'pending' ORDER BY next_ms"  # noqa: S608  # column names of our own
+        return [_outbox_entry(row) for row in await self._read(sql)]
+
+    async def save_delivery(self, entry: OutboxEntry) -> None:
+        """Save how a delivery attempt ended."""
+        sql = """UPDATE deliveries SET state = ?, attempts = ?, first_ms = ?, next_ms = ?, log = ?
+                 WHERE job_id = ? AND position = ?"""
+        log = msgpack.packb(entry.log)
+        values = (entry.state, entry.attempts, entry.first_ms, entry.next_ms, log, entry.job_id, entry.index)
+        await self._writer.write(lambda db: db.execute(sql, values).rowcount)
+
+    async def paces(self) -> dict[TargetDomain, Pace]:
+        """List learned paces."""
+        rows = await self._read("SELECT domain, rps, max_concurrent FROM paces")
+        return {TargetDomain(domain): Pace(rps, concurrent) for domain, rps, concurrent in rows}
+
+    def note_pace(self, domain: TargetDomain, pace: Pace) -> None:
+        """Save a learned pace; rides the next commit."""
+        sql = "INSERT OR REPLACE INTO paces VALUES (?, ?, ?)"
+        self._writer.post(lambda db: db.execute(sql, (domain, pace.rps, pace.max_concurrent)))
+
+    async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
+        """Store a customer's webhook secrets."""
+        plain = msgpack.packb([secrets.primary, secrets.secondary])
+        sealed = self._box.seal(plain, _secrets_context(customer))
+        sql = "INSERT OR REPLACE INTO webhook_secrets VALUES (?, ?)"
+        await self._writer.write(lambda db: db.execute(sql, (customer, sealed)).rowcount)
+
+    async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
+        """Read a customer's webhook secrets."""
+        rows = await self._read("SELECT secrets FROM webhook_secrets WHERE customer = ?", customer)
+        if not rows:
+            return None
+        primary, secondary = msgpack.unpackb(self._box.open(rows[0][0], _secrets_context(customer)))
+        return WebhookSecrets(primary=primary, secondary=secondary)
+
+    async def drop_secrets(self, customer: CustomerId) -> bool:
+        """Delete them; say whether there were any."""
+        sql = "DELETE FROM webhook_secrets WHERE customer = ?"
+        return bool(await self._writer.write(lambda db: db.execute(sql, (customer,)).rowcount))
+
+    async def customer_of(self, key: str) -> CustomerId | None:
+        """Whose API key this is; None where it is unknown or revoked."""
+        sql = "SELECT customer FROM api_keys WHERE key_hash = ? AND revoked_ms IS NULL"
+        rows = await self._read(sql, key_hash(key))
+        return CustomerId(rows[0][0]) if rows else None
+
+    async def purge(self, now_ms: int) -> None:
+        """Forget what is past its keeping."""
+        await self._writer.write(lambda db: _purge(db, now_ms, self._retention))
+
+    async def close(self) -> None:
+        """Commit what waits and close."""
+        await asyncio.to_thread(self._writer.close)
+        self._readers.shutdown()
+        self._read_connection.close()
+        self._write_connection.close()
+        os.close(self._lock)
+
+    def _job_row(self, job: Job) -> tuple[Any, ...]:
+        request = self._box.seal(pack_spec(job.spec), _context(job.customer, job.id, "request"))
+        return (
+            job.id,
+            job.customer,
+            job.domain,
+            first_state(job.accepted_ms, job.spec.retry_at),
+            job.order_key,
+            job.begins_ms,
+            job.accepted_ms,
+            job.deadline_at_ms,
+            None,
+            job.idempotent_key,
+            1,
+            self._box.fingerprint(payload_bytes(job.spec)),
+            request,
+            None,
+            None,
+        )
+
+    def _run_write(
+        self, job_id: JobId, customer: CustomerId, state: JobState, run: Run
+    ) -> Callable[[sqlite3.Connection], int]:
+        sealed = self._box.seal(pack_run(run), _context(customer, job_id, "run"))
+        sql = "UPDATE jobs SET state = ?, run = ? WHERE id = ? AND ended_ms IS NULL"
+        return lambda db: db.execute(sql, (state, sealed, job_id)).rowcount
+
+    def _load(self, db: sqlite3.Connection, job_id: JobId) -> StoredJob | None:
+        sql = """SELECT customer, domain, idem_key, accepted_ms, state, ended_ms, request, run, result
+                 FROM jobs WHERE id = ?"""
+        row = db.execute(sql, (job_id,)).fetchone()
+        if row is None:
+            return None
+        customer, domain, key, accepted_ms, state, ended_ms, request, run, result = row
+        spec = unpack_spec(self._box.open(request, _context(customer, job_id, "request")))
+        sql = f"SELECT {_OUTBOX_COLUMNS} FROM deliveries WHERE job_id = ? ORDER BY position"  # noqa: S608  # column names of our own
+        return StoredJob(
+            job=Job(
+                id=job_id,
+                customer=customer,
+                domain=domain,
+                idempotent_key=key,
+                accepted_ms=accepted_ms,
+                spec=spec,
+            ),
+            state=JobState(state),
+            run=None if run is None else unpack_run(self._box.open(run, _context(customer, job_id, "run"))),
+            result=None if result is None else self._box.open(result, _context(customer, job_id, "result")),
+            ended_ms=ended_ms,
+            deliveries=tuple(_outbox_entry(row) for row in db.execute(sql, (job_id,))),
+        )
+
+    async def _read(self, sql: str, *values: object) -> list[Any]:
+        return await self._in_reader(lambda db: db.execute(sql, values).fetchall())
+
+    async def _in_reader(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, read, self._read_connection)
+
+
+_JOB_COLUMNS = 15
+_OUTBOX_COLUMNS = "job_id, position, id, customer, state, attempts, first_ms, next_ms, log"
+
+
+def key_hash(key: str) -> bytes:
+    """Hash an API key for look-up."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _insert(db: sqlite3.Connection, row: tuple[Any, ...]) -> tuple[str, str, bytes] | None:
+    marks = ", ".join("?" * _JOB_COLUMNS)
+    sql = (
+        f"INSERT INTO jobs VALUES ({marks}) ON CONFLICT (customer, idem_key) WHERE idem_holds = 1 DO NOTHING"  # noqa: S608  # marks only
+    )
+    if db.execute(sql, row).rowcount:
+        return None
+    find = "SELECT id, state, fingerprint FROM jobs WHERE customer = ? AND idem_key = ? AND idem_holds = 1"
+    found: tuple[str, str, bytes] = db.execute(find, (row[1], row[9])).fetchone()
+    return found
+
+
+def _end(db: sqlite3.Connection, job: tuple[Any, ...], outbox: list[tuple[Any, ...]]) -> None:
+    sql = """UPDATE jobs SET state = ?, ended_ms = ?, run = ?, result = ?, idem_holds = ?
+             WHERE id = ? AND ended_ms IS NULL"""
+    if not db.execute(sql, job).rowcount:
+        msg = f"{job[-1]} has ended already"
+        raise RuntimeError(msg)
+    db.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", outbox)
+
+
+def _purge(db: sqlite3.Connection, now_ms: int, retention: Retention) -> None:
+    key_sql = "UPDATE jobs SET idem_holds = 0 WHERE ended_ms <= ? AND idem_holds = 1"
+    db.execute(key_sql, (now_ms - retention.key_ms,))
+    gone = "SELECT id FROM jobs WHERE ended_ms <= ? LIMIT 1000"
+    ids = db.execute(gone, (now_ms - retention.job_ms,)).fetchall()
+    db.executemany("DELETE FROM deliveries WHERE job_id = ?", ids)
+    db.executemany("DELETE FROM jobs WHERE id = ?", ids)
+
+
+def _outbox_row(entry: OutboxEntry) -> tuple[Any, ...]:
+    return (
+        entry.job_id,
+        entry.index,
+        entry.id,
+        entry.customer,
+        entry.state,
+        entry.attempts,
+        entry.first_ms,
+        entry.next_ms,
+        msgpack.packb(entry.log),
+    )
+
+
+def _outbox_entry(row: tuple[Any, ...]) -> OutboxEntry:
+    job_id, position, id_, customer, state, attempts, first_ms, next_ms, log = row
+    return OutboxEntry(
+        id=DeliveryId(id_),
+        job_id=JobId(job_id),
+        customer=CustomerId(customer),
+        index=position,
+        state=DeliveryState(state),
+        attempts=attempts,
+        first_ms=first_ms,
+        next_ms=next_ms,
+        log=tuple(tuple(line) for line in msgpack.unpackb(log)),
+    )
+
+
+def _context(customer: str, job_id: str, column: str) -> str:
+    return f"{customer}|jobs|{job_id}|{column}"
+
+
+def _secrets_context(customer: str) -> str:
+    return f"{customer}|webhook_secrets"
+
+
+def _lock(path: Path) -> int:
+    """Take the data directory for this process; wait a little for one that is just dying."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(handle)
+                msg = f"another process holds {path.parent}: stop it, or choose another --data-dir"
+                raise RuntimeError(msg) from None
+            time.sleep(0.05)
+        else:
+            return handle

@@ -1,0 +1,228 @@
+"""A region's hands: runs attempts, each on its permit, and reports what became of them.
+
+It keeps no truth. Everything it is told is idempotent by attempt id, and what it has ended it
+remembers for a while, so that a message which comes twice, or late, does nothing twice.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.domain.exchange import Fault, HttpRequest
+from orchestrator.domain.ids import AttemptId
+from orchestrator.domain.routing import SELF_FENCE_AFTER_S
+from orchestrator.ports.clock import Clock, Timer
+from orchestrator.ports.egress import Egress, EgressError
+from orchestrator.wire.messages import (
+    AttemptDone,
+    AttemptReady,
+    AttemptStarted,
+    CancelAttempt,
+    GoAttempt,
+    Message,
+    PermitUnused,
+    RunAttempt,
+)
+
+GRANT_LASTS_S = 0.05
+"""How long past its start time a permit may still be used."""
+REPORT_START_AFTER_S = 0.1
+"""An attempt that takes longer than this reports its start apart from its end."""
+REMEMBER_S = 600.0
+REMEMBER_MOST = 200_000
+
+
+@dataclass(slots=True)
+class _Work:
+    """An attempt here. ``permit`` resolves to the start time, in this executor's clock."""
+
+    task: asyncio.Task[None]
+    permit: asyncio.Future[float]
+    started_at: float | None = None
+    timer: Timer | None = None
+    cancelled_as: Fault = Fault.CANCELLED
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """An attempt that must not run (again). ``early``: its cancel came before it did."""
+
+    at: float
+    early: bool
+
+
+class Executor:
+    """Runs attempts over an egress.
+
+    Args:
+        egress: The HTTP client.
+        clock: Time here.
+        report: Takes messages for the shard.
+    """
+
+    def __init__(self, egress: Egress, clock: Clock, report: Callable[[Message], None]) -> None:
+        self._egress = egress
+        self._clock = clock
+        self._report = report
+        self._work: dict[AttemptId, _Work] = {}
+        self._ended: OrderedDict[AttemptId, _Memory] = OrderedDict()
+        self._fenced = True
+        self.clock_offset_s = 0.0
+        """The shard's clock minus this one."""
+
+    def __len__(self) -> int:
+        """Count the attempts here."""
+        return len(self._work)
+
+    def receive(self, message: Message) -> None:
+        """Take a message from the shard."""
+        match message:
+            case RunAttempt():
+                self._run(message)
+            case GoAttempt():
+                self._go(message)
+            case CancelAttempt():
+                self._cancel(message.attempt)
+            case _:
+                msg = f"an executor does not take {type(message).__name__}"
+                raise TypeError(msg)
+
+    def fence(self) -> None:
+        """The shard is out of earshot, or a new one: close everything and start nothing."""
+        self._fenced = True
+        for work in self._work.values():
+            work.cancelled_as = Fault.LOST
+            work.task.cancel()
+
+    def unfence(self) -> None:
+        """The shard is heard again."""
+        self._fenced = False
+
+    async def close(self) -> None:
+        """End every attempt, then the client."""
+        self.fence()
+        await asyncio.gather(*(work.task for work in self._work.values()), return_exceptions=True)
+        await self._egress.close()
+
+    def _run(self, message: RunAttempt) -> None:
+        attempt = message.attempt
+        remembered = self._ended.get(attempt)
+        if attempt in self._work or (remembered and not remembered.early):
+            return
+        if self._fenced or remembered:
+            fault = Fault.CANCELLED if remembered else Fault.LOST
+            self._report(AttemptDone(attempt, None, None, fault, "ended before it began"))
+            self._remember(attempt, early=False)
+            return
+        loop = asyncio.get_running_loop()
+        permit: asyncio.Future[float] = loop.create_future()
+        task = loop.create_task(self._attempt(attempt, message.request))
+        self._work[attempt] = _Work(task, permit)
+        self._grant(attempt, self._work[attempt], message.start_at)
+
+    def _go(self, message: GoAttempt) -> None:
+        work = self._work.get(message.attempt)
+        if work is not None and not work.permit.done():
+            self._grant(message.attempt, work, message.start_at)
+
+    def _grant(self, attempt: AttemptId, work: _Work, start_at: float) -> None:
+        here = start_at - self.clock_offset_s
+        # A batch may have been on its way for longer than a grant lasts: the time it took does not count.
+        use_by = max(here, self._clock.now()) + GRANT_LASTS_S
+        work.permit.set_result(here)
+        work.timer = self._clock.call_at(use_by, lambda: self._expire(attempt, work))
+
+    def _expire(self, attempt: AttemptId, work: _Work) -> None:
+        if work.started_at is None and attempt in self._work:
+            work.permit = asyncio.get_running_loop().create_future()
+            self._report(PermitUnused(attempt))
+
+    def _cancel(self, attempt: AttemptId) -> None:
+        work = self._work.get(attempt)
+        if work is not None:
+            work.task.cancel()
+        elif attempt not in self._ended:
+            self._remember(attempt, early=True)
+
+    async def _attempt(self, attempt: AttemptId, request: HttpRequest) -> None:
+        try:
+            response = await self._egress.exchange(request, lambda: self._gate(attempt))
+        except EgressError as error:
+            self._finish(attempt, error.fault, str(error))
+        except asyncio.CancelledError:
+            fault = self._work[attempt].cancelled_as
+            self._finish(attempt, fault, fault.value)
+        except Exception as error:  # noqa: BLE001  # whatever a client raises, the job has to hear of an end
+            self._finish(attempt, Fault.BROKEN, f"the request failed: {type(error).__name__}")
+        else:
+            started = self._end(attempt)
+            self._report(AttemptDone(attempt, started, response))
+
+    async def _gate(self, attempt: AttemptId) -> None:
+        work = self._work[attempt]
+        if not work.permit.done():
+            self._report(AttemptReady(attempt))
+        start_at = await work.permit
+        if (wait_s := start_at - self._clock.now()) > 0:
+            await asyncio.sleep(wait_s)
+        if work.timer is not None:
+            work.timer.cancel()
+        work.started_at = self._clock.now()
+        work.timer = self._clock.call_at(
+            work.started_at + REPORT_START_AFTER_S, lambda: self._report_start(attempt, work)
+        )
+
+    def _report_start(self, attempt: AttemptId, work: _Work) -> None:
+        if work.started_at is not None:
+            self._report(AttemptStarted(attempt, work.started_at + self.clock_offset_s))
+
+    def _finish(self, attempt: AttemptId, fault: Fault, message: str) -> None:
+        started = self._end(attempt)
+        self._report(AttemptDone(attempt, started, None, fault, message))
+
+    def _end(self, attempt: AttemptId) -> float | None:
+        work = self._work.pop(attempt)
+        if work.timer is not None:
+            work.timer.cancel()
+        self._remember(attempt, early=False)
+        return None if work.started_at is None else work.started_at + self.clock_offset_s
+
+    def _remember(self, attempt: AttemptId, *, early: bool) -> None:
+        now = self._clock.now()
+        self._ended[attempt] = _Memory(now, early)
+        while self._ended:
+            oldest, memory = next(iter(self._ended.items()))
+            if len(self._ended) <= REMEMBER_MOST and now - memory.at < REMEMBER_S:
+                return
+            del self._ended[oldest]
+
+
+class Earshot:
+    """Fences the executor when no shard was heard for a while, before the shard gives its work away.
+
+    ``epoch`` is the shard incarnation that the executor works for; 0 while it works for none.
+    """
+
+    def __init__(self, executor: Executor, clock: Clock) -> None:
+        self._executor = executor
+        self._clock = clock
+        self._heard_at = float("-inf")
+        self.epoch = 0
+
+    def heard(self, epoch: int) -> None:
+        """A shard answered a heartbeat."""
+        self._heard_at = self._clock.now()
+        if epoch != self.epoch:
+            # What an older shard began is unknown to this one: it is closed before the new one's begins.
+            self._executor.fence()
+            self.epoch = 0
+            if not len(self._executor):
+                self._executor.unfence()
+                self.epoch = epoch
+
+    def check(self) -> None:
+        """Fence if the silence has lasted too long; call this more often than that."""
+        if self._clock.now() - self._heard_at > SELF_FENCE_AFTER_S:
+            self._executor.fence()
+            self.epoch = 0
