@@ -2,18 +2,21 @@
 
 import zlib
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from aiohttp import StreamReader
 
+_GZIP_CODINGS = ("gzip", "x-gzip")
+_CODINGS = (*_GZIP_CODINGS, "deflate")
 _GZIP_MAGIC = b"\x1f\x8b"
-_SNIFF_BYTES = 2
-_MAX_MEMBERS = 1_000
+_SNIFFED_BYTES = len(_GZIP_MAGIC)
 _GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15
+_MAX_MEMBERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body as it came; ``decoded`` says that a content coding was undone, ``truncated`` that it was cut."""
+    """A body; ``decoded`` says that a content coding was undone, ``truncated`` that it was cut."""
 
     content: bytes
     decoded: bool
@@ -27,20 +30,97 @@ class BrokenCodingError(Exception):
 async def read_body(stream: StreamReader, coding: str, limit: int) -> Body:
     """Read ``stream`` up to ``limit`` bytes, undoing ``coding`` where it is gzip or deflate.
 
-    What arrives on the wire has the same limit, for a coded body may be long without saying anything.
+    What arrives has the same limit, for a coded body may go on for ever without saying anything.
 
     Raises:
         BrokenCodingError: The coded body is damaged or ends too early.
     """
-    decoder = _Decoder(coding) if coding in _Decoder.CODINGS else None
+    decoder = _Decoder(coding)
     content = bytearray()
     received = 0
     while chunk := await stream.readany():
         received += len(chunk)
-        content += chunk if decoder is None else decoder.feed(chunk, limit + 1 - len(content))
+        content += decoder.feed(chunk, limit + 1 - len(content))
         if len(content) > limit or received > limit:
-            del content[limit:]
-            return Body(bytes(content), decoder is not None and decoder.active, truncated=True)
-    if decoder is not None:
-        content += decoder.finish(limit)
-    return Body(bytes(content), decoder is not None and decoder.active, truncated=False)
+            return Body(bytes(content[:limit]), decoder.decoded, truncated=True)
+    content += decoder.finish()
+    return Body(bytes(content), decoder.decoded, truncated=False)
+
+
+class _State(Enum):
+    SNIFFING = auto()
+    INFLATING = auto()
+    PASSING = auto()
+    ENDED = auto()
+
+
+class _Decoder:
+    """Undoes one coding, a chunk at a time; what turns out not to be coded after all passes as it is."""
+
+    def __init__(self, coding: str) -> None:
+        coding = coding.strip().lower()
+        self._is_gzip = coding in _GZIP_CODINGS
+        self._state = _State.SNIFFING if coding in _CODINGS else _State.PASSING
+        self._head = b""
+        self._members = 0
+
+    @property
+    def decoded(self) -> bool:
+        return self._members > 0
+
+    def feed(self, chunk: bytes, room: int) -> bytes:
+        """Decode ``chunk``, stopping at ``room`` bytes, which must be more than none."""
+        output = bytearray()
+        while chunk and len(output) < room:
+            match self._state:
+                case _State.PASSING:
+                    return chunk
+                case _State.SNIFFING:
+                    chunk = self._sniff(chunk)
+                case _State.INFLATING:
+                    output += self._inflate(chunk, room - len(output))
+                    chunk = self._inflater.unused_data
+                case _State.ENDED:
+                    break
+        return bytes(output)
+
+    def finish(self) -> bytes:
+        """What is left when the stream has ended."""
+        if self._state is _State.INFLATING:
+            raise BrokenCodingError
+        return b"" if self.decoded else self._head
+
+    def _sniff(self, chunk: bytes) -> bytes:
+        """Decide by the first bytes what follows; return them and the rest, or nothing where they are few."""
+        head = self._head + chunk
+        if len(head) < _SNIFFED_BYTES:
+            self._head = head
+            return b""
+        self._head = b""
+        if self._is_gzip and not head.startswith(_GZIP_MAGIC):
+            self._state = _State.ENDED if self.decoded else _State.PASSING
+        else:
+            self._start_member(head)
+        return head
+
+    def _start_member(self, head: bytes) -> None:
+        if self._members == _MAX_MEMBERS:
+            raise BrokenCodingError
+        self._members += 1
+        self._inflater = zlib.decompressobj(_GZIP if self._is_gzip else _deflate_form(head))
+        self._state = _State.INFLATING
+
+    def _inflate(self, chunk: bytes, room: int) -> bytes:
+        try:
+            output = self._inflater.decompress(chunk, room)
+        except zlib.error:
+            raise BrokenCodingError from None
+        if self._inflater.eof:
+            self._state = _State.SNIFFING if self._is_gzip else _State.ENDED
+        return output
+
+
+def _deflate_form(head: bytes) -> int:
+    """Servers send "deflate" with and without the wrapper that the standard asks for."""
+    is_zlib = head[0] & 0x0F == zlib.DEFLATED and int.from_bytes(head[:2], "big") % 31 == 0
+    return _ZLIB if is_zlib else _RAW_DEFLATE

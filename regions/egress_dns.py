@@ -39,6 +39,7 @@ class SystemLookup:
         self._patience_s = patience_s
 
     async def __call__(self, host: str) -> Sequence[str]:
+        """Ask the system; OSError says that it knows no such name, or did not answer in time."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._patience_s):
@@ -56,12 +57,11 @@ def _addresses(host: str) -> list[str]:
         answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except UnicodeError:
         raise socket.gaierror(socket.EAI_NONAME, "not a host name") from None
-    return [_address(answer[4]) for answer in answers]
+    return [_address(*answer[4]) for answer in answers]
 
 
-def _address(sockaddr: Sequence[str | int]) -> str:
-    zone = sockaddr[3] if len(sockaddr) > 3 else 0  # noqa: PLR2004
-    return f"{sockaddr[0]}%{zone}" if zone else str(sockaddr[0])
+def _address(address: str | int, _port: int | bytes, _flow: int = 0, zone: int = 0) -> str:
+    return f"{address}%{zone}" if zone else str(address)
 
 
 class GuardedResolver(AbstractResolver):
@@ -83,7 +83,8 @@ class GuardedResolver(AbstractResolver):
         addresses = await self._lookup(host)
         for address in addresses:
             check(self._policy, address)
-        return [_result(host, port, address) for address in addresses]
+        results = [_result(host, port, address) for address in addresses]
+        return [result for result in results if family in (socket.AF_UNSPEC, result["family"])]
 
     async def close(self) -> None:
         """Nothing to close: the look-up belongs to whoever made it."""
@@ -101,7 +102,7 @@ def _result(host: str, port: int, address: str) -> ResolveResult:
 
 
 class GuardedDialler:
-    """Makes the connector's sockets; it sees every address dialled, those too that no resolver was asked for."""
+    """Makes the connector's sockets, and so sees every address dialled, literal ones too."""
 
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy

@@ -1,5 +1,6 @@
 """AES-256-GCM over keys from a file: the newest key seals, every key opens."""
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -57,15 +58,22 @@ def open_key_file(path: Path) -> AesGcmBox:
     Raises:
         ValueError: The file holds something else.
     """
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return AesGcmBox(_read_keys(path))
+    if not path.exists():
+        _make_key_file(path)
+    return AesGcmBox(_read_keys(path))
+
+
+def _make_key_file(path: Path) -> None:
+    # Written aside and linked: another process sees either no file or a whole one.
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:
         file.write(os.urandom(KEY_BYTES).hex() + "\n")
         file.flush()
         os.fsync(file.fileno())
-    return AesGcmBox(_read_keys(path))
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(aside)
+    aside.unlink()
 
 
 def _read_keys(path: Path) -> list[bytes]:

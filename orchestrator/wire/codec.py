@@ -27,6 +27,7 @@ from orchestrator.wire.messages import (
 
 WIRE_VERSION = 1
 FRAGMENT_BYTES = 64 * 1024
+PARTIAL_MOST = 1_000
 _FRAGMENT = 0
 
 
@@ -73,7 +74,7 @@ def encode_batch(header: Header, parts: list[bytes]) -> bytes:
 
 
 class BatchReader:
-    """Reads batches of one sender, putting fragments together again."""
+    """Reads batches, putting fragments of the same sender's message together again."""
 
     def __init__(self) -> None:
         self._partial: dict[tuple[Header, int], dict[int, bytes]] = {}
@@ -90,10 +91,6 @@ class BatchReader:
         header = _header(items)
         return header, list(self._messages(header, items))
 
-    def forget_others(self, header: Header) -> None:
-        """Drop what was begun under another header: its rest will not come."""
-        self._partial = {key: parts for key, parts in self._partial.items() if key[0] == header}
-
     def _messages(self, header: Header, items: Iterator[list[Any]]) -> Iterator[Message]:
         for item in items:
             if item[0] != _FRAGMENT:
@@ -104,6 +101,9 @@ class BatchReader:
     def _collect(self, header: Header, item: list[Any]) -> bytes | None:
         _, message_id, index, count, data = item
         parts = self._partial.setdefault((header, message_id), {})
+        if len(self._partial) > PARTIAL_MOST:
+            # The rest of the oldest will not come: its sender is gone.
+            del self._partial[next(iter(self._partial))]
         parts[index] = data
         if len(parts) < count:
             return None
@@ -122,6 +122,11 @@ def decode(item: list[Any]) -> Message:
         msg = f"unknown message code {item[0]!r}"
         raise WireError(msg)
     return reader(item)
+
+
+def decode_one(encoded: bytes) -> Message:
+    """Read one message that travels alone."""
+    return decode(msgpack.unpackb(encoded))
 
 
 def _header(items: Iterator[list[Any]]) -> Header:

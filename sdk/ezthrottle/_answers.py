@@ -37,7 +37,7 @@ _BY_STATUS: Mapping[int, tuple[type[EZThrottleError], str]] = {
 def object_in(response: httpx.Response) -> dict[str, Any]:
     """Return the JSON object in a successful answer.
 
-    Raises the EZThrottleError that belongs to the status, or a plain one for what is no answer of the service.
+    Raises the EZThrottleError that belongs to the status, or a plain one where the service did not answer.
     """
     if not response.is_success:
         raise error_in(response)
@@ -56,7 +56,8 @@ def error_in(response: httpx.Response) -> EZThrottleError:
     problem = _json_object(response) or {}
     kind, remedy = _kind_of(response.status_code)
     fields = _field_errors(problem)
-    message = f"{_asked(response)} was answered {response.status_code}: {_said(response, problem, fields)}. {remedy}"
+    said = _said(response, problem, fields)
+    message = f"{_asked(response)} was answered {response.status_code}: {said}. {remedy}"
     if kind is InvalidJobError:
         return InvalidJobError(message, status_code=response.status_code, errors=fields)
     return kind(message, _retry_at(response, problem), status_code=response.status_code)

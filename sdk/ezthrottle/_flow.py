@@ -23,7 +23,7 @@ def run(flow: Flow[T]) -> T:
             while True:
                 try:
                     outcome = action()
-                except Exception as error:  # noqa: BLE001 - the flow decides what to do with it
+                except Exception as error:  # noqa: BLE001, PERF203 - the flow decides, and has few turns
                     action = flow.throw(error)
                 else:
                     action = flow.send(outcome)
@@ -41,9 +41,16 @@ async def run_async(flow: Flow[T]) -> T:
                     outcome = action()
                     if inspect.isawaitable(outcome):
                         outcome = await outcome
-                except Exception as error:  # noqa: BLE001 - the flow decides what to do with it
+                except Exception as error:  # noqa: BLE001, PERF203 - the flow decides, and has few turns
                     action = flow.throw(error)
                 else:
                     action = flow.send(outcome)
         except StopIteration as end:
             return cast("T", end.value)
+
+
+async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Call a function that blocks, without holding up the event loop."""
+    import asyncio  # noqa: PLC0415 - loads slower than this whole package
+
+    return await asyncio.to_thread(function, *args, **kwargs)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import quote
 
 from ._flow import Flow
 from ._payload import job_payload
+from ._states import Ending
 from .exceptions import NotFoundError, ServiceUnavailableError, ServiceUnreachableError, TimeoutError  # noqa: A004
 
 if TYPE_CHECKING:
@@ -28,15 +28,7 @@ LONG_POLL_S = 30
 DEFAULT_WAIT_S = 300.0
 
 
-class JobState(str, Enum):
-    """The states in which a job has ended, as the service names them."""
-
-    SUCCESS = "success"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-_ENDED = frozenset(state.value for state in JobState)
+_ENDED = frozenset(ending.value for ending in Ending)
 
 
 class Operations:
@@ -49,7 +41,7 @@ class Operations:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def submit_job(
+    def submit_job(  # noqa: PLR0917 - the published signature
         self,
         url: str,
         method: str = "GET",
@@ -145,7 +137,7 @@ class Operations:
             url, method, headers, body, metadata, webhooks=_one_webhook(webhook_url), retry_at=retry_at
         )
 
-    def queue_and_wait(
+    def queue_and_wait(  # noqa: PLR0917 - the published signature
         self,
         url: str,
         webhook_url: str,
@@ -246,6 +238,7 @@ class Operations:
 
     def forward_or_fallback(
         self,
+        /,
         fallback: Callable[[], Any],
         url: str,
         method: str = "GET",
@@ -287,4 +280,3 @@ def _long_enough(name: str, secret: str) -> str:
     if len(secret) < SHORTEST_SECRET:
         raise ValueError(f"{name} has {len(secret)} characters; give at least {SHORTEST_SECRET}")
     return secret
-

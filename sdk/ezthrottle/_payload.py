@@ -9,7 +9,9 @@ from typing import Any
 _ASSUMED: Mapping[str, Any] = {"webhook_quorum": 1, "region_policy": "fallback", "execution_mode": "race"}
 
 # Zero means something in these; in all other fields an empty value is the same as none.
-_ZERO_COUNTS = frozenset({"retry_at", "on_failure_timeout_ms", "priority", "timeout_ms", "deadline_ms", "cost"})
+_ZERO_COUNTS = frozenset(
+    {"retry_at", "on_failure_timeout_ms", "priority", "timeout_ms", "deadline_ms", "cost"}
+)
 
 
 def job_payload(url: str, method: str, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from ._retry import RetryPolicy
 from ._settings import Settings
 from .exceptions import ServiceUnreachableError
 
+Sleep = Callable[[float], Union[Awaitable[None], None]]
+
 # A gateway's or a starting service's way of saying that the call did not arrive or was not taken.
 _REPEATED_CODES = frozenset({502, 503, 504})
 
@@ -28,9 +30,7 @@ class Service:
     >>> run(Service(pooled_client(), time.sleep, settings).call("GET", "/api/v1/jobs/job_1_2"))
     """
 
-    def __init__(
-        self, http: AnyClient, sleep: Callable[[float], Union[None, Awaitable[None]]], settings: Settings
-    ) -> None:
+    def __init__(self, http: AnyClient, sleep: Sleep, settings: Settings) -> None:
         self._http = http
         self._settings = settings
         self._retry = RetryPolicy(settings.max_attempts, settings.timeout)
@@ -107,5 +107,6 @@ class Service:
     def _unreachable(self, error: httpx.RequestError, attempts: int) -> ServiceUnreachableError:
         return ServiceUnreachableError(
             f"No answer from {self._settings.base_url} in {attempts} attempt(s): "
-            f"{error or type(error).__name__}. Check that the service runs, and base_url (or EZTHROTTLE_URL)."
+            f"{str(error) or type(error).__name__}. "
+            "Check that the service runs, and base_url (or EZTHROTTLE_URL)."
         )

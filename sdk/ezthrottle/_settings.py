@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from .exceptions import AuthenticationError
@@ -13,12 +14,23 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 
 @dataclass(frozen=True)
 class Settings:
-    """What every call to the service shares; `timeout` is in seconds."""
+    """What every call to the service shares; `timeout` is in seconds.
 
-    api_key: str | None
+    >>> Settings.of("ck_live_cust_acme_secret", (None,), timeout=30.0, max_attempts=5).base_url
+    'http://127.0.0.1:8080'
+    """
+
+    api_key: str | None = field(repr=False)
     base_url: str
     timeout: float
     max_attempts: int
+
+    @classmethod
+    def of(
+        cls, api_key: str | None, urls: Iterable[str | None], timeout: float, max_attempts: int
+    ) -> Settings:
+        """Return the settings for these arguments, filled up from the environment; `urls` in order."""
+        return cls(_api_key_from(api_key), _base_url_from(urls), timeout, max_attempts)
 
     def __post_init__(self) -> None:
         if self.timeout <= 0:
@@ -35,21 +47,19 @@ class Settings:
             )
         # The HTTP library would put a header that it refuses, key and all, into its error.
         if not self.api_key.isascii() or not self.api_key.isprintable() or " " in self.api_key:
-            raise AuthenticationError("The API key holds a space or a character outside ASCII; copy it again.")
+            raise AuthenticationError(
+                "The API key holds a space or a character outside ASCII; copy it again."
+            )
         return f"Bearer {self.api_key}"
 
 
-def api_key_from(argument: str | None) -> str | None:
-    """Return the key passed, else that of EZTHROTTLE_API_KEY, without the line end files often add."""
+def _api_key_from(argument: str | None) -> str | None:
+    # A key that was read from a file often brings the line's end along.
     key = argument if argument is not None else os.environ.get("EZTHROTTLE_API_KEY")
     return key.strip() if key else None
 
 
-def base_url_from(*arguments: str | None) -> str:
-    """Return the first URL passed, else EZTHROTTLE_URL, else the service on this machine.
-
-    Raises ValueError for what is not an http or https URL.
-    """
+def _base_url_from(arguments: Iterable[str | None]) -> str:
     chosen = next(filter(None, arguments), None) or os.environ.get("EZTHROTTLE_URL") or DEFAULT_URL
     parts = urlsplit(chosen.strip())
     if parts.scheme not in {"http", "https"} or not parts.hostname:

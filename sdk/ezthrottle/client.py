@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from ._auto_forward import auto_forward
 from ._flow import run, run_async
 from ._operations import Operations
-from ._settings import Settings, api_key_from, base_url_from
+from ._settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Concatenate, ParamSpec, Self
 
     from ._flow import Flow
+    from ._service import Service
     from .webhook import WebhookServer
 
     P = ParamSpec("P")
@@ -38,8 +38,187 @@ DEFAULT_WEBHOOK_PORT = 5000
 class _Client:
     """What both clients hold."""
 
-    def __init__(self, settings: Settings, operations: Operations, webhook_server: WebhookServer | None) -> None:
+    def __init__(self, settings: Settings, service: Service) -> None:
         self.api_key = settings.api_key
-        self.base_url = settings.base_url
-        self.webhook_server = webhook_server
-        self._operations = operations
+        self.base_url = self.ezthrottle_url = self.tracktags_url = settings.base_url
+        self.webhook_server: WebhookServer | None = None
+        self._operations = Operations(service)
+        self._stop_webhook_server = _nothing
+
+    def _receive_webhooks(self, server: WebhookServer | None, start: bool, port: int) -> None:
+        self.webhook_server = server
+        if server is None and start:
+            from .webhook import create_webhook_server  # noqa: PLC0415 - few clients need an HTTP server
+
+            self.webhook_server = create_webhook_server(port=port, backend="auto")
+            self.webhook_server.start()
+            self._stop_webhook_server = self.webhook_server.stop
+
+
+def _blocking(
+    operation: Callable[Concatenate[Operations, P], Flow[T]],
+) -> Callable[Concatenate[_Client, P], T]:
+    @functools.wraps(operation)
+    def method(self: _Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return run(operation(self._operations, *args, **kwargs))
+
+    return _with_signature_of(operation, method)
+
+
+def _awaited(
+    operation: Callable[Concatenate[Operations, P], Flow[T]],
+) -> Callable[Concatenate[_Client, P], Coroutine[Any, Any, T]]:
+    @functools.wraps(operation)
+    async def method(self: _Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await run_async(operation(self._operations, *args, **kwargs))
+
+    return _with_signature_of(operation, method)
+
+
+def _with_signature_of(operation: Callable[..., Any], method: Method) -> Method:
+    # help() and editors read this one: it shows the result where the flow's would show a generator.
+    signature = inspect.signature(operation)
+    result = str(signature.return_annotation)[len("Flow[") : -1]
+    method.__dict__["__signature__"] = signature.replace(return_annotation=result)
+    return method
+
+
+def _nothing() -> None:
+    """Stop nothing: the webhook server, if any, is the caller's."""
+
+
+class EZThrottle(_Client):
+    """The blocking client. It may be shared by threads, and keeps its connections open between calls.
+
+    `api_key` and `base_url` default to EZTHROTTLE_API_KEY and EZTHROTTLE_URL, and the latter to
+    http://127.0.0.1:8080. `ezthrottle_url` and `tracktags_url`, from the time when these were two servers,
+    name the service too. `timeout` is the seconds of silence after which one attempt is given up, and the
+    time in which a call is repeated, at most `max_attempts` times in all. `http_client` is used instead of
+    a pool of the client's own and is left open. A `webhook_server`, or one started on `webhook_port` by
+    `start_webhook_server`, runs the FRUGAL steps that follow a job.
+
+    Raises ValueError for an address or a limit that cannot be meant.
+
+    >>> with EZThrottle(api_key="ck_live_cust_acme_secret") as client:
+    ...     answer = client.submit_job("https://api.example.com/charge", method="POST", body="{}")
+    ...     print(client.wait(answer["job_id"])["state"])
+    success
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        tracktags_url: str | None = None,
+        ezthrottle_url: str | None = None,
+        webhook_server: WebhookServer | None = None,
+        start_webhook_server: bool = False,
+        webhook_port: int = DEFAULT_WEBHOOK_PORT,
+        *,
+        base_url: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        max_attempts: int = DEFAULT_ATTEMPTS,
+        http_client: httpx.Client | None = None,
+    ) -> None:
+        from ._http import pooled_client  # noqa: PLC0415 - httpx takes longer to load than all the rest
+        from ._service import Service  # noqa: PLC0415 - the same
+
+        settings = Settings.of(api_key, (base_url, ezthrottle_url, tracktags_url), timeout, max_attempts)
+        http = pooled_client() if http_client is None else http_client
+        self._own_http = http if http_client is None else None
+        super().__init__(settings, Service(http, time.sleep, settings))
+        self._receive_webhooks(webhook_server, start_webhook_server, webhook_port)
+
+    submit_job = _blocking(Operations.submit_job)
+    request = _blocking(Operations.request)
+    queue_request = _blocking(Operations.queue_request)
+    queue_and_wait = _blocking(Operations.queue_and_wait)
+    get_job = _blocking(Operations.get_job)
+    wait = _blocking(Operations.wait)
+    create_webhook_secret = _blocking(Operations.create_webhook_secret)
+    get_webhook_secret = _blocking(Operations.get_webhook_secret)
+    delete_webhook_secret = _blocking(Operations.delete_webhook_secret)
+    rotate_webhook_secret = _blocking(Operations.rotate_webhook_secret)
+    forward_or_fallback = _blocking(Operations.forward_or_fallback)
+
+    def close(self) -> None:
+        """Close the client's own connections, and the webhook server that it started."""
+        self._stop_webhook_server()
+        if self._own_http is not None:
+            self._own_http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncEZThrottle(_Client):
+    """The asyncio client: the arguments and methods of `EZThrottle`, awaited.
+
+    It belongs to one event loop. A fallback given to `forward_or_fallback` may be a coroutine function.
+
+    >>> async with AsyncEZThrottle(api_key="ck_live_cust_acme_secret") as client:
+    ...     answer = await client.submit_job("https://api.example.com/charge", method="POST", body="{}")
+    ...     print((await client.wait(answer["job_id"]))["state"])
+    success
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        tracktags_url: str | None = None,
+        ezthrottle_url: str | None = None,
+        webhook_server: WebhookServer | None = None,
+        start_webhook_server: bool = False,
+        webhook_port: int = DEFAULT_WEBHOOK_PORT,
+        *,
+        base_url: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        max_attempts: int = DEFAULT_ATTEMPTS,
+        http_client: httpx.AsyncClient | None = None,
+    ) -> None:
+        import asyncio  # noqa: PLC0415 - loads slower than this whole package
+
+        from ._http import pooled_async_client  # noqa: PLC0415 - as in EZThrottle
+        from ._service import Service  # noqa: PLC0415 - as in EZThrottle
+
+        settings = Settings.of(api_key, (base_url, ezthrottle_url, tracktags_url), timeout, max_attempts)
+        http = pooled_async_client() if http_client is None else http_client
+        self._own_http = http if http_client is None else None
+        super().__init__(settings, Service(http, asyncio.sleep, settings))
+        self._receive_webhooks(webhook_server, start_webhook_server, webhook_port)
+
+    submit_job = _awaited(Operations.submit_job)
+    request = _awaited(Operations.request)
+    queue_request = _awaited(Operations.queue_request)
+    queue_and_wait = _awaited(Operations.queue_and_wait)
+    get_job = _awaited(Operations.get_job)
+    wait = _awaited(Operations.wait)
+    create_webhook_secret = _awaited(Operations.create_webhook_secret)
+    get_webhook_secret = _awaited(Operations.get_webhook_secret)
+    delete_webhook_secret = _awaited(Operations.delete_webhook_secret)
+    rotate_webhook_secret = _awaited(Operations.rotate_webhook_secret)
+    forward_or_fallback = _awaited(Operations.forward_or_fallback)
+
+    async def close(self) -> None:
+        """Close the client's own connections, and the webhook server that it started."""
+        self._stop_webhook_server()
+        if self._own_http is not None:
+            await self._own_http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -128,7 +128,7 @@ class WebhookVerificationError(EZThrottleError):
     """
 
 
-class ForwardToEZThrottle(EZThrottleError):  # noqa: N818 - the published name
+class ForwardToEZThrottle(EZThrottleError):
     """Raise it in a function under `auto_forward` to have the described request run by the service.
 
     The arguments are those of `EZThrottle.submit_job`; `url` is required by the time it is caught, and
@@ -142,7 +142,7 @@ class ForwardToEZThrottle(EZThrottleError):  # noqa: N818 - the published name
     ... )
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the published signature
         self,
         message: str = "Forwarding to EZThrottle",
         url: str | None = None,

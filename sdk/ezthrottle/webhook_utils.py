@@ -75,8 +75,10 @@ def try_verify_with_secrets(
     verified, reason = verify_webhook_signature(payload, signature_header, primary_secret, tolerance)
     if verified:
         return True, "valid_primary"
-    if secondary_secret and verify_webhook_signature(payload, signature_header, secondary_secret, tolerance)[0]:
-        return True, "valid_secondary"
+    if secondary_secret:
+        verified, _ = verify_webhook_signature(payload, signature_header, secondary_secret, tolerance)
+        if verified:
+            return True, "valid_secondary"
     return False, f"both_secrets_failed (primary: {reason})"
 
 

@@ -109,8 +109,9 @@ def _pid_namespace(pid: int) -> Path:
 def _lineage() -> Iterator[int]:
     """Give this process and its ancestors, as far as this PID namespace shows them."""
     pid = os.getpid()
-    while pid:
-        yield pid
-        # The name in parentheses may itself hold blanks and parentheses.
-        after_name = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2]
-        pid = int(after_name.split()[1])
+    with suppress(*_GONE):
+        while pid:
+            yield pid
+            # The name in parentheses may itself hold blanks and parentheses.
+            after_name = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2]
+            pid = int(after_name.split()[1])

@@ -39,18 +39,22 @@ def rest():
         signal.pause()
 
 def child(name):
+    "Fork a child; return when it has announced itself."
+    announced, announcing = os.pipe()
     if not os.fork():
         announce(name)
+        os.close(announcing)
         rest()
+    os.close(announcing)
+    os.read(announced, 1)
+    os.close(announced)
 
 def daemon(name):
-    "Leave the session and the parent, as a service of the old school does."
+    "The same with one that leaves its session and its parent, as daemons do."
     middle = os.fork()
     if not middle:
         os.setsid()
-        if not os.fork():
-            announce(name)
-            rest()
+        child(name)
         os._exit(0)
     os.waitpid(middle, 0)
 
@@ -105,6 +109,7 @@ class Workbench:
         self._reports = os.open(directory / "reports", os.O_RDWR | os.O_NONBLOCK)
         self._unread = b""
         self._heard: list[Announced] = []
+        self._pidfds: list[int] = []
         self._started: list[subprocess.Popen[str]] = []
 
     @property
@@ -143,11 +148,24 @@ class Workbench:
                     return announced
             self._listen()
 
+    def hear_all(self, *names: str) -> list[Announced]:
+        return [self.hear(name) for name in names]
+
     def heard(self, name: str) -> bool:
         """Whether ``name`` has announced itself, without waiting."""
         while select.select([self._reports], [], [], 0)[0]:
             self._listen()
         return any(announced.name == name for announced in self._heard)
+
+    def next_line(self, process: subprocess.Popen[str]) -> str:
+        """Wait for the next line that ``process`` writes to stderr."""
+        assert process.stderr
+        return process.stderr.readline()
+
+    def said(self, process: subprocess.Popen[str]) -> str:
+        """Give all that ``process`` has written to stderr until its end."""
+        assert process.stderr
+        return process.stderr.read()
 
     def sleeps(self, process: subprocess.Popen[str]) -> int:
         """How often all threads of ``process`` together have gone to sleep."""
@@ -169,16 +187,34 @@ class Workbench:
     def _listen(self) -> None:
         assert select.select([self._reports], [], [], PATIENCE_S)[0], "nobody announced itself"
         *lines, self._unread = (self._unread + os.read(self._reports, 65536)).split(b"\n")
-        self._heard += [Announced(pidfd=_opened(json.loads(line)["pid"]), **json.loads(line)) for line in lines]
+        for line in lines:
+            report = json.loads(line)
+            self._pidfds.append(_opened(report["pid"]))
+            self._heard.append(Announced(pidfd=self._pidfds[-1], **report))
 
     def clean_up(self) -> None:
-        for pid in self._remaining():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # Parents first, for they start again what dies.
+        for process in self._started:
+            process.kill()
+        while self._kill_some():
+            time.sleep(0.01)
         for process in self._started:
             process.communicate(timeout=PATIENCE_S)
-        os.close(self._reports)
+        for descriptor in {self._reports, *self._pidfds} - {ENDED}:
+            os.close(descriptor)
         rmtree(self.ray_temp, ignore_errors=True)
+
+    def _kill_some(self) -> bool:
+        """Kill what announced itself, and what runs a script of ours; tell whether there was any of these."""
+        self.heard("whoever has not been listened to yet")
+        for pidfd in set(self._pidfds) - {ENDED}:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        remaining = list(self._remaining())
+        for pid in remaining:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return bool(remaining)
 
     def _remaining(self) -> Iterator[int]:
         # By their command lines, so that cleaning up does not rest on what is tested here.

@@ -1,5 +1,9 @@
 import os
 import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conftest import Workbench
 
 RESTS = "child('child'); daemon('daemon'); announce('driver'); rest()"
 DIES = "daemon('daemon'); announce('driver'); print('the reason', file=sys.stderr); sys.exit(3)"
@@ -7,12 +11,12 @@ DIES = "daemon('daemon'); announce('driver'); print('the reason', file=sys.stder
 
 def test_a_driver_that_was_killed_is_started_again_on_a_clean_machine(bench: "Workbench") -> None:
     serve = bench.serve(RESTS)
-    first = [bench.hear(name) for name in ("driver", "child", "daemon")]
+    first = bench.hear_all("driver", "child", "daemon")
     os.kill(first[0].pid, signal.SIGKILL)
     second = bench.hear("driver")
     assert second.pid != first[0].pid
     assert all(member.is_reaped() for member in first)
-    assert "starting again" in serve.stderr.readline()
+    assert "starting again" in bench.next_line(serve)
 
 
 def test_a_driver_that_leaves_of_its_own_will_is_started_again(bench: "Workbench") -> None:
@@ -23,10 +27,10 @@ def test_a_driver_that_leaves_of_its_own_will_is_started_again(bench: "Workbench
 
 def test_the_third_death_within_a_minute_ends_it_with_the_reason(bench: "Workbench") -> None:
     serve = bench.serve(DIES)
-    daemons = [bench.hear("daemon") for _ in range(3)]
+    daemons = bench.hear_all("daemon", "daemon", "daemon")
     assert serve.wait() == 1
     assert all(daemon.is_reaped() for daemon in daemons)
-    said = serve.stderr.read()
+    said = bench.said(serve)
     assert "died 3 times within 60 s" in said
     assert "ezthrottle:   the reason" in said
     assert said.rstrip().splitlines()[-2].endswith("exit code 3")
@@ -40,7 +44,7 @@ def test_a_configuration_error_is_not_tried_again(bench: "Workbench") -> None:
     daemon = bench.hear("daemon")
     assert serve.wait() == 2
     assert daemon.is_reaped()
-    assert serve.stderr.read() == "port 8080 is in use\n"
+    assert bench.said(serve) == "port 8080 is in use\n"
     assert not bench.heard("daemon")
 
 

@@ -1,6 +1,9 @@
-import os
 import signal
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conftest import Workbench
 
 HEAVY = {
     "ray",
@@ -15,8 +18,14 @@ HEAVY = {
 RESTS = "child('child'); daemon('daemon'); announce('driver'); rest()"
 REPORTS_WHAT_IT_WAS_GIVEN = """
 status = dict(line.split(":\\t") for line in Path("/proc/self/status").read_text().splitlines())
-announce('driver', environment=dict(os.environ), blocked=int(status["SigBlk"], 16), ignored=int(status["SigIgn"], 16),
-    leads=os.getsid(0) == os.getpid(), descriptors=[fd for fd in range(3, 64) if os.path.exists(f"/proc/self/fd/{fd}")])
+announce(
+    'driver',
+    environment=dict(os.environ),
+    blocked=int(status["SigBlk"], 16),
+    ignored=int(status["SigIgn"], 16),
+    leads=os.getsid(0) == os.getpid(),
+    descriptors=[fd for fd in range(3, 64) if os.path.exists(f"/proc/self/fd/{fd}")],
+)
 rest()
 """
 
@@ -28,17 +37,17 @@ def test_the_parent_imports_nothing_heavy(bench: "Workbench") -> None:
 
 def test_a_second_serve_is_refused_while_the_first_goes_on(bench: "Workbench") -> None:
     first = bench.serve(RESTS)
-    tree = [bench.hear(name) for name in ("driver", "child", "daemon")]
+    tree = bench.hear_all("driver", "child", "daemon")
     second = bench.serve(RESTS)
     assert second.wait() == 2
-    assert f"another serve (pid {first.pid})" in second.stderr.read()
+    assert f"another serve (pid {first.pid})" in bench.said(second)
     assert all(member.is_alive() for member in tree)
     assert first.poll() is None
 
 
 def test_what_a_killed_serve_left_running_is_ended_before_the_next_driver_starts(bench: "Workbench") -> None:
     first = bench.serve("on_sigterm(signal.SIG_IGN);" + RESTS)
-    left = [bench.hear(name) for name in ("driver", "child", "daemon")]
+    left = bench.hear_all("driver", "child", "daemon")
     first.kill()
     first.wait()
     assert all(member.is_alive() for member in left)
@@ -67,13 +76,13 @@ def test_processes_of_another_data_directory_are_left_alone(bench: "Workbench") 
 
 
 def test_the_driver_is_given_a_clean_start(bench: "Workbench") -> None:
-    (bench.ray_temp).mkdir(mode=0o755)
-    (bench.ray_temp / "session_old").mkdir()
+    bench.ray_temp.mkdir(mode=0o755)
+    (bench.ray_temp / "old").mkdir()
     bench.serve(REPORTS_WHAT_IT_WAS_GIVEN)
     given = bench.hear("driver").detail
     environment = given["environment"]
     assert environment["EZTHROTTLE_RAY_TEMP"] == str(bench.ray_temp)
-    assert os.stat(bench.ray_temp).st_mode & 0o777 == 0o700
+    assert bench.ray_temp.stat().st_mode & 0o777 == 0o700
     assert list(bench.ray_temp.iterdir()) == []
     assert environment["SPT_NOENV"] == "1"
     assert given["leads"]
@@ -90,3 +99,17 @@ def test_an_idle_parent_never_wakes(bench: "Workbench") -> None:
     slept = bench.sleeps(serve)
     time.sleep(1)
     assert bench.sleeps(serve) == slept
+
+
+def test_old_processes_that_can_not_be_ended_keep_it_from_starting(bench: "Workbench") -> None:
+    source = """
+from orchestrator.adapters.process import parent, tree
+tree.still_alive = lambda members, deadline_s: [4711]
+command = [sys.executable, HERE / "driver.py"]
+sys.exit(parent.run(command, data_dir=HERE / "data", drain_timeout_s=1, env=os.environ))
+"""
+    bench.script("driver.py", "announce('driver')")
+    serve = bench.start(bench.script("stuck.py", source))
+    assert serve.wait() == 1
+    assert "do not end on SIGKILL: 4711" in bench.said(serve)
+    assert not bench.heard("driver")

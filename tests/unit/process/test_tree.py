@@ -2,15 +2,20 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator.adapters.process.tree import MARK, ProcessTree, TreeSurvivesError, still_alive, tree_id
 
+if TYPE_CHECKING:
+    from conftest import Workbench
+
 MARKED = {MARK: "an-id"}
 
 
-def test_all_paths_to_a_directory_name_one_tree(tmp_path) -> None:
+def test_all_paths_to_a_directory_name_one_tree(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "data")
     assert tree_id(tmp_path / "link") == tree_id(tmp_path / "link" / ".." / "data")
@@ -43,7 +48,7 @@ def test_members_that_keep_forking_are_ended_too(bench: "Workbench") -> None:
 
 
 @pytest.mark.parametrize("mark", ["an-id2", "an-i", ""])
-def test_a_process_with_another_mark_is_left_alone(bench: "Workbench", mark) -> None:
+def test_a_process_with_another_mark_is_left_alone(bench: "Workbench", mark: str) -> None:
     bench.start(bench.script("other.py", "announce('other'); rest()"), env={MARK: mark, "X": f"{MARK}=an-id"})
     other = bench.hear("other")
     ProcessTree("an-id").kill(timeout_s=10)

@@ -1,0 +1,29 @@
+"""The environment in which a Ray of our own starts: a token of its own, and no word to anybody."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+TOKEN_FILE = "ray.token"
+TOKEN_BYTES = 32
+
+
+def ray_environment(data_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """Say what to add to ``env`` for Ray. When a cluster is joined, its own ``RAY_AUTH_*`` hold.
+
+    Without a token anybody who reaches Ray's ports could run code: see CVE-2023-48022.
+    """
+    quiet = {"RAY_USAGE_STATS_ENABLED": "0"}
+    if env.get("RAY_ADDRESS"):
+        return quiet
+    return quiet | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(_token_file(data_dir))}
+
+
+def _token_file(data_dir: Path) -> Path:
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = data_dir.resolve() / TOKEN_FILE
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(TOKEN_BYTES))
+    return path

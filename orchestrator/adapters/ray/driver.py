@@ -1,0 +1,180 @@
+"""Starts Ray and every actor, says when all are ready, and stops them in order.
+
+It runs as the child of the process parent, which restarts it and ends what it leaves.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from orchestrator.adapters.ray.node import ShardNode, options_for_peers
+from orchestrator.core.peers import WEBHOOKS
+from orchestrator.settings import Settings
+from orchestrator.wire import names
+from regions.ray_shell import ExecutorActor, WebhookActor
+
+LOOPBACK = "127.0.0.2"
+"""Ray rewrites 127.0.0.1 to the interface's address; this one it keeps."""
+OBJECT_STORE_BYTES = 80 * 1024 * 1024
+EXIT_CONFIG = 78
+EXIT_LOST = 75
+READY_WITHIN_S = 60.0
+WATCH_EVERY_S = 0.5
+HEALTH_CHECKS = {
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 1000,
+    "health_check_initial_delay_ms": 1000,
+    "health_check_failure_threshold": 3,
+}
+
+
+class ConfigurationError(Exception):
+    """Something that a restart would not mend."""
+
+
+def main() -> int:
+    """Run until told to stop; give the exit code."""
+    settings = Settings.carried()
+    try:
+        _check(settings)
+        start_ray(settings)
+        # Only now: while Ray starts, a SIGTERM just ends this process, and the parent ends the rest.
+        stopping = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+        shard = start_actors(settings)
+        return _serve(settings, shard, stopping)
+    except ConfigurationError as error:
+        print(f"ezthrottle: {error}", file=sys.stderr, flush=True)  # noqa: T201  # the parent shows it to people
+        return EXIT_CONFIG
+
+
+def start_ray(settings: Settings) -> None:
+    """Start a Ray of our own on loopback, or join the one that RAY_ADDRESS names."""
+    common: dict[str, Any] = {
+        "namespace": names.NAMESPACE,
+        "log_to_driver": False,
+        "logging_level": "warning",
+    }
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(**common)
+        return
+    ray.init(
+        address="local",
+        num_cpus=1,
+        resources={names.region_resource(region): 1000 for region in settings.regions},
+        object_store_memory=OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        _node_ip_address=LOOPBACK,
+        _temp_dir=os.environ.get("EZTHROTTLE_RAY_TEMP"),
+        _system_config=HEALTH_CHECKS,
+        **common,
+    )
+
+
+def start_actors(settings: Settings) -> Any:
+    """Start shard, executors and webhook actor; give the shard's handle."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    common = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0, "get_if_exists": False}
+    # Ray's type hints know neither concurrency groups nor this call's result.
+    cluster: Any = ray
+    remote = cluster.remote
+    shard = (
+        remote(concurrency_groups={names.CONTROL_GROUP: 100})(ShardNode)
+        .options(name=names.SHARD, scheduling_strategy=here, max_concurrency=1000, **common)
+        .remote(settings.carry())
+    )
+    options = options_for_peers(settings)
+    offered = cluster.cluster_resources()
+    peers = [
+        remote(WebhookActor)
+        .options(name=names.WEBHOOKS, scheduling_strategy=here, max_concurrency=1000, **common)
+        .remote(WEBHOOKS, options)
+    ]
+    for region in settings.regions:
+        resource = names.region_resource(region)
+        # A resource that no node offers would pend for ever: that region then runs on this machine.
+        place = {"resources": {resource: 1}} if resource in offered else {"scheduling_strategy": here}
+        actor = remote(ExecutorActor).options(
+            name=names.executor_name(region), max_concurrency=1000, **common, **place
+        )
+        peers.append(actor.remote(region, options))
+    _PEERS.extend(peers)
+    return shard
+
+
+def _serve(settings: Settings, shard: Any, stopping: threading.Event) -> int:
+    if not _await_ready(shard, stopping):
+        return 0
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    regions = ", ".join(settings.regions)
+    print(f"ezthrottle is ready at http://{host}:{settings.port} (regions {regions})", flush=True)  # noqa: T201  # for people
+    raylet = _raylet_pid()
+    while not stopping.wait(WATCH_EVERY_S):
+        if raylet is not None and not Path(f"/proc/{raylet}").exists():
+            print("ezthrottle: the raylet died; starting again", file=sys.stderr, flush=True)  # noqa: T201  # for people
+            os._exit(EXIT_LOST)
+    with contextlib.suppress(Exception):
+        ray.get(shard.drain.remote(settings.drain_timeout_s), timeout=settings.drain_timeout_s + 3)
+    return 0
+
+
+def _await_ready(shard: Any, stopping: threading.Event) -> bool:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while not stopping.is_set():
+        try:
+            if ray.get(shard.ready.remote(), timeout=5):
+                return True
+        except ray.exceptions.GetTimeoutError:
+            pass
+        except ray.exceptions.ActorDiedError as error:
+            raise ConfigurationError(_reason(error)) from None
+        if time.monotonic() > deadline:
+            print("ezthrottle: not every region came up in time", file=sys.stderr, flush=True)  # noqa: T201  # for people
+            os._exit(EXIT_LOST)
+        stopping.wait(0.05)
+    return False
+
+
+def _reason(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "the shard did not start"
+
+
+def _check(settings: Settings) -> None:
+    if problems := settings.problems():
+        raise ConfigurationError("; ".join(problems))
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            msg = f"can't listen on {settings.host}:{settings.port} ({error.strerror}): choose another --port"
+            raise ConfigurationError(msg) from None
+
+
+def _raylet_pid() -> int | None:
+    """Find the raylet among this process's children; None where the cluster was joined."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            name, _, rest = process.joinpath("stat").read_text().partition(") ")
+            if name.endswith("(raylet") and int(rest.split()[1]) == os.getpid():
+                return int(process.name)
+    return None
+
+
+_PEERS: list[Any] = []
+"""Handles kept for as long as the driver lives: Ray ends an actor that nobody holds."""
+
+if __name__ == "__main__":
+    # Ray's own leave-taking takes seconds; the parent ends what is left at once.
+    os._exit(main())

@@ -1,0 +1,146 @@
+"""The Ray shell of a shard and the gateway in front of it: one process, one event loop."""
+
+import asyncio
+import logging
+import os
+import random
+import socket
+from typing import Any
+
+import ray
+import uvicorn
+
+from orchestrator.adapters.http.app import Backend, make_app
+from orchestrator.adapters.http.keys import KeyRing
+from orchestrator.adapters.ray.links import RayLinks
+from orchestrator.adapters.store.sqlite import Retention, SqliteStore
+from orchestrator.adapters.target_guard import ResolvingGuard
+from orchestrator.core.intake import Intake
+from orchestrator.core.peers import WEBHOOKS
+from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.domain.ids import RegionName
+from orchestrator.domain.limits import Bounds
+from orchestrator.domain.pacing import Pace
+from orchestrator.ports.clock import SystemClock
+from orchestrator.settings import Settings
+from orchestrator.wire import names
+from orchestrator.wire.codec import BatchReader, decode_one, encode
+from orchestrator.wire.messages import Heartbeat
+from regions.offset import boot_id
+
+LOG_FILE = "service.log"
+LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+EXIT_FAULT = 70
+
+log = logging.getLogger(__name__)
+
+
+class ShardNode:
+    """Hosts store, shard and gateway. Ray's own restart reruns ``__init__`` only: all begins there."""
+
+    async def __init__(self, carried: dict[str, str]) -> None:  # type: ignore[misc]  # Ray awaits it
+        settings = Settings.carried(carried)
+        logging.basicConfig(filename=settings.data_dir / LOG_FILE, level=logging.INFO, format=LOG_FORMAT)
+        self._loop = asyncio.get_running_loop()
+        self._boot_id = boot_id()
+        self._reader = BatchReader()
+        self._shard = _make_shard(settings)
+        self._server = _make_server(settings, self._shard)
+        await self._shard.begin()
+        self._serving = self._loop.create_task(self._server.serve([_listen(settings)]))
+        self._watching = self._loop.create_task(self._die_of_faults())
+        log.info("shard epoch %d serves %s:%d", self._shard.epoch, settings.host, settings.port)
+
+    async def deliver(self, batch: bytes) -> None:
+        """Take a batch from an executor or the webhook actor."""
+        header, messages = self._reader.read(batch)
+        if header.epoch == self._shard.epoch:
+            for message in messages:
+                self._shard.receive(message)
+
+    @ray.method(concurrency_group=names.CONTROL_GROUP)
+    async def heartbeat(self, beat: bytes) -> bytes:
+        """Take a peer's heartbeat; the group's own thread hands it to the shard's loop."""
+        answer = asyncio.run_coroutine_threadsafe(self._heartbeat(beat), self._loop)
+        return await asyncio.wrap_future(answer)
+
+    @ray.method(concurrency_group=names.CONTROL_GROUP)
+    async def ready(self) -> bool:
+        """Say whether every region is up."""
+        return self._shard.ready and len(self._shard.peers.regions_up()) == len(self._shard.options.regions)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse submissions, wait for what is under way, and close."""
+        await self._shard.drain(timeout_s)
+        self._server.should_exit = True
+        await asyncio.wait([self._serving], timeout=1.0)
+        self._watching.cancel()
+        await self._shard.close()
+
+    async def _heartbeat(self, beat: bytes) -> bytes:
+        message = decode_one(beat)
+        if not isinstance(message, Heartbeat):
+            msg = f"{type(message).__name__} is no heartbeat"
+            raise TypeError(msg)
+        return encode(self._shard.heartbeat(message, self._boot_id))
+
+    async def _die_of_faults(self) -> None:
+        try:
+            await self._shard.failed()
+        except Exception:
+            log.exception("the shard can't go on; its truth is on disk, a new one takes over")
+            os._exit(EXIT_FAULT)
+
+
+def _make_shard(settings: Settings) -> Shard:
+    regions = tuple(RegionName(name) for name in settings.regions)
+    actors = {region: names.executor_name(region) for region in regions} | {WEBHOOKS: names.WEBHOOKS}
+    retention = Retention(job_ms=int(settings.keep_days * 24 * 3600 * 1000))
+    return Shard(
+        store=SqliteStore(settings.data_dir, retention=retention),
+        links=RayLinks(actors),
+        clock=SystemClock(),
+        random=random.SystemRandom(),
+        options=ShardOptions(
+            regions=regions, pace=Pace(settings.default_rps, settings.default_max_concurrent)
+        ),
+    )
+
+
+def _make_server(settings: Settings, shard: Shard) -> uvicorn.Server:
+    bounds = Bounds(body_bytes=settings.max_body_bytes)
+    guard = ResolvingGuard(settings.allow_private_targets, settings.allow_targets, shard.clock)
+    backend = Backend(
+        shard=shard,
+        intake=Intake(shard, guard, random.SystemRandom(), bounds),
+        keys=KeyRing(shard.store, shard.clock),
+        bounds=bounds,
+    )
+    config = uvicorn.Config(
+        make_app(backend),
+        access_log=False,
+        lifespan="off",
+        log_config=None,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    return uvicorn.Server(config)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((settings.host, settings.port))
+    return listener
+
+
+def options_for_peers(settings: Settings) -> dict[str, Any]:
+    """Write down what executors and the webhook actor need of the settings."""
+    return {
+        "allow_private_targets": settings.allow_private_targets,
+        "allow_targets": settings.allow_targets,
+        "max_response_bytes": settings.max_response_bytes,
+        "log_file": str(settings.data_dir / LOG_FILE),
+    }

@@ -1,0 +1,54 @@
+"""Judges targets at submission. It is a courtesy: the egress judges every address that it dials."""
+
+import asyncio
+import socket
+from collections import OrderedDict
+from urllib.parse import urlsplit
+
+from orchestrator.ports.clock import Clock
+from regions.guard import AddressPolicy, literal_address, parse_networks
+
+RESOLVE_WITHIN_S = 0.2
+REMEMBERED_S = 30.0
+REMEMBERED_MOST = 10_000
+
+
+class ResolvingGuard:
+    """Refuses literal addresses and names that resolve in time to one that is forbidden."""
+
+    def __init__(self, allow_private: bool, allow_targets: str, clock: Clock) -> None:
+        self._policy = AddressPolicy(
+            allow_private=allow_private, allowed_networks=parse_networks(allow_targets)
+        )
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[str | None, float]] = OrderedDict()
+
+    async def refusal(self, url: str) -> str | None:
+        """Say why the URL's host may not be called; None where it may, or where it does not resolve."""
+        host = urlsplit(url).hostname or ""
+        known = self._known.get(host)
+        if known is not None and self._clock.now() < known[1]:
+            return known[0]
+        verdict = await self._judge(host)
+        self._known[host] = (verdict, self._clock.now() + REMEMBERED_S)
+        while len(self._known) > REMEMBERED_MOST:
+            self._known.popitem(last=False)
+        return verdict
+
+    async def _judge(self, host: str) -> str | None:
+        literal = literal_address(host)
+        addresses = [str(literal)] if literal else await _resolve(host)
+        for address in addresses:
+            if (reason := self._policy.refusal(address)) is not None:
+                return f"{host} is not allowed as a target ({reason}); the operator may lift that"
+        return None
+
+
+async def _resolve(host: str) -> list[str]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(RESOLVE_WITHIN_S):
+            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError, UnicodeError):
+        return []
+    return [str(entry[4][0]) for entry in found]

@@ -1,0 +1,95 @@
+"""The one table of settings. Each has a sane default; the command line and the environment change it."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Self
+
+REGION_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
+MORE_THAN_ZERO = (
+    "max_body_bytes",
+    "max_response_bytes",
+    "default_rps",
+    "default_max_concurrent",
+    "keep_days",
+)
+CARRIED_IN = "EZTHROTTLE_SETTINGS"
+"""The environment variable that carries a parent's settings to the processes that it starts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an operator may set.
+
+    Args:
+        host: Where the API listens.
+        port: The same; TCP.
+        data_dir: Where everything that has to survive lies.
+        regions: Names of the regions; the first is the default one.
+        allow_private_targets: Lift the guard on private, loopback and link-local addresses.
+        allow_targets: Networks (CIDR, comma-separated) on which the guard is lifted.
+        drain_timeout_s: How long a stop waits for attempts under way.
+        max_body_bytes: Largest submission.
+        max_response_bytes: Where a target's answer is cut.
+        default_rps: Requests per second to a domain that says nothing about its pace.
+        default_max_concurrent: Requests in flight to such a domain.
+        keep_days: How long requests and answers are kept after a job's end.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    data_dir: Path = Path("./data")
+    regions: tuple[str, ...] = ("iad", "lax", "ord")
+    allow_private_targets: bool = False
+    allow_targets: str = ""
+    drain_timeout_s: float = 10.0
+    max_body_bytes: int = 1024 * 1024
+    max_response_bytes: int = 5 * 1024 * 1024
+    default_rps: float = 2.0
+    default_max_concurrent: int = 2
+    keep_days: float = 7.0
+
+    def problems(self) -> list[str]:
+        """Say what is wrong with the settings, naming the option and the remedy."""
+        found = []
+        if not self.regions or len(set(self.regions)) < len(self.regions):
+            found.append("--regions must name at least one region, each once")
+        found += [
+            f"--regions: {name!r} must be lower case letters, digits and '-', and begin with a letter"
+            for name in self.regions
+            if not REGION_NAME.match(name)
+        ]
+        if not 0 <= self.port <= 65535:  # noqa: PLR2004  # TCP's range
+            found.append("--port must lie between 0 and 65535")
+        found += [
+            f"--{name.replace('_', '-')} must be more than 0"
+            for name in (
+                "max_body_bytes",
+                "max_response_bytes",
+                "default_rps",
+                "default_max_concurrent",
+                "keep_days",
+            )
+            if getattr(self, name) <= 0
+        ]
+        return found
+
+    def carry(self) -> dict[str, str]:
+        """Write the settings into environment variables for a child process."""
+        values = asdict(self) | {"data_dir": str(self.data_dir.resolve())}
+        return {CARRIED_IN: json.dumps(values)}
+
+    @classmethod
+    def carried(cls, env: Mapping[str, str] = os.environ) -> Self:
+        """Read what ``carry`` wrote.
+
+        Raises:
+            KeyError: The environment carries no settings.
+        """
+        values = json.loads(env[CARRIED_IN])
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in values.items() if name in known}
+        return cls(**values | {"regions": tuple(values["regions"]), "data_dir": Path(values["data_dir"])})

@@ -1,0 +1,17 @@
+"""What the Ray actors are called, and the resource that ties one to a region's nodes."""
+
+NAMESPACE = "ezthrottle"
+SHARD = "shard-0"
+WEBHOOKS = "webhooks"
+CONTROL_GROUP = "control"
+"""The concurrency group of health calls: they get through when the hot path is full."""
+
+
+def executor_name(region: str) -> str:
+    """Name a region's executor."""
+    return f"executor-{region}"
+
+
+def region_resource(region: str) -> str:
+    """Name the resource that nodes of a region offer."""
+    return f"region:{region}"

@@ -1,0 +1,88 @@
+"""Turning a request into what aiohttp is given, refusing what would not reach the wire as it is meant."""
+
+import io
+import re
+from dataclasses import dataclass
+
+from multidict import CIMultiDict
+from yarl import URL
+
+from orchestrator.domain.exchange import Fault, HttpRequest
+from orchestrator.ports.egress import EgressError
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_HOST = re.compile(r"[0-9A-Za-z._~-]+|[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._~%-]+)?")
+_MAX_PLAIN_BODY = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """A request in aiohttp's terms."""
+
+    method: str
+    url: URL
+    headers: CIMultiDict[str]
+    body: bytes | io.BytesIO | None
+
+    @property
+    def authority(self) -> str:
+        """Host and port, fit for a message: the rest of a URL may hold secrets."""
+        return f"{self.url.raw_host}:{self.url.port}"
+
+
+def wire_request(request: HttpRequest) -> WireRequest:
+    """Check ``request`` and translate it.
+
+    Raises:
+        EgressError: It can't be put on a wire; the fault is INVALID.
+    """
+    if not _TOKEN.fullmatch(request.method) or request.method.upper() == "CONNECT":
+        raise _invalid("the method is not one that a request may have")
+    headers = _headers(request)
+    url = _url(request.url)
+    if url.raw_user is not None and "Authorization" in headers:
+        url = url.with_user(None)
+    return WireRequest(request.method, url, headers, _body(request.body))
+
+
+def _url(text: str) -> URL:
+    if not _VISIBLE.fullmatch(text):
+        raise _invalid("the URL holds characters that must be percent-encoded")
+    try:
+        url = URL(text, encoded=True)
+        is_complete = url.scheme in ("http", "https") and url.port is not None
+    except ValueError:
+        raise _invalid("the URL is malformed") from None
+    if not is_complete or not _HOST.fullmatch(url.raw_host or ""):
+        raise _invalid("the URL is not an http or https URL with a valid host")
+    return url
+
+
+def _headers(request: HttpRequest) -> CIMultiDict[str]:
+    for name, value in request.headers:
+        if not _TOKEN.fullmatch(name):
+            raise _invalid("a header's name is not a token")
+        if not _FIELD_VALUE.fullmatch(value):
+            raise _invalid("a header's value holds characters other than printable ASCII")
+    headers = CIMultiDict(request.headers)
+    _check_framing(headers, len(request.body or b""))
+    return headers
+
+
+def _check_framing(headers: CIMultiDict[str], body_bytes: int) -> None:
+    """Headers that contradict the body would let its end pass for a second request."""
+    if "Transfer-Encoding" in headers:
+        raise _invalid("Transfer-Encoding is not the caller's to set")
+    if headers.getall("Content-Length", []) not in ([], [str(body_bytes)]):
+        raise _invalid("Content-Length differs from the length of the body")
+
+
+def _body(body: bytes | None) -> bytes | io.BytesIO | None:
+    """A large body goes out in pieces, each waiting for the one before, instead of all at once."""
+    return body if body is None or len(body) <= _MAX_PLAIN_BODY else io.BytesIO(body)
+
+
+def _invalid(message: str) -> EgressError:
+    return EgressError(Fault.INVALID, message)

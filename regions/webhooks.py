@@ -1,0 +1,108 @@
+"""The webhook actor's work: sign and send, to many receivers at once, none of which slows another."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from orchestrator.domain.exchange import HttpRequest, HttpResponse
+from orchestrator.domain.ids import DeliveryId
+from orchestrator.domain.signing import signature_headers
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.egress import Egress, EgressError
+from orchestrator.wire.messages import Deliver, Delivered, Message
+
+PER_ENDPOINT = 32
+TIMEOUT_MS = 15_000
+QUEUE_LIMIT_S = 60.0
+"""A delivery that waited this long for its endpoint's turn is given back: the shard tries again."""
+USER_AGENT = "EZThrottle-Webhook/1"
+
+
+@dataclass(slots=True)
+class _Endpoint:
+    """One receiver's places in flight."""
+
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PER_ENDPOINT))
+    users: int = 0
+
+
+class WebhookSender:
+    """Sends deliveries over an egress, and reports each end."""
+
+    def __init__(self, egress: Egress, clock: Clock, report: Callable[[Message], None]) -> None:
+        self._egress = egress
+        self._clock = clock
+        self._report = report
+        self._endpoints: dict[str, _Endpoint] = {}
+        self._under_way: dict[tuple[DeliveryId, int], asyncio.Task[None]] = {}
+
+    def receive(self, message: Message) -> None:
+        """Take a delivery; the same attempt of it twice is one."""
+        if not isinstance(message, Deliver):
+            msg = f"a webhook actor does not take {type(message).__name__}"
+            raise TypeError(msg)
+        key = (message.delivery, message.attempt)
+        if key not in self._under_way:
+            task = asyncio.get_running_loop().create_task(self._deliver(message))
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+
+    async def close(self) -> None:
+        """End every delivery, then the client."""
+        for task in self._under_way.values():
+            task.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+        await self._egress.close()
+
+    async def _deliver(self, message: Deliver) -> None:
+        name = urlsplit(message.url).netloc.lower()
+        endpoint = self._endpoints.setdefault(name, _Endpoint())
+        endpoint.users += 1
+        began = self._clock.now()
+        try:
+            async with asyncio.timeout(QUEUE_LIMIT_S):
+                await endpoint.slots.acquire()
+        except TimeoutError:
+            self._done(message, began, None, "the receiver's 32 places were taken for too long")
+        else:
+            await self._send(message)
+            endpoint.slots.release()
+        finally:
+            endpoint.users -= 1
+            if not endpoint.users:
+                self._endpoints.pop(name, None)
+
+    async def _send(self, message: Deliver) -> None:
+        began = self._clock.now()
+        request = signed_request(message, self._clock.unix_ms() // 1000)
+        try:
+            response = await self._egress.exchange(request, _no_gate)
+        except EgressError as error:
+            self._done(message, began, None, f"{error.fault}: {error}")
+        except Exception as error:  # noqa: BLE001  # whatever a client raises, the shard has to hear of an end
+            self._done(message, began, None, f"the delivery failed: {type(error).__name__}")
+        else:
+            self._done(message, began, response, "")
+
+    def _done(self, message: Deliver, began: float, response: HttpResponse | None, error: str) -> None:
+        took_ms = int((self._clock.now() - began) * 1000)
+        status = response.status if response else None
+        retry_after = response.headers.get("retry-after", "") if response else ""
+        self._report(Delivered(message.delivery, message.attempt, status, took_ms, error, retry_after[:100]))
+
+
+def signed_request(message: Deliver, unix_s: int) -> HttpRequest:
+    """Write one delivery attempt, signed afresh: receivers refuse old signatures."""
+    headers = (
+        ("Content-Type", "application/json"),
+        ("User-Agent", USER_AGENT),
+        *signature_headers(message.body, message.secrets, message.delivery, unix_s),
+    )
+    return HttpRequest(
+        method="POST", url=message.url, headers=headers, body=message.body, timeout_ms=TIMEOUT_MS
+    )
+
+
+async def _no_gate() -> None:
+    """Webhooks are not paced by the target's limiter but by endpoint."""

@@ -1,0 +1,122 @@
+"""Running a step: on this machine, by the service, or first here and then there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Protocol
+
+import httpx
+
+from ._flow import Flow
+from ._handover import Handover
+from ._spec import StepType
+from ._states import Ending
+
+if TYPE_CHECKING:
+    from ._http import Response
+    from .step import Step
+    from .webhook import WebhookServer
+
+# The exchange failed, or the URL is none: the service gets the step, and says which.
+_LOCAL_FAILURES = (httpx.HTTPError, httpx.InvalidURL)
+
+
+class Client(Protocol):
+    """Either client."""
+
+    @property
+    def submit_job(self) -> Callable[..., Any]:
+        """Submit a job, or return what is to be awaited for it."""
+
+    @property
+    def request(self) -> Callable[..., Any]:
+        """Send a request from this machine, or return what is to be awaited for it."""
+
+    @property
+    def webhook_server(self) -> WebhookServer | None:
+        """The server that hears of the ends of jobs, if there is one."""
+
+
+def execution(step: Step, client: Client) -> Flow[dict[str, Any]]:
+    """Run the step as its type says, and return its result, local or the service's answer."""
+    if step.spec.step_type is StepType.FRUGAL:
+        result = yield from _run_locally(step, client)
+        if result is not None:
+            return result
+    return (yield from _submit(step, client))
+
+
+def _run_locally(step: Step, client: Client) -> Flow[dict[str, Any] | None]:
+    """Return what the step and its local fallbacks came to, or None where the service is to take over."""
+    code: int | None = None
+    try:
+        response: Response = yield _local_request(step, client)
+    except _LOCAL_FAILURES:
+        pass
+    else:
+        code = response.status_code
+        if response.is_success:
+            return (yield from _succeeded(step, client, response))
+        if code not in step.spec.fallback_on_error:
+            return _failed(step, code)
+    return (yield from _first_successful_fallback(step, client, code))
+
+
+def _local_request(step: Step, client: Client) -> Callable[[], Any]:
+    spec = step.spec
+    return partial(
+        client.request,
+        spec.target(),
+        spec.method,
+        spec.fields.get("headers"),
+        spec.fields.get("body"),
+        timeout=spec.local_timeout,
+    )
+
+
+def _succeeded(step: Step, client: Client, response: Response) -> Flow[dict[str, Any]]:
+    step.spec.history.add(step.spec.name(), Ending.SUCCESS, response=response.text)
+    if step.spec.on_success is not None:
+        yield from execution(step.spec.on_success, client)
+    return {
+        "status": Ending.SUCCESS.value,
+        "executed_locally": True,
+        "status_code": response.status_code,
+        "response": response.text,
+    }
+
+
+def _failed(step: Step, code: int) -> dict[str, Any]:
+    error = f"Request failed: {code}"
+    step.spec.history.add(step.spec.name(), Ending.FAILED, error=error)
+    return {"status": Ending.FAILED.value, "executed_locally": True, "status_code": code, "error": error}
+
+
+def _first_successful_fallback(step: Step, client: Client, code: int | None) -> Flow[dict[str, Any] | None]:
+    for fallback, trigger in step.spec.fallbacks:
+        # The others wait for the service, which gets the whole chain.
+        if fallback.spec.step_type is StepType.FRUGAL and _matches(trigger, code):
+            result = yield from _run_locally(fallback, client)
+            if result is not None and result["status"] == Ending.SUCCESS:
+                return result
+    return None
+
+
+def _matches(trigger: Mapping[str, Any], code: int | None) -> bool:
+    return trigger.get("type") != "on_error" or code in trigger["codes"]
+
+
+def _submit(step: Step, client: Client) -> Flow[dict[str, Any]]:
+    server = client.webhook_server
+    if server is None or not step.spec.children():
+        answer: dict[str, Any] = yield partial(client.submit_job, **step.spec.payload())
+        return answer
+    handover = Handover(step, server, client)
+    try:
+        answer = yield partial(client.submit_job, **handover.payload)
+    except BaseException:
+        handover.cancel()
+        raise
+    handover.complete(answer["job_id"])
+    return answer

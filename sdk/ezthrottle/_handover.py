@@ -1,0 +1,68 @@
+"""Dividing a chain of steps between the service and the client's webhook server.
+
+FRUGAL steps that follow a job are the client's: they are left out of the submission, and the webhook server
+starts them when it hears of the job's end. Everything else is the service's, which goes on with it even if
+the client dies.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from ._spec import StepType
+
+if TYPE_CHECKING:
+    from ._execution import Client
+    from .step import Step
+    from .webhook import WebhookServer
+
+
+class Handover:
+    """One submission under way; `payload` is the service's part of it.
+
+    >>> handover = Handover(step, server, client)
+    >>> handover.complete(client.submit_job(**handover.payload)["job_id"])
+    """
+
+    def __init__(self, step: Step, server: WebhookServer, client: Client) -> None:
+        self._step = step
+        self._server = server
+        self._client = client
+        self._tokens: list[str] = []
+        self.payload, self._ours = self._divided(step)
+        _add_webhook(self.payload, server.get_url())
+
+    def complete(self, job_id: str) -> None:
+        """Have the client's part started when the job has ended."""
+        self._server.register_workflow(job_id, client=self._client, step=self._step, **self._ours)
+
+    def cancel(self) -> None:
+        """Forget the client's part, since the service did not take the job."""
+        for token in self._tokens:
+            self._server.event_store.remove_handler(token)
+
+    def _divided(self, step: Step) -> tuple[dict[str, Any], dict[str, Step]]:
+        ours: dict[str, Step] = {}
+        payload = step.spec.payload()
+        for place, child in step.spec.children().items():
+            if child.spec.step_type is StepType.FRUGAL:
+                ours[place] = child
+                del payload[place]
+            else:
+                payload[place] = self._service_child(child)
+        return payload, ours
+
+    def _service_child(self, step: Step) -> dict[str, Any]:
+        payload, ours = self._divided(step)
+        if ours:
+            # The service makes up this job's id later, so its webhook brings a token of ours instead.
+            token = uuid.uuid4().hex
+            self._tokens.append(token)
+            self._server.register_workflow(token, client=self._client, step=step, **ours)
+            _add_webhook(payload, f"{self._server.get_url()}?workflow={token}")
+        return payload
+
+
+def _add_webhook(payload: dict[str, Any], url: str) -> None:
+    payload["webhooks"] = [*payload.get("webhooks", ()), {"url": url, "has_quorum_vote": True}]

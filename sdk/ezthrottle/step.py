@@ -1,0 +1,230 @@
+"""The builder for jobs and for chains of them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from ._flow import in_thread, run, run_async
+from ._spec import IdempotentStrategy, StepSpec, StepType
+
+if TYPE_CHECKING:
+    from ._execution import Client
+
+__all__ = ["IdempotentStrategy", "Step", "StepType"]
+
+
+class Step:
+    """A job under construction: every method but the `get_` and `execute` ones returns the step itself.
+
+    >>> answer = (
+    ...     Step(client)
+    ...     .url("https://api.example.com/charge")
+    ...     .method("POST")
+    ...     .body('{"amount": 1000}')
+    ...     .regions(["iad", "lax"])
+    ...     .on_success(Step().url("https://api.example.com/receipt"))
+    ...     .execute()
+    ... )
+    >>> answer["status"]
+    'racing'
+    """
+
+    def __init__(self, client: Client | None = None) -> None:
+        self.client = client
+        self.spec = StepSpec()
+
+    def type(self, step_type: StepType) -> Step:
+        """Set where the step runs first; PERFORMANCE unless set."""
+        self.spec.step_type = step_type
+        return self
+
+    def url(self, url: str) -> Step:
+        """Set the target, http or https."""
+        self.spec.url = url
+        return self
+
+    def method(self, method: str) -> Step:
+        """Set the HTTP method, in any case; GET unless set."""
+        self.spec.method = method.upper()
+        return self
+
+    def headers(self, headers: dict[str, str]) -> Step:
+        """Set the headers for the target."""
+        return self._set("headers", headers)
+
+    def body(self, body: str) -> Step:
+        """Set the request's body, sent as is."""
+        return self._set("body", body)
+
+    def metadata(self, metadata: dict[str, Any]) -> Step:
+        """Set what webhooks hand back."""
+        return self._set("metadata", metadata)
+
+    def webhooks(self, webhooks: list[dict[str, Any]]) -> Step:
+        """Set where the result goes, each `{"url", "regions"?, "has_quorum_vote"?}`."""
+        return self._set("webhooks", webhooks)
+
+    def webhook_quorum(self, quorum: int) -> Step:
+        """Set how many voting webhooks must accept; 1 unless set."""
+        return self._set("webhook_quorum", quorum)
+
+    def regions(self, regions: list[str]) -> Step:
+        """Set the regions where the job may run."""
+        return self._set("regions", regions)
+
+    def region_policy(self, policy: str) -> Step:
+        """Set "fallback" or "strict", which stays in the listed regions."""
+        return self._set("region_policy", policy)
+
+    def execution_mode(self, mode: str) -> Step:
+        """Set "race", "fanout" or "hedge", for several regions."""
+        return self._set("execution_mode", mode)
+
+    def retry_policy(self, policy: dict[str, Any]) -> Step:
+        """Set `max_retries`, `max_reroutes`, `retry_codes` and `reroute_codes`."""
+        return self._set("retry_policy", policy)
+
+    def retry_at(self, timestamp_ms: int) -> Step:
+        """Set the time before which the job must not run, Unix ms."""
+        return self._set("retry_at", timestamp_ms)
+
+    def priority(self, priority: int) -> Step:
+        """Set 0 to 9; 9 goes first."""
+        return self._set("priority", priority)
+
+    def timeout_ms(self, timeout_ms: int) -> Step:
+        """Set one attempt's time limit on the service, ms."""
+        return self._set("timeout_ms", timeout_ms)
+
+    def deadline_ms(self, deadline_ms: int) -> Step:
+        """Set the whole job's time limit, ms."""
+        return self._set("deadline_ms", deadline_ms)
+
+    def guarantee(self, guarantee: str) -> Step:
+        """Set "at_least_once" or "at_most_once"."""
+        return self._set("guarantee", guarantee)
+
+    def cost(self, cost: float) -> Step:
+        """Set the tokens that the job takes of its target's budget."""
+        return self._set("cost", cost)
+
+    def account(self, account: str) -> Step:
+        """Set the fair queue in which the job waits."""
+        return self._set("account", account)
+
+    def idempotent_key(self, key: str) -> Step:
+        """Set the key by which equal jobs run once."""
+        return self._set("idempotent_key", key)
+
+    def idempotent_strategy(self, strategy: IdempotentStrategy) -> Step:
+        """Set where the key comes from if none is given; HASH unless set."""
+        self.spec.idempotent_strategy = strategy
+        return self
+
+    def fallback_on_error(self, codes: list[int]) -> Step:
+        """Set the statuses on which a FRUGAL step goes on to its fallbacks and to the service."""
+        self.spec.fallback_on_error = codes
+        return self
+
+    def local_timeout(self, timeout: float) -> Step:
+        """Set a FRUGAL step's time limit on this machine, seconds of silence; 30 unless set."""
+        self.spec.local_timeout = timeout
+        return self
+
+    def fallback(
+        self,
+        step: Step,
+        trigger_on_error: list[int] | None = None,
+        trigger_on_timeout: int | None = None,
+    ) -> Step:
+        """Add a step to try on these statuses, or after so many ms; on any failure if neither is given."""
+        trigger: dict[str, Any] = {}
+        if trigger_on_error:
+            trigger = {"type": "on_error", "codes": trigger_on_error}
+        elif trigger_on_timeout:
+            trigger = {"type": "on_timeout", "timeout_ms": trigger_on_timeout}
+        self.spec.fallbacks.append((step, trigger))
+        return self
+
+    def on_success(self, step: Step) -> Step:
+        """Set the step to start when this one has succeeded."""
+        self.spec.on_success = step
+        return self
+
+    def on_failure(self, step: Step, timeout_ms: int | None = None) -> Step:
+        """Set the step to start when this one's job has failed, or has not ended after `timeout_ms`.
+
+        A FRUGAL step that ends here, with a status outside `fallback_on_error`, makes no job: it returns its
+        failure to the caller and starts nothing.
+        """
+        self.spec.on_failure = step
+        return self._set("on_failure_timeout_ms", timeout_ms) if timeout_ms else self
+
+    def description(self, desc: str) -> Step:
+        """Say what the step does, for `execution_trace`."""
+        self.spec.history.description = desc
+        return self
+
+    def response_description(self, desc: str) -> Step:
+        """Say what its response means, for `execution_trace`."""
+        self.spec.history.response_description = desc
+        return self
+
+    def get_description(self) -> str | None:
+        """Return what `description` set."""
+        return self.spec.history.description
+
+    def get_response_description(self) -> str | None:
+        """Return what `response_description` set."""
+        return self.spec.history.response_description
+
+    def get_execution_history(self) -> list[dict[str, Any]]:
+        """Return the step's ends seen here, oldest first: `step`, `status`, and what is known of
+        `response`, `response_meaning` and `error`.
+
+        Seen are the ends on this machine, and those of jobs whose webhook this client's server received.
+        """
+        return self.spec.history.records
+
+    def execution_trace(self) -> str:
+        """Return the history as text, for people and language models."""
+        return self.spec.history.trace()
+
+    def execute(self, client: Client | None = None) -> dict[str, Any]:
+        """Run the step: FRUGAL on this machine first, PERFORMANCE by the service.
+
+        Returns the service's answer, or, for what ended here, `{"status": "success" | "failed",
+        "executed_locally": True, "status_code", "response" | "error"}`.
+
+        Raises ValueError without a client or a url, TypeError with an `AsyncEZThrottle`, and what
+        `EZThrottle.submit_job` raises.
+        """
+        from ._execution import execution  # noqa: PLC0415 - loads httpx, as the client has by now
+
+        chosen = self._client_for(client)
+        if inspect.iscoroutinefunction(chosen.submit_job):
+            raise TypeError("execute() needs EZThrottle; with AsyncEZThrottle await execute_async()")
+        return run(execution(self, chosen))
+
+    async def execute_async(self, client: Client | None = None) -> dict[str, Any]:
+        """Run the step as `execute` does, without holding up the event loop, with either client."""
+        from ._execution import execution  # noqa: PLC0415 - loads httpx, as the client has by now
+
+        chosen = self._client_for(client)
+        if inspect.iscoroutinefunction(chosen.submit_job):
+            return await run_async(execution(self, chosen))
+        return await in_thread(self.execute, chosen)
+
+    def _set(self, name: str, value: Any) -> Step:
+        self.spec.fields[name] = value
+        return self
+
+    def _client_for(self, client: Client | None) -> Client:
+        chosen = client or self.client
+        if chosen is None:
+            raise ValueError("There is no client: pass one to execute(), or to Step()")
+        return chosen
+
+    def _build_job_payload(self) -> dict[str, Any]:
+        return self.spec.payload()

@@ -1,0 +1,223 @@
+"""A small HTTP server that receives the service's webhooks and starts what follows a job."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import OrderedDict
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Callable
+
+from ._continuation import starter_for
+from ._listener import Listener
+from ._states import Ending
+from .event_store import EventStore
+from .exceptions import EZThrottleError
+from .webhook_utils import verify_webhook_signature
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ._continuation import Starter
+    from ._execution import Client
+    from .step import Step
+
+__all__ = ["WebhookServer", "create_webhook_server"]
+
+_log = logging.getLogger("ezthrottle")
+
+DEFAULT_PORT = 5000
+LOOPBACK = "127.0.0.1"
+BACKENDS = ("auto", "http")
+# A result holds a response of up to some MiB, so that the newest only are kept; ids are small.
+MOST_RESULTS = 1_000
+MOST_IDS = 100_000
+
+Callback = Callable[[str, "dict[str, Any]"], Any]
+
+
+def create_webhook_server(
+    callback: Callback | None = None,
+    port: int | None = None,
+    event_store: EventStore | None = None,
+    backend: str = "auto",
+    *,
+    host: str = LOOPBACK,
+    public_url: str | None = None,
+    secret: str | None = None,
+) -> WebhookServer:
+    """Return a webhook server that is yet to be started; the arguments are those of `WebhookServer`.
+
+    `backend` is "auto" or "http", the standard library's server. Raises ValueError for another one.
+
+    >>> server = create_webhook_server(port=5000)
+    >>> server.get_url()
+    'http://localhost:5000/webhook'
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend is {backend!r}; known are {', '.join(map(repr, BACKENDS))}")
+    return WebhookServer(callback, port, event_store, host=host, public_url=public_url, secret=secret)
+
+
+class WebhookServer:
+    """Receives webhooks in threads of its own, keeps the newest results, and starts the steps that follow.
+
+    `callback(job_id, data)` is called in a thread for every delivery, redeliveries included. `port` is 5000
+    unless given; 0 takes a free one. It listens on `host`; where the service reaches it by another
+    address, `public_url` names that. With `secret` it refuses deliveries that are not signed with it.
+
+    A client that was stopped starts nothing: what must happen in any case belongs to a PERFORMANCE step,
+    which the service runs.
+
+    >>> with WebhookServer(port=0) as server:
+    ...     answer = client.submit_job("https://api.example.com", webhooks=[{"url": server.get_url()}])
+    ...     print(server.wait_for_result(answer["job_id"], timeout=30)["status"])
+    success
+    """
+
+    def __init__(
+        self,
+        callback: Callback | None = None,
+        port: int | None = None,
+        event_store: EventStore | None = None,
+        *,
+        host: str = LOOPBACK,
+        public_url: str | None = None,
+        secret: str | None = None,
+    ) -> None:
+        self.callback = callback
+        self.host = host
+        self.port = DEFAULT_PORT if port is None else port
+        self.event_store = EventStore() if event_store is None else event_store
+        self.results: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._public_url = public_url
+        self._secret = secret
+        self._started: OrderedDict[str, None] = OrderedDict()
+        self._changed = threading.Condition()
+        self._listener: Listener | None = None
+
+    def start(self) -> None:
+        """Listen; deliveries are accepted when this returns. Nothing happens where it listens already.
+
+        Raises EZThrottleError where the port is taken.
+        """
+        if self._listener is not None:
+            return
+        try:
+            self._listener = Listener(self.host, self.port, self.receive)
+        except OSError as error:
+            raise EZThrottleError(
+                f"The webhook server cannot listen on {self.host}:{self.port} ({error}). Choose another port."
+            ) from error
+        self.port = self._listener.server_port
+        self._listener.start()
+
+    def stop(self) -> None:
+        """Stop listening and free the port; steps under way go on."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.stop()
+
+    def get_url(self) -> str:
+        """Return the address to give to the service as a webhook."""
+        if self._public_url is not None:
+            return self._public_url
+        host = "localhost" if self.host in {LOOPBACK, "0.0.0.0", ""} else self.host  # noqa: S104 - compared
+        return f"http://{host}:{self.port}/webhook"
+
+    def register_workflow(
+        self,
+        job_id: str,
+        on_success: Step | None = None,
+        on_failure: Step | None = None,
+        client: Client | None = None,
+        *,
+        step: Step | None = None,
+    ) -> None:
+        """Start one of these steps with `client` when the job's webhook arrives, or now if it has arrived.
+
+        That happens once for a job, however often its webhook is delivered. `step` is the job's own, whose
+        history is continued.
+        """
+        start = starter_for(client)
+        self.event_store.register_handler(
+            job_id,
+            on_success=partial(self._continue_once, job_id, step, on_success, start),
+            on_failure=partial(self._continue_once, job_id, step, on_failure, start),
+        )
+        with self._changed:
+            arrived = self.results.get(job_id)
+        if arrived is not None:
+            self.event_store.emit_event(job_id, arrived["status"], arrived)
+
+    def wait_for_result(self, job_id: str, timeout: float) -> dict[str, Any] | None:
+        """Return the job's webhook, waiting up to `timeout` seconds for it; None where it did not come."""
+        with self._changed:
+            self._changed.wait_for(lambda: job_id in self.results, timeout)
+            return self.results.get(job_id)
+
+    def receive(self, body: bytes, signature: str, workflow: str | None) -> HTTPStatus:
+        """Take in one delivery, and return the status to answer it with."""
+        if self._secret is not None and not verify_webhook_signature(body, signature, self._secret)[0]:
+            return HTTPStatus.UNAUTHORIZED
+        data = _delivery_in(body)
+        if data is None:
+            return HTTPStatus.BAD_REQUEST
+        self._keep(data)
+        self.event_store.emit_event(workflow or data["job_id"], data["status"], data)
+        if self.callback is not None:
+            threading.Thread(target=self._call_back, args=(self.callback, data), daemon=True).start()
+        return HTTPStatus.OK
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _keep(self, data: dict[str, Any]) -> None:
+        with self._changed:
+            self.results[data["job_id"]] = data
+            if len(self.results) > MOST_RESULTS:
+                self.results.popitem(last=False)
+            self._changed.notify_all()
+
+    def _continue_once(
+        self, job_id: str, step: Step | None, child: Step | None, start: Starter, data: dict[str, Any]
+    ) -> None:
+        with self._changed:
+            if job_id in self._started:
+                return
+            self._started[job_id] = None
+            if len(self._started) > MOST_IDS:
+                self._started.popitem(last=False)
+        if step is not None:
+            step.spec.record_delivery(data)
+        if child is not None and not _was_cancelled(data):
+            start(child)
+
+    @staticmethod
+    def _call_back(callback: Callback, data: dict[str, Any]) -> None:
+        try:
+            callback(data["job_id"], data)
+        except Exception:  # noqa: BLE001 - the user's code, in a thread of ours
+            _log.exception("The webhook callback failed for job %s", data["job_id"])
+
+
+def _was_cancelled(data: dict[str, Any]) -> bool:
+    # A cancelled job is delivered as failed, but whoever cancelled it wants nothing to follow.
+    error = data.get("error")
+    return isinstance(error, dict) and error.get("code") == Ending.CANCELLED.value
+
+
+def _delivery_in(body: bytes) -> dict[str, Any] | None:
+    try:
+        data = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(data, dict):
+        return None
+    return data if isinstance(data.get("job_id"), str) and isinstance(data.get("status"), str) else None
