@@ -39,7 +39,7 @@ def serve(
     data_dir: DataDir = DEFAULTS.data_dir,
     regions: Annotated[
         str,
-        typer.Option(envvar="EZTHROTTLE_REGIONS", help="Names, comma-separated; the first is the default."),
+        typer.Option(envvar="EZTHROTTLE_REGIONS", help="Names with commas; the first is the default."),
     ] = ",".join(DEFAULTS.regions),
     *,
     allow_private_targets: Annotated[

@@ -98,11 +98,12 @@ class AiohttpEgress:
             allow_redirects=False,
             middlewares=(exchange.middleware,),
         )
-        answer = await self._read(response)
-        if not response.closed:
-            response.close()
-            await exchange.hang_up()
-        return answer
+        try:
+            return await self._read(response)
+        finally:
+            if not response.closed:
+                response.close()
+                await exchange.hang_up()
 
     async def _read(self, response: ClientResponse) -> HttpResponse:
         headers = _joined_headers(response.raw_headers)

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-TOKEN_FILE = "ray.token"
+TOKEN_FILE = "ray.token"  # noqa: S105  # the name of a file
 TOKEN_BYTES = 32
 
 

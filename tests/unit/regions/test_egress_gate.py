@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,13 @@ async def fault_of(exchange: Awaitable[HttpResponse]) -> Fault:
     with pytest.raises(EgressError) as caught:
         await exchange
     return caught.value.fault
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_forgotten() -> Iterator[None]:
+    """A connection that nobody closed warns when it is collected, and a warning is an error here."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

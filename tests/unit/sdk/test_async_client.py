@@ -83,7 +83,7 @@ async def test_an_unreachable_service_is_the_same_error(dead_url: str) -> None:
 
 async def test_queue_request_warns_its_caller(service: Any) -> None:
     async with AsyncEZThrottle(API_KEY, base_url=service.url) as client:
-        with pytest.warns(DeprecationWarning) as caught:
+        with pytest.warns(DeprecationWarning, match="submit_job") as caught:
             await client.queue_request("https://api.example.com", "https://app.example.com")
     assert caught[0].filename == __file__
 

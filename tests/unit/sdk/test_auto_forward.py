@@ -16,16 +16,16 @@ JOBS = "/api/v1/jobs"
 QUEUED = {"job_id": JOB_ID, "status": "queued"}
 
 
-def _post_with_requests(url: str, **arguments: Any) -> Any:
+def _post_with_requests(url: str, content: Any = None, **arguments: Any) -> Any:
     with requests.Session() as session:
-        response = session.post(url, timeout=10, **arguments)
+        response = session.post(url, content, timeout=10, **arguments)
         response.raise_for_status()
         return response.json()
 
 
-def _post_with_httpx(url: str, **arguments: Any) -> Any:
+def _post_with_httpx(url: str, content: Any = None, **arguments: Any) -> Any:
     with httpx.Client(timeout=10) as http:
-        return http.post(url, **arguments).raise_for_status().json()
+        return http.post(url, content=content, **arguments).raise_for_status().json()
 
 
 @pytest.fixture(params=[_post_with_requests, _post_with_httpx])
@@ -133,7 +133,7 @@ def test_another_error_status_is_raised_as_before(
 
 
 def test_a_connection_error_is_forwarded(client: EZThrottle, service: Any, dead_url: str, post: Any) -> None:
-    assert auto_forward(client)(post)(f"{dead_url}/charge", data=b"text") == QUEUED
+    assert auto_forward(client)(post)(f"{dead_url}/charge", content=b"text") == QUEUED
     assert (service.seen[0].json()["url"], service.seen[0].json()["body"]) == (f"{dead_url}/charge", "text")
 
 
@@ -167,14 +167,14 @@ def test_a_body_that_is_not_text_stays_failed_and_says_so(
         caplog.at_level(logging.WARNING, "ezthrottle"),
         pytest.raises((requests.ConnectionError, httpx.ConnectError)),
     ):
-        auto_forward(client)(post)(dead_url, data=b"\xff\xfe")
+        auto_forward(client)(post)(dead_url, content=b"\xff\xfe")
     assert "cannot be forwarded" in caplog.text
     assert service.seen == []
 
 
 def test_a_body_that_is_a_stream_stays_failed(client: EZThrottle, service: Any, dead_url: str) -> None:
     with pytest.raises(requests.ConnectionError):
-        auto_forward(client)(_post_with_requests)(dead_url, data=iter([b"a"]))
+        auto_forward(client)(_post_with_requests)(dead_url, content=iter([b"a"]))
     with pytest.raises(httpx.ConnectError):
         auto_forward(client)(_post_with_httpx)(dead_url, content=iter([b"a"]))
     assert service.seen == []

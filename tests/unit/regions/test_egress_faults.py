@@ -1,0 +1,406 @@
+"""What an exchange without an answer is called, whom it may reach, and what its messages keep silent."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import socket
+import struct
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.ports.egress import EgressError
+from regions.egress import AiohttpEgress
+from regions.egress_dns import ForbiddenAddressError, GuardedDialler, SystemLookup
+from regions.guard import AddressPolicy, parse_networks
+
+if TYPE_CHECKING:
+    from tests.unit.regions.conftest import Certificate, Peer, Serve
+
+PRIVATE = AddressPolicy(allow_private=True)
+
+
+async def open_gate() -> None:
+    """A gate that holds nobody back."""
+
+
+async def shut_gate() -> None:
+    pytest.fail("the gate was passed")
+
+
+async def failure_of(client: AiohttpEgress, url: str, gate: Any = open_gate, **request: Any) -> EgressError:
+    with pytest.raises(EgressError) as caught:
+        await client.exchange(HttpRequest(**{"method": "GET", "url": url, **request}), gate)
+    return caught.value
+
+
+async def fetch(client: AiohttpEgress, url: str) -> HttpResponse:
+    return await client.exchange(HttpRequest(method="GET", url=url), open_gate)
+
+
+class Names:
+    """A resolver that knows what it is told."""
+
+    def __init__(self, answer: Callable[[str], Sequence[str]]) -> None:
+        self._answer = answer
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str) -> Sequence[str]:
+        self.asked.append(host)
+        return self._answer(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.0.0.1.",
+        "localhost",
+        "LocalHost",
+        "127.1",
+        "2130706433",
+        "017700000001",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "0.0.0.0",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::127.0.0.1]",
+        "[2002:7f00:1::]",
+        "user@127.0.0.1",
+        "example.com@127.0.0.1",
+    ],
+)
+async def test_no_spelling_of_this_host_is_let_through(serve: Serve, host: str) -> None:
+    server = await serve()
+    async with AiohttpEgress(AddressPolicy()) as client:
+        failure = await failure_of(client, server.url(host=host), shut_gate)
+    assert failure.fault is Fault.NOT_ALLOWED
+    assert server.accepted == 0
+
+
+@pytest.mark.parametrize(
+    "answers", [["8.8.8.8", "127.0.0.1"], ["127.0.0.1", "8.8.8.8"], ["2606:4700::1", "::1"]]
+)
+async def test_a_name_with_any_forbidden_address_is_refused_whole(answers: list[str]) -> None:
+    async with AiohttpEgress(AddressPolicy(), lookup=Names(lambda _: answers)) as client:
+        failure = await failure_of(client, "http://mixed.test/", shut_gate)
+    assert failure.fault is Fault.NOT_ALLOWED
+    assert str(failure) == "mixed.test:80: the address is not allowed: loopback"
+
+
+async def test_a_name_that_changes_its_address_reaches_only_the_address_that_was_judged(serve: Serve) -> None:
+    server = await serve()
+    turns = count()
+    names = Names(lambda _: ["127.0.0.1" if next(turns) % 2 == 0 else "10.0.0.1"])
+    policy = AddressPolicy(allowed_networks=parse_networks("127.0.0.1/32"))
+    async with AiohttpEgress(policy, lookup=names) as client:
+        for number in range(0, 100, 2):
+            assert (await fetch(client, server.url(host=f"n{number}.test"))).status == 200
+            refused = await failure_of(client, server.url(host=f"n{number + 1}.test"), shut_gate)
+            assert refused.fault is Fault.NOT_ALLOWED
+    assert len(names.asked) == 100
+    assert len(server.requests) == server.accepted == 50
+    assert b"Host: n0.test:" in server.requests[0]
+
+
+async def test_a_name_is_looked_up_once_for_one_connection(serve: Serve) -> None:
+    server = await serve()
+    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
+    names = Names(lambda _: next(answers))
+    policy = AddressPolicy(allowed_networks=parse_networks("127.0.0.1/32"))
+    async with AiohttpEgress(policy, lookup=names) as client:
+        assert (await fetch(client, server.url(host="rebinding.test"))).status == 200
+    assert names.asked == ["rebinding.test"]
+
+
+def test_the_dialler_refuses_by_itself_whatever_a_resolver_let_through() -> None:
+    dial = GuardedDialler(AddressPolicy())
+    with pytest.raises(ForbiddenAddressError):
+        dial((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80)))
+    with pytest.raises(ForbiddenAddressError):
+        dial((socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("fe80::1%1", 80, 0, 1)))
+    dial((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("8.8.8.8", 80))).close()
+
+
+async def test_a_number_that_is_no_usual_address_is_refused_even_where_its_address_is_allowed(
+    serve: Serve, egress: AiohttpEgress
+) -> None:
+    server = await serve()
+    assert (await failure_of(egress, server.url(host="127.1"), shut_gate)).fault is Fault.INVALID
+    assert server.accepted == 0
+
+
+@pytest.mark.parametrize(
+    "request_parts",
+    [
+        {"headers": (("X", "a\r\nY: b"),)},
+        {"headers": (("X", "a\nb"),)},
+        {"headers": (("X", "a\0b"),)},
+        {"headers": (("X", "caf\u00e9"),)},
+        {"headers": (("X", "\ud800"),)},
+        {"headers": (("X\r\nY", "b"),)},
+        {"headers": (("X Y", "b"),)},
+        {"headers": (("", "b"),)},
+        {"headers": (("Transfer-Encoding", "chunked"),), "body": b"0\r\n\r\nGET / HTTP/1.1\r\n\r\n"},
+        {"headers": (("Content-Length", "3"),), "body": b"four"},
+        {"headers": (("Content-Length", "4"), ("content-length", "4")), "body": b"four"},
+        {"headers": (("Content-Length", "4"),)},
+        {"method": "GET / HTTP/1.1\r\nX: y\r\n\r\nGET"},
+        {"method": "GE T"},
+        {"method": ""},
+        {"method": "CONNECT"},
+        {"path": "/a b"},
+        {"path": "/a\r\nX: y"},
+        {"path": "/caf\u00e9"},
+        {"path": "/\ud800"},
+    ],
+)
+async def test_what_cannot_be_put_on_a_wire_never_connects(
+    serve: Serve, egress: AiohttpEgress, request_parts: dict[str, Any]
+) -> None:
+    server = await serve()
+    parts = {"path": "/", **request_parts}
+    url = server.url(parts.pop("path"))
+    assert (await failure_of(egress, url, shut_gate, **parts)).fault is Fault.INVALID
+    assert server.accepted == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "/relative",
+        "//host/",
+        "http:///path",
+        "http://",
+        "http://:80/",
+        "ftp://127.0.0.1/",
+        "ws://127.0.0.1/",
+        "http://127.0.0.1:65536/",
+        "http://127.0.0.1:-1/",
+        "http://127.0.0.1:port/",
+        "http://[::1/",
+        "http://a\\@127.0.0.1/",
+        "http://%31%32%37.0.0.1/",
+        "http://a_%00b/",
+        "http://\uff11\uff12\uff17.0.0.1/",
+        "http://exa$mple.com/",
+    ],
+)
+async def test_a_malformed_url_is_invalid(egress: AiohttpEgress, url: str) -> None:
+    assert (await failure_of(egress, url, shut_gate)).fault is Fault.INVALID
+
+
+async def test_a_closed_port_is_a_failed_connection(egress: AiohttpEgress) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        failure = await failure_of(egress, f"http://127.0.0.1:{port}/", shut_gate)
+    assert failure.fault is Fault.CONNECT
+    assert str(failure) == f"127.0.0.1:{port}: no connection: Connection refused"
+
+
+async def test_a_name_that_does_not_resolve_is_a_failed_connection() -> None:
+    def unknown(_: str) -> Sequence[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async with AiohttpEgress(PRIVATE, lookup=Names(unknown)) as client:
+        failure = await failure_of(client, "http://unknown.test/", shut_gate)
+    assert failure.fault is Fault.CONNECT
+    assert str(failure) == "unknown.test:80: the name does not resolve: Name or service not known"
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".test", "a..test"])
+async def test_a_name_that_no_name_server_can_be_asked_for_does_not_resolve(
+    egress: AiohttpEgress, host: str
+) -> None:
+    assert (await failure_of(egress, f"http://{host}/", shut_gate)).fault is Fault.CONNECT
+
+
+async def test_a_name_without_any_address_is_a_failed_connection() -> None:
+    async with AiohttpEgress(PRIVATE, lookup=Names(lambda _: [])) as client:
+        assert (await failure_of(client, "http://empty.test/", shut_gate)).fault is Fault.CONNECT
+
+
+async def test_the_second_address_is_tried_when_the_first_refuses(serve: Serve) -> None:
+    server = await serve()
+    async with AiohttpEgress(PRIVATE, lookup=Names(lambda _: ["127.0.0.2", "127.0.0.1"])) as client:
+        assert (await fetch(client, server.url(host="two.test"))).status == 200
+
+
+async def test_the_systems_resolver_knows_this_host_and_gives_up_in_time() -> None:
+    lookup = SystemLookup(patience_s=5)
+    assert set(await lookup("localhost")) <= {"127.0.0.1", "::1"}
+    lookup.close()
+    impatient = SystemLookup(patience_s=-1)
+    with pytest.raises(socket.gaierror, match="no answer from the name servers"):
+        await impatient("localhost")
+    impatient.close()
+
+
+async def test_a_certificate_is_verified_against_the_system_and_the_given_file(
+    serve: Serve, egress: AiohttpEgress, certificate: Certificate
+) -> None:
+    server = await serve(tls=certificate.server)
+    failure = await failure_of(egress, server.url(), shut_gate)
+    assert failure.fault is Fault.CONNECT
+    assert "certificate does not verify" in str(failure)
+    async with AiohttpEgress(PRIVATE, ca_file=certificate.ca_file) as trusting:
+        assert (await fetch(trusting, server.url())).status == 200
+
+
+async def test_a_certificate_for_another_name_does_not_verify(serve: Serve, certificate: Certificate) -> None:
+    server = await serve(tls=certificate.server)
+    names = Names(lambda _: ["127.0.0.1"])
+    async with AiohttpEgress(PRIVATE, ca_file=certificate.ca_file, lookup=names) as client:
+        failure = await failure_of(client, server.url(host="other.test"), shut_gate)
+    assert failure.fault is Fault.CONNECT
+    assert "other.test" in str(failure)
+
+
+async def test_a_server_without_tls_is_a_failed_connection(serve: Serve, egress: AiohttpEgress) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    server = await serve(handler)
+    server.scheme = "https"
+    assert (await failure_of(egress, server.url(), shut_gate)).fault is Fault.CONNECT
+
+
+RESET = struct.pack("ii", 1, 0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200",
+        b"SMTP ready\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+    ],
+)
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_connection_that_breaks_after_the_request_is_broken(
+    serve: Serve, egress: AiohttpEgress, answer: bytes, reset: bool
+) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer)
+        if reset:
+            peer.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+    server = await serve(handler)
+    assert (await failure_of(egress, server.url(), method="POST", body=b"x")).fault is Fault.BROKEN
+
+
+async def test_an_answer_that_comes_before_the_whole_request_was_read_counts(
+    serve: Serve, egress: AiohttpEgress
+) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.reader.readexactly(1)
+        await peer.answer(b"too much", status="413 Content Too Large", headers="Connection: close\r\n")
+        await peer.eof()
+
+    server = await serve(handler)
+    answer = await egress.exchange(
+        HttpRequest(method="POST", url=server.url(), body=bytes(20_000_000)), open_gate
+    )
+    assert (answer.status, answer.body) == (413, b"too much")
+    await server.until_open(0)
+
+
+CANARY = "canary7Q"
+
+
+async def closing(peer: Peer) -> None:
+    await peer.request()
+
+
+async def garbage(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(f"{CANARY}\r\n\r\n".encode())
+
+
+async def cut(peer: Peer) -> None:
+    await peer.request()
+    await peer.send(f"HTTP/1.1 200 OK\r\nX: {CANARY}\r\nContent-Length: 99\r\n\r\n{CANARY}".encode())
+
+
+async def silent(peer: Peer) -> None:
+    await peer.eof()
+
+
+async def deaf(peer: Peer) -> None:
+    await peer.reader.readexactly(1)
+    peer.writer.transport.abort()
+
+
+async def fine(peer: Peer) -> None:
+    await peer.request()
+    await peer.answer(CANARY.encode(), headers=f"Set-Cookie: a={CANARY}\r\n")
+
+
+@pytest.mark.parametrize("handler", [closing, garbage, cut, silent, deaf, fine])
+@pytest.mark.parametrize("host", ["127.0.0.1", "unknown.test", "127.1", "evil.test"])
+async def test_no_secret_of_a_request_or_an_answer_shows_in_an_error_or_a_log(
+    serve: Serve,
+    caplog: pytest.LogCaptureFixture,
+    handler: Callable[[Peer], Awaitable[None]],
+    host: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    asyncio.get_running_loop().set_debug(True)
+    server = await serve(handler)
+    names = Names(lambda name: ["10.0.0.1"] if name == "evil.test" else [])
+    policy = AddressPolicy(allowed_networks=parse_networks("127.0.0.1/32"))
+    request = HttpRequest(
+        method="PUT",
+        url=server.url(f"/{CANARY}?q={CANARY}#{CANARY}", host=f"{CANARY}:{CANARY}@{host}"),
+        headers=(("X-Secret", CANARY), ("Cookie", CANARY)),
+        body=CANARY.encode() * 1_000_000,
+        timeout_ms=300,
+    )
+    async with AiohttpEgress(policy, lookup=names) as client:
+        outcome = (await asyncio.gather(client.exchange(request, open_gate), return_exceptions=True))[0]
+    gc.collect()
+    assert CANARY not in caplog.text
+    if handler is not fine or host != "127.0.0.1":
+        assert isinstance(outcome, EgressError)
+        assert (outcome.__cause__, outcome.__context__) == (None, None)
+        assert CANARY not in "".join(traceback.format_exception(outcome))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"headers": ((CANARY, f"{CANARY}\r\n"),)},
+        {"headers": ((f"{CANARY} ", CANARY),)},
+        {"method": f"{CANARY} "},
+        {"url": f"http://{CANARY}:{CANARY}@[::1/?{CANARY}"},
+        {"url": f"http://{CANARY}:{CANARY}@127.0.0.1:99999/?{CANARY}"},
+        {"url": f"http://127.0.0.1/?{CANARY} "},
+    ],
+)
+async def test_no_secret_of_an_invalid_request_shows_in_its_error(
+    egress: AiohttpEgress, parts: dict[str, Any]
+) -> None:
+    parts = {"url": "http://127.0.0.1/", **parts}
+    failure = await failure_of(egress, parts.pop("url"), shut_gate, **parts)
+    assert failure.fault is Fault.INVALID
+    assert CANARY not in "".join(traceback.format_exception(failure))
+    assert failure.__cause__ is None

@@ -1,0 +1,68 @@
+"""What the documentation shows is run."""
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ezthrottle
+
+API_KEY = "ck_live_cust_acme_s3cr3t"
+JOB_ID = "job_1763674210055_853341"
+README = Path(__file__).parents[3] / "sdk" / "README.md"
+
+
+@pytest.fixture
+def ready_service(service: Any, answer: Any) -> Any:
+    ended = {"job_id": JOB_ID, "state": "success", "result": {"response": {"status_code": 200}}}
+    service.on("GET", f"/api/v1/jobs/{JOB_ID}", answer(200, ended))
+    for path in ("/api/v1/webhook-secrets", "/api/v1/webhook-secrets/rotate"):
+        service.on("POST", path, answer(200, {"status": "ok", "message": "kept"}))
+    return service
+
+
+def test_the_readmes_examples_run(
+    ready_service: Any,
+    target: Any,
+    answer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("EZTHROTTLE_API_KEY", API_KEY)
+    monkeypatch.setenv("EZTHROTTLE_URL", ready_service.url)
+    target.on("GET", "/customer", answer(200, "{}"))
+    target.on("POST", "/charge", answer(429))
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(examples) >= 7
+
+    names: dict[str, Any] = {}
+    for example in examples:
+        exec(example.replace("https://api.example.com", target.url), names)
+    names["client"].close()
+
+    printed = capsys.readouterr().out
+    assert "success 200" in printed
+    assert "401: both_secrets_failed" in printed
+    assert [seen.path for seen in target.seen] == ["/customer", "/charge"]
+    submitted = [seen.json()["url"] for seen in ready_service.requests("POST", "/api/v1/jobs")]
+    assert submitted == [f"{target.url}/charge"] * 4
+
+
+@pytest.mark.parametrize("module", ["_history", "_retry", "_settings", "_spec", "event_store", "webhook"])
+def test_the_examples_that_need_no_service_are_true(module: str) -> None:
+    loaded = importlib.import_module(f"ezthrottle.{module}")
+    examples = [test for test in doctest.DocTestFinder().find(loaded) if "client" not in test.docstring]
+    runner = doctest.DocTestRunner()
+    for example in examples:
+        runner.run(example)
+    assert runner.tries > 0
+    assert runner.failures == 0
+
+
+def test_every_public_class_shows_an_example() -> None:
+    classes = [value for value in vars(ezthrottle).values() if isinstance(value, type)]
+    assert len(classes) >= 15
+    assert [kind.__name__ for kind in classes if ">>>" not in (kind.__doc__ or "")] == []
