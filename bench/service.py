@@ -40,9 +40,9 @@ class Service:
         """List the processes of its tree."""
         return descendants(self.process.pid)
 
-    def cpu_s(self) -> float:
-        """Sum the CPU time of its tree, in seconds."""
-        return sum(cpu_seconds(pid) for pid in self.pids())
+    def cpu_by_process(self) -> dict[str, float]:
+        """Sum the CPU time of its tree, in seconds, by process name and pid."""
+        return {f"{process_name(pid)}/{pid}": cpu_seconds(pid) for pid in self.pids()}
 
 
 def free_port() -> int:
@@ -136,6 +136,14 @@ def cpu_seconds(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
     return 0.0
+
+
+def process_name(pid: int) -> str:
+    """Name a process as Ray titles it; else by its program."""
+    with contextlib.suppress(OSError):
+        title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return title.split()[0].rsplit("/", 1)[-1] if title.strip() else "?"
+    return "?"
 
 
 def _parent(entry: Path) -> int:

@@ -24,6 +24,7 @@ from bench.service import Service, free_port, running_service
 
 WARM_UP_JOBS = 1_000
 CONNECTIONS = 16
+SHOWN_MS = 0.01
 SECRET = "a secret of thirty-two characters"
 
 
@@ -37,6 +38,7 @@ class Round:
     ack_p99_ms: float
     done_p50_ms: float
     done_p99_ms: float
+    cpu_ms_by_process: dict[str, float]
     floor_jobs_per_s: float = 0.0
     floor_cpu_ms_per_job: float = 0.0
 
@@ -128,11 +130,12 @@ async def measure(load: Load, service: Service, jobs: int, in_flight: int) -> Ro
     """Run one round of the whole path."""
     load.ack_ms.clear()
     load.done_ms.clear()
-    cpu = service.cpu_s()
+    before = service.cpu_by_process()
     took = await load.run(jobs, in_flight)
-    cpu = service.cpu_s() - cpu
+    spent = {name: used - before.get(name, 0.0) for name, used in service.cpu_by_process().items()}
+    by_process = {name: used / jobs * 1000 for name, used in spent.items() if used > 0}
     ack, done = statistics.quantiles(load.ack_ms, n=100), statistics.quantiles(load.done_ms, n=100)
-    return Round(jobs / took, cpu / jobs * 1000, ack[49], ack[98], done[49], done[98])
+    return Round(jobs / took, sum(by_process.values()), ack[49], ack[98], done[49], done[98], by_process)
 
 
 async def floor(target_port: int, receiver_port: int, jobs: int, in_flight: int) -> tuple[float, float]:
@@ -211,6 +214,8 @@ def main() -> None:
     print(
         f"CPU ms per job, all processes: median {statistics.median(cpu):.2f} ({cpu[0]:.2f} to {cpu[-1]:.2f})"
     )
+    last = sorted(rounds[-1].cpu_ms_by_process.items(), key=lambda item: -item[1])
+    print("in the last round: " + ", ".join(f"{name} {used:.2f}" for name, used in last if used >= SHOWN_MS))
     if options.json:
         options.json.write_text(json.dumps([asdict(round_) for round_ in rounds], indent=1))
 

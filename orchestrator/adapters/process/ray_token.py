@@ -14,10 +14,15 @@ def ray_environment(data_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
 
     Without a token anybody who reaches Ray's ports could run code: see CVE-2023-48022.
     """
-    quiet = {"RAY_USAGE_STATS_ENABLED": "0"}
+    common = {"RAY_USAGE_STATS_ENABLED": "0"}
     if env.get("RAY_ADDRESS"):
-        return quiet
-    return quiet | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(_token_file(data_dir))}
+        return common
+    # Ray's workers are nice by default (15): whatever else runs here would starve the service.
+    return (
+        common
+        | {"RAY_worker_niceness": "0"}
+        | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(_token_file(data_dir))}
+    )
 
 
 def _token_file(data_dir: Path) -> Path:

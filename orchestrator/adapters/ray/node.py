@@ -10,7 +10,7 @@ from typing import Any
 import ray
 import uvicorn
 
-from orchestrator.adapters.http.app import Backend, make_app
+from orchestrator.adapters.http.app import Backend, FastLane, make_app
 from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.ray.links import RayLinks
 from orchestrator.adapters.store.sqlite import Retention, SqliteStore
@@ -100,7 +100,7 @@ def _make_shard(settings: Settings) -> Shard:
         store=SqliteStore(settings.data_dir, retention=retention),
         links=RayLinks(actors),
         clock=SystemClock(),
-        random=random.SystemRandom(),
+        random=random.Random(),  # noqa: S311  # ids and jitter, not secrets
         options=ShardOptions(
             regions=regions, pace=Pace(settings.default_rps, settings.default_max_concurrent)
         ),
@@ -112,13 +112,14 @@ def _make_server(settings: Settings, shard: Shard) -> uvicorn.Server:
     guard = ResolvingGuard(settings.allow_private_targets, settings.allow_targets, shard.clock)
     backend = Backend(
         shard=shard,
-        intake=Intake(shard, guard, random.SystemRandom(), bounds),
+        intake=Intake(shard, guard, random.Random(), bounds),  # noqa: S311  # ids, not secrets
         keys=KeyRing(shard.store, shard.clock),
         bounds=bounds,
     )
     config = uvicorn.Config(
-        make_app(backend),
+        FastLane(make_app(backend), backend),
         access_log=False,
+        proxy_headers=False,
         lifespan="off",
         log_config=None,
         timeout_keep_alive=30,
