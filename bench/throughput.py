@@ -173,7 +173,6 @@ async def compare(service: Service, target_port: int, options: argparse.Namespac
         rounds.append(await measure(load, service, options.jobs, options.in_flight))
         rate, cpu_ms = await floor(target_port, receiver_port, options.jobs, options.in_flight)
         rounds[-1].floor_jobs_per_s, rounds[-1].floor_cpu_ms_per_job = rate, cpu_ms
-        load._arrived.clear()
         print(show(rounds[-1]), flush=True)
     load.close()
     server.close()

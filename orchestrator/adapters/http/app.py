@@ -88,6 +88,7 @@ class FastLane:
         self._submit = JobRoutes(backend).submit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
         if scope["type"] != "http" or scope["path"] != SUBMIT_PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
