@@ -1,0 +1,78 @@
+# Everything needs Python 3.11 or newer and make; `make install` fetches the rest, pinned by hash.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SIMULATE_SEEDS ?= 2000
+ROUNDS ?= 10
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test test-fast check lint types format bench bench-throughput bench-race \
+	bench-latency kill-rounds simulate lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv with everything pinned
+
+$(INSTALLED): requirements.lock pyproject.toml sdk/pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . -e sdk
+	@touch $@
+
+demo: install ## start the service, race, retry, reroute, deduplicate: see it happen
+	$(BIN)/python -m bench.demo
+
+serve: install ## run the service on port 8080, private targets allowed, with a key to play with
+	@$(BIN)/ezthrottle keys create --customer cust_play
+	$(BIN)/ezthrottle serve --allow-private-targets
+
+test: install ## every test that CI runs
+	$(BIN)/python -m pytest
+
+test-fast: install ## the tests that start no service
+	$(BIN)/python -m pytest tests/unit tests/property tests/conformance tests/simulation
+
+check: lint types ## style, types, layers, generated files
+
+lint: install ## ruff and the layers' contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m bench.diagrams --check
+
+types: install ## mypy strict, server and SDK
+	$(BIN)/mypy
+	cd sdk && ../$(BIN)/mypy
+
+format: install ## format the code and draw the generated diagrams
+	$(BIN)/ruff format .
+	$(BIN)/python -m bench.diagrams
+
+bench: bench-latency bench-race bench-throughput ## every benchmark
+
+bench-throughput: install ## the whole path under load, beside the raw floor
+	$(BIN)/python -m bench.throughput
+
+bench-race: install ## how soon losers are closed, and what racing gains
+	$(BIN)/python -m bench.race
+
+bench-latency: install ## acknowledgement and submit-to-webhook
+	$(BIN)/python -m bench.latency
+
+kill-rounds: install ## kill -9 under load, restart, and look for what is missing: ROUNDS=10
+	$(BIN)/python -m bench.kill_rounds --rounds $(ROUNDS)
+
+simulate: install ## the core under a virtual clock and seeded faults: SIMULATE_SEEDS=2000
+	EZTHROTTLE_SIM_SEEDS=0:$(SIMULATE_SEEDS) $(BIN)/python -m pytest tests/simulation --timeout 3600
+
+lock: ## resolve the dependencies anew (needs uv)
+	$(PYTHON) -m bench.requirements | uv pip compile - --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
+
+clean: ## forget the environment
+	rm -rf $(VENV)
