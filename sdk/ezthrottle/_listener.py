@@ -14,6 +14,7 @@ _log = logging.getLogger("ezthrottle")
 
 PATH = "/webhook"
 LARGEST_BODY = 32 * 1024 * 1024
+MOST_DIGITS = 10
 SIGNATURE_HEADER = "X-EZThrottle-Signature"
 
 Receive = Callable[[bytes, str, "str | None"], HTTPStatus]
@@ -53,9 +54,9 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if url.path != PATH:
             self._answer(HTTPStatus.NOT_FOUND)
-        elif not length.isdigit():
+        elif not length.isdecimal():
             self._answer(HTTPStatus.LENGTH_REQUIRED)
-        elif int(length) > LARGEST_BODY:
+        elif len(length) > MOST_DIGITS or int(length) > LARGEST_BODY:
             self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:
             body = self.rfile.read(int(length))

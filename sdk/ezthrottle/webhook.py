@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable
 
 from ._continuation import starter_for
-from ._listener import Listener
 from ._states import Ending
 from .event_store import EventStore
 from .exceptions import EZThrottleError
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from ._continuation import Starter
     from ._execution import Client
+    from ._listener import Listener
     from .step import Step
 
 __all__ = ["WebhookServer", "create_webhook_server"]
@@ -103,6 +103,8 @@ class WebhookServer:
 
         Raises EZThrottleError where the port is taken.
         """
+        from ._listener import Listener  # noqa: PLC0415 - a third of this package's loading time
+
         if self._listener is not None:
             return
         try:
