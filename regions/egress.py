@@ -76,7 +76,10 @@ class AiohttpEgress:
             self._under_way.discard(exchange)
         await exchange.hang_up()
         # Raised out here, the error carries no context: aiohttp's exceptions hold whole URLs and headers.
-        raise self._meaning(failure, exchange, wire)
+        try:
+            raise self._meaning(failure, exchange, wire)
+        finally:
+            del failure
 
     async def close(self) -> None:
         """Close every connection; exchanges under way end with an error."""

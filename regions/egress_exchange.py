@@ -36,10 +36,6 @@ class Phase(Enum):
     SENT = auto()
 
 
-class GateShutError(Exception):
-    """The gate raised; aiohttp is shown this, so that it takes no interest in what was raised."""
-
-
 class UncleanError(Exception):
     """The connection has said something before it was asked."""
 
@@ -94,7 +90,7 @@ class GatedExchange:
         except Exception as error:
             self.gate_error = error
             connection.release()
-            raise GateShutError from error
+            raise
 
     async def _once(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import ipaddress
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -12,11 +13,13 @@ from typing import Protocol
 
 import pytest
 import uvloop
+from aiohttp import AddrInfoType
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from regions.egress import AiohttpEgress
+from regions.egress_dns import GuardedDialler
 from regions.guard import AddressPolicy
 
 
@@ -70,6 +73,7 @@ class Server:
         self.accepted = 0
         self.open = 0
         self.requests: list[bytes] = []
+        self.listener: asyncio.Server
         self.port = 0
         self.scheme = "http"
 
@@ -99,7 +103,7 @@ class Server:
 
 class Serve(Protocol):
     async def __call__(
-        self, handler: Handler | None = None, *, tls: ssl.SSLContext | None = None
+        self, handler: Handler | None = None, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
     ) -> Server: ...
 
 
@@ -108,9 +112,12 @@ async def serve() -> AsyncIterator[Serve]:
     """Start a server with a handler; without one it answers "ok" for as long as it is asked."""
     async with AsyncExitStack() as stack:
 
-        async def start(handler: Handler | None = None, *, tls: ssl.SSLContext | None = None) -> Server:
+        async def start(
+            handler: Handler | None = None, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+        ) -> Server:
             server = Server(handler or (lambda peer: _answer_all(server, peer)))
-            listener = await asyncio.start_server(server.connected, "127.0.0.1", 0, ssl=tls, backlog=1_000)
+            listener = await asyncio.start_server(server.connected, host, 0, ssl=tls, backlog=1_000)
+            server.listener = listener
             server.port = listener.sockets[0].getsockname()[1]
             server.scheme = "https" if tls else "http"
             stack.callback(listener.close)
@@ -124,6 +131,28 @@ async def egress() -> AsyncIterator[AiohttpEgress]:
     """The client under test, with a policy that lets it talk to this host."""
     async with AiohttpEgress(AddressPolicy(allow_private=True)) as client:
         yield client
+
+
+class Dialled(list[socket.socket]):
+    """The sockets that a client has opened; an event loop closes the very objects it was given."""
+
+    @property
+    def still_open(self) -> int:
+        return sum(opened.fileno() != -1 for opened in self)
+
+
+@pytest.fixture
+def dialled(monkeypatch: pytest.MonkeyPatch) -> Dialled:
+    """Every socket that a client made in this test opens."""
+    sockets = Dialled()
+
+    class Recording(GuardedDialler):
+        def __call__(self, info: AddrInfoType) -> socket.socket:
+            sockets.append(super().__call__(info))
+            return sockets[-1]
+
+    monkeypatch.setattr("regions.egress.GuardedDialler", Recording)
+    return sockets
 
 
 @dataclass(frozen=True)
