@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 
 EZTHROTTLE = (sys.executable, "-m", "orchestrator")
+DEFAULT_REGIONS = "iad,lax,ord"
 READY_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 30.0
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -30,6 +31,7 @@ class Service:
     data_dir: Path
     api_key: str
     ready_after_s: float
+    options: tuple[str, ...] = ()
 
     @property
     def port(self) -> int:
@@ -39,6 +41,10 @@ class Service:
     def pids(self) -> list[int]:
         """List the processes of its tree."""
         return descendants(self.process.pid)
+
+    def headers(self) -> dict[str, str]:
+        """Give the headers of an authorized request."""
+        return {"Authorization": f"Bearer {self.api_key}"}
 
     def cpu_by_process(self) -> dict[str, float]:
         """Sum the CPU time of its tree, in seconds, by process name and pid."""
@@ -76,24 +82,39 @@ def running_service(
             stop_service(service)
 
 
-def start_service(data_dir: Path, *options: str, customer: str = "cust_bench") -> Service:
-    """Start a service and wait until it is ready.
+def start_service(
+    data_dir: Path,
+    *options: str,
+    customer: str = "cust_bench",
+    api_key: str | None = None,
+    port: int | None = None,
+) -> Service:
+    """Start a service and wait until it is ready; make a key and find a port where none is given.
 
     Raises:
         RuntimeError: It ended, or was not ready in time.
     """
-    api_key = create_key(data_dir, customer)
-    base_url = f"http://127.0.0.1:{free_port()}"
-    port = base_url.rsplit(":", 1)[1]
-    command = [*EZTHROTTLE, "serve", "--data-dir", str(data_dir), "--port", port, *options]
+    api_key = api_key or create_key(data_dir, customer)
+    port = port or free_port()
+    base_url = f"http://127.0.0.1:{port}"
+    command = [*EZTHROTTLE, "serve", "--data-dir", str(data_dir), "--port", str(port), *options]
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-    await_ready(process, base_url)
-    return Service(process, base_url, data_dir, api_key, time.monotonic() - began)
+    try:
+        await_ready(process, base_url, _region_count(options))
+    except BaseException:
+        kill_processes(process, data_dir)
+        raise
+    return Service(process, base_url, data_dir, api_key, time.monotonic() - began, options)
 
 
-def await_ready(process: subprocess.Popen[bytes], base_url: str) -> None:
-    """Wait until every region is up.
+def resume_service(service: Service) -> Service:
+    """Serve the same data directory again, with the same options, port and key."""
+    return start_service(service.data_dir, *service.options, api_key=service.api_key, port=service.port)
+
+
+def await_ready(process: subprocess.Popen[bytes], base_url: str, regions: int = 1) -> None:
+    """Wait until so many regions are up.
 
     Raises:
         RuntimeError: The service ended, or was not ready in time.
@@ -102,7 +123,7 @@ def await_ready(process: subprocess.Popen[bytes], base_url: str) -> None:
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
             answer = httpx.get(f"{base_url}/readyz", timeout=2)
-            if answer.status_code == httpx.codes.OK:
+            if answer.status_code == httpx.codes.OK and len(answer.json()["regions"]) >= regions:
                 return
         time.sleep(0.05)
     process.kill()
@@ -110,23 +131,70 @@ def await_ready(process: subprocess.Popen[bytes], base_url: str) -> None:
     raise RuntimeError(msg)
 
 
+def _region_count(options: tuple[str, ...]) -> int:
+    names = options[options.index("--regions") + 1] if "--regions" in options else DEFAULT_REGIONS
+    return len(names.split(","))
+
+
 def stop_service(service: Service) -> int:
-    """Stop a service as an operator would; give its exit code."""
+    """Stop a service as an operator would; give its exit code. Nothing of it is left then."""
     if service.process.poll() is None:
         service.process.send_signal(signal.SIGTERM)
-    return service.process.wait(STOPPED_WITHIN_S)
+    try:
+        return service.process.wait(STOPPED_WITHIN_S)
+    finally:
+        kill_processes(service.process, service.data_dir)
+
+
+def kill_service(service: Service) -> None:
+    """Kill every process of a service at once, as a power cut does; return when all are gone."""
+    kill_processes(service.process, service.data_dir)
+
+
+def kill_processes(process: subprocess.Popen[bytes], data_dir: Path) -> None:
+    """Kill a ``serve`` and whatever else serves its data directory, orphans too."""
+    pids = [*(descendants(process.pid) if process.poll() is None else ()), *processes_of(data_dir)]
+    while pids:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.poll()
+        time.sleep(0.01)
+        pids = processes_of(data_dir)
+    process.wait()
+
+
+def processes_of(data_dir: Path) -> list[int]:
+    """List the processes below a ``serve``, orphans too: the settings in their environment name it."""
+    mark = json.dumps(str(data_dir.resolve())).encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in entry.joinpath("environ").read_bytes():
+                found.append(int(entry.name))
+    return found
 
 
 def descendants(pid: int) -> list[int]:
     """List a process and everything below it."""
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            parents.setdefault(_parent(entry), []).append(int(entry.name))
+    below = _children_by_parent()
     found, todo = [], [pid]
     while todo:
         found.append(todo.pop())
-        todo += parents.get(found[-1], [])
+        todo += below.get(found[-1], [])
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """List the children of a process."""
+    return _children_by_parent().get(pid, [])
+
+
+def _children_by_parent() -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found.setdefault(_parent(entry), []).append(int(entry.name))
     return found
 
 
