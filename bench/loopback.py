@@ -110,6 +110,11 @@ class Site:
             raise TimeoutError(msg)
         return self.seen(path)
 
+    def forget(self) -> None:
+        """Begin the log anew."""
+        with self._changed:
+            self._seen.clear()
+
     def take(self, seen: Seen) -> Reply:
         """Write a request down and choose its answer."""
         with self._changed:

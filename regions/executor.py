@@ -5,6 +5,7 @@ remembers for a while, so that a message which comes twice, or late, does nothin
 """
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,19 +30,29 @@ GRANT_LASTS_S = 0.05
 """How long past its start time a permit may still be used."""
 REPORT_START_AFTER_S = 0.1
 """An attempt that takes longer than this reports its start apart from its end."""
+STALE_AFTER_S = 8.0
+"""A message on its way for longer is not obeyed: the shard may soon count its attempt as lost."""
 REMEMBER_S = 600.0
 REMEMBER_MOST = 200_000
 
 
 @dataclass(slots=True)
 class _Work:
-    """An attempt here. ``permit`` resolves to the start time, in this executor's clock."""
+    """An attempt here. ``permit`` resolves to the start time, in this executor's clock.
+    ``ending_as`` is set once it was asked to end.
+    """
 
     task: asyncio.Task[None]
     permit: asyncio.Future[float]
     started_at: float | None = None
     timer: Timer | None = None
-    cancelled_as: Fault = Fault.CANCELLED
+    ending_as: Fault | None = None
+
+    def end_as(self, fault: Fault) -> None:
+        """Ask for its end. Once: a second cancellation would disturb the closing of its connection."""
+        if self.ending_as is None:
+            self.ending_as = fault
+            self.task.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,8 @@ class Executor:
         self._report = report
         self._work: dict[AttemptId, _Work] = {}
         self._ended: OrderedDict[AttemptId, _Memory] = OrderedDict()
-        self._fenced = True
+        self._deaf_from = -math.inf
+        self._heeds_from = math.inf
         self.clock_offset_s = 0.0
         """The shard's clock minus this one."""
 
@@ -90,14 +102,24 @@ class Executor:
 
     def fence(self) -> None:
         """The shard is out of earshot, or a new one: close everything and start nothing."""
-        self._fenced = True
+        self._deaf_from = -math.inf
         for work in self._work.values():
-            work.cancelled_as = Fault.LOST
-            work.task.cancel()
+            work.end_as(Fault.LOST)
 
-    def unfence(self) -> None:
-        """The shard is heard again."""
-        self._fenced = False
+    def unfence(self, deaf_from: float) -> None:
+        """The shard is heard; it is out of earshot from ``deaf_from`` (this clock) unless heard again."""
+        if self._deaf:
+            self._heeds_from = self._clock.now()
+        self._deaf_from = deaf_from
+
+    @property
+    def _deaf(self) -> bool:
+        # By the clock and not by a flag: a loop that was busy for long must not start what it finds waiting.
+        return self._clock.now() > self._deaf_from
+
+    def _obeys(self, start_at: float) -> bool:
+        """Whether a grant is for now, and not one that was on its way while the shard gave it up."""
+        return not self._deaf and start_at >= max(self._heeds_from, self._clock.now() - STALE_AFTER_S)
 
     async def close(self) -> None:
         """End every attempt, then the client."""
@@ -110,7 +132,8 @@ class Executor:
         remembered = self._ended.get(attempt)
         if attempt in self._work or (remembered and not remembered.early):
             return
-        if self._fenced or remembered:
+        here = message.start_at - self.clock_offset_s
+        if remembered or not self._obeys(here):
             fault = Fault.CANCELLED if remembered else Fault.LOST
             self._report(AttemptDone(attempt, None, None, fault, "ended before it began"))
             self._remember(attempt, early=False)
@@ -118,20 +141,23 @@ class Executor:
         loop = asyncio.get_running_loop()
         permit: asyncio.Future[float] = loop.create_future()
         task = loop.create_task(self._attempt(attempt, message.request))
-        self._work[attempt] = _Work(task, permit)
-        self._grant(attempt, self._work[attempt], message.start_at)
-
-    def _go(self, message: GoAttempt) -> None:
-        work = self._work.get(message.attempt)
-        if work is not None and not work.permit.done():
-            self._grant(message.attempt, work, message.start_at)
-
-    def _grant(self, attempt: AttemptId, work: _Work, start_at: float) -> None:
-        here = start_at - self.clock_offset_s
+        task.add_done_callback(lambda _: self._end_unbegun(attempt))
+        work = self._work[attempt] = _Work(task, permit)
         # A batch may have been on its way for longer than a grant lasts: the time it took does not count.
         use_by = max(here, self._clock.now()) + GRANT_LASTS_S
-        work.permit.set_result(here)
+        permit.set_result(here)
         work.timer = self._clock.call_at(use_by, lambda: self._expire(attempt, work))
+
+    def _go(self, message: GoAttempt) -> None:
+        # No limit here: the connection is ready. So a permit comes back once at most, and the shard can
+        # tell a message that comes twice from one about its next permit.
+        work = self._work.get(message.attempt)
+        if work is not None and not work.permit.done():
+            here = message.start_at - self.clock_offset_s
+            if self._obeys(here):
+                work.permit.set_result(here)
+            else:
+                work.end_as(Fault.LOST)
 
     def _expire(self, attempt: AttemptId, work: _Work) -> None:
         if work.started_at is None and attempt in self._work:
@@ -141,7 +167,7 @@ class Executor:
     def _cancel(self, attempt: AttemptId) -> None:
         work = self._work.get(attempt)
         if work is not None:
-            work.task.cancel()
+            work.end_as(Fault.CANCELLED)
         elif attempt not in self._ended:
             self._remember(attempt, early=True)
 
@@ -151,27 +177,45 @@ class Executor:
         except EgressError as error:
             self._finish(attempt, error.fault, str(error))
         except asyncio.CancelledError:
-            fault = self._work[attempt].cancelled_as
-            self._finish(attempt, fault, fault.value)
+            self._finish_as_asked(attempt)
         except Exception as error:  # noqa: BLE001  # whatever a client raises, the job has to hear of an end
             self._finish(attempt, Fault.BROKEN, f"the request failed: {type(error).__name__}")
         else:
             started = self._end(attempt)
             self._report(AttemptDone(attempt, started, response))
 
+    def _end_unbegun(self, attempt: AttemptId) -> None:
+        # A task that is cancelled before its first step runs none of its handlers.
+        if attempt in self._work:
+            self._finish_as_asked(attempt)
+
+    def _finish_as_asked(self, attempt: AttemptId) -> None:
+        fault = self._work[attempt].ending_as or Fault.CANCELLED
+        self._finish(attempt, fault, fault.value)
+
     async def _gate(self, attempt: AttemptId) -> None:
         work = self._work[attempt]
-        if not work.permit.done():
-            self._report(AttemptReady(attempt))
-        start_at = await work.permit
-        if (wait_s := start_at - self._clock.now()) > 0:
-            await asyncio.sleep(wait_s)
+        await self._permission(attempt, work)
+        if self._deaf:
+            raise EgressError(Fault.LOST, "the shard is out of earshot")
         if work.timer is not None:
             work.timer.cancel()
         work.started_at = self._clock.now()
         work.timer = self._clock.call_at(
             work.started_at + REPORT_START_AFTER_S, lambda: self._report_start(attempt, work)
         )
+
+    async def _permission(self, attempt: AttemptId, work: _Work) -> None:
+        while True:
+            permit = work.permit
+            if not permit.done():
+                self._report(AttemptReady(attempt))
+            start_at = await permit
+            if (wait_s := start_at - self._clock.now()) > 0:
+                await asyncio.sleep(wait_s)
+            # In a busy loop the permit may have expired meanwhile, and gone back.
+            if permit is work.permit:
+                return
 
     def _report_start(self, attempt: AttemptId, work: _Work) -> None:
         if work.started_at is not None:
@@ -210,19 +254,22 @@ class Earshot:
         self._heard_at = float("-inf")
         self.epoch = 0
 
-    def heard(self, epoch: int) -> None:
-        """A shard answered a heartbeat."""
-        self._heard_at = self._clock.now()
+    def heard(self, epoch: int, sent: float) -> None:
+        """A shard answered the heartbeat of ``sent`` (this clock). The silence counts from there: the
+        shard counts from when it came in, so this side always gives up first.
+        """
+        self._heard_at = max(self._heard_at, sent)
         if epoch != self.epoch:
             # What an older shard began is unknown to this one: it is closed before the new one's begins.
             self._executor.fence()
-            self.epoch = 0
-            if not len(self._executor):
-                self._executor.unfence()
-                self.epoch = epoch
+            self.epoch = 0 if len(self._executor) else epoch
+        self.check()
 
     def check(self) -> None:
         """Fence if the silence has lasted too long; call this more often than that."""
-        if self._clock.now() - self._heard_at > SELF_FENCE_AFTER_S:
+        deaf_from = self._heard_at + SELF_FENCE_AFTER_S
+        if self.epoch and self._clock.now() <= deaf_from:
+            self._executor.unfence(deaf_from)
+        else:
             self._executor.fence()
             self.epoch = 0

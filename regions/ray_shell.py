@@ -123,7 +123,7 @@ class ExecutorActor:
 
     def _hear(self, reply: HeartbeatReply, sent: float, received: float) -> int:
         self._executor.clock_offset_s = self._offset.learn(reply, sent, received)
-        self._earshot.heard(reply.epoch)
+        self._earshot.heard(reply.epoch, sent)
         return self._earshot.epoch
 
     def _check(self) -> None:

@@ -1,8 +1,9 @@
 """Attempts under way: sends them to executors, and brings back what these report."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Protocol
 
 from orchestrator.core.domain_limiter import DomainLimiter
@@ -41,14 +42,28 @@ class AttemptOwner(Protocol):
         """It is over."""
 
 
+class Phase(Enum):
+    """How far an attempt at an executor has come, as far as its permit goes."""
+
+    SENT = auto()
+    """It has the permit that it was sent with."""
+    CONNECTING = auto()
+    """That permit came back."""
+    READY = auto()
+    """It waits on a ready connection for another."""
+    GOING = auto()
+    """It has got it, and starts at once: this one does not come back."""
+
+
 @dataclass(slots=True, kw_only=True)
 class OpenAttempt:
-    """An attempt at an executor. ``permit`` is None while it has none, connecting."""
+    """An attempt at an executor. ``permit`` is None while it has none: connecting, or ready."""
 
     owner: AttemptOwner
     domain: DomainLimiter
     peer: Peer
     permit: int | None
+    phase: Phase = Phase.SENT
     size: int
     time_limit_s: float
     due: float
@@ -114,13 +129,14 @@ class Dispatcher:
         opened = self._open[attempt]
         now = self._clock.now()
         opened.permit = permit
+        opened.phase = Phase.GOING
         opened.due = now + opened.time_limit_s
         opened.peer.link.post(GoAttempt(attempt, now))
 
     def is_parked(self, attempt: AttemptId) -> bool:
-        """Whether the attempt waits at its executor without a permit."""
+        """Whether the attempt waits at its executor for a permit."""
         opened = self._open.get(attempt)
-        return opened is not None and opened.permit is None
+        return opened is not None and opened.phase is Phase.READY
 
     def cancel(self, attempt: AttemptId) -> None:
         """Ask for an attempt's end; its place comes back when the connection is closed."""
@@ -131,14 +147,20 @@ class Dispatcher:
     def unused(self, message: PermitUnused) -> None:
         """A permit comes back; its attempt goes on connecting."""
         opened = self._open.get(message.attempt)
-        if opened is not None and opened.permit is not None:
-            permit, opened.permit = opened.permit, None
-            opened.domain.unused(permit)
+        if opened is not None and opened.phase is Phase.SENT:
+            self._take_back(opened)
 
     def ready(self, message: AttemptReady) -> None:
         """An attempt's connection is ready: it needs a permit again."""
-        if self.is_parked(message.attempt):
-            self._open[message.attempt].owner.attempt_ready(message.attempt)
+        opened = self._open.get(message.attempt)
+        if opened is None:
+            return
+        if opened.phase is Phase.SENT:
+            # This message has overtaken the one that gives the permit back.
+            self._take_back(opened)
+        if opened.phase is Phase.CONNECTING:
+            opened.phase = Phase.READY
+            opened.owner.attempt_ready(message.attempt)
 
     def started(self, message: AttemptStarted) -> None:
         """An attempt that takes its time reports its first byte."""
@@ -153,6 +175,9 @@ class Dispatcher:
             return
         if message.started_at is not None:
             self._note_start(message.attempt, opened, message.started_at)
+        if message.fault is Fault.LOST:
+            # It has fenced itself. Sent there again at once, the request would only come back.
+            self._peers.doubt(opened.peer)
         written = message.started_at is not None
         retry_after = self._retry_after(message)
         ended = Ended(message.response, message.fault, message.message, retry_after, written)
@@ -162,8 +187,13 @@ class Dispatcher:
 
     def lose(self, peer: Peer) -> None:
         """A peer lost what it had."""
-        for attempt in [a for a, opened in self._open.items() if opened.peer is peer]:
-            self._close(attempt, _LOST)
+        for attempt, opened in [(a, opened) for a, opened in self._open.items() if opened.peer is peer]:
+            self._close(attempt, _LOST if opened.permit is not None else _LOST_UNWRITTEN)
+
+    def _take_back(self, opened: OpenAttempt) -> None:
+        permit, opened.permit, opened.phase = opened.permit, None, Phase.CONNECTING
+        if permit is not None:
+            opened.domain.unused(permit)
 
     def _note_start(self, attempt: AttemptId, opened: OpenAttempt, at: float) -> None:
         if opened.permit is not None:
@@ -194,7 +224,7 @@ class Dispatcher:
         overdue = [
             (attempt, opened)
             for attempt, opened in self._open.items()
-            if now > opened.due and opened.permit is not None
+            if now > opened.due and opened.phase is not Phase.READY
         ]
         for attempt, opened in overdue:
             opened.peer.link.post(CancelAttempt(attempt))
@@ -203,3 +233,4 @@ class Dispatcher:
 
 
 _LOST = Ended(None, Fault.LOST, "the region went down while the request was under way")
+_LOST_UNWRITTEN = replace(_LOST, written=False)

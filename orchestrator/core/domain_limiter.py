@@ -32,7 +32,11 @@ class DomainLimiter:
         self._caps = caps
         self._launch = launch
         self._queue = FairQueue()
-        self._state = PaceState(learned or base)
+        self._state = PaceState(base)
+        if learned is not None:
+            # A lowered pace lapses after a restart too, unless it is repeated.
+            told = Signal(rps=learned.rps, max_concurrent=learned.max_concurrent)
+            self._state = steer(self._state, told, base=base, caps=caps, now=clock.now())
         self._limiter = Limiter(self._state.pace, not_before=not_before)
         self._wake: Timer | None = None
         self._open = True
@@ -76,6 +80,10 @@ class DomainLimiter:
         """Grant again."""
         self._open = True
         self.pump()
+
+    def pause(self, until: float) -> None:
+        """Grant nothing before monotonic ``until``."""
+        self._limiter.pause(until)
 
     def started(self, permit: int, at: float) -> None:
         """A permit's request began at monotonic ``at``."""

@@ -1,7 +1,8 @@
 """The other actors, as this shard knows them: who is alive, and how to speak to each."""
 
+from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S, RegionHealth, health
@@ -13,11 +14,12 @@ WEBHOOKS = RegionName("@webhooks")
 """The webhook actor's place in the book; no region can bear that name."""
 ATTEMPTS_CREDIT = 1_000
 BYTES_CREDIT = 64 * 1024 * 1024
+RETIRED_KEPT = 100
 
 
 @dataclass(slots=True)
 class Peer:
-    """One actor. ``incarnation`` is empty until it was heard."""
+    """One actor. ``incarnation`` is empty until it was heard; ``retired`` are those before it."""
 
     name: RegionName
     link: RegionLink
@@ -26,6 +28,7 @@ class Peer:
     health: RegionHealth = RegionHealth.DOWN
     attempts_open: int = 0
     bytes_open: int = 0
+    retired: deque[str] = field(default_factory=lambda: deque(maxlen=RETIRED_KEPT))
 
     @property
     def has_credit(self) -> bool:
@@ -82,6 +85,10 @@ class PeerBook:
         """Name the regions that take work now and have room for it."""
         return [p.name for p in self._regions() if p.health is RegionHealth.UP and p.has_credit]
 
+    def all_regions_heard(self) -> bool:
+        """Whether every region's executor works for this shard, or did: what it had before is closed."""
+        return all(peer.incarnation for peer in self._regions())
+
     def all(self) -> list[Peer]:
         """List every peer."""
         return list(self._peers.values())
@@ -95,7 +102,8 @@ class PeerBook:
         """Take a heartbeat. A peer counts as up once it works for this shard's epoch."""
         reply = HeartbeatReply(self._epoch, self._clock.now(), boot_id)
         peer = self._peers.get(beat.region)
-        if peer is None or beat.epoch != self._epoch:
+        # A heartbeat of a dead incarnation may come late: taken seriously, it would bury the living one.
+        if peer is None or beat.epoch != self._epoch or beat.incarnation in peer.retired:
             return reply
         if peer.incarnation != beat.incarnation:
             self._replace(peer, beat.incarnation)
@@ -105,17 +113,22 @@ class PeerBook:
             self._on_up(peer)
         return reply
 
+    def doubt(self, peer: Peer) -> None:
+        """It says that it is out of earshot: no new work for it until it is heard again."""
+        if peer.health is RegionHealth.UP:
+            peer.health = RegionHealth.SUSPECT
+
     async def close(self) -> None:
         """Close every link."""
         for peer in self._peers.values():
             await peer.link.close()
 
     def _replace(self, peer: Peer, incarnation: str) -> None:
-        had_one = bool(peer.incarnation)
+        peer.retired.append(peer.incarnation)
         peer.incarnation = incarnation
         peer.link.readdress(self._epoch, incarnation)
-        if had_one:
-            self._on_lost(peer)
+        # On the first one too: what was posted before anybody was there has gone nowhere.
+        self._on_lost(peer)
 
     def _judge(self) -> None:
         now = self._clock.now()

@@ -19,6 +19,7 @@ from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, Ta
 from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace, PaceCaps
+from orchestrator.domain.routing import DOWN_AFTER_S
 from orchestrator.domain.run import begin, lose_all, open_attempts
 from orchestrator.domain.settling import Ended, Failure, FailureCode
 from orchestrator.ports.clock import Clock
@@ -78,9 +79,11 @@ class Shard:
         )
         self.domains: dict[TargetDomain, DomainLimiter] = {}
         self._learned: dict[TargetDomain, Pace] = {}
-        self._held_since = float("-inf")
+        self._held = False
+        self._held_until = float("-inf")
         self._supervisors: dict[JobId, JobSupervisor] = {}
         self._fresh = FreshJobs()
+        self._loading: set[JobId] = set()
         self._parked: list[tuple[DomainLimiter, Ticket]] = []
         self._watchers: dict[JobId, list[asyncio.Future[None]]] = {}
         self._attempts = 0
@@ -102,8 +105,9 @@ class Shard:
         self.epoch = await self.store.begin_epoch()
         self._learned = await self.store.paces()
         if self.epoch > 1:
-            # What an earlier life started is not known: each domain waits out one window.
-            self._held_since = self.clock.now()
+            # An executor may go on with what an earlier life sent, until it hears of this one or fences itself.
+            self._held = True
+            self.clock.call_at(self.clock.now() + DOWN_AFTER_S, self._release)
         self.peers.begin(self.epoch)
         self.dispatcher.begin()
         for waiting in await self.store.waiting():
@@ -139,10 +143,10 @@ class Shard:
                 base=self.options.pace,
                 caps=self.options.caps,
                 learned=learned,
-                not_before=self._held_since + window_s,
+                not_before=self._held_until + window_s,
                 launch=self._launch,
             )
-            if self._draining:
+            if self._draining or self._held:
                 found.hold()
         return found
 
@@ -243,14 +247,25 @@ class Shard:
             self.spawn(self._load_and_launch(domain, ticket, permit))
 
     async def _load_and_launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
-        stored = await self.store.load(ticket.job_id)
-        supervisor = self._supervisors.get(ticket.job_id)
-        if supervisor is None and stored is not None and not stored.state.ended:
-            supervisor = self._supervise(stored.job, domain)
+        supervisor = await self._take_up(ticket.job_id)
         if supervisor is None:
             domain.unused(permit)
         else:
             supervisor.launch(ticket.leg, permit)
+
+    async def _take_up(self, job_id: JobId) -> JobSupervisor | None:
+        """Supervise a job that waits; None where it has ended, or where somebody else is at it."""
+        if job_id in self._loading:
+            return None
+        job = self._fresh.take(job_id)
+        if job is None:
+            self._loading.add(job_id)
+            stored = await self.store.load(job_id)
+            self._loading.discard(job_id)
+            if stored is None or stored.state.ended:
+                return None
+            job = stored.job
+        return self._supervise(job, self.domain(job.domain))
 
     def _supervise(self, job: Job, domain: DomainLimiter) -> JobSupervisor:
         supervisor = JobSupervisor(self._surroundings, job, domain, JobState.QUEUED, begin(job.spec))
@@ -294,7 +309,20 @@ class Shard:
 
     def _peer_up(self, peer: Peer) -> None:
         if peer.name != WEBHOOKS:
+            if self.peers.all_regions_heard():
+                self._release()
             self._unpark()
+
+    def _release(self) -> None:
+        """Nothing of an earlier life is under way any more; the targets still count what it started last."""
+        if not self._held:
+            return
+        self._held = False
+        self._held_until = self.clock.now()
+        for domain in self.domains.values():
+            domain.pause(self._held_until + domain.pace.window_s)
+            if not self._draining:
+                domain.release()
 
     def _peer_lost(self, peer: Peer) -> None:
         if peer.name == WEBHOOKS:
@@ -319,15 +347,9 @@ class Shard:
 
     async def _fail_overdue(self) -> None:
         for job_id in await self.store.overdue(self.clock.unix_ms(), DEADLINE_BATCH):
-            supervisor = self._supervisors.get(job_id)
-            if supervisor is None:
-                stored = await self.store.load(job_id)
-                if stored is None or stored.state.ended:
-                    continue
-                supervisor = self._supervisors.get(job_id) or self._supervise(
-                    stored.job, self.domain(stored.job.domain)
-                )
-            supervisor.time_out()
+            supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)
+            if supervisor is not None:
+                supervisor.time_out()
 
     def _purge(self) -> None:
         self.spawn(self.store.purge(self.clock.unix_ms()))

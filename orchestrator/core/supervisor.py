@@ -84,6 +84,10 @@ class JobSupervisor:
         elif self._in.clock.unix_ms() >= self.job.deadline_at_ms:
             self._domain.unused(permit)
             self.time_out()
+        elif self._in.clock.unix_ms() < self.run.legs[leg].not_before_ms:
+            # An attempt that was lost while it waited for a permit has left this ticket behind.
+            self._domain.unused(permit)
+            self._queue(leg)
         elif (region := self._place(leg)) is None:
             self._in.park(self._domain, self._ticket(leg))
             self._domain.unused(permit)

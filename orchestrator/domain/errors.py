@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
 
+NAMED_MOST = 50
+
 
 class EZThrottleError(Exception):
     """Base of all: knows its HTTP status and the slug of its problem type."""
@@ -49,15 +51,17 @@ class MalformedJson(RequestRefused):
 
 
 class InvalidFields(RequestRefused):
-    """One or more fields are wrong; ``errors`` names each."""
+    """One or more fields are wrong; ``errors`` names each, up to ``NAMED_MOST``: a body of a megabyte
+    can be wrong in a hundred thousand places.
+    """
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     slug = "invalid-fields"
     title = "Some fields are invalid"
 
     def __init__(self, errors: list[FieldError]) -> None:
-        super().__init__("; ".join(f"{e.field}: {e.message}" for e in errors))
-        self.errors = errors
+        self.errors = errors[:NAMED_MOST]
+        super().__init__("; ".join(f"{e.field}: {e.message}" for e in self.errors))
 
 
 class TargetNotAllowed(RequestRefused):

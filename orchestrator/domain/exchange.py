@@ -30,6 +30,11 @@ class HttpResponse:
     body: bytes
     truncated: bool = False
 
+    @property
+    def successful(self) -> bool:
+        """Whether the status is of the class 2xx (RFC 9110, 15.3)."""
+        return 200 <= self.status < 300  # noqa: PLR2004  # that class
+
 
 class Fault(StrEnum):
     """Why an exchange ended without an answer."""

@@ -1,5 +1,6 @@
 """Names of things. Each is a type of its own, so that none can stand where another belongs."""
 
+from ipaddress import IPv6Address
 from random import Random
 from typing import NewType
 from urllib.parse import urlsplit
@@ -24,13 +25,21 @@ def target_domain(url: str) -> TargetDomain:
     """Name the domain that paces ``url``.
 
     Raises:
-        ValueError: The URL has no host, or a port that is none.
+        ValueError: The URL has no host, or an address or a port that is none.
 
     """
     parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
+    host = _one_spelling((parts.hostname or "").rstrip("."))
     if not host:
         msg = "the URL names no host"
         raise ValueError(msg)
     port = parts.port
     return TargetDomain(host if port in (None, DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{port}")
+
+
+def _one_spelling(host: str) -> str:
+    # An IPv6 address has many spellings: each would be a domain with a pace of its own.
+    if ":" not in host:
+        return host
+    address = IPv6Address(host)
+    return str(address.ipv4_mapped or f"[{address}]")

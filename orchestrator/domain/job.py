@@ -56,6 +56,26 @@ class Webhook:
     has_quorum_vote: bool = True
 
 
+class TriggerKind(StrEnum):
+    """What sends a job on to its fallback."""
+
+    ANY = "any"
+    """Any failure of the step before it."""
+    ON_ERROR = "on_error"
+    """One of certain status codes."""
+    ON_TIMEOUT = "on_timeout"
+    """Time since the first start of the step before it; then both run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """When a fallback begins. ``codes`` and ``timeout_ms`` belong to their kinds."""
+
+    kind: TriggerKind = TriggerKind.ANY
+    codes: frozenset[int] = frozenset()
+    timeout_ms: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """A job as validated. ``retry_policy`` is None where the customer gave none, which is not the
@@ -82,6 +102,24 @@ class JobSpec:
     guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
     cost: float = 1.0
     account: str | None = None
+    fallback: "Fallback | None" = None
+    on_success: "JobSpec | None" = None
+    on_failure: "JobSpec | None" = None
+
+    @property
+    def steps(self) -> "tuple[JobSpec, ...]":
+        """The job's own request and those of its fallbacks, in the order of their nesting."""
+        return (self, *(self.fallback.spec.steps if self.fallback else ()))
+
+    @property
+    def triggers(self) -> tuple[Trigger, ...]:
+        """What begins each of ``steps`` after the first."""
+        return (self.fallback.trigger, *self.fallback.spec.triggers) if self.fallback else ()
+
+    @property
+    def children(self) -> "tuple[JobSpec, ...]":
+        """The jobs that this one's end may spawn."""
+        return tuple(child for child in (self.on_success, self.on_failure) if child is not None)
 
     @property
     def idempotent_method(self) -> bool:
@@ -92,6 +130,14 @@ class JobSpec:
     def racing(self) -> bool:
         """Whether several regions run against each other."""
         return len(self.regions) > 1 and self.execution_mode is ExecutionMode.RACE
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A step of the same job that begins when its trigger matches how the step before it went."""
+
+    trigger: Trigger
+    spec: JobSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +190,13 @@ def spec_to_record(spec: JobSpec) -> dict[str, Any]:
             sorted(policy.retry_codes),
             sorted(policy.reroute_codes),
         ]
+    if spec.fallback is not None:
+        trigger = spec.fallback.trigger
+        plain = [trigger.kind, sorted(trigger.codes), trigger.timeout_ms]
+        record["fallback"] = [plain, spec_to_record(spec.fallback.spec)]
+    for name in _CHILDREN:
+        if (child := getattr(spec, name)) is not None:
+            record[name] = spec_to_record(child)
     return record
 
 
@@ -164,9 +217,16 @@ def spec_from_record(record: dict[str, Any]) -> JobSpec:
             retry_codes=frozenset(retry_codes),
             reroute_codes=frozenset(reroute_codes),
         )
-    for name, kind in _ENUMS.items():
+    if (fallback := values.get("fallback")) is not None:
+        (kind, codes, timeout_ms), inner = fallback
+        trigger = Trigger(kind=TriggerKind(kind), codes=frozenset(codes), timeout_ms=timeout_ms)
+        values["fallback"] = Fallback(trigger, spec_from_record(inner))
+    for name in _CHILDREN:
         if name in values:
-            values[name] = kind(values[name])
+            values[name] = spec_from_record(values[name])
+    for name, enum in _ENUMS.items():
+        if name in values:
+            values[name] = enum(values[name])
     return JobSpec(**values)
 
 
@@ -175,6 +235,7 @@ _ENUMS: dict[str, type[StrEnum]] = {
     "execution_mode": ExecutionMode,
     "guarantee": Guarantee,
 }
+_CHILDREN = ("on_success", "on_failure")
 _PLAIN = (
     "method",
     "headers",

@@ -35,7 +35,7 @@ def judge_response(spec: JobSpec, response: HttpResponse) -> Verdict:
     Without a policy of its own a 429, and a 503 with ``Retry-After``, are pacing signals.
     """
     policy = spec.retry_policy or DEFAULT_POLICY
-    if 200 <= response.status < 300:  # noqa: PLR2004  # the status class of RFC 9110, 15.3
+    if response.successful:
         return Verdict.SUCCESS
     if spec.retry_policy is None and _asks_for_patience(response):
         return Verdict.WAIT

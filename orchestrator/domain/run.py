@@ -95,9 +95,12 @@ def begin(spec: JobSpec) -> Run:
     return Run(legs=tuple(Leg(region=region) for region in regions))
 
 
-def dispatch(run: Run, leg: int, attempt: AttemptId, region: RegionName, now_ms: int) -> tuple[Run, Attempt]:
-    """Record that a leg's attempt goes out in ``region``."""
-    record = Attempt(id=attempt, number=run.made + 1, leg=leg, region=region, granted_ms=now_ms)
+def dispatch(
+    run: Run, leg: int, attempt: AttemptId, region: RegionName, now_ms: int, number: int | None = None
+) -> tuple[Run, Attempt]:
+    """Record that a leg's attempt goes out in ``region``; ``number`` counts per job, by default per run."""
+    number = run.made + 1 if number is None else number
+    record = Attempt(id=attempt, number=number, leg=leg, region=region, granted_ms=now_ms)
     run = set_leg(run, leg, region=region, state=LegState.UNDER_WAY)
     return replace(
         run,
@@ -153,7 +156,8 @@ def open_attempts(run: Run) -> list[Attempt]:
 def abandon(run: Run, now_ms: int) -> tuple[Run, tuple[AttemptId, ...]]:
     """End every leg that is not over; say which attempts are to be cancelled."""
     cancel = tuple(a.id for a in open_attempts(run))
-    legs = tuple(_closed(leg) for leg in run.legs)
+    sent = {a.leg for a in run.attempts}
+    legs = tuple(_closed(leg, index in sent) for index, leg in enumerate(run.legs))
     attempts = tuple(
         a if a.verdict else replace(a, ended_ms=now_ms, fault=Fault.CANCELLED, verdict=Verdict.END)
         for a in run.attempts
@@ -161,12 +165,12 @@ def abandon(run: Run, now_ms: int) -> tuple[Run, tuple[AttemptId, ...]]:
     return replace(run, legs=legs, attempts=attempts), cancel
 
 
-def _closed(leg: Leg) -> Leg:
+def _closed(leg: Leg, sent: bool) -> Leg:
     match leg.state:
         case LegState.UNDER_WAY:
             return replace(leg, state=LegState.CANCELLED)
         case LegState.WAITING:
-            return replace(leg, state=LegState.SKIPPED if leg.repeats == 0 else LegState.CANCELLED)
+            return replace(leg, state=LegState.CANCELLED if sent else LegState.SKIPPED)
         case LegState.WON | LegState.ENDED | LegState.CANCELLED | LegState.SKIPPED:
             return leg
         case _:
@@ -194,4 +198,6 @@ def _bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
     if len(attempts) <= ATTEMPTS_KEPT:
         return attempts
     half = ATTEMPTS_KEPT // 2
-    return (*attempts[:half], *attempts[-half:])
+    # One that is still open stays: its end could not be recorded, and its leg would wait for ever.
+    still_open = (a for a in attempts[half:-half] if a.verdict is None)
+    return (*attempts[:half], *still_open, *attempts[-half:])

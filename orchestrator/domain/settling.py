@@ -100,6 +100,7 @@ def settle(
     now_ms: int,
     jitter: float,
     up: Sequence[RegionName],
+    handed_on: Collection[int] = (),
 ) -> tuple[Run, Decision]:
     """Record an attempt's end and decide what follows.
 
@@ -111,12 +112,14 @@ def settle(
         now_ms: Unix ms.
         jitter: Uniform in [0, 1), for the backoff.
         up: Regions that take work now, best first.
+        handed_on: Status codes that a fallback waits for: they end a leg, unless the job's own policy
+            lists them; then when that is spent.
 
     """
     found = find_attempt(run, attempt)
     if found is None or found.verdict is not None:
         return run, Await()
-    verdict = _judge(spec, ended)
+    verdict = _judge(spec, ended, handed_on)
     run = update_attempt(
         run,
         attempt,
@@ -141,8 +144,11 @@ def settle(
             assert_never(verdict)
 
 
-def _judge(spec: JobSpec, ended: Ended) -> Verdict:
+def _judge(spec: JobSpec, ended: Ended, handed_on: Collection[int]) -> Verdict:
     if ended.response is not None:
+        listed = spec.retry_policy.retry_codes | spec.retry_policy.reroute_codes if spec.retry_policy else ()
+        if ended.response.status in handed_on and ended.response.status not in listed:
+            return Verdict.END
         return judge_response(spec, ended.response)
     return judge_fault(spec, ended.fault or Fault.BROKEN, written=ended.written)
 
@@ -163,10 +169,9 @@ def _success(run: Run, spec: JobSpec, leg: int, ended: Ended, now_ms: int) -> tu
 def _fanout_end(run: Run) -> Decision:
     if not all(leg.state.over for leg in run.legs):
         return Await()
-    won = next((i for i, leg in enumerate(run.legs) if leg.state is LegState.WON), None)
-    if won is None:
-        return Fail(_failure(Ended(run.answers[0].response if run.answers else None)), _first_answer(run))
-    answer = next(a for a in run.answers if a.region == run.legs[won].region)
+    won = next(index for index, leg in enumerate(run.legs) if leg.state is LegState.WON)
+    # Another leg may have failed in the same region, where this one stood in for its own.
+    answer = next(a for a in run.answers if a.region == run.legs[won].region and a.response.successful)
     return Succeed(won, answer.response, ())
 
 

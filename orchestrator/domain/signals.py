@@ -86,6 +86,9 @@ def _count(text: str) -> float | None:
 
 
 def _number(text: str) -> float | None:
+    # float() reads more than a header may hold: 1_000, and the digits of every script.
+    if "_" in text or not text.isascii():
+        return None
     try:
         value = float(text.strip())
     except ValueError:

@@ -4,7 +4,6 @@ Sources: the published EZThrottle SDK's scheme (``t=…,v1=…``), and Standard 
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
@@ -49,6 +48,6 @@ def _standard_key(secret: str) -> bytes:
     if secret.startswith(SECRET_PREFIX):
         try:
             return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-        except binascii.Error:
+        except ValueError:
             pass
     return secret.encode()

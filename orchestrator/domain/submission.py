@@ -30,7 +30,7 @@ HOP_BY_HOP = frozenset(
 client on the wire writes itself."""
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -42,7 +42,7 @@ def check_submission(
         *check_url("url", spec.url),
         *_check_headers(spec, bounds),
         *_check_regions(spec, known_regions, bounds),
-        *_check_webhooks(spec, bounds),
+        *_check_webhooks(spec, known_regions, bounds),
         *_check_key(spec, bounds),
         *_check_times(spec, bounds, now_ms),
         *_check_guarantee(spec),
@@ -74,6 +74,10 @@ def check_url(field: str, url: str) -> list[FieldError]:
         return [FieldError(field, f"is not a URL: {error}")]
     if parts.scheme not in ("http", "https"):
         return [FieldError(field, "must begin with http:// or https://")]
+    if "\\" in parts.netloc:
+        return [
+            FieldError(field, "must not contain a backslash in its host: readers take it for different ones")
+        ]
     if _CONTROL.search(url) or " " in url:
         return [FieldError(field, "must not contain spaces or control characters: percent-encode them")]
     return []
@@ -119,12 +123,13 @@ def _unknown_regions(
     return [FieldError(field, f"unknown region {', '.join(unknown)!r}; known are {', '.join(known)}")]
 
 
-def _check_webhooks(spec: JobSpec, bounds: Bounds) -> list[FieldError]:
+def _check_webhooks(spec: JobSpec, known: Sequence[RegionName], bounds: Bounds) -> list[FieldError]:
     errors = []
     if len(spec.webhooks) > bounds.webhooks:
         errors.append(FieldError("webhooks", f"names more than {bounds.webhooks} receivers"))
     for index, webhook in enumerate(spec.webhooks):
         errors += check_url(f"webhooks.{index}.url", webhook.url)
+        errors += _unknown_regions(f"webhooks.{index}.regions", webhook.regions, known)
     voters = sum(webhook.has_quorum_vote for webhook in spec.webhooks)
     if spec.webhook_quorum > max(1, voters):
         errors.append(
@@ -157,6 +162,6 @@ def _check_guarantee(spec: JobSpec) -> list[FieldError]:
 
 
 def _check_metadata(spec: JobSpec, bounds: Bounds) -> list[FieldError]:
-    if len(json.dumps(spec.metadata)) > bounds.metadata_bytes:
+    if spec.metadata and len(json.dumps(spec.metadata)) > bounds.metadata_bytes:
         return [FieldError("metadata", f"is larger than {bounds.metadata_bytes} bytes")]
     return []

@@ -88,8 +88,12 @@ class BatchReader:
         unpacker = msgpack.Unpacker(max_buffer_size=0)
         unpacker.feed(batch)
         items = iter(unpacker)
-        header = _header(items)
-        return header, list(self._messages(header, items))
+        try:
+            header = _header(items)
+            return header, list(self._messages(header, items))
+        except (ValueError, TypeError, LookupError, StopIteration) as error:
+            msg = f"not a batch: {error!r}"
+            raise WireError(msg) from error
 
     def _messages(self, header: Header, items: Iterator[list[Any]]) -> Iterator[Message]:
         for item in items:

@@ -32,7 +32,6 @@ class Mailbox:
         self._under_way: set[asyncio.Task[None]] = set()
         self._flush_due = False
         self._message_ids = 0
-        self._generation = 0
 
     def post(self, message: Message) -> None:
         """Queue a message; it leaves in this turn of the event loop if the peer has room."""
@@ -44,18 +43,19 @@ class Mailbox:
     def readdress(self, header: Header) -> None:
         """Turn to another incarnation of the peer; what was meant for the old one is dropped."""
         self._header = header
-        self._generation += 1
-        self._small.clear()
-        self._large.clear()
+        self._drop()
 
     async def close(self) -> None:
         """Drop what waits and end what is on its way."""
-        self._generation += 1
+        self._drop()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _drop(self) -> None:
         self._small.clear()
         self._large.clear()
+        # A call to a peer that is cut off may hang for a minute: it must not keep its place that long.
         for task in self._under_way:
             task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     def _schedule(self) -> None:
         if not self._flush_due and len(self._under_way) < BATCHES_UNDER_WAY:
@@ -68,9 +68,10 @@ class Mailbox:
         if not parts or len(self._under_way) >= BATCHES_UNDER_WAY:
             return
         batch = encode_batch(self._header, parts)
-        task = asyncio.get_running_loop().create_task(self._deliver(batch, self._generation))
+        task = asyncio.get_running_loop().create_task(self._deliver(batch))
         self._under_way.add(task)
         task.add_done_callback(self._arrived)
+        self._schedule_rest()
 
     def _next_parts(self) -> list[bytes]:
         parts: list[bytes] = []
@@ -84,9 +85,9 @@ class Mailbox:
                     break
         return parts
 
-    async def _deliver(self, batch: bytes, generation: int) -> None:
+    async def _deliver(self, batch: bytes) -> None:
         delay = RETRY_FIRST_S
-        while generation == self._generation:
+        while True:
             try:
                 await self._carry(batch)
             except Exception:  # noqa: BLE001  # whatever the carrier met, the batch has to go again
@@ -97,5 +98,8 @@ class Mailbox:
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
+        self._schedule_rest()
+
+    def _schedule_rest(self) -> None:
         if self._small or self._large:
             self._schedule()

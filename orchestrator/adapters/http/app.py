@@ -129,7 +129,8 @@ class JobRoutes:
     async def _await_end(self, job_id: JobId, wait_s: float) -> None:
         watching = asyncio.ensure_future(self._backend.shard.wait_for_end(job_id, wait_s))
         try:
-            # The job may have ended between the look and the watch.
+            # The job may have ended between the look and the watch: once that has begun, look again.
+            await asyncio.sleep(0)
             stored = await self._backend.shard.store.load(job_id)
             if stored is not None and not stored.state.ended:
                 await watching

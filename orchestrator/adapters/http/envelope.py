@@ -39,27 +39,32 @@ class Envelope:
         await self._keys.customer(request)
         data = await read_body(request, ENVELOPE_FACTOR * self._bounds.body_bytes)
         envelope = read_model(ProxyIn, parse_object(data, self._bounds.json_depth))
-        inner = await self._client.request(
-            envelope.method,
-            self._own_path(envelope.target_url),
-            content=envelope.body.encode(),
-            headers={
-                "authorization": request.headers["authorization"],
-                "content-type": "application/json",
-            },
-        )
+        inner = await self._client.send(self._inner_call(envelope, request.headers["authorization"]))
         return _denied(inner) if inner.status_code == httpx.codes.TOO_MANY_REQUESTS else _allowed(inner)
 
-    def _own_path(self, target_url: str) -> str:
+    def _inner_call(self, envelope: ProxyIn, authorization: str) -> httpx.Request:
+        headers = {b"authorization": authorization.encode("latin-1"), b"content-type": b"application/json"}
         try:
-            parts = urlsplit(target_url)
-        except ValueError:
-            parts = urlsplit("")
-        own = parts.path.startswith(f"{self._prefix}/") and ".." not in parts.path
-        if not own or parts.path.rstrip("/") == f"{self._prefix}/proxy":
-            message = f"must be <base>{self._prefix}/… of this service, and not its proxy"
-            raise InvalidFields([FieldError("target_url", message)])
+            path = self._own_path(envelope.target_url)
+            call = self._client.build_request(
+                envelope.method, path, content=envelope.body.encode(), headers=headers
+            )
+        except (ValueError, httpx.InvalidURL):
+            raise self._not_own() from None
+        # Only now are escapes and dots undone, as the application will see them.
+        if call.url.path.rstrip("/") == f"{self._prefix}/proxy":
+            raise self._not_own()
+        return call
+
+    def _own_path(self, target_url: str) -> str:
+        parts = urlsplit(target_url)
+        if not parts.path.startswith(f"{self._prefix}/") or ".." in parts.path:
+            raise self._not_own()
         return parts.path + (f"?{parts.query}" if parts.query else "")
+
+    def _not_own(self) -> InvalidFields:
+        message = f"must be <base>{self._prefix}/… of this service, and not its proxy"
+        return InvalidFields([FieldError("target_url", message)])
 
 
 def _allowed(inner: httpx.Response) -> Response:

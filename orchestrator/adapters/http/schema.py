@@ -2,9 +2,19 @@
 ``domain.submission``.
 """
 
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AliasChoices, AliasGenerator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    AliasGenerator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from orchestrator.domain.errors import FieldError, InvalidFields
@@ -23,11 +33,26 @@ from orchestrator.domain.job import (
 from orchestrator.domain.submission import METHODS
 
 UNIX_MS_MOST = 2**53
-NOT_YET = ("fallback_job", "on_success", "on_failure")
+NOT_YET = {name: to_camel(name) for name in ("fallback_job", "on_success", "on_failure")}
 """Fields of the contract that this version refuses by name rather than ignore."""
 NOT_YET_MESSAGE = "is not supported by this version: leave it out"
 
+ITEMS_MOST = 1_000
+"""Far over any bound in ``domain.limits``: a megabyte of wrong items must not cost an error for each."""
+WARNINGS_MOST = 50
+
+
+def _few(value: object) -> object:
+    if isinstance(value, dict) and len(value) > ITEMS_MOST:
+        msg = f"should have at most {ITEMS_MOST} items"
+        raise ValueError(msg)
+    return value
+
+
 Code = Annotated[int, Field(ge=100, le=599)]
+Codes = Annotated[list[Code], Field(max_length=ITEMS_MOST)]
+Names = Annotated[list[str], Field(max_length=ITEMS_MOST)]
+Headers = Annotated[dict[str, str], BeforeValidator(_few)]
 Count = Annotated[int, Field(ge=0, le=100)]
 Mode = Annotated[ExecutionMode, Field(strict=False)]
 Policy = Annotated[RegionPolicy, Field(strict=False)]
@@ -45,12 +70,20 @@ class _Model(BaseModel):
         strict=True, extra="ignore", alias_generator=AliasGenerator(validation_alias=_twin)
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: object) -> object:
+        # A null counts as a field that is not there: that is how some SDKs leave one out.
+        if isinstance(value, dict):
+            return {name: item for name, item in value.items() if item is not None}
+        return value
+
 
 class WebhookIn(_Model):
     """A receiver of the result."""
 
     url: str
-    regions: list[str] = []
+    regions: Names = []
     has_quorum_vote: bool = True
 
 
@@ -59,8 +92,8 @@ class RetryPolicyIn(_Model):
 
     max_retries: Count = 3
     max_reroutes: Count = 2
-    retry_codes: list[Code] = [429, 503]
-    reroute_codes: list[Code] = [500, 502, 504]
+    retry_codes: Codes = [429, 503]
+    reroute_codes: Codes = [500, 502, 504]
 
 
 class SubmissionIn(_Model):
@@ -68,12 +101,12 @@ class SubmissionIn(_Model):
 
     url: str
     method: str = "GET"
-    headers: dict[str, str] = {}
+    headers: Headers = {}
     body: str | None = None
     metadata: dict[str, Any] = {}
-    webhooks: list[WebhookIn] = []
+    webhooks: Annotated[list[WebhookIn], Field(max_length=ITEMS_MOST)] = []
     webhook_quorum: Annotated[int, Field(ge=1)] = 1
-    regions: list[str] = []
+    regions: Names = []
     region_policy: Policy = RegionPolicy.FALLBACK
     execution_mode: Mode = ExecutionMode.RACE
     retry_policy: RetryPolicyIn | None = None
@@ -106,7 +139,7 @@ class ProxyIn(_Model):
 
     target_url: str
     method: Literal["GET", "POST", "DELETE"] = "POST"
-    headers: dict[str, str] = {}
+    headers: Headers = {}
     body: str = ""
 
 
@@ -114,13 +147,13 @@ _M = TypeVar("_M", bound=_Model)
 
 
 def read_model(kind: type[_M], document: dict[str, Any]) -> _M:
-    """Read a document; a null counts as a field that is not there.
+    """Read a document.
 
     Raises:
         InvalidFields: Fields are wrong; all are named.
     """
     try:
-        return kind.model_validate(_without_nulls(document))
+        return kind.model_validate(document)
     except ValidationError as error:
         raise InvalidFields([_field_error(detail) for detail in error.errors(include_input=False)]) from None
 
@@ -131,7 +164,7 @@ def read_submission(document: dict[str, Any], default_region: RegionName) -> tup
     Raises:
         InvalidFields: Fields are wrong; all are named.
     """
-    refused = [name for name in NOT_YET if document.get(name, document.get(to_camel(name))) is not None]
+    refused = [name for name, twin in NOT_YET.items() if document.get(name, document.get(twin)) is not None]
     if refused:
         raise InvalidFields(
             [FieldError(name, "is not supported by this version: leave it out") for name in refused]
@@ -142,14 +175,29 @@ def read_submission(document: dict[str, Any], default_region: RegionName) -> tup
         raise InvalidFields([FieldError("method", f"must be one of {', '.join(METHODS)}")])
     if model.execution_mode is ExecutionMode.HEDGE:
         raise InvalidFields([FieldError("execution_mode", f"hedge {NOT_YET_MESSAGE}")])
-    unknown = unknown_fields(SubmissionIn, document)
+    unknown = _unknown_in_submission(document)[:WARNINGS_MOST]
     return _spec(model, method, default_region), [f"unknown field {name!r} was ignored" for name in unknown]
 
 
 def unknown_fields(kind: type[BaseModel], document: dict[str, Any]) -> list[str]:
     """Name the fields of a document that a model does not have."""
-    known = {alias for name in kind.model_fields for alias in (name, to_camel(name))}
+    known = _known_fields(kind)
     return [name[:100] for name in document if name not in known]
+
+
+def _unknown_in_submission(document: dict[str, Any]) -> list[str]:
+    webhooks = enumerate(document.get("webhooks") or ())
+    policy = document.get("retry_policy") or document.get("retryPolicy") or {}
+    return [
+        *unknown_fields(SubmissionIn, document),
+        *(f"webhooks.{i}.{name}" for i, webhook in webhooks for name in unknown_fields(WebhookIn, webhook)),
+        *(f"retry_policy.{name}" for name in unknown_fields(RetryPolicyIn, policy)),
+    ]
+
+
+@cache
+def _known_fields(kind: type[BaseModel]) -> frozenset[str]:
+    return frozenset(alias for name in kind.model_fields for alias in (name, to_camel(name)))
 
 
 def _spec(model: SubmissionIn, method: str, default_region: RegionName) -> JobSpec:
@@ -197,10 +245,6 @@ def _regions(names: list[str]) -> tuple[RegionName, ...]:
     return tuple(RegionName(name) for name in dict.fromkeys(names))
 
 
-def _without_nulls(document: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if value is not None}
-
-
 def _field_error(detail: Any) -> FieldError:
     path = ".".join(str(part)[:100] for part in detail["loc"])
-    return FieldError(path, detail["msg"].replace("Input should", "should"))
+    return FieldError(path, detail["msg"].replace("Input should", "should").removeprefix("Value error, "))

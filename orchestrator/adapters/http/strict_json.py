@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from typing import Any, NoReturn
 
 from orchestrator.domain.errors import MalformedJson
@@ -76,8 +77,7 @@ def _children(node: object) -> list[object]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
         msg = f"the key {twice[:100]!r} stands twice"
         raise MalformedJson(msg)
     return found

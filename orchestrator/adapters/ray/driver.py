@@ -5,6 +5,7 @@ It runs as the child of the process parent, which restarts it and ends what it l
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
@@ -29,6 +30,8 @@ EXIT_CONFIG = 78
 EXIT_LOST = 75
 READY_WITHIN_S = 60.0
 WATCH_EVERY_S = 0.5
+PARTS_OF_RAY = ("raylet", "gcs_server")
+"""Without the one no actor comes back, without the other none is found: and Ray waits for them in vain."""
 HEALTH_CHECKS = {
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 1000,
@@ -117,10 +120,11 @@ def _serve(settings: Settings, shard: Any, stopping: threading.Event) -> int:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     regions = ", ".join(settings.regions)
     print(f"ezthrottle is ready at http://{host}:{settings.port} (regions {regions})", flush=True)  # noqa: T201  # for people
-    raylet = _raylet_pid()
+    parts = _open_parts_of_ray()
     while not stopping.wait(WATCH_EVERY_S):
-        if raylet is not None and not Path(f"/proc/{raylet}").exists():
-            print("ezthrottle: the raylet died; starting again", file=sys.stderr, flush=True)  # noqa: T201  # for people
+        # A pid would not tell: what died stays a zombie, for Ray does not reap it.
+        for ended in select.select(parts, [], [], 0)[0]:
+            print(f"ezthrottle: the {parts[ended]} died; starting again", file=sys.stderr, flush=True)  # noqa: T201  # for people
             os._exit(EXIT_LOST)
     with contextlib.suppress(Exception):
         ray.get(shard.drain.remote(settings.drain_timeout_s), timeout=settings.drain_timeout_s + 3)
@@ -162,14 +166,16 @@ def _check(settings: Settings) -> None:
             raise ConfigurationError(msg) from None
 
 
-def _raylet_pid() -> int | None:
-    """Find the raylet among this process's children; None where the cluster was joined."""
+def _open_parts_of_ray() -> dict[int, str]:
+    """Open pidfds for the raylet and the GCS of our own; none where a cluster was joined."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError):
-            name, _, rest = process.joinpath("stat").read_text().partition(") ")
-            if name.endswith("(raylet") and int(rest.split()[1]) == os.getpid():
-                return int(process.name)
-    return None
+            before, _, rest = process.joinpath("stat").read_text().partition(") ")
+            name = before.partition("(")[2]
+            if name in PARTS_OF_RAY and int(rest.split()[1]) == os.getpid():
+                found[os.pidfd_open(int(process.name))] = name
+    return found
 
 
 _PEERS: list[Any] = []

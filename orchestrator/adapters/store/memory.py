@@ -163,8 +163,10 @@ class MemoryStore:
         """Forget what is past its keeping."""
         for job_id, row in list(self._rows.items()):
             age_ms = now_ms - row.ended_ms if row.ended_ms is not None else -1
-            if age_ms >= KEY_KEPT_MS:
-                self._keys.pop((row.job.customer, row.job.idempotent_key), None)
+            key = (row.job.customer, row.job.idempotent_key)
+            # A key that was freed early may belong to a newer job by now.
+            if age_ms >= KEY_KEPT_MS and self._keys.get(key) == job_id:
+                del self._keys[key]
             if age_ms >= JOB_KEPT_MS:
                 del self._rows[job_id]
                 self._outbox.pop(job_id, None)

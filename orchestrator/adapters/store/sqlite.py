@@ -1,6 +1,7 @@
 """The embedded store: one SQLite file, one writer thread, readers beside it."""
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -40,6 +41,7 @@ DATABASE = "ezthrottle.db"
 KEY_FILE = "encryption.key"
 LOCK_FILE = "shard.lock"
 LOCK_WAIT_S = 5.0
+PURGE_BATCH = 1_000
 _T = TypeVar("_T")
 KEY_CHECK = b"this data directory opens with this key"
 
@@ -83,12 +85,15 @@ class SqliteStore:
 
     def __init__(self, data_dir: Path, *, retention: Retention | None = None) -> None:
         path, self._box = data_files(data_dir)
-        self._lock = _lock(data_dir / LOCK_FILE)
         self._retention = retention or Retention()
-        connection = connect(path)
-        prepare(connection, self._box)
-        self._write_connection = connection
-        self._writer = GroupCommitWriter(connection, asyncio.get_running_loop())
+        with contextlib.ExitStack() as undo:
+            self._lock = _lock(data_dir / LOCK_FILE)
+            undo.callback(os.close, self._lock)
+            self._write_connection = connect(path)
+            undo.callback(self._write_connection.close)
+            prepare(self._write_connection, self._box)
+            undo.pop_all()
+        self._writer = GroupCommitWriter(self._write_connection, asyncio.get_running_loop())
         self._read_connection = connect(path)
         self._readers = ThreadPoolExecutor(1, "store-reader")
 
@@ -204,8 +209,9 @@ class SqliteStore:
         return CustomerId(rows[0][0]) if rows else None
 
     async def purge(self, now_ms: int) -> None:
-        """Forget what is past its keeping."""
-        await self._writer.write(lambda db: _purge(db, now_ms, self._retention))
+        """Forget what is past its keeping, in batches that let other writes pass."""
+        while await self._writer.write(lambda db: _purge(db, now_ms, self._retention)) == PURGE_BATCH:
+            pass
 
     async def close(self) -> None:
         """Commit what waits and close."""
@@ -305,13 +311,14 @@ def _end(db: sqlite3.Connection, job: tuple[Any, ...], outbox: list[tuple[Any, .
     db.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", outbox)
 
 
-def _purge(db: sqlite3.Connection, now_ms: int, retention: Retention) -> None:
+def _purge(db: sqlite3.Connection, now_ms: int, retention: Retention) -> int:
     key_sql = "UPDATE jobs SET idem_holds = 0 WHERE ended_ms <= ? AND idem_holds = 1"
     db.execute(key_sql, (now_ms - retention.key_ms,))
-    gone = "SELECT id FROM jobs WHERE ended_ms <= ? LIMIT 1000"
-    ids = db.execute(gone, (now_ms - retention.job_ms,)).fetchall()
+    gone = "SELECT id FROM jobs WHERE ended_ms <= ? LIMIT ?"
+    ids = db.execute(gone, (now_ms - retention.job_ms, PURGE_BATCH)).fetchall()
     db.executemany("DELETE FROM deliveries WHERE job_id = ?", ids)
     db.executemany("DELETE FROM jobs WHERE id = ?", ids)
+    return len(ids)
 
 
 def _outbox_row(entry: OutboxEntry) -> tuple[Any, ...]:

@@ -91,7 +91,7 @@ def test_the_driver_is_given_a_clean_start(bench: "Workbench") -> None:
     assert not given["ignored"] & sum(1 << (n - 1) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
 
 
-def test_an_idle_parent_never_wakes(bench: "Workbench") -> None:
+def test_an_idle_parent_does_not_poll(bench: "Workbench") -> None:
     serve = bench.serve(RESTS)
     bench.hear("driver")
     # Its last wake-up is for the process between the daemon and the driver, which the driver reaps.

@@ -1,0 +1,191 @@
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.domain.fanout import DeliveryState, JobDelivery
+from orchestrator.domain.job import Job, Webhook
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.run import lose_all
+from orchestrator.ports.store import Accepted, Duplicate, Store
+from tests.conformance.stores import Keeper, a_run, again, an_ending, flush, outbox_of
+from tests.unit.domain.builders import NOW_MS, a_job
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+def two_webhooks(number: int = 1) -> Job:
+    hooks = (Webhook(url="https://a.example.com/"), Webhook(url="https://b.example.com/"))
+    return a_job(number, webhooks=hooks)
+
+
+async def test_an_end_is_kept_with_its_run_its_result_and_its_outbox(keeper: Keeper) -> None:
+    job = two_webhooks()
+    store = await keeper.open()
+    await store.submit(job)
+    ending = an_ending(job, run=a_run(job, attempts=3), ended_ms=NOW_MS + 7)
+    await store.end(ending)
+    stored = await (await keeper.open()).load(job.id)
+    assert stored is not None
+    assert (stored.state, stored.run, stored.result) == (JobState.SUCCESS, ending.run, ending.result)
+    assert (stored.ended_ms, stored.deliveries) == (NOW_MS + 7, ending.outbox)
+    assert stored.delivery is JobDelivery.PENDING
+
+
+async def test_a_job_ends_once(store: Store) -> None:
+    job = two_webhooks()
+    await store.submit(job)
+    await store.end(an_ending(job))
+    with pytest.raises(RuntimeError, match=f"{job.id} has ended already"):
+        await store.end(an_ending(job, state=JobState.FAILED))
+    stored = await store.load(job.id)
+    assert stored is not None
+    assert stored.state is JobState.SUCCESS
+    assert len(await store.outbox()) == 2
+
+
+async def test_a_key_holds_after_the_end(store: Store) -> None:
+    job = a_job()
+    await store.submit(job)
+    await store.end(an_ending(job))
+    assert isinstance(await store.submit(again(job, 2)), Duplicate)
+
+
+async def test_a_key_is_free_at_once_where_nothing_was_written(store: Store) -> None:
+    job = a_job()
+    await store.submit(job)
+    await store.end(an_ending(job, state=JobState.FAILED, key_freed=True))
+    second = again(job, 2)
+    assert await store.submit(second) == Accepted(second)
+    third = await store.submit(again(job, 3))
+    assert third == Duplicate(second.id, JobState.QUEUED, payload_mismatch=False)
+
+
+async def test_how_far_a_job_is_rides_the_next_commit(keeper: Keeper) -> None:
+    job = a_job()
+    store = await keeper.open()
+    await store.submit(job)
+    store.note_run(job.id, job.customer, JobState.RUNNING, a_run(job))
+    stored = await (await keeper.open()).load(job.id)
+    assert stored is not None
+    assert (stored.state, stored.run) == (JobState.RUNNING, a_run(job))
+
+
+async def test_how_far_a_job_is_can_be_waited_for(store: Store) -> None:
+    job = a_job()
+    await store.submit(job)
+    await store.save_run(job.id, job.customer, JobState.RUNNING, a_run(job, attempts=2))
+    stored = await store.load(job.id)
+    assert stored is not None
+    assert (stored.state, stored.run) == (JobState.RUNNING, a_run(job, attempts=2))
+    assert (await store.waiting())[0].state is JobState.RUNNING
+
+
+async def test_a_late_note_does_not_bring_an_ended_job_back(store: Store) -> None:
+    job = a_job()
+    await store.submit(job)
+    ending = an_ending(job)
+    await store.end(ending)
+    store.note_run(job.id, job.customer, JobState.RUNNING, a_run(job, attempts=9))
+    await store.save_run(job.id, job.customer, JobState.RUNNING, a_run(job, attempts=9))
+    await flush(store)
+    stored = await store.load(job.id)
+    assert stored is not None
+    assert (stored.state, stored.run, stored.ended_ms) == (JobState.SUCCESS, ending.run, NOW_MS)
+    assert await store.waiting() == []
+
+
+async def test_what_is_learned_after_the_end_joins_the_timeline(store: Store) -> None:
+    job = a_job()
+    await store.submit(job)
+    await store.end(an_ending(job))
+    learned = lose_all(a_run(job))
+    store.note_timeline(job.id, job.customer, learned)
+    await flush(store)
+    stored = await store.load(job.id)
+    assert stored is not None
+    assert (stored.state, stored.run) == (JobState.SUCCESS, learned)
+
+
+async def test_the_timeline_of_a_job_that_goes_on_is_not_the_timelines_to_change(store: Store) -> None:
+    job = a_job()
+    await store.submit(job)
+    store.note_timeline(job.id, job.customer, a_run(job))
+    await flush(store)
+    stored = await store.load(job.id)
+    assert stored is not None
+    assert stored.run is None
+
+
+async def test_the_outbox_lists_what_is_pending_by_its_time(store: Store) -> None:
+    first, second = two_webhooks(1), two_webhooks(2)
+    for job in (first, second):
+        await store.submit(job)
+        await store.end(an_ending(job))
+    late, delivered = outbox_of(first)[0], outbox_of(second)[1]
+    await store.save_delivery(replace(late, next_ms=NOW_MS + HOUR_MS))
+    await store.save_delivery(replace(delivered, state=DeliveryState.DELIVERED))
+    assert [entry.id for entry in await store.outbox()] == [
+        outbox_of(second)[0].id,
+        outbox_of(first)[1].id,
+        late.id,
+    ]
+
+
+async def test_a_delivery_is_kept_with_its_log(keeper: Keeper) -> None:
+    job = two_webhooks()
+    store = await keeper.open()
+    await store.submit(job)
+    await store.end(an_ending(job))
+    tried = replace(
+        outbox_of(job)[1],
+        state=DeliveryState.FAILED,
+        attempts=2,
+        first_ms=NOW_MS + 1,
+        next_ms=NOW_MS + 2,
+        log=((NOW_MS + 1, 500, 12, ""), (NOW_MS + 2, None, 15_000, "timeout: Zoë")),
+    )
+    await store.save_delivery(tried)
+    stored = await (await keeper.open()).load(job.id)
+    assert stored is not None
+    assert stored.deliveries == (outbox_of(job)[0], tried)
+
+
+async def test_a_key_is_forgotten_a_day_after_the_end(store: Store) -> None:
+    job = a_job()
+    await store.submit(job)
+    await store.end(an_ending(job))
+    await store.purge(NOW_MS + DAY_MS - 1)
+    assert isinstance(await store.submit(again(job, 2)), Duplicate)
+    await store.purge(NOW_MS + DAY_MS)
+    assert isinstance(await store.submit(again(job, 3)), Accepted)
+
+
+async def test_a_purge_leaves_a_key_to_the_job_that_has_it_now(store: Store) -> None:
+    old, new = a_job(), again(a_job(), 2)
+    await store.submit(old)
+    await store.end(an_ending(old, state=JobState.FAILED, key_freed=True))
+    await store.submit(new)
+    await store.purge(NOW_MS + 2 * DAY_MS)
+    await store.purge(NOW_MS + 8 * DAY_MS)
+    answer = await store.submit(again(old, 3))
+    assert answer == Duplicate(new.id, JobState.QUEUED, payload_mismatch=False)
+
+
+async def test_a_job_is_forgotten_a_week_after_its_end(store: Store) -> None:
+    job = two_webhooks()
+    await store.submit(job)
+    await store.end(an_ending(job))
+    await store.purge(NOW_MS + 7 * DAY_MS - 1)
+    assert await store.load(job.id) is not None
+    await store.purge(NOW_MS + 7 * DAY_MS)
+    assert await store.load(job.id) is None
+    assert await store.outbox() == []
+
+
+async def test_a_job_that_has_not_ended_is_never_forgotten(store: Store) -> None:
+    job = a_job()
+    await store.submit(job)
+    await store.purge(NOW_MS + 10_000 * DAY_MS)
+    assert await store.load(job.id) is not None
+    assert isinstance(await store.submit(again(job, 2)), Duplicate)

@@ -1,0 +1,75 @@
+"""What a store keeps beside jobs: its epoch, paces, secrets and keys."""
+
+from orchestrator.domain.ids import CustomerId, TargetDomain
+from orchestrator.domain.pacing import Pace
+from orchestrator.ports.store import Store, WebhookSecrets
+from tests.conformance.stores import Keeper, flush
+from tests.unit.domain.builders import ACME
+
+BETA = CustomerId("cust_beta")
+ONE = WebhookSecrets(primary="a_new_secret_of_16", secondary="an_old_secret_of_16")
+
+
+async def test_the_epoch_begins_at_one_and_grows_with_every_opening(keeper: Keeper) -> None:
+    epochs = [await (await keeper.open()).begin_epoch() for _ in range(3)]
+    assert epochs == [1, 2, 3]
+
+
+async def test_paces_are_kept(keeper: Keeper) -> None:
+    store = await keeper.open()
+    assert await store.paces() == {}
+    store.note_pace(TargetDomain("a.example.com"), Pace(5.0, 3))
+    store.note_pace(TargetDomain("b.example.com:81"), Pace(0.01, 1))
+    store.note_pace(TargetDomain("a.example.com"), Pace(7.5, 4))
+    assert await (await keeper.open()).paces() == {
+        "a.example.com": Pace(7.5, 4),
+        "b.example.com:81": Pace(0.01, 1),
+    }
+
+
+async def test_secrets_are_kept(keeper: Keeper) -> None:
+    await (await keeper.open()).put_secrets(ACME, ONE)
+    store = await keeper.open()
+    assert await store.secrets(ACME) == ONE
+    assert await store.secrets(BETA) is None
+
+
+async def test_new_secrets_replace_the_old_ones_whole(store: Store) -> None:
+    await store.put_secrets(ACME, ONE)
+    await store.put_secrets(ACME, WebhookSecrets(primary="schlüssel_von_16_Z"))
+    assert await store.secrets(ACME) == WebhookSecrets(primary="schlüssel_von_16_Z", secondary=None)
+
+
+async def test_dropping_secrets_says_whether_there_were_any(store: Store) -> None:
+    await store.put_secrets(ACME, ONE)
+    assert await store.drop_secrets(BETA) is False
+    assert await store.drop_secrets(ACME) is True
+    assert await store.drop_secrets(ACME) is False
+    assert await store.secrets(ACME) is None
+
+
+async def test_a_key_names_its_customer_until_it_is_revoked(keeper: Keeper) -> None:
+    store = await keeper.open()
+    mine, theirs = keeper.add_key(ACME), keeper.add_key(BETA)
+    assert [await store.customer_of(key) for key in (mine, theirs)] == [ACME, BETA]
+    keeper.revoke(mine)
+    assert [await store.customer_of(key) for key in (mine, theirs)] == [None, BETA]
+
+
+async def test_a_key_that_nobody_made_names_nobody(store: Store) -> None:
+    assert await store.customer_of("ck_live_cust_acme_guessed") is None
+    assert await store.customer_of("") is None
+
+
+async def test_closing_loses_nothing_that_was_noted(keeper: Keeper) -> None:
+    store = await keeper.open()
+    for number in range(100):
+        store.note_pace(TargetDomain(f"{number}.example.com"), Pace())
+    await keeper.close()
+    assert len(await (await keeper.open()).paces()) == 100
+
+
+async def test_flushing_waits_for_what_was_noted(store: Store) -> None:
+    store.note_pace(TargetDomain("a.example.com"), Pace(9.0, 9))
+    await flush(store)
+    assert await store.paces() == {"a.example.com": Pace(9.0, 9)}

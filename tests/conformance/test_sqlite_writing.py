@@ -1,0 +1,144 @@
+"""How the store on disk commits: together, durably, and each write by itself where one is bad."""
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.domain.job import Webhook
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.ports.store import Accepted
+from tests.conformance.stores import an_ending, flush, outbox_of, submit_all
+from tests.unit.domain.builders import NOW_MS, a_job
+
+FULL = 2
+DAY_MS = 24 * 3600 * 1000
+
+
+@contextlib.contextmanager
+def writer_held(store: SqliteStore) -> Iterator[list[str]]:
+    """Hold the writer, so that what is asked for meanwhile is one group; give the statements it then runs."""
+    statements: list[str] = []
+    held, release = threading.Event(), threading.Event()
+
+    def hold(db: sqlite3.Connection) -> None:
+        held.set()
+        release.wait()
+        db.set_trace_callback(statements.append)
+
+    store._writer.post(hold)
+    held.wait()
+    try:
+        yield statements
+    finally:
+        release.set()
+
+
+def boundaries(statements: list[str]) -> list[str]:
+    return [text for text in statements if text.split()[0] in {"BEGIN", "COMMIT", "ROLLBACK"}]
+
+
+def bad_write(db: sqlite3.Connection) -> None:
+    db.execute("INSERT INTO paces VALUES ('half.done', 1, 1)")
+    db.execute("INSERT INTO no_such_table VALUES (1)")
+
+
+@pytest.mark.parametrize(
+    ("pragma", "setting"), [("synchronous", FULL), ("journal_mode", "wal"), ("secure_delete", 1)]
+)
+async def test_the_writer_commits_durably(on_disk: SqliteStore, pragma: str, setting: object) -> None:
+    row = await on_disk._writer.write(lambda db: db.execute(f"PRAGMA {pragma}").fetchone())
+    assert row == (setting,)
+
+
+async def test_what_was_asked_for_during_a_commit_is_one_commit(on_disk: SqliteStore) -> None:
+    with writer_held(on_disk) as statements:
+        answers = [asyncio.ensure_future(on_disk.submit(a_job(number))) for number in range(20)]
+        await asyncio.sleep(0)
+    assert all(isinstance(answer, Accepted) for answer in await asyncio.gather(*answers))
+    assert boundaries(statements) == ["COMMIT", "BEGIN IMMEDIATE", "COMMIT"]
+
+
+async def test_one_bad_write_does_not_take_its_neighbours_along(on_disk: SqliteStore) -> None:
+    with writer_held(on_disk) as statements:
+        before = asyncio.ensure_future(on_disk.submit(a_job(1)))
+        await asyncio.sleep(0)
+        bad = on_disk._writer.write(bad_write)
+        after = asyncio.ensure_future(on_disk.submit(a_job(2)))
+        await asyncio.sleep(0)
+    assert isinstance(await before, Accepted)
+    assert isinstance(await after, Accepted)
+    with pytest.raises(sqlite3.OperationalError, match="no_such_table"):
+        await bad
+    assert "ROLLBACK" in boundaries(statements)
+    assert len(await on_disk.waiting()) == 2
+    assert await on_disk.paces() == {}
+
+
+async def test_a_bad_write_that_nobody_waits_for_is_logged(
+    on_disk: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    on_disk._writer.post(bad_write)
+    await flush(on_disk)
+    assert "no_such_table" in caplog.text
+
+
+async def test_a_writer_goes_on_after_a_bad_write(on_disk: SqliteStore) -> None:
+    with pytest.raises(sqlite3.OperationalError):
+        await on_disk._writer.write(bad_write)
+    assert isinstance(await on_disk.submit(a_job()), Accepted)
+
+
+async def test_a_caller_that_gave_up_does_not_disturb_its_commit(on_disk: SqliteStore) -> None:
+    with writer_held(on_disk):
+        impatient = asyncio.ensure_future(on_disk.submit(a_job(1)))
+        patient = asyncio.ensure_future(on_disk.submit(a_job(2)))
+        await asyncio.sleep(0)
+        impatient.cancel()
+    assert isinstance(await patient, Accepted)
+    assert len(await on_disk.waiting()) == 2
+
+
+async def test_an_end_without_its_outbox_is_no_end(on_disk: SqliteStore) -> None:
+    job = a_job(webhooks=(Webhook(url="https://a.example.com/"), Webhook(url="https://b.example.com/")))
+    await on_disk.submit(job)
+    first, second = outbox_of(job)
+    with pytest.raises(sqlite3.IntegrityError):
+        await on_disk.end(an_ending(job, outbox=(first, replace(second, index=first.index))))
+    stored = await on_disk.load(job.id)
+    assert stored is not None
+    assert (stored.state, stored.ended_ms, stored.deliveries) == (JobState.QUEUED, None, ())
+
+
+async def test_a_second_end_takes_no_neighbour_along(on_disk: SqliteStore) -> None:
+    job, other = a_job(1), a_job(2)
+    await submit_all(on_disk, [job, other])
+    with writer_held(on_disk):
+        ends = [
+            asyncio.ensure_future(on_disk.end(ending))
+            for ending in (an_ending(job), an_ending(job), an_ending(other))
+        ]
+        await asyncio.sleep(0)
+    outcomes = await asyncio.gather(*ends, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), RuntimeError, type(None)]
+
+
+async def test_a_purge_forgets_everything_that_is_due_however_much(on_disk: SqliteStore) -> None:
+    jobs = [a_job(number) for number in range(2_500)]
+    await submit_all(on_disk, jobs)
+    await asyncio.gather(*(on_disk.end(an_ending(job)) for job in jobs))
+    await on_disk.purge(NOW_MS + 7 * DAY_MS)
+    (left,) = (await on_disk._read("SELECT count(*) FROM jobs"))[0]
+    assert left == 0
+
+
+async def test_readers_do_not_wait_for_the_writer(on_disk: SqliteStore) -> None:
+    job = a_job()
+    await on_disk.submit(job)
+    with writer_held(on_disk):
+        assert await on_disk.load(job.id) is not None

@@ -1,0 +1,124 @@
+"""Whatever may pass through the service, drawn at random."""
+
+from hypothesis import strategies as st
+
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, RegionName
+from orchestrator.domain.job import (
+    ExecutionMode,
+    Guarantee,
+    JobSpec,
+    RegionPolicy,
+    RetryPolicy,
+    Webhook,
+)
+from orchestrator.domain.submission import METHODS
+from orchestrator.wire.messages import (
+    AttemptDone,
+    AttemptReady,
+    AttemptStarted,
+    CancelAttempt,
+    Deliver,
+    Delivered,
+    GoAttempt,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    PermitUnused,
+    RunAttempt,
+)
+
+TEXT = st.text(max_size=40)
+BYTES = st.binary(max_size=200)
+UNIX_MS = st.integers(0, 2**53)
+STATUS = st.integers(100, 599)
+SECONDS = st.floats(allow_nan=False, allow_infinity=False)
+REGION = st.sampled_from(["iad", "lax", "ord", "sea"]).map(RegionName)
+REGIONS = st.lists(REGION, min_size=1, max_size=4, unique=True).map(tuple)
+HEADERS = st.lists(st.tuples(TEXT, TEXT), max_size=5).map(tuple)
+CODES = st.frozensets(STATUS, max_size=6)
+CUSTOMERS = st.sampled_from(["cust_acme", "cust_beta"]).map(CustomerId)
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=10,
+)
+METADATA = st.dictionaries(TEXT, JSON, max_size=4)
+
+WEBHOOKS = st.builds(Webhook, url=TEXT, regions=REGIONS | st.just(()), has_quorum_vote=st.booleans())
+POLICIES = st.builds(
+    RetryPolicy,
+    max_retries=st.integers(0, 100),
+    max_reroutes=st.integers(0, 100),
+    retry_codes=CODES,
+    reroute_codes=CODES,
+)
+SPECS = st.builds(
+    JobSpec,
+    url=TEXT,
+    method=st.sampled_from(METHODS),
+    headers=HEADERS,
+    body=st.none() | TEXT,
+    metadata=METADATA,
+    webhooks=st.lists(WEBHOOKS, max_size=3).map(tuple),
+    webhook_quorum=st.integers(1, 20),
+    regions=REGIONS,
+    region_policy=st.sampled_from(RegionPolicy),
+    execution_mode=st.sampled_from(ExecutionMode),
+    retry_policy=st.none() | POLICIES,
+    on_failure_timeout_ms=st.none() | UNIX_MS,
+    idempotent_key=st.none() | TEXT,
+    retry_at=st.none() | UNIX_MS,
+    priority=st.integers(0, 9),
+    timeout_ms=st.integers(1, 600_000),
+    deadline_ms=UNIX_MS,
+    guarantee=st.sampled_from(Guarantee),
+    cost=st.floats(0, 1e300),
+    account=st.none() | TEXT,
+)
+
+REQUESTS = st.builds(
+    HttpRequest,
+    method=st.sampled_from(METHODS),
+    url=TEXT,
+    headers=HEADERS,
+    body=st.none() | BYTES,
+    timeout_ms=st.integers(1, 600_000),
+)
+RESPONSES = st.builds(
+    HttpResponse,
+    status=STATUS,
+    headers=st.dictionaries(TEXT, TEXT, max_size=4),
+    body=BYTES,
+    truncated=st.booleans(),
+)
+
+ATTEMPTS = TEXT.map(AttemptId)
+DELIVERIES = TEXT.map(DeliveryId)
+COUNTS = st.integers(0, 2**63)
+MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
+    RunAttempt: st.builds(RunAttempt, ATTEMPTS, SECONDS, REQUESTS),
+    GoAttempt: st.builds(GoAttempt, ATTEMPTS, SECONDS),
+    CancelAttempt: st.builds(CancelAttempt, ATTEMPTS),
+    PermitUnused: st.builds(PermitUnused, ATTEMPTS),
+    AttemptReady: st.builds(AttemptReady, ATTEMPTS),
+    AttemptStarted: st.builds(AttemptStarted, ATTEMPTS, SECONDS),
+    AttemptDone: st.builds(
+        AttemptDone,
+        ATTEMPTS,
+        st.none() | SECONDS,
+        st.none() | RESPONSES,
+        st.none() | st.sampled_from(Fault),
+        TEXT,
+    ),
+    Deliver: st.builds(Deliver, DELIVERIES, COUNTS, TEXT, BYTES, st.lists(TEXT, max_size=2).map(tuple)),
+    Delivered: st.builds(Delivered, DELIVERIES, COUNTS, st.none() | STATUS, COUNTS, TEXT, TEXT),
+    Heartbeat: st.builds(Heartbeat, REGION, TEXT, COUNTS),
+    HeartbeatReply: st.builds(HeartbeatReply, COUNTS, SECONDS, TEXT),
+}
+ANY_MESSAGE = st.one_of(*MESSAGES.values())

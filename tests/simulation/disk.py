@@ -1,0 +1,223 @@
+"""A disk that outlives the shards which write to it, and forgets what was not committed."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from random import Random
+from typing import Any, TypeVar
+
+from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.adapters.store.records import pack_run, unpack_run
+from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
+from orchestrator.domain.job import Job
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.pacing import Pace
+from orchestrator.domain.run import Run
+from orchestrator.ports.store import (
+    Accepted,
+    Duplicate,
+    Ending,
+    OutboxEntry,
+    StoredJob,
+    WaitingJob,
+    WebhookSecrets,
+)
+from tests.simulation.history import Commit, History
+from tests.support.virtual_loop import VirtualLoop
+
+_T = TypeVar("_T")
+_Write = tuple[Callable[[], Any], "asyncio.Future[Any] | None"]
+
+
+def at_once(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        value: _T = end.value
+        return value
+    msg = "the memory store waited for something"
+    raise RuntimeError(msg)
+
+
+class Disk:
+    """What was committed, and a log of each job's states."""
+
+    def __init__(self, loop: VirtualLoop, history: History) -> None:
+        self.committed = MemoryStore()
+        self._loop = loop
+        self._history = history
+
+    def submit(self, job: Job) -> Accepted | Duplicate:
+        """Commit a submission."""
+        stored = at_once(self.committed.submit(job))
+        if isinstance(stored, Accepted):
+            self._history.submitted[job.id] = job
+            self._log(job.id)
+        return stored
+
+    def note_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+        """Commit how far a job is."""
+        self.committed.note_run(job_id, customer, state, run)
+        self._log(job_id)
+
+    def end(self, ending: Ending) -> None:
+        """Commit a job's end."""
+        at_once(self.committed.end(ending))
+        self._log(ending.job_id)
+
+    def load(self, job_id: JobId) -> StoredJob | None:
+        """Read a job, its run taken to bytes and back as a database would."""
+        stored = at_once(self.committed.load(job_id))
+        if stored is None or stored.run is None:
+            return stored
+        return StoredJob(
+            job=stored.job,
+            state=stored.state,
+            run=unpack_run(pack_run(stored.run)),
+            result=stored.result,
+            ended_ms=stored.ended_ms,
+            deliveries=stored.deliveries,
+        )
+
+    def _log(self, job_id: JobId) -> None:
+        stored = at_once(self.committed.load(job_id))
+        if stored is not None:
+            self._history.commits.append(Commit(self._loop.time(), job_id, stored.state))
+
+
+class DiskHandle:
+    """The Store port for one life of a shard: one writer that commits in groups, one reader beside it."""
+
+    def __init__(self, disk: Disk, loop: VirtualLoop, random: Random, latency_s: tuple[float, float]) -> None:
+        self._disk = disk
+        self._loop = loop
+        self._random = random
+        self._latency_s = latency_s
+        self._queue: list[_Write] = []
+        self._committing = False
+        self._reader_free = 0.0
+
+    async def begin_epoch(self) -> int:
+        """Take the next fencing number: 1 on a new store."""
+        return await self._write(lambda: at_once(self._disk.committed.begin_epoch()))
+
+    async def submit(self, job: Job) -> Accepted | Duplicate:
+        """Store a job unless its customer's key is known."""
+        return await self._write(lambda: self._disk.submit(job))
+
+    async def waiting(self) -> Sequence[WaitingJob]:
+        """List every job that has not ended."""
+        return await self._read(lambda: at_once(self._disk.committed.waiting()))
+
+    async def load(self, job_id: JobId) -> StoredJob | None:
+        """Read one job whole."""
+        return await self._read(lambda: self._disk.load(job_id))
+
+    def note_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+        """Save how far a job is; rides the next commit."""
+        self._post(lambda: self._disk.note_run(job_id, customer, state, run))
+
+    def note_timeline(self, job_id: JobId, customer: CustomerId, run: Run) -> None:
+        """Save what was still learned about a job that has ended; rides the next commit."""
+        self._post(lambda: self._disk.committed.note_timeline(job_id, customer, run))
+
+    async def save_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+        """Save how far a job is, and wait for the commit."""
+        await self._write(lambda: self._disk.note_run(job_id, customer, state, run))
+
+    async def end(self, ending: Ending) -> None:
+        """End a job and fill its outbox."""
+        await self._write(lambda: self._disk.end(ending))
+
+    async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
+        """List unended jobs whose deadline has passed."""
+        return await self._read(lambda: at_once(self._disk.committed.overdue(now_ms, most)))
+
+    async def outbox(self) -> Sequence[OutboxEntry]:
+        """List deliveries that are still to be made."""
+        return await self._read(lambda: at_once(self._disk.committed.outbox()))
+
+    async def save_delivery(self, entry: OutboxEntry) -> None:
+        """Save how a delivery attempt ended."""
+        await self._write(lambda: at_once(self._disk.committed.save_delivery(entry)))
+
+    async def paces(self) -> dict[TargetDomain, Pace]:
+        """List learned paces."""
+        return await self._read(lambda: at_once(self._disk.committed.paces()))
+
+    def note_pace(self, domain: TargetDomain, pace: Pace) -> None:
+        """Save a learned pace; rides the next commit."""
+        self._post(lambda: self._disk.committed.note_pace(domain, pace))
+
+    async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
+        """Store a customer's webhook secrets."""
+        await self._write(lambda: at_once(self._disk.committed.put_secrets(customer, secrets)))
+
+    async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
+        """Read a customer's webhook secrets."""
+        return await self._read(lambda: at_once(self._disk.committed.secrets(customer)))
+
+    async def drop_secrets(self, customer: CustomerId) -> bool:
+        """Delete them; say whether there were any."""
+        return await self._write(lambda: at_once(self._disk.committed.drop_secrets(customer)))
+
+    async def customer_of(self, key: str) -> CustomerId | None:
+        """Whose API key this is; None where it is unknown or revoked."""
+        return await self._read(lambda: at_once(self._disk.committed.customer_of(key)))
+
+    async def purge(self, now_ms: int) -> None:
+        """Forget what is past its keeping."""
+        await self._write(lambda: at_once(self._disk.committed.purge(now_ms)))
+
+    async def close(self) -> None:
+        """Commit what waits."""
+        await self._write(lambda: None)
+
+    async def _write(self, write: Callable[[], _T]) -> _T:
+        future: asyncio.Future[_T] = self._loop.create_future()
+        self._queue.append((write, future))
+        self._commit_soon()
+        return await future
+
+    def _post(self, write: Callable[[], None]) -> None:
+        self._queue.append((write, None))
+        self._commit_soon()
+
+    def _commit_soon(self) -> None:
+        if self._queue and not self._committing:
+            self._committing = True
+            batch, self._queue = self._queue, []
+            self._loop.call_later(self._random.uniform(*self._latency_s), self._commit, batch)
+
+    def _commit(self, batch: list[_Write]) -> None:
+        outcomes = [(future, *_outcome(write)) for write, future in batch]
+        # A crash in this gap leaves a commit that nobody was told of.
+        self._loop.call_later(self._random.uniform(0, self._latency_s[0]), self._hand_over, outcomes)
+
+    def _hand_over(
+        self, outcomes: list[tuple["asyncio.Future[Any] | None", Any, Exception | None]]
+    ) -> None:
+        for future, value, error in outcomes:
+            if future is not None and not future.done():
+                if error is None:
+                    future.set_result(value)
+                else:
+                    future.set_exception(error)
+        self._committing = False
+        self._commit_soon()
+
+    async def _read(self, read: Callable[[], _T]) -> _T:
+        free = max(self._reader_free, self._loop.time())
+        self._reader_free = free + self._random.uniform(0, self._latency_s[0])
+        await asyncio.sleep(self._reader_free - self._loop.time())
+        value = read()
+        # The reader's answer may be overtaken by what is committed meanwhile.
+        await asyncio.sleep(self._random.uniform(0, self._latency_s[0]))
+        return value
+
+
+def _outcome(write: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    try:
+        return write(), None
+    except Exception as error:  # noqa: BLE001  # handed to whoever asked for the write
+        return None, error

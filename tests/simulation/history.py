@@ -1,0 +1,150 @@
+"""What happened in one simulated run, as plain records. Times are virtual seconds."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName, TargetDomain
+from orchestrator.domain.job import Job
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.pacing import Pace
+from orchestrator.ports.store import StoredJob
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A client was told that its submission is safe; ``known`` where it was called a duplicate."""
+
+    at: float
+    customer: CustomerId
+    key: str
+    job_id: JobId
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The shard let an attempt start: it posted a RunAttempt, or a GoAttempt where ``again``."""
+
+    at: float
+    attempt: AttemptId
+    job_id: JobId
+    number: int
+    region: RegionName
+    domain: TargetDomain
+    again: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class TargetRequest:
+    """A line of a target's log, from the first byte on. ``answered_at`` is when the answer was complete."""
+
+    domain: TargetDomain
+    region: RegionName
+    job_id: JobId
+    number: int
+    method: str
+    url: str
+    body: bytes | None
+    first_byte_at: float
+    answered_at: float | None = None
+    status: int | None = None
+    retry_after_s: float | None = None
+    closed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHeard:
+    """The shard took an answer in. ``rps`` and ``max_concurrent`` are what the target meant by its headers."""
+
+    at: float
+    domain: TargetDomain
+    job_id: JobId
+    status: int
+    rps: float | None
+    max_concurrent: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A job's state on disk changed."""
+
+    at: float
+    job_id: JobId
+    state: JobState
+
+
+@dataclass(slots=True, kw_only=True)
+class Delivery:
+    """A line of a webhook receiver's log."""
+
+    at: float
+    url: str
+    webhook_id: DeliveryId
+    body: bytes
+    status: int | None = None
+    answered_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """An actor's process did nothing for a while; connections stayed open."""
+
+    actor: str
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShardBegan:
+    """A shard took up the store; ``paces`` are those that it found there."""
+
+    at: float
+    epoch: int
+    paces: dict[TargetDomain, Pace]
+
+
+@dataclass(slots=True)
+class History:
+    """All logs of a run, and what was left at its end."""
+
+    acknowledged: list[Acknowledged] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
+    """Keys of submissions that nobody acknowledged before the run ended."""
+    grants: list[Grant] = field(default_factory=list)
+    requests: list[TargetRequest] = field(default_factory=list)
+    answers: list[AnswerHeard] = field(default_factory=list)
+    commits: list[Commit] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    shards: list[ShardBegan] = field(default_factory=list)
+    crashes: list[tuple[float, str]] = field(default_factory=list)
+    frozen: list[Frozen] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    """Exceptions that nothing in the scenario explains."""
+    leaks: list[str] = field(default_factory=list)
+    submitted: dict[JobId, Job] = field(default_factory=dict)
+    """Every job that reached the disk."""
+    final: dict[JobId, StoredJob] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    """How often each thing happened that a run may go without."""
+    calm_from: float = 0.0
+    ended_at: float = 0.0
+
+    def digest(self) -> str:
+        """Fingerprint everything that was logged: a replay gives the same."""
+        logs = (self.acknowledged, self.grants, self.requests, self.answers, self.commits, self.deliveries)
+        return hashlib.sha256(repr((logs, self.crashes, self.leaks, self.ended_at)).encode()).hexdigest()
+
+    def frozen_s(self, actor: str, since: float, until: float) -> float:
+        """Sum up how long an actor was frozen between two times."""
+        spans = (min(f.until, until) - max(f.since, since) for f in self.frozen if f.actor == actor)
+        return sum(span for span in spans if span > 0)
+
+    def requests_of(self, job_id: JobId) -> list[TargetRequest]:
+        """List what targets saw of a job, in order of first bytes."""
+        return [request for request in self.requests if request.job_id == job_id]
+
+    def ended(self) -> Iterator[StoredJob]:
+        """List the jobs that have ended."""
+        return (stored for stored in self.final.values() if stored.state.ended)

@@ -1,0 +1,134 @@
+"""The limiter's promise, checked from outside: by first bytes, and by what targets said.
+
+At the moment of a grant the limiter has to have room for it: of all that was granted before, no more may
+have started in the last window, be about to start, or be in flight, than the pace then in force allows.
+So whichever request of a window was granted last, the window's requests fit its pace, with nothing forgiven.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from orchestrator.domain.ids import TargetDomain
+from orchestrator.domain.pacing import LAPSE_INTERVALS, LAPSE_LEAST_S, Pace
+from tests.simulation.history import AnswerHeard, Grant, History, ShardBegan, TargetRequest
+from tests.simulation.scenario import Scenario
+
+ROUNDING_S = 1e-6
+COMMITS_BEFORE_SENDING = 3
+"""A job may be read, and an at-most-once attempt is marked, between taking a permit and sending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A request and the grant that it started by; ``order`` counts grants."""
+
+    order: int
+    grant: Grant
+    request: TargetRequest
+
+    @property
+    def at(self) -> float:
+        """Virtual s of the first byte."""
+        return self.request.first_byte_at
+
+    def in_flight_at(self, at: float, history: History) -> bool:
+        """Whether its connection was open. What a frozen executor holds can't be closed: it does not count."""
+        if self.request.closed_at is not None and self.request.closed_at <= at:
+            return False
+        return not history.frozen_s(self.request.region, at - ROUNDING_S, at + ROUNDING_S)
+
+
+def every_start_was_granted(scenario: Scenario, history: History) -> Iterator[str]:
+    """Nothing reaches a target around its limiter."""
+    granted = {id(start.request) for starts in starts_by_domain(history).values() for start in starts}
+    for request in history.requests:
+        if id(request) not in granted:
+            yield f"attempt {request.number} of {request.job_id} started ungranted at {request.first_byte_at:.3f} s"
+
+
+def the_pace_is_never_exceeded(scenario: Scenario, history: History) -> Iterator[str]:
+    """No rolling window holds more first bytes than the pace in force allows."""
+    for domain, starts in starts_by_domain(history).items():
+        line = PaceLine(scenario, history, domain)
+        for last in starts:
+            paces = line.when_granted(last)
+            excess = min(_most_in_a_window(starts, last, pace.window_s) - pace.starts for pace in paces)
+            if excess > 0:
+                yield f"{domain} got {excess} too many at {last.at:.3f} s, granted {last.grant.at:.3f} s: {paces}"
+
+
+def in_flight_is_never_exceeded(scenario: Scenario, history: History) -> Iterator[str]:
+    """When a request is let out, fewer are in flight than the pace in force allows."""
+    for domain, starts in starts_by_domain(history).items():
+        line = PaceLine(scenario, history, domain)
+        for last in starts:
+            places = sum(s.order <= last.order and s.in_flight_at(last.grant.at, history) for s in starts)
+            paces = line.when_granted(last)
+            if places > max(pace.max_concurrent for pace in paces):
+                yield f"{domain} had {places} in flight by a grant at {last.grant.at:.3f} s: {paces}"
+
+
+def starts_by_domain(history: History) -> dict[TargetDomain, list[Start]]:
+    """Match each request with the last grant before it, in order of first bytes."""
+    grants = defaultdict(list)
+    for order, grant in enumerate(history.grants):
+        grants[grant.job_id, grant.number, grant.region].append((grant.at, order, grant))
+    starts = defaultdict(list)
+    for request in history.requests:
+        candidates = grants[request.job_id, request.number, request.region]
+        before = bisect_right(candidates, request.first_byte_at + ROUNDING_S, key=lambda entry: entry[0])
+        if before:
+            _, order, grant = candidates[before - 1]
+            starts[request.domain].append(Start(order, grant, request))
+    return starts
+
+
+class PaceLine:
+    """A domain's pace over time, from what its target said in answers that reached the shard."""
+
+    def __init__(self, scenario: Scenario, history: History, domain: TargetDomain) -> None:
+        self._base = scenario.pace
+        self._slack_s = COMMITS_BEFORE_SENDING * scenario.disk_s[1]
+        self._times = [0.0]
+        self._paces = [scenario.pace]
+        changes: list[tuple[float, Callable[[Pace], Pace]]] = [
+            *((answer.at, _told(answer)) for answer in history.answers if answer.domain == domain),
+            *((began.at, _found(began, domain, scenario.pace)) for began in history.shards),
+        ]
+        for at, change in sorted(changes, key=lambda entry: entry[0]):
+            self._lapse(at)
+            self._set(at, change(self._paces[-1]))
+        self._lapse(history.ended_at)
+
+    def when_granted(self, start: Start) -> list[Pace]:
+        """List the paces in force when a start's permit may have been taken."""
+        slack_s = ROUNDING_S if start.grant.again else self._slack_s
+        first = bisect_left(self._times, start.grant.at - slack_s) - 1
+        return self._paces[max(0, first) : bisect_right(self._times, start.grant.at + ROUNDING_S)]
+
+    def _set(self, at: float, pace: Pace) -> None:
+        self._times.append(at)
+        self._paces.append(pace)
+
+    def _lapse(self, now: float) -> None:
+        pace = self._paces[-1]
+        if pace.rps < self._base.rps or pace.max_concurrent < self._base.max_concurrent:
+            lapses_at = self._times[-1] + max(LAPSE_LEAST_S, LAPSE_INTERVALS * pace.window_s)
+            if lapses_at <= now:
+                self._set(lapses_at, self._base)
+
+
+def _told(answer: AnswerHeard) -> Callable[[Pace], Pace]:
+    return lambda pace: Pace(answer.rps or pace.rps, answer.max_concurrent or pace.max_concurrent)
+
+
+def _found(began: ShardBegan, domain: TargetDomain, base: Pace) -> Callable[[Pace], Pace]:
+    return lambda _before: began.paces.get(domain, base)
+
+
+def _most_in_a_window(starts: list[Start], last: Start, window_s: float) -> int:
+    """Count the starts in the fullest window that holds ``last`` and nothing granted after it."""
+    near = [s.at for s in starts if s.order <= last.order and abs(s.at - last.at) < window_s - ROUNDING_S]
+    return max(sum(at <= other < at + window_s - ROUNDING_S for other in near) for at in near if at <= last.at)

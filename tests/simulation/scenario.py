@@ -1,0 +1,316 @@
+"""What one seed asks for: targets and receivers and their moods, jobs, and faults."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from random import Random
+
+from orchestrator.domain.ids import CustomerId, RegionName
+from orchestrator.domain.job import ExecutionMode, Guarantee, JobSpec, RegionPolicy, RetryPolicy, Webhook
+from orchestrator.domain.pacing import Pace
+
+REGIONS = (RegionName("iad"), RegionName("lax"), RegionName("ord"))
+EPOCH_MS = 1_763_674_210_000
+"""Unix ms at which every run begins."""
+CUSTOMERS = (CustomerId("cust_a"), CustomerId("cust_b"), CustomerId("cust_c"))
+
+
+class Mood(StrEnum):
+    """How a target or a receiver meets one request."""
+
+    OK = "200"
+    NOT_FOUND = "404"
+    GONE = "410"
+    TOO_MANY = "429"
+    ERROR = "500"
+    UNAVAILABLE = "503"
+    REFUSED = "refused"
+    BROKEN = "broken"
+    HANGS = "hangs"
+    CLOSED_EARLY = "closed early"
+    """The idle connection is closed by the server just before the first byte."""
+
+    @property
+    def status(self) -> int | None:
+        """The status code, where it is an answer."""
+        return int(self.value) if self.value.isdigit() else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Temper:
+    """How somebody answers: moods with weights, and latency in s."""
+
+    moods: tuple[tuple[Mood, float], ...] = ((Mood.OK, 1.0),)
+    latency_s: tuple[float, float] = (0.005, 0.05)
+
+
+CALM = Temper()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetPlan:
+    """A target. ``slow_connect`` is the share of connections that take long to make; ``signals`` the share
+    of answers with pacing headers.
+    """
+
+    host: str
+    temper: Temper
+    slow_connect: float
+    signals: float
+    paces: tuple[tuple[float | None, int | None], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverPlan:
+    """A webhook receiver; ``mends`` says whether it answers 200 once the run is calm."""
+
+    host: str
+    temper: Temper
+    mends: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlan:
+    """A submission: when, by whom, and how many more times at once or later."""
+
+    at_s: float
+    customer: CustomerId
+    spec: JobSpec
+    copies: int = 1
+    again_s: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPlan:
+    """One-way delays per region in s, and shares of calls that go wrong until the run is calm.
+
+    ``lost``: never arrives, the call raises. ``unsure``: arrives, the call raises all the same.
+    ``doubled``: arrives twice. ``late``: arrives up to ``late_most_s`` later.
+    """
+
+    base_s: tuple[tuple[RegionName, float], ...]
+    jitter_s: float = 0.002
+    lost: float = 0.0
+    unsure: float = 0.0
+    doubled: float = 0.0
+    late: float = 0.0
+    late_most_s: float = 0.0
+
+
+class Actor(StrEnum):
+    """What can crash or stall besides the executors, which are named by region."""
+
+    SHARD = "shard"
+    WEBHOOKS = "webhooks"
+
+
+class Direction(StrEnum):
+    """Which way a partition cuts."""
+
+    BOTH = "both"
+    TO_SHARD = "to the shard"
+    FROM_SHARD = "from the shard"
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """An actor is killed, and comes back after ``down_s``."""
+
+    actor: str
+    at_s: float
+    down_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """An actor's event loop is busy for ``for_s``."""
+
+    actor: str
+    at_s: float
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A region can't be reached, or can't reach the shard."""
+
+    region: RegionName
+    at_s: float
+    until_s: float
+    direction: Direction = Direction.BOTH
+
+
+Fault = Crash | Stall | Partition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """Everything that a seed decides beforehand. ``calm_s`` is when the last fault is over."""
+
+    seed: int
+    pace: Pace
+    targets: tuple[TargetPlan, ...]
+    receivers: tuple[ReceiverPlan, ...]
+    jobs: tuple[JobPlan, ...]
+    network: NetworkPlan
+    faults: tuple[Fault, ...] = ()
+    disk_s: tuple[float, float] = (0.0005, 0.004)
+    skews_s: tuple[float, ...] = field(default=(0.0, 0.0, 0.0, 0.0))
+    calm_s: float = 0.0
+    regions: tuple[RegionName, ...] = REGIONS
+
+    @property
+    def faultless(self) -> bool:
+        """Whether nothing but targets and receivers misbehaves."""
+        network = self.network
+        return not (self.faults or network.lost or network.unsure or network.doubled or network.late)
+
+    def crashes(self, actor: str) -> bool:
+        """Whether an actor is killed in this run."""
+        return any(isinstance(fault, Crash) and fault.actor == actor for fault in self.faults)
+
+
+def scenario(seed: int) -> Scenario:
+    """Draw a scenario. Each fifth seed has no faults; the others mix them more or less."""
+    random = Random(f"scenario {seed}")
+    targets = tuple(_target(random, index) for index in range(random.randint(1, 4)))
+    receivers = tuple(_receiver(random, index) for index in range(3))
+    jobs = tuple(_jobs(random, targets, receivers))
+    storm_s = max(job.at_s for job in jobs) + random.uniform(2, 10)
+    faults = () if seed % 5 == 0 else tuple(_faults(random, storm_s))
+    plan = Scenario(
+        seed=seed,
+        pace=random.choice([Pace(), Pace(5, 3), Pace(10, 4), Pace(20, 8), Pace(4, 1), Pace(0.8, 2)]),
+        targets=targets,
+        receivers=receivers,
+        jobs=jobs,
+        network=_network(random, faulty=seed % 5 > 1),
+        faults=faults,
+        disk_s=random.choice([(0.0005, 0.004), (0.0005, 0.004), (0.005, 0.06)]),
+        skews_s=tuple(random.choice([0.0, random.uniform(-50, 50)]) for _ in range(4)),
+    )
+    return replace(plan, calm_s=max([storm_s, *(_over(fault) for fault in faults)]))
+
+
+def _over(fault: Fault) -> float:
+    match fault:
+        case Crash(_, at_s, down_s):
+            return at_s + down_s
+        case Stall(_, at_s, for_s):
+            return at_s + for_s
+        case Partition(_, _, until_s):
+            return until_s
+
+
+def _target(random: Random, index: int) -> TargetPlan:
+    bad = random.choice([0.0, 0.1, 0.3, 0.6])
+    weights = [(mood, bad * random.random()) for mood in Mood if mood not in (Mood.OK, Mood.GONE)]
+    slow = random.choice([0.02, 0.1, 0.4, 1.2])
+    paces = tuple(
+        (random.choice([None, 0.5, 1.0, 1.5, 3.0, 8.0, 30.0]), random.choice([None, None, 1, 2, 5, 20]))
+        for _ in range(3)
+    )
+    return TargetPlan(
+        host=f"target-{index}.test",
+        temper=Temper(moods=((Mood.OK, 1.0), *weights), latency_s=(0.002, slow)),
+        slow_connect=random.choice([0.0, 0.05, 0.5]),
+        signals=random.choice([0.0, 0.0, 0.2]),
+        paces=paces,
+    )
+
+
+def _receiver(random: Random, index: int) -> ReceiverPlan:
+    bad = random.choice([0.0, 0.3, 0.8])
+    moods = (Mood.ERROR, Mood.HANGS, Mood.REFUSED, Mood.TOO_MANY)
+    weights = [(mood, bad * random.random()) for mood in moods]
+    if random.random() < 0.1:
+        weights.append((Mood.GONE, 0.3))
+    hopeless = random.random() < 0.08
+    return ReceiverPlan(
+        host=f"hook-{index}.test",
+        temper=Temper(moods=((Mood.ERROR, 1.0),) if hopeless else ((Mood.OK, 1.0), *weights)),
+        mends=not hopeless,
+    )
+
+
+def _jobs(
+    random: Random, targets: Sequence[TargetPlan], receivers: Sequence[ReceiverPlan]
+) -> Iterator[JobPlan]:
+    over_s = random.uniform(0.5, 12)
+    for index in range(random.randint(5, 40)):
+        at_s = 1.0 + random.uniform(0, over_s)
+        again = random.random() < 0.1
+        yield JobPlan(
+            at_s=at_s,
+            customer=random.choice(CUSTOMERS),
+            spec=_spec(random, index, at_s, targets, receivers),
+            copies=random.choice([1] * 8 + [2, 3]),
+            again_s=(at_s + random.uniform(0, 8),) if again else (),
+        )
+
+
+def _spec(
+    random: Random,
+    index: int,
+    at_s: float,
+    targets: Sequence[TargetPlan],
+    receivers: Sequence[ReceiverPlan],
+) -> JobSpec:
+    host = random.choice(targets).host
+    path = random.choice(["job"] * 9 + ["always-404"])
+    once = random.random() < 0.15
+    regions = tuple(random.sample(REGIONS, 1 if once else random.choice([1, 1, 2, 3])))
+    webhooks = tuple(_webhooks(random, index, receivers))
+    return JobSpec(
+        url=f"http://{host}/{path}/{index}",
+        method=random.choice(["GET", "POST", "PUT"]),
+        body=random.choice([None, "body", "x" * 90_000 if index % 13 == 0 else "text"]),
+        metadata={"index": index},
+        webhooks=webhooks,
+        webhook_quorum=random.randint(1, max(1, sum(w.has_quorum_vote for w in webhooks))),
+        regions=regions,
+        region_policy=random.choice([RegionPolicy.FALLBACK, RegionPolicy.FALLBACK, RegionPolicy.STRICT]),
+        execution_mode=random.choice([ExecutionMode.RACE, ExecutionMode.RACE, ExecutionMode.FANOUT]),
+        retry_policy=random.choice([None, None, RetryPolicy(), RetryPolicy(max_retries=1, max_reroutes=0)]),
+        priority=random.randint(0, 9),
+        timeout_ms=random.choice([800, 2_000, 5_000]),
+        guarantee=Guarantee.AT_MOST_ONCE if once else Guarantee.AT_LEAST_ONCE,
+        on_failure_timeout_ms=random.choice([None] * 9 + [random.randint(1_000, 8_000)]),
+        idempotent_key=random.choice([None, f"key-{index}"]),
+        retry_at=random.choice([None] * 7 + [EPOCH_MS + int((at_s + random.uniform(0, 5)) * 1000)]),
+    )
+
+
+def _webhooks(random: Random, index: int, receivers: Sequence[ReceiverPlan]) -> Iterator[Webhook]:
+    for receiver in random.sample(receivers, random.choice([0, 1, 1, 2, 3])):
+        yield Webhook(url=f"http://{receiver.host}/{index}", has_quorum_vote=random.random() < 0.8)
+
+
+def _network(random: Random, *, faulty: bool) -> NetworkPlan:
+    base_s = tuple((region, random.choice([0.0005, 0.005, 0.03])) for region in REGIONS)
+    jitter_s = random.choice([0.0005, 0.005, 0.02])
+    if not faulty:
+        return NetworkPlan(base_s=base_s, jitter_s=jitter_s)
+    return NetworkPlan(
+        base_s=base_s,
+        jitter_s=jitter_s,
+        lost=random.choice([0.0, 0.02, 0.15]),
+        unsure=random.choice([0.0, 0.02, 0.15]),
+        doubled=random.choice([0.0, 0.05, 0.3]),
+        late=random.choice([0.0, 0.05, 0.2]),
+        late_most_s=random.choice([0.1, 1.0]),
+    )
+
+
+def _faults(random: Random, until_s: float) -> Iterator[Fault]:
+    for _ in range(random.choice([0, 1, 2, 4])):
+        actor = random.choice([*REGIONS, Actor.SHARD, Actor.SHARD, Actor.WEBHOOKS])
+        yield Crash(actor, random.uniform(1, until_s), random.choice([0.05, 0.5, 2.0, 5.0]))
+    for _ in range(random.choice([0, 0, 1, 2])):
+        at_s = random.uniform(1, until_s)
+        lasts_s = random.choice([0.5, 1.8, 2.6, 4.0, 8.0])
+        direction = random.choice([Direction.BOTH] * 3 + [Direction.TO_SHARD, Direction.FROM_SHARD])
+        yield Partition(random.choice(REGIONS), at_s, at_s + lasts_s, direction)
+    for _ in range(random.choice([0, 0, 1, 3])):
+        actor = random.choice([*REGIONS, Actor.SHARD, Actor.WEBHOOKS])
+        yield Stall(actor, random.uniform(1, until_s), random.choice([0.06, 0.2, 1.0, 3.5]))

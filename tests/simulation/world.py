@@ -1,0 +1,233 @@
+"""One run: builds the stage, lets clients and faults loose, and waits until everything has come to rest."""
+
+import asyncio
+from random import Random
+from typing import Any
+
+from orchestrator.core.intake import KnownAlready
+from orchestrator.core.peers import WEBHOOKS
+from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.ids import RegionName
+from tests.simulation.actors import ExecutorHost, PeerHost, ShardHost, Stage, WebhookHost
+from tests.simulation.disk import Disk, at_once
+from tests.simulation.history import Acknowledged, Frozen, History
+from tests.simulation.network import CallError, Endpoint, Network
+from tests.simulation.outside import Outside
+from tests.simulation.scenario import Actor, Crash, JobPlan, Partition, Scenario, Stall
+from tests.simulation.schedule import short_schedule
+from tests.support.virtual_loop import VirtualLoop
+
+SETTLED_WITHIN_S = 900.0
+"""After the last fault; the slowest target, at 0.5 rps, needs some 300 s for 40 jobs of three legs."""
+LEAKS_GONE_WITHIN_S = 20.0
+LOOK_EVERY_S = 0.5
+RESUBMIT_S = 0.3
+
+
+def simulate(scenario: Scenario) -> History:
+    """Run a scenario to its end."""
+    loop = VirtualLoop(Random(f"order {scenario.seed}"))
+    world = World(loop, scenario)
+    with short_schedule():
+        loop.run(world.run())
+    return world.history
+
+
+class World:
+    """Starts, kills and restarts actors as the scenario says."""
+
+    def __init__(self, loop: VirtualLoop, scenario: Scenario) -> None:
+        self._loop = loop
+        self._scenario = scenario
+        self.history = History(calm_from=scenario.calm_s)
+        self._lives: dict[str, int] = {}
+        self._shard: ShardHost | None = None
+        self._peers: dict[RegionName, PeerHost] = {}
+        seed = scenario.seed
+        network = Network(loop, Random(f"network {seed}"), scenario, self.history.counts)
+        self._network = network
+        self._stage = Stage(
+            loop=loop,
+            scenario=scenario,
+            history=self.history,
+            network=network,
+            outside=Outside(loop, Random(f"outside {seed}"), scenario, self.history),
+            disk=Disk(loop, self.history),
+            find_shard=self._find_shard,
+            find_shard_heart=self._find_shard_heart,
+            find_peer=self._find_peer,
+        )
+        self._clients = loop.process("clients")
+        self._client_random = Random(f"clients {seed}")
+        self._waiting: set[asyncio.Future[Any]] = set()
+        self._open_submissions = 0
+        loop.set_exception_handler(self._exception)
+
+    async def run(self) -> None:
+        """Play the scenario and collect what is left."""
+        for actor in (Actor.SHARD, WEBHOOKS, *self._scenario.regions):
+            self._start(actor)
+        for plan in self._scenario.jobs:
+            self._plan_submissions(plan)
+        for fault in self._scenario.faults:
+            self._plan_fault(fault)
+        await self._until(self._settled, self._scenario.calm_s + SETTLED_WITHIN_S)
+        self.history.leaks = self._leaks()
+        await self._until(lambda: not self._leaks(), self._loop.time() + LEAKS_GONE_WITHIN_S)
+        self.history.leaks = self._leaks()
+        self._collect()
+
+    async def _until(self, holds: Any, limit_s: float) -> None:
+        while not holds() and self._loop.time() < limit_s:
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _plan_submissions(self, plan: JobPlan) -> None:
+        for at_s in (*[plan.at_s] * plan.copies, *plan.again_s):
+            self._open_submissions += 1
+            self._clients.call_at(at_s, self._submit, plan)
+
+    def _submit(self, plan: JobPlan) -> None:
+        self._clients.spawn(self._submit_until_acknowledged(plan))
+
+    async def _submit_until_acknowledged(self, plan: JobPlan) -> None:
+        while True:
+            try:
+                answer = await self._ask(plan)
+            except CallError:
+                await asyncio.sleep(RESUBMIT_S * (1 + self._client_random.random()))
+                continue
+            known = isinstance(answer, KnownAlready)
+            job_id = answer.duplicate.job_id if isinstance(answer, KnownAlready) else answer.job_id
+            self._open_submissions -= 1
+            self.history.acknowledged.append(
+                Acknowledged(self._loop.time(), plan.customer, answer.idempotent_key, job_id, known)
+            )
+            return
+
+    async def _ask(self, plan: JobPlan) -> Any:
+        shard = self._shard
+        if shard is None or not shard.serving:
+            raise CallError
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting.add(answer)
+        work = shard.process.spawn(shard.submit(plan.customer, plan.spec))
+        work.add_done_callback(lambda done: self._clients.call_soon(_pass_on, done, answer))
+        try:
+            return await answer
+        finally:
+            self._waiting.discard(answer)
+
+    def _plan_fault(self, fault: Crash | Stall | Partition) -> None:
+        outside = self._loop.outside
+        match fault:
+            case Crash(actor, at_s, down_s):
+                outside.call_at(at_s, self._crash, _named(actor), down_s)
+            case Stall(actor, at_s, for_s):
+                outside.call_at(at_s, self._stall, _named(actor), for_s)
+            case Partition():
+                self.history.counts["partition"] += 1
+
+    def _start(self, actor: str) -> None:
+        self._lives[actor] = life = self._lives.get(actor, 0) + 1
+        if actor == Actor.SHARD:
+            self._shard = ShardHost(self._stage, life)
+        elif actor == WEBHOOKS:
+            self._peers[WEBHOOKS] = WebhookHost(self._stage, WEBHOOKS, life)
+        else:
+            self._peers[RegionName(actor)] = ExecutorHost(self._stage, RegionName(actor), life)
+
+    def _crash(self, actor: str, down_s: float) -> None:
+        host = self._shard if actor == Actor.SHARD else self._peers.pop(RegionName(actor), None)
+        if host is None:
+            return
+        host.kill()
+        self.history.crashes.append((self._loop.time(), actor))
+        if isinstance(host, ShardHost):
+            self._shard = None
+            for answer in self._waiting:
+                self._clients.call_soon(_break_off, answer)
+        self._loop.outside.call_at(self._loop.time() + down_s, self._start, actor)
+
+    def _stall(self, actor: str, for_s: float) -> None:
+        host = self._shard if actor == Actor.SHARD else self._peers.get(RegionName(actor))
+        if host is not None:
+            now = self._loop.time()
+            self.history.frozen.append(Frozen(actor, now, now + for_s))
+            host.process.stall(for_s)
+
+    def _find_shard(self) -> Endpoint | None:
+        host = self._shard
+        return Endpoint(host.process, host.serve) if host is not None and host.serving else None
+
+    def _find_shard_heart(self) -> Endpoint | None:
+        host = self._shard
+        return Endpoint(host.process, host.beat) if host is not None and host.serving else None
+
+    def _find_peer(self, name: RegionName) -> Endpoint | None:
+        host = self._peers.get(name)
+        return None if host is None else Endpoint(host.process, host.serve)
+
+    def _settled(self) -> bool:
+        disk = self._stage.disk.committed
+        return (
+            self._loop.time() >= self._scenario.calm_s
+            and not self._open_submissions
+            and not at_once(disk.waiting())
+            and not at_once(disk.outbox())
+        )
+
+    def _leaks(self) -> list[str]:
+        shard = self._shard.shard if self._shard else None
+        if shard is None:
+            return ["there is no shard"]
+        left = {
+            "attempts open at the dispatcher": len(shard.dispatcher),
+            "supervisors": len(shard._supervisors),
+            "parcels": len(shard.courier._parcels),
+            "deliveries under way": len(shard.courier),
+            "parked tickets": len(shard._parked),
+        }
+        for domain in shard.domains.values():
+            left[f"places in flight at {domain.name}"] = domain.in_flight
+            left[f"tickets at {domain.name}"] = domain.waiting
+        for peer in shard.peers.all():
+            left[f"attempts counted at {peer.name}"] = peer.attempts_open
+            left[f"bytes counted at {peer.name}"] = peer.bytes_open
+        for host in self._peers.values():
+            if isinstance(host, ExecutorHost):
+                left[f"attempts at the executor of {host.name}"] = len(host.executor)
+        return [f"{count} {what}" for what, count in left.items() if count]
+
+    def _collect(self) -> None:
+        history, disk = self.history, self._stage.disk
+        history.ended_at = self._loop.time()
+        history.troubles += self._network.troubles
+        history.unanswered = [f"{self._open_submissions} submissions"] if self._open_submissions else []
+        for job_id in history.submitted:
+            stored = disk.load(job_id)
+            if stored is not None:
+                history.final[job_id] = stored
+                pending = sum(entry.state is DeliveryState.PENDING for entry in stored.deliveries)
+                history.counts["delivery left pending"] += pending
+
+    def _exception(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        what = context.get("exception") or context.get("message")
+        self.history.troubles.append(f"unhandled at {self._loop.time():.3f} s: {what!r}")
+
+
+def _named(actor: str) -> str:
+    return WEBHOOKS if actor == Actor.WEBHOOKS else actor
+
+
+def _pass_on(done: "asyncio.Task[Any]", answer: "asyncio.Future[Any]") -> None:
+    if answer.done():
+        return
+    if (error := done.exception()) is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(done.result())
+
+
+def _break_off(answer: "asyncio.Future[Any]") -> None:
+    if not answer.done():
+        answer.set_exception(CallError("the shard is gone"))

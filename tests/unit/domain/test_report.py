@@ -1,0 +1,152 @@
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from orchestrator.domain.exchange import Fault, HttpResponse
+from orchestrator.domain.job import ExecutionMode
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.report import response_document, timeline_document, webhook_body
+from orchestrator.domain.run import Answer, Run, note_close, note_start
+from orchestrator.domain.settling import Failure, FailureCode
+from tests.unit.domain.builders import (
+    IAD,
+    LAX,
+    NOW_MS,
+    REGIONS,
+    UnderWay,
+    a_job,
+    a_spec,
+    answer,
+    answered,
+    failed,
+)
+
+METADATA = {"order": 7, "tags": ["a", {"b": None}], "name": "Zoë"}
+
+
+def told(
+    run: Run, state: JobState, *, last: Answer | None = None, failure: Failure | None = None, **fields: Any
+) -> dict[str, Any]:
+    body = webhook_body(a_job(**fields), run, state, answer=last, failure=failure)
+    document: dict[str, Any] = json.loads(body)
+    return document
+
+
+def test_a_success_is_told_as_the_contract_says() -> None:
+    job = UnderWay(a_spec())
+    job.play(0, failed(Fault.CONNECT, written=False))
+    job.play(0, answered(200, b"done"))
+    won = Answer(LAX, answer(200, b"done", {"content-type": "text/plain"}))
+    assert told(job.run, JobState.SUCCESS, last=won, metadata=METADATA) == {
+        "job_id": a_job().id,
+        "idempotent_key": "key-1",
+        "status": "success",
+        "response": {"status_code": 200, "headers": {"content-type": "text/plain"}, "body": "done"},
+        "metadata": METADATA,
+        "region": "lax",
+        "attempts": 2,
+        "step": "primary",
+        "error": None,
+    }
+
+
+def test_a_failure_is_told_with_its_code_and_the_response() -> None:
+    job = UnderWay(a_spec())
+    job.play(0, answered(404, b"none"))
+    failure = Failure(FailureCode.STATUS, "the target answered 404")
+    document = told(job.run, JobState.FAILED, last=Answer(IAD, answer(404, b"none")), failure=failure)
+    assert document["status"] == "failed"
+    assert document["error"] == {"code": "status", "message": "the target answered 404"}
+    assert document["response"] == {"status_code": 404, "headers": {}, "body": "none"}
+    assert document["region"] == "iad"
+
+
+def test_a_failure_without_any_answer_has_neither_response_nor_region() -> None:
+    document = told(UnderWay(a_spec()).run, JobState.FAILED, failure=Failure(FailureCode.DEADLINE, "late"))
+    assert (document["response"], document["region"], document["attempts"]) == (None, None, 0)
+
+
+def test_a_cancelled_job_is_told_as_failed_with_a_code_of_its_own() -> None:
+    document = told(
+        UnderWay(a_spec()).run, JobState.CANCELLED, failure=Failure(FailureCode.CANCELLED, "asked for")
+    )
+    assert (document["status"], document["error"]["code"]) == ("failed", "cancelled")
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe\x00", bytes(range(256)), b"\xed\xa0\x80"])
+def test_a_body_that_is_not_utf8_travels_as_base64(raw: bytes) -> None:
+    document = response_document(answer(200, raw))
+    assert document["body_encoding"] == "base64"
+    assert base64.b64decode(document["body"]) == raw
+
+
+@pytest.mark.parametrize("text", ["", "plain", "Zoë 🎉", "\x00\u2028", '{"a": 1}'])
+def test_a_body_that_is_utf8_travels_as_it_is(text: str) -> None:
+    document = json.loads(json.dumps(response_document(answer(200, text.encode()))))
+    assert document == {"status_code": 200, "headers": {}, "body": text}
+
+
+def test_a_body_that_was_cut_says_so() -> None:
+    cut = HttpResponse(status=200, headers={}, body=b"abc", truncated=True)
+    assert response_document(cut) == {"status_code": 200, "headers": {}, "body": "abc", "truncated": True}
+
+
+def test_the_body_is_compact_json_of_the_same_bytes_each_time() -> None:
+    run, job = UnderWay(a_spec()).run, a_job(metadata=METADATA)
+    bodies = {webhook_body(job, run, JobState.SUCCESS, answer=None, failure=None) for _ in range(3)}
+    (body,) = bodies
+    assert b", " not in body
+    assert body.isascii()
+
+
+def test_a_fanout_tells_each_regions_response() -> None:
+    fields: dict[str, Any] = {"regions": REGIONS, "execution_mode": ExecutionMode.FANOUT}
+    job = UnderWay(a_spec(**fields))
+    job.play(1, answered(200, b"lax"))
+    job.play(0, answered(404, b"iad"))
+    document = told(job.run, JobState.SUCCESS, last=job.run.answers[0], **fields)
+    assert document["response"]["body"] == "lax"
+    assert document["responses"] == {
+        "lax": {"status_code": 200, "headers": {}, "body": "lax"},
+        "iad": {"status_code": 404, "headers": {}, "body": "iad"},
+    }
+
+
+def test_a_race_tells_the_winners_response_only() -> None:
+    document = told(UnderWay(a_spec(regions=REGIONS)).run, JobState.SUCCESS, regions=REGIONS)
+    assert "responses" not in document
+
+
+def test_the_timeline_shows_every_leg_and_attempt() -> None:
+    job = UnderWay(a_spec(regions=(IAD, LAX)))
+    lost, won = job.send(0), job.send(1)
+    job.run = note_start(job.run, won, NOW_MS + 2)
+    job.end(won, answered(200), now_ms=NOW_MS + 9)
+    job.run = note_close(job.run, lost, NOW_MS + 11)
+    timeline = timeline_document(job.run)
+    assert timeline["legs"] == [
+        {"leg": 0, "region": "iad", "state": "cancelled"},
+        {"leg": 1, "region": "lax", "state": "won"},
+    ]
+    assert timeline["attempts"][0] == {
+        "attempt": 1,
+        "leg": 0,
+        "region": "iad",
+        "granted_at": NOW_MS,
+        "started_at": None,
+        "ended_at": NOW_MS + 9,
+        "closed_at": NOW_MS + 11,
+        "status_code": None,
+        "fault": "cancelled",
+        "verdict": "end",
+    }
+    assert timeline["attempts"][1]["started_at"] == NOW_MS + 2
+    assert (timeline["attempts_made"], timeline["retries"], timeline["reroutes"]) == (2, 0, 0)
+
+
+def test_a_leg_under_way_is_shown_in_one_word() -> None:
+    job = UnderWay(a_spec())
+    job.send()
+    assert timeline_document(job.run)["legs"][0]["state"] == "under_way"

@@ -1,0 +1,61 @@
+import pytest
+
+from orchestrator.domain.pacing import Pace, PaceCaps, PaceState, steer
+from orchestrator.domain.signals import SILENT, Signal
+
+BASE = Pace(2.0, 2)
+
+
+def steered(signal: Signal, *, state: PaceState | None = None, caps: PaceCaps | None = None) -> PaceState:
+    return steer(state or PaceState(BASE), signal, base=BASE, caps=caps or PaceCaps(), now=1_000.0)
+
+
+def test_a_silent_answer_changes_nothing() -> None:
+    state = PaceState(Pace(1.0, 1), 1_060.0)
+    assert steered(SILENT, state=state) is state
+
+
+def test_a_target_may_raise_its_pace_for_good() -> None:
+    assert steered(Signal(rps=50.0, max_concurrent=20)) == PaceState(Pace(50.0, 20), None)
+
+
+def test_what_an_answer_does_not_say_stays() -> None:
+    state = PaceState(Pace(50.0, 20))
+    assert steered(Signal(rps=60.0), state=state).pace == Pace(60.0, 20)
+    assert steered(Signal(max_concurrent=5), state=state).pace == Pace(50.0, 5)
+
+
+def test_the_operators_caps_hold() -> None:
+    caps = PaceCaps(rps=10.0, max_concurrent=4)
+    assert steered(Signal(rps=50.0, max_concurrent=20), caps=caps).pace == Pace(10.0, 4)
+
+
+def test_the_default_caps_are_the_contracts() -> None:
+    state = steered(Signal(rps=100_000.0, max_concurrent=1_000_000))
+    assert state.pace == Pace(100_000.0, 1_000)
+
+
+@pytest.mark.parametrize(
+    ("signal", "lapses_after_s"),
+    [
+        (Signal(rps=1.0), 60.0),
+        (Signal(rps=0.05), 60.0),
+        (Signal(rps=0.025), 120.0),
+        (Signal(rps=0.01), 300.0),
+        (Signal(max_concurrent=1), 60.0),
+        (Signal(rps=50.0, max_concurrent=1), 60.0),
+    ],
+)
+def test_a_lowered_pace_lapses_after_a_minute_or_three_intervals(
+    signal: Signal, lapses_after_s: float
+) -> None:
+    assert steered(signal).lapses_at == pytest.approx(1_000.0 + lapses_after_s)
+
+
+def test_repeating_a_low_pace_renews_it() -> None:
+    earlier = PaceState(Pace(1.0, 2), 1_001.0)
+    assert steered(Signal(rps=1.0), state=earlier).lapses_at == 1_060.0
+
+
+def test_a_pace_back_at_the_default_does_not_lapse() -> None:
+    assert steered(Signal(rps=2.0), state=PaceState(Pace(1.0, 2), 1_001.0)) == PaceState(BASE, None)

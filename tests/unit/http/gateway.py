@@ -1,0 +1,125 @@
+"""The HTTP API over a real shard and the store in memory; its executors are the test's to play."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import httpx
+
+from orchestrator.adapters.http.app import Backend, FastLane, make_app
+from orchestrator.adapters.http.keys import KeyRing
+from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.adapters.target_guard import ResolvingGuard
+from orchestrator.core.intake import Intake
+from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.domain.exchange import HttpResponse
+from orchestrator.domain.ids import CustomerId, RegionName
+from orchestrator.domain.limits import Bounds
+from orchestrator.ports.clock import SystemClock
+from orchestrator.wire.messages import AttemptDone, Heartbeat, Message, RunAttempt
+from tests.unit.domain.builders import ACME, REGIONS
+
+BETA = CustomerId("cust_beta")
+KEY, BETAS_KEY = "ck_live_cust_acme_s3cret", "ck_live_cust_beta_s3cret"
+TARGET = "http://203.0.113.7/pay?order=7"
+"""An address of documentation: here the operator has lifted the guard for it, and nothing is sent."""
+JOBS = "/api/v1/jobs"
+SECRETS = "/api/v1/webhook-secrets"
+BOUNDS = Bounds(body_bytes=64 * 1024)
+
+
+class MovableClock(SystemClock):
+    """Real time, which a test may move on."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead_s
+
+    def unix_ms(self) -> int:
+        return super().unix_ms() + int(self.ahead_s * 1000)
+
+
+@dataclass
+class SilentLink:
+    """Swallows what is sent to an executor, and remembers it."""
+
+    posted: list[Message] = field(default_factory=list)
+
+    def post(self, message: Message) -> None:
+        self.posted.append(message)
+
+    def readdress(self, epoch: int, incarnation: str) -> None:
+        self.posted.clear()
+
+    async def close(self) -> None:
+        self.posted.clear()
+
+
+@dataclass
+class SilentLinks:
+    """Links by region."""
+
+    by_region: dict[RegionName, SilentLink] = field(default_factory=dict)
+
+    def link(self, region: RegionName) -> SilentLink:
+        return self.by_region.setdefault(region, SilentLink())
+
+
+@dataclass
+class Gateway:
+    """The application with everything behind it, and a client in front."""
+
+    shard: Shard
+    store: MemoryStore
+    links: SilentLinks
+    clock: MovableClock
+    backend: Backend
+    client: httpx.AsyncClient
+
+    async def post(self, content: bytes | str, **headers: str) -> httpx.Response:
+        """Submit these very bytes."""
+        return await self.client.post(JOBS, content=content, headers=headers)
+
+    async def submit(self, **fields: Any) -> httpx.Response:
+        """Submit a job with these fields, to the usual target if they name no other."""
+        return await self.post(json.dumps({"url": TARGET} | fields))
+
+    def regions_up(self) -> None:
+        """Let every executor be heard."""
+        for region in REGIONS:
+            self.shard.heartbeat(Heartbeat(region, "one", self.shard.epoch), "boot")
+
+    def answer_attempts(self, status: int = 200, body: bytes = b"done") -> int:
+        """Play the executors: answer every attempt that was sent, and say how many there were."""
+        sent = [m for link in self.links.by_region.values() for m in link.posted if isinstance(m, RunAttempt)]
+        for link in self.links.by_region.values():
+            link.posted.clear()
+        for message in sent:
+            response = HttpResponse(status=status, headers={"x-from": "target"}, body=body)
+            self.shard.receive(AttemptDone(message.attempt, self.clock.now(), response))
+        return len(sent)
+
+
+async def running_gateway(*, bounds: Bounds = BOUNDS) -> AsyncIterator[Gateway]:
+    """Start a shard over an empty store, with two customers."""
+    store, links, clock = MemoryStore(), SilentLinks(), MovableClock()
+    store.api_keys |= {KEY: ACME, BETAS_KEY: BETA}
+    options = ShardOptions(regions=REGIONS)
+    shard = Shard(store=store, links=links, clock=clock, random=Random(1), options=options)
+    await shard.begin()
+    guard = ResolvingGuard(allow_private=False, allow_targets="203.0.113.0/24", clock=clock)
+    backend = Backend(
+        shard=shard,
+        intake=Intake(shard, guard, Random(2), bounds),
+        keys=KeyRing(store, clock),
+        bounds=bounds,
+    )
+    transport = httpx.ASGITransport(FastLane(make_app(backend), backend))
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as client:
+        yield Gateway(shard, store, links, clock, backend, client)
+    await shard.close()

@@ -1,0 +1,77 @@
+import httpx
+import pytest
+
+from tests.unit.http.gateway import BETAS_KEY, JOBS, KEY, SECRETS, Gateway
+
+CALLS = [
+    ("POST", JOBS),
+    ("GET", f"{JOBS}/job_1_1"),
+    ("POST", SECRETS),
+    ("GET", SECRETS),
+    ("DELETE", SECRETS),
+    ("POST", f"{SECRETS}/rotate"),
+    ("POST", "/api/v1/proxy"),
+]
+
+
+async def sent(gateway: Gateway, method: str, path: str, authorization: bytes | None) -> httpx.Response:
+    headers = [] if authorization is None else [(b"authorization", authorization)]
+    request = httpx.Request(method, f"http://service{path}", content=b"{}", headers=headers)
+    return await gateway.client.send(request)
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        b"",
+        b"Bearer",
+        b"Bearer ",
+        KEY.encode(),
+        f"Basic {KEY}".encode(),
+        f"Token {KEY}".encode(),
+        b"Bearer ck_live_cust_acme_wrong",
+        f"Bearer {KEY}x".encode(),
+        f"Bearer {KEY[:-1]}".encode(),
+        b"Bearer \xff\xfe",
+        b"Bearer " + b"x" * 10_000,
+    ],
+)
+async def test_without_a_valid_key_every_call_is_401(
+    gateway: Gateway, method: str, path: str, authorization: bytes | None
+) -> None:
+    response = await sent(gateway, method, path, authorization)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.json()["type"] == "/problems/not-authorized"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_the_schemes_case_does_not_matter(gateway: Gateway, scheme: str) -> None:
+    response = await sent(gateway, "GET", SECRETS, f"{scheme} {KEY}".encode())
+    assert response.status_code == 404
+
+
+async def test_a_key_is_judged_before_the_body(gateway: Gateway) -> None:
+    response = await gateway.client.post(JOBS, content=b"not json", headers={"authorization": "Bearer x"})
+    assert response.status_code == 401
+
+
+async def test_a_revoked_key_works_for_two_seconds_at_most(gateway: Gateway) -> None:
+    assert (await gateway.submit()).status_code == 202
+    del gateway.store.api_keys[KEY]
+    gateway.clock.ahead_s += 2.1
+    assert (await gateway.submit()).status_code == 401
+
+
+async def test_a_key_made_a_moment_after_it_was_refused_works_at_once(gateway: Gateway) -> None:
+    late = "ck_live_cust_beta_late"
+    assert (await sent(gateway, "GET", SECRETS, f"Bearer {late}".encode())).status_code == 401
+    gateway.store.api_keys[late] = gateway.store.api_keys[BETAS_KEY]
+    assert (await sent(gateway, "GET", SECRETS, f"Bearer {late}".encode())).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/openapi.json", "/docs"])
+async def test_how_the_service_is_needs_no_key(gateway: Gateway, path: str) -> None:
+    assert (await sent(gateway, "GET", path, None)).status_code == 200

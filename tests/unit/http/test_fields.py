@@ -1,0 +1,178 @@
+"""Fields that are wrong are named, each with what would be right."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.http.gateway import TARGET, Gateway
+
+YEAR_MS = 366 * 24 * 3600 * 1000
+HOOK = {"url": "http://203.0.113.9/hook"}
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"url": 7}, "url"),
+    ({"url": ["http://203.0.113.7/"]}, "url"),
+    ({"url": ""}, "url"),
+    ({"url": "203.0.113.7"}, "url"),
+    ({"url": "ftp://203.0.113.7/"}, "url"),
+    ({"url": "http:///nowhere"}, "url"),
+    ({"url": "http://203.0.113.7:99999/"}, "url"),
+    ({"url": "http://203.0.113.7/a b"}, "url"),
+    ({"url": "http://203.0.113.7/\r\nX: y"}, "url"),
+    ({"url": "http://203.0.113.7/ä"}, "url"),
+    ({"url": "http://[::1"}, "url"),
+    ({"method": "BREW"}, "method"),
+    ({"method": ""}, "method"),
+    ({"method": "CONNECT"}, "method"),
+    ({"method": "TRACE"}, "method"),
+    ({"method": "GET /"}, "method"),
+    ({"method": 1}, "method"),
+    ({"headers": []}, "headers"),
+    ({"headers": {"a": 1}}, "headers.a"),
+    ({"headers": {"a": None}}, "headers.a"),
+    ({"headers": {"Host": "x"}}, "headers.Host"),
+    ({"headers": {"content-LENGTH": "1"}}, "headers.content-LENGTH"),
+    ({"headers": {"Transfer-Encoding": "chunked"}}, "headers.Transfer-Encoding"),
+    ({"headers": {"Connection": "close"}}, "headers.Connection"),
+    ({"headers": {"X-A": "a\r\nX-B: c"}}, "headers.X-A"),
+    ({"headers": {"X-A": "a\nb"}}, "headers.X-A"),
+    ({"headers": {"X A": "a"}}, "headers.X A"),
+    ({"headers": {"X-A": "ä"}}, "headers.X-A"),
+    ({"headers": {f"x-{n}": "" for n in range(101)}}, "headers"),
+    ({"headers": {"x": "a" * 16_384}}, "headers"),
+    ({"headers": {f"x-{n}": 1 for n in range(2_000)}}, "headers"),
+    ({"body": 1}, "body"),
+    ({"body": {"json": True}}, "body"),
+    ({"metadata": []}, "metadata"),
+    ({"metadata": "x"}, "metadata"),
+    ({"webhooks": {}}, "webhooks"),
+    ({"webhooks": ["http://203.0.113.9/"]}, "webhooks.0"),
+    ({"webhooks": [{}]}, "webhooks.0.url"),
+    ({"webhooks": [HOOK, {"url": "nonsense"}]}, "webhooks.1.url"),
+    ({"webhooks": [HOOK | {"has_quorum_vote": "yes"}]}, "webhooks.0.has_quorum_vote"),
+    ({"webhooks": [HOOK | {"regions": ["mars"]}]}, "webhooks.0.regions"),
+    ({"webhooks": [HOOK] * 21}, "webhooks"),
+    ({"webhooks": [{}] * 2_000}, "webhooks"),
+    ({"webhook_quorum": 0}, "webhook_quorum"),
+    ({"webhook_quorum": "1"}, "webhook_quorum"),
+    ({"webhook_quorum": 2, "webhooks": [HOOK]}, "webhook_quorum"),
+    ({"webhook_quorum": 2, "webhooks": [HOOK, HOOK | {"has_quorum_vote": False}]}, "webhook_quorum"),
+    ({"regions": "iad"}, "regions"),
+    ({"regions": ["mars"]}, "regions"),
+    ({"regions": [""]}, "regions"),
+    ({"regions": [1]}, "regions.0"),
+    ({"regions": [f"r{n}" for n in range(2_000)]}, "regions"),
+    ({"region_policy": "loose"}, "region_policy"),
+    ({"region_policy": 1}, "region_policy"),
+    ({"execution_mode": "relay"}, "execution_mode"),
+    ({"retry_policy": []}, "retry_policy"),
+    ({"retry_policy": {"max_retries": 101}}, "retry_policy.max_retries"),
+    ({"retry_policy": {"max_retries": -1}}, "retry_policy.max_retries"),
+    ({"retry_policy": {"max_reroutes": 1.5}}, "retry_policy.max_reroutes"),
+    ({"retry_policy": {"max_reroutes": True}}, "retry_policy.max_reroutes"),
+    ({"retry_policy": {"retry_codes": [99]}}, "retry_policy.retry_codes.0"),
+    ({"retry_policy": {"reroute_codes": [500, 600]}}, "retry_policy.reroute_codes.1"),
+    ({"retry_policy": {"retry_codes": ["429"]}}, "retry_policy.retry_codes.0"),
+    ({"on_failure_timeout_ms": 0}, "on_failure_timeout_ms"),
+    ({"idempotent_key": ""}, "idempotent_key"),
+    ({"idempotent_key": "k" * 513}, "idempotent_key"),
+    ({"idempotent_key": "a\x00"}, "idempotent_key"),
+    ({"retry_at": -1}, "retry_at"),
+    ({"retry_at": "tomorrow"}, "retry_at"),
+    ({"retry_at": 2**60}, "retry_at"),
+    ({"priority": -1}, "priority"),
+    ({"priority": 10}, "priority"),
+    ({"priority": True}, "priority"),
+    ({"priority": 5.5}, "priority"),
+    ({"timeout_ms": 0}, "timeout_ms"),
+    ({"timeout_ms": 600_001}, "timeout_ms"),
+    ({"deadline_ms": 0}, "deadline_ms"),
+    ({"guarantee": "exactly_once"}, "guarantee"),
+    ({"guarantee": "at_most_once", "regions": ["iad", "lax"]}, "regions"),
+    ({"cost": -1}, "cost"),
+    ({"cost": "1"}, "cost"),
+    ({"account": "a" * 257}, "account"),
+]
+
+
+async def refused(gateway: Gateway, **fields: Any) -> list[dict[str, str]]:
+    response = await gateway.submit(**fields)
+    assert response.status_code == 422, response.text
+    problem = response.json()
+    assert problem["type"] == "/problems/invalid-fields"
+    assert "\n" not in problem["error"]
+    errors: list[dict[str, str]] = problem["errors"]
+    return errors
+
+
+@pytest.mark.parametrize(("fields", "named"), WRONG, ids=[named for _, named in WRONG])
+async def test_a_wrong_field_is_422_and_named(gateway: Gateway, fields: dict[str, Any], named: str) -> None:
+    errors = await refused(gateway, **fields)
+    assert [error["field"] for error in errors] == [named]
+    assert errors[0]["message"]
+
+
+async def test_a_submission_without_a_target_names_it(gateway: Gateway) -> None:
+    response = await gateway.post("{}")
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "url")
+
+
+async def test_every_wrong_field_is_named_at_once(gateway: Gateway) -> None:
+    errors = await refused(gateway, url=1, priority=99, timeout_ms="x", webhooks=[{}])
+    assert {error["field"] for error in errors} == {"url", "priority", "timeout_ms", "webhooks.0.url"}
+
+
+async def test_an_unknown_region_is_refused_by_naming_the_known_ones(gateway: Gateway) -> None:
+    (error,) = await refused(gateway, regions=["iad", "mars"])
+    assert "mars" in error["message"]
+    assert "iad, lax, ord" in error["message"]
+
+
+async def test_a_camel_case_field_that_is_wrong_is_named_too(gateway: Gateway) -> None:
+    (error,) = await refused(gateway, timeoutMs=-1)
+    assert error["field"] in {"timeout_ms", "timeoutMs"}
+
+
+async def test_metadata_is_bounded(gateway: Gateway) -> None:
+    response = await gateway.post(
+        b'{"url":"' + TARGET.encode() + b'","metadata":{"a":"' + b"\xc3\xa4" * 12_000 + b'"}}'
+    )
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "metadata"
+
+
+async def test_a_start_more_than_a_year_ahead_is_refused(gateway: Gateway) -> None:
+    (error,) = await refused(gateway, retry_at=gateway.clock.unix_ms() + YEAR_MS + 60_000)
+    assert error["field"] == "retry_at"
+
+
+async def test_a_thousand_wrong_fields_do_not_make_a_long_answer(gateway: Gateway) -> None:
+    response = await gateway.submit(headers={f"x-{n}": n for n in range(1_000)})
+    assert response.status_code == 422
+    assert len(response.json()["errors"]) == 50
+    assert len(response.content) < 20_000
+
+
+async def test_a_refused_submission_leaves_nothing_behind(gateway: Gateway) -> None:
+    await refused(gateway, webhook_quorum=2, idempotent_key="mine")
+    assert await gateway.store.waiting() == []
+    assert (await gateway.submit(idempotent_key="mine")).status_code == 202
+
+
+NOT_YET = [
+    (name, form) for name in ("fallback_job", "on_success", "on_failure") for form in ("snake", "camel")
+]
+
+
+@pytest.mark.parametrize(("name", "form"), NOT_YET)
+async def test_what_this_version_cannot_do_is_refused_by_name(gateway: Gateway, name: str, form: str) -> None:
+    head, *rest = name.split("_")
+    given = name if form == "snake" else head + "".join(word.title() for word in rest)
+    (error,) = await refused(gateway, **{given: {"url": TARGET}})
+    assert error["field"] == name
+
+
+async def test_a_hedge_is_refused_by_name(gateway: Gateway) -> None:
+    (error,) = await refused(gateway, execution_mode="hedge", regions=["iad", "lax"])
+    assert error["field"] == "execution_mode"
+    assert "hedge" in error["message"]

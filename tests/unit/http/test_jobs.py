@@ -1,0 +1,159 @@
+import asyncio
+
+import httpx
+import pytest
+
+from orchestrator.core.peers import WEBHOOKS
+from orchestrator.domain.ids import JobId
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.wire.messages import Deliver, Delivered
+from tests.unit.http.gateway import BETAS_KEY, JOBS, TARGET, Gateway
+
+HOOK = "http://203.0.113.9/hook"
+
+
+async def shown(gateway: Gateway, job_id: str, **query: str) -> httpx.Response:
+    return await gateway.client.get(f"{JOBS}/{job_id}", params=query)
+
+
+async def submitted(gateway: Gateway, **fields: object) -> str:
+    job_id: str = (await gateway.submit(**fields)).json()["job_id"]
+    return job_id
+
+
+async def turns() -> None:
+    """Give every callback that is due its turn of the event loop."""
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
+async def finished(gateway: Gateway, status: int = 200, **fields: object) -> str:
+    gateway.regions_up()
+    job_id = await submitted(gateway, **fields)
+    assert gateway.answer_attempts(status) > 0
+    assert (await shown(gateway, job_id, wait="10")).json()["ended_at"] is not None
+    return job_id
+
+
+async def test_a_waiting_job_is_shown_as_it_stands(gateway: Gateway) -> None:
+    job_id = await submitted(gateway, idempotent_key="mine")
+    response = await shown(gateway, job_id)
+    assert response.status_code == 200
+    document = response.json()
+    assert document == {
+        "job_id": job_id,
+        "state": "queued",
+        "delivery": "none",
+        "idempotent_key": "mine",
+        "accepted_at": document["accepted_at"],
+        "ended_at": None,
+        "result": None,
+        "timeline": document["timeline"],
+    }
+
+
+async def test_a_scheduled_job_is_queued_once_its_time_has_come(gateway: Gateway) -> None:
+    job_id = await submitted(gateway, retry_at=gateway.clock.unix_ms() + 60_000)
+    assert (await shown(gateway, job_id)).json()["state"] == "scheduled"
+    gateway.clock.ahead_s += 61.0
+    assert (await shown(gateway, job_id)).json()["state"] == "queued"
+
+
+async def test_a_finished_job_is_shown_with_its_result_and_every_attempt(gateway: Gateway) -> None:
+    job_id = await finished(gateway, metadata={"order": 7})
+    document = (await shown(gateway, job_id)).json()
+    assert document["state"] == "success"
+    assert document["result"]["metadata"] == {"order": 7}
+    assert document["result"]["response"] == {
+        "status_code": 200,
+        "headers": {"x-from": "target"},
+        "body": "done",
+    }
+    (attempt,) = document["timeline"]["attempts"]
+    assert (attempt["attempt"], attempt["region"], attempt["status_code"]) == (1, "iad", 200)
+
+
+async def test_a_failed_job_says_why(gateway: Gateway) -> None:
+    document = (await shown(gateway, await finished(gateway, status=404))).json()
+    assert document["state"] == "failed"
+    assert document["result"]["error"] == {"code": "status", "message": "the target answered 404"}
+
+
+async def test_deliveries_are_shown_with_each_attempt(gateway: Gateway) -> None:
+    job_id = await finished(gateway, webhooks=[{"url": HOOK}])
+    await turns()
+    (sent,) = gateway.links.by_region[WEBHOOKS].posted
+    assert isinstance(sent, Deliver)
+    gateway.shard.receive(Delivered(sent.delivery, sent.attempt, 503, 12, "busy"))
+    await turns()
+    document = (await shown(gateway, job_id)).json()
+    assert document["delivery"] == "pending"
+    (delivery,) = document["timeline"]["deliveries"]
+    assert (delivery["url"], delivery["state"], delivery["webhook_id"]) == (HOOK, "pending", sent.delivery)
+    (attempt,) = delivery["attempts"]
+    assert (attempt["status_code"], attempt["took_ms"], attempt["error"]) == (503, 12, "busy")
+    assert delivery["next_at"] > attempt["at"]
+
+
+async def test_waiting_returns_when_the_job_ends(gateway: Gateway) -> None:
+    gateway.regions_up()
+    job_id = await submitted(gateway)
+    waiting = asyncio.ensure_future(shown(gateway, job_id, wait="60"))
+    await turns()
+    assert list(gateway.shard._watchers) == [job_id]
+    gateway.answer_attempts()
+    assert (await waiting).json()["state"] == "success"
+
+
+async def test_waiting_for_a_job_that_has_ended_returns_at_once(gateway: Gateway) -> None:
+    job_id = await finished(gateway)
+    assert (await shown(gateway, job_id, wait="60")).json()["state"] == "success"
+
+
+async def test_waiting_ends_when_its_time_is_over(gateway: Gateway) -> None:
+    job_id = await submitted(gateway)
+    assert (await shown(gateway, job_id, wait="0.02")).json()["state"] == "queued"
+    assert gateway.shard._watchers == {}
+
+
+@pytest.mark.parametrize("wait", ["", "soon", "-1", "NaN", "0", "-inf"])
+async def test_a_wait_that_is_none_does_not_wait(gateway: Gateway, wait: str) -> None:
+    job_id = await submitted(gateway)
+    assert (await shown(gateway, job_id, wait=wait)).status_code == 200
+
+
+async def test_another_customers_job_is_404_as_if_it_were_not_there(gateway: Gateway) -> None:
+    job_id = await submitted(gateway)
+    theirs = {"authorization": f"Bearer {BETAS_KEY}"}
+    seen = await gateway.client.get(f"{JOBS}/{job_id}", headers=theirs)
+    absent = await gateway.client.get(f"{JOBS}/job_1_1", headers=theirs)
+    assert (seen.status_code, absent.status_code) == (404, 404)
+    assert seen.content == absent.content
+
+
+@pytest.mark.parametrize(
+    "job_id", ["job_1_1", "nonsense", "job_x_y", "job_1_1%00", "%F0%9F", "job_1_" + "1" * 400]
+)
+async def test_an_id_that_names_nothing_is_404(gateway: Gateway, job_id: str) -> None:
+    response = await shown(gateway, job_id)
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_key_whose_job_was_never_written_is_free_again(gateway: Gateway) -> None:
+    first = await submitted(gateway, deadline_ms=1, idempotent_key="mine")
+    gateway.clock.ahead_s += 1.0
+    await gateway.shard._fail_overdue()
+    assert (await shown(gateway, first, wait="10")).json()["result"]["error"]["code"] == "deadline"
+    again = await gateway.submit(idempotent_key="mine")
+    assert again.status_code == 202
+    assert again.json()["job_id"] != first
+
+
+async def test_a_duplicate_names_the_state_of_the_first_job(gateway: Gateway) -> None:
+    await finished(gateway, url=TARGET)
+    duplicate = (await gateway.submit(url=TARGET)).json()
+    assert (duplicate["status"], duplicate["state"]) == ("duplicate", JobState.SUCCESS)
+    stored = await gateway.store.load(JobId(duplicate["job_id"]))
+    assert stored is not None
+    assert stored.state is JobState.SUCCESS

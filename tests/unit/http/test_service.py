@@ -1,0 +1,76 @@
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from orchestrator.domain.ids import RegionName
+from orchestrator.wire.messages import Heartbeat
+from tests.unit.http.gateway import JOBS, Gateway
+
+
+async def test_the_process_says_that_it_lives(gateway: Gateway) -> None:
+    response = await gateway.client.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_the_service_is_not_ready_until_a_region_is_up(gateway: Gateway) -> None:
+    response = await gateway.client.get("/readyz")
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    gateway.shard.heartbeat(Heartbeat(RegionName("lax"), "one", gateway.shard.epoch), "boot")
+    response = await gateway.client.get("/readyz")
+    assert (response.status_code, response.json()) == (200, {"status": "ready", "regions": ["lax"]})
+
+
+async def test_a_service_that_stops_is_not_ready(gateway: Gateway) -> None:
+    gateway.regions_up()
+    await gateway.shard.drain(0.0)
+    assert (await gateway.client.get("/readyz")).status_code == 503
+
+
+async def test_the_counts_are_in_prometheus_format(gateway: Gateway) -> None:
+    gateway.regions_up()
+    await gateway.submit()
+    await gateway.submit()
+    response = await gateway.client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+    assert samples["ezthrottle_jobs_accepted_total",] == 1
+    assert samples["ezthrottle_jobs_duplicate_total",] == 1
+    assert samples["ezthrottle_region_up", "lax"] == 1
+
+
+async def test_the_description_names_every_field_of_a_submission(gateway: Gateway) -> None:
+    document = (await gateway.client.get("/openapi.json")).json()
+    body = document["paths"][JOBS]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert {"url", "webhooks", "retry_policy", "retry_at", "webhook_quorum"} <= set(body["properties"])
+    assert body["required"] == ["url"]
+    assert "$ref" not in str(body)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/api/v1", 404),
+        ("GET", "/api/v1/nothing", 404),
+        ("PUT", JOBS, 405),
+        ("PATCH", f"{JOBS}/job_1_1", 405),
+        ("POST", "/healthz", 405),
+    ],
+)
+async def test_what_is_not_there_is_told_as_a_problem(
+    gateway: Gateway, method: str, path: str, status: int
+) -> None:
+    response = await gateway.client.request(method, path)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert set(problem) >= {"type", "title", "status", "detail", "error"}
+    assert problem["status"] == status
+
+
+async def test_a_wrong_method_is_told_which_ones_there_are(gateway: Gateway) -> None:
+    assert "GET" in (await gateway.client.post("/healthz")).headers["allow"]

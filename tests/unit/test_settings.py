@@ -1,0 +1,85 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.settings import CARRIED_IN, Settings
+
+
+def test_the_defaults_are_the_contracts() -> None:
+    settings = Settings()
+    assert (settings.host, settings.port, settings.data_dir) == ("127.0.0.1", 8080, Path("./data"))
+    assert settings.regions == ("iad", "lax", "ord")
+    assert (settings.default_rps, settings.default_max_concurrent) == (2.0, 2)
+    assert (settings.max_body_bytes, settings.keep_days, settings.drain_timeout_s) == (2**20, 7.0, 10.0)
+    assert (settings.allow_private_targets, settings.allow_targets) == (False, "")
+
+
+def test_the_defaults_are_right() -> None:
+    assert Settings().problems() == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"regions": ()},
+        {"regions": ("iad", "iad")},
+        {"regions": ("IAD",)},
+        {"regions": ("1ad",)},
+        {"regions": ("i d",)},
+        {"regions": ("@webhooks",)},
+        {"regions": ("i" * 33,)},
+        {"regions": ("iad\n",)},
+        {"port": -1},
+        {"port": 65_536},
+        {"max_body_bytes": 0},
+        {"max_response_bytes": -1},
+        {"default_rps": 0.0},
+        {"default_max_concurrent": 0},
+        {"keep_days": 0.0},
+    ],
+)
+def test_a_wrong_setting_is_named_by_its_option(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    (problem,) = replace(Settings(), **wrong).problems()
+    assert f"--{name.replace('_', '-')}" in problem
+
+
+def test_everything_that_is_wrong_is_named_at_once() -> None:
+    assert len(Settings(port=-1, default_rps=0.0, keep_days=-1.0).problems()) == 3
+
+
+@pytest.mark.parametrize("port", [0, 1, 65_535])
+def test_any_port_of_tcp_is_right_and_zero_lets_the_system_choose(port: int) -> None:
+    assert Settings(port=port).problems() == []
+
+
+def test_settings_reach_a_child_process_whole(tmp_path: Path) -> None:
+    settings = Settings(
+        host="0.0.0.0",
+        port=9_000,
+        data_dir=tmp_path,
+        regions=("eu-1", "eu-2"),
+        allow_private_targets=True,
+        allow_targets="10.0.0.0/8",
+        drain_timeout_s=2.5,
+        default_rps=0.5,
+        keep_days=0.25,
+    )
+    assert Settings.carried(settings.carry()) == settings
+
+
+def test_a_relative_data_directory_is_carried_as_the_place_it_means() -> None:
+    assert Settings.carried(Settings(data_dir=Path("data")).carry()).data_dir == Path.cwd() / "data"
+
+
+def test_a_setting_that_this_version_does_not_know_is_passed_over() -> None:
+    carried = Settings().carry()
+    newer = {CARRIED_IN: carried[CARRIED_IN].replace("{", '{"of_tomorrow": 1, ', 1)}
+    assert Settings.carried(newer).port == 8080
+
+
+def test_an_environment_without_settings_is_a_fault_of_the_caller() -> None:
+    with pytest.raises(KeyError):
+        Settings.carried({})
