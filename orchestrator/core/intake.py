@@ -97,7 +97,9 @@ class Intake:
         )
 
     async def _guard_targets(self, spec: JobSpec) -> None:
-        for url in (spec.url, *(webhook.url for webhook in spec.webhooks)):
+        parts = [part for _, part in spec.parts()]
+        urls = [url for part in parts for url in (part.url, *(webhook.url for webhook in part.webhooks))]
+        for url in dict.fromkeys(urls):
             refusal = await self._guard.refusal(url)
             if refusal is not None:
                 raise TargetNotAllowed(refusal)

@@ -13,6 +13,7 @@ from orchestrator.core.payloads import FreshJobs
 from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
 from orchestrator.core.supervisor import JobSupervisor, Surroundings
 from orchestrator.core.tally import Tally
+from orchestrator.domain.course import begin_course, lose_all_steps, open_in_course
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, TargetDomain
@@ -20,7 +21,6 @@ from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import DOWN_AFTER_S
-from orchestrator.domain.run import begin, lose_all, open_attempts
 from orchestrator.domain.settling import Ended, Failure, FailureCode
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLinks
@@ -42,6 +42,7 @@ from orchestrator.wire.messages import (
 
 CRASHES_MOST = 3
 DEADLINE_SWEEP_S = 1.0
+CANCEL_WITHIN_S = 5.0
 DEADLINE_BATCH = 200
 PURGE_EVERY_S = 600.0
 
@@ -94,6 +95,7 @@ class Shard:
             random=random,
             peers=self.peers,
             dispatcher=self.dispatcher,
+            domain=self.domain,
             next_attempt_id=self._next_attempt_id,
             park=self._park,
             ended=self._ended,
@@ -105,7 +107,7 @@ class Shard:
         self.epoch = await self.store.begin_epoch()
         self._learned = await self.store.paces()
         if self.epoch > 1:
-            # An executor may go on with what an earlier life sent, until it hears of this one or fences itself.
+            # An executor may go on with what an earlier life sent, until it hears of this one or is fenced.
             self._held = True
             self.clock.call_at(self.clock.now() + DOWN_AFTER_S, self._release)
         self.peers.begin(self.epoch)
@@ -173,6 +175,14 @@ class Shard:
         """Take a peer's heartbeat."""
         return self.peers.heard(beat, boot_id)
 
+    async def cancel(self, job_id: JobId) -> bool:
+        """Cancel a job, and wait until that is on disk; say whether it was still open."""
+        supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)
+        if supervisor is None or not supervisor.cancel():
+            return False
+        await self.wait_for_end(job_id, CANCEL_WITHIN_S)
+        return True
+
     @property
     def ready(self) -> bool:
         """Whether work can be taken and done."""
@@ -230,7 +240,7 @@ class Shard:
     def _queue(
         self, job_id: JobId, customer: CustomerId, domain: DomainLimiter, order_key: int, at_ms: int | None
     ) -> None:
-        ticket = Ticket(order_key, job_id, 0, customer)
+        ticket = Ticket(order_key, job_id, account=customer)
         delay_s = 0.0 if at_ms is None else (at_ms - self.clock.unix_ms()) / 1000
         if delay_s <= 0:
             domain.enqueue(ticket)
@@ -240,9 +250,9 @@ class Shard:
     def _launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
         supervisor = self._supervisors.get(ticket.job_id)
         if supervisor is not None:
-            supervisor.launch(ticket.leg, permit)
+            supervisor.launch(ticket.step, ticket.leg, permit)
         elif (job := self._fresh.take(ticket.job_id)) is not None:
-            self._supervise(job, domain).launch(ticket.leg, permit)
+            self._supervise(job).launch(ticket.step, ticket.leg, permit)
         else:
             self.spawn(self._load_and_launch(domain, ticket, permit))
 
@@ -251,7 +261,7 @@ class Shard:
         if supervisor is None:
             domain.unused(permit)
         else:
-            supervisor.launch(ticket.leg, permit)
+            supervisor.launch(ticket.step, ticket.leg, permit)
 
     async def _take_up(self, job_id: JobId) -> JobSupervisor | None:
         """Supervise a job that waits; None where it has ended, or where somebody else is at it."""
@@ -265,10 +275,10 @@ class Shard:
             if stored is None or stored.state.ended:
                 return None
             job = stored.job
-        return self._supervise(job, self.domain(job.domain))
+        return self._supervise(job)
 
-    def _supervise(self, job: Job, domain: DomainLimiter) -> JobSupervisor:
-        supervisor = JobSupervisor(self._surroundings, job, domain, JobState.QUEUED, begin(job.spec))
+    def _supervise(self, job: Job) -> JobSupervisor:
+        supervisor = JobSupervisor(self._surroundings, job, JobState.QUEUED, begin_course(job.spec))
         self._supervisors[job.id] = supervisor
         return supervisor
 
@@ -278,18 +288,19 @@ class Shard:
             self._queue(waiting.id, waiting.customer, domain, waiting.order_key, waiting.not_before_ms)
             return
         stored = await self.store.load(waiting.id)
-        if stored is not None and stored.run is not None:
-            self._resume(stored, domain)
+        if stored is not None:
+            self._resume(stored)
 
-    def _resume(self, stored: StoredJob, domain: DomainLimiter) -> None:
-        before = stored.run or begin(stored.job.spec)
-        run = before if stored.job.spec.guarantee is Guarantee.AT_MOST_ONCE else lose_all(before)
-        supervisor = JobSupervisor(self._surroundings, stored.job, domain, stored.state, run)
+    def _resume(self, stored: StoredJob) -> None:
+        before = stored.course or begin_course(stored.job.spec)
+        course = before if stored.job.spec.guarantee is Guarantee.AT_MOST_ONCE else lose_all_steps(before)
+        supervisor = JobSupervisor(self._surroundings, stored.job, stored.state, course)
         self._supervisors[stored.job.id] = supervisor
-        if run.crashes >= CRASHES_MOST:
-            supervisor.fail(Failure(FailureCode.POISON, f"the service died {run.crashes} times while it ran"))
+        if course.crashes >= CRASHES_MOST:
+            died = f"the service died {course.crashes} times while it ran"
+            supervisor.fail(Failure(FailureCode.POISON, died))
             return
-        for attempt in open_attempts(run):
+        for attempt in open_in_course(course):
             lost = Ended(None, Fault.LOST, "the service stopped while the request was under way")
             supervisor.attempt_ended(attempt.id, lost)
         supervisor.resume()
@@ -333,10 +344,12 @@ class Shard:
     def _steered(self, domain: DomainLimiter) -> None:
         self.store.note_pace(domain.name, domain.pace)
 
-    def _ended(self, supervisor: JobSupervisor, ending: Ending) -> None:
+    def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
         self._supervisors.pop(ending.job_id, None)
         self.tally.ended[ending.state] += 1
         self.courier.take(supervisor.job, ending.result, ending.outbox)
+        for child in spawned:
+            self.admit(child)
         for watcher in self._watchers.pop(ending.job_id, ()):
             if not watcher.done():
                 watcher.set_result(None)

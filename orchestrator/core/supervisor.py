@@ -1,44 +1,45 @@
 """One job's life: its legs go out, their ends come in, and the job is won, lost or tried again."""
 
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, assert_never
 
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peers import PeerBook
+from orchestrator.domain.course import (
+    PRIMARY,
+    BeginStep,
+    Child,
+    Course,
+    GoOn,
+    Lost,
+    RepeatLeg,
+    Won,
+    abandon_course,
+    begin_step,
+    dispatch_leg,
+    first_start_ms,
+    is_running,
+    open_in_course,
+    run_of,
+    settle_attempt,
+    step_of,
+    timeout_after,
+    with_attempt,
+)
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import AttemptId, DeliveryId, RegionName
-from orchestrator.domain.job import Guarantee, Job
+from orchestrator.domain.ids import AttemptId, DeliveryId, RegionName, TargetDomain, new_job_id, target_domain
+from orchestrator.domain.job import Guarantee, Job, JobSpec
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
 from orchestrator.domain.report import webhook_body
 from orchestrator.domain.routing import place
-from orchestrator.domain.run import (
-    Answer,
-    Attempt,
-    LegState,
-    Run,
-    abandon,
-    dispatch,
-    note_close,
-    note_start,
-    open_attempts,
-    waiting_legs,
-)
-from orchestrator.domain.settling import (
-    Await,
-    Ended,
-    Fail,
-    Failure,
-    FailureCode,
-    Repeat,
-    Succeed,
-    settle,
-)
+from orchestrator.domain.run import Answer, Attempt, Leg, LegState, note_close, note_start, waiting_legs
+from orchestrator.domain.settling import Ended, Failure, FailureCode
 from orchestrator.domain.target_request import target_request
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Ending, OutboxEntry, Store
+from orchestrator.ports.store import Accepted, Duplicate, Ending, OutboxEntry, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,54 +51,65 @@ class Surroundings:
     random: Random
     peers: PeerBook
     dispatcher: Dispatcher
+    domain: Callable[[TargetDomain], DomainLimiter]
+    """Finds a domain's limiter."""
     next_attempt_id: Callable[[], AttemptId]
     park: Callable[[DomainLimiter, Ticket], None]
     """Keeps a leg for which no region is there until one comes up."""
-    ended: Callable[["JobSupervisor", Ending], None]
-    """Told when a job's end is on disk."""
+    ended: Callable[["JobSupervisor", Ending, list[Job]], None]
+    """Told when a job's end is on disk, and which children it spawned."""
     spawn: Callable[[Coroutine[Any, Any, None]], None]
 
 
 class JobSupervisor:
-    """Drives the pure rules of ``domain.settling`` with what really happens."""
+    """Drives the pure rules of ``domain.course`` with what really happens."""
 
-    __slots__ = ("_domain", "_in", "_spares_queued", "job", "run", "state")
+    __slots__ = ("_in", "_spares_queued", "_watched", "course", "job", "state")
 
-    def __init__(
-        self, surroundings: Surroundings, job: Job, domain: DomainLimiter, state: JobState, run: Run
-    ) -> None:
+    def __init__(self, surroundings: Surroundings, job: Job, state: JobState, course: Course) -> None:
         self._in = surroundings
-        self._domain = domain
-        self._spares_queued = run.made > 0
+        self._spares_queued = {step for step, run in enumerate(course.runs) if run and run.made}
+        self._watched: set[int] = set()
         self.job = job
         self.state = state
-        self.run = run
+        self.course = course
 
-    def launch(self, leg: int, permit: int) -> None:
+    def launch(self, step: int, leg: int, permit: int) -> None:
         """Use a permit for a leg, or give it back."""
+        domain = self._domain(step)
         if self.state.ended:
-            self._domain.unused(permit)
-        elif (parked := self._parked(leg)) is not None:
+            domain.unused(permit)
+        elif (parked := self._parked(step, leg)) is not None:
             self._in.dispatcher.go(parked, permit)
-        elif self.run.legs[leg].state is not LegState.WAITING:
-            self._domain.unused(permit)
+        elif self._leg(step, leg).state is not LegState.WAITING:
+            domain.unused(permit)
         elif self._in.clock.unix_ms() >= self.job.deadline_at_ms:
-            self._domain.unused(permit)
+            domain.unused(permit)
             self.time_out()
-        elif self._in.clock.unix_ms() < self.run.legs[leg].not_before_ms:
+        elif self._in.clock.unix_ms() < self._leg(step, leg).not_before_ms:
             # An attempt that was lost while it waited for a permit has left this ticket behind.
-            self._domain.unused(permit)
-            self._queue(leg)
-        elif (region := self._place(leg)) is None:
-            self._in.park(self._domain, self._ticket(leg))
-            self._domain.unused(permit)
+            domain.unused(permit)
+            self._queue(step, leg)
+        elif (region := self._place(step, leg)) is None:
+            self._in.park(domain, self._ticket(step, leg))
+            domain.unused(permit)
         else:
-            self._send(leg, permit, region)
+            self._send(step, leg, permit, region)
 
     def fail(self, failure: Failure) -> None:
         """End the job without success, whatever it was doing."""
         if not self.state.ended:
-            self._lose(failure, self.run.answers[0] if self.run.answers else None)
+            answers = [(i, run.answers[0]) for i, run in enumerate(self.course.runs) if run and run.answers]
+            step, answer = answers[-1] if answers else (PRIMARY, None)
+            self._conclude(JobEvent.GAVE_UP, step, answer, failure)
+
+    def cancel(self) -> bool:
+        """End the job because its owner asked; say whether it was still open."""
+        if self.state.ended:
+            return False
+        failure = Failure(FailureCode.CANCELLED, "cancelled by its owner")
+        self._conclude(JobEvent.CANCEL, PRIMARY, None, failure)
+        return True
 
     def time_out(self) -> None:
         """The job's time is over."""
@@ -107,29 +119,37 @@ class JobSupervisor:
 
     def resume(self) -> None:
         """Queue again what a restart found waiting."""
-        for leg in waiting_legs(self.run):
-            self._queue(leg)
-            if not self._spares_queued:
-                return
+        for step, run in enumerate(self.course.runs):
+            if run is None or self.state.ended:
+                continue
+            self._watch_for_lateness(step)
+            waiting = waiting_legs(run)
+            for leg in waiting if step in self._spares_queued else waiting[:1]:
+                self._queue(step, leg)
 
     def attempt_started(self, attempt: AttemptId, started_ms: int) -> None:
         """An attempt's first byte was written."""
-        self.run = note_start(self.run, attempt, started_ms)
+        self.course = with_attempt(self.course, attempt, lambda run: note_start(run, attempt, started_ms))
+        step = step_of(self.course, attempt)
+        if step is not None:
+            self._watch_for_lateness(step)
 
     def attempt_ready(self, attempt: AttemptId) -> None:
         """An attempt waits on a ready connection: its leg queues for a permit again."""
-        found = next((a for a in open_attempts(self.run) if a.id == attempt), None)
-        if found is not None:
-            self._domain.enqueue(self._ticket(found.leg))
+        found = next((a for a in open_in_course(self.course) if a.id == attempt), None)
+        step = step_of(self.course, attempt)
+        if found is not None and step is not None:
+            self._domain(step).enqueue(self._ticket(step, found.leg))
 
     def attempt_ended(self, attempt: AttemptId, ended: Ended) -> None:
         """An attempt is over: decide what follows."""
         if self.state.ended:
-            self.run = note_close(self.run, attempt, self._in.clock.unix_ms())
-            self._in.store.note_timeline(self.job.id, self.job.customer, self.run)
+            closed_ms = self._in.clock.unix_ms()
+            self.course = with_attempt(self.course, attempt, lambda run: note_close(run, attempt, closed_ms))
+            self._in.store.note_timeline(self.job.id, self.job.customer, self.course)
             return
-        self.run, decision = settle(
-            self.run,
+        self.course, outcome = settle_attempt(
+            self.course,
             self.job.spec,
             attempt,
             ended,
@@ -137,106 +157,148 @@ class JobSupervisor:
             jitter=self._in.random.random(),
             up=self._in.peers.regions_up(),
         )
-        match decision:
-            case Succeed(leg, response):
-                answer = Answer(self.run.legs[leg].region, response)
-                self._conclude(JobEvent.SUCCEEDED, answer, None, decision.cancel)
-            case Fail(failure, last):
-                self._lose(failure, last)
-            case Repeat(leg):
+        match outcome:
+            case Won(step, answer, cancel):
+                self._conclude(JobEvent.SUCCEEDED, step, answer, None, cancel)
+            case Lost(step, failure, last, cancel):
+                self._conclude(JobEvent.GAVE_UP, step, last, failure, cancel)
+            case RepeatLeg(step, leg):
                 self._note()
-                self._queue(leg)
-            case Await():
+                self._queue(step, leg)
+            case BeginStep(step):
+                self._note()
+                self._queue(step, 0)
+            case GoOn():
                 self._note()
             case _:
-                assert_never(decision)
+                assert_never(outcome)
 
-    def _send(self, leg: int, permit: int, region: RegionName) -> None:
+    def _send(self, step: int, leg: int, permit: int, region: RegionName) -> None:
         attempt_id = self._in.next_attempt_id()
         now_ms = self._in.clock.unix_ms()
-        self.run, attempt = dispatch(self.run, leg, attempt_id, region, now_ms)
+        self.course, attempt = dispatch_leg(self.course, step, leg, attempt_id, region, now_ms)
         if self.state is JobState.QUEUED:
             self.state = advance(self.state, JobEvent.DISPATCHED)
         if self.job.spec.guarantee is Guarantee.AT_MOST_ONCE:
-            self._in.spawn(self._mark_then_send(attempt, permit))
+            self._in.spawn(self._mark_then_send(step, attempt, permit))
         else:
             self._note()
-            self._post(attempt, permit)
-        self._queue_spares()
+            self._post(step, attempt, permit)
+        self._queue_spares(step)
 
-    async def _mark_then_send(self, attempt: Attempt, permit: int) -> None:
-        await self._in.store.save_run(self.job.id, self.job.customer, self.state, self.run)
+    async def _mark_then_send(self, step: int, attempt: Attempt, permit: int) -> None:
+        await self._in.store.save_course(self.job.id, self.job.customer, self.state, self.course)
         if self.state.ended:
-            self._domain.unused(permit)
+            self._domain(step).unused(permit)
         else:
-            self._post(attempt, permit)
+            self._post(step, attempt, permit)
 
-    def _post(self, attempt: Attempt, permit: int) -> None:
+    def _post(self, step: int, attempt: Attempt, permit: int) -> None:
         self._in.dispatcher.send(
             attempt.id,
             self,
-            domain=self._domain,
+            domain=self._domain(step),
             permit=permit,
             region=attempt.region,
-            request=target_request(self.job, attempt),
+            request=target_request(self.job, step, attempt),
         )
 
-    def _place(self, leg: int) -> RegionName | None:
-        spec = self.job.spec
+    def _place(self, step: int, leg: int) -> RegionName | None:
+        spec = self._spec(step)
         return place(
-            self.run.legs[leg].region,
+            self._leg(step, leg).region,
             listed=spec.regions,
             policy=spec.region_policy,
             up=self._in.peers.regions_with_credit(),
-            busy={other.region for other in self.run.legs if not other.state.over},
+            busy={other.region for other in run_of(self.course, step).legs if not other.state.over},
         )
 
-    def _queue_spares(self) -> None:
-        if not self._spares_queued:
-            self._spares_queued = True
-            for leg in waiting_legs(self.run):
-                self._domain.enqueue_spare(self._ticket(leg))
+    def _queue_spares(self, step: int) -> None:
+        if step not in self._spares_queued:
+            self._spares_queued.add(step)
+            for leg in waiting_legs(run_of(self.course, step)):
+                self._domain(step).enqueue_spare(self._ticket(step, leg))
 
-    def _queue(self, leg: int) -> None:
-        delay_s = (self.run.legs[leg].not_before_ms - self._in.clock.unix_ms()) / 1000
+    def _queue(self, step: int, leg: int) -> None:
+        delay_s = (self._leg(step, leg).not_before_ms - self._in.clock.unix_ms()) / 1000
+        ticket = self._ticket(step, leg)
         if delay_s <= 0:
-            self._domain.enqueue(self._ticket(leg))
+            self._domain(step).enqueue(ticket)
         else:
             due = self._in.clock.now() + delay_s
-            self._in.clock.call_at(due, lambda: self._domain.enqueue(self._ticket(leg)))
+            self._in.clock.call_at(due, lambda: self._domain(step).enqueue(ticket))
 
-    def _ticket(self, leg: int) -> Ticket:
-        return Ticket(self.job.order_key, self.job.id, leg, self.job.customer)
+    def _watch_for_lateness(self, step: int) -> None:
+        """Begin the fallback that waits for this step to be late, when it is."""
+        following = timeout_after(self.course, self.job.spec, step)
+        started_ms = first_start_ms(self.course, step)
+        if following is None or started_ms is None or step in self._watched:
+            return
+        self._watched.add(step)
+        due_s = (started_ms + following[1] - self._in.clock.unix_ms()) / 1000
+        self._in.clock.call_at(self._in.clock.now() + due_s, lambda: self._late(step, following[0]))
 
-    def _parked(self, leg: int) -> AttemptId | None:
-        for attempt in open_attempts(self.run):
-            if attempt.leg == leg and self._in.dispatcher.is_parked(attempt.id):
+    def _late(self, step: int, following: int) -> None:
+        if not self.state.ended and is_running(self.course, step) and self.course.runs[following] is None:
+            self.course = begin_step(self.course, self.job.spec, following)
+            self._note()
+            self._queue(following, 0)
+
+    def _ticket(self, step: int, leg: int) -> Ticket:
+        return Ticket(self.job.order_key, self.job.id, leg, self.job.customer, step)
+
+    def _spec(self, step: int) -> JobSpec:
+        return self.job.spec.steps[step]
+
+    def _domain(self, step: int) -> DomainLimiter:
+        name = self.job.domain if step == PRIMARY else target_domain(self._spec(step).url)
+        return self._in.domain(name)
+
+    def _leg(self, step: int, leg: int) -> Leg:
+        return run_of(self.course, step).legs[leg]
+
+    def _parked(self, step: int, leg: int) -> AttemptId | None:
+        for attempt in open_in_course(self.course):
+            at_leg = attempt.leg == leg and step_of(self.course, attempt.id) == step
+            if at_leg and self._in.dispatcher.is_parked(attempt.id):
                 return attempt.id
         return None
-
-    def _lose(self, failure: Failure, answer: Answer | None) -> None:
-        self._conclude(JobEvent.GAVE_UP, answer, failure)
 
     def _conclude(
         self,
         event: JobEvent,
+        step: int,
         answer: Answer | None,
         failure: Failure | None,
         cancel: tuple[AttemptId, ...] = (),
     ) -> None:
         self.state = advance(self.state, event)
         now_ms = self._in.clock.unix_ms()
-        self.run, still_open = abandon(self.run, now_ms)
+        self.course, still_open = abandon_course(self.course, now_ms)
         for attempt in (*cancel, *still_open):
             self._in.dispatcher.cancel(attempt)
-        body = webhook_body(self.job, self.run, self.state, answer=answer, failure=failure)
+        body = webhook_body(self.job, self.course, self.state, step=step, answer=answer, failure=failure)
         self._in.spawn(self._commit(body, now_ms))
 
     async def _commit(self, body: bytes, now_ms: int) -> None:
-        # The run is read now, not when the job ended: a loser may have reported its close meanwhile.
+        # The course is read now, not when the job ended: a loser may have reported its close meanwhile.
         ending = self._ending(body, now_ms)
-        await self._in.store.end(ending)
-        self._in.ended(self, ending)
+        taken = await self._in.store.end(ending)
+        if taken:
+            self._note_children(taken)
+        spawned = [child.job for child in taken if isinstance(child, Accepted)]
+        self._in.ended(self, ending, spawned)
+
+    def _note_children(self, taken: Sequence[Accepted | Duplicate]) -> None:
+        place = "on_success" if self.state is JobState.SUCCESS else "on_failure"
+        children = tuple(
+            Child(place, child.job.id, known=False)
+            if isinstance(child, Accepted)
+            else Child(place, child.job_id, known=True)
+            for child in taken
+        )
+        self.course = replace(self.course, children=children)
+        self._in.store.note_timeline(self.job.id, self.job.customer, self.course)
 
     def _ending(self, body: bytes, now_ms: int) -> Ending:
         outbox = tuple(
@@ -253,12 +315,29 @@ class JobSupervisor:
             job_id=self.job.id,
             customer=self.job.customer,
             state=self.state,
-            run=self.run,
+            course=self.course,
             result=body,
             ended_ms=now_ms,
             outbox=outbox,
-            key_freed=not any(attempt.written for attempt in self.run.attempts),
+            key_freed=not any(attempt.written for attempt in self.course.attempts),
+            children=self._children(now_ms),
         )
 
+    def _children(self, now_ms: int) -> tuple[Job, ...]:
+        spec = self.job.spec
+        born = {JobState.SUCCESS: spec.on_success, JobState.FAILED: spec.on_failure}.get(self.state)
+        if born is None:
+            return ()
+        place = "on_success" if self.state is JobState.SUCCESS else "on_failure"
+        child = Job(
+            id=new_job_id(now_ms, self._in.random),
+            customer=self.job.customer,
+            domain=target_domain(born.url),
+            idempotent_key=born.idempotent_key or f"{self.job.id}/{place}",
+            accepted_ms=now_ms,
+            spec=born,
+        )
+        return (child,)
+
     def _note(self) -> None:
-        self._in.store.note_run(self.job.id, self.job.customer, self.state, self.run)
+        self._in.store.note_course(self.job.id, self.job.customer, self.state, self.course)

@@ -18,6 +18,7 @@ class Ticket:
     job_id: JobId
     leg: int = 0
     account: CustomerId = field(default=CustomerId(""), compare=False)
+    step: int = 0
 
 
 class FairQueue:

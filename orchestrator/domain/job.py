@@ -116,10 +116,15 @@ class JobSpec:
         """What begins each of ``steps`` after the first."""
         return (self.fallback.trigger, *self.fallback.spec.triggers) if self.fallback else ()
 
-    @property
-    def children(self) -> "tuple[JobSpec, ...]":
-        """The jobs that this one's end may spawn."""
-        return tuple(child for child in (self.on_success, self.on_failure) if child is not None)
+    def parts(self) -> "list[tuple[str, JobSpec]]":
+        """List the spec and every one nested in it, each with the dotted path of its fields."""
+        nested = (
+            ("fallback_job", self.fallback.spec if self.fallback else None),
+            ("on_success", self.on_success),
+            ("on_failure", self.on_failure),
+        )
+        inner = [(f"{name}.{path}", part) for name, spec in nested if spec for path, part in spec.parts()]
+        return [("", self), *inner]
 
     @property
     def idempotent_method(self) -> bool:

@@ -5,20 +5,20 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from orchestrator.domain.course import Child, Course, step_name
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.job import ExecutionMode, Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.run import Answer, Attempt, Leg, Run
+from orchestrator.domain.run import Answer, Attempt, Leg
 from orchestrator.domain.settling import Failure
-
-PRIMARY_STEP = "primary"
 
 
 def webhook_body(
     job: Job,
-    run: Run,
+    course: Course,
     state: JobState,
     *,
+    step: int,
     answer: Answer | None,
     failure: Failure | None,
 ) -> bytes:
@@ -30,11 +30,12 @@ def webhook_body(
         "response": response_document(answer.response) if answer else None,
         "metadata": job.spec.metadata,
         "region": answer.region if answer else None,
-        "attempts": run.made,
-        "step": PRIMARY_STEP,
+        "attempts": course.made,
+        "step": step_name(step),
         "error": {"code": failure.code, "message": failure.message} if failure else None,
     }
-    if job.spec.execution_mode is ExecutionMode.FANOUT:
+    run = course.runs[step]
+    if run is not None and job.spec.steps[step].execution_mode is ExecutionMode.FANOUT:
         document["responses"] = fanout_document(run.answers)
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -56,24 +57,36 @@ def fanout_document(answers: Iterable[Answer]) -> dict[str, Any]:
     return {answer.region: response_document(answer.response) for answer in answers}
 
 
-def timeline_document(run: Run) -> dict[str, Any]:
-    """Show every leg and every attempt that is kept. Times are Unix ms."""
+def timeline_document(course: Course) -> dict[str, Any]:
+    """Show every leg and every attempt that is kept, over all steps. Times are Unix ms."""
+    begun = [(step, run) for step, run in enumerate(course.runs) if run is not None]
+    attempts = [(step_name(step), attempt) for step, run in begun for attempt in run.attempts]
     return {
-        "legs": [_leg_document(index, leg) for index, leg in enumerate(run.legs)],
-        "attempts": [_attempt_document(attempt) for attempt in run.attempts],
-        "attempts_made": run.made,
-        "retries": run.retries,
-        "reroutes": run.reroutes,
+        "legs": [
+            _leg_document(step_name(step), index, leg)
+            for step, run in begun
+            for index, leg in enumerate(run.legs)
+        ],
+        "attempts": [
+            _attempt_document(step, attempt)
+            for step, attempt in sorted(attempts, key=lambda found: found[1].number)
+        ],
+        "attempts_made": course.made,
+        "retries": sum(run.retries for _, run in begun),
+        "reroutes": sum(run.reroutes for _, run in begun),
+        "children": [_child_document(child) for child in course.children],
     }
 
 
-def _leg_document(index: int, leg: Leg) -> dict[str, Any]:
-    return {"leg": index, "region": leg.region, "state": leg.state.value.replace(" ", "_")}
+def _leg_document(step: str, index: int, leg: Leg) -> dict[str, Any]:
+    state = leg.state.value.replace(" ", "_")
+    return {"step": step, "leg": index, "region": leg.region, "state": state}
 
 
-def _attempt_document(attempt: Attempt) -> dict[str, Any]:
+def _attempt_document(step: str, attempt: Attempt) -> dict[str, Any]:
     return {
         "attempt": attempt.number,
+        "step": step,
         "leg": attempt.leg,
         "region": attempt.region,
         "granted_at": attempt.granted_ms,
@@ -84,3 +97,7 @@ def _attempt_document(attempt: Attempt) -> dict[str, Any]:
         "fault": attempt.fault,
         "verdict": attempt.verdict,
     }
+
+
+def _child_document(child: Child) -> dict[str, Any]:
+    return {"place": child.place, "job_id": child.job_id, "status": "duplicate" if child.known else "queued"}

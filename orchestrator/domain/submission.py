@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.domain.errors import FieldError
 from orchestrator.domain.ids import RegionName, target_domain
-from orchestrator.domain.job import Guarantee, JobSpec
+from orchestrator.domain.job import Guarantee, JobSpec, TriggerKind
 from orchestrator.domain.limits import Bounds
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -37,29 +37,49 @@ _FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 def check_submission(
     spec: JobSpec, *, known_regions: Sequence[RegionName], bounds: Bounds, now_ms: int
 ) -> list[FieldError]:
-    """List everything that is wrong with a submission."""
+    """List everything that is wrong with a submission, its fallbacks and children included."""
+    parts = spec.parts()
+    errors = _check_size(parts, bounds)
+    for path, part in parts:
+        found = _check_part(part, known_regions, bounds, now_ms)
+        errors += [FieldError(f"{path}{error.field}", error.message) for error in found]
+    return errors
+
+
+def warnings(spec: JobSpec) -> list[str]:
+    """Say what a customer may not expect of a valid submission."""
+    racing = [part for _, part in spec.parts() if part.racing and not part.idempotent_method]
+    return [
+        f"a race of {part.method} may execute once per region: the target gets one Idempotency-Key for all"
+        for part in racing[:1]
+    ]
+
+
+def _check_size(parts: list[tuple[str, JobSpec]], bounds: Bounds) -> list[FieldError]:
+    errors = []
+    if len(parts) > bounds.jobs:
+        errors.append(FieldError("", f"holds more than {bounds.jobs} jobs, fallbacks and children included"))
+    if sum(len(part.webhooks) for _, part in parts) > bounds.webhooks:
+        errors.append(FieldError("webhooks", f"more than {bounds.webhooks} receivers in one submission"))
+    deep = [path for path, _ in parts if path.count(".") >= bounds.chain_depth]
+    if deep:
+        errors.append(FieldError(deep[0].rstrip("."), f"is nested deeper than {bounds.chain_depth} jobs"))
+    return errors
+
+
+def _check_part(
+    spec: JobSpec, known_regions: Sequence[RegionName], bounds: Bounds, now_ms: int
+) -> list[FieldError]:
     return [
         *check_url("url", spec.url),
         *_check_headers(spec, bounds),
         *_check_regions(spec, known_regions, bounds),
-        *_check_webhooks(spec, known_regions, bounds),
+        *_check_webhooks(spec, known_regions),
         *_check_key(spec, bounds),
         *_check_times(spec, bounds, now_ms),
         *_check_guarantee(spec),
         *_check_metadata(spec, bounds),
     ]
-
-
-def warnings(spec: JobSpec) -> list[str]:
-    """Say what a customer may not expect of a valid submission."""
-    if spec.racing and not spec.idempotent_method:
-        return [
-            (
-                f"a race of {spec.method} may execute once per region;"
-                " the target gets one Idempotency-Key for all of them"
-            )
-        ]
-    return []
 
 
 def check_url(field: str, url: str) -> list[FieldError]:
@@ -123,10 +143,8 @@ def _unknown_regions(
     return [FieldError(field, f"unknown region {', '.join(unknown)!r}; known are {', '.join(known)}")]
 
 
-def _check_webhooks(spec: JobSpec, known: Sequence[RegionName], bounds: Bounds) -> list[FieldError]:
+def _check_webhooks(spec: JobSpec, known: Sequence[RegionName]) -> list[FieldError]:
     errors = []
-    if len(spec.webhooks) > bounds.webhooks:
-        errors.append(FieldError("webhooks", f"names more than {bounds.webhooks} receivers"))
     for index, webhook in enumerate(spec.webhooks):
         errors += check_url(f"webhooks.{index}.url", webhook.url)
         errors += _unknown_regions(f"webhooks.{index}.regions", webhook.regions, known)
@@ -158,6 +176,10 @@ def _check_times(spec: JobSpec, bounds: Bounds, now_ms: int) -> list[FieldError]
 def _check_guarantee(spec: JobSpec) -> list[FieldError]:
     if spec.guarantee is Guarantee.AT_MOST_ONCE and len(spec.regions) > 1:
         return [FieldError("regions", "at_most_once runs in one region: name one, or none")]
+    late = any(trigger.kind is TriggerKind.ON_TIMEOUT for trigger in spec.triggers)
+    if spec.guarantee is Guarantee.AT_MOST_ONCE and late:
+        message = "at_most_once can't run beside a late step: use an on_error trigger"
+        return [FieldError("fallback_job.trigger", message)]
     return []
 
 

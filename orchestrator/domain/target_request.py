@@ -1,15 +1,17 @@
 """What the target sees: the request asked for, and the marks of this service."""
 
+from orchestrator.domain.course import PRIMARY
 from orchestrator.domain.exchange import HttpRequest
 from orchestrator.domain.job import Job
 from orchestrator.domain.run import Attempt
 
 
-def target_request(job: Job, attempt: Attempt) -> HttpRequest:
+def target_request(job: Job, step: int, attempt: Attempt) -> HttpRequest:
     """Write an attempt's request. Where repeating is not harmless by method alone, all attempts and
-    race legs of a job carry one ``Idempotency-Key``, unless the job set its own.
+    race legs of a step carry one ``Idempotency-Key``, unless the job set its own. A fallback asks for
+    something else, so its key is another.
     """
-    spec = job.spec
+    spec = job.spec.steps[step]
     headers = [
         *spec.headers,
         ("X-EZThrottle-Job-Id", job.id),
@@ -18,7 +20,7 @@ def target_request(job: Job, attempt: Attempt) -> HttpRequest:
     ]
     named = {name.lower() for name, _ in spec.headers}
     if not spec.idempotent_method and "idempotency-key" not in named:
-        headers.append(("Idempotency-Key", job.id))
+        headers.append(("Idempotency-Key", job.id if step == PRIMARY else f"{job.id}-{step}"))
     return HttpRequest(
         method=spec.method,
         url=spec.url,

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryState, JobDelivery, Vote, job_delivery
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
-from orchestrator.domain.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class StoredJob:
 
     job: Job
     state: JobState
-    run: Run | None
+    course: Course | None
     result: bytes | None
     """The webhook's body, once the job has ended."""
     ended_ms: int | None
@@ -91,12 +91,14 @@ class Ending:
     job_id: JobId
     customer: CustomerId
     state: JobState
-    run: Run
+    course: Course
     result: bytes
     ended_ms: int
     outbox: tuple[OutboxEntry, ...]
     key_freed: bool
     """No attempt was ever written: its idempotency key may be used again at once."""
+    children: tuple[Job, ...] = ()
+    """Jobs that this end spawns; one whose key is known is not stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,17 +140,19 @@ class Store(Protocol):
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
 
-    def note_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+    def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit, nobody waits for it."""
 
-    def note_timeline(self, job_id: JobId, customer: CustomerId, run: Run) -> None:
+    def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:
         """Save what was still learned about a job that has ended; rides the next commit."""
 
-    async def save_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+    async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is, and wait for the commit."""
 
-    async def end(self, ending: Ending) -> None:
-        """End a job and fill its outbox, in one transaction."""
+    async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
+        """End a job, fill its outbox and store its children, in one transaction; say what became of
+        each child.
+        """
 
     async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
         """List unended jobs whose deadline has passed."""

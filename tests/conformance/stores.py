@@ -9,10 +9,11 @@ from typing import Any, Protocol
 from orchestrator.adapters.store.api_keys import create_key, open_keys, revoke_key
 from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.domain.course import Course
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.run import Run, begin, dispatch
+from orchestrator.domain.run import begin, dispatch
 from orchestrator.ports.store import Ending, OutboxEntry, Store, WebhookSecrets
 from tests.unit.domain.builders import NOW_MS
 
@@ -90,18 +91,18 @@ async def flush(store: Store) -> None:
     await store.put_secrets(FLUSHER, WebhookSecrets(primary="0123456789abcdef"))
 
 
-def a_run(job: Job, *, attempts: int = 1) -> Run:
+def a_course(job: Job, *, attempts: int = 1) -> Course:
     run = begin(job.spec)
     for number in range(1, attempts + 1):
         run, _ = dispatch(run, 0, AttemptId(f"1.{number:x}"), job.spec.regions[0], job.accepted_ms + number)
-    return run
+    return Course((run,))
 
 
 def an_ending(
     job: Job, *, state: JobState = JobState.SUCCESS, ended_ms: int = NOW_MS, **fields: Any
 ) -> Ending:
     values: dict[str, Any] = {
-        "run": a_run(job),
+        "course": a_course(job),
         "result": b'{"status":"success"}',
         "outbox": outbox_of(job),
         "key_freed": False,

@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.domain.course import lose_all_steps
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.run import lose_all
 from orchestrator.ports.store import Accepted, Duplicate, Store
-from tests.conformance.stores import Keeper, a_run, again, an_ending, flush, outbox_of
+from tests.conformance.stores import Keeper, a_course, again, an_ending, flush, outbox_of
 from tests.unit.domain.builders import NOW_MS, a_job
 
 HOUR_MS = 3_600_000
@@ -23,11 +23,11 @@ async def test_an_end_is_kept_with_its_run_its_result_and_its_outbox(keeper: Kee
     job = two_webhooks()
     store = await keeper.open()
     await store.submit(job)
-    ending = an_ending(job, run=a_run(job, attempts=3), ended_ms=NOW_MS + 7)
+    ending = an_ending(job, course=a_course(job, attempts=3), ended_ms=NOW_MS + 7)
     await store.end(ending)
     stored = await (await keeper.open()).load(job.id)
     assert stored is not None
-    assert (stored.state, stored.run, stored.result) == (JobState.SUCCESS, ending.run, ending.result)
+    assert (stored.state, stored.course, stored.result) == (JobState.SUCCESS, ending.course, ending.result)
     assert (stored.ended_ms, stored.deliveries) == (NOW_MS + 7, ending.outbox)
     assert stored.delivery is JobDelivery.PENDING
 
@@ -65,19 +65,19 @@ async def test_how_far_a_job_is_rides_the_next_commit(keeper: Keeper) -> None:
     job = a_job()
     store = await keeper.open()
     await store.submit(job)
-    store.note_run(job.id, job.customer, JobState.RUNNING, a_run(job))
+    store.note_course(job.id, job.customer, JobState.RUNNING, a_course(job))
     stored = await (await keeper.open()).load(job.id)
     assert stored is not None
-    assert (stored.state, stored.run) == (JobState.RUNNING, a_run(job))
+    assert (stored.state, stored.course) == (JobState.RUNNING, a_course(job))
 
 
 async def test_how_far_a_job_is_can_be_waited_for(store: Store) -> None:
     job = a_job()
     await store.submit(job)
-    await store.save_run(job.id, job.customer, JobState.RUNNING, a_run(job, attempts=2))
+    await store.save_course(job.id, job.customer, JobState.RUNNING, a_course(job, attempts=2))
     stored = await store.load(job.id)
     assert stored is not None
-    assert (stored.state, stored.run) == (JobState.RUNNING, a_run(job, attempts=2))
+    assert (stored.state, stored.course) == (JobState.RUNNING, a_course(job, attempts=2))
     assert (await store.waiting())[0].state is JobState.RUNNING
 
 
@@ -86,12 +86,12 @@ async def test_a_late_note_does_not_bring_an_ended_job_back(store: Store) -> Non
     await store.submit(job)
     ending = an_ending(job)
     await store.end(ending)
-    store.note_run(job.id, job.customer, JobState.RUNNING, a_run(job, attempts=9))
-    await store.save_run(job.id, job.customer, JobState.RUNNING, a_run(job, attempts=9))
+    store.note_course(job.id, job.customer, JobState.RUNNING, a_course(job, attempts=9))
+    await store.save_course(job.id, job.customer, JobState.RUNNING, a_course(job, attempts=9))
     await flush(store)
     stored = await store.load(job.id)
     assert stored is not None
-    assert (stored.state, stored.run, stored.ended_ms) == (JobState.SUCCESS, ending.run, NOW_MS)
+    assert (stored.state, stored.course, stored.ended_ms) == (JobState.SUCCESS, ending.course, NOW_MS)
     assert await store.waiting() == []
 
 
@@ -99,22 +99,22 @@ async def test_what_is_learned_after_the_end_joins_the_timeline(store: Store) ->
     job = a_job()
     await store.submit(job)
     await store.end(an_ending(job))
-    learned = lose_all(a_run(job))
+    learned = lose_all_steps(a_course(job))
     store.note_timeline(job.id, job.customer, learned)
     await flush(store)
     stored = await store.load(job.id)
     assert stored is not None
-    assert (stored.state, stored.run) == (JobState.SUCCESS, learned)
+    assert (stored.state, stored.course) == (JobState.SUCCESS, learned)
 
 
 async def test_the_timeline_of_a_job_that_goes_on_is_not_the_timelines_to_change(store: Store) -> None:
     job = a_job()
     await store.submit(job)
-    store.note_timeline(job.id, job.customer, a_run(job))
+    store.note_timeline(job.id, job.customer, a_course(job))
     await flush(store)
     stored = await store.load(job.id)
     assert stored is not None
-    assert stored.run is None
+    assert stored.course is None
 
 
 async def test_the_outbox_lists_what_is_pending_by_its_time(store: Store) -> None:

@@ -8,13 +8,14 @@ import pytest
 
 from orchestrator.adapters.store.api_keys import create_key, open_keys
 from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE, SqliteStore
+from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.run import Answer
 from orchestrator.ports.store import WebhookSecrets
-from tests.conformance.stores import SqliteKeeper, a_run, an_ending, flush
+from tests.conformance.stores import SqliteKeeper, a_course, an_ending, flush
 from tests.unit.domain.builders import ACME, IAD, a_job
 
 BETA = CustomerId("cust_beta")
@@ -48,11 +49,13 @@ def telltale_job() -> Job:
 async def fill(store: SqliteStore) -> None:
     job = telltale_job()
     response = HttpResponse(status=404, headers={"x-a": "CanaryInAnswerHeader"}, body=b"CanaryInAnswerBody")
-    run = replace(a_run(job), answers=(Answer(IAD, response),))
+    run = a_course(job).runs[0]
+    assert run is not None
+    course = Course((replace(run, answers=(Answer(IAD, response),)),))
     await store.submit(job)
-    await store.save_run(job.id, job.customer, JobState.RUNNING, run)
-    await store.end(an_ending(job, run=run, result=b'{"body":"CanaryInResult"}'))
-    store.note_timeline(job.id, job.customer, run)
+    await store.save_course(job.id, job.customer, JobState.RUNNING, course)
+    await store.end(an_ending(job, course=course, result=b'{"body":"CanaryInResult"}'))
+    store.note_timeline(job.id, job.customer, course)
     secrets = WebhookSecrets(primary="CanaryInSecret_16", secondary="CanaryInOldSecret")
     await store.put_secrets(ACME, secrets)
     await flush(store)
@@ -84,8 +87,9 @@ async def test_with_the_key_everything_is_readable_again(directory: SqliteKeeper
     stored = await (await directory.open()).load(telltale_job().id)
     assert stored is not None
     assert stored.job == telltale_job()
-    assert stored.run is not None
-    assert stored.run.answers[0].response.body == b"CanaryInAnswerBody"
+    assert stored.course is not None
+    assert stored.course.runs[0] is not None
+    assert stored.course.runs[0].answers[0].response.body == b"CanaryInAnswerBody"
 
 
 async def test_an_api_key_stands_nowhere_in_the_files(directory: SqliteKeeper) -> None:

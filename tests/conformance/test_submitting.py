@@ -28,7 +28,7 @@ async def test_a_job_is_kept_as_it_was_submitted(store: Store) -> None:
     stored = await store.load(job.id)
     assert stored is not None
     assert stored.job == job
-    assert (stored.state, stored.run, stored.result) == (JobState.QUEUED, None, None)
+    assert (stored.state, stored.course, stored.result) == (JobState.QUEUED, None, None)
     assert (stored.ended_ms, stored.deliveries) == (None, ())
 
 

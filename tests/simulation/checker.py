@@ -134,7 +134,7 @@ def skipped_legs_were_not_sent(scenario: Scenario, history: History) -> Iterator
     if scenario.crashes(Actor.SHARD):
         return
     for stored in history.ended():
-        run = stored.run
+        run = stored.course and stored.course.runs[0]
         if run is None or run.made > len(run.attempts):
             continue
         seen = {request.number for request in history.requests_of(stored.job.id)}
@@ -162,12 +162,12 @@ def the_timeline_is_true(scenario: Scenario, history: History) -> Iterator[str]:
     if not scenario.faultless:
         return
     for stored in history.ended():
-        told = {a.number: a.region for a in stored.run.attempts} if stored.run else {}
+        told = {a.number: a.region for a in stored.course.attempts} if stored.course else {}
         for request in history.requests_of(stored.job.id):
             if told.get(request.number) != request.region:
                 yield f"{_shown(request)} is told as {told.get(request.number)}"
-        if stored.run and stored.run.made != len(told):
-            yield f"{stored.job.id} made {stored.run.made} attempts and tells of {len(told)}"
+        if stored.course and stored.course.made != len(told):
+            yield f"{stored.job.id} made {stored.course.made} attempts and tells of {len(told)}"
 
 
 def a_leg_is_not_sent_twice(scenario: Scenario, history: History) -> Iterator[str]:
@@ -175,7 +175,7 @@ def a_leg_is_not_sent_twice(scenario: Scenario, history: History) -> Iterator[st
     if not scenario.faultless:
         return
     for stored in history.ended():
-        legs = {a.number: a.leg for a in stored.run.attempts} if stored.run else {}
+        legs = {a.number: a.leg for a in stored.course.attempts} if stored.course else {}
         before: dict[int, TargetRequest] = {}
         for request in history.requests_of(stored.job.id):
             last = before.get(legs.get(request.number, -1))
@@ -204,7 +204,7 @@ def retry_after_is_kept(scenario: Scenario, history: History) -> Iterator[str]:
     if scenario.crashes(Actor.SHARD):
         return
     for stored in history.final.values():
-        legs = {a.number: a.leg for a in stored.run.attempts} if stored.run else {}
+        legs = {a.number: a.leg for a in stored.course.attempts} if stored.course else {}
         waits: dict[int, float] = {}
         for request in history.requests_of(stored.job.id):
             leg = legs.get(request.number, -1)
@@ -217,7 +217,9 @@ def retry_after_is_kept(scenario: Scenario, history: History) -> Iterator[str]:
 def time_limits_are_kept(scenario: Scenario, history: History) -> Iterator[str]:
     """A job ends when its time is over, or when the shard is there again."""
     for stored in history.ended():
-        limit_s = max((stored.job.deadline_at_ms - EPOCH_MS) / 1000, scenario.calm_s if scenario.faults else 0)
+        limit_s = max(
+            (stored.job.deadline_at_ms - EPOCH_MS) / 1000, scenario.calm_s if scenario.faults else 0
+        )
         if _end_s(stored) > limit_s + SWEEP_S:
             yield f"{stored.job.id} ended {_end_s(stored) - limit_s:.3f} s after its time was over"
 
@@ -268,7 +270,7 @@ def _frees_its_key(history: History, job_id: JobId) -> bool:
     if stored is None or not stored.state.ended:
         return False
     return stored.state is not JobState.SUCCESS and not any(
-        attempt.written for attempt in (stored.run.attempts if stored.run else ())
+        attempt.written for attempt in (stored.course.attempts if stored.course else ())
     )
 
 
@@ -286,4 +288,6 @@ def _reach_s(scenario: Scenario) -> float:
 
 
 def _shown(request: TargetRequest) -> str:
-    return f"attempt {request.number} of {request.job_id} in {request.region} at {request.first_byte_at:.3f} s"
+    return (
+        f"attempt {request.number} of {request.job_id} in {request.region} at {request.first_byte_at:.3f} s"
+    )

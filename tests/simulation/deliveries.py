@@ -44,7 +44,9 @@ def the_delivery_state_is_true(scenario: Scenario, history: History) -> Iterator
     """Who accepted shows as delivered and nobody else does; the quorum is counted from the receivers' logs."""
     log = _by_receiver(history)
     for stored in history.ended():
-        accepted = {entry.index for entry in stored.deliveries if _accepted(log[_url(stored, entry), entry.id])}
+        accepted = {
+            entry.index for entry in stored.deliveries if _accepted(log[_url(stored, entry), entry.id])
+        }
         for entry in stored.deliveries:
             shows = entry.state is DeliveryState.DELIVERED
             refused = any(line.status == GONE for line in log[_url(stored, entry), entry.id])

@@ -6,12 +6,12 @@ from random import Random
 from typing import Any, TypeVar
 
 from orchestrator.adapters.store.memory import MemoryStore
-from orchestrator.adapters.store.records import pack_run, unpack_run
+from orchestrator.adapters.store.records import pack_course, unpack_course
+from orchestrator.domain.course import Course
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
-from orchestrator.domain.run import Run
 from orchestrator.ports.store import (
     Accepted,
     Duplicate,
@@ -55,9 +55,9 @@ class Disk:
             self._log(job.id)
         return stored
 
-    def note_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+    def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Commit how far a job is."""
-        self.committed.note_run(job_id, customer, state, run)
+        self.committed.note_course(job_id, customer, state, course)
         self._log(job_id)
 
     def end(self, ending: Ending) -> None:
@@ -68,12 +68,12 @@ class Disk:
     def load(self, job_id: JobId) -> StoredJob | None:
         """Read a job, its run taken to bytes and back as a database would."""
         stored = at_once(self.committed.load(job_id))
-        if stored is None or stored.run is None:
+        if stored is None or stored.course is None:
             return stored
         return StoredJob(
             job=stored.job,
             state=stored.state,
-            run=unpack_run(pack_run(stored.run)),
+            course=unpack_course(pack_course(stored.course)),
             result=stored.result,
             ended_ms=stored.ended_ms,
             deliveries=stored.deliveries,
@@ -113,17 +113,17 @@ class DiskHandle:
         """Read one job whole."""
         return await self._read(lambda: self._disk.load(job_id))
 
-    def note_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+    def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit."""
-        self._post(lambda: self._disk.note_run(job_id, customer, state, run))
+        self._post(lambda: self._disk.note_course(job_id, customer, state, course))
 
-    def note_timeline(self, job_id: JobId, customer: CustomerId, run: Run) -> None:
+    def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:
         """Save what was still learned about a job that has ended; rides the next commit."""
-        self._post(lambda: self._disk.committed.note_timeline(job_id, customer, run))
+        self._post(lambda: self._disk.committed.note_timeline(job_id, customer, course))
 
-    async def save_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+    async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is, and wait for the commit."""
-        await self._write(lambda: self._disk.note_run(job_id, customer, state, run))
+        await self._write(lambda: self._disk.note_course(job_id, customer, state, course))
 
     async def end(self, ending: Ending) -> None:
         """End a job and fill its outbox."""
@@ -194,9 +194,7 @@ class DiskHandle:
         # A crash in this gap leaves a commit that nobody was told of.
         self._loop.call_later(self._random.uniform(0, self._latency_s[0]), self._hand_over, outcomes)
 
-    def _hand_over(
-        self, outcomes: list[tuple["asyncio.Future[Any] | None", Any, Exception | None]]
-    ) -> None:
+    def _hand_over(self, outcomes: list[tuple["asyncio.Future[Any] | None", Any, Exception | None]]) -> None:
         for future, value, error in outcomes:
             if future is not None and not future.done():
                 if error is None:

@@ -131,4 +131,6 @@ def _found(began: ShardBegan, domain: TargetDomain, base: Pace) -> Callable[[Pac
 def _most_in_a_window(starts: list[Start], last: Start, window_s: float) -> int:
     """Count the starts in the fullest window that holds ``last`` and nothing granted after it."""
     near = [s.at for s in starts if s.order <= last.order and abs(s.at - last.at) < window_s - ROUNDING_S]
-    return max(sum(at <= other < at + window_s - ROUNDING_S for other in near) for at in near if at <= last.at)
+    return max(
+        sum(at <= other < at + window_s - ROUNDING_S for other in near) for at in near if at <= last.at
+    )

@@ -32,7 +32,7 @@ from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.adapters.telemetry import render_metrics
 from orchestrator.core.intake import Intake, KnownAlready
 from orchestrator.core.shard import Shard
-from orchestrator.domain.errors import EZThrottleError, NotFound, NotReady
+from orchestrator.domain.errors import Conflict, EZThrottleError, NotFound, NotReady
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.limits import Bounds
 from orchestrator.domain.signing import mask
@@ -62,6 +62,7 @@ def make_app(backend: Backend) -> FastAPI:
     jobs, secrets, service = JobRoutes(backend), SecretRoutes(backend), ServiceRoutes(backend)
     app.post(SUBMIT_PATH, status_code=202, openapi_extra=body_of(SubmissionIn))(jobs.submit)
     app.get(f"{API}/jobs/{{job_id}}")(jobs.show)
+    app.delete(f"{API}/jobs/{{job_id}}")(jobs.cancel)
     app.post(f"{API}/webhook-secrets", openapi_extra=body_of(SecretsIn))(secrets.create)
     app.get(f"{API}/webhook-secrets")(secrets.show)
     app.delete(f"{API}/webhook-secrets")(secrets.delete)
@@ -125,6 +126,14 @@ class JobRoutes:
             await self._await_end(stored.job.id, wait_s)
             stored = await self._load(customer, job_id)
         return _json(job_document(stored, self._backend.shard.clock.unix_ms()), HTTPStatus.OK)
+
+    async def cancel(self, request: Request) -> Response:
+        """Cancel a job: its webhooks hear of it, its children do not begin; 409 where it has ended."""
+        customer = await self._backend.keys.customer(request)
+        stored = await self._load(customer, request.path_params["job_id"])
+        if not await self._backend.shard.cancel(stored.job.id):
+            raise Conflict(f"the job has ended already ({stored.state})")
+        return _json({"job_id": stored.job.id, "status": "cancelled"}, HTTPStatus.OK)
 
     async def _await_end(self, job_id: JobId, wait_s: float) -> None:
         watching = asyncio.ensure_future(self._backend.shard.wait_for_end(job_id, wait_s))

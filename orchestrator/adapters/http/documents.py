@@ -38,7 +38,7 @@ def duplicate_document(known: KnownAlready, ignored: list[str]) -> dict[str, Any
 
 def job_document(stored: StoredJob, now_ms: int) -> dict[str, Any]:
     """Show a job with every attempt and delivery. Times are Unix ms."""
-    timeline = timeline_document(stored.run) if stored.run else {"legs": [], "attempts": []}
+    timeline = timeline_document(stored.course) if stored.course else {"legs": [], "attempts": []}
     urls = [webhook.url for webhook in stored.job.spec.webhooks]
     return {
         "job_id": stored.job.id,

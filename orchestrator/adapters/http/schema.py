@@ -2,6 +2,8 @@
 ``domain.submission``.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -24,18 +26,21 @@ from orchestrator.domain.job import (
     DEFAULT_PRIORITY,
     DEFAULT_TIMEOUT_MS,
     ExecutionMode,
+    Fallback,
     Guarantee,
     JobSpec,
     RegionPolicy,
     RetryPolicy,
+    Trigger,
+    TriggerKind,
     Webhook,
 )
 from orchestrator.domain.submission import METHODS
 
 UNIX_MS_MOST = 2**53
-NOT_YET = {name: to_camel(name) for name in ("fallback_job", "on_success", "on_failure")}
-"""Fields of the contract that this version refuses by name rather than ignore."""
-NOT_YET_MESSAGE = "is not supported by this version: leave it out"
+NOT_YET = "is not supported by this version: leave it out"
+CHAIN_MOST = 32
+"""Deeper chains are not even read; how deep they may be is a bound of ``domain.limits``."""
 
 ITEMS_MOST = 1_000
 """Far over any bound in ``domain.limits``: a megabyte of wrong items must not cost an error for each."""
@@ -119,6 +124,23 @@ class SubmissionIn(_Model):
     guarantee: Assurance = Guarantee.AT_LEAST_ONCE
     cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     account: Annotated[str, Field(max_length=256)] | None = None
+    fallback_job: dict[str, Any] | None = None
+    on_success: dict[str, Any] | None = None
+    on_failure: dict[str, Any] | None = None
+
+
+class FallbackIn(SubmissionIn):
+    """A step of the same job, and what begins it."""
+
+    trigger: dict[str, Any] = {}
+
+
+class TriggerIn(_Model):
+    """When a fallback begins; an empty one matches any failure."""
+
+    type: Literal["any", "on_error", "on_timeout"] = "any"
+    codes: list[Code] = []
+    timeout_ms: Annotated[int, Field(ge=1, le=UNIX_MS_MOST)] | None = None
 
 
 class SecretsIn(_Model):
@@ -143,6 +165,7 @@ class ProxyIn(_Model):
     body: str = ""
 
 
+_T = TypeVar("_T")
 _M = TypeVar("_M", bound=_Model)
 
 
@@ -159,24 +182,73 @@ def read_model(kind: type[_M], document: dict[str, Any]) -> _M:
 
 
 def read_submission(document: dict[str, Any], default_region: RegionName) -> tuple[JobSpec, list[str]]:
-    """Read one job, and name the fields that nobody knows.
+    """Read one job with its fallbacks and children, and name the fields that nobody knows.
 
     Raises:
         InvalidFields: Fields are wrong; all are named.
+
     """
-    refused = [name for name, twin in NOT_YET.items() if document.get(name, document.get(twin)) is not None]
-    if refused:
-        raise InvalidFields(
-            [FieldError(name, "is not supported by this version: leave it out") for name in refused]
+    ignored: list[str] = []
+    return _Reader(default_region, ignored).job(SubmissionIn, document, ""), ignored
+
+
+class _Reader:
+    """Reads a job and what is nested in it; ``path`` is where in the submission that stands."""
+
+    def __init__(self, default_region: RegionName, ignored: list[str]) -> None:
+        self._default_region = default_region
+        self._ignored = ignored
+
+    def job(self, kind: type[SubmissionIn], document: dict[str, Any], path: str) -> JobSpec:
+        if path.count(".") > CHAIN_MOST:
+            raise InvalidFields([FieldError(path.rstrip("."), "is nested too deep")])
+        model = _at(path, lambda: _read_single(kind, document))
+        unknown = _unknown_in_submission(kind, document)[: WARNINGS_MOST - len(self._ignored)]
+        self._ignored += [f"unknown field {path + name!r} was ignored" for name in unknown]
+        return replace(
+            _spec(model, self._default_region),
+            fallback=self._fallback(model.fallback_job, f"{path}fallback_job."),
+            on_success=self._child(model.on_success, f"{path}on_success."),
+            on_failure=self._child(model.on_failure, f"{path}on_failure."),
         )
-    model = read_model(SubmissionIn, document)
-    method = model.method.upper()
-    if method not in METHODS:
+
+    def _child(self, document: dict[str, Any] | None, path: str) -> JobSpec | None:
+        return None if document is None else self.job(SubmissionIn, document, path)
+
+    def _fallback(self, document: dict[str, Any] | None, path: str) -> Fallback | None:
+        if document is None:
+            return None
+        given = document.get("trigger") or {}
+        if not isinstance(given, dict):
+            raise InvalidFields([FieldError(f"{path}trigger", "should be an object")])
+        trigger = _at(f"{path}trigger.", lambda: _trigger(read_model(TriggerIn, given)))
+        return Fallback(trigger, self.job(FallbackIn, document, path))
+
+
+def _read_single(kind: type[SubmissionIn], document: dict[str, Any]) -> SubmissionIn:
+    model = read_model(kind, document)
+    if model.method.upper() not in METHODS:
         raise InvalidFields([FieldError("method", f"must be one of {', '.join(METHODS)}")])
     if model.execution_mode is ExecutionMode.HEDGE:
-        raise InvalidFields([FieldError("execution_mode", f"hedge {NOT_YET_MESSAGE}")])
-    unknown = _unknown_in_submission(document)[:WARNINGS_MOST]
-    return _spec(model, method, default_region), [f"unknown field {name!r} was ignored" for name in unknown]
+        raise InvalidFields([FieldError("execution_mode", f"hedge {NOT_YET}")])
+    return model
+
+
+def _trigger(model: TriggerIn) -> Trigger:
+    kind = TriggerKind(model.type)
+    if kind is TriggerKind.ON_ERROR and not model.codes:
+        raise InvalidFields([FieldError("codes", "on_error needs the status codes that it waits for")])
+    if kind is TriggerKind.ON_TIMEOUT and model.timeout_ms is None:
+        raise InvalidFields([FieldError("timeout_ms", "on_timeout needs the time after which it begins")])
+    return Trigger(kind=kind, codes=frozenset(model.codes), timeout_ms=model.timeout_ms or 0)
+
+
+def _at(path: str, read: Callable[[], _T]) -> _T:
+    """Read something nested: what is wrong there is named from the top."""
+    try:
+        return read()
+    except InvalidFields as error:
+        raise InvalidFields([FieldError(path + e.field, e.message) for e in error.errors]) from None
 
 
 def unknown_fields(kind: type[BaseModel], document: dict[str, Any]) -> list[str]:
@@ -185,11 +257,11 @@ def unknown_fields(kind: type[BaseModel], document: dict[str, Any]) -> list[str]
     return [name[:100] for name in document if name not in known]
 
 
-def _unknown_in_submission(document: dict[str, Any]) -> list[str]:
+def _unknown_in_submission(kind: type[SubmissionIn], document: dict[str, Any]) -> list[str]:
     webhooks = enumerate(document.get("webhooks") or ())
     policy = document.get("retry_policy") or document.get("retryPolicy") or {}
     return [
-        *unknown_fields(SubmissionIn, document),
+        *unknown_fields(kind, document),
         *(f"webhooks.{i}.{name}" for i, webhook in webhooks for name in unknown_fields(WebhookIn, webhook)),
         *(f"retry_policy.{name}" for name in unknown_fields(RetryPolicyIn, policy)),
     ]
@@ -200,11 +272,11 @@ def _known_fields(kind: type[BaseModel]) -> frozenset[str]:
     return frozenset(alias for name in kind.model_fields for alias in (name, to_camel(name)))
 
 
-def _spec(model: SubmissionIn, method: str, default_region: RegionName) -> JobSpec:
+def _spec(model: SubmissionIn, default_region: RegionName) -> JobSpec:
     policy = model.retry_policy
     return JobSpec(
         url=model.url,
-        method=method,
+        method=model.method.upper(),
         headers=tuple(model.headers.items()),
         body=model.body,
         metadata=model.metadata,

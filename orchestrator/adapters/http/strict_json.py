@@ -10,6 +10,7 @@ from orchestrator.domain.errors import MalformedJson
 INT_LEAST, INT_MOST = -(2**63), 2**64 - 1
 """What msgpack, and so the store, can hold."""
 DIGITS_MOST = 21
+CHAIN_FIELDS = ("fallback_job", "fallbackJob", "on_success", "onSuccess", "on_failure", "onFailure")
 
 
 def parse_object(data: bytes, depth_most: int) -> dict[str, Any]:
@@ -51,12 +52,24 @@ def parse_object(data: bytes, depth_most: int) -> dict[str, Any]:
 
 
 def check_depth(value: object, depth_most: int) -> None:
-    """Walk a parsed value level by level.
+    """Walk a parsed value level by level. A job nested in a job (a fallback, a child) begins anew: how
+    deep chains may be is another bound.
 
     Raises:
         MalformedJson: It has more than ``depth_most`` levels.
+
     """
-    level = [value]
+    jobs = [value]
+    while jobs:
+        job = jobs.pop()
+        level = [job]
+        if isinstance(job, dict):
+            jobs += [job[name] for name in CHAIN_FIELDS if isinstance(job.get(name), dict)]
+            level = [{name: child for name, child in job.items() if name not in CHAIN_FIELDS}]
+        _check_levels(level, depth_most)
+
+
+def _check_levels(level: list[object], depth_most: int) -> None:
     for _ in range(depth_most):
         level = [child for node in level for child in _children(node)]
         if not level:

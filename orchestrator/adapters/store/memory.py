@@ -6,13 +6,13 @@ It commits at once and seals nothing; a new shard over the same object is a rest
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace
-from orchestrator.domain.run import Run
 from orchestrator.ports.store import (
     Accepted,
     Duplicate,
@@ -31,7 +31,7 @@ JOB_KEPT_MS = 7 * 24 * 3600 * 1000
 class _Row:
     job: Job
     state: JobState
-    run: Run | None = None
+    course: Course | None = None
     result: bytes | None = None
     ended_ms: int | None = None
 
@@ -55,6 +55,9 @@ class MemoryStore:
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known."""
+        return self._insert(job)
+
+    def _insert(self, job: Job) -> Accepted | Duplicate:
         key = (job.customer, job.idempotent_key)
         known = self._keys.get(key)
         if known is not None:
@@ -78,30 +81,30 @@ class MemoryStore:
         return StoredJob(
             job=row.job,
             state=row.state,
-            run=row.run,
+            course=row.course,
             result=row.result,
             ended_ms=row.ended_ms,
             deliveries=tuple(self._outbox.get(job_id, ())),
         )
 
-    def note_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:  # noqa: ARG002  # the port's
+    def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:  # noqa: ARG002  # the port's
         """Save how far a job is."""
         row = self._rows[job_id]
         if not row.state.ended:
-            row.state, row.run = state, run
+            row.state, row.course = state, course
 
-    async def save_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+    async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is."""
-        self.note_run(job_id, customer, state, run)
+        self.note_course(job_id, customer, state, course)
 
-    def note_timeline(self, job_id: JobId, customer: CustomerId, run: Run) -> None:  # noqa: ARG002  # the port's
+    def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:  # noqa: ARG002  # the port's
         """Save what was still learned about a job that has ended."""
         row = self._rows[job_id]
         if row.state.ended:
-            row.run = run
+            row.course = course
 
-    async def end(self, ending: Ending) -> None:
-        """End a job and fill its outbox.
+    async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
+        """End a job, fill its outbox and store its children.
 
         Raises:
             RuntimeError: It has ended already.
@@ -110,15 +113,12 @@ class MemoryStore:
         if row.state.ended:
             msg = f"{ending.job_id} has ended already"
             raise RuntimeError(msg)
-        row.state, row.run, row.result, row.ended_ms = (
-            ending.state,
-            ending.run,
-            ending.result,
-            ending.ended_ms,
-        )
+        row.state, row.ended_ms = ending.state, ending.ended_ms
+        row.course, row.result = ending.course, ending.result
         self._outbox[ending.job_id] = list(ending.outbox)
         if ending.key_freed:
             self._keys.pop((row.job.customer, row.job.idempotent_key), None)
+        return [self._insert(child) for child in ending.children]
 
     async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
         """List unended jobs whose deadline has passed."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgpack
 
+from orchestrator.domain.course import Child, Course
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.job import JobSpec, spec_from_record, spec_to_record
 from orchestrator.domain.retry import Verdict
@@ -24,22 +25,32 @@ def unpack_spec(data: bytes) -> JobSpec:
     return spec_from_record(msgpack.unpackb(data))
 
 
-def pack_run(run: Run) -> bytes:
-    """Write a run."""
-    return _pack(
-        {
-            "legs": [[getattr(leg, name) for name in _LEG_FIELDS] for leg in run.legs],
-            "attempts": [[getattr(a, name) for name in _ATTEMPT_FIELDS] for a in run.attempts],
-            "counts": [run.made, run.retries, run.reroutes, run.crashes],
-            "used": sorted(run.used_regions),
-            "answers": [_answer_out(answer) for answer in run.answers],
-        }
+def pack_course(course: Course) -> bytes:
+    """Write a course."""
+    runs = [None if run is None else _run_out(run) for run in course.runs]
+    return _pack([runs, [[child.place, child.job_id, child.known] for child in course.children]])
+
+
+def unpack_course(data: bytes) -> Course:
+    """Read a course."""
+    runs, children = msgpack.unpackb(data)
+    return Course(
+        tuple(None if run is None else _run_in(run) for run in runs),
+        tuple(Child(place, job_id, known) for place, job_id, known in children),
     )
 
 
-def unpack_run(data: bytes) -> Run:
-    """Read a run."""
-    record = msgpack.unpackb(data)
+def _run_out(run: Run) -> dict[str, Any]:
+    return {
+        "legs": [[getattr(leg, name) for name in _LEG_FIELDS] for leg in run.legs],
+        "attempts": [[getattr(a, name) for name in _ATTEMPT_FIELDS] for a in run.attempts],
+        "counts": [run.made, run.retries, run.reroutes, run.crashes],
+        "used": sorted(run.used_regions),
+        "answers": [_answer_out(answer) for answer in run.answers],
+    }
+
+
+def _run_in(record: dict[str, Any]) -> Run:
     made, retries, reroutes, crashes = record["counts"]
     return Run(
         legs=tuple(_leg_in(values) for values in record["legs"]),

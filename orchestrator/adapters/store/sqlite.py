@@ -18,14 +18,14 @@ import msgpack
 
 from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
-from orchestrator.adapters.store.records import pack_run, pack_spec, unpack_run, unpack_spec
+from orchestrator.adapters.store.records import pack_course, pack_spec, unpack_course, unpack_spec
+from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace
-from orchestrator.domain.run import Run
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import (
     Accepted,
@@ -105,12 +105,7 @@ class SqliteStore:
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known."""
         row = self._job_row(job)
-        fingerprint: bytes = row[11]
-        found = await self._writer.write(lambda db: _insert(db, row))
-        if found is None:
-            return Accepted(job)
-        job_id, state, first_fingerprint = found
-        return Duplicate(JobId(job_id), JobState(state), first_fingerprint != fingerprint)
+        return _taken(job, row, await self._writer.write(lambda db: _insert(db, row)))
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
@@ -132,27 +127,29 @@ class SqliteStore:
         """Read one job whole."""
         return await self._in_reader(lambda db: self._load(db, job_id))
 
-    def note_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+    def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit, nobody waits for it."""
-        self._writer.post(self._run_write(job_id, customer, state, run))
+        self._writer.post(self._course_write(job_id, customer, state, course))
 
-    async def save_run(self, job_id: JobId, customer: CustomerId, state: JobState, run: Run) -> None:
+    async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is, and wait for the commit."""
-        await self._writer.write(self._run_write(job_id, customer, state, run))
+        await self._writer.write(self._course_write(job_id, customer, state, course))
 
-    def note_timeline(self, job_id: JobId, customer: CustomerId, run: Run) -> None:
+    def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:
         """Save what was still learned about a job that has ended; rides the next commit."""
-        sealed = self._box.seal(pack_run(run), _context(customer, job_id, "run"))
+        sealed = self._box.seal(pack_course(course), _context(customer, job_id, "run"))
         sql = "UPDATE jobs SET run = ? WHERE id = ? AND ended_ms IS NOT NULL"
         self._writer.post(lambda db: db.execute(sql, (sealed, job_id)))
 
-    async def end(self, ending: Ending) -> None:
-        """End a job and fill its outbox, in one transaction."""
-        run = self._box.seal(pack_run(ending.run), _context(ending.customer, ending.job_id, "run"))
+    async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
+        """End a job, fill its outbox and store its children, in one transaction."""
+        run = self._box.seal(pack_course(ending.course), _context(ending.customer, ending.job_id, "run"))
         result = self._box.seal(ending.result, _context(ending.customer, ending.job_id, "result"))
         job = (ending.state, ending.ended_ms, run, result, not ending.key_freed, ending.job_id)
         outbox = [_outbox_row(entry) for entry in ending.outbox]
-        await self._writer.write(lambda db: _end(db, job, outbox))
+        children = [self._job_row(child) for child in ending.children]
+        found = await self._writer.write(lambda db: _end(db, job, outbox, children))
+        return [_taken(*triple) for triple in zip(ending.children, children, found, strict=True)]
 
     async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
         """List unended jobs whose deadline has passed."""
@@ -241,10 +238,10 @@ class SqliteStore:
             None,
         )
 
-    def _run_write(
-        self, job_id: JobId, customer: CustomerId, state: JobState, run: Run
+    def _course_write(
+        self, job_id: JobId, customer: CustomerId, state: JobState, course: Course
     ) -> Callable[[sqlite3.Connection], int]:
-        sealed = self._box.seal(pack_run(run), _context(customer, job_id, "run"))
+        sealed = self._box.seal(pack_course(course), _context(customer, job_id, "run"))
         sql = "UPDATE jobs SET state = ?, run = ? WHERE id = ? AND ended_ms IS NULL"
         return lambda db: db.execute(sql, (state, sealed, job_id)).rowcount
 
@@ -267,7 +264,9 @@ class SqliteStore:
                 spec=spec,
             ),
             state=JobState(state),
-            run=None if run is None else unpack_run(self._box.open(run, _context(customer, job_id, "run"))),
+            course=None
+            if run is None
+            else unpack_course(self._box.open(run, _context(customer, job_id, "run"))),
             result=None if result is None else self._box.open(result, _context(customer, job_id, "result")),
             ended_ms=ended_ms,
             deliveries=tuple(_outbox_entry(row) for row in db.execute(sql, (job_id,))),
@@ -282,6 +281,9 @@ class SqliteStore:
 
 
 _JOB_COLUMNS = 15
+_FINGERPRINT = 11
+_Found = tuple[str, str, bytes]
+"""Id, state and fingerprint of the job that has a key already."""
 _OUTBOX_COLUMNS = "job_id, position, id, customer, state, attempts, first_ms, next_ms, log"
 
 
@@ -290,7 +292,7 @@ def key_hash(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def _insert(db: sqlite3.Connection, row: tuple[Any, ...]) -> tuple[str, str, bytes] | None:
+def _insert(db: sqlite3.Connection, row: tuple[Any, ...]) -> _Found | None:
     marks = ", ".join("?" * _JOB_COLUMNS)
     sql = (
         f"INSERT INTO jobs VALUES ({marks}) ON CONFLICT (customer, idem_key) WHERE idem_holds = 1 DO NOTHING"  # noqa: S608  # marks only
@@ -298,17 +300,30 @@ def _insert(db: sqlite3.Connection, row: tuple[Any, ...]) -> tuple[str, str, byt
     if db.execute(sql, row).rowcount:
         return None
     find = "SELECT id, state, fingerprint FROM jobs WHERE customer = ? AND idem_key = ? AND idem_holds = 1"
-    found: tuple[str, str, bytes] = db.execute(find, (row[1], row[9])).fetchone()
+    found: _Found = db.execute(find, (row[1], row[9])).fetchone()
     return found
 
 
-def _end(db: sqlite3.Connection, job: tuple[Any, ...], outbox: list[tuple[Any, ...]]) -> None:
+def _taken(job: Job, row: tuple[Any, ...], found: _Found | None) -> Accepted | Duplicate:
+    if found is None:
+        return Accepted(job)
+    job_id, state, first_fingerprint = found
+    return Duplicate(JobId(job_id), JobState(state), first_fingerprint != row[_FINGERPRINT])
+
+
+def _end(
+    db: sqlite3.Connection,
+    job: tuple[Any, ...],
+    outbox: list[tuple[Any, ...]],
+    children: list[tuple[Any, ...]],
+) -> list[_Found | None]:
     sql = """UPDATE jobs SET state = ?, ended_ms = ?, run = ?, result = ?, idem_holds = ?
              WHERE id = ? AND ended_ms IS NULL"""
     if not db.execute(sql, job).rowcount:
         msg = f"{job[-1]} has ended already"
         raise RuntimeError(msg)
     db.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", outbox)
+    return [_insert(db, child) for child in children]
 
 
 def _purge(db: sqlite3.Connection, now_ms: int, retention: Retention) -> int:

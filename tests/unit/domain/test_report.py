@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.domain.course import PRIMARY, Course
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.job import ExecutionMode
 from orchestrator.domain.lifecycle import JobState
@@ -29,7 +30,7 @@ METADATA = {"order": 7, "tags": ["a", {"b": None}], "name": "Zoë"}
 def told(
     run: Run, state: JobState, *, last: Answer | None = None, failure: Failure | None = None, **fields: Any
 ) -> dict[str, Any]:
-    body = webhook_body(a_job(**fields), run, state, answer=last, failure=failure)
+    body = webhook_body(a_job(**fields), Course((run,)), state, step=PRIMARY, answer=last, failure=failure)
     document: dict[str, Any] = json.loads(body)
     return document
 
@@ -95,7 +96,10 @@ def test_a_body_that_was_cut_says_so() -> None:
 
 def test_the_body_is_compact_json_of_the_same_bytes_each_time() -> None:
     run, job = UnderWay(a_spec()).run, a_job(metadata=METADATA)
-    bodies = {webhook_body(job, run, JobState.SUCCESS, answer=None, failure=None) for _ in range(3)}
+    bodies = {
+        webhook_body(job, Course((run,)), JobState.SUCCESS, step=PRIMARY, answer=None, failure=None)
+        for _ in range(3)
+    }
     (body,) = bodies
     assert b", " not in body
     assert body.isascii()
@@ -125,13 +129,14 @@ def test_the_timeline_shows_every_leg_and_attempt() -> None:
     job.run = note_start(job.run, won, NOW_MS + 2)
     job.end(won, answered(200), now_ms=NOW_MS + 9)
     job.run = note_close(job.run, lost, NOW_MS + 11)
-    timeline = timeline_document(job.run)
+    timeline = timeline_document(Course((job.run,)))
     assert timeline["legs"] == [
-        {"leg": 0, "region": "iad", "state": "cancelled"},
-        {"leg": 1, "region": "lax", "state": "won"},
+        {"step": "primary", "leg": 0, "region": "iad", "state": "cancelled"},
+        {"step": "primary", "leg": 1, "region": "lax", "state": "won"},
     ]
     assert timeline["attempts"][0] == {
         "attempt": 1,
+        "step": "primary",
         "leg": 0,
         "region": "iad",
         "granted_at": NOW_MS,
@@ -149,4 +154,4 @@ def test_the_timeline_shows_every_leg_and_attempt() -> None:
 def test_a_leg_under_way_is_shown_in_one_word() -> None:
     job = UnderWay(a_spec())
     job.send()
-    assert timeline_document(job.run)["legs"][0]["state"] == "under_way"
+    assert timeline_document(Course((job.run,)))["legs"][0]["state"] == "under_way"

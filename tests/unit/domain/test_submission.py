@@ -144,7 +144,7 @@ def test_regions_are_bounded_in_number() -> None:
 
 def test_receivers_are_bounded_in_number() -> None:
     assert problems(Bounds(webhooks=1), webhooks=(webhook(), webhook())) == {
-        "webhooks": "names more than 1 receivers"
+        "webhooks": "more than 1 receivers in one submission"
     }
 
 

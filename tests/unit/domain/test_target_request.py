@@ -1,5 +1,6 @@
 import pytest
 
+from orchestrator.domain.course import PRIMARY
 from orchestrator.domain.ids import AttemptId
 from orchestrator.domain.job import Job
 from orchestrator.domain.run import Attempt
@@ -12,20 +13,20 @@ def an_attempt(number: int = 3) -> Attempt:
 
 
 def headers_of(job: Job, number: int = 3) -> dict[str, str]:
-    return dict(target_request(job, an_attempt(number)).headers)
+    return dict(target_request(job, PRIMARY, an_attempt(number)).headers)
 
 
 def test_the_target_sees_the_request_asked_for() -> None:
     job = a_job(method="PUT", body="zwölf", headers=(("X-A", "1"), ("x-b", "2")), timeout_ms=777)
-    request = target_request(job, an_attempt())
+    request = target_request(job, PRIMARY, an_attempt())
     assert (request.method, request.url, request.body) == ("PUT", URL, "zwölf".encode())
     assert request.headers[:2] == (("X-A", "1"), ("x-b", "2"))
     assert request.timeout_ms == 777
 
 
 def test_a_job_without_a_body_has_none_on_the_wire() -> None:
-    assert target_request(a_job(), an_attempt()).body is None
-    assert target_request(a_job(body=""), an_attempt()).body == b""
+    assert target_request(a_job(), PRIMARY, an_attempt()).body is None
+    assert target_request(a_job(body=""), PRIMARY, an_attempt()).body == b""
 
 
 def test_the_marks_of_the_service_name_job_attempt_and_region() -> None:

@@ -159,17 +159,49 @@ async def test_a_refused_submission_leaves_nothing_behind(gateway: Gateway) -> N
     assert (await gateway.submit(idempotent_key="mine")).status_code == 202
 
 
-NOT_YET = [
+CHAINS = [
     (name, form) for name in ("fallback_job", "on_success", "on_failure") for form in ("snake", "camel")
 ]
 
 
-@pytest.mark.parametrize(("name", "form"), NOT_YET)
-async def test_what_this_version_cannot_do_is_refused_by_name(gateway: Gateway, name: str, form: str) -> None:
+@pytest.mark.parametrize(("name", "form"), CHAINS)
+async def test_what_is_wrong_in_a_nested_job_is_named_from_the_top(
+    gateway: Gateway, name: str, form: str
+) -> None:
     head, *rest = name.split("_")
     given = name if form == "snake" else head + "".join(word.title() for word in rest)
-    (error,) = await refused(gateway, **{given: {"url": TARGET}})
-    assert error["field"] == name
+    (error,) = await refused(gateway, **{given: {"url": "ftp://example.com"}})
+    assert error["field"] == f"{name}.url"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "field"),
+    [
+        ({"type": "on_error"}, "codes"),
+        ({"type": "on_error", "codes": [42]}, "codes.0"),
+        ({"type": "on_timeout"}, "timeout_ms"),
+        ({"type": "on_tuesdays"}, "type"),
+    ],
+)
+async def test_a_trigger_that_could_never_match_is_refused(
+    gateway: Gateway, trigger: dict[str, Any], field: str
+) -> None:
+    (error,) = await refused(gateway, fallback_job={"url": TARGET, "trigger": trigger})
+    assert error["field"] == f"fallback_job.trigger.{field}"
+
+
+async def test_a_chain_is_bounded_in_depth_and_in_jobs(gateway: Gateway) -> None:
+    def chain(depth: int) -> dict[str, Any]:
+        return {"url": TARGET} | ({"on_success": chain(depth - 1)} if depth else {})
+
+    assert (await gateway.submit(on_success=chain(14))).status_code == 202
+    assert "deeper than 16" in (await refused(gateway, on_success=chain(15)))[0]["message"]
+    assert await refused(gateway, on_success=chain(200))
+
+
+async def test_a_forbidden_region_in_a_child_is_refused_before_anything_is_stored(gateway: Gateway) -> None:
+    await refused(gateway, on_success={"url": TARGET, "regions": ["mars"]})
+    assert await gateway.store.waiting() == []
 
 
 async def test_a_hedge_is_refused_by_name(gateway: Gateway) -> None:

@@ -1,0 +1,287 @@
+"""A job's course: its own request and its fallbacks, each a run of its own once it has begun.
+
+A fallback is a step of the same job. Which one begins depends on how the step before it went; the
+first success of any step wins, and the job is lost when the last step that runs has failed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.domain.exchange import Fault
+from orchestrator.domain.ids import AttemptId, JobId, RegionName
+from orchestrator.domain.job import JobSpec, TriggerKind
+from orchestrator.domain.run import (
+    Answer,
+    Attempt,
+    Run,
+    abandon,
+    begin,
+    dispatch,
+    find_attempt,
+    lose_all,
+    open_attempts,
+)
+from orchestrator.domain.settling import (
+    Await,
+    Ended,
+    Fail,
+    Failure,
+    FailureCode,
+    Repeat,
+    Succeed,
+    settle,
+)
+
+PRIMARY = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A job that this one's end spawned. ``known``: its own key was known, so ``job_id`` is the first
+    job with it, and nothing was run.
+    """
+
+    place: str
+    job_id: JobId
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The runs of a job by step; None where a step has not begun."""
+
+    runs: tuple[Run | None, ...]
+    children: tuple[Child, ...] = ()
+
+    @property
+    def made(self) -> int:
+        """Attempts made, over all steps."""
+        return sum(run.made for run in self.runs if run is not None)
+
+    @property
+    def crashes(self) -> int:
+        """The most crashes that any step has lived through."""
+        return max((run.crashes for run in self.runs if run is not None), default=0)
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Every attempt that is kept, over all steps, in their order."""
+        found = [attempt for run in self.runs if run is not None for attempt in run.attempts]
+        return sorted(found, key=lambda attempt: attempt.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Won:
+    """A step succeeded; ``cancel`` names everything still under way."""
+
+    step: int
+    answer: Answer
+    cancel: tuple[AttemptId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The last step failed."""
+
+    step: int
+    failure: Failure
+    answer: Answer | None
+    cancel: tuple[AttemptId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatLeg:
+    """Queue a leg of a step again."""
+
+    step: int
+    leg: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeginStep:
+    """A fallback's trigger matched: queue its first leg."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Other legs or steps are still at work."""
+
+
+Outcome = Won | Lost | RepeatLeg | BeginStep | GoOn
+
+
+def begin_course(spec: JobSpec) -> Course:
+    """Plan a job: its primary step begins, its fallbacks wait."""
+    steps = spec.steps
+    return Course((begin(steps[PRIMARY]), *(None for _ in steps[1:])))
+
+
+def begin_step(course: Course, spec: JobSpec, step: int) -> Course:
+    """Begin a fallback."""
+    return _with_run(course, step, begin(spec.steps[step]))
+
+
+def dispatch_leg(
+    course: Course, step: int, leg: int, attempt: AttemptId, region: RegionName, now_ms: int
+) -> tuple[Course, Attempt]:
+    """Record that an attempt goes out; attempts are numbered per job."""
+    run, record = dispatch(run_of(course, step), leg, attempt, region, now_ms, course.made + 1)
+    return _with_run(course, step, run), record
+
+
+def step_of(course: Course, attempt: AttemptId) -> int | None:
+    """Find the step that an attempt belongs to."""
+    for step, run in enumerate(course.runs):
+        if run is not None and find_attempt(run, attempt) is not None:
+            return step
+    return None
+
+
+def with_attempt(course: Course, attempt: AttemptId, change: Callable[[Run], Run]) -> Course:
+    """Apply a change to the run that an attempt belongs to; an unknown one changes nothing."""
+    step = step_of(course, attempt)
+    return course if step is None else _with_run(course, step, change(run_of(course, step)))
+
+
+def settle_attempt(
+    course: Course,
+    spec: JobSpec,
+    attempt: AttemptId,
+    ended: Ended,
+    *,
+    now_ms: int,
+    jitter: float,
+    up: Sequence[RegionName],
+) -> tuple[Course, Outcome]:
+    """Record an attempt's end and decide what follows for the job; arguments as in ``settling.settle``."""
+    step = step_of(course, attempt)
+    if step is None:
+        return course, GoOn()
+    run, decision = settle(
+        run_of(course, step),
+        spec.steps[step],
+        attempt,
+        ended,
+        now_ms=now_ms,
+        jitter=jitter,
+        up=up,
+        handed_on=_codes_after(course, spec, step),
+    )
+    course = _with_run(course, step, run)
+    match decision:
+        case Succeed(leg, response):
+            course, cancel = abandon_course(course, now_ms)
+            return course, Won(step, Answer(run.legs[leg].region, response), decision.cancel + cancel)
+        case Fail():
+            return _after_failure(course, spec, step, decision, ended, now_ms)
+        case Repeat(leg):
+            return course, RepeatLeg(step, leg)
+        case Await():
+            return course, GoOn()
+
+
+def timeout_after(course: Course, spec: JobSpec, step: int) -> tuple[int, int] | None:
+    """Say which step begins when ``step`` is late, and how late in ms; None where none does."""
+    for candidate, trigger in enumerate(spec.triggers[step:], step + 1):
+        if trigger.kind is TriggerKind.ON_TIMEOUT and course.runs[candidate] is None:
+            return candidate, trigger.timeout_ms
+    return None
+
+
+def first_start_ms(course: Course, step: int) -> int | None:
+    """Say when a step's first request began (Unix ms)."""
+    run = course.runs[step]
+    starts = [a.started_ms for a in run.attempts if a.started_ms is not None] if run else []
+    return min(starts, default=None)
+
+
+def is_running(course: Course, step: int) -> bool:
+    """Whether a step has begun and is not over."""
+    run = course.runs[step]
+    return run is not None and not all(leg.state.over for leg in run.legs)
+
+
+def abandon_course(course: Course, now_ms: int) -> tuple[Course, tuple[AttemptId, ...]]:
+    """End every leg of every step; say which attempts are to be cancelled."""
+    cancel: tuple[AttemptId, ...] = ()
+    for step, run in enumerate(course.runs):
+        if run is not None:
+            ended, still_open = abandon(run, now_ms)
+            course, cancel = _with_run(course, step, ended), cancel + still_open
+    return course, cancel
+
+
+def lose_all_steps(course: Course) -> Course:
+    """The service died: see ``run.lose_all``."""
+    return replace(course, runs=tuple(run and lose_all(run) for run in course.runs))
+
+
+def open_in_course(course: Course) -> list[Attempt]:
+    """Attempts whose end is not known, over all steps."""
+    return [attempt for run in course.runs if run is not None for attempt in open_attempts(run)]
+
+
+def step_name(step: int) -> str:
+    """Name a step as webhooks do."""
+    return "primary" if step == PRIMARY else f"fallback_{step}"
+
+
+def _after_failure(
+    course: Course, spec: JobSpec, step: int, fail: Fail, ended: Ended, now_ms: int
+) -> tuple[Course, Outcome]:
+    if fail.failure.code is FailureCode.UNKNOWN_OUTCOME:
+        course, cancel = abandon_course(course, now_ms)
+        return course, Lost(step, fail.failure, fail.answer, cancel)
+    following = _next_step(course, spec, step, fail, ended)
+    if following is not None:
+        return begin_step(course, spec, following), BeginStep(following)
+    if any(is_running(course, other) for other in range(len(course.runs))):
+        return course, GoOn()
+    return course, Lost(step, fail.failure, fail.answer)
+
+
+def _next_step(course: Course, spec: JobSpec, step: int, fail: Fail, ended: Ended) -> int | None:
+    """Find the first fallback after ``step`` whose trigger matches; a trigger that does not match
+    passes the same outcome on to the fallback after it.
+    """
+    status = fail.answer.response.status if fail.answer else None
+    for candidate, trigger in enumerate(spec.triggers[step:], step + 1):
+        if course.runs[candidate] is not None:
+            continue
+        timed_out = ended.fault in (Fault.TIMEOUT, Fault.CONNECT_TIMEOUT)
+        if (
+            trigger.kind is TriggerKind.ANY
+            or (trigger.kind is TriggerKind.ON_ERROR and status in trigger.codes)
+            or (trigger.kind is TriggerKind.ON_TIMEOUT and timed_out)
+        ):
+            return candidate
+    return None
+
+
+def _codes_after(course: Course, spec: JobSpec, step: int) -> frozenset[int]:
+    waiting = [
+        trigger.codes
+        for candidate, trigger in enumerate(spec.triggers[step:], step + 1)
+        if course.runs[candidate] is None and trigger.kind is TriggerKind.ON_ERROR
+    ]
+    return frozenset().union(*waiting)
+
+
+def run_of(course: Course, step: int) -> Run:
+    """Give the run of a step that has begun.
+
+    Raises:
+        ValueError: It has not.
+
+    """
+    run = course.runs[step]
+    if run is None:
+        msg = f"step {step} has not begun"
+        raise ValueError(msg)
+    return run
+
+
+def _with_run(course: Course, step: int, run: Run) -> Course:
+    return replace(course, runs=(*course.runs[:step], run, *course.runs[step + 1 :]))
