@@ -93,11 +93,6 @@ class PeerBook:
         """List every peer."""
         return list(self._peers.values())
 
-    def is_current(self, name: RegionName, incarnation: str) -> bool:
-        """Whether that incarnation of the peer is the one spoken to."""
-        peer = self._peers.get(name)
-        return peer is not None and peer.incarnation == incarnation
-
     def heard(self, beat: Heartbeat, boot_id: str) -> HeartbeatReply:
         """Take a heartbeat. A peer counts as up once it works for this shard's epoch."""
         reply = HeartbeatReply(self._epoch, self._clock.now(), boot_id)

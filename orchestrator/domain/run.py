@@ -110,16 +110,6 @@ def dispatch(
     ), record
 
 
-def withdraw(run: Run, attempt: AttemptId) -> Run:
-    """Undo a dispatch whose request was never written: the leg waits again, nothing is spent."""
-    found = find_attempt(run, attempt)
-    if found is None:
-        return run
-    run = set_leg(run, found.leg, state=LegState.WAITING)
-    kept = tuple(a for a in run.attempts if a.id != attempt)
-    return replace(run, attempts=kept, made=run.made - 1)
-
-
 def note_start(run: Run, attempt: AttemptId, started_ms: int) -> Run:
     """Record when an attempt's first byte was written."""
     return update_attempt(run, attempt, started_ms=started_ms)

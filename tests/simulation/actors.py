@@ -348,6 +348,7 @@ class ShardHost:
                 self._stage.loop.time(),
                 grant.domain,
                 grant.job_id,
+                grant.number,
                 message.response.status,
                 None if rps is None or rps in GARBAGE else float(rps),
                 None if concurrent is None else int(concurrent),

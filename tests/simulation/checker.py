@@ -200,9 +200,10 @@ def at_most_once_is_kept(scenario: Scenario, history: History) -> Iterator[str]:
 
 
 def retry_after_is_kept(scenario: Scenario, history: History) -> Iterator[str]:
-    """A leg does not go out again before the time that its target asked for."""
+    """A leg does not go out again before the time that its target asked for, where the shard heard it."""
     if scenario.crashes(Actor.SHARD):
         return
+    heard = {(answer.job_id, answer.number) for answer in history.answers}
     for stored in history.final.values():
         legs = {a.number: a.leg for a in stored.course.attempts} if stored.course else {}
         waits: dict[int, float] = {}
@@ -210,7 +211,8 @@ def retry_after_is_kept(scenario: Scenario, history: History) -> Iterator[str]:
             leg = legs.get(request.number, -1)
             if request.first_byte_at < waits.get(leg, 0.0) - 0.002:
                 yield f"{_shown(request)} started before {waits[leg]:.3f} s"
-            if request.answered_at is not None and request.retry_after_s is not None:
+            asked = (request.job_id, request.number) in heard
+            if asked and request.answered_at is not None and request.retry_after_s is not None:
                 waits[leg] = request.answered_at + request.retry_after_s
 
 

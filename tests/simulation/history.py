@@ -61,9 +61,15 @@ class AnswerHeard:
     at: float
     domain: TargetDomain
     job_id: JobId
+    number: int
     status: int
     rps: float | None
     max_concurrent: int | None
+
+    @property
+    def steers(self) -> bool:
+        """Whether it says anything about pace."""
+        return self.rps is not None or self.max_concurrent is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class PaceLine:
         self._times = [0.0]
         self._paces = [scenario.pace]
         changes: list[tuple[float, Callable[[Pace], Pace]]] = [
-            *((answer.at, _told(answer)) for answer in history.answers if answer.domain == domain),
+            *((a.at, _told(a)) for a in history.answers if a.domain == domain and a.steers),
             *((began.at, _found(began, domain, scenario.pace)) for began in history.shards),
         ]
         for at, change in sorted(changes, key=lambda entry: entry[0]):

@@ -14,7 +14,6 @@ from orchestrator.domain.run import (
     note_start,
     open_attempts,
     waiting_legs,
-    withdraw,
 )
 from orchestrator.domain.settling import Succeed
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, ORD, REGIONS, UnderWay, a_spec, answered
@@ -38,18 +37,6 @@ def test_a_dispatch_numbers_the_attempt_and_marks_its_region_as_used() -> None:
     assert job.run.used_regions == {IAD, ORD}
     assert job.run.legs[1].region == ORD
     assert waiting_legs(job.run) == [2]
-
-
-def test_a_withdrawn_dispatch_leaves_no_trace_but_the_region() -> None:
-    job = UnderWay(RACE)
-    attempt = job.send(0)
-    run = withdraw(job.run, attempt)
-    assert (run.attempts, run.made, run.legs) == ((), 0, begin(RACE).legs)
-
-
-def test_withdrawing_an_unknown_attempt_changes_nothing() -> None:
-    run = begin(RACE)
-    assert withdraw(run, AttemptId("other")) is run
 
 
 def test_starts_and_closes_are_noted_with_their_attempt() -> None:

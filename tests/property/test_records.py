@@ -1,0 +1,60 @@
+"""What the store's columns hold comes back as it was."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.adapters.store.records import pack_course, pack_spec, unpack_course, unpack_spec
+from orchestrator.domain.course import Course
+from orchestrator.domain.exchange import Fault
+from orchestrator.domain.job import JobSpec
+from orchestrator.domain.retry import Verdict
+from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
+from tests.property.strategies import ATTEMPTS, REGION, RESPONSES, SPECS, STATUS, UNIX_MS
+
+TIMES = st.none() | UNIX_MS
+LEGS = st.builds(
+    Leg,
+    region=REGION,
+    state=st.sampled_from(LegState),
+    repeats=st.integers(0, 10**9),
+    not_before_ms=UNIX_MS,
+)
+TRIED = st.builds(
+    Attempt,
+    id=ATTEMPTS,
+    number=st.integers(1, 10**9),
+    leg=st.integers(0, 15),
+    region=REGION,
+    granted_ms=UNIX_MS,
+    started_ms=TIMES,
+    ended_ms=TIMES,
+    closed_ms=TIMES,
+    status=st.none() | STATUS,
+    fault=st.none() | st.sampled_from(Fault),
+    written=st.booleans(),
+    verdict=st.none() | st.sampled_from(Verdict),
+)
+COUNTS = st.integers(0, 10**9)
+RUNS = st.builds(
+    Run,
+    legs=st.lists(LEGS, max_size=4).map(tuple),
+    attempts=st.lists(TRIED, max_size=4).map(tuple),
+    made=COUNTS,
+    retries=COUNTS,
+    reroutes=COUNTS,
+    used_regions=st.frozensets(REGION),
+    answers=st.lists(st.builds(Answer, REGION, RESPONSES), max_size=3).map(tuple),
+    crashes=COUNTS,
+)
+
+
+@given(RUNS)
+@settings(max_examples=150, deadline=None)
+def test_a_run_comes_back_from_its_column(run: Run) -> None:
+    assert unpack_course(pack_course(Course((run, None)))) == Course((run, None))
+
+
+@given(SPECS)
+@settings(max_examples=100, deadline=None)
+def test_a_spec_comes_back_from_its_column(spec: JobSpec) -> None:
+    assert unpack_spec(pack_spec(spec)) == spec
