@@ -281,26 +281,28 @@ class JobSupervisor:
         self._in.spawn(self._commit(body, now_ms))
 
     async def _commit(self, body: bytes, now_ms: int) -> None:
+        born = self._born(now_ms)
+        self.course = replace(
+            self.course, children=tuple(Child(place, job.id, known=False) for place, job in born)
+        )
         # The course is read now, not when the job ended: a loser may have reported its close meanwhile.
-        ending = self._ending(body, now_ms)
+        ending = self._ending(body, now_ms, tuple(job for _, job in born))
         taken = await self._in.store.end(ending)
-        if taken:
-            self._note_children(taken)
+        if any(isinstance(child, Duplicate) for child in taken):
+            self._note_known(taken)
         spawned = [child.job for child in taken if isinstance(child, Accepted)]
         self._in.ended(self, ending, spawned)
 
-    def _note_children(self, taken: Sequence[Accepted | Duplicate]) -> None:
-        place = "on_success" if self.state is JobState.SUCCESS else "on_failure"
+    def _note_known(self, taken: Sequence[Accepted | Duplicate]) -> None:
+        """Name the first job of a key in the timeline, where a child's own key was known."""
         children = tuple(
-            Child(place, child.job.id, known=False)
-            if isinstance(child, Accepted)
-            else Child(place, child.job_id, known=True)
-            for child in taken
+            replace(child, job_id=found.job_id, known=True) if isinstance(found, Duplicate) else child
+            for child, found in zip(self.course.children, taken, strict=True)
         )
         self.course = replace(self.course, children=children)
         self._in.store.note_timeline(self.job.id, self.job.customer, self.course)
 
-    def _ending(self, body: bytes, now_ms: int) -> Ending:
+    def _ending(self, body: bytes, now_ms: int, children: tuple[Job, ...]) -> Ending:
         outbox = tuple(
             OutboxEntry(
                 id=DeliveryId(f"msg_{self.job.id}_{index}"),
@@ -320,15 +322,19 @@ class JobSupervisor:
             ended_ms=now_ms,
             outbox=outbox,
             key_freed=not any(attempt.written for attempt in self.course.attempts),
-            children=self._children(now_ms),
+            children=children,
         )
 
-    def _children(self, now_ms: int) -> tuple[Job, ...]:
+    def _born(self, now_ms: int) -> list[tuple[str, Job]]:
+        """Make the child that this end spawns, with its place: none, or one."""
         spec = self.job.spec
-        born = {JobState.SUCCESS: spec.on_success, JobState.FAILED: spec.on_failure}.get(self.state)
+        places = {
+            JobState.SUCCESS: ("on_success", spec.on_success),
+            JobState.FAILED: ("on_failure", spec.on_failure),
+        }
+        place, born = places.get(self.state, ("", None))
         if born is None:
-            return ()
-        place = "on_success" if self.state is JobState.SUCCESS else "on_failure"
+            return []
         child = Job(
             id=new_job_id(now_ms, self._in.random),
             customer=self.job.customer,
@@ -337,7 +343,7 @@ class JobSupervisor:
             accepted_ms=now_ms,
             spec=born,
         )
-        return (child,)
+        return [(place, child)]
 
     def _note(self) -> None:
         self._in.store.note_course(self.job.id, self.job.customer, self.state, self.course)

@@ -7,7 +7,6 @@ from orchestrator.domain.run import (
     ATTEMPTS_KEPT,
     LegState,
     abandon,
-    begin,
     find_attempt,
     lose_all,
     note_close,
