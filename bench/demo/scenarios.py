@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from bench.demo.loopback import LoopbackServer, Reply, Request
-from bench.demo.stage import Checks, Finished, Stage
+from bench.demo.stage import Checks, Finished, Stage, Submission
 from bench.demo.timeline import Outcome, Timeline, timeline_of
 from ezthrottle import Step, StepType
 
@@ -146,12 +146,45 @@ def pace(stage: Stage) -> Story:
     return Story(f"arrived at {offsets} ms", took_ms)
 
 
+def fallback(stage: Stage) -> Story:
+    """Answer 500, then 404: the job goes down its chain of fallbacks, each at a target of its own."""
+    failing = stage.target(lambda _: Reply(HTTPStatus.INTERNAL_SERVER_ERROR))
+    missing = stage.target(lambda _: Reply(HTTPStatus.NOT_FOUND))
+    sound = stage.target(_at_regional_speed)
+    chain = _step(f"{failing.url}/charge").fallback(_step(f"{missing.url}/charge"), trigger_on_error=[500])
+    finished = stage.run(chain.fallback(_step(f"{sound.url}/charge"), trigger_on_error=[404]))
+    steps = [attempt["step"] for attempt in finished.attempts]
+    stage.checks.equal("the steps", ["primary", "fallback_1", "fallback_2"], steps)
+    stage.checks.equal("the webhook's step", "fallback_2", finished.delivery.document["step"])
+    stage.checks.equal("the answers", [500, 404, 200], finished.status_codes)
+    answers = zip(steps, finished.status_codes, strict=True)
+    return Story(", ".join(f"{step} {code}" for step, code in answers), finished.took_ms)
+
+
+def workflow(stage: Stage) -> Story:
+    """Charge, and on its success send a receipt: a job of its own, with a signed webhook of its own."""
+    target = stage.target(_at_regional_speed)
+    receipt = _step(f"{target.url}/receipt").method("POST").webhooks([{"url": stage.receiver.url}])
+    alert = _step(f"{target.url}/alert").method("POST")
+    charge = _step(f"{target.url}/charge").method("POST").on_success(receipt).on_failure(alert)
+    finished = stage.run(charge)
+    children = finished.job["timeline"]["children"]
+    stage.checks.equal("the children", ["on_success"], [child["place"] for child in children])
+    for child in children:
+        stage.finish(Submission(finished.submission.at_ms, child))
+    paths = [exchange.request.path for exchange in target.exchanges()]
+    stage.checks.equal("requests at the target", ["/charge", "/receipt"], paths)
+    return Story(f"{' then '.join(paths)}; two signed webhooks", finished.took_ms)
+
+
 SCENARIOS = (
     Scenario("race", "GET in iad, lax, ord; the target allows 50 a second", race),
     Scenario("paced-race", "GET in iad, lax, ord; the target names no pace", paced_race),
     Scenario("retry", "GET in lax; 429, Retry-After: 1 at first", retry),
     Scenario("reroute", "GET in iad, where the target answers 500", reroute),
     Scenario("duplicate", "POST an order three times, one key", duplicate),
+    Scenario("fallback", "GET with two fallbacks; 500, then 404", fallback),
+    Scenario("workflow", "POST with an on_success and an on_failure", workflow),
     Scenario("pace", "5 jobs at once; the target names no pace", pace),
 )
 

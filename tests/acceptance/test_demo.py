@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-SCENARIOS = ("race", "paced-race", "retry", "reroute", "duplicate", "pace")
+SCENARIOS = ("race", "paced-race", "retry", "reroute", "duplicate", "fallback", "workflow", "pace")
 PATIENCE_S = 120.0
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
