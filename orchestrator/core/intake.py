@@ -11,8 +11,10 @@ from orchestrator.domain.job import Job, JobSpec
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.limits import Bounds
 from orchestrator.domain.submission import check_submission, warnings
-from orchestrator.ports.store import Duplicate
+from orchestrator.ports.store import Duplicate, StoreFailure
 from orchestrator.ports.target_guard import TargetGuard
+
+RETRY_STORE_AFTER_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class Intake:
         Raises:
             InvalidFields: Fields are wrong; all are named.
             TargetNotAllowed: The target or a webhook may not be called.
-            NotReady: The service is stopping.
+            NotReady: The service is stopping, or its disk takes nothing.
         """
         if not self._shard.accepting:
             raise NotReady("the service is starting or stopping", retry_after_s=1)
@@ -65,7 +67,10 @@ class Intake:
             raise InvalidFields(errors)
         await self._guard_targets(spec)
         job = self._job(customer, spec, now_ms)
-        stored = await self._shard.store.submit(job)
+        try:
+            stored = await self._shard.store.submit(job)
+        except StoreFailure as error:
+            raise NotReady("the job could not be stored; it was not accepted", RETRY_STORE_AFTER_S) from error
         if isinstance(stored, Duplicate):
             self._shard.tally.duplicates += 1
             return KnownAlready(duplicate=stored, idempotent_key=job.idempotent_key, warnings=warnings(spec))

@@ -12,6 +12,10 @@ from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 
 
+class StoreFailure(Exception):
+    """The disk did not take it: full, broken, or held by somebody else. Nothing was stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A submission was stored."""
@@ -132,7 +136,12 @@ class Store(Protocol):
         """Take the next fencing number: 1 on a new store."""
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
-        """Store a job unless its customer's key is known."""
+        """Store a job unless its customer's key is known.
+
+        Raises:
+            StoreFailure: It could not be written.
+
+        """
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""

@@ -33,6 +33,7 @@ from orchestrator.ports.store import (
     Ending,
     OutboxEntry,
     StoredJob,
+    StoreFailure,
     WaitingJob,
     WebhookSecrets,
 )
@@ -103,9 +104,18 @@ class SqliteStore:
         return int((await self._writer.write(lambda db: db.execute(sql).fetchone()))[0])
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
-        """Store a job unless its customer's key is known."""
+        """Store a job unless its customer's key is known.
+
+        Raises:
+            StoreFailure: It could not be written.
+
+        """
         row = self._job_row(job)
-        return _taken(job, row, await self._writer.write(lambda db: _insert(db, row)))
+        try:
+            found = await self._writer.write(lambda db: _insert(db, row))
+        except sqlite3.Error as error:
+            raise StoreFailure(str(error)) from error
+        return _taken(job, row, found)
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
