@@ -17,6 +17,7 @@ from typing import Any
 import httptools
 
 PATIENCE_S = 30.0
+SETTLE_S = 0.05
 GENEROUS_PACE = {"X-EZTHROTTLE-RPS": "100000", "X-EZTHROTTLE-MAX-CONCURRENT": "1000"}
 
 
@@ -136,10 +137,10 @@ class Site:
 class _Connection(asyncio.Protocol):
     """One connection; its method names are httptools' and asyncio's."""
 
-    def __init__(self, site: Site, transports: set[asyncio.BaseTransport]) -> None:
+    def __init__(self, site: Site, transports: set[asyncio.Transport]) -> None:
         self._site = site
         self._transports = transports
-        self._transport: Any = None
+        self._transport: asyncio.Transport
         self._open: Seen | None = None
         self._path = ""
         self._headers: dict[str, str] = {}
@@ -147,6 +148,9 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not isinstance(transport, asyncio.Transport):
+            msg = f"{type(transport).__name__} is no stream"
+            raise TypeError(msg)
         self._transport = transport
         self._transports.add(transport)
 
@@ -207,13 +211,16 @@ def running_site(otherwise: Reply | None = None) -> Iterator[Site]:
 
 async def _serve(site: Site, listener: socket.socket, stop: "Future[Callable[[], object]]") -> None:
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-    transports: set[asyncio.BaseTransport] = set()
+    transports: set[asyncio.Transport] = set()
     server = await loop.create_server(lambda: _Connection(site, transports), sock=listener)
     stop.set_result(lambda: loop.call_soon_threadsafe(stopping.set))
     await stopping.wait()
+    # Each connection that is being accepted is a task, which fails untidily once the server is closed.
+    while accepting := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.gather(*accepting)
     server.close()
     for transport in list(transports):
-        transport.close()
+        transport.abort()
     while transports:  # noqa: ASYNC110  # asyncio tells nobody when its last transport is gone
         await asyncio.sleep(0)
 

@@ -108,18 +108,19 @@ class Executor:
 
     def unfence(self, deaf_from: float) -> None:
         """The shard is heard; it is out of earshot from ``deaf_from`` (this clock) unless heard again."""
-        if self._deaf:
+        if self.deaf:
             self._heeds_from = self._clock.now()
         self._deaf_from = deaf_from
 
     @property
-    def _deaf(self) -> bool:
+    def deaf(self) -> bool:
+        """Whether the shard is out of earshot."""
         # By the clock and not by a flag: a loop that was busy for long must not start what it finds waiting.
         return self._clock.now() > self._deaf_from
 
     def _obeys(self, start_at: float) -> bool:
         """Whether a grant is for now, and not one that was on its way while the shard gave it up."""
-        return not self._deaf and start_at >= max(self._heeds_from, self._clock.now() - STALE_AFTER_S)
+        return not self.deaf and start_at >= max(self._heeds_from, self._clock.now() - STALE_AFTER_S)
 
     async def close(self) -> None:
         """End every attempt, then the client."""
@@ -196,7 +197,7 @@ class Executor:
     async def _gate(self, attempt: AttemptId) -> None:
         work = self._work[attempt]
         await self._permission(attempt, work)
-        if self._deaf:
+        if self.deaf:
             raise EgressError(Fault.LOST, "the shard is out of earshot")
         if work.timer is not None:
             work.timer.cancel()
@@ -268,8 +269,9 @@ class Earshot:
     def check(self) -> None:
         """Fence if the silence has lasted too long; call this more often than that."""
         deaf_from = self._heard_at + SELF_FENCE_AFTER_S
-        if self.epoch and self._clock.now() <= deaf_from:
+        closing = self._executor.deaf and len(self._executor)
+        # The epoch stays when only silence came between: the shard still has to hear how its attempts ended.
+        if self.epoch and not closing and self._clock.now() <= deaf_from:
             self._executor.unfence(deaf_from)
         else:
             self._executor.fence()
-            self.epoch = 0

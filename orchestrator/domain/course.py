@@ -261,12 +261,15 @@ def _next_step(course: Course, spec: JobSpec, step: int, fail: Fail, ended: Ende
 
 
 def _codes_after(course: Course, spec: JobSpec, step: int) -> frozenset[int]:
-    waiting = [
-        trigger.codes
-        for candidate, trigger in enumerate(spec.triggers[step:], step + 1)
-        if course.runs[candidate] is None and trigger.kind is TriggerKind.ON_ERROR
-    ]
-    return frozenset().union(*waiting)
+    codes: frozenset[int] = frozenset()
+    for candidate, trigger in enumerate(spec.triggers[step:], step + 1):
+        if course.runs[candidate] is not None:
+            continue
+        if trigger.kind is TriggerKind.ANY:
+            # It takes every failure: what lies behind it is never judged by how this step went.
+            break
+        codes |= trigger.codes
+    return codes
 
 
 def run_of(course: Course, step: int) -> Run:

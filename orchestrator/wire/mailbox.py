@@ -65,7 +65,7 @@ class Mailbox:
     def _flush(self) -> None:
         self._flush_due = False
         parts = self._next_parts()
-        if not parts or len(self._under_way) >= BATCHES_UNDER_WAY:
+        if not parts:
             return
         batch = encode_batch(self._header, parts)
         task = asyncio.get_running_loop().create_task(self._deliver(batch))

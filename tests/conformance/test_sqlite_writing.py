@@ -129,7 +129,7 @@ async def test_a_second_end_takes_no_neighbour_along(on_disk: SqliteStore) -> No
 
 
 async def test_a_purge_forgets_everything_that_is_due_however_much(on_disk: SqliteStore) -> None:
-    jobs = [a_job(number) for number in range(2_500)]
+    jobs = [a_job(number) for number in range(2_100)]
     await submit_all(on_disk, jobs)
     await asyncio.gather(*(on_disk.end(an_ending(job)) for job in jobs))
     await on_disk.purge(NOW_MS + 7 * DAY_MS)

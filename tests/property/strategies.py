@@ -1,15 +1,20 @@
 """Whatever may pass through the service, drawn at random."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, RegionName
 from orchestrator.domain.job import (
     ExecutionMode,
+    Fallback,
     Guarantee,
     JobSpec,
     RegionPolicy,
     RetryPolicy,
+    Trigger,
+    TriggerKind,
     Webhook,
 )
 from orchestrator.domain.submission import METHODS
@@ -58,7 +63,7 @@ POLICIES = st.builds(
     retry_codes=CODES,
     reroute_codes=CODES,
 )
-SPECS = st.builds(
+SINGLE_SPECS = st.builds(
     JobSpec,
     url=TEXT,
     method=st.sampled_from(METHODS),
@@ -80,6 +85,18 @@ SPECS = st.builds(
     guarantee=st.sampled_from(Guarantee),
     cost=st.floats(0, 1e300),
     account=st.none() | TEXT,
+)
+TRIGGERS = st.builds(Trigger, kind=st.sampled_from(TriggerKind), codes=CODES, timeout_ms=UNIX_MS)
+SPECS = st.recursive(
+    SINGLE_SPECS,
+    lambda inner: st.builds(
+        replace,
+        SINGLE_SPECS,
+        fallback=st.none() | st.builds(Fallback, TRIGGERS, inner),
+        on_success=st.none() | inner,
+        on_failure=st.none() | inner,
+    ),
+    max_leaves=3,
 )
 
 REQUESTS = st.builds(

@@ -130,6 +130,6 @@ class SteeredLimiterLife(LimiterLife):
 
 
 TestSteadyLimiterLife = SteadyLimiterLife.TestCase
-TestSteadyLimiterLife.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestSteadyLimiterLife.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestSteeredLimiterLife = SteeredLimiterLife.TestCase
-TestSteeredLimiterLife.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestSteeredLimiterLife.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

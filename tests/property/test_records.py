@@ -4,12 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.adapters.store.records import pack_course, pack_spec, unpack_course, unpack_spec
-from orchestrator.domain.course import Course
+from orchestrator.domain.course import Child, Course
 from orchestrator.domain.exchange import Fault
+from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
-from tests.property.strategies import ATTEMPTS, REGION, RESPONSES, SPECS, STATUS, UNIX_MS
+from tests.property.strategies import ATTEMPTS, REGION, RESPONSES, SPECS, STATUS, TEXT, UNIX_MS
 
 TIMES = st.none() | UNIX_MS
 LEGS = st.builds(
@@ -48,13 +49,21 @@ RUNS = st.builds(
 )
 
 
-@given(RUNS)
-@settings(max_examples=150, deadline=None)
-def test_a_run_comes_back_from_its_column(run: Run) -> None:
-    assert unpack_course(pack_course(Course((run, None)))) == Course((run, None))
+CHILDREN = st.builds(Child, place=TEXT, job_id=TEXT.map(JobId), known=st.booleans())
+COURSES = st.builds(
+    Course,
+    runs=st.lists(st.none() | RUNS, max_size=3).map(tuple),
+    children=st.lists(CHILDREN, max_size=2).map(tuple),
+)
+
+
+@given(COURSES)
+@settings(max_examples=80, deadline=None)
+def test_a_course_comes_back_from_its_column(course: Course) -> None:
+    assert unpack_course(pack_course(course)) == course
 
 
 @given(SPECS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_spec_comes_back_from_its_column(spec: JobSpec) -> None:
     assert unpack_spec(pack_spec(spec)) == spec

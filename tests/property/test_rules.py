@@ -119,13 +119,13 @@ def test_no_other_split_of_the_same_text_has_the_same_key(text: str, data: st.Da
 
 
 @given(SPECS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_spec_comes_back_from_its_record(spec: JobSpec) -> None:
     assert spec_from_record(spec_to_record(spec)) == spec
 
 
 @given(SPECS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_stored_spec_asks_for_the_same_as_the_one_that_came(spec: JobSpec) -> None:
     assert payload_bytes(spec_from_record(spec_to_record(spec))) == payload_bytes(spec)
 

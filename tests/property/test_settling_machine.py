@@ -159,4 +159,4 @@ class RunLife(RuleBasedStateMachine):
 
 
 TestRunLife = RunLife.TestCase
-TestRunLife.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+TestRunLife.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import ExecutionMode, Guarantee
+from orchestrator.domain.job import Guarantee
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.retry import DEFAULT_POLICY
 from orchestrator.domain.routing import SELF_FENCE_AFTER_S

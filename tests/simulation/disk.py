@@ -60,10 +60,15 @@ class Disk:
         self.committed.note_course(job_id, customer, state, course)
         self._log(job_id)
 
-    def end(self, ending: Ending) -> None:
-        """Commit a job's end."""
-        at_once(self.committed.end(ending))
+    def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
+        """Commit a job's end, and its children."""
+        children = at_once(self.committed.end(ending))
         self._log(ending.job_id)
+        for child in children:
+            if isinstance(child, Accepted):
+                self._history.submitted[child.job.id] = child.job
+                self._log(child.job.id)
+        return children
 
     def load(self, job_id: JobId) -> StoredJob | None:
         """Read a job, its run taken to bytes and back as a database would."""
@@ -125,9 +130,9 @@ class DiskHandle:
         """Save how far a job is, and wait for the commit."""
         await self._write(lambda: self._disk.note_course(job_id, customer, state, course))
 
-    async def end(self, ending: Ending) -> None:
-        """End a job and fill its outbox."""
-        await self._write(lambda: self._disk.end(ending))
+    async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
+        """End a job, fill its outbox and store its children."""
+        return await self._write(lambda: self._disk.end(ending))
 
     async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
         """List unended jobs whose deadline has passed."""

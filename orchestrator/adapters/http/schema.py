@@ -40,9 +40,10 @@ from orchestrator.domain.submission import METHODS
 UNIX_MS_MOST = 2**53
 NOT_YET = "is not supported by this version: leave it out"
 CHAIN_MOST = 32
-"""Deeper chains are not even read; how deep they may be is a bound of ``domain.limits``."""
+JOBS_MOST = 256
+"""Deeper chains and more jobs are not even read; how many there may be is a bound of ``domain.limits``."""
 
-ITEMS_MOST = 1_000
+ITEMS_MOST = 500
 """Far over any bound in ``domain.limits``: a megabyte of wrong items must not cost an error for each."""
 WARNINGS_MOST = 50
 
@@ -139,7 +140,7 @@ class TriggerIn(_Model):
     """When a fallback begins; an empty one matches any failure."""
 
     type: Literal["any", "on_error", "on_timeout"] = "any"
-    codes: list[Code] = []
+    codes: Codes = []
     timeout_ms: Annotated[int, Field(ge=1, le=UNIX_MS_MOST)] | None = None
 
 
@@ -198,10 +199,12 @@ class _Reader:
     def __init__(self, default_region: RegionName, ignored: list[str]) -> None:
         self._default_region = default_region
         self._ignored = ignored
+        self._jobs = 0
 
     def job(self, kind: type[SubmissionIn], document: dict[str, Any], path: str) -> JobSpec:
-        if path.count(".") > CHAIN_MOST:
-            raise InvalidFields([FieldError(path.rstrip("."), "is nested too deep")])
+        self._jobs += 1
+        if path.count(".") > CHAIN_MOST or self._jobs > JOBS_MOST:
+            raise InvalidFields([FieldError(path.rstrip("."), "is one job too many, or nested too deep")])
         model = _at(path, lambda: _read_single(kind, document))
         unknown = _unknown_in_submission(kind, document)[: WARNINGS_MOST - len(self._ignored)]
         self._ignored += [f"unknown field {path + name!r} was ignored" for name in unknown]

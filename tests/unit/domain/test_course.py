@@ -1,6 +1,7 @@
 """Fallbacks as steps of one job: which one begins, and when the job is won or lost."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -111,6 +112,22 @@ def test_a_trigger_that_does_not_match_passes_the_outcome_on_to_the_next() -> No
     assert play.course.runs[1] is None
 
 
+def test_a_code_that_only_a_later_fallback_waits_for_is_repeated_before_any_failure_is_handed_on() -> None:
+    play = Play(chain(ANY, on_error(500)))
+
+    assert play.play(0, answered(500)) == RepeatLeg(0, 0)
+    assert play.course.runs[1] is None
+
+
+def test_a_race_goes_on_with_its_other_legs_when_one_meets_a_fallbacks_code() -> None:
+    play = Play(chain(on_error(500), regions=(IAD, LAX)))
+    first, second = play.send(0, 0), play.send(0, 1)
+
+    assert play.end(first, answered(500)) == GoOn()
+    assert play.end(second, answered(503)) == RepeatLeg(0, 1)
+    assert play.end(play.send(0, 1), answered(404)) == BeginStep(1)
+
+
 def test_the_next_fallback_is_judged_by_how_the_one_before_it_went() -> None:
     play = Play(chain(on_error(500), on_error(404)))
 
@@ -192,9 +209,8 @@ def test_lateness_counts_from_a_steps_first_start() -> None:
     play = Play(chain(on_timeout(1_000), regions=(IAD, LAX), execution_mode=ExecutionMode.RACE))
     for leg, started_ms in ((0, NOW_MS + 50), (1, NOW_MS + 20)):
         attempt = play.send(0, leg)
-        play.course = with_attempt(
-            play.course, attempt, lambda run, a=attempt, ms=started_ms: note_start(run, a, ms)
-        )
+        begun = partial(note_start, attempt=attempt, started_ms=started_ms)
+        play.course = with_attempt(play.course, attempt, begun)
 
     assert first_start_ms(play.course, 0) == NOW_MS + 20
     assert first_start_ms(play.course, 1) is None

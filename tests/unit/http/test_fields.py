@@ -146,8 +146,8 @@ async def test_a_start_more_than_a_year_ahead_is_refused(gateway: Gateway) -> No
     assert error["field"] == "retry_at"
 
 
-async def test_a_thousand_wrong_fields_do_not_make_a_long_answer(gateway: Gateway) -> None:
-    response = await gateway.submit(headers={f"x-{n}": n for n in range(1_000)})
+async def test_hundreds_of_wrong_fields_do_not_make_a_long_answer(gateway: Gateway) -> None:
+    response = await gateway.submit(headers={f"x-{n}": n for n in range(400)})
     assert response.status_code == 422
     assert len(response.json()["errors"]) == 50
     assert len(response.content) < 20_000
@@ -197,6 +197,55 @@ async def test_a_chain_is_bounded_in_depth_and_in_jobs(gateway: Gateway) -> None
     assert (await gateway.submit(on_success=chain(14))).status_code == 202
     assert "deeper than 16" in (await refused(gateway, on_success=chain(15)))[0]["message"]
     assert await refused(gateway, on_success=chain(200))
+
+
+def tree(levels: int) -> dict[str, Any]:
+    names = ("fallback_job", "on_success", "on_failure") if levels else ()
+    return {"url": TARGET} | {name: tree(levels - 1) for name in names}
+
+
+async def test_a_submission_holds_64_jobs_at_most(gateway: Gateway) -> None:
+    assert len(tree(3)) == 4
+    response = await gateway.submit(**tree(3), body="40 jobs")
+    assert response.status_code == 202
+    (error,) = await refused(gateway, on_success=tree(3), on_failure=tree(3))
+    assert "more than 64 jobs" in error["message"]
+
+
+async def test_a_tree_of_jobs_is_refused_before_it_is_read_whole(gateway: Gateway) -> None:
+    (error,) = await refused(gateway, on_success=tree(6))
+    assert "too many" in error["message"]
+
+
+async def test_receivers_are_counted_over_the_whole_submission(gateway: Gateway) -> None:
+    ten = {"webhooks": [HOOK] * 10}
+    twenty = ten | {"on_success": {"url": TARGET} | ten}
+    assert (await gateway.submit(**twenty)).status_code == 202
+    (error,) = await refused(gateway, **twenty, on_failure={"url": TARGET, "webhooks": [HOOK]})
+    assert error["field"] == "webhooks"
+
+
+async def test_metadata_of_a_nested_job_may_be_as_deep_as_that_of_the_first(gateway: Gateway) -> None:
+    deep: Any = 1
+    for _ in range(28):
+        deep = [deep]
+    child = {"url": TARGET, "metadata": {"deep": deep}}
+    response = await gateway.submit(on_success=child | {"on_failure": child}, metadata={"deep": deep})
+    assert response.status_code == 202, response.text
+
+
+async def test_unknown_fields_of_nested_jobs_are_named_from_the_top(gateway: Gateway) -> None:
+    response = await gateway.submit(
+        on_success={"url": TARGET, "on_failure": {"url": TARGET, "colour": "red"}}
+    )
+    assert response.json()["warnings"] == ["unknown field 'on_success.on_failure.colour' was ignored"]
+
+
+async def test_at_most_once_has_no_fallback_that_runs_beside_it(gateway: Gateway) -> None:
+    late = {"url": TARGET, "trigger": {"type": "on_timeout", "timeout_ms": 5}}
+    assert await refused(gateway, guarantee="at_most_once", fallback_job=late)
+    after = {"url": TARGET, "trigger": {"type": "on_error", "codes": [404]}}
+    assert (await gateway.submit(guarantee="at_most_once", fallback_job=after)).status_code == 202
 
 
 async def test_a_forbidden_region_in_a_child_is_refused_before_anything_is_stored(gateway: Gateway) -> None:

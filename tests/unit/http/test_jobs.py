@@ -10,6 +10,7 @@ from orchestrator.wire.messages import Deliver, Delivered
 from tests.unit.http.gateway import BETAS_KEY, JOBS, TARGET, Gateway
 
 HOOK = "http://203.0.113.9/hook"
+PATIENCE_S = 20.0
 
 
 async def shown(gateway: Gateway, job_id: str, **query: str) -> httpx.Response:
@@ -31,7 +32,9 @@ async def finished(gateway: Gateway, status: int = 200, **fields: object) -> str
     gateway.regions_up()
     job_id = await submitted(gateway, **fields)
     assert gateway.answer_attempts(status) > 0
-    assert (await shown(gateway, job_id, wait="10")).json()["ended_at"] is not None
+    # Its end is still to be committed: it comes between the look at the job and the watch for it.
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await shown(gateway, job_id, wait="60")).json()["ended_at"] is not None
     return job_id
 
 
@@ -140,11 +143,36 @@ async def test_an_id_that_names_nothing_is_404(gateway: Gateway, job_id: str) ->
     assert response.headers["content-type"] == "application/problem+json"
 
 
+async def test_a_cancelled_job_is_shown_so_and_starts_nothing_more(gateway: Gateway) -> None:
+    gateway.regions_up()
+    job_id = await submitted(gateway, on_failure={"url": TARGET, "body": "never"})
+    response = await gateway.client.delete(f"{JOBS}/{job_id}")
+    assert (response.status_code, response.json()) == (200, {"job_id": job_id, "status": "cancelled"})
+    document = (await shown(gateway, job_id, wait="10")).json()
+    assert document["state"] == "cancelled"
+    assert document["result"]["error"]["code"] == "cancelled"
+    assert await gateway.store.waiting() == []
+
+
+async def test_a_job_that_has_ended_cannot_be_cancelled(gateway: Gateway) -> None:
+    job_id = await finished(gateway)
+    response = await gateway.client.delete(f"{JOBS}/{job_id}")
+    assert (response.status_code, response.json()["type"]) == (409, "/problems/conflict")
+
+
+async def test_another_customers_job_cannot_be_cancelled(gateway: Gateway) -> None:
+    job_id = await submitted(gateway)
+    theirs = {"authorization": f"Bearer {BETAS_KEY}"}
+    assert (await gateway.client.delete(f"{JOBS}/{job_id}", headers=theirs)).status_code == 404
+    assert (await shown(gateway, job_id)).json()["state"] == "queued"
+
+
 async def test_a_key_whose_job_was_never_written_is_free_again(gateway: Gateway) -> None:
     first = await submitted(gateway, deadline_ms=1, idempotent_key="mine")
     gateway.clock.ahead_s += 1.0
     await gateway.shard._fail_overdue()
-    assert (await shown(gateway, first, wait="10")).json()["result"]["error"]["code"] == "deadline"
+    await turns()
+    assert (await shown(gateway, first)).json()["result"]["error"]["code"] == "deadline"
     again = await gateway.submit(idempotent_key="mine")
     assert again.status_code == 202
     assert again.json()["job_id"] != first

@@ -63,6 +63,15 @@ async def test_a_forbidden_webhook_is_403_too(gateway: Gateway) -> None:
     assert await gateway.store.waiting() == []
 
 
+@pytest.mark.parametrize("place", ["fallback_job", "on_success", "on_failure"])
+async def test_a_nested_jobs_forbidden_address_is_403_too(gateway: Gateway, place: str) -> None:
+    nested = {place: {"url": TARGET, place: {"url": "http://10.0.0.1/"}}}
+    assert (await gateway.submit(**nested)).status_code == 403
+    hook = {place: {"url": TARGET, "webhooks": [{"url": "http://[::1]/"}]}}
+    assert (await gateway.submit(**hook)).status_code == 403
+    assert await gateway.store.waiting() == []
+
+
 async def test_what_the_operator_allows_is_taken(gateway: Gateway) -> None:
     assert (await gateway.submit(url=TARGET)).status_code == 202
     assert (await gateway.submit(url="http://203.0.114.7/")).status_code == 202

@@ -1,0 +1,182 @@
+"""A service that joins a running Ray cluster instead of starting its own, and leaves it as it was."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bench.loopback import Reply, Site, running_site
+from bench.service import (
+    STOPPED_WITHIN_S,
+    Service,
+    children,
+    descendants,
+    free_port,
+    kill_processes,
+    process_name,
+    resume_service,
+    start_service,
+)
+
+pytestmark = [pytest.mark.service, pytest.mark.timeout(240)]
+
+ADDRESS = "127.0.0.2"
+REGIONS = ["iad", "lax", "ord"]
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Ray cluster of one node that was there before the service."""
+
+    head: subprocess.Popen[bytes]
+    environment: dict[str, str]
+
+    def actors(self) -> list[str]:
+        """Name the actors' processes: Ray titles them so."""
+        names = map(process_name, descendants(self.head.pid))
+        return sorted(name for name in names if name.endswith(("Actor", "ShardNode")))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster with a token of its own, whose node offers two of the three regions."""
+    directory = Path(tempfile.mkdtemp(prefix="ezt-ray-"))
+    token = directory / "token"
+    token.write_text(secrets.token_hex(32))
+    token.chmod(0o600)
+    address = f"{ADDRESS}:{free_port()}"
+    environment = {
+        "RAY_ADDRESS": address,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    head = _start_head(directory, address, environment)
+    try:
+        wait_until(lambda: b"Ray runtime started" in (directory / "head.log").read_bytes())
+        yield Cluster(head, environment)
+    finally:
+        _end_head(head)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _start_head(directory: Path, address: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    command = (
+        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+        *(f"--node-ip-address={ADDRESS}", f"--port={address.partition(':')[2]}"),
+        *("--num-cpus=1", "--object-store-memory=80000000", "--include-dashboard=false"),
+        '--resources={"region:iad": 1000, "region:lax": 1000}',
+        f"--temp-dir={directory / 'ray'}",
+    )
+    with (directory / "head.log").open("wb") as log:
+        return subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+            | {name: value for name, value in environment.items() if name != "RAY_ADDRESS"},
+            start_new_session=True,
+        )
+
+
+def _end_head(head: subprocess.Popen[bytes]) -> None:
+    pids = descendants(head.pid)
+    head.terminate()
+    try:
+        head.wait(PATIENCE_S)
+    finally:
+        for pid in pids:
+            if process_name(pid) != "?":
+                os.kill(pid, signal.SIGKILL)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def service(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], Service]]:
+    """Serve in the cluster; called again, serve the same data directory again."""
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    started: list[Service] = []
+
+    def start() -> Service:
+        last = started[-1] if started else None
+        started.append(resume_service(last) if last else start_service(tmp_path, "--allow-private-targets"))
+        return started[-1]
+
+    yield start
+    for service in started:
+        kill_processes(service.process, tmp_path)
+    wait_until(lambda: not cluster.actors())
+
+
+@pytest.fixture
+def target() -> Iterator[Site]:
+    with running_site() as site:
+        yield site
+
+
+def submit(service: Service, target: Site, path: str) -> str:
+    job = {"url": target.url(path), "regions": REGIONS, "webhooks": [{"url": target.url(f"/hook{path}")}]}
+    answer = httpx.post(f"{service.base_url}/api/v1/jobs", json=job, headers=service.headers())
+    assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+    job_id: str = answer.json()["job_id"]
+    return job_id
+
+
+def test_a_service_in_a_cluster_works_and_leaves_the_cluster_as_it_was(
+    cluster: Cluster, service: Callable[[], Service], target: Site
+) -> None:
+    running = service()
+    submit(running, target, "/warm")
+    target.wait(bool, "/hook/warm")
+    target.script(
+        "/race", lambda seen: Reply(after_s=0 if seen.headers["x-ezthrottle-region"] == "ord" else 30)
+    )
+
+    job_id = submit(running, target, "/race")
+    [webhook] = target.wait(bool, "/hook/race")
+
+    assert (webhook.json()["job_id"], webhook.json()["region"]) == (job_id, "ord")
+    assert cluster.actors() == [*["ray::ExecutorActor"] * 3, "ray::ShardNode", "ray::WebhookActor"]
+    assert "raylet" not in map(process_name, running.pids())
+
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(STOPPED_WITHIN_S) == 0
+    wait_until(lambda: not cluster.actors())
+    assert cluster.head.poll() is None
+    assert "raylet" in map(process_name, children(cluster.head.pid))
+
+
+def test_a_service_in_a_cluster_goes_on_where_one_that_was_killed_left_off(
+    service: Callable[[], Service], target: Site
+) -> None:
+    killed = service()
+    target.on("/held", Reply(after_s=600), Reply())
+    job_id = submit(killed, target, "/held")
+    target.wait(bool, "/held")
+
+    killed.process.kill()
+    killed.process.wait()
+    service()
+
+    [webhook] = target.wait(bool, "/hook/held", PATIENCE_S)
+    assert (webhook.json()["job_id"], webhook.json()["status"]) == (job_id, "success")
