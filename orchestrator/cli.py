@@ -92,7 +92,7 @@ def serve(
         default_max_concurrent=default_max_concurrent,
         keep_days=keep_days,
     )
-    if problems := settings.problems():
+    if problems := [*settings.problems(), *_network_problems(allow_targets)]:
         _refuse("; ".join(problems))
     raise typer.Exit(_run_driver(settings))
 
@@ -155,6 +155,16 @@ def revoke(key_id: str, data_dir: DataDir = DEFAULTS.data_dir) -> None:
 def main() -> None:
     """Run the command."""
     app()
+
+
+def _network_problems(networks: str) -> list[str]:
+    from regions.guard import parse_networks  # noqa: PLC0415  # keys need no guard
+
+    try:
+        parse_networks(networks)
+    except ValueError as error:
+        return [f"--allow-targets: {error}"]
+    return []
 
 
 def _run_driver(settings: Settings) -> int:

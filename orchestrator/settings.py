@@ -1,6 +1,7 @@
 """The one table of settings. Each has a sane default; the command line and the environment change it."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -66,15 +67,11 @@ class Settings:
             found.append("--port must lie between 0 and 65535")
         found += [
             f"--{name.replace('_', '-')} must be more than 0"
-            for name in (
-                "max_body_bytes",
-                "max_response_bytes",
-                "default_rps",
-                "default_max_concurrent",
-                "keep_days",
-            )
-            if getattr(self, name) <= 0
+            for name in MORE_THAN_ZERO
+            if not 0 < getattr(self, name) < math.inf
         ]
+        if not 0 <= self.drain_timeout_s < math.inf:
+            found.append("--drain-timeout must be a number of seconds, 0 or more")
         return found
 
     def carry(self) -> dict[str, str]:

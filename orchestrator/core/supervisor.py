@@ -36,7 +36,7 @@ from orchestrator.domain.lifecycle import JobEvent, JobState, advance
 from orchestrator.domain.report import webhook_body
 from orchestrator.domain.routing import place
 from orchestrator.domain.run import Answer, Attempt, Leg, LegState, note_close, note_start, waiting_legs
-from orchestrator.domain.settling import Ended, Failure, FailureCode
+from orchestrator.domain.settling import Ended, Failure, FailureCode, answer_to_show
 from orchestrator.domain.target_request import target_request
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Accepted, Duplicate, Ending, OutboxEntry, Store
@@ -99,8 +99,9 @@ class JobSupervisor:
     def fail(self, failure: Failure) -> None:
         """End the job without success, whatever it was doing."""
         if not self.state.ended:
-            answers = [(i, run.answers[0]) for i, run in enumerate(self.course.runs) if run and run.answers]
-            step, answer = answers[-1] if answers else (PRIMARY, None)
+            begun = [(step, run) for step, run in enumerate(self.course.runs) if run is not None]
+            seen = [(step, answer) for step, run in begun if (answer := answer_to_show(run))]
+            step, answer = seen[-1] if seen else (PRIMARY, None)
             self._conclude(JobEvent.GAVE_UP, step, answer, failure)
 
     def cancel(self) -> bool:

@@ -246,7 +246,8 @@ def _next_step(course: Course, spec: JobSpec, step: int, fail: Fail, ended: Ende
     """Find the first fallback after ``step`` whose trigger matches; a trigger that does not match
     passes the same outcome on to the fallback after it.
     """
-    status = fail.answer.response.status if fail.answer else None
+    answered = fail.failure.code is FailureCode.STATUS and fail.answer is not None
+    status = fail.answer.response.status if answered and fail.answer else None
     for candidate, trigger in enumerate(spec.triggers[step:], step + 1):
         if course.runs[candidate] is not None:
             continue

@@ -16,6 +16,8 @@ from orchestrator.domain.retry import Verdict
 ATTEMPTS_KEPT = 200
 """A job may wait out an outage for days: its timeline keeps the first and the last of its attempts."""
 
+LAST_SEEN_BYTES = 64 * 1024
+
 
 class LegState(StrEnum):
     """Where a leg stands."""
@@ -85,6 +87,8 @@ class Run:
     reroutes: int = 0
     used_regions: frozenset[RegionName] = frozenset()
     answers: tuple[Answer, ...] = ()
+    last_seen: Answer | None = None
+    """The latest response that ended nothing, its body cut to LAST_SEEN_BYTES."""
     crashes: int = 0
 
 

@@ -11,6 +11,7 @@ from orchestrator.domain.job import ExecutionMode, JobSpec
 from orchestrator.domain.retry import DEFAULT_POLICY, Verdict, backoff_ms, judge_fault, judge_response
 from orchestrator.domain.routing import reroute_target
 from orchestrator.domain.run import (
+    LAST_SEEN_BYTES,
     Answer,
     Attempt,
     LegState,
@@ -129,6 +130,8 @@ def settle(
         written=ended.written,
         verdict=verdict,
     )
+    if verdict in (Verdict.WAIT, Verdict.RETRY, Verdict.REROUTE):
+        run = _remember(run, found.region, ended)
     match verdict:
         case Verdict.SUCCESS:
             return _success(run, spec, found.leg, ended, now_ms)
@@ -204,6 +207,16 @@ def _reroute(
     return replace(run, reroutes=run.reroutes + 1), Repeat(found.leg)
 
 
+def _remember(run: Run, region: RegionName, ended: Ended) -> Run:
+    """Keep a response that is not the end: a job that fails without another one tells of it."""
+    if ended.response is None:
+        return run
+    body = ended.response.body
+    cut = len(body) > LAST_SEEN_BYTES
+    kept = replace(ended.response, body=body[:LAST_SEEN_BYTES], truncated=ended.response.truncated or cut)
+    return replace(run, last_seen=Answer(region, kept))
+
+
 def _repeat(run: Run, index: int, ended: Ended, now_ms: int, jitter: float) -> tuple[Run, Decision]:
     leg = run.legs[index]
     lost = ended.fault is Fault.LOST
@@ -218,17 +231,18 @@ def _end_leg(run: Run, spec: JobSpec, found: Attempt, ended: Ended, verdict: Ver
     if ended.response is not None:
         run = _keep_answer(run, found.leg, ended.response)
     if verdict is Verdict.UNKNOWN:
-        return run, Fail(_unknown(ended), _first_answer(run))
+        return run, Fail(_unknown(ended), answer_to_show(run))
     if spec.execution_mode is ExecutionMode.FANOUT and any(leg.state is LegState.WON for leg in run.legs):
         return run, _fanout_end(run)
     if not all(leg.state.over for leg in run.legs):
         return run, Await()
-    answer = _first_answer(run)
-    return run, Fail(_failure(Ended(answer.response) if answer else ended), answer)
+    failure = _failure(Ended(run.answers[0].response) if run.answers else ended)
+    return run, Fail(failure, answer_to_show(run))
 
 
-def _first_answer(run: Run) -> Answer | None:
-    return run.answers[0] if run.answers else None
+def answer_to_show(run: Run) -> Answer | None:
+    """Choose the response that a failed job shows: the first that ended a leg, else the latest seen."""
+    return run.answers[0] if run.answers else run.last_seen
 
 
 def _keep_answer(run: Run, leg: int, response: HttpResponse) -> Run:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import Guarantee
@@ -100,7 +101,8 @@ def only_what_was_submitted_is_sent(scenario: Scenario, history: History) -> Ite
             continue
         body = None if job.spec.body is None else job.spec.body.encode()
         if (request.method, request.url, request.body) != (job.spec.method, job.spec.url, body):
-            yield f"{request.job_id} asked for {job.spec.method} {job.spec.url}, sent {request.method} {request.url}"
+            sent = f"{request.method} {request.url}"
+            yield f"{request.job_id} asked for {job.spec.method} {job.spec.url}, sent {sent}"
 
 
 def a_success_was_answered(scenario: Scenario, history: History) -> Iterator[str]:
@@ -171,7 +173,7 @@ def the_timeline_is_true(scenario: Scenario, history: History) -> Iterator[str]:
 
 
 def a_leg_is_not_sent_twice(scenario: Scenario, history: History) -> Iterator[str]:
-    """In a run without faults a leg goes out again only when its last request was over, and was no success."""
+    """Without faults a leg goes out again only when its last request was over, and was no success."""
     if not scenario.faultless:
         return
     for stored in history.ended():
@@ -194,7 +196,7 @@ def at_most_once_is_kept(scenario: Scenario, history: History) -> Iterator[str]:
             continue
         codes = (spec.retry_policy or DEFAULT_POLICY).retry_codes
         requests = history.requests_of(stored.job.id)
-        for first, second in zip(requests, requests[1:], strict=False):
+        for first, second in pairwise(requests):
             if first.status not in codes:
                 yield f"{_shown(second)} repeats {_shown(first)}, which ended with {first.status}"
 

@@ -15,7 +15,8 @@ def every_receiver_is_told(scenario: Scenario, history: History) -> Iterator[str
     log = _by_receiver(history)
     for stored in history.ended():
         if len(stored.deliveries) != len(stored.job.spec.webhooks):
-            yield f"{stored.job.id} has {len(stored.job.spec.webhooks)} receivers and {len(stored.deliveries)} deliveries"
+            receivers = len(stored.job.spec.webhooks)
+            yield f"{stored.job.id} has {receivers} receivers and {len(stored.deliveries)} deliveries"
         for entry in stored.deliveries:
             lines = log[_url(stored, entry), entry.id]
             if entry.state is DeliveryState.PENDING:
@@ -41,7 +42,7 @@ def the_same_body_goes_to_all(scenario: Scenario, history: History) -> Iterator[
 
 
 def the_delivery_state_is_true(scenario: Scenario, history: History) -> Iterator[str]:
-    """Who accepted shows as delivered and nobody else does; the quorum is counted from the receivers' logs."""
+    """Who accepted shows as delivered and nobody else; the quorum is counted from the receivers' logs."""
     log = _by_receiver(history)
     for stored in history.ended():
         accepted = {

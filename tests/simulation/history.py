@@ -56,7 +56,7 @@ class TargetRequest:
 
 @dataclass(frozen=True, slots=True)
 class AnswerHeard:
-    """The shard took an answer in. ``rps`` and ``max_concurrent`` are what the target meant by its headers."""
+    """The shard took an answer in; ``rps`` and ``max_concurrent`` are what the target meant by it."""
 
     at: float
     domain: TargetDomain

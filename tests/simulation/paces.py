@@ -34,7 +34,7 @@ class Start:
         return self.request.first_byte_at
 
     def in_flight_at(self, at: float, history: History) -> bool:
-        """Whether its connection was open. What a frozen executor holds can't be closed: it does not count."""
+        """Whether its connection was open. What a frozen executor holds can't be closed: not counted."""
         if self.request.closed_at is not None and self.request.closed_at <= at:
             return False
         return not history.frozen_s(self.request.region, at - ROUNDING_S, at + ROUNDING_S)
@@ -45,7 +45,8 @@ def every_start_was_granted(scenario: Scenario, history: History) -> Iterator[st
     granted = {id(start.request) for starts in starts_by_domain(history).values() for start in starts}
     for request in history.requests:
         if id(request) not in granted:
-            yield f"attempt {request.number} of {request.job_id} started ungranted at {request.first_byte_at:.3f} s"
+            at = f"{request.first_byte_at:.3f} s"
+            yield f"attempt {request.number} of {request.job_id} started ungranted at {at}"
 
 
 def the_pace_is_never_exceeded(scenario: Scenario, history: History) -> Iterator[str]:
@@ -56,7 +57,8 @@ def the_pace_is_never_exceeded(scenario: Scenario, history: History) -> Iterator
             paces = line.when_granted(last)
             excess = min(_most_in_a_window(starts, last, pace.window_s) - pace.starts for pace in paces)
             if excess > 0:
-                yield f"{domain} got {excess} too many at {last.at:.3f} s, granted {last.grant.at:.3f} s: {paces}"
+                when = f"at {last.at:.3f} s, granted {last.grant.at:.3f} s"
+                yield f"{domain} got {excess} too many {when}: {paces}"
 
 
 def in_flight_is_never_exceeded(scenario: Scenario, history: History) -> Iterator[str]:

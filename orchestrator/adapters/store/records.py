@@ -47,6 +47,7 @@ def _run_out(run: Run) -> dict[str, Any]:
         "counts": [run.made, run.retries, run.reroutes, run.crashes],
         "used": sorted(run.used_regions),
         "answers": [_answer_out(answer) for answer in run.answers],
+        "last_seen": _answer_out(run.last_seen) if run.last_seen else None,
     }
 
 
@@ -61,6 +62,7 @@ def _run_in(record: dict[str, Any]) -> Run:
         crashes=crashes,
         used_regions=frozenset(record["used"]),
         answers=tuple(_answer_in(values) for values in record["answers"]),
+        last_seen=_answer_in(record["last_seen"]) if record["last_seen"] else None,
     )
 
 

@@ -190,3 +190,16 @@ def test_the_timeline_keeps_what_became_of_each_attempt() -> None:
     refused, won = job.run.attempts
     assert (refused.number, refused.status, refused.fault, refused.written) == (1, None, Fault.CONNECT, False)
     assert (won.number, won.status, won.fault, won.ended_ms) == (2, 201, None, NOW_MS + 9)
+
+
+def test_a_job_that_fails_without_an_answer_shows_the_last_one_that_it_saw() -> None:
+    policy = RetryPolicy(max_retries=1, max_reroutes=0)
+    job = UnderWay(a_spec(retry_policy=policy))
+    job.play(0, answered(503, b"busy"))
+
+    outcome = job.play(0, failed(Fault.CONNECT, written=False))
+
+    assert isinstance(outcome, Fail)
+    assert outcome.failure.code is FailureCode.CONNECTION
+    assert outcome.answer is not None
+    assert outcome.answer.response.body == b"busy"
