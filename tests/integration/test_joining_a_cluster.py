@@ -43,8 +43,8 @@ class Cluster:
     environment: dict[str, str]
 
     def actors(self) -> list[str]:
-        """Name the actors' processes: Ray titles them so."""
-        names = map(process_name, descendants(self.head.pid))
+        """Name the actors' processes: Ray titles them so, and adds a method while it runs."""
+        names = (process_name(pid).partition(".")[0] for pid in descendants(self.head.pid))
         return sorted(name for name in names if name.endswith(("Actor", "ShardNode")))
 
 

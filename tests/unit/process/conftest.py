@@ -244,3 +244,11 @@ def bench(tmp_path: Path) -> Iterator[Workbench]:
         yield workbench
     finally:
         workbench.clean_up()
+
+
+@pytest.fixture(autouse=True)
+def _hangups_are_heard() -> Iterator[None]:
+    """Whoever runs the tests may have them ignore SIGHUP, as nohup does, and children inherit that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
