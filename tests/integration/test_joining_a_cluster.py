@@ -156,7 +156,9 @@ def test_a_service_in_a_cluster_works_and_leaves_the_cluster_as_it_was(
     [webhook] = target.wait(bool, "/hook/race")
 
     assert (webhook.json()["job_id"], webhook.json()["region"]) == (job_id, "ord")
-    assert cluster.actors() == [*["ray::ExecutorActor"] * 3, "ray::ShardNode", "ray::WebhookActor"]
+    wait_until(
+        lambda: cluster.actors() == [*["ray::ExecutorActor"] * 3, "ray::ShardNode", "ray::WebhookActor"]
+    )
     assert "raylet" not in map(process_name, running.pids())
 
     running.process.send_signal(signal.SIGTERM)
