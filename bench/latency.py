@@ -16,9 +16,9 @@ from pathlib import Path
 
 import uvloop
 
-from bench.figures import percentile_over_runs
+from bench.figures import over_runs, percentile_over_runs
 from bench.raw_http import RawClient, RawServer, answer, post
-from bench.service import Service, free_port, running_service
+from bench.service import Bystanders, Service, free_port, running_service
 from bench.throughput import running_target
 
 CONNECTIONS = 16
@@ -35,6 +35,7 @@ class Run:
     ack_ms: list[float] = field(default_factory=list)
     told_ms: list[float] = field(default_factory=list)
     late_ms: list[float] = field(default_factory=list)
+    others_cores: float = 0.0
 
 
 class Client:
@@ -113,8 +114,10 @@ async def measure(service: Service, target_port: int, options: argparse.Namespac
     await one_by_one(client, WARM_UP_JOBS)
     runs = []
     for _ in range(options.runs):
+        others = Bystanders()
         run = Run(unloaded_ms=await one_by_one(client, options.jobs))
         await at_a_rate(client, int(options.rate * options.seconds), options.rate, run)
+        run.others_cores = others.cores()
         runs.append(run)
     return runs
 
@@ -132,7 +135,8 @@ def show(runs: Sequence[Run], rate: float) -> str:
         p50, p99 = (str(percentile_over_runs(values, share)) for share in (0.5, 0.99))
         lines.append(f"{name:52}{p50:>24}{p99:>24}")
     required = ", ".join(f"{name} at most {most:g}" for name, most in REQUIRED.items())
-    return "\n".join([*lines, f"required, ms: {required}"])
+    others = over_runs([run.others_cores for run in runs])
+    return "\n".join([*lines, f"required, ms: {required}", f"cores that others used meanwhile: {others}"])
 
 
 def main() -> None:

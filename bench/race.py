@@ -21,7 +21,7 @@ import httpx
 
 from bench.figures import over_runs, percentile, percentile_over_runs
 from bench.loopback import GENEROUS_PACE, Reply, Seen, Site, running_site
-from bench.service import Service, running_service
+from bench.service import Bystanders, Service, running_service
 
 REGIONS = ("iad", "lax", "ord")
 MEDIAN_S = 0.05
@@ -41,6 +41,7 @@ class Run:
     race_ms: list[float] = field(default_factory=list)
     single_ms: list[float] = field(default_factory=list)
     most_requests_per_leg: int = 0
+    others_cores: float = 0.0
 
 
 class Track:
@@ -57,7 +58,7 @@ class Track:
 
     def run(self, races: int, in_flight: int) -> Run:
         """Run so many jobs of each kind, so many at once."""
-        found = Run()
+        found, others = Run(), Bystanders()
         with (
             httpx.Client(base_url=self._base_url, headers=self._headers, timeout=30) as client,
             ThreadPoolExecutor(in_flight) as pool,
@@ -65,6 +66,7 @@ class Track:
             for race_ms, single_ms in pool.map(lambda _: self._three(client), range(races)):
                 found.race_ms.append(race_ms)
                 found.single_ms.append(single_ms)
+        found.others_cores = others.cores()
         # A loser may end after the webhook has come: all have to be at rest before they are judged.
         self._target.wait(lambda seen: all(request.ended_at < float("inf") for request in seen))
         _judge(found, self._target.seen())
@@ -151,6 +153,7 @@ def show(runs: Sequence[Run]) -> str:
     lines.append(f"{'race / one region':72}{_ratio(runs, 0.5):>24}{_ratio(runs, 0.99):>24}")
     lines.append(f"losers closed: {sum(len(run.close_ms) for run in runs)}")
     lines.append(f"most requests per leg: {max(run.most_requests_per_leg for run in runs)}")
+    lines.append(f"cores that others used meanwhile: {over_runs([run.others_cores for run in runs])}")
     return "\n".join(lines)
 
 

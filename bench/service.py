@@ -206,6 +206,25 @@ def cpu_seconds(pid: int) -> float:
     return 0.0
 
 
+class Bystanders:
+    """Watches how many cores everybody else on the machine uses, from its making on."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._busy_s = self._others_busy_s()
+
+    def cores(self) -> float:
+        """Give the cores that others used on average. What of ours has ended meanwhile counts as theirs."""
+        return (self._others_busy_s() - self._busy_s) / (time.monotonic() - self._began)
+
+    def _others_busy_s(self) -> float:
+        user, nice, system, _idle, _iowait, *interrupts = (
+            int(ticks) / TICKS for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+        )
+        ours = sum(cpu_seconds(pid) for pid in descendants(os.getpid()))
+        return user + nice + system + sum(interrupts) - ours
+
+
 def process_name(pid: int) -> str:
     """Name a process as Ray titles it; else by its program."""
     with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
 """What a customer asks for: one job, as accepted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -176,6 +176,17 @@ class Job:
     def order_key(self) -> int:
         """Place in its account's queue, lowest first: a minute a priority step, so nothing starves."""
         return self.begins_ms - self.spec.priority * 60_000
+
+
+def with_one_guarantee(spec: JobSpec) -> JobSpec:
+    """Give all steps of a job the strictest guarantee that one of them asks for: it is the job's."""
+    if all(step.guarantee is spec.guarantee for step in spec.steps):
+        return spec
+    fallback = spec.fallback
+    if fallback is not None:
+        inner = with_one_guarantee(replace(fallback.spec, guarantee=Guarantee.AT_MOST_ONCE))
+        fallback = replace(fallback, spec=inner)
+    return replace(spec, guarantee=Guarantee.AT_MOST_ONCE, fallback=fallback)
 
 
 def spec_to_record(spec: JobSpec) -> dict[str, Any]:

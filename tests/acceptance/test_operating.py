@@ -69,11 +69,6 @@ def test_the_probes_need_no_key(service: Service) -> None:
     assert (ready.status_code, sorted(ready.json()["regions"])) == (httpx.codes.OK, ["iad", "lax", "ord"])
 
 
-def test_the_service_is_ready_in_time(service: Service) -> None:
-    # The requirement is 15 s on a machine of its own: bench.kill_rounds shows the figure.
-    assert service.ready_after_s < 60
-
-
 def test_the_metrics_count_jobs_attempts_and_deliveries(
     service: Service, api: Api, target: Site, receiver: Site
 ) -> None:

@@ -34,6 +34,7 @@ from orchestrator.domain.job import (
     Trigger,
     TriggerKind,
     Webhook,
+    with_one_guarantee,
 )
 from orchestrator.domain.submission import METHODS
 
@@ -190,7 +191,8 @@ def read_submission(document: dict[str, Any], default_region: RegionName) -> tup
 
     """
     ignored: list[str] = []
-    return _Reader(default_region, ignored).job(SubmissionIn, document, ""), ignored
+    spec = _Reader(default_region, ignored).job(SubmissionIn, document, "")
+    return spec, ignored
 
 
 class _Reader:
@@ -208,12 +210,13 @@ class _Reader:
         model = _at(path, lambda: _read_single(kind, document))
         unknown = _unknown_in_submission(kind, document)[: WARNINGS_MOST - len(self._ignored)]
         self._ignored += [f"unknown field {path + name!r} was ignored" for name in unknown]
-        return replace(
+        spec = replace(
             _spec(model, self._default_region),
             fallback=self._fallback(model.fallback_job, f"{path}fallback_job."),
             on_success=self._child(model.on_success, f"{path}on_success."),
             on_failure=self._child(model.on_failure, f"{path}on_failure."),
         )
+        return with_one_guarantee(spec)
 
     def _child(self, document: dict[str, Any] | None, path: str) -> JobSpec | None:
         return None if document is None else self.job(SubmissionIn, document, path)
