@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from orchestrator.adapters.process.claims import ray_temp_path
+from orchestrator.adapters.process.tree import tree_id
 
 EZTHROTTLE = (sys.executable, "-m", "orchestrator")
 DEFAULT_REGIONS = "iad,lax,ord"
@@ -103,7 +107,7 @@ def start_service(
     try:
         await_ready(process, base_url, _region_count(options))
     except BaseException:
-        kill_processes(process, data_dir)
+        clean_up(process, data_dir)
         raise
     return Service(process, base_url, data_dir, api_key, time.monotonic() - began, options)
 
@@ -143,12 +147,18 @@ def stop_service(service: Service) -> int:
     try:
         return service.process.wait(STOPPED_WITHIN_S)
     finally:
-        kill_processes(service.process, service.data_dir)
+        clean_up(service.process, service.data_dir)
 
 
 def kill_service(service: Service) -> None:
     """Kill every process of a service at once, as a power cut does; return when all are gone."""
     kill_processes(service.process, service.data_dir)
+
+
+def clean_up(process: subprocess.Popen[bytes], data_dir: Path) -> None:
+    """End whatever is left of a service that is not to be started again, and delete its temporary files."""
+    kill_processes(process, data_dir)
+    shutil.rmtree(ray_temp_path(tree_id(data_dir), os.environ.get("TMPDIR")), ignore_errors=True)
 
 
 def kill_processes(process: subprocess.Popen[bytes], data_dir: Path) -> None:

@@ -18,10 +18,10 @@ from bench.service import (
     EZTHROTTLE,
     STOPPED_WITHIN_S,
     Service,
+    clean_up,
     create_key,
     descendants,
     free_port,
-    kill_processes,
     process_name,
     processes_of,
     resume_service,
@@ -60,7 +60,7 @@ def cleaned(process: subprocess.Popen[bytes], data_dir: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        kill_processes(process, data_dir)
+        clean_up(process, data_dir)
 
 
 def test_the_probes_need_no_key(service: Service) -> None:

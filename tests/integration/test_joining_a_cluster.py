@@ -20,9 +20,9 @@ from bench.service import (
     STOPPED_WITHIN_S,
     Service,
     children,
+    clean_up,
     descendants,
     free_port,
-    kill_processes,
     process_name,
     resume_service,
     start_service,
@@ -124,7 +124,7 @@ def service(
 
     yield start
     for service in started:
-        kill_processes(service.process, tmp_path)
+        clean_up(service.process, tmp_path)
     wait_until(lambda: not cluster.actors())
 
 
