@@ -10,7 +10,8 @@ from typing import Any
 import ray
 import uvicorn
 
-from orchestrator.adapters.http.app import Backend, FastLane, make_app
+from orchestrator.adapters.http.app import FastLane, make_app
+from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.ray.links import RayLinks
 from orchestrator.adapters.store.sqlite import Retention, SqliteStore

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.adapters.store.group_commit import connect
-from orchestrator.adapters.store.sqlite import data_files, key_hash, prepare
+from orchestrator.adapters.store.sqlite import data_files, prepare
+from orchestrator.adapters.store.sqlite_reads import key_hash
 from orchestrator.domain.ids import CustomerId
 from orchestrator.ports.store import ApiKey
 

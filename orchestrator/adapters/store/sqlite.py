@@ -3,26 +3,24 @@
 import asyncio
 import contextlib
 import fcntl
-import hashlib
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgpack
 
 from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
-from orchestrator.adapters.store.records import pack_course, pack_spec, unpack_course, unpack_spec
+from orchestrator.adapters.store.records import pack_course, pack_spec
+from orchestrator.adapters.store.sqlite_reads import SqliteReads, sealing_context, secrets_context
 from orchestrator.domain.course import Course
-from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.idempotency import payload_bytes
-from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace
@@ -32,9 +30,7 @@ from orchestrator.ports.store import (
     Duplicate,
     Ending,
     OutboxEntry,
-    StoredJob,
     StoreFailure,
-    WaitingJob,
     WebhookSecrets,
 )
 
@@ -43,7 +39,6 @@ KEY_FILE = "encryption.key"
 LOCK_FILE = "shard.lock"
 LOCK_WAIT_S = 5.0
 PURGE_BATCH = 1_000
-_T = TypeVar("_T")
 KEY_CHECK = b"this data directory opens with this key"
 
 
@@ -81,22 +76,21 @@ def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
     box.open(stored, "shard|key_check")
 
 
-class SqliteStore:
+class SqliteStore(SqliteReads):
     """The Store port on SQLite. Holds the data directory's lock for as long as it is open."""
 
     def __init__(self, data_dir: Path, *, retention: Retention | None = None) -> None:
-        path, self._box = data_files(data_dir)
+        path, box = data_files(data_dir)
         self._retention = retention or Retention()
         with contextlib.ExitStack() as undo:
             self._lock = _lock(data_dir / LOCK_FILE)
             undo.callback(os.close, self._lock)
             self._write_connection = connect(path)
             undo.callback(self._write_connection.close)
-            prepare(self._write_connection, self._box)
+            prepare(self._write_connection, box)
+            super().__init__(path, box)
             undo.pop_all()
         self._writer = GroupCommitWriter(self._write_connection, asyncio.get_running_loop())
-        self._read_connection = connect(path)
-        self._readers = ThreadPoolExecutor(1, "store-reader")
 
     async def begin_epoch(self) -> int:
         """Take the next fencing number: 1 on a new store."""
@@ -117,26 +111,6 @@ class SqliteStore:
             raise StoreFailure(str(error)) from error
         return _taken(job, row, found)
 
-    async def waiting(self) -> Sequence[WaitingJob]:
-        """List every job that has not ended."""
-        sql = """SELECT id, customer, domain, state, order_key, not_before_ms FROM jobs
-                 WHERE ended_ms IS NULL ORDER BY order_key, id"""
-        return [
-            WaitingJob(
-                id=id_,
-                customer=customer,
-                domain=domain,
-                state=JobState(state),
-                order_key=key,
-                not_before_ms=at,
-            )
-            for id_, customer, domain, state, key, at in await self._read(sql)
-        ]
-
-    async def load(self, job_id: JobId) -> StoredJob | None:
-        """Read one job whole."""
-        return await self._in_reader(lambda db: self._load(db, job_id))
-
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit, nobody waits for it."""
         self._writer.post(self._course_write(job_id, customer, state, course))
@@ -147,29 +121,21 @@ class SqliteStore:
 
     def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:
         """Save what was still learned about a job that has ended; rides the next commit."""
-        sealed = self._box.seal(pack_course(course), _context(customer, job_id, "run"))
+        sealed = self._box.seal(pack_course(course), sealing_context(customer, job_id, "run"))
         sql = "UPDATE jobs SET run = ? WHERE id = ? AND ended_ms IS NOT NULL"
         self._writer.post(lambda db: db.execute(sql, (sealed, job_id)))
 
     async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
         """End a job, fill its outbox and store its children, in one transaction."""
-        run = self._box.seal(pack_course(ending.course), _context(ending.customer, ending.job_id, "run"))
-        result = self._box.seal(ending.result, _context(ending.customer, ending.job_id, "result"))
+        run = self._box.seal(
+            pack_course(ending.course), sealing_context(ending.customer, ending.job_id, "run")
+        )
+        result = self._box.seal(ending.result, sealing_context(ending.customer, ending.job_id, "result"))
         job = (ending.state, ending.ended_ms, run, result, not ending.key_freed, ending.job_id)
         outbox = [_outbox_row(entry) for entry in ending.outbox]
         children = [self._job_row(child) for child in ending.children]
         found = await self._writer.write(lambda db: _end(db, job, outbox, children))
         return [_taken(*triple) for triple in zip(ending.children, children, found, strict=True)]
-
-    async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
-        """List unended jobs whose deadline has passed."""
-        sql = "SELECT id FROM jobs WHERE ended_ms IS NULL AND deadline_ms <= ? ORDER BY deadline_ms LIMIT ?"
-        return [JobId(id_) for (id_,) in await self._read(sql, now_ms, most)]
-
-    async def outbox(self) -> Sequence[OutboxEntry]:
-        """List deliveries that are still to be made."""
-        sql = f"SELECT {_OUTBOX_COLUMNS} FROM deliveries WHERE state = 'pending' ORDER BY next_ms"  # noqa: S608  # column names of our own
-        return [_outbox_entry(row) for row in await self._read(sql)]
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
@@ -179,11 +145,6 @@ class SqliteStore:
         values = (entry.state, entry.attempts, entry.first_ms, entry.next_ms, log, entry.job_id, entry.index)
         await self._writer.write(lambda db: db.execute(sql, values).rowcount)
 
-    async def paces(self) -> dict[TargetDomain, Pace]:
-        """List learned paces."""
-        rows = await self._read("SELECT domain, rps, max_concurrent FROM paces")
-        return {TargetDomain(domain): Pace(rps, concurrent) for domain, rps, concurrent in rows}
-
     def note_pace(self, domain: TargetDomain, pace: Pace) -> None:
         """Save a learned pace; rides the next commit."""
         sql = "INSERT OR REPLACE INTO paces VALUES (?, ?, ?)"
@@ -192,28 +153,14 @@ class SqliteStore:
     async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
         """Store a customer's webhook secrets."""
         plain = msgpack.packb([secrets.primary, secrets.secondary])
-        sealed = self._box.seal(plain, _secrets_context(customer))
+        sealed = self._box.seal(plain, secrets_context(customer))
         sql = "INSERT OR REPLACE INTO webhook_secrets VALUES (?, ?)"
         await self._writer.write(lambda db: db.execute(sql, (customer, sealed)).rowcount)
-
-    async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
-        """Read a customer's webhook secrets."""
-        rows = await self._read("SELECT secrets FROM webhook_secrets WHERE customer = ?", customer)
-        if not rows:
-            return None
-        primary, secondary = msgpack.unpackb(self._box.open(rows[0][0], _secrets_context(customer)))
-        return WebhookSecrets(primary=primary, secondary=secondary)
 
     async def drop_secrets(self, customer: CustomerId) -> bool:
         """Delete them; say whether there were any."""
         sql = "DELETE FROM webhook_secrets WHERE customer = ?"
         return bool(await self._writer.write(lambda db: db.execute(sql, (customer,)).rowcount))
-
-    async def customer_of(self, key: str) -> CustomerId | None:
-        """Whose API key this is; None where it is unknown or revoked."""
-        sql = "SELECT customer FROM api_keys WHERE key_hash = ? AND revoked_ms IS NULL"
-        rows = await self._read(sql, key_hash(key))
-        return CustomerId(rows[0][0]) if rows else None
 
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping, in batches that let other writes pass."""
@@ -223,13 +170,12 @@ class SqliteStore:
     async def close(self) -> None:
         """Commit what waits and close."""
         await asyncio.to_thread(self._writer.close)
-        self._readers.shutdown()
-        self._read_connection.close()
+        self.close_reads()
         self._write_connection.close()
         os.close(self._lock)
 
     def _job_row(self, job: Job) -> tuple[Any, ...]:
-        request = self._box.seal(pack_spec(job.spec), _context(job.customer, job.id, "request"))
+        request = self._box.seal(pack_spec(job.spec), sealing_context(job.customer, job.id, "request"))
         return (
             job.id,
             job.customer,
@@ -251,55 +197,15 @@ class SqliteStore:
     def _course_write(
         self, job_id: JobId, customer: CustomerId, state: JobState, course: Course
     ) -> Callable[[sqlite3.Connection], int]:
-        sealed = self._box.seal(pack_course(course), _context(customer, job_id, "run"))
+        sealed = self._box.seal(pack_course(course), sealing_context(customer, job_id, "run"))
         sql = "UPDATE jobs SET state = ?, run = ? WHERE id = ? AND ended_ms IS NULL"
         return lambda db: db.execute(sql, (state, sealed, job_id)).rowcount
-
-    def _load(self, db: sqlite3.Connection, job_id: JobId) -> StoredJob | None:
-        sql = """SELECT customer, domain, idem_key, accepted_ms, state, ended_ms, request, run, result
-                 FROM jobs WHERE id = ?"""
-        row = db.execute(sql, (job_id,)).fetchone()
-        if row is None:
-            return None
-        customer, domain, key, accepted_ms, state, ended_ms, request, run, result = row
-        spec = unpack_spec(self._box.open(request, _context(customer, job_id, "request")))
-        sql = f"SELECT {_OUTBOX_COLUMNS} FROM deliveries WHERE job_id = ? ORDER BY position"  # noqa: S608  # column names of our own
-        return StoredJob(
-            job=Job(
-                id=job_id,
-                customer=customer,
-                domain=domain,
-                idempotent_key=key,
-                accepted_ms=accepted_ms,
-                spec=spec,
-            ),
-            state=JobState(state),
-            course=None
-            if run is None
-            else unpack_course(self._box.open(run, _context(customer, job_id, "run"))),
-            result=None if result is None else self._box.open(result, _context(customer, job_id, "result")),
-            ended_ms=ended_ms,
-            deliveries=tuple(_outbox_entry(row) for row in db.execute(sql, (job_id,))),
-        )
-
-    async def _read(self, sql: str, *values: object) -> list[Any]:
-        return await self._in_reader(lambda db: db.execute(sql, values).fetchall())
-
-    async def _in_reader(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, read, self._read_connection)
 
 
 _JOB_COLUMNS = 15
 _FINGERPRINT = 11
 _Found = tuple[str, str, bytes]
 """Id, state and fingerprint of the job that has a key already."""
-_OUTBOX_COLUMNS = "job_id, position, id, customer, state, attempts, first_ms, next_ms, log"
-
-
-def key_hash(key: str) -> bytes:
-    """Hash an API key for look-up."""
-    return hashlib.sha256(key.encode()).digest()
 
 
 def _insert(db: sqlite3.Connection, row: tuple[Any, ...]) -> _Found | None:
@@ -358,29 +264,6 @@ def _outbox_row(entry: OutboxEntry) -> tuple[Any, ...]:
         entry.next_ms,
         msgpack.packb(entry.log),
     )
-
-
-def _outbox_entry(row: tuple[Any, ...]) -> OutboxEntry:
-    job_id, position, id_, customer, state, attempts, first_ms, next_ms, log = row
-    return OutboxEntry(
-        id=DeliveryId(id_),
-        job_id=JobId(job_id),
-        customer=CustomerId(customer),
-        index=position,
-        state=DeliveryState(state),
-        attempts=attempts,
-        first_ms=first_ms,
-        next_ms=next_ms,
-        log=tuple(tuple(line) for line in msgpack.unpackb(log)),
-    )
-
-
-def _context(customer: str, job_id: str, column: str) -> str:
-    return f"{customer}|jobs|{job_id}|{column}"
-
-
-def _secrets_context(customer: str) -> str:
-    return f"{customer}|webhook_secrets"
 
 
 def _lock(path: Path) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from orchestrator.adapters.http.app import Backend, FastLane, make_app
+from orchestrator.adapters.http.app import FastLane, make_app
+from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.adapters.target_guard import ResolvingGuard

@@ -1,0 +1,80 @@
+"""Jobs over HTTP: submit one, look at it, cancel it."""
+
+import asyncio
+import re
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.adapters.http.backend import Backend, json_response, read_document
+from orchestrator.adapters.http.documents import acknowledgement_document, duplicate_document, job_document
+from orchestrator.adapters.http.schema import read_submission
+from orchestrator.core.intake import KnownAlready
+from orchestrator.domain.errors import Conflict, NotFound
+from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.ports.store import StoredJob
+
+WAIT_MOST_S = 60.0
+JOB_ID = re.compile(r"job_[0-9]{1,20}_[0-9]{1,20}\Z")
+
+
+class JobRoutes:
+    """Submit a job, and look at one."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def submit(self, request: Request) -> Response:
+        """Take one job: 202 once it is on disk, 200 where its key is known."""
+        customer = await self._backend.keys.customer(request)
+        document = await read_document(request, self._backend.bounds)
+        spec, ignored = read_submission(document, self._backend.shard.options.regions[0])
+        taken = await self._backend.intake.submit(customer, spec)
+        if isinstance(taken, KnownAlready):
+            return json_response(duplicate_document(taken, ignored), HTTPStatus.OK)
+        return json_response(acknowledgement_document(taken, ignored), HTTPStatus.ACCEPTED)
+
+    async def show(self, request: Request) -> Response:
+        """Show one job; ``?wait=SECONDS`` waits for its end, at most 60."""
+        customer = await self._backend.keys.customer(request)
+        job_id = request.path_params["job_id"]
+        stored = await self._load(customer, job_id)
+        wait_s = _wait_seconds(request.query_params.get("wait"))
+        if wait_s and not stored.state.ended:
+            await self._await_end(stored.job.id, wait_s)
+            stored = await self._load(customer, job_id)
+        return json_response(job_document(stored, self._backend.shard.clock.unix_ms()), HTTPStatus.OK)
+
+    async def cancel(self, request: Request) -> Response:
+        """Cancel a job: its webhooks hear of it, its children do not begin; 409 where it has ended."""
+        customer = await self._backend.keys.customer(request)
+        stored = await self._load(customer, request.path_params["job_id"])
+        if not await self._backend.shard.cancel(stored.job.id):
+            raise Conflict(f"the job has ended already ({stored.state})")
+        return json_response({"job_id": stored.job.id, "status": "cancelled"}, HTTPStatus.OK)
+
+    async def _await_end(self, job_id: JobId, wait_s: float) -> None:
+        watching = asyncio.ensure_future(self._backend.shard.wait_for_end(job_id, wait_s))
+        try:
+            # The job may have ended between the look and the watch: once that has begun, look again.
+            await asyncio.sleep(0)
+            stored = await self._backend.shard.store.load(job_id)
+            if stored is not None and not stored.state.ended:
+                await watching
+        finally:
+            watching.cancel()
+
+    async def _load(self, customer: CustomerId, job_id: str) -> StoredJob:
+        stored = await self._backend.shard.store.load(JobId(job_id)) if JOB_ID.match(job_id) else None
+        if stored is None or stored.job.customer != customer:
+            raise NotFound("there is no such job, or it is not yours")
+        return stored
+
+
+def _wait_seconds(text: str | None) -> float:
+    try:
+        wait_s = float(text or 0)
+    except ValueError:
+        return 0.0
+    return min(wait_s, WAIT_MOST_S) if wait_s > 0 else 0.0

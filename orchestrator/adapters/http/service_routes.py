@@ -1,0 +1,31 @@
+"""How the service is, over HTTP."""
+
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.adapters.http.backend import Backend, json_response
+from orchestrator.adapters.telemetry import render_metrics
+from orchestrator.domain.errors import NotReady
+
+
+class ServiceRoutes:
+    """How the service is; no key needed."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._shard = backend.shard
+
+    async def health(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
+        """Say that the process lives."""
+        return json_response({"status": "ok"}, HTTPStatus.OK)
+
+    async def readiness(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
+        """Say whether work can be taken and done."""
+        if not self._shard.ready:
+            raise NotReady("no region is up yet, or the service is stopping", retry_after_s=1)
+        return json_response({"status": "ready", "regions": self._shard.peers.regions_up()}, HTTPStatus.OK)
+
+    async def metrics(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
+        """Show the counts in Prometheus' text format."""
+        return Response(render_metrics(self._shard), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,156 @@
+"""The embedded store's reads: one thread and one connection, beside the writer's."""
+
+import asyncio
+import hashlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgpack
+
+from orchestrator.adapters.store.group_commit import connect
+from orchestrator.adapters.store.records import unpack_course, unpack_spec
+from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
+from orchestrator.domain.job import Job
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.pacing import Pace
+from orchestrator.ports.secret_box import SecretBox
+from orchestrator.ports.store import OutboxEntry, StoredJob, WaitingJob, WebhookSecrets
+
+_T = TypeVar("_T")
+_OUTBOX_COLUMNS = "job_id, position, id, customer, state, attempts, first_ms, next_ms, log"
+
+
+class SqliteReads:
+    """What the Store port reads. It never waits behind a commit: WAL lets both go on."""
+
+    def __init__(self, path: Path, box: SecretBox) -> None:
+        self._box = box
+        self._read_connection = connect(path)
+        self._readers = ThreadPoolExecutor(1, "store-reader")
+
+    async def waiting(self) -> Sequence[WaitingJob]:
+        """List every job that has not ended."""
+        sql = """SELECT id, customer, domain, state, order_key, not_before_ms FROM jobs
+                 WHERE ended_ms IS NULL ORDER BY order_key, id"""
+        return [
+            WaitingJob(
+                id=id_,
+                customer=customer,
+                domain=domain,
+                state=JobState(state),
+                order_key=key,
+                not_before_ms=at,
+            )
+            for id_, customer, domain, state, key, at in await self._read(sql)
+        ]
+
+    async def load(self, job_id: JobId) -> StoredJob | None:
+        """Read one job whole."""
+        return await self._in_reader(lambda db: self._load(db, job_id))
+
+    async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
+        """List unended jobs whose deadline has passed."""
+        sql = "SELECT id FROM jobs WHERE ended_ms IS NULL AND deadline_ms <= ? ORDER BY deadline_ms LIMIT ?"
+        return [JobId(id_) for (id_,) in await self._read(sql, now_ms, most)]
+
+    async def outbox(self) -> Sequence[OutboxEntry]:
+        """List deliveries that are still to be made."""
+        sql = f"SELECT {_OUTBOX_COLUMNS} FROM deliveries WHERE state = 'pending' ORDER BY next_ms"  # noqa: S608  # column names of our own
+        return [_outbox_entry(row) for row in await self._read(sql)]
+
+    async def paces(self) -> dict[TargetDomain, Pace]:
+        """List learned paces."""
+        rows = await self._read("SELECT domain, rps, max_concurrent FROM paces")
+        return {TargetDomain(domain): Pace(rps, concurrent) for domain, rps, concurrent in rows}
+
+    async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
+        """Read a customer's webhook secrets."""
+        rows = await self._read("SELECT secrets FROM webhook_secrets WHERE customer = ?", customer)
+        if not rows:
+            return None
+        primary, secondary = msgpack.unpackb(self._box.open(rows[0][0], secrets_context(customer)))
+        return WebhookSecrets(primary=primary, secondary=secondary)
+
+    async def customer_of(self, key: str) -> CustomerId | None:
+        """Whose API key this is; None where it is unknown or revoked."""
+        sql = "SELECT customer FROM api_keys WHERE key_hash = ? AND revoked_ms IS NULL"
+        rows = await self._read(sql, key_hash(key))
+        return CustomerId(rows[0][0]) if rows else None
+
+    def close_reads(self) -> None:
+        """Finish what is being read, and close."""
+        self._readers.shutdown()
+        self._read_connection.close()
+
+    def _load(self, db: sqlite3.Connection, job_id: JobId) -> StoredJob | None:
+        sql = """SELECT customer, domain, idem_key, accepted_ms, state, ended_ms, request, run, result
+                 FROM jobs WHERE id = ?"""
+        row = db.execute(sql, (job_id,)).fetchone()
+        if row is None:
+            return None
+        customer, domain, key, accepted_ms, state, ended_ms, request, run, result = row
+
+        def opened(sealed: bytes | None, column: str) -> bytes | None:
+            return (
+                None if sealed is None else self._box.open(sealed, sealing_context(customer, job_id, column))
+            )
+
+        course = opened(run, "run")
+        spec = unpack_spec(self._box.open(request, sealing_context(customer, job_id, "request")))
+        sql = f"SELECT {_OUTBOX_COLUMNS} FROM deliveries WHERE job_id = ? ORDER BY position"  # noqa: S608  # column names of our own
+        return StoredJob(
+            job=Job(
+                id=job_id,
+                customer=customer,
+                domain=domain,
+                idempotent_key=key,
+                accepted_ms=accepted_ms,
+                spec=spec,
+            ),
+            state=JobState(state),
+            course=None if course is None else unpack_course(course),
+            result=opened(result, "result"),
+            ended_ms=ended_ms,
+            deliveries=tuple(_outbox_entry(row) for row in db.execute(sql, (job_id,))),
+        )
+
+    async def _read(self, sql: str, *values: object) -> list[Any]:
+        return await self._in_reader(lambda db: db.execute(sql, values).fetchall())
+
+    async def _in_reader(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, read, self._read_connection)
+
+
+def key_hash(key: str) -> bytes:
+    """Hash an API key for look-up."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _outbox_entry(row: tuple[Any, ...]) -> OutboxEntry:
+    job_id, position, id_, customer, state, attempts, first_ms, next_ms, log = row
+    return OutboxEntry(
+        id=DeliveryId(id_),
+        job_id=JobId(job_id),
+        customer=CustomerId(customer),
+        index=position,
+        state=DeliveryState(state),
+        attempts=attempts,
+        first_ms=first_ms,
+        next_ms=next_ms,
+        log=tuple(tuple(line) for line in msgpack.unpackb(log)),
+    )
+
+
+def sealing_context(customer: str, job_id: str, column: str) -> str:
+    """Say what a sealed column of a job is bound to."""
+    return f"{customer}|jobs|{job_id}|{column}"
+
+
+def secrets_context(customer: str) -> str:
+    """Say what a customer's sealed secrets are bound to."""
+    return f"{customer}|webhook_secrets"
