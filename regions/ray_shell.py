@@ -101,6 +101,8 @@ class ShardPeer:
         if changed:
             self.epoch = epoch
             self.mailbox.readdress(Header(epoch, self.incarnation))
+            if epoch:
+                self.mailbox.knock()
         return changed
 
 

@@ -45,6 +45,8 @@ DEADLINE_SWEEP_S = 1.0
 CANCEL_WITHIN_S = 5.0
 DEADLINE_BATCH = 200
 PURGE_EVERY_S = 600.0
+READY_WITHOUT_ALL_AFTER_S = 15.0
+"""Since the start: a region that is dead then keeps the service waiting no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ class Shard:
         self._parked: list[tuple[DomainLimiter, Ticket]] = []
         self._watchers: dict[JobId, list[asyncio.Future[None]]] = {}
         self._attempts = 0
+        self._begun_at = float("inf")
         self._draining = False
         self._surroundings = Surroundings(
             store=store,
@@ -105,6 +108,7 @@ class Shard:
     async def begin(self) -> None:
         """Take the next epoch, queue what the store holds, and start."""
         self.epoch = await self.store.begin_epoch()
+        self._begun_at = self.clock.now()
         self._learned = await self.store.paces()
         if self.epoch > 1:
             # An executor may go on with what an earlier life sent, until it hears of this one or is fenced.
@@ -185,8 +189,10 @@ class Shard:
 
     @property
     def ready(self) -> bool:
-        """Whether work can be taken and done."""
-        return bool(self.epoch and self.peers.regions_up()) and not self._draining
+        """Whether work can be taken and done: in every region once, and from then on in any."""
+        patient_until = self._begun_at + READY_WITHOUT_ALL_AFTER_S
+        begun = self.peers.all_regions_heard() or self.clock.now() >= patient_until
+        return begun and bool(self.epoch and self.peers.regions_up()) and not self._draining
 
     @property
     def accepting(self) -> bool:

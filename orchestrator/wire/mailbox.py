@@ -45,6 +45,10 @@ class Mailbox:
         self._header = header
         self._drop()
 
+    def knock(self) -> None:
+        """Carry an empty batch: the first call to a peer makes the connection, and no message waits for it."""
+        self._send([])
+
     async def close(self) -> None:
         """Drop what waits and end what is on its way."""
         self._drop()
@@ -64,14 +68,15 @@ class Mailbox:
 
     def _flush(self) -> None:
         self._flush_due = False
-        parts = self._next_parts()
-        if not parts:
-            return
+        if parts := self._next_parts():
+            self._send(parts)
+            self._schedule_rest()
+
+    def _send(self, parts: list[bytes]) -> None:
         batch = encode_batch(self._header, parts)
         task = asyncio.get_running_loop().create_task(self._deliver(batch))
         self._under_way.add(task)
         task.add_done_callback(self._arrived)
-        self._schedule_rest()
 
     def _next_parts(self) -> list[bytes]:
         parts: list[bytes] = []

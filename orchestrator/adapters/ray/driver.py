@@ -142,7 +142,7 @@ def _await_ready(shard: Any, stopping: threading.Event) -> bool:
         except ray.exceptions.ActorDiedError as error:
             raise ConfigurationError(_reason(error)) from None
         if time.monotonic() > deadline:
-            print("ezthrottle: not every region came up in time", file=sys.stderr, flush=True)  # noqa: T201  # for people
+            print("ezthrottle: no region came up in time", file=sys.stderr, flush=True)  # noqa: T201  # for people
             os._exit(EXIT_LOST)
         stopping.wait(0.05)
     return False

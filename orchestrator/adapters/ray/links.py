@@ -26,6 +26,8 @@ class RayLink:
     def readdress(self, epoch: int, incarnation: str) -> None:
         """Speak to another incarnation of the actor; what waits for the old one is dropped."""
         self._mailbox.readdress(Header(epoch, incarnation))
+        if incarnation:
+            self._mailbox.knock()
 
     async def close(self) -> None:
         """Drop what waits."""

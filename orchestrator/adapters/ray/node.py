@@ -67,8 +67,8 @@ class ShardNode:
 
     @ray.method(concurrency_group=names.CONTROL_GROUP)
     async def ready(self) -> bool:
-        """Say whether every region is up."""
-        return self._shard.ready and len(self._shard.peers.regions_up()) == len(self._shard.options.regions)
+        """Say whether work can be taken and done."""
+        return self._shard.ready
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse submissions, wait for what is under way, and close."""

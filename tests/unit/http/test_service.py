@@ -1,8 +1,10 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from orchestrator.core.shard import READY_WITHOUT_ALL_AFTER_S
 from orchestrator.domain.ids import RegionName
 from orchestrator.wire.messages import Heartbeat
+from tests.unit.domain.builders import REGIONS
 from tests.unit.http.gateway import JOBS, Gateway
 
 
@@ -11,13 +13,35 @@ async def test_the_process_says_that_it_lives(gateway: Gateway) -> None:
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-async def test_the_service_is_not_ready_until_a_region_is_up(gateway: Gateway) -> None:
+async def test_the_service_is_not_ready_until_every_region_was_heard(gateway: Gateway) -> None:
     response = await gateway.client.get("/readyz")
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
+    for region in ("lax", "iad"):
+        gateway.shard.heartbeat(Heartbeat(RegionName(region), "one", gateway.shard.epoch), "boot")
+        assert (await gateway.client.get("/readyz")).status_code == 503
+    gateway.regions_up()
+    response = await gateway.client.get("/readyz")
+    assert (response.status_code, response.json()) == (200, {"status": "ready", "regions": [*REGIONS]})
+
+
+async def test_a_dead_region_keeps_the_service_unready_for_a_while_only(gateway: Gateway) -> None:
     gateway.shard.heartbeat(Heartbeat(RegionName("lax"), "one", gateway.shard.epoch), "boot")
+    gateway.clock.ahead_s += READY_WITHOUT_ALL_AFTER_S
     response = await gateway.client.get("/readyz")
     assert (response.status_code, response.json()) == (200, {"status": "ready", "regions": ["lax"]})
+
+
+async def test_once_every_region_was_heard_the_ones_that_live_are_enough(gateway: Gateway) -> None:
+    gateway.regions_up()
+    gateway.shard.peers.doubt(gateway.shard.peers.peer(RegionName("iad")))
+    response = await gateway.client.get("/readyz")
+    assert (response.status_code, response.json()) == (200, {"status": "ready", "regions": ["lax", "ord"]})
+
+
+async def test_without_any_region_the_service_is_not_ready_however_long_it_waits(gateway: Gateway) -> None:
+    gateway.clock.ahead_s += 2 * READY_WITHOUT_ALL_AFTER_S
+    assert (await gateway.client.get("/readyz")).status_code == 503
 
 
 async def test_a_service_that_stops_is_not_ready(gateway: Gateway) -> None:

@@ -105,6 +105,17 @@ async def test_an_idle_mailbox_sends_at_once_and_then_nothing(carrier: Carrier, 
     assert await carrier.sends_nothing_more()
 
 
+async def test_a_knock_carries_an_empty_batch_and_holds_up_no_message(
+    carrier: Carrier, mailbox: Mailbox
+) -> None:
+    mailbox.readdress(NEXT)
+    mailbox.knock()
+    knock = await carrier.next()
+    assert (knock.header, knock.messages) == (NEXT, [])
+    post(mailbox, "a")
+    assert (await carrier.next()).names == ["a"]
+
+
 async def test_what_is_posted_while_batches_are_under_way_is_the_next_batch(
     carrier: Carrier, mailbox: Mailbox
 ) -> None:
