@@ -46,7 +46,7 @@ class Mailbox:
         self._drop()
 
     def knock(self) -> None:
-        """Carry an empty batch: the first call to a peer makes the connection, and no message waits for it."""
+        """Carry an empty batch: the first call makes the connection, and no message waits for it."""
         self._send([])
 
     async def close(self) -> None:
