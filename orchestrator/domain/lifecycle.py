@@ -73,6 +73,12 @@ def first_state(now_ms: int, retry_at: int | None) -> JobState:
     return JobState.SCHEDULED if retry_at is not None and retry_at > now_ms else JobState.QUEUED
 
 
+def state_shown(state: JobState, begins_ms: int, now_ms: int) -> JobState:
+    """Say where a job stands at ``now_ms``: a scheduled one is queued by the mere passing of time."""
+    due = state is JobState.SCHEDULED and now_ms >= begins_ms
+    return advance(state, JobEvent.DUE) if due else state
+
+
 def diagram() -> str:
     """Draw the table as a Mermaid state diagram."""
     steps = [f"    {source} --> {target}: {event}" for (source, event), target in TRANSITIONS.items()]

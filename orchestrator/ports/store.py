@@ -65,11 +65,48 @@ class StoredJob:
 
 def delivery_of(job: Job, state: JobState, deliveries: Sequence["OutboxEntry"]) -> JobDelivery:
     """Judge a job's deliveries; before its end there is nothing to deliver yet."""
-    webhooks = job.spec.webhooks
+    voters = [webhook.has_quorum_vote for webhook in job.spec.webhooks]
+    return judge_delivery(voters, job.spec.webhook_quorum, state, [entry.state for entry in deliveries])
+
+
+def judge_delivery(
+    voters: Sequence[bool], quorum: int, state: JobState, deliveries: Sequence[DeliveryState]
+) -> JobDelivery:
+    """Judge deliveries by who has a vote; both are in the order of the job's webhooks."""
     if not state.ended:
-        return JobDelivery.PENDING if webhooks else JobDelivery.NONE
-    votes = [Vote(entry.state, webhooks[entry.index].has_quorum_vote) for entry in deliveries]
-    return job_delivery(votes, job.spec.webhook_quorum)
+        return JobDelivery.PENDING if voters else JobDelivery.NONE
+    votes = [Vote(*vote) for vote in zip(deliveries, voters, strict=False)]
+    return job_delivery(votes, quorum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSummary:
+    """A job as lists show it: what is known without opening its payload. Times are Unix ms."""
+
+    id: JobId
+    customer: CustomerId
+    domain: TargetDomain
+    state: JobState
+    delivery: JobDelivery
+    idempotent_key: str
+    accepted_ms: int
+    ended_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PagePlace:
+    """Where a page of jobs ended: the next one goes on with what is older than this job."""
+
+    accepted_ms: int
+    job_id: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Some of a customer's jobs, newest first. ``next`` is None on the last page."""
+
+    jobs: tuple[JobSummary, ...]
+    next: PagePlace | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +185,19 @@ class Store(Protocol):
 
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
+
+    async def jobs_of(
+        self,
+        customer: CustomerId,
+        *,
+        now_ms: int,
+        most: int,
+        state: JobState | None = None,
+        before: PagePlace | None = None,
+    ) -> JobPage:
+        """List a customer's jobs, newest first. A page with a ``state`` may hold fewer than ``most`` jobs,
+        even none, and not be the last: how much is looked through for one page is bounded.
+        """
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit, nobody waits for it."""

@@ -10,13 +10,22 @@ from starlette.types import Receive, Scope, Send
 
 from orchestrator.adapters.http.backend import API, JOBS_PATH, Backend
 from orchestrator.adapters.http.envelope import Envelope
-from orchestrator.adapters.http.job_routes import JobRoutes
-from orchestrator.adapters.http.openapi import body_of
+from orchestrator.adapters.http.job_routes import WAIT_MOST_S, JobRoutes
+from orchestrator.adapters.http.openapi import body_of, query_of
+from orchestrator.adapters.http.paging import PAGE_DEFAULT, PAGE_MOST
 from orchestrator.adapters.http.problems import problem, problem_of
 from orchestrator.adapters.http.schema import ProxyIn, RotateIn, SecretsIn, SubmissionIn
 from orchestrator.adapters.http.secret_routes import SecretRoutes
 from orchestrator.adapters.http.service_routes import ServiceRoutes
 from orchestrator.domain.errors import EZThrottleError
+from orchestrator.domain.lifecycle import JobState
+
+_SECONDS = {"type": "number", "minimum": 0, "maximum": WAIT_MOST_S}
+PAGE_QUERY = query_of(
+    state={"type": "string", "enum": list(JobState)},
+    limit={"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE_DEFAULT},
+    cursor={"type": "string"},
+)
 
 
 def make_app(backend: Backend) -> FastAPI:
@@ -24,7 +33,8 @@ def make_app(backend: Backend) -> FastAPI:
     app = FastAPI(title="EZThrottle", version="1", description="An API dam: durable, paced, raced HTTP jobs.")
     jobs, secrets, service = JobRoutes(backend), SecretRoutes(backend), ServiceRoutes(backend)
     app.post(JOBS_PATH, status_code=202, openapi_extra=body_of(SubmissionIn))(jobs.submit)
-    app.get(f"{JOBS_PATH}/{{job_id}}")(jobs.show)
+    app.get(JOBS_PATH, openapi_extra=PAGE_QUERY)(jobs.list_jobs)
+    app.get(f"{JOBS_PATH}/{{job_id}}", openapi_extra=query_of(wait=_SECONDS))(jobs.show)
     app.delete(f"{JOBS_PATH}/{{job_id}}")(jobs.cancel)
     app.post(f"{API}/webhook-secrets", openapi_extra=body_of(SecretsIn))(secrets.create)
     app.get(f"{API}/webhook-secrets")(secrets.show)

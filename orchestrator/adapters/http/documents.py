@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 from orchestrator.core.intake import Acknowledgement, KnownAlready
-from orchestrator.domain.lifecycle import JobEvent, JobState, advance
+from orchestrator.domain.lifecycle import JobState, state_shown
 from orchestrator.domain.report import timeline_document
-from orchestrator.ports.store import OutboxEntry, StoredJob
+from orchestrator.ports.store import JobSummary, OutboxEntry, StoredJob
 
 
 def acknowledgement_document(taken: Acknowledgement, ignored: list[str]) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def job_document(stored: StoredJob, now_ms: int) -> dict[str, Any]:
     urls = [webhook.url for webhook in stored.job.spec.webhooks]
     return {
         "job_id": stored.job.id,
-        "state": _state(stored, now_ms),
+        "state": state_shown(stored.state, stored.job.begins_ms, now_ms),
         "delivery": stored.delivery,
         "idempotent_key": stored.job.idempotent_key,
         "accepted_at": stored.job.accepted_ms,
@@ -53,9 +53,17 @@ def job_document(stored: StoredJob, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _state(stored: StoredJob, now_ms: int) -> JobState:
-    due = stored.state is JobState.SCHEDULED and now_ms >= (stored.job.spec.retry_at or 0)
-    return advance(stored.state, JobEvent.DUE) if due else stored.state
+def summary_document(job: JobSummary) -> dict[str, Any]:
+    """Show a job as a line of a list. Times are Unix ms."""
+    return {
+        "job_id": job.id,
+        "state": job.state,
+        "delivery": job.delivery,
+        "domain": job.domain,
+        "idempotent_key": job.idempotent_key,
+        "accepted_at": job.accepted_ms,
+        "ended_at": job.ended_ms,
+    }
 
 
 def _delivery_document(entry: OutboxEntry, url: str) -> dict[str, Any]:

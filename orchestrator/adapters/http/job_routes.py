@@ -8,7 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response, read_document
-from orchestrator.adapters.http.documents import acknowledgement_document, duplicate_document, job_document
+from orchestrator.adapters.http.documents import (
+    acknowledgement_document,
+    duplicate_document,
+    job_document,
+    summary_document,
+)
+from orchestrator.adapters.http.paging import read_page_query, write_cursor
 from orchestrator.adapters.http.schema import read_submission
 from orchestrator.core.intake import KnownAlready
 from orchestrator.domain.errors import Conflict, NotFound
@@ -45,6 +51,20 @@ class JobRoutes:
             await self._await_end(stored.job.id, wait_s)
             stored = await self._load(customer, job_id)
         return json_response(job_document(stored, self._backend.shard.clock.unix_ms()), HTTPStatus.OK)
+
+    async def list_jobs(self, request: Request) -> Response:
+        """List the customer's jobs, newest first; ``next_cursor`` is null on the last page."""
+        customer = await self._backend.keys.customer(request)
+        query = read_page_query(request.query_params)
+        page = await self._backend.shard.store.jobs_of(
+            customer,
+            now_ms=self._backend.shard.clock.unix_ms(),
+            most=query.most,
+            state=query.state,
+            before=query.before,
+        )
+        jobs = [summary_document(job) for job in page.jobs]
+        return json_response({"jobs": jobs, "next_cursor": write_cursor(page.next)}, HTTPStatus.OK)
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a job: its webhooks hear of it, its children do not begin; 409 where it has ended."""

@@ -1,4 +1,4 @@
-"""Request bodies in /openapi.json: handlers read them strictly by hand, so FastAPI is told of them here."""
+"""Request bodies and queries in /openapi.json, which FastAPI is told of here: handlers read them by hand."""
 
 from typing import Any
 
@@ -11,6 +11,16 @@ def body_of(model: type[BaseModel]) -> dict[str, Any]:
     definitions = schema.pop("$defs", {})
     content = {"application/json": {"schema": _inlined(schema, definitions)}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def query_of(**parameters: dict[str, Any]) -> dict[str, Any]:
+    """Describe a handler's query by the JSON schema of each parameter, for ``openapi_extra``."""
+    return {
+        "parameters": [
+            {"name": name, "in": "query", "required": False, "schema": schema}
+            for name, schema in parameters.items()
+        ]
+    }
 
 
 def _inlined(node: Any, definitions: dict[str, Any]) -> Any:

@@ -11,16 +11,20 @@ from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
-from orchestrator.domain.lifecycle import JobState, first_state
+from orchestrator.domain.lifecycle import JobState, first_state, state_shown
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.store import (
     Accepted,
     Duplicate,
     Ending,
+    JobPage,
+    JobSummary,
     OutboxEntry,
+    PagePlace,
     StoredJob,
     WaitingJob,
     WebhookSecrets,
+    delivery_of,
 )
 
 KEY_KEPT_MS = 24 * 3600 * 1000
@@ -85,6 +89,35 @@ class MemoryStore:
             result=row.result,
             ended_ms=row.ended_ms,
             deliveries=tuple(self._outbox.get(job_id, ())),
+        )
+
+    async def jobs_of(
+        self,
+        customer: CustomerId,
+        *,
+        now_ms: int,
+        most: int,
+        state: JobState | None = None,
+        before: PagePlace | None = None,
+    ) -> JobPage:
+        """List a customer's jobs, newest first."""
+        mine = [self._summary(row, now_ms) for row in self._rows.values() if row.job.customer == customer]
+        fitting = [job for job in mine if (state is None or job.state is state) and _older(job, before)]
+        page = tuple(sorted(fitting, key=lambda job: (job.accepted_ms, job.id), reverse=True)[:most])
+        more = len(fitting) > len(page)
+        return JobPage(page, PagePlace(page[-1].accepted_ms, page[-1].id) if more else None)
+
+    def _summary(self, row: _Row, now_ms: int) -> JobSummary:
+        deliveries = self._outbox.get(row.job.id, ())
+        return JobSummary(
+            id=row.job.id,
+            customer=row.job.customer,
+            domain=row.job.domain,
+            state=state_shown(row.state, row.job.begins_ms, now_ms),
+            delivery=delivery_of(row.job, row.state, deliveries),
+            idempotent_key=row.job.idempotent_key,
+            accepted_ms=row.job.accepted_ms,
+            ended_ms=row.ended_ms,
         )
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:  # noqa: ARG002  # the port's
@@ -173,6 +206,10 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _older(job: JobSummary, place: PagePlace | None) -> bool:
+    return place is None or (job.accepted_ms, job.id) < (place.accepted_ms, place.job_id)
 
 
 def _waiting(row: _Row) -> WaitingJob:

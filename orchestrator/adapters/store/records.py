@@ -25,6 +25,18 @@ def unpack_spec(data: bytes) -> JobSpec:
     return spec_from_record(msgpack.unpackb(data))
 
 
+def pack_quorum(spec: JobSpec) -> bytes | None:
+    """Write down who votes on a job's delivery; None where nobody is told."""
+    voters = [webhook.has_quorum_vote for webhook in spec.webhooks]
+    return _pack([spec.webhook_quorum, voters]) if voters else None
+
+
+def unpack_quorum(data: bytes | None) -> tuple[int, list[bool]]:
+    """Read what ``pack_quorum`` wrote: the quorum, and who votes."""
+    quorum, voters = msgpack.unpackb(data) if data else (1, [])
+    return quorum, voters
+
+
 def pack_course(course: Course) -> bytes:
     """Write a course."""
     runs = [None if run is None else _run_out(run) for run in course.runs]

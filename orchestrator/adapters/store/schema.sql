@@ -21,11 +21,14 @@ CREATE TABLE IF NOT EXISTS jobs (
     fingerprint BLOB NOT NULL,
     request BLOB NOT NULL, -- sealed
     run BLOB, -- sealed
-    result BLOB -- sealed
+    result BLOB, -- sealed
+    quorum BLOB -- msgpack [quorum, [has a vote, …]]: judges deliveries without the request
 );
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (customer, idem_key) WHERE idem_holds = 1;
+CREATE INDEX IF NOT EXISTS jobs_newest ON jobs (customer, accepted_ms, id);
 CREATE INDEX IF NOT EXISTS jobs_open ON jobs (deadline_ms) WHERE ended_ms IS NULL;
 CREATE INDEX IF NOT EXISTS jobs_ended ON jobs (ended_ms) WHERE ended_ms IS NOT NULL;
+CREATE INDEX IF NOT EXISTS jobs_key_held ON jobs (ended_ms) WHERE ended_ms IS NOT NULL AND idem_holds = 1;
 
 CREATE TABLE IF NOT EXISTS deliveries (
     job_id TEXT NOT NULL,

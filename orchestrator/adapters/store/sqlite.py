@@ -16,7 +16,7 @@ import msgpack
 
 from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
-from orchestrator.adapters.store.records import pack_course, pack_spec
+from orchestrator.adapters.store.records import pack_course, pack_quorum, pack_spec
 from orchestrator.adapters.store.sqlite_reads import SqliteReads, sealing_context, secrets_context
 from orchestrator.domain.course import Course
 from orchestrator.domain.idempotency import payload_bytes
@@ -39,6 +39,7 @@ KEY_FILE = "encryption.key"
 LOCK_FILE = "shard.lock"
 LOCK_WAIT_S = 5.0
 PURGE_BATCH = 1_000
+LATER_COLUMNS = (("quorum", "BLOB"),)
 KEY_CHECK = b"this data directory opens with this key"
 
 
@@ -69,11 +70,20 @@ def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for statement in files(__package__).joinpath("schema.sql").read_text().split(";\n"):
         connection.execute(statement)
+    _add_columns(connection)
     sealed = box.seal(KEY_CHECK, "shard|key_check")
     connection.execute("INSERT INTO shard VALUES (1, 0, ?) ON CONFLICT DO NOTHING", (sealed,))
     connection.execute("COMMIT")
     (stored,) = connection.execute("SELECT key_check FROM shard").fetchone()
     box.open(stored, "shard|key_check")
+
+
+def _add_columns(connection: sqlite3.Connection) -> None:
+    """Give the tables of a directory that an earlier version made what they lack."""
+    known = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
+    for name, kind in LATER_COLUMNS:
+        if name not in known:
+            connection.execute(f"ALTER TABLE jobs ADD COLUMN {name} {kind}")
 
 
 class SqliteStore(SqliteReads):
@@ -192,6 +202,7 @@ class SqliteStore(SqliteReads):
             request,
             None,
             None,
+            pack_quorum(job.spec),
         )
 
     def _course_write(
@@ -202,7 +213,7 @@ class SqliteStore(SqliteReads):
         return lambda db: db.execute(sql, (state, sealed, job_id)).rowcount
 
 
-_JOB_COLUMNS = 15
+_JOB_COLUMNS = 16
 _FINGERPRINT = 11
 _Found = tuple[str, str, bytes]
 """Id, state and fingerprint of the job that has a key already."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgpack
 
 from orchestrator.adapters.store.group_commit import connect
+from orchestrator.adapters.store.listing import read_page
 from orchestrator.adapters.store.records import unpack_course, unpack_spec
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
@@ -18,7 +19,7 @@ from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.secret_box import SecretBox
-from orchestrator.ports.store import OutboxEntry, StoredJob, WaitingJob, WebhookSecrets
+from orchestrator.ports.store import JobPage, OutboxEntry, PagePlace, StoredJob, WaitingJob, WebhookSecrets
 
 _T = TypeVar("_T")
 _OUTBOX_COLUMNS = "job_id, position, id, customer, state, attempts, first_ms, next_ms, log"
@@ -51,6 +52,18 @@ class SqliteReads:
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
         return await self._in_reader(lambda db: self._load(db, job_id))
+
+    async def jobs_of(
+        self,
+        customer: CustomerId,
+        *,
+        now_ms: int,
+        most: int,
+        state: JobState | None = None,
+        before: PagePlace | None = None,
+    ) -> JobPage:
+        """List a customer's jobs, newest first."""
+        return await self._in_reader(lambda db: read_page(db, customer, now_ms, most, state, before))
 
     async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
         """List unended jobs whose deadline has passed."""
