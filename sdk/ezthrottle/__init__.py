@@ -5,11 +5,14 @@
 ...     answer = Step(client).url("https://api.example.com/charge").regions(["iad", "lax"]).execute()
 """
 
+from ._events import JobEvent
 from ._version import __version__
 from .client import AsyncEZThrottle, EZThrottle, auto_forward
 from .event_store import EventStore
 from .exceptions import (
     AuthenticationError,
+    BatchError,
+    ConflictError,
     EZThrottleError,
     ForwardToEZThrottle,
     InvalidJobError,
@@ -27,12 +30,15 @@ from .webhook_utils import try_verify_with_secrets, verify_webhook_signature, ve
 __all__ = [
     "AsyncEZThrottle",
     "AuthenticationError",
+    "BatchError",
+    "ConflictError",
     "EZThrottle",
     "EZThrottleError",
     "EventStore",
     "ForwardToEZThrottle",
     "IdempotentStrategy",
     "InvalidJobError",
+    "JobEvent",
     "NotFoundError",
     "QuotaExceededError",
     "ServiceUnavailableError",

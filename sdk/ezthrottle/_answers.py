@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .exceptions import (
     AuthenticationError,
+    ConflictError,
     EZThrottleError,
     InvalidJobError,
     NotFoundError,
@@ -28,6 +29,7 @@ _BY_STATUS: Mapping[int, tuple[type[EZThrottleError], str]] = {
     401: (AuthenticationError, _KEY),
     403: (InvalidJobError, _TARGET),
     404: (NotFoundError, "Check the id, and that it belongs to this API key."),
+    409: (ConflictError, "Look at the job's state with get_job()."),
     413: (InvalidJobError, "Send less in one call."),
     422: (InvalidJobError, "Correct the fields named and send it again."),
     429: (QuotaExceededError, "Repeat it at `retry_at`."),
@@ -54,13 +56,15 @@ def object_in(response: httpx.Response) -> dict[str, Any]:
 def error_in(response: httpx.Response) -> EZThrottleError:
     """Return the error for an unsuccessful answer, worded with its fields and what to do."""
     problem = _json_object(response) or {}
-    kind, remedy = _kind_of(response.status_code)
-    fields = _field_errors(problem)
-    said = _said(response, problem, fields)
-    message = f"{_asked(response)} was answered {response.status_code}: {said}. {remedy}"
-    if kind is InvalidJobError:
-        return InvalidJobError(message, status_code=response.status_code, errors=fields)
-    return kind(message, _retry_at(response, problem), status_code=response.status_code)
+    said = _said(problem) or response.text[:200].strip() or response.reason_phrase
+    seconds = retry_after_s(response)
+    retry_at = None if seconds is None else int((time.time() + seconds) * 1000)
+    return _error(_asked(response), response.status_code, said, problem, retry_at)
+
+
+def error_for(what: str, status: int, problem: Mapping[str, Any]) -> EZThrottleError:
+    """Return the error for an answer that came inside another one; `what` names what was asked."""
+    return _error(what, status, _said(problem) or "no reason given", problem, None)
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
@@ -84,11 +88,21 @@ def _asked(response: httpx.Response) -> str:
     return f"{response.request.method} {response.request.url.path}"
 
 
-def _said(response: httpx.Response, problem: Mapping[str, Any], fields: list[dict[str, Any]]) -> str:
+def _error(
+    asked: str, status: int, said: str, problem: Mapping[str, Any], retry_at: int | None
+) -> EZThrottleError:
+    kind, remedy = _kind_of(status)
+    message = f"{asked} was answered {status}: {said.rstrip('.')}. {remedy}"
+    if kind is InvalidJobError:
+        return InvalidJobError(message, status_code=status, errors=_field_errors(problem))
+    return kind(message, _stated_retry_at(problem) if retry_at is None else retry_at, status_code=status)
+
+
+def _said(problem: Mapping[str, Any]) -> str:
+    fields = _field_errors(problem)
     if fields:
         return "; ".join(f"{error.get('field')}: {error.get('message')}" for error in fields)
-    said = problem.get("error") or problem.get("detail") or problem.get("title") or response.text[:200]
-    return str(said).strip().rstrip(".") or response.reason_phrase
+    return str(problem.get("error") or problem.get("detail") or problem.get("title") or "").strip()
 
 
 def _field_errors(problem: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -96,10 +110,7 @@ def _field_errors(problem: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
 
 
-def _retry_at(response: httpx.Response, problem: Mapping[str, Any]) -> int | None:
-    seconds = retry_after_s(response)
-    if seconds is not None:
-        return int((time.time() + seconds) * 1000)
+def _stated_retry_at(problem: Mapping[str, Any]) -> int | None:
     stated = problem.get("retry_at")
     return stated if isinstance(stated, int) else None
 

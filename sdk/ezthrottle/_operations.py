@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from ._states import Ending
 from .exceptions import NotFoundError, ServiceUnavailableError, ServiceUnreachableError, TimeoutError  # noqa: A004
 
 if TYPE_CHECKING:
+    from ._batch import Job, Progress
     from ._http import Response
     from ._service import Service
 
@@ -164,7 +166,7 @@ class Operations:
 
         Raises NotFoundError, or what `submit_job` raises.
         """
-        return self._service.call("GET", _path_of(job_id))
+        return self._service.call("GET", path_of(job_id))
 
     def wait(
         self, job_id: str, timeout: float = DEFAULT_WAIT_S, *, poll_interval: float = 2.0
@@ -189,7 +191,69 @@ class Operations:
                     "wait() or get_job()."
                 )
             if now - asked < max(held_s / 2, 1.0):
-                yield partial(self._service.sleep, min(poll_interval, deadline - now))
+                yield partial(self._service.runtime.sleep, min(poll_interval, deadline - now))
+
+    def submit_many(
+        self, jobs: Iterable[Job], progress: Progress | None = None
+    ) -> Flow[list[dict[str, Any]]]:
+        """Submit many jobs in few calls, and return the service's answer to each, in their order.
+
+        A job is a mapping of the arguments of `submit_job`, or a `Step`, which is run by the service whatever
+        its type. `jobs` may be a generator: no more of it is read than is being sent. `progress(done, total)`
+        is called as answers come in; `total` is None where `jobs` has no length. A service that takes no
+        batches gets the jobs one by one, several at a time.
+
+        Raises BatchError where some of them were not taken, with an answer or an error for each, and what
+        `submit_job` raises where the service takes none. Repeating it is safe for jobs whose key is equal.
+        """
+        from ._batch import Submission  # noqa: PLC0415 - few programs submit many jobs
+
+        return Submission(self._service, progress).answers(jobs)
+
+    def list_jobs(
+        self, state: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Flow[dict[str, Any]]:
+        """Return a page of jobs, newest first: those in `state`, at most `limit`, from `cursor` on.
+
+        The page's `next_cursor` leads to the next one, and is None on the last.
+        """
+        asked = {"state": state, "limit": limit, "cursor": cursor}
+        params = {name: value for name, value in asked.items() if value is not None}
+        return self._service.call("GET", JOBS, params=params)
+
+    def cancel(self, job_id: str) -> Flow[dict[str, Any]]:
+        """Cancel a job that has not ended. Its webhooks hear of it; its children do not begin.
+
+        Raises ConflictError where it has ended, or NotFoundError.
+        """
+        return self._service.call("DELETE", path_of(job_id))
+
+    def replay(self, job_id: str) -> Flow[dict[str, Any]]:
+        """Submit the request of a job that has ended once more, and return the answer for the new job.
+
+        Raises ConflictError where the job has not ended, or its request is kept no more, or NotFoundError.
+        """
+        # Not repeatable: every replay is a job of its own.
+        return self._service.call("POST", f"{path_of(job_id)}/replay", repeatable=False)
+
+    def redeliver(self, job_id: str) -> Flow[dict[str, Any]]:
+        """Send the webhooks of a job that has ended once more.
+
+        Raises ConflictError where it has not ended, or NotFoundError.
+        """
+        return self._service.call("POST", f"{path_of(job_id)}/redeliver")
+
+    def usage(self) -> Flow[dict[str, Any]]:
+        """Return what this customer has used."""
+        return self._service.call("GET", "/api/v1/usage")
+
+    def regions(self) -> Flow[dict[str, Any]]:
+        """Return which regions are up, and how fast."""
+        return self._service.call("GET", "/api/v1/regions")
+
+    def domains(self) -> Flow[dict[str, Any]]:
+        """Return each target's pace, queue and signals."""
+        return self._service.call("GET", "/api/v1/domains")
 
     def create_webhook_secret(
         self, primary_secret: str, secondary_secret: str | None = None
@@ -259,7 +323,7 @@ class Operations:
     def _when_ended(self, job_id: str, held_s: int, deadline: float) -> Flow[dict[str, Any] | None]:
         try:
             job = yield from self._service.call(
-                "GET", _path_of(job_id), params={"wait": held_s}, extra_s=held_s
+                "GET", path_of(job_id), params={"wait": held_s}, extra_s=held_s
             )
         except (ServiceUnreachableError, ServiceUnavailableError):
             if time.monotonic() >= deadline:
@@ -268,7 +332,8 @@ class Operations:
         return job if job.get("state") in _ENDED else None
 
 
-def _path_of(job_id: str) -> str:
+def path_of(job_id: str) -> str:
+    """Return the path of a job."""
     return f"{JOBS}/{quote(job_id, safe='')}"
 
 

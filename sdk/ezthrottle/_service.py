@@ -3,63 +3,74 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Callable, Union
+from typing import Any
 
 import httpx
 
 from ._answers import object_in, retry_after_s
-from ._flow import Flow
+from ._flow import Flow, Runtime
 from ._http import AnyClient, Response, following_redirects, time_limits
 from ._retry import RetryPolicy
 from ._settings import Settings
 from .exceptions import ServiceUnreachableError
 
-Sleep = Callable[[float], Union[Awaitable[None], None]]
-
 # A gateway's or a starting service's way of saying that the call did not arrive or was not taken.
-_REPEATED_CODES = frozenset({502, 503, 504})
+REPEATED_CODES = frozenset({502, 503, 504})
 
 _ONCE = RetryPolicy(max_attempts=1)
 
 
 class Service:
-    """The HTTP side of a client, blocking or asyncio according to `http` and `sleep`.
+    """The HTTP side of a client, blocking or asyncio according to `http` and `runtime`.
 
-    >>> run(Service(pooled_client(), time.sleep, settings).call("GET", "/api/v1/jobs/job_1_2"))
+    >>> run(Service(pooled_client(), Blocking(), settings).call("GET", "/api/v1/jobs/job_1_2"))
     """
 
-    def __init__(self, http: AnyClient, sleep: Sleep, settings: Settings) -> None:
+    def __init__(self, http: AnyClient, runtime: Runtime, settings: Settings) -> None:
+        self.runtime = runtime
+        self.retry = RetryPolicy(settings.max_attempts, settings.timeout)
         self._http = http
         self._settings = settings
-        self._retry = RetryPolicy(settings.max_attempts, settings.timeout)
-        self.sleep = sleep
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        extra_s: float = 0.0,
+        at_most_s: float | None = None,
+        **parts: Any,
+    ) -> httpx.Request:
+        """Return the request for a call; `parts` are arguments of httpx, such as `json` or `params`.
+
+        `extra_s` seconds are added to the time limit, for answers that are meant to take long.
+        """
+        limit_s = self._settings.timeout + extra_s
+        return self._http.build_request(
+            method,
+            self._settings.base_url + path,
+            headers={"Authorization": self._settings.bearer(), **(headers or {})},
+            timeout=time_limits(limit_s if at_most_s is None else min(limit_s, at_most_s)),
+            **parts,
+        )
 
     def call(
         self,
         method: str,
         path: str,
         *,
-        json: Mapping[str, Any] | None = None,
-        params: Mapping[str, Any] | None = None,
-        extra_s: float = 0.0,
         repeatable: bool = True,
+        **parts: Any,
     ) -> Flow[dict[str, Any]]:
-        """Make the call and return the JSON object of its answer.
+        """Make the call and return the JSON object of its answer; `parts` are arguments of `request`.
 
-        `extra_s` seconds are added to the time limit, for answers that are meant to take long. Raises an
-        EZThrottleError for every answer but 2xx and for none.
+        Raises an EZThrottleError for every answer but 2xx and for none.
         """
-        request = self._http.build_request(
-            method,
-            self._settings.base_url + path,
-            json=json,
-            params=params,
-            headers={"Authorization": self._settings.bearer()},
-            timeout=time_limits(self._settings.timeout + extra_s),
-        )
-        response = yield from self._answered(request, self._retry if repeatable else _ONCE)
+        request = self.request(method, path, **parts)
+        response = yield from self._answered(request, self.retry if repeatable else _ONCE)
         return object_in(response)
 
     def direct(
@@ -77,34 +88,37 @@ class Service:
         )
         return (yield from following_redirects(self._http, request))
 
+    def send(self, request: httpx.Request, *, stream: bool = False) -> Any:
+        """Send a request to the service once; the result is a response, or is to be awaited for one."""
+        # auth=None: credentials of the caller's own httpx client must not replace the API key.
+        return self._http.send(request, stream=stream, auth=None, follow_redirects=False)
+
     def _answered(self, request: httpx.Request, retry: RetryPolicy) -> Flow[httpx.Response]:
         start, attempt = time.monotonic(), 0
         while True:
             attempt += 1
             try:
-                # auth=None: credentials of the caller's own httpx client must not replace the API key.
-                response: httpx.Response = yield partial(
-                    self._http.send, request, auth=None, follow_redirects=False
-                )
+                response: httpx.Response = yield partial(self.send, request)
             except httpx.RequestError as error:
                 pause = retry.pause(attempt, time.monotonic() - start)
                 if pause is None:
-                    raise self._unreachable(error, attempt) from error
+                    raise self.unreachable(error, attempt) from error
             else:
                 pause = self._pause_after(response, retry, attempt, time.monotonic() - start)
                 if pause is None:
                     return response
-            yield partial(self.sleep, pause)
+            yield partial(self.runtime.sleep, pause)
 
     @staticmethod
     def _pause_after(
         response: httpx.Response, retry: RetryPolicy, attempt: int, elapsed_s: float
     ) -> float | None:
-        if response.status_code not in _REPEATED_CODES:
+        if response.status_code not in REPEATED_CODES:
             return None
         return retry.pause(attempt, elapsed_s, at_least_s=retry_after_s(response) or 0.0)
 
-    def _unreachable(self, error: httpx.RequestError, attempts: int) -> ServiceUnreachableError:
+    def unreachable(self, error: httpx.RequestError, attempts: int) -> ServiceUnreachableError:
+        """Return the error for calls that brought no answer."""
         return ServiceUnreachableError(
             f"No answer from {self._settings.base_url} in {attempts} attempt(s): "
             f"{str(error) or type(error).__name__}. "

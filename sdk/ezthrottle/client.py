@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from ._auto_forward import auto_forward
-from ._flow import run, run_async
-from ._operations import Operations
+from ._flow import Awaited, Blocking, run, run_async
+from ._operations import Operations, path_of
 from ._settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import AsyncIterator, Coroutine, Iterator
 
     import httpx
     from typing_extensions import Concatenate, ParamSpec, Self
 
+    from ._events import JobEvent
     from ._flow import Flow
     from ._service import Service
     from .webhook import WebhookServer
@@ -42,6 +42,7 @@ class _Client:
         self.api_key = settings.api_key
         self.base_url = self.ezthrottle_url = self.tracktags_url = settings.base_url
         self.webhook_server: WebhookServer | None = None
+        self._service = service
         self._operations = Operations(service)
         self._stop_webhook_server = _nothing
 
@@ -125,7 +126,7 @@ class EZThrottle(_Client):
         settings = Settings.of(api_key, (base_url, ezthrottle_url, tracktags_url), timeout, max_attempts)
         http = pooled_client() if http_client is None else http_client
         self._own_http = http if http_client is None else None
-        super().__init__(settings, Service(http, time.sleep, settings))
+        super().__init__(settings, Service(http, Blocking(), settings))
         self._receive_webhooks(webhook_server, start_webhook_server, webhook_port)
 
     submit_job = _blocking(Operations.submit_job)
@@ -134,11 +135,30 @@ class EZThrottle(_Client):
     queue_and_wait = _blocking(Operations.queue_and_wait)
     get_job = _blocking(Operations.get_job)
     wait = _blocking(Operations.wait)
+    submit_many = _blocking(Operations.submit_many)
+    list_jobs = _blocking(Operations.list_jobs)
+    cancel = _blocking(Operations.cancel)
+    replay = _blocking(Operations.replay)
+    redeliver = _blocking(Operations.redeliver)
+    usage = _blocking(Operations.usage)
+    regions = _blocking(Operations.regions)
+    domains = _blocking(Operations.domains)
     create_webhook_secret = _blocking(Operations.create_webhook_secret)
     get_webhook_secret = _blocking(Operations.get_webhook_secret)
     delete_webhook_secret = _blocking(Operations.delete_webhook_secret)
     rotate_webhook_secret = _blocking(Operations.rotate_webhook_secret)
     forward_or_fallback = _blocking(Operations.forward_or_fallback)
+
+    def stream(self, job_id: str, timeout: float | None = None) -> Iterator[JobEvent]:
+        """Yield what happens to the job as it happens, from its beginning to its end.
+
+        A dropped connection is made anew, and goes on after the last event. `timeout` is in seconds, for the
+        whole stream. Raises ezthrottle.TimeoutError, after which the job goes on, ServiceUnreachableError
+        where the service stays away, or NotFoundError.
+        """
+        from ._stream import follow  # noqa: PLC0415 - loads httpx, as the client has by now
+
+        return follow(self._service, f"{path_of(job_id)}/stream", timeout)
 
     def close(self) -> None:
         """Close the client's own connections, and the webhook server that it started."""
@@ -183,15 +203,13 @@ class AsyncEZThrottle(_Client):
         max_attempts: int = DEFAULT_ATTEMPTS,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
-        import asyncio  # noqa: PLC0415 - loads slower than this whole package
-
         from ._http import pooled_async_client  # noqa: PLC0415 - as in EZThrottle
         from ._service import Service  # noqa: PLC0415 - as in EZThrottle
 
         settings = Settings.of(api_key, (base_url, ezthrottle_url, tracktags_url), timeout, max_attempts)
         http = pooled_async_client() if http_client is None else http_client
         self._own_http = http if http_client is None else None
-        super().__init__(settings, Service(http, asyncio.sleep, settings))
+        super().__init__(settings, Service(http, Awaited(), settings))
         self._receive_webhooks(webhook_server, start_webhook_server, webhook_port)
 
     submit_job = _awaited(Operations.submit_job)
@@ -200,11 +218,25 @@ class AsyncEZThrottle(_Client):
     queue_and_wait = _awaited(Operations.queue_and_wait)
     get_job = _awaited(Operations.get_job)
     wait = _awaited(Operations.wait)
+    submit_many = _awaited(Operations.submit_many)
+    list_jobs = _awaited(Operations.list_jobs)
+    cancel = _awaited(Operations.cancel)
+    replay = _awaited(Operations.replay)
+    redeliver = _awaited(Operations.redeliver)
+    usage = _awaited(Operations.usage)
+    regions = _awaited(Operations.regions)
+    domains = _awaited(Operations.domains)
     create_webhook_secret = _awaited(Operations.create_webhook_secret)
     get_webhook_secret = _awaited(Operations.get_webhook_secret)
     delete_webhook_secret = _awaited(Operations.delete_webhook_secret)
     rotate_webhook_secret = _awaited(Operations.rotate_webhook_secret)
     forward_or_fallback = _awaited(Operations.forward_or_fallback)
+
+    def stream(self, job_id: str, timeout: float | None = None) -> AsyncIterator[JobEvent]:
+        """Yield what happens to the job as it happens, as `EZThrottle.stream` does: use `async for`."""
+        from ._stream import follow_async  # noqa: PLC0415 - as in EZThrottle
+
+        return follow_async(self._service, f"{path_of(job_id)}/stream", timeout)
 
     async def close(self) -> None:
         """Close the client's own connections, and the webhook server that it started."""

@@ -5,6 +5,8 @@ EZThrottleError
 ├── correct the key            AuthenticationError      401, or no key at all
 ├── correct the call           InvalidJobError          400, 403, 413, 422: `errors` names the fields
 │                              NotFoundError            404
+│                              ConflictError            409: the job's state does not allow it
+├── look at what was taken     BatchError               of submit_many: `answers` holds each job's
 ├── repeat it later            QuotaExceededError       429: at `retry_at`
 │                              ServiceUnavailableError  5xx, after the client's own retries
 │                              ServiceUnreachableError  no answer, after the client's own retries
@@ -80,6 +82,39 @@ class NotFoundError(EZThrottleError):
     ... except NotFoundError:
     ...     print("not one of ours")
     """
+
+
+class ConflictError(EZThrottleError):
+    """The job's state does not allow the call: it has ended, or its request is not kept any more.
+
+    >>> try:
+    ...     client.cancel("job_1763674210055_853341")
+    ... except ConflictError:
+    ...     print("too late")
+    """
+
+
+class BatchError(EZThrottleError):
+    """Some jobs of a `submit_many` were not taken; the others were, and go on.
+
+    `answers` has a place for each job that was read, in their order: the service's answer, or the
+    EZThrottleError that says why there is none.
+
+    >>> try:
+    ...     client.submit_many(jobs)
+    ... except BatchError as error:
+    ...     refused = [job for job, answer in zip(jobs, error.answers) if isinstance(answer, Exception)]
+    """
+
+    def __init__(
+        self,
+        message: str,
+        retry_at: int | None = None,
+        *,
+        answers: Sequence[dict[str, Any] | EZThrottleError] = (),
+    ) -> None:
+        super().__init__(message, retry_at)
+        self.answers = list(answers)
 
 
 class QuotaExceededError(EZThrottleError):

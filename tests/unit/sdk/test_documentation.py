@@ -19,9 +19,17 @@ README = Path(__file__).parents[3] / "sdk" / "README.md"
 def ready_service(service: Any, answer: Any) -> Any:
     ended = {"job_id": JOB_ID, "state": "success", "result": {"response": {"status_code": 200}}}
     service.on("GET", f"/api/v1/jobs/{JOB_ID}", answer(200, ended))
+    events = 'id: 1\nevent: completed\ndata: {"state": "success"}\n\n'
+    stream = answer(200, events, {"Content-Type": "text/event-stream"})
+    service.on("GET", f"/api/v1/jobs/{JOB_ID}/stream", stream)
+    service.on("POST", "/api/v1/jobs:batch", lambda seen: answer(200, _taken(seen.json()["jobs"])))
     for path in ("/api/v1/webhook-secrets", "/api/v1/webhook-secrets/rotate"):
         service.on("POST", path, answer(200, {"status": "ok", "message": "kept"}))
     return service
+
+
+def _taken(jobs: list[Any]) -> dict[str, Any]:
+    return {"answers": [{"job_id": JOB_ID, "status": "queued"}] * len(jobs)}
 
 
 def test_the_readmes_examples_run(
@@ -45,13 +53,15 @@ def test_the_readmes_examples_run(
 
     printed = capsys.readouterr().out
     assert "success 200" in printed
+    assert "completed {'state': 'success'}" in printed
+    assert "10000 submitted" in printed
     assert "401: both_secrets_failed" in printed
     assert [seen.path for seen in target.seen] == ["/customer", "/charge"]
     submitted = [seen.json()["url"] for seen in ready_service.requests("POST", "/api/v1/jobs")]
     assert submitted == [f"{target.url}/charge"] * 4
 
 
-@pytest.mark.parametrize("module", ["_history", "_retry", "_settings", "_spec", "event_store", "webhook"])
+@pytest.mark.parametrize("module", ["_events", "_history", "_retry", "_settings", "_spec", "event_store", "webhook"])
 def test_the_examples_that_need_no_service_are_true(module: str) -> None:
     loaded = importlib.import_module(f"ezthrottle.{module}")
     examples = [test for test in doctest.DocTestFinder().find(loaded) if "client" not in test.docstring]

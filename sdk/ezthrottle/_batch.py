@@ -1,0 +1,175 @@
+"""Submitting many jobs: in batches, or one by one where the service takes no batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Union
+
+from ._answers import error_for
+from ._flow import Flow
+from ._payload import job_payload
+from .exceptions import (
+    AuthenticationError,
+    BatchError,
+    EZThrottleError,
+    InvalidJobError,
+    ServiceUnavailableError,
+    ServiceUnreachableError,
+)
+from .step import Step
+
+if TYPE_CHECKING:
+    from ._service import Service
+
+BATCH = "/api/v1/jobs:batch"
+JOBS = "/api/v1/jobs"
+
+MOST_JOBS = 250
+MOST_BYTES = 4 * 1024 * 1024
+# The service works on one batch while the next is written.
+BATCHES_AT_ONCE = 2
+SINGLES_AT_ONCE = 8
+
+_JSON = {"Content-Type": "application/json"}
+# What services from before the batch endpoint answer.
+_NO_SUCH_CALL = frozenset({404, 405})
+_ENDS_ALL = (AuthenticationError, ServiceUnavailableError, ServiceUnreachableError)
+
+Job = Union[Step, Mapping[str, Any]]
+Answer = Union["dict[str, Any]", EZThrottleError]
+Progress = Callable[[int, Union[int, None]], Any]
+
+
+class Submission:
+    """Many jobs on their way; no more of them is read than is sent.
+
+    >>> run(Submission(service, progress=None).answers([{"url": "https://api.example.com"}]))[0]["status"]
+    'queued'
+    """
+
+    def __init__(self, service: Service, progress: Progress | None) -> None:
+        self._service = service
+        self._progress = progress
+        self._takes_batches = True
+        self._broken = False
+        self._answers: list[Answer] = []
+
+    def answers(self, jobs: Iterable[Job]) -> Flow[list[dict[str, Any]]]:
+        """Submit the jobs and return an answer for each, in their order."""
+        total = len(jobs) if isinstance(jobs, Sized) else None
+        flows = (self._sent(chunk) for chunk in self._until_broken(_chunks(jobs)))
+        yield partial(self._service.runtime.in_order, flows, BATCHES_AT_ONCE, partial(self._take, total))
+        taken = [answer for answer in self._answers if isinstance(answer, dict)]
+        if len(taken) < len(self._answers):
+            raise self._failure(len(taken))
+        return taken
+
+    def _until_broken(self, chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
+        # A service that is away would be tried for the full time limit by each of the batches.
+        for chunk in chunks:
+            if self._broken:
+                return
+            yield chunk
+
+    def _take(self, total: int | None, answers: list[Answer]) -> None:
+        self._answers += answers
+        if self._progress is not None:
+            self._progress(len(self._answers), total)
+
+    def _failure(self, taken: int) -> EZThrottleError:
+        errors = [answer for answer in self._answers if isinstance(answer, EZThrottleError)]
+        if self._broken and not taken:
+            return errors[0]
+        times = [error.retry_at for error in errors if error.retry_at is not None]
+        return BatchError(
+            f"{len(errors)} of {len(self._answers)} jobs were not taken, the first because: {errors[0]} "
+            "See `answers` for each.",
+            max(times, default=None),
+            answers=self._answers,
+        )
+
+    def _sent(self, chunk: _Chunk) -> Flow[list[Answer]]:
+        try:
+            batch = (yield from self._as_batch(chunk)) if self._takes_batches else None
+        except EZThrottleError as error:
+            self._broken = True
+            return [error] * len(chunk.jobs)
+        return (yield from self._one_by_one(chunk)) if batch is None else batch
+
+    def _as_batch(self, chunk: _Chunk) -> Flow[list[Answer] | None]:
+        body = b'{"jobs":[' + b",".join(chunk.jobs) + b"]}"
+        try:
+            document = yield from self._service.call("POST", BATCH, content=body, headers=_JSON)
+        except EZThrottleError as error:
+            self._takes_batches = error.status_code not in _NO_SUCH_CALL
+            # Refused as a whole: one by one it shows which of the jobs is at fault.
+            if self._takes_batches and not isinstance(error, InvalidJobError):
+                raise
+            return None
+        return _answers_in(document, len(chunk.jobs))
+
+    def _one_by_one(self, chunk: _Chunk) -> Flow[list[Answer]]:
+        answers: list[Answer] = []
+        flows = (self._single(job) for job in chunk.jobs)
+        try:
+            yield partial(self._service.runtime.in_order, flows, SINGLES_AT_ONCE, answers.append)
+        except EZThrottleError as error:
+            self._broken = True
+            answers += [error] * (len(chunk.jobs) - len(answers))
+        return answers
+
+    def _single(self, job: bytes) -> Flow[Answer]:
+        try:
+            return (yield from self._service.call("POST", JOBS, content=job, headers=_JSON))
+        except _ENDS_ALL:
+            raise
+        except EZThrottleError as error:
+            return error
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    jobs: list[bytes]
+
+
+def _chunks(jobs: Iterable[Job]) -> Iterator[_Chunk]:
+    chunk: list[bytes] = []
+    size = 0
+    for encoded in map(_encoded, jobs):
+        if chunk and (len(chunk) == MOST_JOBS or size + len(encoded) > MOST_BYTES):
+            yield _Chunk(chunk)
+            chunk, size = [], 0
+        chunk.append(encoded)
+        size += len(encoded)
+    if chunk:
+        yield _Chunk(chunk)
+
+
+def _encoded(job: Job) -> bytes:
+    payload = job.spec.payload() if isinstance(job, Step) else _payload_of(job)
+    return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _payload_of(job: Mapping[str, Any]) -> dict[str, Any]:
+    fields = dict(job)
+    url = fields.pop("url", None)
+    if not url:
+        raise ValueError(f"a job has no url: {sorted(job)}")
+    return job_payload(url, fields.pop("method", "GET"), fields)
+
+
+def _answers_in(document: Mapping[str, Any], count: int) -> list[Answer]:
+    answers = document.get("answers")
+    if not isinstance(answers, list) or len(answers) != count:
+        raise EZThrottleError(f"POST {BATCH} was not answered with {count} answers")
+    return [_answer_of(answer) for answer in answers]
+
+
+def _answer_of(answer: dict[str, Any]) -> Answer:
+    if "job_id" in answer:
+        return answer
+    status = answer.get("status")
+    return error_for("A job of a batch", status if isinstance(status, int) else 500, answer)

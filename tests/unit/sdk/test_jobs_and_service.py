@@ -1,0 +1,66 @@
+"""The calls about jobs that were submitted, and about the service."""
+
+from typing import Any
+
+import pytest
+
+from ezthrottle import AsyncEZThrottle, ConflictError, EZThrottle, NotFoundError, ServiceUnreachableError
+
+API_KEY = "ck_live_cust_acme_s3cr3t"
+JOB_ID = "job_1763674210055_853341"
+JOBS = "/api/v1/jobs"
+
+CALLS = [
+    ("cancel", (JOB_ID,), "DELETE", f"{JOBS}/{JOB_ID}"),
+    ("replay", (JOB_ID,), "POST", f"{JOBS}/{JOB_ID}/replay"),
+    ("redeliver", (JOB_ID,), "POST", f"{JOBS}/{JOB_ID}/redeliver"),
+    ("usage", (), "GET", "/api/v1/usage"),
+    ("regions", (), "GET", "/api/v1/regions"),
+    ("domains", (), "GET", "/api/v1/domains"),
+    ("list_jobs", (), "GET", JOBS),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "method", "path"), CALLS)
+def test_a_call_goes_where_the_contract_says(
+    client: EZThrottle, service: Any, answer: Any, name: str, arguments: Any, method: str, path: str
+) -> None:
+    service.on(method, path, answer(200, {"said": name}))
+    assert getattr(client, name)(*arguments) == {"said": name}
+    assert [(seen.method, seen.path, seen.query) for seen in service.seen] == [(method, path, {})]
+
+
+@pytest.mark.parametrize(("name", "arguments", "method", "path"), CALLS)
+async def test_the_asyncio_client_makes_the_same_calls(
+    service: Any, answer: Any, name: str, arguments: Any, method: str, path: str
+) -> None:
+    service.on(method, path, answer(200, {"said": name}))
+    async with AsyncEZThrottle(API_KEY, base_url=service.url) as client:
+        assert await getattr(client, name)(*arguments) == {"said": name}
+
+
+def test_a_page_of_jobs_is_asked_for_by_state_limit_and_cursor(
+    client: EZThrottle, service: Any, answer: Any
+) -> None:
+    service.on("GET", JOBS, answer(200, {"jobs": [], "next_cursor": None}))
+    client.list_jobs(state="failed", limit=5, cursor="abc")
+    assert service.seen[0].query == {"state": "failed", "limit": "5", "cursor": "abc"}
+
+
+@pytest.mark.parametrize("name", ["cancel", "replay", "redeliver"])
+def test_a_job_in_the_wrong_state_and_no_job_are_told_apart(
+    client: EZThrottle, service: Any, answer: Any, name: str
+) -> None:
+    _, arguments, method, path = next(call for call in CALLS if call[0] == name)
+    service.on(method, path, answer(409, {"error": "it has ended"}), answer(404, {"error": "no such job"}))
+    with pytest.raises(ConflictError, match="it has ended"):
+        getattr(client, name)(*arguments)
+    with pytest.raises(NotFoundError, match="no such job"):
+        getattr(client, name)(*arguments)
+
+
+def test_a_replay_is_not_repeated_by_itself(client: EZThrottle, service: Any, answer: Any) -> None:
+    service.on("POST", f"{JOBS}/{JOB_ID}/replay", answer(drop=True))
+    with pytest.raises(ServiceUnreachableError):
+        client.replay(JOB_ID)
+    assert len(service.seen) == 1
