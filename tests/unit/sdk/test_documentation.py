@@ -61,7 +61,9 @@ def test_the_readmes_examples_run(
     assert submitted == [f"{target.url}/charge"] * 4
 
 
-@pytest.mark.parametrize("module", ["_events", "_history", "_retry", "_settings", "_spec", "event_store", "webhook"])
+@pytest.mark.parametrize(
+    "module", ["_events", "_history", "_retry", "_settings", "_spec", "event_store", "webhook"]
+)
 def test_the_examples_that_need_no_service_are_true(module: str) -> None:
     loaded = importlib.import_module(f"ezthrottle.{module}")
     examples = [test for test in doctest.DocTestFinder().find(loaded) if "client" not in test.docstring]
