@@ -16,15 +16,18 @@ CONCURRENT_MOST = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """What one response said. ``rps`` is requests per second; a field is None where it said nothing."""
+    """What one response said. ``rps`` is requests per second; ``account_queues`` whether each account is
+    to have a queue of its own. A field is None where it said nothing.
+    """
 
     rps: float | None = None
     max_concurrent: int | None = None
+    account_queues: bool | None = None
 
     @property
     def silent(self) -> bool:
-        """Whether the response said nothing about pace."""
-        return self.rps is None and self.max_concurrent is None
+        """Whether the response said nothing."""
+        return self.rps is None and self.max_concurrent is None and self.account_queues is None
 
 
 SILENT = Signal()
@@ -37,6 +40,7 @@ def read_signal(headers: dict[str, str]) -> Signal:
     return Signal(
         rps=_first(headers, "x-aqueduct-rps", "x-ezthrottle-rps", read=_rate),
         max_concurrent=_whole(headers),
+        account_queues=_switch(headers, "x-aqueduct-account-queue", "x-ezthrottle-account-queue"),
     )
 
 
@@ -58,7 +62,10 @@ _PACING_HEADERS = (
     "x-aqueduct-rps",
     "x-ezthrottle-max-concurrent",
     "x-aqueduct-max-concurrent",
+    "x-ezthrottle-account-queue",
+    "x-aqueduct-account-queue",
 )
+_SWITCH = {"enabled": True, "disabled": False}
 
 
 def _first(headers: dict[str, str], *names: str, read: Callable[[str], float | None]) -> float | None:
@@ -71,6 +78,11 @@ def _first(headers: dict[str, str], *names: str, read: Callable[[str], float | N
 def _whole(headers: dict[str, str]) -> int | None:
     value = _first(headers, "x-aqueduct-max-concurrent", "x-ezthrottle-max-concurrent", read=_count)
     return None if value is None else int(value)
+
+
+def _switch(headers: dict[str, str], *names: str) -> bool | None:
+    words = (headers.get(name, "").strip().lower() for name in names)
+    return next((_SWITCH[word] for word in words if word in _SWITCH), None)
 
 
 def _rate(text: str) -> float | None:

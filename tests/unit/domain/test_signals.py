@@ -1,10 +1,25 @@
+import math
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from orchestrator.domain.signals import SILENT, Signal, read_signal, retry_after_s
+from orchestrator.domain.signals import (
+    CONCURRENT_MOST,
+    RPS_LEAST,
+    RPS_MOST,
+    SILENT,
+    Signal,
+    read_signal,
+    retry_after_s,
+)
 
 NOW = datetime(2025, 11, 20, 21, 30, 0, tzinfo=UTC)
+PACING = {
+    "retry-after",
+    *(f"x-{who}-{what}" for who in ("ezthrottle", "aqueduct") for what in ("rps", "max-concurrent")),
+}
 GARBAGE = [
     "",
     " ",
@@ -126,3 +141,26 @@ def test_a_void_retry_after_asks_for_nothing(text: str) -> None:
 
 def test_without_retry_after_nothing_is_asked() -> None:
     assert retry_after_s({}, NOW) is None
+
+
+@pytest.mark.parametrize("name", ["x-ezthrottle-account-queue", "x-aqueduct-account-queue"])
+@pytest.mark.parametrize(("text", "on"), [("enabled", True), (" Disabled ", False)])
+def test_a_target_switches_account_queues(name: str, text: str, on: bool) -> None:
+    assert read_signal({name: text}) == Signal(account_queues=on)
+
+
+@pytest.mark.parametrize("text", ["", "true", "1", "enabled, disabled", "\x00"])
+def test_a_switch_in_no_known_position_changes_nothing(text: str) -> None:
+    assert read_signal({"x-ezthrottle-account-queue": text}).silent
+
+
+TEXTS = st.text(st.characters(max_codepoint=0x17F), max_size=30) | st.floats().map(str)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(PACING)), TEXTS))
+def test_whatever_a_stranger_sends_stays_within_bounds(headers: dict[str, str]) -> None:
+    signal = read_signal(headers)
+    assert signal.rps is None or RPS_LEAST <= signal.rps <= RPS_MOST
+    assert signal.max_concurrent is None or 1 <= signal.max_concurrent <= CONCURRENT_MOST
+    wait_s = retry_after_s(headers, NOW)
+    assert wait_s is None or 0 <= wait_s < math.inf
