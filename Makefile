@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-SIMULATE_SEEDS ?= 2000
+SEEDS ?= 2000
 ROUNDS ?= 10
 
 .DEFAULT_GOAL := help
@@ -67,8 +67,8 @@ bench-latency: install ## acknowledgement and submit-to-webhook
 kill-rounds: install ## kill -9 under load, restart, and look for what is missing: ROUNDS=10
 	$(BIN)/python -m bench.kill_rounds --rounds $(ROUNDS)
 
-simulate: install ## the core under a virtual clock and seeded faults: SIMULATE_SEEDS=2000
-	EZTHROTTLE_SIM_SEEDS=0:$(SIMULATE_SEEDS) $(BIN)/python -m pytest tests/simulation --timeout 3600
+simulate: install ## the core under a virtual clock and seeded faults: SEEDS=2000
+	EZTHROTTLE_SIM_SEEDS=0:$(SEEDS) $(BIN)/python -m pytest tests/simulation/test_histories.py --timeout 3600
 
 lock: ## resolve the dependencies anew (needs uv)
 	$(PYTHON) -m bench.requirements | uv pip compile - --universal --python-version 3.11 \

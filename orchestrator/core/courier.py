@@ -90,7 +90,9 @@ class Courier:
         entry = parcel.entries[found[1]]
         if entry.attempts + 1 == message.attempt:
             del self._under_way[message.delivery]
-            self._spawn(self._record(parcel, self._judge(entry, message)))
+            # At once: until the entry says so, its attempt would look as if nobody had made it.
+            parcel.entries[entry.index] = tried = self._judge(entry, message)
+            self._spawn(self._record(parcel, tried))
 
     def _judge(self, entry: OutboxEntry, message: Delivered) -> OutboxEntry:
         now_ms = self._clock.unix_ms()
@@ -113,14 +115,16 @@ class Courier:
         return replace(tried, next_ms=again_ms)
 
     async def _record(self, parcel: Parcel, entry: OutboxEntry) -> None:
-        parcel.entries[entry.index] = entry
         await self._store.save_delivery(entry)
         self._tally.deliveries[entry.state] += 1
         if entry.state is DeliveryState.PENDING:
             self._schedule(entry)
         parcel.sending -= 1
-        if not parcel.sending:
-            self._parcels.pop(parcel.job.id, None)
+        self._put_away(parcel)
+
+    def _put_away(self, parcel: Parcel) -> None:
+        if not parcel.sending and self._parcels.get(parcel.job.id) is parcel:
+            del self._parcels[parcel.job.id]
 
     def _schedule(self, entry: OutboxEntry) -> None:
         delay_s = max(0, entry.next_ms - self._clock.unix_ms()) / 1000
@@ -138,6 +142,7 @@ class Courier:
             return
         entry = parcel.entries[index]
         if entry.state is not DeliveryState.PENDING or entry.id in self._under_way:
+            self._put_away(parcel)
             return
         expected_by = self._clock.now() + EXPECT_WITHIN_S
         self._under_way[entry.id] = (job_id, index, expected_by)

@@ -173,6 +173,9 @@ class Dispatcher:
         opened = self._open.get(message.attempt)
         if opened is None:
             return
+        # First of all: whatever follows may let others out, and they go at the pace that was just heard.
+        if message.response is not None and opened.domain.steer(read_signal(message.response.headers)):
+            self._steered(opened.domain)
         if message.started_at is not None:
             self._note_start(message.attempt, opened, message.started_at)
         if message.fault is Fault.LOST:
@@ -181,14 +184,15 @@ class Dispatcher:
         written = message.started_at is not None
         retry_after = self._retry_after(message)
         ended = Ended(message.response, message.fault, message.message, retry_after, written)
-        if message.response is not None and opened.domain.steer(read_signal(message.response.headers)):
-            self._steered(opened.domain)
         self._close(message.attempt, ended)
 
     def lose(self, peer: Peer) -> None:
         """A peer lost what it had."""
-        for attempt, opened in [(a, opened) for a, opened in self._open.items() if opened.peer is peer]:
-            self._close(attempt, _LOST if opened.permit is not None else _LOST_UNWRITTEN)
+        for attempt in [a for a, opened in self._open.items() if opened.peer is peer]:
+            self._lose(attempt)
+
+    def _lose(self, attempt: AttemptId) -> None:
+        self._close(attempt, _LOST if self._open[attempt].permit is not None else _LOST_UNWRITTEN)
 
     def _take_back(self, opened: OpenAttempt) -> None:
         permit, opened.permit, opened.phase = opened.permit, None, Phase.CONNECTING
@@ -228,7 +232,7 @@ class Dispatcher:
         ]
         for attempt, opened in overdue:
             opened.peer.link.post(CancelAttempt(attempt))
-            self._close(attempt, _LOST)
+            self._lose(attempt)
         self._clock.call_at(now + SWEEP_EVERY_S, self._sweep)
 
 

@@ -40,7 +40,8 @@ from tests.simulation.outside import (
     ReceiverEgress,
     TargetEgress,
 )
-from tests.simulation.scenario import EPOCH_MS, Scenario
+from tests.simulation.scenario import Scenario
+from tests.simulation.specs import EPOCH_MS
 from tests.support.virtual_loop import VirtualClock, VirtualLoop
 
 REPLY_WITHIN_S = 1.0
@@ -246,6 +247,7 @@ class SimulatedLink:
             int(headers["X-EZThrottle-Attempt"]),
             self._region,
             target_domain(message.request.url),
+            message.request.url,
             again=False,
         )
 
@@ -301,6 +303,17 @@ class ShardHost:
         if self._intake is None:
             raise CallError
         return await self._intake.submit(customer, spec)
+
+    async def cancel(self, job_id: JobId) -> bool:
+        """Cancel a job; say whether it was still open."""
+        return await self.living().cancel(job_id)
+
+    async def stop(self, drain_s: float) -> None:
+        """Stop as an operator stops the service."""
+        shard = self.living()
+        await shard.drain(drain_s)
+        self.serving = False
+        await shard.close()
 
     def kill(self) -> None:
         """End the process."""

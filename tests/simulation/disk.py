@@ -46,6 +46,7 @@ class Disk:
         self.committed = MemoryStore()
         self._loop = loop
         self._history = history
+        self.slow_until = 0.0
 
     def submit(self, job: Job) -> Accepted | Duplicate:
         """Commit a submission."""
@@ -192,7 +193,8 @@ class DiskHandle:
         if self._queue and not self._committing:
             self._committing = True
             batch, self._queue = self._queue, []
-            self._loop.call_later(self._random.uniform(*self._latency_s), self._commit, batch)
+            at = max(self._loop.time(), self._disk.slow_until) + self._random.uniform(*self._latency_s)
+            self._loop.call_at(at, self._commit, batch)
 
     def _commit(self, batch: list[_Write]) -> None:
         outcomes = [(future, *_outcome(write)) for write, future in batch]

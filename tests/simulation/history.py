@@ -24,6 +24,15 @@ class Acknowledged:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelAnswered:
+    """An owner asked for a job's end; ``took`` where that was done, and was not too late."""
+
+    at: float
+    job_id: JobId
+    took: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """The shard let an attempt start: it posted a RunAttempt, or a GoAttempt where ``again``."""
 
@@ -33,6 +42,7 @@ class Grant:
     number: int
     region: RegionName
     domain: TargetDomain
+    url: str
     again: bool
 
 
@@ -52,6 +62,11 @@ class TargetRequest:
     status: int | None = None
     retry_after_s: float | None = None
     closed_at: float | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it was answered with 2xx."""
+        return self.status is not None and 200 <= self.status < 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +133,7 @@ class History:
     acknowledged: list[Acknowledged] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
     """Keys of submissions that nobody acknowledged before the run ended."""
+    cancels: list[CancelAnswered] = field(default_factory=list)
     grants: list[Grant] = field(default_factory=list)
     requests: list[TargetRequest] = field(default_factory=list)
     answers: list[AnswerHeard] = field(default_factory=list)
@@ -139,7 +155,15 @@ class History:
 
     def digest(self) -> str:
         """Fingerprint everything that was logged: a replay gives the same."""
-        logs = (self.acknowledged, self.grants, self.requests, self.answers, self.commits, self.deliveries)
+        logs = (
+            self.acknowledged,
+            self.cancels,
+            self.grants,
+            self.requests,
+            self.answers,
+            self.commits,
+            self.deliveries,
+        )
         return hashlib.sha256(repr((logs, self.crashes, self.leaks, self.ended_at)).encode()).hexdigest()
 
     def frozen_s(self, actor: str, since: float, until: float) -> float:

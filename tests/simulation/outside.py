@@ -11,6 +11,7 @@ from orchestrator.domain.ids import DeliveryId, JobId, RegionName, target_domain
 from orchestrator.ports.egress import EgressError, Gate
 from tests.simulation.history import Delivery, History, TargetRequest
 from tests.simulation.scenario import CALM, Mood, ReceiverPlan, Scenario, TargetPlan, Temper
+from tests.simulation.specs import ALWAYS_404
 from tests.support.virtual_loop import VirtualLoop
 
 GARBAGE = ("NaN", "1e309", "-1", "0", "inf", "fast")
@@ -64,7 +65,7 @@ class TargetEgress:
     async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
         """Connect, pass the gate, write, read."""
         target = self._outside.target(request)
-        mood = Mood.NOT_FOUND if "always-404" in request.url else self._outside.mood(target.temper)
+        mood = Mood.NOT_FOUND if ALWAYS_404 in request.url else self._outside.mood(target.temper)
         await self._connect(request, target, mood)
         await gate()
         if mood is Mood.CLOSED_EARLY:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.pacing import LAPSE_INTERVALS, LAPSE_LEAST_S, Pace
 from tests.simulation.history import AnswerHeard, Grant, History, ShardBegan, TargetRequest
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import Scenario, SlowDisk
 
 ROUNDING_S = 1e-6
 COMMITS_BEFORE_SENDING = 3
@@ -92,7 +92,8 @@ class PaceLine:
 
     def __init__(self, scenario: Scenario, history: History, domain: TargetDomain) -> None:
         self._base = scenario.pace
-        self._slack_s = COMMITS_BEFORE_SENDING * scenario.disk_s[1]
+        slow_s = max((fault.for_s for fault in scenario.faults if isinstance(fault, SlowDisk)), default=0.0)
+        self._slack_s = slow_s + COMMITS_BEFORE_SENDING * scenario.disk_s[1]
         self._times = [0.0]
         self._paces = [scenario.pace]
         changes: list[tuple[float, Callable[[Pace], Pace]]] = [

@@ -6,12 +6,10 @@ from enum import StrEnum
 from random import Random
 
 from orchestrator.domain.ids import CustomerId, RegionName
-from orchestrator.domain.job import ExecutionMode, Guarantee, JobSpec, RegionPolicy, RetryPolicy, Webhook
+from orchestrator.domain.job import JobSpec
 from orchestrator.domain.pacing import Pace
+from tests.simulation.specs import REGIONS, SpecDraw
 
-REGIONS = (RegionName("iad"), RegionName("lax"), RegionName("ord"))
-EPOCH_MS = 1_763_674_210_000
-"""Unix ms at which every run begins."""
 CUSTOMERS = (CustomerId("cust_a"), CustomerId("cust_b"), CustomerId("cust_c"))
 
 
@@ -71,13 +69,14 @@ class ReceiverPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPlan:
-    """A submission: when, by whom, and how many more times at once or later."""
+    """A submission: when, by whom, how many more times at once or later, and when its owner cancels it."""
 
     at_s: float
     customer: CustomerId
     spec: JobSpec
     copies: int = 1
     again_s: tuple[float, ...] = ()
+    cancel_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +139,23 @@ class Partition:
     direction: Direction = Direction.BOTH
 
 
-Fault = Crash | Stall | Partition
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The shard is stopped as an operator stops it, draining for at most ``drain_s``, and started again."""
+
+    at_s: float
+    drain_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SlowDisk:
+    """No commit comes through for ``for_s``."""
+
+    at_s: float
+    for_s: float
+
+
+Fault = Crash | Stall | Partition | Restart | SlowDisk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,9 +180,13 @@ class Scenario:
         network = self.network
         return not (self.faults or network.lost or network.unsure or network.doubled or network.late)
 
-    def crashes(self, actor: str) -> bool:
-        """Whether an actor is killed in this run."""
-        return any(isinstance(fault, Crash) and fault.actor == actor for fault in self.faults)
+    @property
+    def one_shard(self) -> bool:
+        """Whether the same shard lives from the beginning to the end."""
+        return not any(
+            isinstance(fault, Restart) or (isinstance(fault, Crash) and fault.actor == Actor.SHARD)
+            for fault in self.faults
+        )
 
 
 def scenario(seed: int) -> Scenario:
@@ -196,8 +215,10 @@ def _over(fault: Fault) -> float:
     match fault:
         case Crash(_, at_s, down_s):
             return at_s + down_s
-        case Stall(_, at_s, for_s):
+        case Stall(_, at_s, for_s) | SlowDisk(at_s, for_s):
             return at_s + for_s
+        case Restart(at_s, drain_s):
+            return at_s + drain_s
         case Partition(_, _, until_s):
             return until_s
 
@@ -237,53 +258,19 @@ def _jobs(
     random: Random, targets: Sequence[TargetPlan], receivers: Sequence[ReceiverPlan]
 ) -> Iterator[JobPlan]:
     over_s = random.uniform(0.5, 12)
-    for index in range(random.randint(5, 40)):
+    draw = SpecDraw(random, [target.host for target in targets], [receiver.host for receiver in receivers])
+    for index in range(random.randint(5, 35)):
         at_s = 1.0 + random.uniform(0, over_s)
         again = random.random() < 0.1
+        cancelled = random.random() < 0.08
         yield JobPlan(
             at_s=at_s,
             customer=random.choice(CUSTOMERS),
-            spec=_spec(random, index, at_s, targets, receivers),
+            spec=draw.spec(str(index), at_s),
             copies=random.choice([1] * 8 + [2, 3]),
             again_s=(at_s + random.uniform(0, 8),) if again else (),
+            cancel_s=(at_s + random.choice([0.01, 0.2, 3.0]),) if cancelled else (),
         )
-
-
-def _spec(
-    random: Random,
-    index: int,
-    at_s: float,
-    targets: Sequence[TargetPlan],
-    receivers: Sequence[ReceiverPlan],
-) -> JobSpec:
-    host = random.choice(targets).host
-    path = random.choice(["job"] * 9 + ["always-404"])
-    once = random.random() < 0.15
-    regions = tuple(random.sample(REGIONS, 1 if once else random.choice([1, 1, 2, 3])))
-    webhooks = tuple(_webhooks(random, index, receivers))
-    return JobSpec(
-        url=f"http://{host}/{path}/{index}",
-        method=random.choice(["GET", "POST", "PUT"]),
-        body=random.choice([None, "body", "x" * 90_000 if index % 13 == 0 else "text"]),
-        metadata={"index": index},
-        webhooks=webhooks,
-        webhook_quorum=random.randint(1, max(1, sum(w.has_quorum_vote for w in webhooks))),
-        regions=regions,
-        region_policy=random.choice([RegionPolicy.FALLBACK, RegionPolicy.FALLBACK, RegionPolicy.STRICT]),
-        execution_mode=random.choice([ExecutionMode.RACE, ExecutionMode.RACE, ExecutionMode.FANOUT]),
-        retry_policy=random.choice([None, None, RetryPolicy(), RetryPolicy(max_retries=1, max_reroutes=0)]),
-        priority=random.randint(0, 9),
-        timeout_ms=random.choice([800, 2_000, 5_000]),
-        guarantee=Guarantee.AT_MOST_ONCE if once else Guarantee.AT_LEAST_ONCE,
-        on_failure_timeout_ms=random.choice([None] * 9 + [random.randint(1_000, 8_000)]),
-        idempotent_key=random.choice([None, f"key-{index}"]),
-        retry_at=random.choice([None] * 7 + [EPOCH_MS + int((at_s + random.uniform(0, 5)) * 1000)]),
-    )
-
-
-def _webhooks(random: Random, index: int, receivers: Sequence[ReceiverPlan]) -> Iterator[Webhook]:
-    for receiver in random.sample(receivers, random.choice([0, 1, 1, 2, 3])):
-        yield Webhook(url=f"http://{receiver.host}/{index}", has_quorum_vote=random.random() < 0.8)
 
 
 def _network(random: Random, *, faulty: bool) -> NetworkPlan:
@@ -303,6 +290,10 @@ def _network(random: Random, *, faulty: bool) -> NetworkPlan:
 
 
 def _faults(random: Random, until_s: float) -> Iterator[Fault]:
+    for _ in range(random.choice([0, 0, 0, 1])):
+        yield Restart(random.uniform(1, until_s), random.choice([0.1, 2.0]))
+    for _ in range(random.choice([0, 0, 0, 1])):
+        yield SlowDisk(random.uniform(1, until_s), random.choice([0.3, 1.5]))
     for _ in range(random.choice([0, 1, 2, 4])):
         actor = random.choice([*REGIONS, Actor.SHARD, Actor.SHARD, Actor.WEBHOOKS])
         yield Crash(actor, random.uniform(1, until_s), random.choice([0.05, 0.5, 2.0, 5.0]))

@@ -1,19 +1,32 @@
 """One run: builds the stage, lets clients and faults loose, and waits until everything has come to rest."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 from orchestrator.core.intake import KnownAlready
 from orchestrator.core.peers import WEBHOOKS
+from orchestrator.domain.errors import NotReady
 from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.ids import RegionName
+from orchestrator.domain.ids import JobId, RegionName
 from tests.simulation.actors import ExecutorHost, PeerHost, ShardHost, Stage, WebhookHost
 from tests.simulation.disk import Disk, at_once
-from tests.simulation.history import Acknowledged, Frozen, History
+from tests.simulation.history import Acknowledged, CancelAnswered, Frozen, History
 from tests.simulation.network import CallError, Endpoint, Network
 from tests.simulation.outside import Outside
-from tests.simulation.scenario import Actor, Crash, JobPlan, Partition, Scenario, Stall
+from tests.simulation.scenario import (
+    Actor,
+    Crash,
+    Fault,
+    JobPlan,
+    Partition,
+    Restart,
+    Scenario,
+    SlowDisk,
+    Stall,
+)
 from tests.simulation.schedule import short_schedule
 from tests.support.virtual_loop import VirtualLoop
 
@@ -61,6 +74,7 @@ class World:
         self._client_random = Random(f"clients {seed}")
         self._waiting: set[asyncio.Future[Any]] = set()
         self._open_submissions = 0
+        self._job_ids: dict[int, JobId] = {}
         loop.set_exception_handler(self._exception)
 
     async def run(self) -> None:
@@ -85,45 +99,61 @@ class World:
         for at_s in (*[plan.at_s] * plan.copies, *plan.again_s):
             self._open_submissions += 1
             self._clients.call_at(at_s, self._submit, plan)
+        for at_s in plan.cancel_s:
+            self._clients.call_at(at_s, self._cancel, plan)
 
     def _submit(self, plan: JobPlan) -> None:
         self._clients.spawn(self._submit_until_acknowledged(plan))
 
+    def _cancel(self, plan: JobPlan) -> None:
+        if (job_id := self._job_ids.get(id(plan))) is not None:
+            self._clients.spawn(self._ask_to_cancel(job_id))
+
+    async def _ask_to_cancel(self, job_id: JobId) -> None:
+        with suppress(CallError):
+            took = await self._ask(lambda shard: shard.cancel(job_id))
+            self.history.cancels.append(CancelAnswered(self._loop.time(), job_id, took))
+
     async def _submit_until_acknowledged(self, plan: JobPlan) -> None:
         while True:
             try:
-                answer = await self._ask(plan)
-            except CallError:
+                answer = await self._ask(lambda shard: shard.submit(plan.customer, plan.spec))
+            except (CallError, NotReady):
                 await asyncio.sleep(RESUBMIT_S * (1 + self._client_random.random()))
                 continue
             known = isinstance(answer, KnownAlready)
             job_id = answer.duplicate.job_id if isinstance(answer, KnownAlready) else answer.job_id
             self._open_submissions -= 1
+            self._job_ids.setdefault(id(plan), job_id)
             self.history.acknowledged.append(
                 Acknowledged(self._loop.time(), plan.customer, answer.idempotent_key, job_id, known)
             )
             return
 
-    async def _ask(self, plan: JobPlan) -> Any:
+    async def _ask(self, what: Callable[[ShardHost], Coroutine[Any, Any, Any]]) -> Any:
         shard = self._shard
         if shard is None or not shard.serving:
             raise CallError
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.add(answer)
-        work = shard.process.spawn(shard.submit(plan.customer, plan.spec))
+        work = shard.process.spawn(what(shard))
         work.add_done_callback(lambda done: self._clients.call_soon(_pass_on, done, answer))
         try:
             return await answer
         finally:
             self._waiting.discard(answer)
 
-    def _plan_fault(self, fault: Crash | Stall | Partition) -> None:
+    def _plan_fault(self, fault: Fault) -> None:
         outside = self._loop.outside
         match fault:
             case Crash(actor, at_s, down_s):
                 outside.call_at(at_s, self._crash, _named(actor), down_s)
             case Stall(actor, at_s, for_s):
                 outside.call_at(at_s, self._stall, _named(actor), for_s)
+            case Restart(at_s, drain_s):
+                outside.call_at(at_s, self._stop, drain_s)
+            case SlowDisk(at_s, for_s):
+                outside.call_at(at_s, self._slow_down_the_disk, for_s)
             case Partition():
                 self.history.counts["partition"] += 1
 
@@ -147,6 +177,20 @@ class World:
             for answer in self._waiting:
                 self._clients.call_soon(_break_off, answer)
         self._loop.outside.call_at(self._loop.time() + down_s, self._start, actor)
+
+    def _stop(self, drain_s: float) -> None:
+        host = self._shard
+        if host is not None and host.serving:
+            self.history.counts["stopped"] += 1
+            stopping = host.process.spawn(host.stop(drain_s))
+            stopping.add_done_callback(lambda _: self._loop.outside.call_soon(self._stopped, host))
+
+    def _stopped(self, host: ShardHost) -> None:
+        if self._shard is host:
+            self._crash(Actor.SHARD, 0.1)
+
+    def _slow_down_the_disk(self, for_s: float) -> None:
+        self._stage.disk.slow_until = self._loop.time() + for_s
 
     def _stall(self, actor: str, for_s: float) -> None:
         host = self._shard if actor == Actor.SHARD else self._peers.get(RegionName(actor))

@@ -1,0 +1,167 @@
+"""Bugs planted on purpose, each of which the checker has to name.
+
+The first are those that such a system may have; the others are those that these simulations found in it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.core.dispatcher import Dispatcher
+from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.payloads import FreshJobs
+from orchestrator.core.peers import PeerBook
+from orchestrator.core.shard import Shard
+from orchestrator.core.supervisor import JobSupervisor
+from orchestrator.domain.job import Job
+from orchestrator.domain.signals import Signal
+from orchestrator.ports.store import Accepted, Duplicate, Ending
+from regions.executor import Executor
+from tests.simulation.checker import check
+from tests.simulation.disk import DiskHandle
+from tests.simulation.scenario import scenario
+from tests.simulation.world import simulate
+
+NO_PERMIT = -1
+SEEDS_MOST = 150
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+PLANTS: dict[str, tuple[str, Plant]] = {}
+"""What each planted bug breaks, by the bug's name."""
+
+
+def breaks(invariant: str) -> Callable[[Plant], Plant]:
+    def note(plant: Plant) -> Plant:
+        PLANTS[plant.__name__] = (invariant, plant)
+        return plant
+
+    return note
+
+
+@breaks("the_pace_is_never_exceeded")
+def a_retry_skips_its_permit(patch: pytest.MonkeyPatch) -> None:
+    queue = JobSupervisor._queue
+
+    def skip(self: JobSupervisor, step: int, leg: int) -> None:
+        region = self._place(step, leg)
+        if self._leg(step, leg).repeats and region is not None:
+            self._send(step, leg, NO_PERMIT, region)
+        else:
+            queue(self, step, leg)
+
+    patch.setattr(JobSupervisor, "_queue", skip)
+
+
+@breaks("nothing_starts_after_the_end")
+def a_cancel_is_lost(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Dispatcher, "cancel", lambda self, attempt: None)
+
+
+@breaks("every_receiver_is_told")
+def a_row_of_the_outbox_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    ending = JobSupervisor._ending
+
+    def forget(self: JobSupervisor, body: bytes, now_ms: int, children: tuple[Job, ...]) -> Ending:
+        whole = ending(self, body, now_ms, children)
+        return replace(whole, outbox=whole.outbox[:-1])
+
+    patch.setattr(JobSupervisor, "_ending", forget)
+
+
+@breaks("the_pace_is_never_exceeded")
+def a_lowered_pace_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    steer = DomainLimiter.steer
+
+    def ignore(self: DomainLimiter, signal: Signal) -> bool:
+        return signal.rps is not None and signal.rps >= self.pace.rps and steer(self, signal)
+
+    patch.setattr(DomainLimiter, "steer", ignore)
+
+
+@breaks("retry_after_is_kept")
+def a_pause_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Dispatcher, "_retry_after", lambda self, message: 0.0)
+
+
+@breaks("children_are_born_once")
+def a_child_is_spawned_twice(patch: pytest.MonkeyPatch) -> None:
+    born = JobSupervisor._born
+
+    def twice(self: JobSupervisor, now_ms: int) -> list[tuple[str, Job]]:
+        return [*born(self, now_ms), *((place, _twin(child)) for place, child in born(self, now_ms))]
+
+    patch.setattr(JobSupervisor, "_born", twice)
+
+
+def _twin(child: Job) -> Job:
+    return replace(child, idempotent_key=f"{child.idempotent_key} again")
+
+
+@breaks("no_accepted_job_is_lost")
+def a_job_is_acknowledged_before_its_commit(patch: pytest.MonkeyPatch) -> None:
+    async def hurry(self: DiskHandle, job: Job) -> Accepted | Duplicate:
+        self._post(lambda: self._disk.submit(job) and None)
+        return Accepted(job)
+
+    patch.setattr(DiskHandle, "submit", hurry)
+
+
+@breaks("at_most_once_is_kept")
+def an_at_most_once_attempt_is_not_marked(patch: pytest.MonkeyPatch) -> None:
+    async def forget(self: DiskHandle, *_: Any) -> None:
+        return None
+
+    patch.setattr(DiskHandle, "save_course", forget)
+
+
+@breaks("attempts_are_numbered_once")
+def an_executor_forgets_what_it_ended(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Executor, "_remember", lambda self, attempt, early: None)
+
+
+@breaks("nothing_fails_unexpectedly")
+def an_overdue_job_is_taken_up_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(FreshJobs, "take", lambda self, job_id: self._jobs.get(job_id))
+
+
+@breaks("nothing_leaks")
+def an_attempt_cancelled_before_its_first_step_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Executor, "_end_unbegun", lambda self, attempt: None)
+
+
+@breaks("the_pace_is_never_exceeded")
+def a_stale_message_is_obeyed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Executor, "_obeys", lambda self, start_at: not self.deaf)
+
+
+@breaks("no_job_is_in_a_loop")
+def an_executor_out_of_earshot_is_asked_again_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PeerBook, "doubt", lambda self, peer: None)
+
+
+@breaks("the_pace_is_never_exceeded")
+def a_restart_starts_at_once(patch: pytest.MonkeyPatch) -> None:
+    begin = Shard.begin
+
+    async def hurry(self: Shard) -> None:
+        await begin(self)
+        self._held = False
+        for domain in self.domains.values():
+            domain.release()
+
+    patch.setattr(Shard, "begin", hurry)
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_a_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    invariant, plant = PLANTS[name]
+    plant(monkeypatch)
+    found: set[str] = set()
+    for seed in range(SEEDS_MOST):
+        history = simulate(scenario(seed))
+        found |= {violation.invariant for violation in check(scenario(seed), history)}
+        if invariant in found:
+            return
+    pytest.fail(f"{invariant} was kept in {SEEDS_MOST} seeds; broken: {found}")
