@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any, Callable
 
 from ._states import Ending
 
 __all__ = ["EventStore"]
+
+_log = logging.getLogger("ezthrottle")
 
 Handler = Callable[[Any], Any]
 
@@ -45,14 +48,18 @@ class EventStore:
     def emit_event(self, event_id: str, status: str, data: dict[str, Any] | None = None) -> bool:
         """Call the handler for this status ("success" or "failed") and forget the event.
 
-        Returns whether the event was waited for. Raises what the handler raises.
+        Returns whether the event was waited for. A handler that raises is logged: whoever delivered the event
+        can do nothing about it.
         """
         handler = self.remove_handler(event_id)
         if handler is None:
             return False
         place = _PLACES.get(status, "")
         if handler.get(place):
-            handler[place](data)
+            try:
+                handler[place](data)
+            except Exception:  # noqa: BLE001 - the user's code
+                _log.exception("The handler of event %s failed", event_id)
         return True
 
     def get_handler(self, event_id: str) -> dict[str, Any] | None:

@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from ._listener import Listener
     from .step import Step
 
-__all__ = ["WebhookServer", "create_webhook_server"]
+__all__ = ["FastAPIWebhookServer", "FlaskWebhookServer", "WebhookServer", "create_webhook_server"]
 
 _log = logging.getLogger("ezthrottle")
 
 DEFAULT_PORT = 5000
 LOOPBACK = "127.0.0.1"
-BACKENDS = ("auto", "http")
 # A result holds a response of up to some MiB, so that the newest only are kept; ids are small.
 MOST_RESULTS = 1_000
 MOST_IDS = 100_000
@@ -50,15 +49,26 @@ def create_webhook_server(
 ) -> WebhookServer:
     """Return a webhook server that is yet to be started; the arguments are those of `WebhookServer`.
 
-    `backend` is "auto" or "http", the standard library's server. Raises ValueError for another one.
+    `backend` is "fastapi" (with uvicorn), "flask", "http" (the standard library's), or "auto": the first of
+    these that is installed. Raises ValueError for another one.
 
     >>> server = create_webhook_server(port=5000)
     >>> server.get_url()
     'http://localhost:5000/webhook'
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"backend is {backend!r}; known are {', '.join(map(repr, BACKENDS))}")
-    return WebhookServer(callback, port, event_store, host=host, public_url=public_url, secret=secret)
+    kinds = {"fastapi": FastAPIWebhookServer, "flask": FlaskWebhookServer, "http": WebhookServer}
+    name = _installed_backend() if backend == "auto" else backend
+    if name not in kinds:
+        raise ValueError(f"backend is {backend!r}; known are 'auto', {', '.join(map(repr, kinds))}")
+    return kinds[name](callback, port, event_store, host=host, public_url=public_url, secret=secret)
+
+
+def _installed_backend() -> str:
+    from ._framework_listeners import installed  # noqa: PLC0415 - few programs receive webhooks
+
+    if installed("fastapi", "uvicorn"):
+        return "fastapi"
+    return "flask" if installed("flask") else "http"
 
 
 class WebhookServer:
@@ -103,12 +113,10 @@ class WebhookServer:
 
         Raises EZThrottleError where the port is taken.
         """
-        from ._listener import Listener  # noqa: PLC0415 - a third of this package's loading time
-
         if self._listener is not None:
             return
         try:
-            self._listener = Listener(self.host, self.port, self.receive)
+            self._listener = self._listen()
         except OSError as error:
             raise EZThrottleError(
                 f"The webhook server cannot listen on {self.host}:{self.port} ({error}). Choose another port."
@@ -180,6 +188,11 @@ class WebhookServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def _listen(self) -> Listener:
+        from ._listener import StandardListener  # noqa: PLC0415 - a third of this package's loading time
+
+        return StandardListener(self.host, self.port, self.receive)
+
     def _keep(self, data: dict[str, Any]) -> None:
         with self._changed:
             self.results[data["job_id"]] = data
@@ -207,6 +220,44 @@ class WebhookServer:
             callback(data["job_id"], data)
         except Exception:  # noqa: BLE001 - the user's code, in a thread of ours
             _log.exception("The webhook callback failed for job %s", data["job_id"])
+
+
+class FastAPIWebhookServer(WebhookServer):
+    """A `WebhookServer` whose `app` is a FastAPI application, to which a program may add paths of its own.
+
+    >>> server = FastAPIWebhookServer(port=0)
+    >>> _ = server.app.get("/health")(lambda: "up")
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        from ._framework_listeners import fastapi_app  # noqa: PLC0415 - not a dependency
+
+        super().__init__(*args, **kwargs)
+        self.app = fastapi_app(self.receive)
+
+    def _listen(self) -> Listener:
+        from ._framework_listeners import FastAPIListener  # noqa: PLC0415 - not a dependency
+
+        return FastAPIListener(self.host, self.port, self.app)
+
+
+class FlaskWebhookServer(WebhookServer):
+    """A `WebhookServer` whose `app` is a Flask application, to which a program may add paths of its own.
+
+    >>> server = FlaskWebhookServer(port=0)
+    >>> _ = server.app.get("/health")(lambda: "up")
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        from ._framework_listeners import flask_app  # noqa: PLC0415 - not a dependency
+
+        super().__init__(*args, **kwargs)
+        self.app = flask_app(self.receive)
+
+    def _listen(self) -> Listener:
+        from ._framework_listeners import FlaskListener  # noqa: PLC0415 - not a dependency
+
+        return FlaskListener(self.host, self.port, self.app)
 
 
 def _was_cancelled(data: dict[str, Any]) -> bool:

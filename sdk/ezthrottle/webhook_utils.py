@@ -16,6 +16,7 @@ __all__ = [
     "verify_webhook_signature_strict",
 ]
 
+SIGNATURE_HEADER = "X-EZThrottle-Signature"
 DEFAULT_TOLERANCE_S = 300
 
 

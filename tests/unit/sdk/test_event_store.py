@@ -49,6 +49,16 @@ def test_a_status_without_a_handler_ends_the_event_all_the_same(status: str) -> 
     assert store.pending_count() == 0
 
 
+def test_a_handler_that_fails_is_logged_and_the_event_counts_as_handled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = EventStore()
+    store.register_handler("a", on_success=lambda _: 1 / 0)
+    assert store.emit_event("a", "success")
+    assert "ZeroDivisionError" in caplog.text
+    assert store.pending_count() == 0
+
+
 def test_handlers_can_be_seen_replaced_and_removed() -> None:
     store, later = EventStore(), list[object]()
     store.register_handler("a", on_success=print)
