@@ -22,6 +22,7 @@ class ResolvingGuard:
         )
         self._clock = clock
         self._known: OrderedDict[str, tuple[str | None, float]] = OrderedDict()
+        self._judging: dict[str, asyncio.Future[str | None]] = {}
 
     async def refusal(self, url: str) -> str | None:
         """Say why the URL's host may not be called; None where it may, or where it does not resolve."""
@@ -29,7 +30,17 @@ class ResolvingGuard:
         known = self._known.get(host)
         if known is not None and self._clock.now() < known[1]:
             return known[0]
-        verdict = await self._judge(host)
+        judging = self._judging.get(host)
+        if judging is None:
+            judging = self._judging[host] = asyncio.ensure_future(self._judge_once(host))
+        # Others may wait for the same answer: who gives up waiting does not take it from them.
+        return await asyncio.shield(judging)
+
+    async def _judge_once(self, host: str) -> str | None:
+        try:
+            verdict = await self._judge(host)
+        finally:
+            del self._judging[host]
         self._known[host] = (verdict, self._clock.now() + REMEMBERED_S)
         while len(self._known) > REMEMBERED_MOST:
             self._known.popitem(last=False)

@@ -1,20 +1,25 @@
 """Submissions: checked whole, deduplicated, committed, and only then acknowledged."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from orchestrator.core.breather import Breather
 from orchestrator.core.shard import Shard
-from orchestrator.domain.errors import InvalidFields, NotReady, TargetNotAllowed
+from orchestrator.domain.errors import EZThrottleError, InvalidFields, NotReady, TargetNotAllowed
 from orchestrator.domain.idempotency import content_key
 from orchestrator.domain.ids import CustomerId, JobId, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.limits import Bounds
 from orchestrator.domain.submission import check_submission, warnings
-from orchestrator.ports.store import Duplicate, StoreFailure
+from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
 from orchestrator.ports.target_guard import TargetGuard
 
 RETRY_STORE_AFTER_S = 5
+COMMIT_MOST = 250
+"""Jobs of a batch that share a commit: they are queued in one go, which others wait for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,9 @@ class KnownAlready:
     warnings: list[str]
 
 
+Taken = Acknowledgement | KnownAlready
+
+
 class Intake:
     """The way in."""
 
@@ -49,7 +57,7 @@ class Intake:
         self._random = random
         self._bounds = bounds
 
-    async def submit(self, customer: CustomerId, spec: JobSpec) -> Acknowledgement | KnownAlready:
+    async def submit(self, customer: CustomerId, spec: JobSpec) -> Taken:
         """Take one job.
 
         Raises:
@@ -57,24 +65,96 @@ class Intake:
             TargetNotAllowed: The target or a webhook may not be called.
             NotReady: The service is stopping, or its disk takes nothing.
         """
-        if not self._shard.accepting:
-            raise NotReady("the service is starting or stopping", retry_after_s=1)
+        self._check_accepting()
         now_ms = self._shard.clock.unix_ms()
-        errors = check_submission(
-            spec, known_regions=self._shard.options.regions, bounds=self._bounds, now_ms=now_ms
-        )
-        if errors:
-            raise InvalidFields(errors)
-        await self._guard_targets(spec)
+        self._check(spec, now_ms)
+        if (refusal := first_refusal(spec, await self._refusals([spec]))) is not None:
+            raise refusal
         job = self._job(customer, spec, now_ms)
         try:
             stored = await self._shard.store.submit(job)
         except StoreFailure as error:
-            raise NotReady("the job could not be stored; it was not accepted", RETRY_STORE_AFTER_S) from error
-        if isinstance(stored, Duplicate):
-            self._shard.tally.duplicates += 1
-            return KnownAlready(duplicate=stored, idempotent_key=job.idempotent_key, warnings=warnings(spec))
-        return self._acknowledge(job)
+            raise _not_stored() from error
+        return self._answer(job, stored)
+
+    async def submit_many(
+        self, customer: CustomerId, specs: Sequence[JobSpec | EZThrottleError]
+    ) -> list[Taken | EZThrottleError]:
+        """Take many jobs, with one commit for every COMMIT_MOST of them, and answer each as if it had
+        come alone. What comes as an error goes back as that error.
+
+        Raises:
+            NotReady: The service is starting or stopping; none was taken.
+        """
+        self._check_accepting()
+        answers: list[Taken | EZThrottleError] = []
+        for start in range(0, len(specs), COMMIT_MOST):
+            answers += await self._submit_some(customer, specs[start : start + COMMIT_MOST])
+        return answers
+
+    async def _submit_some(
+        self, customer: CustomerId, specs: Sequence[JobSpec | EZThrottleError]
+    ) -> list[Taken | EZThrottleError]:
+        now_ms = self._shard.clock.unix_ms()
+        judged = await self._judge(specs, now_ms)
+        jobs = [self._job(customer, spec, now_ms) for spec in judged if isinstance(spec, JobSpec)]
+        try:
+            stored = await self._shard.store.submit_many(jobs)
+        except StoreFailure:
+            return [spec if isinstance(spec, EZThrottleError) else _not_stored() for spec in judged]
+        # Nothing may come between the commit and this: a job on disk has to be in its queue.
+        taken = map(self._answer, jobs, stored)
+        return [spec if isinstance(spec, EZThrottleError) else next(taken) for spec in judged]
+
+    async def _judge(
+        self, specs: Sequence[JobSpec | EZThrottleError], now_ms: int
+    ) -> list[JobSpec | EZThrottleError]:
+        breather = Breather(self._shard.clock.now)
+        judged: list[JobSpec | EZThrottleError] = []
+        for spec in specs:
+            judged.append(self._checked(spec, now_ms))
+            await breather.pause()
+        refusals = await self._refusals([spec for spec in judged if isinstance(spec, JobSpec)])
+        return [
+            spec if isinstance(spec, EZThrottleError) else first_refusal(spec, refusals) or spec
+            for spec in judged
+        ]
+
+    def _checked(self, spec: JobSpec | EZThrottleError, now_ms: int) -> JobSpec | EZThrottleError:
+        if isinstance(spec, EZThrottleError):
+            return spec
+        try:
+            self._check(spec, now_ms)
+        except InvalidFields as error:
+            return error
+        return spec
+
+    def _check_accepting(self) -> None:
+        if not self._shard.accepting:
+            raise NotReady("the service is starting or stopping", retry_after_s=1)
+
+    def _check(self, spec: JobSpec, now_ms: int) -> None:
+        known = self._shard.options.regions
+        errors = check_submission(spec, known_regions=known, bounds=self._bounds, now_ms=now_ms)
+        if errors:
+            raise InvalidFields(errors)
+
+    async def _refusals(self, specs: Sequence[JobSpec]) -> dict[str, str]:
+        """Ask the guard about every URL at once: a name that does not resolve takes its time. Say why
+        each URL that may not be called is refused.
+        """
+        urls = list(dict.fromkeys(url for spec in specs for url in _urls(spec)))
+        if len(urls) == 1:
+            verdicts = [await self._guard.refusal(urls[0])]
+        else:
+            verdicts = await asyncio.gather(*map(self._guard.refusal, urls))
+        return {url: verdict for url, verdict in zip(urls, verdicts, strict=True) if verdict is not None}
+
+    def _answer(self, job: Job, stored: Accepted | Duplicate) -> Taken:
+        if isinstance(stored, Accepted):
+            return self._acknowledge(job)
+        self._shard.tally.duplicates += 1
+        return KnownAlready(duplicate=stored, idempotent_key=job.idempotent_key, warnings=warnings(job.spec))
 
     def _job(self, customer: CustomerId, spec: JobSpec, now_ms: int) -> Job:
         return Job(
@@ -101,10 +181,18 @@ class Intake:
             warnings=warnings(job.spec),
         )
 
-    async def _guard_targets(self, spec: JobSpec) -> None:
-        parts = [part for _, part in spec.parts()]
-        urls = [url for part in parts for url in (part.url, *(webhook.url for webhook in part.webhooks))]
-        for url in dict.fromkeys(urls):
-            refusal = await self._guard.refusal(url)
-            if refusal is not None:
-                raise TargetNotAllowed(refusal)
+
+def first_refusal(spec: JobSpec, refusals: Mapping[str, str]) -> TargetNotAllowed | None:
+    """Refuse a job for the first of its URLs that may not be called; None where there is none."""
+    if not refusals:
+        return None
+    return next((TargetNotAllowed(refusals[url]) for url in _urls(spec) if url in refusals), None)
+
+
+def _urls(spec: JobSpec) -> list[str]:
+    parts = [part for _, part in spec.parts()]
+    return [url for part in parts for url in (part.url, *(webhook.url for webhook in part.webhooks))]
+
+
+def _not_stored() -> NotReady:
+    return NotReady("the job could not be stored; it was not accepted", RETRY_STORE_AFTER_S)

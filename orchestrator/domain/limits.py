@@ -8,6 +8,8 @@ class Bounds:
     """Sizes in bytes, times in ms, the rest are counts."""
 
     body_bytes: int = 1024 * 1024
+    batch_bytes: int = 16 * 1024 * 1024
+    batch_jobs: int = 1_000
     json_depth: int = 32
     chain_depth: int = 16
     jobs: int = 64

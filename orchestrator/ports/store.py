@@ -180,6 +180,14 @@ class Store(Protocol):
 
         """
 
+    async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Accepted | Duplicate]:
+        """Store several jobs in one transaction, each unless its key is known.
+
+        Raises:
+            StoreFailure: They could not be written; none was.
+
+        """
+
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
 

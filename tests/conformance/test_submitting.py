@@ -150,3 +150,17 @@ async def test_a_job_that_ended_is_not_overdue(store: Store) -> None:
     await store.submit(job)
     await store.end(an_ending(job))
     assert await store.overdue(NOW_MS + 1_000, 10) == []
+
+
+async def test_many_jobs_are_stored_at_once_each_unless_its_key_is_known(keeper: Keeper) -> None:
+    store = await keeper.open()
+    known, jobs = a_job(0), [a_job(number) for number in range(1, 400)]
+    await store.submit(known)
+    taken = await store.submit_many([*jobs, again(known, 900), again(jobs[0], 901)])
+    assert list(taken[:-2]) == [Accepted(job) for job in jobs]
+    assert [(t.job_id, t.payload_mismatch) for t in taken[-2:] if isinstance(t, Duplicate)] == [
+        (known.id, False),
+        (jobs[0].id, False),
+    ]
+    assert await store.submit_many([]) == []
+    assert len(await (await keeper.open()).waiting()) == 400

@@ -111,6 +111,10 @@ class DiskHandle:
         """Store a job unless its customer's key is known."""
         return await self._write(lambda: self._disk.submit(job))
 
+    async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Accepted | Duplicate]:
+        """Store several jobs in one transaction."""
+        return await self._write(lambda: [self._disk.submit(job) for job in jobs])
+
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
         return await self._read(lambda: at_once(self._disk.committed.waiting()))

@@ -14,7 +14,7 @@ from orchestrator.adapters.http.job_routes import WAIT_MOST_S, JobRoutes
 from orchestrator.adapters.http.openapi import body_of, query_of
 from orchestrator.adapters.http.paging import PAGE_DEFAULT, PAGE_MOST
 from orchestrator.adapters.http.problems import problem, problem_of
-from orchestrator.adapters.http.schema import ProxyIn, RotateIn, SecretsIn, SubmissionIn
+from orchestrator.adapters.http.schema import BatchIn, ProxyIn, RotateIn, SecretsIn, SubmissionIn
 from orchestrator.adapters.http.secret_routes import SecretRoutes
 from orchestrator.adapters.http.service_routes import ServiceRoutes
 from orchestrator.domain.errors import EZThrottleError
@@ -33,6 +33,7 @@ def make_app(backend: Backend) -> FastAPI:
     app = FastAPI(title="EZThrottle", version="1", description="An API dam: durable, paced, raced HTTP jobs.")
     jobs, secrets, service = JobRoutes(backend), SecretRoutes(backend), ServiceRoutes(backend)
     app.post(JOBS_PATH, status_code=202, openapi_extra=body_of(SubmissionIn))(jobs.submit)
+    app.post(f"{JOBS_PATH}:batch", openapi_extra=body_of(BatchIn))(jobs.submit_batch)
     app.get(JOBS_PATH, openapi_extra=PAGE_QUERY)(jobs.list_jobs)
     app.get(f"{JOBS_PATH}/{{job_id}}", openapi_extra=query_of(wait=_SECONDS))(jobs.show)
     app.delete(f"{JOBS_PATH}/{{job_id}}")(jobs.cancel)

@@ -3,10 +3,17 @@
 import json
 from typing import Any
 
-from orchestrator.core.intake import Acknowledgement, KnownAlready
+from orchestrator.core.intake import Acknowledgement, KnownAlready, Taken
 from orchestrator.domain.lifecycle import JobState, state_shown
 from orchestrator.domain.report import timeline_document
 from orchestrator.ports.store import JobSummary, OutboxEntry, StoredJob
+
+
+def taken_document(taken: Taken, ignored: list[str]) -> dict[str, Any]:
+    """Answer a submission; ``ignored`` names fields that nobody knows."""
+    if isinstance(taken, KnownAlready):
+        return duplicate_document(taken, ignored)
+    return acknowledgement_document(taken, ignored)
 
 
 def acknowledgement_document(taken: Acknowledgement, ignored: list[str]) -> dict[str, Any]:

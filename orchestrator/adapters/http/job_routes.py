@@ -3,22 +3,23 @@
 import asyncio
 import re
 from http import HTTPStatus
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response, read_document
-from orchestrator.adapters.http.documents import (
-    acknowledgement_document,
-    duplicate_document,
-    job_document,
-    summary_document,
-)
+from orchestrator.adapters.http.batches import read_batch
+from orchestrator.adapters.http.bodies import read_body
+from orchestrator.adapters.http.documents import job_document, summary_document, taken_document
 from orchestrator.adapters.http.paging import read_page_query, write_cursor
+from orchestrator.adapters.http.problems import problem_document
 from orchestrator.adapters.http.schema import read_submission
+from orchestrator.core.breather import Breather
 from orchestrator.core.intake import KnownAlready
-from orchestrator.domain.errors import Conflict, NotFound
+from orchestrator.domain.errors import Conflict, EZThrottleError, InvalidFields, NotFound
 from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.job import JobSpec
 from orchestrator.ports.store import StoredJob
 
 WAIT_MOST_S = 60.0
@@ -37,9 +38,40 @@ class JobRoutes:
         document = await read_document(request, self._backend.bounds)
         spec, ignored = read_submission(document, self._backend.shard.options.regions[0])
         taken = await self._backend.intake.submit(customer, spec)
-        if isinstance(taken, KnownAlready):
-            return json_response(duplicate_document(taken, ignored), HTTPStatus.OK)
-        return json_response(acknowledgement_document(taken, ignored), HTTPStatus.ACCEPTED)
+        status = HTTPStatus.OK if isinstance(taken, KnownAlready) else HTTPStatus.ACCEPTED
+        return json_response(taken_document(taken, ignored), status)
+
+    async def submit_batch(self, request: Request) -> Response:
+        """Take up to 1,000 jobs; ``answers`` holds what each would have been answered alone, in order."""
+        customer = await self._backend.keys.customer(request)
+        data = await read_body(request, self._backend.bounds.batch_bytes)
+        read = await self._read_batch(data)
+        taken = await self._backend.intake.submit_many(customer, [spec for spec, _ in read])
+        answers = [
+            problem_document(answer)
+            if isinstance(answer, EZThrottleError)
+            else taken_document(answer, ignored)
+            for answer, (_, ignored) in zip(taken, read, strict=True)
+        ]
+        return json_response({"answers": answers}, HTTPStatus.OK)
+
+    async def _read_batch(self, data: bytes) -> list[tuple[JobSpec | EZThrottleError, list[str]]]:
+        breather = Breather(self._backend.shard.clock.now)
+        read: list[tuple[JobSpec | EZThrottleError, list[str]]] = []
+        for document in read_batch(data, self._backend.bounds):
+            read.append(self._read_one(document))
+            await breather.pause()
+        return read
+
+    def _read_one(
+        self, document: dict[str, Any] | EZThrottleError
+    ) -> tuple[JobSpec | EZThrottleError, list[str]]:
+        if isinstance(document, EZThrottleError):
+            return document, []
+        try:
+            return read_submission(document, self._backend.shard.options.regions[0])
+        except InvalidFields as error:
+            return error, []
 
     async def show(self, request: Request) -> Response:
         """Show one job; ``?wait=SECONDS`` waits for its end, at most 60."""

@@ -131,6 +131,12 @@ class SubmissionIn(_Model):
     on_failure: dict[str, Any] | None = None
 
 
+class BatchIn(_Model):
+    """Many jobs at once. For the description only: a batch is read job by job."""
+
+    jobs: list[SubmissionIn]
+
+
 class FallbackIn(SubmissionIn):
     """A step of the same job, and what begins it."""
 

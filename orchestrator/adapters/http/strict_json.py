@@ -3,14 +3,62 @@
 import json
 import math
 from collections import Counter
-from typing import Any, NoReturn
+from typing import Any
 
 from orchestrator.domain.errors import MalformedJson
 
 INT_LEAST, INT_MOST = -(2**63), 2**64 - 1
 """What msgpack, and so the store, can hold."""
 DIGITS_MOST = 21
+CONTAINERS_MOST = 25_000
+"""Arrays and objects in one document. A megabyte of tiny ones takes a quarter second to read."""
 CHAIN_FIELDS = ("fallback_job", "fallbackJob", "on_success", "onSuccess", "on_failure", "onFailure")
+
+
+class StrictDecoder(json.JSONDecoder):
+    """Reads values, and keeps the first complaint about one that is JSON to others only.
+
+    Python's decoder goes on after a complaint, so that in a batch the next value can be found.
+    """
+
+    def __init__(self) -> None:
+        self.complaint: str | None = None
+        super().__init__(
+            object_pairs_hook=self._unique,
+            parse_constant=self._refuse_constant,
+            parse_float=self._finite,
+            parse_int=self._whole,
+        )
+
+    def take_complaint(self) -> str | None:
+        """Say what was wrong with what was read since the last call; None where it was strict JSON."""
+        complaint, self.complaint = self.complaint, None
+        return complaint
+
+    def _complain(self, message: str) -> None:
+        self.complaint = self.complaint or message
+
+    def _unique(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+            self._complain(f"the key {twice[:100]!r} stands twice")
+        return found
+
+    def _refuse_constant(self, name: str) -> None:
+        self._complain(f"{name} is not JSON")
+
+    def _finite(self, text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            self._complain(f"the number {text[:40]} is out of range")
+        return value
+
+    def _whole(self, text: str) -> int:
+        if len(text) > DIGITS_MOST or not INT_LEAST <= (value := int(text)) <= INT_MOST:
+            self._complain(f"the number {text[:40]} is out of range")
+            return 0
+        return value
 
 
 def parse_object(data: bytes, depth_most: int) -> dict[str, Any]:
@@ -18,37 +66,73 @@ def parse_object(data: bytes, depth_most: int) -> dict[str, Any]:
 
     Raises:
         MalformedJson: It is none; or holds NaN, Infinity, a number out of range, a lone surrogate,
-            a key twice, text after its end, or more levels than ``depth_most``.
+            a key twice, text after its end, more levels than ``depth_most``, or more than CONTAINERS_MOST
+            arrays and objects.
     """
+    check_containers(data, CONTAINERS_MOST)
+    text = decode_text(data)
+    decoder = StrictDecoder()
     try:
-        text = data.decode()
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_whole,
-        )
-        # A lone surrogate survives json.loads as an escape; encoding finds it at C speed.
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeDecodeError as error:
-        msg = f"the body is not UTF-8: {error.reason} at byte {error.start}"
-        raise MalformedJson(msg) from None
-    except UnicodeEncodeError:
-        msg = "a string holds a lone surrogate"
-        raise MalformedJson(msg) from None
+        value = decoder.decode(text)
     except json.JSONDecodeError as error:
-        msg = f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        raise MalformedJson(msg) from None
+        raise not_json(error) from None
     except RecursionError:
-        msg = f"the body is nested deeper than {depth_most} levels"
-        raise MalformedJson(msg) from None
+        raise too_deep(depth_most) from None
+    if complaint := decoder.take_complaint():
+        raise MalformedJson(complaint)
     if not isinstance(value, dict):
         msg = "the body must be a JSON object"
         raise MalformedJson(msg)
-    check_depth(value, depth_most)
+    check_value(value, depth_most, escaped="\\u" in text)
     return value
+
+
+def decode_text(data: bytes) -> str:
+    """Decode UTF-8.
+
+    Raises:
+        MalformedJson: It is none.
+
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        msg = f"the body is not UTF-8: {error.reason} at byte {error.start}"
+        raise MalformedJson(msg) from None
+
+
+def check_containers(data: bytes, most: int) -> None:
+    """Count arrays and objects without parsing.
+
+    Raises:
+        MalformedJson: There are more than ``most``.
+
+    """
+    if data.count(b"[") + data.count(b"{") <= most:
+        return
+    # So many brackets may stand in strings, a body that is JSON itself, say: count without those.
+    plain = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside = b"".join(plain.split(b'"')[::2])
+    if outside.count(b"[") + outside.count(b"{") > most:
+        msg = f"the body holds more than {most} arrays and objects"
+        raise MalformedJson(msg)
+
+
+def check_value(value: object, depth_most: int, *, escaped: bool) -> None:
+    r"""Check what only the whole value shows. ``escaped``: its text holds ``\u``.
+
+    Raises:
+        MalformedJson: It has more than ``depth_most`` levels, or a lone surrogate.
+
+    """
+    check_depth(value, depth_most)
+    try:
+        # A lone surrogate survives the decoder as an escape; encoding finds it at C speed.
+        if escaped:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        msg = "a string holds a lone surrogate"
+        raise MalformedJson(msg) from None
 
 
 def check_depth(value: object, depth_most: int) -> None:
@@ -69,48 +153,25 @@ def check_depth(value: object, depth_most: int) -> None:
         _check_levels(level, depth_most)
 
 
-def _check_levels(level: list[object], depth_most: int) -> None:
+def not_json(error: json.JSONDecodeError) -> MalformedJson:
+    """Say where the text stops being JSON."""
+    return MalformedJson(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
+
+
+def too_deep(depth_most: int) -> MalformedJson:
+    """Say that there are too many levels."""
+    return MalformedJson(f"the body is nested deeper than {depth_most} levels")
+
+
+def _check_levels(level: list[Any], depth_most: int) -> None:
+    # One comprehension a level and no call a node: this runs over every submission.
     for _ in range(depth_most):
-        level = [child for node in level for child in _children(node)]
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) is dict or type(child) is list
+        ]
         if not level:
             return
-    msg = f"the body is nested deeper than {depth_most} levels"
-    raise MalformedJson(msg)
-
-
-def _children(node: object) -> list[object]:
-    values: list[object] = []
-    if isinstance(node, dict):
-        values = list(node.values())
-    elif isinstance(node, list):
-        values = node
-    return [value for value in values if isinstance(value, dict | list)]
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
-        msg = f"the key {twice[:100]!r} stands twice"
-        raise MalformedJson(msg)
-    return found
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    msg = f"{name} is not JSON"
-    raise MalformedJson(msg)
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        msg = f"the number {text[:40]} is out of range"
-        raise MalformedJson(msg)
-    return value
-
-
-def _whole(text: str) -> int:
-    if len(text) > DIGITS_MOST or not INT_LEAST <= (value := int(text)) <= INT_MOST:
-        msg = f"the number {text[:40]} is out of range"
-        raise MalformedJson(msg)
-    return value
+    raise too_deep(depth_most)

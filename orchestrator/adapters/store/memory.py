@@ -61,6 +61,10 @@ class MemoryStore:
         """Store a job unless its customer's key is known."""
         return self._insert(job)
 
+    async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Accepted | Duplicate]:
+        """Store several jobs."""
+        return [self._insert(job) for job in jobs]
+
     def _insert(self, job: Job) -> Accepted | Duplicate:
         key = (job.customer, job.idempotent_key)
         known = self._keys.get(key)

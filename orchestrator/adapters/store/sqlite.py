@@ -18,6 +18,7 @@ from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
 from orchestrator.adapters.store.records import pack_course, pack_quorum, pack_spec
 from orchestrator.adapters.store.sqlite_reads import SqliteReads, sealing_context, secrets_context
+from orchestrator.core.breather import Breather
 from orchestrator.domain.course import Course
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
@@ -120,6 +121,24 @@ class SqliteStore(SqliteReads):
         except sqlite3.Error as error:
             raise StoreFailure(str(error)) from error
         return _taken(job, row, found)
+
+    async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Accepted | Duplicate]:
+        """Store several jobs in one transaction.
+
+        Raises:
+            StoreFailure: They could not be written; none was.
+
+        """
+        breather = Breather(time.monotonic)
+        rows = []
+        for job in jobs:
+            rows.append(self._job_row(job))
+            await breather.pause()
+        try:
+            found = await self._writer.write(lambda db: [_insert(db, row) for row in rows])
+        except sqlite3.Error as error:
+            raise StoreFailure(str(error)) from error
+        return [_taken(*triple) for triple in zip(jobs, rows, found, strict=True)]
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit, nobody waits for it."""

@@ -108,4 +108,14 @@ def test_levels_are_counted_up_to_the_limit(opening: str, closing: str) -> None:
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
 def test_however_deep_a_body_is_it_is_refused_and_breaks_nothing(opening: str) -> None:
-    assert "nested deeper" in refusal('{"m":' + opening * 100_000)
+    assert "nested deeper" in refusal('{"m":' + opening * 12_000)
+
+
+@pytest.mark.parametrize("tiny", ["[],", "{},"])
+def test_a_body_of_countless_containers_is_refused_before_it_is_read(tiny: str) -> None:
+    assert "more than 25000" in refusal('{"a":[' + tiny * 30_000 + "0]}")
+
+
+def test_brackets_in_strings_are_not_counted() -> None:
+    document = {"body": '[{"a": "[\\"[{"}]' * 20_000, "m": ["\\", "["]}
+    assert parse_object(json.dumps(document).encode(), DEPTH) == document

@@ -1,0 +1,81 @@
+"""A batch as it arrives: ``{"jobs": [...]}``, read job by job, so that one bad job spoils no other."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.adapters.http.strict_json import (
+    StrictDecoder,
+    check_containers,
+    check_value,
+    decode_text,
+    not_json,
+    too_deep,
+)
+from orchestrator.domain.errors import FieldError, InvalidFields, MalformedJson, RequestRefused, TooLarge
+from orchestrator.domain.limits import Bounds
+
+CONTAINERS_MOST = 200_000
+Read = dict[str, Any] | RequestRefused
+"""One job's document, or why it is none."""
+
+_OPENING = re.compile(r'[ \t\n\r]*\{[ \t\n\r]*"jobs"[ \t\n\r]*:[ \t\n\r]*\[[ \t\n\r]*')
+_BETWEEN = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
+_CLOSING = re.compile(r"[ \t\n\r]*\][ \t\n\r]*\}[ \t\n\r]*\Z")
+
+
+def read_batch(data: bytes, bounds: Bounds) -> Iterator[Read]:
+    """Read the jobs of a batch one after the other; the caller may let others work in between.
+
+    Raises:
+        MalformedJson: The text is not JSON, so that where the next job begins can't be said.
+        InvalidFields: It is not ``{"jobs": [...]}``, or holds more than ``bounds.batch_jobs``.
+
+    """
+    check_containers(data, CONTAINERS_MOST)
+    text = decode_text(data)
+    opening = _OPENING.match(text)
+    if opening is None:
+        raise InvalidFields([FieldError("jobs", 'a batch is {"jobs": [...]}, with nothing else in it')])
+    at, count, decoder = opening.end(), 0, StrictDecoder()
+    closing = _CLOSING.match(text, at)
+    while closing is None:
+        count += 1
+        if count > bounds.batch_jobs:
+            raise InvalidFields([FieldError("jobs", f"holds more than {bounds.batch_jobs} jobs")])
+        value, end = _value_at(decoder, text, at, bounds)
+        yield _judged(value, text, at, end, decoder.take_complaint(), bounds)
+        closing = _CLOSING.match(text, end)
+        between = _BETWEEN.match(text, end)
+        if closing is None and between is None:
+            raise not_json(json.JSONDecodeError("Expecting ',' or the end of the batch", text, end))
+        at = between.end() if between else end
+
+
+def _value_at(decoder: StrictDecoder, text: str, at: int, bounds: Bounds) -> tuple[Any, int]:
+    try:
+        return decoder.raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        raise not_json(error) from None
+    except RecursionError:
+        raise too_deep(bounds.json_depth) from None
+
+
+def _judged(value: object, text: str, at: int, end: int, complaint: str | None, bounds: Bounds) -> Read:
+    if _is_larger(text, at, end, bounds.body_bytes):
+        return TooLarge(f"the job is larger than {bounds.body_bytes} bytes; the operator sets that limit")
+    if complaint is not None:
+        return MalformedJson(complaint)
+    if not isinstance(value, dict):
+        return MalformedJson("a job must be a JSON object")
+    try:
+        check_value(value, bounds.json_depth, escaped=text.find("\\u", at, end) >= 0)
+    except MalformedJson as error:
+        return error
+    return value
+
+
+def _is_larger(text: str, at: int, end: int, most: int) -> bool:
+    # A character is four bytes at most: only near the limit is it worth encoding.
+    return (end - at) * 4 > most and len(text[at:end].encode()) > most
