@@ -76,6 +76,23 @@ def serve(
     keep_days: Annotated[
         float, typer.Option(envvar="EZTHROTTLE_KEEP_DAYS", help="How long ended jobs are kept.")
     ] = DEFAULTS.keep_days,
+    webhook_offsets: Annotated[
+        str,
+        typer.Option(
+            envvar="EZTHROTTLE_WEBHOOK_OFFSETS",
+            help="When a webhook is tried: seconds after its first attempt.",
+        ),
+    ] = ",".join(f"{offset_s:g}" for offset_s in DEFAULTS.webhook_offsets_s),
+    webhook_jitter: Annotated[
+        float,
+        typer.Option(
+            envvar="EZTHROTTLE_WEBHOOK_JITTER", help="Share of the time between two attempts to be late by."
+        ),
+    ] = DEFAULTS.webhook_jitter,
+    webhook_max_concurrent: Annotated[
+        int,
+        typer.Option(envvar="EZTHROTTLE_WEBHOOK_MAX_CONCURRENT", help="Webhooks in flight to a receiver."),
+    ] = DEFAULTS.webhook_max_concurrent,
 ) -> None:
     """Run everything on this machine, or in the Ray cluster that RAY_ADDRESS names."""
     settings = Settings(
@@ -91,6 +108,9 @@ def serve(
         default_rps=default_rps,
         default_max_concurrent=default_max_concurrent,
         keep_days=keep_days,
+        webhook_offsets_s=_numbers(webhook_offsets),
+        webhook_jitter=webhook_jitter,
+        webhook_max_concurrent=webhook_max_concurrent,
     )
     if problems := [*settings.problems(), *_network_problems(allow_targets)]:
         _refuse("; ".join(problems))
@@ -165,6 +185,14 @@ def _network_problems(networks: str) -> list[str]:
     except ValueError as error:
         return [f"--allow-targets: {error}"]
     return []
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        # No schedule is empty: the check of all settings names the option.
+        return ()
 
 
 def _run_driver(settings: Settings) -> int:

@@ -6,8 +6,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
+
+from orchestrator.domain.fanout import JITTER, OFFSETS_S
 
 REGION_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 MORE_THAN_ZERO = (
@@ -16,6 +19,7 @@ MORE_THAN_ZERO = (
     "default_rps",
     "default_max_concurrent",
     "keep_days",
+    "webhook_max_concurrent",
 )
 CARRIED_IN = "EZTHROTTLE_SETTINGS"
 """The environment variable that carries a parent's settings to the processes that it starts."""
@@ -38,6 +42,9 @@ class Settings:
         default_rps: Requests per second to a domain that says nothing about its pace.
         default_max_concurrent: Requests in flight to such a domain.
         keep_days: How long requests and answers are kept after a job's end.
+        webhook_offsets_s: When a webhook is tried, in seconds after its first attempt; the first is 0.
+        webhook_jitter: Share of the time between two attempts by which the later may be late.
+        webhook_max_concurrent: Webhooks in flight to one receiver.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +59,9 @@ class Settings:
     default_rps: float = 2.0
     default_max_concurrent: int = 2
     keep_days: float = 7.0
+    webhook_offsets_s: tuple[float, ...] = OFFSETS_S
+    webhook_jitter: float = JITTER
+    webhook_max_concurrent: int = 32
 
     def problems(self) -> list[str]:
         """Say what is wrong with the settings, naming the option and the remedy."""
@@ -70,6 +80,10 @@ class Settings:
             for name in MORE_THAN_ZERO
             if not 0 < getattr(self, name) < math.inf
         ]
+        if not _is_schedule(self.webhook_offsets_s):
+            found.append("--webhook-offsets must be growing numbers of seconds, the first of them 0")
+        if not 0 <= self.webhook_jitter <= 1:
+            found.append("--webhook-jitter must lie between 0 and 1")
         if not 0 <= self.drain_timeout_s < math.inf:
             found.append("--drain-timeout must be a number of seconds, 0 or more")
         return found
@@ -89,4 +103,11 @@ class Settings:
         values = json.loads(env[CARRIED_IN])
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in values.items() if name in known}
-        return cls(**values | {"regions": tuple(values["regions"]), "data_dir": Path(values["data_dir"])})
+        for name in ("regions", "webhook_offsets_s"):
+            values[name] = tuple(values[name])
+        return cls(**values | {"data_dir": Path(values["data_dir"])})
+
+
+def _is_schedule(offsets_s: tuple[float, ...]) -> bool:
+    grows = all(early < later < math.inf for early, later in pairwise(offsets_s))
+    return offsets_s[:1] == (0,) and grows

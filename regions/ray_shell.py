@@ -19,7 +19,7 @@ from orchestrator.ports.clock import SystemClock
 from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
 from orchestrator.wire.mailbox import Mailbox
-from orchestrator.wire.messages import Heartbeat, HeartbeatReply, Message
+from orchestrator.wire.messages import Deliver, Heartbeat, HeartbeatReply, Message
 from regions.egress import AiohttpEgress
 from regions.executor import Earshot, Executor
 from regions.guard import AddressPolicy, parse_networks
@@ -106,13 +106,20 @@ class ShardPeer:
         return changed
 
 
+def make_sender(egress: AiohttpEgress, peer: ShardPeer, options: dict[str, Any]) -> WebhookSender:
+    """Make what sends webhooks from here."""
+    return WebhookSender(egress, peer.clock, peer.mailbox.post, places=options["webhook_places"])
+
+
 class ExecutorActor:
     """A region's executor as a Ray actor."""
 
     async def __init__(self, region: str, options: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
         self._peer = ShardPeer(RegionName(region), options["log_file"])
-        clock = self._peer.clock
-        self._executor = Executor(make_egress(options), clock, self._peer.mailbox.post)
+        clock, egress = self._peer.clock, make_egress(options)
+        self._executor = Executor(egress, clock, self._peer.mailbox.post)
+        # Webhooks that name this region leave from here: a process of their own would cost 60 MB a region.
+        self._sender = make_sender(egress, self._peer, options)
         self._earshot = Earshot(self._executor, clock)
         self._offset = ClockOffset(boot_id())
         self._check()
@@ -121,7 +128,10 @@ class ExecutorActor:
     async def deliver(self, batch: bytes) -> None:
         """Take a batch from the shard."""
         for message in self._peer.open(batch):
-            self._executor.receive(message)
+            if isinstance(message, Deliver):
+                self._sender.receive(message)
+            else:
+                self._executor.receive(message)
 
     def _hear(self, reply: HeartbeatReply, sent: float, received: float) -> int:
         self._executor.clock_offset_s = self._offset.learn(reply, sent, received)
@@ -138,7 +148,7 @@ class WebhookActor:
 
     async def __init__(self, name: str, options: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
         self._peer = ShardPeer(RegionName(name), options["log_file"])
-        self._sender = WebhookSender(make_egress(options), self._peer.clock, self._peer.mailbox.post)
+        self._sender = make_sender(make_egress(options), self._peer, options)
         self._peer.start(lambda reply, _sent, _received: reply.epoch)
 
     async def deliver(self, batch: bytes) -> None:

@@ -2,20 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from orchestrator.domain.exchange import HttpRequest, HttpResponse
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import DeliveryId
 from orchestrator.domain.signing import signature_headers
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.egress import Egress, EgressError
 from orchestrator.wire.messages import Deliver, Delivered, Message
 
-PER_ENDPOINT = 32
 TIMEOUT_MS = 15_000
-QUEUE_LIMIT_S = 60.0
-"""A delivery that waited this long for its endpoint's turn is given back: the shard tries again."""
 USER_AGENT = "EZThrottle-Webhook/1"
 
 
@@ -23,17 +20,23 @@ USER_AGENT = "EZThrottle-Webhook/1"
 class _Endpoint:
     """One receiver's places in flight."""
 
-    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PER_ENDPOINT))
+    slots: asyncio.Semaphore
     users: int = 0
 
 
 class WebhookSender:
-    """Sends deliveries over an egress, and reports each end."""
+    """Sends deliveries over an egress, and reports each end.
 
-    def __init__(self, egress: Egress, clock: Clock, report: Callable[[Message], None]) -> None:
+    The shard sends an endpoint no more than its places; ``places`` holds through restarts of the shard too.
+    """
+
+    def __init__(
+        self, egress: Egress, clock: Clock, report: Callable[[Message], None], *, places: int = 32
+    ) -> None:
         self._egress = egress
         self._clock = clock
         self._report = report
+        self._places = places
         self._endpoints: dict[str, _Endpoint] = {}
         self._under_way: dict[tuple[DeliveryId, int], asyncio.Task[None]] = {}
 
@@ -57,17 +60,13 @@ class WebhookSender:
 
     async def _deliver(self, message: Deliver) -> None:
         name = urlsplit(message.url).netloc.lower()
-        endpoint = self._endpoints.setdefault(name, _Endpoint())
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            endpoint = self._endpoints[name] = _Endpoint(asyncio.Semaphore(self._places))
         endpoint.users += 1
-        began = self._clock.now()
         try:
-            async with asyncio.timeout(QUEUE_LIMIT_S):
-                await endpoint.slots.acquire()
-        except TimeoutError:
-            self._done(message, began, None, "the receiver's 32 places were taken for too long")
-        else:
-            await self._send(message)
-            endpoint.slots.release()
+            async with endpoint.slots:
+                await self._send(message)
         finally:
             endpoint.users -= 1
             if not endpoint.users:
@@ -79,17 +78,26 @@ class WebhookSender:
         try:
             response = await self._egress.exchange(request, _no_gate)
         except EgressError as error:
-            self._done(message, began, None, f"{error.fault}: {error}")
+            self._done(message, began, None, f"{error.fault}: {error}", error.fault)
         except Exception as error:  # noqa: BLE001  # whatever a client raises, the shard has to hear of an end
             self._done(message, began, None, f"the delivery failed: {type(error).__name__}")
         else:
             self._done(message, began, response, "")
 
-    def _done(self, message: Deliver, began: float, response: HttpResponse | None, error: str) -> None:
+    def _done(
+        self,
+        message: Deliver,
+        began: float,
+        response: HttpResponse | None,
+        error: str,
+        fault: Fault | None = None,
+    ) -> None:
         took_ms = int((self._clock.now() - began) * 1000)
         status = response.status if response else None
         retry_after = response.headers.get("retry-after", "") if response else ""
-        self._report(Delivered(message.delivery, message.attempt, status, took_ms, error, retry_after[:100]))
+        self._report(
+            Delivered(message.delivery, message.attempt, status, took_ms, error, retry_after[:100], fault)
+        )
 
 
 def signed_request(message: Deliver, unix_s: int) -> HttpRequest:

@@ -59,6 +59,8 @@ class ShardCollector(Collector):
         yield made
         in_flight = len(self._shard.courier)
         yield GaugeMetricFamily("ezthrottle_deliveries_in_flight", "Webhooks being sent", value=in_flight)
+        waiting = self._shard.courier.waiting
+        yield GaugeMetricFamily("ezthrottle_deliveries_waiting", "Webhooks in line", value=waiting)
 
     def _peers(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("ezthrottle_region_up", "1 where the region takes work", labels=["region"])

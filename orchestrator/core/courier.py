@@ -1,59 +1,101 @@
 """The outbox: every result reaches its receivers, tried again on a schedule that survives restarts.
 
-The courier owns schedule, quorum and disk; the webhook actor signs and sends.
+The courier owns schedule, quorum, breakers and disk; the webhook actor, or a region's executor where the
+webhook names regions, signs and sends.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
+from orchestrator.core.endpoints import Endpoint, Parcel, Turn
+from orchestrator.core.peers import WEBHOOKS, PeerBook
 from orchestrator.core.tally import Tally
-from orchestrator.domain.fanout import DeliveryState, next_attempt_ms
-from orchestrator.domain.ids import CustomerId, DeliveryId, JobId
+from orchestrator.domain.fanout import (
+    NO_REGION,
+    DeliveryAttempt,
+    DeliveryState,
+    Schedule,
+    is_accepted,
+    is_final,
+    next_region,
+    seems_down,
+)
+from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.signals import retry_after_s
-from orchestrator.ports.clock import Clock, utc
-from orchestrator.ports.links import RegionLink
+from orchestrator.ports.clock import Clock, Timer, utc
 from orchestrator.ports.store import OutboxEntry, Store
 from orchestrator.wire.messages import Deliver, Delivered
 
 EXPECT_WITHIN_S = 90.0
-"""Longer than the webhook actor's own limits: beyond it, its silence counts as a lost message."""
+"""Longer than the sender's own limits: beyond it, its silence counts as a lost message."""
+FAILURES_COUNT_FOR_S = 3_600.0
+WAITING_BYTES = 32 * 1024 * 1024
+"""Bodies kept for deliveries that wait in line; those of the others are read again from disk."""
+_DOWN_ALL_THE_TIME = "not sent: the receiver was down until the schedule was over"
 
 
-@dataclass(slots=True)
-class Parcel:
-    """One job's result on its way to all its receivers."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryOptions:
+    """What an operator may set: the schedule, and the deliveries in flight to one endpoint."""
 
-    job: Job
-    body: bytes
-    entries: list[OutboxEntry]
-    sending: int = 0
+    schedule: Schedule = field(default_factory=Schedule)
+    places: int = 32
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sent:
+    """A delivery that a sender has: ``peer`` is that one, ``tried`` the regions in this attempt."""
+
+    parcel: Parcel
+    turn: Turn
+    endpoint: Endpoint
+    secrets: tuple[str, ...]
+    tried: tuple[RegionName, ...] = ()
+    peer: RegionName = WEBHOOKS
+    number: int = 0
+    expected_by: float = 0.0
+
+    @property
+    def entry(self) -> OutboxEntry:
+        """The delivery."""
+        return self.parcel.entries[self.turn.index]
+
+    @property
+    def regions(self) -> tuple[RegionName, ...]:
+        """The regions that its webhook names."""
+        return self.parcel.job.spec.webhooks[self.turn.index].regions
 
 
 class Courier:
-    """Keeps what is pending, by delivery id; bodies only for what is being sent."""
+    """Keeps what is pending, by endpoint; bodies only for what is being sent, and a bounded rest."""
 
     def __init__(
         self,
         store: Store,
-        link: RegionLink,
+        peers: PeerBook,
         clock: Clock,
         random: Random,
         *,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         tally: Tally,
+        options: DeliveryOptions,
     ) -> None:
         self._store = store
-        self._link = link
+        self._peers = peers
         self._clock = clock
         self._random = random
         self._spawn = spawn
         self._tally = tally
-        self._parcels: dict[JobId, Parcel] = {}
-        self._under_way: dict[DeliveryId, tuple[JobId, int, float]] = {}
+        self._options = options
+        self._endpoints: dict[TargetDomain, Endpoint] = {}
+        self._under_way: dict[DeliveryId, _Sent] = {}
+        self._timers: dict[DeliveryId, Timer] = {}
         self._secrets: dict[CustomerId, tuple[str, ...]] = {}
+        self._secrets_changes = 0
+        self._waiting_bytes = 0
 
     async def begin(self) -> None:
         """Take up what a restart found pending."""
@@ -62,117 +104,219 @@ class Courier:
         self._clock.call_at(self._clock.now() + EXPECT_WITHIN_S, self._sweep)
 
     def __len__(self) -> int:
-        """Count the deliveries that the webhook actor has."""
+        """Count the deliveries that senders have."""
         return len(self._under_way)
+
+    @property
+    def waiting(self) -> int:
+        """Count the deliveries that wait for their endpoints."""
+        return sum(len(endpoint.line) for endpoint in self._endpoints.values())
 
     def take(self, job: Job, body: bytes, entries: Sequence[OutboxEntry]) -> None:
         """Tell a job's receivers, all at once; the outbox is on disk by now."""
-        if entries:
-            parcel = Parcel(job, body, list(entries))
-            self._parcels[job.id] = parcel
-            self._spawn(self._send_all(parcel))
+        parcel = Parcel(job, body, list(entries))
+        for entry in entries:
+            self._line_up(self._endpoint(entry.endpoint), self._turn(entry, parcel))
 
     def forget_secrets(self, customer: CustomerId) -> None:
         """A customer's secrets changed: read them anew."""
         self._secrets.pop(customer, None)
+        self._secrets_changes += 1
 
-    def resend(self) -> None:
-        """The webhook actor lost what it had."""
-        for delivery in list(self._under_way):
+    def resend(self, peer: RegionName) -> None:
+        """A sender lost what it had."""
+        for delivery in [id_ for id_, sent in self._under_way.items() if sent.peer == peer]:
             self._send_again(delivery)
 
     def delivered(self, message: Delivered) -> None:
         """Take the end of one delivery attempt."""
-        found = self._under_way.get(message.delivery)
-        parcel = found and self._parcels.get(found[0])
-        if found is None or parcel is None:
+        sent = self._under_way.get(message.delivery)
+        if sent is None or sent.number != message.attempt:
             return
-        entry = parcel.entries[found[1]]
-        if entry.attempts + 1 == message.attempt:
-            del self._under_way[message.delivery]
-            # At once: until the entry says so, its attempt would look as if nobody had made it.
-            parcel.entries[entry.index] = tried = self._judge(entry, message)
-            self._spawn(self._record(parcel, tried))
+        entry = self._noted(sent, message)
+        sent.parcel.entries[entry.index] = entry
+        unanswered = message.status is None and not is_final(None, message.fault)
+        if unanswered and (region := next_region(sent.regions, sent.tried, self._peers.regions_up())):
+            self._send(sent, region)
+            return
+        del self._under_way[message.delivery]
+        sent.parcel.entries[entry.index] = entry = self._judge(entry, message)
+        sent.endpoint.settle(sent.turn, self._clock.now(), down=seems_down(message.status))
+        self._spawn(self._record(entry))
+        self._give_up_in_line(sent.endpoint)
+        self._pump(sent.endpoint)
+
+    def _noted(self, sent: _Sent, message: Delivered) -> OutboxEntry:
+        entry, now_ms = sent.entry, self._clock.unix_ms()
+        region = NO_REGION if sent.peer == WEBHOOKS else sent.peer
+        line = DeliveryAttempt(now_ms, message.status, message.took_ms, message.message, region)
+        first_ms = entry.first_ms if entry.first_ms is not None else now_ms - message.took_ms
+        return replace(entry, first_ms=first_ms, log=(*entry.log, line))
 
     def _judge(self, entry: OutboxEntry, message: Delivered) -> OutboxEntry:
         now_ms = self._clock.unix_ms()
-        made = entry.attempts + 1
-        first_ms = entry.first_ms if entry.first_ms is not None else now_ms - message.took_ms
-        line = (now_ms, message.status, message.took_ms, message.message)
-        tried = replace(entry, attempts=made, first_ms=first_ms, log=(*entry.log, line))
-        if message.status is not None and 200 <= message.status < 300:  # noqa: PLR2004  # 2xx is acceptance
-            return replace(tried, state=DeliveryState.DELIVERED)
-        again_ms = next_attempt_ms(
-            made,
-            first_ms,
+        used = entry.attempts + 1
+        if is_accepted(message.status):
+            return replace(entry, attempts=used, state=DeliveryState.DELIVERED, next_ms=now_ms)
+        following = self._options.schedule.next_attempt(
+            used,
+            entry.first_ms or now_ms,
             now_ms,
-            status=message.status,
             retry_after_s=retry_after_s({"retry-after": message.retry_after}, utc(self._clock)),
             jitter=self._random.random(),
         )
-        if again_ms is None:
-            return replace(tried, state=DeliveryState.FAILED)
-        return replace(tried, next_ms=again_ms)
+        if following is None or is_final(message.status, message.fault):
+            return replace(entry, attempts=used, state=DeliveryState.FAILED, next_ms=now_ms)
+        return replace(entry, attempts=following[0], next_ms=following[1])
 
-    async def _record(self, parcel: Parcel, entry: OutboxEntry) -> None:
+    async def _record(self, entry: OutboxEntry) -> None:
         await self._store.save_delivery(entry)
         self._tally.deliveries[entry.state] += 1
         if entry.state is DeliveryState.PENDING:
             self._schedule(entry)
-        parcel.sending -= 1
-        self._put_away(parcel)
-
-    def _put_away(self, parcel: Parcel) -> None:
-        if not parcel.sending and self._parcels.get(parcel.job.id) is parcel:
-            del self._parcels[parcel.job.id]
 
     def _schedule(self, entry: OutboxEntry) -> None:
         delay_s = max(0, entry.next_ms - self._clock.unix_ms()) / 1000
-        self._clock.call_at(
-            self._clock.now() + delay_s, lambda: self._spawn(self._attempt(entry.job_id, entry.index))
-        )
+        self._timers[entry.id] = self._clock.call_at(self._clock.now() + delay_s, lambda: self._due(entry))
 
-    async def _send_all(self, parcel: Parcel) -> None:
-        for entry in list(parcel.entries):
-            await self._attempt(entry.job_id, entry.index)
+    def _due(self, entry: OutboxEntry) -> None:
+        self._timers.pop(entry.id, None)
+        self._line_up(self._endpoint(entry.endpoint), self._turn(entry))
 
-    async def _attempt(self, job_id: JobId, index: int) -> None:
-        parcel = self._parcels.get(job_id) or await self._open(job_id)
+    def _turn(self, entry: OutboxEntry, parcel: Parcel | None = None) -> Turn:
+        first_ms = entry.first_ms if entry.first_ms is not None else entry.next_ms
+        return Turn(entry.job_id, entry.index, first_ms + self._options.schedule.lasts_ms, parcel)
+
+    def _endpoint(self, name: TargetDomain) -> Endpoint:
+        found = self._endpoints.get(name)
+        if found is None:
+            found = self._endpoints[name] = Endpoint(name, self._options.places)
+        return found
+
+    def _line_up(self, endpoint: Endpoint, turn: Turn, *, first: bool = False) -> None:
+        if turn.parcel is not None:
+            self._waiting_bytes += len(turn.parcel.body)
+        if first:
+            endpoint.line.appendleft(turn)
+        else:
+            endpoint.line.append(turn)
+        self._pump(endpoint)
+        if self._waiting_bytes > WAITING_BYTES and endpoint.line and endpoint.line[-1] is turn:
+            self._let_go(turn)
+
+    def _let_go(self, turn: Turn) -> None:
+        """Forget the body of a delivery in line: it is on disk."""
+        if turn.parcel is not None:
+            self._waiting_bytes -= len(turn.parcel.body)
+            turn.parcel = None
+
+    def _pump(self, endpoint: Endpoint) -> None:
+        """Let out of the line what may go now."""
+        now = self._clock.now()
+        while endpoint.line and endpoint.has_room(now):
+            turn = endpoint.start()
+            if turn.parcel is not None:
+                self._waiting_bytes -= len(turn.parcel.body)
+            self._begin_turn(endpoint, turn)
+        probes_in_s = endpoint.probes_in_s(now)
+        if endpoint.line and probes_in_s is not None and not endpoint.waking:
+            endpoint.waking = True
+            self._clock.call_at(now + probes_in_s, lambda: self._wake(endpoint))
+        if endpoint.idle and self._endpoints.get(endpoint.name) is endpoint:
+            del self._endpoints[endpoint.name]
+
+    def _wake(self, endpoint: Endpoint) -> None:
+        endpoint.waking = False
+        self._pump(endpoint)
+
+    def _begin_turn(self, endpoint: Endpoint, turn: Turn) -> None:
+        secrets = self._secrets.get(turn.parcel.job.customer) if turn.parcel is not None else None
+        if turn.parcel is not None and secrets is not None:
+            self._dispatch(endpoint, turn, turn.parcel, secrets)
+        else:
+            self._spawn(self._load_and_dispatch(endpoint, turn))
+
+    async def _load_and_dispatch(self, endpoint: Endpoint, turn: Turn) -> None:
+        parcel = turn.parcel or await self._read(turn.job_id)
         if parcel is None:
-            return
-        entry = parcel.entries[index]
-        if entry.state is not DeliveryState.PENDING or entry.id in self._under_way:
-            self._put_away(parcel)
-            return
-        expected_by = self._clock.now() + EXPECT_WITHIN_S
-        self._under_way[entry.id] = (job_id, index, expected_by)
-        parcel.sending += 1
-        secrets = await self._secrets_of(parcel.job.customer)
-        url = parcel.job.spec.webhooks[index].url
-        self._link.post(Deliver(entry.id, entry.attempts + 1, url, parcel.body, secrets))
+            endpoint.give_back(turn)
+        else:
+            self._dispatch(endpoint, turn, parcel, await self._secrets_of(parcel.job.customer))
+        self._pump(endpoint)
 
-    async def _open(self, job_id: JobId) -> Parcel | None:
+    async def _read(self, job_id: JobId) -> Parcel | None:
         stored = await self._store.load(job_id)
         if stored is None or stored.result is None:
             return None
-        parcel = Parcel(stored.job, stored.result, list(stored.deliveries))
-        return self._parcels.setdefault(job_id, parcel)
+        return Parcel(stored.job, stored.result, list(stored.deliveries))
+
+    def _dispatch(self, endpoint: Endpoint, turn: Turn, parcel: Parcel, secrets: tuple[str, ...]) -> None:
+        entry = parcel.entries[turn.index]
+        if entry.state is not DeliveryState.PENDING or entry.id in self._under_way:
+            endpoint.give_back(turn)
+            return
+        sent = _Sent(parcel=parcel, turn=turn, endpoint=endpoint, secrets=secrets)
+        self._under_way[entry.id] = sent
+        self._send(sent, self._first_peer(sent.regions))
+
+    def _send(self, sent: _Sent, peer: RegionName) -> None:
+        entry = sent.entry
+        sent.peer = peer
+        sent.tried = (*sent.tried, peer)
+        sent.number = len(entry.log) + 1
+        sent.expected_by = self._clock.now() + EXPECT_WITHIN_S
+        url = sent.parcel.job.spec.webhooks[entry.index].url
+        self._peers.post(peer, Deliver(entry.id, sent.number, url, sent.parcel.body, sent.secrets))
+
+    def _first_peer(self, regions: tuple[RegionName, ...]) -> RegionName:
+        if not regions:
+            return WEBHOOKS
+        up = next_region(regions, (), self._peers.regions_up())
+        # None is up: it waits at the first for that to be heard, or for the sweep to look again.
+        return up or next((region for region in regions if self._peers.knows(region)), WEBHOOKS)
 
     async def _secrets_of(self, customer: CustomerId) -> tuple[str, ...]:
         known = self._secrets.get(customer)
         if known is None:
+            changes = self._secrets_changes
             stored = await self._store.secrets(customer)
-            known = self._secrets[customer] = stored.in_force if stored else ()
+            known = stored.in_force if stored else ()
+            if changes == self._secrets_changes:
+                self._secrets[customer] = known
         return known
+
+    def _give_up_in_line(self, endpoint: Endpoint) -> None:
+        """End what has waited behind an open breaker until its schedule was over."""
+        while endpoint.line and endpoint.is_open and endpoint.line[0].over_ms <= self._clock.unix_ms():
+            turn = endpoint.line.popleft()
+            self._let_go(turn)
+            self._spawn(self._give_up(turn))
+
+    async def _give_up(self, turn: Turn) -> None:
+        parcel = await self._read(turn.job_id)
+        entry = parcel.entries[turn.index] if parcel is not None else None
+        if entry is not None and entry.state is DeliveryState.PENDING:
+            now_ms = self._clock.unix_ms()
+            line = DeliveryAttempt(
+                now_ms, None, 0, "not sent: the receiver was down until the schedule was over"
+            )
+            used = len(self._options.schedule.offsets_s)
+            over = replace(
+                entry, state=DeliveryState.FAILED, attempts=used, next_ms=now_ms, log=(*entry.log, line)
+            )
+            await self._record(over)
 
     def _sweep(self) -> None:
         now = self._clock.now()
-        for delivery in [id_ for id_, found in self._under_way.items() if now > found[2]]:
+        for delivery in [id_ for id_, sent in self._under_way.items() if now > sent.expected_by]:
             self._send_again(delivery)
+        for endpoint in list(self._endpoints.values()):
+            endpoint.forget(now, FAILURES_COUNT_FOR_S)
+            self._pump(endpoint)
         self._clock.call_at(now + EXPECT_WITHIN_S / 3, self._sweep)
 
     def _send_again(self, delivery: DeliveryId) -> None:
-        job_id, index, _ = self._under_way.pop(delivery)
-        if (parcel := self._parcels.get(job_id)) is not None:
-            parcel.sending -= 1
-        self._spawn(self._attempt(job_id, index))
+        sent = self._under_way.pop(delivery)
+        sent.endpoint.give_back(sent.turn)
+        sent.turn.parcel = sent.parcel
+        self._line_up(sent.endpoint, sent.turn, first=True)

@@ -73,6 +73,10 @@ class PeerBook:
         """Send a message to a peer."""
         self._peers[name].link.post(message)
 
+    def knows(self, name: RegionName) -> bool:
+        """Whether there is such a peer: a job may name a region that was taken out of service."""
+        return name in self._peers
+
     def peer(self, name: RegionName) -> Peer:
         """Look a peer up."""
         return self._peers[name]

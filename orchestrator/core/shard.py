@@ -1,12 +1,12 @@
 """A shard: the domains, queues and supervisors that live in one process, and their way to disk."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, assert_never
 
-from orchestrator.core.courier import Courier
+from orchestrator.core.courier import Courier, DeliveryOptions
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.payloads import FreshJobs
@@ -45,6 +45,7 @@ DEADLINE_SWEEP_S = 1.0
 CANCEL_WITHIN_S = 5.0
 DEADLINE_BATCH = 200
 PURGE_EVERY_S = 600.0
+DELIVERIES_DRAIN_S = 2.0
 READY_WITHOUT_ALL_AFTER_S = 15.0
 """Since the start: a region that is dead then keeps the service waiting no longer."""
 
@@ -56,6 +57,7 @@ class ShardOptions:
     regions: tuple[RegionName, ...]
     pace: Pace = field(default_factory=Pace)
     caps: PaceCaps = field(default_factory=PaceCaps)
+    delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
 
 
 class Shard:
@@ -78,7 +80,13 @@ class Shard:
             self.peers, clock, self.tally, steered=self._steered, credit_back=self._unpark
         )
         self.courier = Courier(
-            store, self.peers.peer(WEBHOOKS).link, clock, random, spawn=self.spawn, tally=self.tally
+            store,
+            self.peers,
+            clock,
+            random,
+            spawn=self.spawn,
+            tally=self.tally,
+            options=options.delivery,
         )
         self.domains: dict[TargetDomain, DomainLimiter] = {}
         self._learned: dict[TargetDomain, Pace] = {}
@@ -213,12 +221,21 @@ class Shard:
                 self._watchers.pop(job_id, None)
 
     async def drain(self, timeout_s: float) -> None:
-        """Start nothing more, and wait for what is under way, at most ``timeout_s``."""
+        """Start no attempt more, and wait for those under way, at most ``timeout_s``.
+
+        Deliveries get a moment only: a receiver that hangs must not hold up a stop, and the next start
+        makes what is left.
+        """
         self._draining = True
         for domain in self.domains.values():
             domain.hold()
         deadline = self.clock.now() + timeout_s
-        while (self.dispatcher or self._tasks or self.courier) and self.clock.now() < deadline:  # noqa: ASYNC110  # three counts share no event
+        await self._until(lambda: not (self.dispatcher or self._tasks), deadline)
+        last_call = min(deadline, self.clock.now() + DELIVERIES_DRAIN_S)
+        await self._until(lambda: not (self.courier or self._tasks), last_call)
+
+    async def _until(self, holds: Callable[[], bool], deadline: float) -> None:
+        while not holds() and self.clock.now() < deadline:  # noqa: ASYNC110  # these counts share no event
             await asyncio.sleep(0.02)
 
     async def close(self) -> None:
@@ -342,9 +359,8 @@ class Shard:
                 domain.release()
 
     def _peer_lost(self, peer: Peer) -> None:
-        if peer.name == WEBHOOKS:
-            self.courier.resend()
-        else:
+        self.courier.resend(peer.name)
+        if peer.name != WEBHOOKS:
             self.dispatcher.lose(peer)
 
     def _steered(self, domain: DomainLimiter) -> None:

@@ -310,9 +310,10 @@ class JobSupervisor:
                 job_id=self.job.id,
                 customer=self.job.customer,
                 index=index,
+                endpoint=target_domain(webhook.url),
                 next_ms=now_ms,
             )
-            for index in range(len(self.job.spec.webhooks))
+            for index, webhook in enumerate(self.job.spec.webhooks)
         )
         return Ending(
             job_id=self.job.id,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.domain.course import Course
-from orchestrator.domain.fanout import DeliveryState, JobDelivery, Vote, job_delivery
+from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, Vote, job_delivery
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
@@ -111,18 +111,40 @@ class JobPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxEntry:
-    """One receiver of one job's result. ``log`` holds a line an attempt, oldest first."""
+    """One receiver of one job's result. Times are Unix ms."""
 
     id: DeliveryId
     job_id: JobId
     customer: CustomerId
     index: int
+    endpoint: TargetDomain
+    """The receiver's host and port: what has places in flight and a breaker."""
     state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0
+    """Offsets of the schedule that are used up, those that were passed over included."""
     first_ms: int | None = None
     next_ms: int
-    log: tuple[tuple[int, int | None, int, str], ...] = ()
-    """(Unix ms, status or None, duration ms, message) of each attempt."""
+    """When it is tried next; once it is over, when that was."""
+    log: tuple[DeliveryAttempt, ...] = ()
+    """Each attempt, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadFilter:
+    """Which of a customer's failed deliveries are meant: all, or one endpoint's, or some time's (Unix ms)."""
+
+    customer: CustomerId
+    endpoint: TargetDomain | None = None
+    since_ms: int = 0
+    until_ms: int = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class DeadPlace:
+    """Where a page of failed deliveries ended: the next one goes on with what failed before this."""
+
+    at_ms: int
+    id: DeliveryId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +248,11 @@ class Store(Protocol):
 
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""
+
+    async def dead_deliveries(
+        self, wanted: DeadFilter, *, most: int, before: DeadPlace | None = None
+    ) -> Sequence[OutboxEntry]:
+        """List a customer's deliveries that failed for good, newest first."""
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""

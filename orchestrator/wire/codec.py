@@ -191,6 +191,11 @@ def _read_deliver(item: list[Any]) -> Message:
     return Deliver(item[1], item[2], item[3], item[4], tuple(item[5]))
 
 
+def _read_delivered(item: list[Any]) -> Message:
+    fault = None if item[7] is None else Fault(item[7])
+    return Delivered(item[1], item[2], item[3], item[4], item[5], item[6], fault)
+
+
 _pack: Callable[[object], bytes] = msgpack.Packer(autoreset=True).pack
 _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] = {
     RunAttempt: (1, lambda m: (m.attempt, m.start_at, _request_out(m.request))),
@@ -201,7 +206,7 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
     AttemptStarted: (6, _plain("attempt", "at")),
     AttemptDone: (7, lambda m: (m.attempt, m.started_at, _response_out(m.response), m.fault, m.message)),
     Deliver: (8, _plain("delivery", "attempt", "url", "body", "secrets")),
-    Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after")),
+    Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after", "fault")),
     Heartbeat: (10, _plain("region", "incarnation", "epoch")),
     HeartbeatReply: (11, _plain("epoch", "now", "boot_id")),
 }
@@ -214,7 +219,7 @@ _READERS: dict[int, Callable[[list[Any]], Message]] = {
     6: _build(AttemptStarted),
     7: _read_done,
     8: _read_deliver,
-    9: _build(Delivered),
+    9: _read_delivered,
     10: _build(Heartbeat),
     11: _build(HeartbeatReply),
 }

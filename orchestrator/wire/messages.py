@@ -72,7 +72,7 @@ class AttemptDone:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Shard to webhook actor: sign ``body`` with ``secrets`` (primary first) and send it."""
+    """Shard to webhook actor or executor: sign ``body`` with ``secrets`` (primary first) and send it."""
 
     delivery: DeliveryId
     attempt: int
@@ -83,7 +83,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Webhook actor to shard: how one delivery attempt ended. ``took_ms`` is its duration."""
+    """The sender's answer: how one delivery attempt ended. ``took_ms`` is its duration."""
 
     delivery: DeliveryId
     attempt: int
@@ -91,6 +91,7 @@ class Delivered:
     took_ms: int
     message: str = ""
     retry_after: str = ""
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)

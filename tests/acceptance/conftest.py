@@ -1,9 +1,6 @@
 """One real service for all acceptance tests, and sites on loopback that it calls."""
 
 import contextlib
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +13,6 @@ from bench.loopback import Reply, Site, running_site
 from bench.service import Service, create_key, running_service
 
 ENDS_WITHIN_S = 40
-PUBLISHED = "ezthrottle==1.3.0"
-ENVIRONMENT = Path(__file__).parents[2] / ".venv-published"
 
 
 class Api:
@@ -108,16 +103,3 @@ def receiver() -> Iterator[Site]:
     """A receiver of webhooks."""
     with running_site(Reply()) as site:
         yield site
-
-
-@pytest.fixture(scope="session")
-def published() -> Path:
-    """The interpreter of an environment that holds the published client and nothing of this project."""
-    python, complete = ENVIRONMENT / "bin" / "python", ENVIRONMENT / PUBLISHED
-    if not complete.exists():
-        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-        (ENVIRONMENT / ".gitignore").write_text("*\n")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", PUBLISHED], check=True)
-        complete.touch()
-    return python

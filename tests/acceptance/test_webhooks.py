@@ -118,6 +118,19 @@ def test_a_webhook_that_was_not_accepted_is_delivered_again_after_some_seconds(
     assert tried == [[500, 200], [None, 200]]
 
 
+def test_a_webhook_leaves_from_its_region_and_the_timeline_says_so(
+    api: Api, target: Site, receiver: Site
+) -> None:
+    hooks = [{"url": receiver.url("/ord"), "regions": ["ord", "iad"]}, {"url": receiver.url("/any")}]
+
+    acknowledged = api.submit(url=target.url("/charge"), webhooks=hooks)
+    job = api.delivered(acknowledged["job_id"])
+
+    assert job["delivery"] == "delivered"
+    told = job["timeline"]["deliveries"]
+    assert [[attempt["region"] for attempt in found["attempts"]] for found in told] == [["ord"], [None]]
+
+
 def test_a_receiver_that_is_gone_is_left_alone(api: Api, target: Site, receiver: Site) -> None:
     gone = {"url": receiver.on("/gone", Reply(status=410))}
 

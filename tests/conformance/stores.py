@@ -10,7 +10,7 @@ from orchestrator.adapters.store.api_keys import create_key, open_keys, revoke_k
 from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.domain.course import Course
-from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId
+from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, target_domain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.run import begin, dispatch
@@ -117,9 +117,10 @@ def outbox_of(job: Job) -> tuple[OutboxEntry, ...]:
             job_id=job.id,
             customer=job.customer,
             index=index,
+            endpoint=target_domain(webhook.url),
             next_ms=NOW_MS + index,
         )
-        for index in range(len(job.spec.webhooks))
+        for index, webhook in enumerate(job.spec.webhooks)
     )
 
 

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.domain.course import lose_all_steps
-from orchestrator.domain.fanout import DeliveryState, JobDelivery
+from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery
+from orchestrator.domain.ids import RegionName
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.store import Accepted, Duplicate, Store
@@ -143,7 +144,10 @@ async def test_a_delivery_is_kept_with_its_log(keeper: Keeper) -> None:
         attempts=2,
         first_ms=NOW_MS + 1,
         next_ms=NOW_MS + 2,
-        log=((NOW_MS + 1, 500, 12, ""), (NOW_MS + 2, None, 15_000, "timeout: Zoë")),
+        log=(
+            DeliveryAttempt(NOW_MS + 1, 500, 12),
+            DeliveryAttempt(NOW_MS + 2, None, 15_000, "timeout: Zoë", RegionName("lax")),
+        ),
     )
     await store.save_delivery(tried)
     stored = await (await keeper.open()).load(job.id)

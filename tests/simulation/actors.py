@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
+from orchestrator.core.courier import DeliveryOptions
 from orchestrator.core.intake import Acknowledgement, Intake, KnownAlready
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
@@ -20,6 +21,7 @@ from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
 from orchestrator.wire.mailbox import Mailbox
 from orchestrator.wire.messages import (
     AttemptDone,
+    Deliver,
     GoAttempt,
     Heartbeat,
     HeartbeatReply,
@@ -41,6 +43,7 @@ from tests.simulation.outside import (
     TargetEgress,
 )
 from tests.simulation.scenario import Scenario
+from tests.simulation.schedule import SHORT_SCHEDULE
 from tests.simulation.specs import EPOCH_MS
 from tests.support.virtual_loop import VirtualClock, VirtualLoop
 
@@ -164,6 +167,7 @@ class ExecutorHost(PeerHost):
         super().__init__(stage, name, life)
         self.egress = TargetEgress(stage.outside, name)
         self.executor = Executor(self.egress, self.clock, self._report)
+        self._sender = WebhookSender(ReceiverEgress(stage.outside), self.clock, self._report)
         self._earshot = Earshot(self.executor, self.clock)
         self._offset = ClockOffset(self.boot_id)
         self.process.call_soon(self._check)
@@ -172,7 +176,10 @@ class ExecutorHost(PeerHost):
     def receive(self, message: Message) -> None:
         """Take a message from the shard."""
         self._stage.history.counts[f"{type(message).__name__} received"] += 1
-        self.executor.receive(message)
+        if isinstance(message, Deliver):
+            self._sender.receive(message)
+        else:
+            self.executor.receive(message)
 
     def hear(self, reply: HeartbeatReply, sent: float, received: float) -> int:
         """Take a heartbeat's reply."""
@@ -333,7 +340,11 @@ class ShardHost:
             links=self,
             clock=VirtualClock(stage.loop, epoch_ms=EPOCH_MS),
             random=stage.random(f"shard {life}"),
-            options=ShardOptions(regions=stage.scenario.regions, pace=stage.scenario.pace),
+            options=ShardOptions(
+                regions=stage.scenario.regions,
+                pace=stage.scenario.pace,
+                delivery=DeliveryOptions(schedule=SHORT_SCHEDULE),
+            ),
         )
         self._intake = Intake(self.shard, AnyTarget(), stage.random(f"intake {life}"), Bounds())
         await self.shard.begin()

@@ -14,6 +14,8 @@ from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.store import (
     Accepted,
+    DeadFilter,
+    DeadPlace,
     Duplicate,
     Ending,
     OutboxEntry,
@@ -146,6 +148,13 @@ class DiskHandle:
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""
         return await self._read(lambda: at_once(self._disk.committed.outbox()))
+
+    async def dead_deliveries(
+        self, wanted: DeadFilter, *, most: int, before: DeadPlace | None = None
+    ) -> Sequence[OutboxEntry]:
+        """List a customer's deliveries that failed for good, newest first."""
+        dead = self._disk.committed.dead_deliveries
+        return await self._read(lambda: at_once(dead(wanted, most=most, before=before)))
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""

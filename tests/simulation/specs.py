@@ -98,4 +98,8 @@ class SpecDraw:
 
     def _webhooks(self, name: str) -> Iterator[Webhook]:
         for host in self.random.sample(self.receivers, self.random.choice([0, 1, 1, 2, 3])):
-            yield Webhook(url=f"http://{host}/{name}", has_quorum_vote=self.random.random() < 0.8)
+            yield Webhook(
+                url=f"http://{host}/{name}",
+                regions=tuple(self.random.sample(REGIONS, self.random.choice([0, 0, 1, 2]))),
+                has_quorum_vote=self.random.random() < 0.8,
+            )

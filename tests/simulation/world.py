@@ -27,7 +27,6 @@ from tests.simulation.scenario import (
     SlowDisk,
     Stall,
 )
-from tests.simulation.schedule import short_schedule
 from tests.support.virtual_loop import VirtualLoop
 
 SETTLED_WITHIN_S = 900.0
@@ -41,8 +40,7 @@ def simulate(scenario: Scenario) -> History:
     """Run a scenario to its end."""
     loop = VirtualLoop(Random(f"order {scenario.seed}"))
     world = World(loop, scenario)
-    with short_schedule():
-        loop.run(world.run())
+    loop.run(world.run())
     return world.history
 
 
@@ -227,7 +225,9 @@ class World:
         left = {
             "attempts open at the dispatcher": len(shard.dispatcher),
             "supervisors": len(shard._supervisors),
-            "parcels": len(shard.courier._parcels),
+            "deliveries in line": shard.courier.waiting,
+            "timers of deliveries": len(shard.courier._timers),
+            "bytes of deliveries in line": shard.courier._waiting_bytes,
             "deliveries under way": len(shard.courier),
             "parked tickets": len(shard._parked),
         }

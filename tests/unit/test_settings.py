@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,20 @@ def test_the_defaults_are_right() -> None:
         {"default_rps": 0.0},
         {"default_max_concurrent": 0},
         {"keep_days": 0.0},
+        {"webhook_max_concurrent": 0},
+        {"webhook_jitter": 1.5},
     ],
 )
 def test_a_wrong_setting_is_named_by_its_option(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     (problem,) = replace(Settings(), **wrong).problems()
     assert f"--{name.replace('_', '-')}" in problem
+
+
+@pytest.mark.parametrize("offsets", [(), (5.0,), (0.0, 5.0, 5.0), (0.0, math.inf), (0.0, math.nan)])
+def test_webhook_offsets_grow_from_nought(offsets: tuple[float, ...]) -> None:
+    (problem,) = Settings(webhook_offsets_s=offsets).problems()
+    assert "--webhook-offsets" in problem
 
 
 def test_everything_that_is_wrong_is_named_at_once() -> None:
@@ -66,6 +75,7 @@ def test_settings_reach_a_child_process_whole(tmp_path: Path) -> None:
         drain_timeout_s=2.5,
         default_rps=0.5,
         keep_days=0.25,
+        webhook_offsets_s=(0.0, 1.5),
     )
     assert Settings.carried(settings.carry()) == settings
 

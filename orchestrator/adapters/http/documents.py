@@ -79,8 +79,14 @@ def _delivery_document(entry: OutboxEntry, url: str) -> dict[str, Any]:
         "url": url,
         "state": entry.state,
         "attempts": [
-            {"at": at, "status_code": status, "took_ms": took_ms, "error": message or None}
-            for at, status, took_ms, message in entry.log
+            {
+                "at": line.at_ms,
+                "status_code": line.status,
+                "took_ms": line.took_ms,
+                "region": line.region or None,
+                "error": line.message or None,
+            }
+            for line in entry.log
         ],
         "next_at": entry.next_ms if entry.state == "pending" else None,
     }

@@ -16,9 +16,11 @@ from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.ray.links import RayLinks
 from orchestrator.adapters.store.sqlite import Retention, SqliteStore
 from orchestrator.adapters.target_guard import ResolvingGuard
+from orchestrator.core.courier import DeliveryOptions
 from orchestrator.core.intake import Intake
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.domain.fanout import Schedule
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.limits import Bounds
 from orchestrator.domain.pacing import Pace
@@ -103,9 +105,16 @@ def _make_shard(settings: Settings) -> Shard:
         clock=SystemClock(),
         random=random.Random(),  # noqa: S311  # ids and jitter, not secrets
         options=ShardOptions(
-            regions=regions, pace=Pace(settings.default_rps, settings.default_max_concurrent)
+            regions=regions,
+            pace=Pace(settings.default_rps, settings.default_max_concurrent),
+            delivery=_delivery_options(settings),
         ),
     )
+
+
+def _delivery_options(settings: Settings) -> DeliveryOptions:
+    schedule = Schedule(offsets_s=settings.webhook_offsets_s, jitter=settings.webhook_jitter)
+    return DeliveryOptions(schedule=schedule, places=settings.webhook_max_concurrent)
 
 
 def _make_server(settings: Settings, shard: Shard) -> uvicorn.Server:
@@ -144,5 +153,6 @@ def options_for_peers(settings: Settings) -> dict[str, Any]:
         "allow_private_targets": settings.allow_private_targets,
         "allow_targets": settings.allow_targets,
         "max_response_bytes": settings.max_response_bytes,
+        "webhook_places": settings.webhook_max_concurrent,
         "log_file": str(settings.data_dir / LOG_FILE),
     }

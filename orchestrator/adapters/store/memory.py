@@ -15,6 +15,8 @@ from orchestrator.domain.lifecycle import JobState, first_state, state_shown
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.store import (
     Accepted,
+    DeadFilter,
+    DeadPlace,
     Duplicate,
     Ending,
     JobPage,
@@ -168,9 +170,22 @@ class MemoryStore:
         pending = (entry for entry in entries if entry.state is DeliveryState.PENDING)
         return sorted(pending, key=lambda entry: entry.next_ms)
 
+    async def dead_deliveries(
+        self, wanted: DeadFilter, *, most: int, before: DeadPlace | None = None
+    ) -> Sequence[OutboxEntry]:
+        """List a customer's deliveries that failed for good, newest first."""
+        entries = (entry for entries in self._outbox.values() for entry in entries)
+        dead = [
+            entry for entry in entries if entry.state is DeliveryState.FAILED and _is_meant(entry, wanted)
+        ]
+        dead.sort(key=_dead_place, reverse=True)
+        start = None if before is None else (before.at_ms, before.id)
+        return [entry for entry in dead if start is None or _dead_place(entry) < start][:most]
+
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
-        self._outbox[entry.job_id][entry.index] = replace(entry)
+        if entry.job_id in self._outbox:
+            self._outbox[entry.job_id][entry.index] = replace(entry)
 
     async def paces(self) -> dict[TargetDomain, Pace]:
         """List learned paces."""
@@ -226,3 +241,15 @@ def _waiting(row: _Row) -> WaitingJob:
         order_key=job.order_key,
         not_before_ms=job.begins_ms,
     )
+
+
+def _is_meant(entry: OutboxEntry, wanted: DeadFilter) -> bool:
+    return (
+        entry.customer == wanted.customer
+        and wanted.endpoint in (None, entry.endpoint)
+        and wanted.since_ms <= entry.next_ms < wanted.until_ms
+    )
+
+
+def _dead_place(entry: OutboxEntry) -> tuple[int, str]:
+    return entry.next_ms, entry.id

@@ -40,9 +40,11 @@ CREATE TABLE IF NOT EXISTS deliveries (
     first_ms INTEGER,
     next_ms INTEGER NOT NULL,
     log BLOB NOT NULL,
+    endpoint TEXT NOT NULL, -- the receiver's host and port
     PRIMARY KEY (job_id, position)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS deliveries_pending ON deliveries (next_ms) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS deliveries_dead ON deliveries (customer, next_ms, id) WHERE state = 'failed';
 
 CREATE TABLE IF NOT EXISTS paces (
     domain TEXT PRIMARY KEY,

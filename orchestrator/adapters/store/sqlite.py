@@ -16,6 +16,7 @@ import msgpack
 
 from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
+from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
 from orchestrator.adapters.store.records import pack_course, pack_quorum, pack_spec
 from orchestrator.adapters.store.sqlite_reads import SqliteReads, sealing_context, secrets_context
 from orchestrator.core.breather import Breather
@@ -40,7 +41,7 @@ KEY_FILE = "encryption.key"
 LOCK_FILE = "shard.lock"
 LOCK_WAIT_S = 5.0
 PURGE_BATCH = 1_000
-LATER_COLUMNS = (("quorum", "BLOB"),)
+LATER_COLUMNS = (("jobs", "quorum", "BLOB"), ("deliveries", "endpoint", "TEXT NOT NULL DEFAULT ''"))
 KEY_CHECK = b"this data directory opens with this key"
 
 
@@ -81,10 +82,10 @@ def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
 
 def _add_columns(connection: sqlite3.Connection) -> None:
     """Give the tables of a directory that an earlier version made what they lack."""
-    known = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
-    for name, kind in LATER_COLUMNS:
+    for table, name, kind in LATER_COLUMNS:
+        known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
         if name not in known:
-            connection.execute(f"ALTER TABLE jobs ADD COLUMN {name} {kind}")
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
 
 class SqliteStore(SqliteReads):
@@ -161,17 +162,14 @@ class SqliteStore(SqliteReads):
         )
         result = self._box.seal(ending.result, sealing_context(ending.customer, ending.job_id, "result"))
         job = (ending.state, ending.ended_ms, run, result, not ending.key_freed, ending.job_id)
-        outbox = [_outbox_row(entry) for entry in ending.outbox]
+        outbox = [outbox_row(entry) for entry in ending.outbox]
         children = [self._job_row(child) for child in ending.children]
         found = await self._writer.write(lambda db: _end(db, job, outbox, children))
         return [_taken(*triple) for triple in zip(ending.children, children, found, strict=True)]
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
-        sql = """UPDATE deliveries SET state = ?, attempts = ?, first_ms = ?, next_ms = ?, log = ?
-                 WHERE job_id = ? AND position = ?"""
-        log = msgpack.packb(entry.log)
-        values = (entry.state, entry.attempts, entry.first_ms, entry.next_ms, log, entry.job_id, entry.index)
+        sql, values = update_of(entry)
         await self._writer.write(lambda db: db.execute(sql, values).rowcount)
 
     def note_pace(self, domain: TargetDomain, pace: Pace) -> None:
@@ -268,7 +266,7 @@ def _end(
     if not db.execute(sql, job).rowcount:
         msg = f"{job[-1]} has ended already"
         raise RuntimeError(msg)
-    db.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", outbox)
+    insert_outbox(db, outbox)
     return [_insert(db, child) for child in children]
 
 
@@ -280,20 +278,6 @@ def _purge(db: sqlite3.Connection, now_ms: int, retention: Retention) -> int:
     db.executemany("DELETE FROM deliveries WHERE job_id = ?", ids)
     db.executemany("DELETE FROM jobs WHERE id = ?", ids)
     return len(ids)
-
-
-def _outbox_row(entry: OutboxEntry) -> tuple[Any, ...]:
-    return (
-        entry.job_id,
-        entry.index,
-        entry.id,
-        entry.customer,
-        entry.state,
-        entry.attempts,
-        entry.first_ms,
-        entry.next_ms,
-        msgpack.packb(entry.log),
-    )
 
 
 def _lock(path: Path) -> int:

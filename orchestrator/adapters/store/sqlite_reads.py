@@ -12,17 +12,25 @@ import msgpack
 
 from orchestrator.adapters.store.group_commit import connect
 from orchestrator.adapters.store.listing import read_page
+from orchestrator.adapters.store.outbox import read_dead, read_deliveries, read_pending
 from orchestrator.adapters.store.records import unpack_course, unpack_spec
-from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.secret_box import SecretBox
-from orchestrator.ports.store import JobPage, OutboxEntry, PagePlace, StoredJob, WaitingJob, WebhookSecrets
+from orchestrator.ports.store import (
+    DeadFilter,
+    DeadPlace,
+    JobPage,
+    OutboxEntry,
+    PagePlace,
+    StoredJob,
+    WaitingJob,
+    WebhookSecrets,
+)
 
 _T = TypeVar("_T")
-_OUTBOX_COLUMNS = "job_id, position, id, customer, state, attempts, first_ms, next_ms, log"
 
 
 class SqliteReads:
@@ -72,8 +80,13 @@ class SqliteReads:
 
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""
-        sql = f"SELECT {_OUTBOX_COLUMNS} FROM deliveries WHERE state = 'pending' ORDER BY next_ms"  # noqa: S608  # column names of our own
-        return [_outbox_entry(row) for row in await self._read(sql)]
+        return await self._in_reader(read_pending)
+
+    async def dead_deliveries(
+        self, wanted: DeadFilter, *, most: int, before: DeadPlace | None = None
+    ) -> Sequence[OutboxEntry]:
+        """List a customer's deliveries that failed for good, newest first."""
+        return await self._in_reader(lambda db: read_dead(db, wanted, most, before))
 
     async def paces(self) -> dict[TargetDomain, Pace]:
         """List learned paces."""
@@ -114,7 +127,6 @@ class SqliteReads:
 
         course = opened(run, "run")
         spec = unpack_spec(self._box.open(request, sealing_context(customer, job_id, "request")))
-        sql = f"SELECT {_OUTBOX_COLUMNS} FROM deliveries WHERE job_id = ? ORDER BY position"  # noqa: S608  # column names of our own
         return StoredJob(
             job=Job(
                 id=job_id,
@@ -128,7 +140,7 @@ class SqliteReads:
             course=None if course is None else unpack_course(course),
             result=opened(result, "result"),
             ended_ms=ended_ms,
-            deliveries=tuple(_outbox_entry(row) for row in db.execute(sql, (job_id,))),
+            deliveries=read_deliveries(db, job_id),
         )
 
     async def _read(self, sql: str, *values: object) -> list[Any]:
@@ -142,21 +154,6 @@ class SqliteReads:
 def key_hash(key: str) -> bytes:
     """Hash an API key for look-up."""
     return hashlib.sha256(key.encode()).digest()
-
-
-def _outbox_entry(row: tuple[Any, ...]) -> OutboxEntry:
-    job_id, position, id_, customer, state, attempts, first_ms, next_ms, log = row
-    return OutboxEntry(
-        id=DeliveryId(id_),
-        job_id=JobId(job_id),
-        customer=CustomerId(customer),
-        index=position,
-        state=DeliveryState(state),
-        attempts=attempts,
-        first_ms=first_ms,
-        next_ms=next_ms,
-        log=tuple(tuple(line) for line in msgpack.unpackb(log)),
-    )
 
 
 def sealing_context(customer: str, job_id: str, column: str) -> str:

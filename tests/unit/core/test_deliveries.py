@@ -1,0 +1,343 @@
+"""How results reach their receivers: a real shard and real senders, under a virtual clock."""
+
+import pytest
+
+from orchestrator.core.courier import DeliveryOptions
+from orchestrator.core.endpoints import FAILURES_TO_OPEN, PROBE_EVERY_S
+from orchestrator.core.peers import WEBHOOKS
+from orchestrator.domain.exchange import Fault
+from orchestrator.domain.fanout import DeliveryState, JobDelivery, Schedule
+from orchestrator.domain.ids import CustomerId
+from orchestrator.ports.store import WebhookSecrets
+from tests.unit.core.post_office import (
+    ANSWERS_AFTER_S,
+    PostOffice,
+    down_until,
+    hangs,
+    hook,
+    refuses,
+    up,
+)
+from tests.unit.domain.builders import ACME, IAD, LAX, ORD
+
+HALF_HOUR_S = 1_800.0
+HOUR_S = 3_600.0
+NO_JITTER = DeliveryOptions(schedule=Schedule(jitter=0.0))
+
+
+@pytest.fixture
+def office() -> PostOffice:
+    return PostOffice(options=NO_JITTER)
+
+
+@pytest.fixture
+def quiet_office() -> PostOffice:
+    """Without heartbeats, which are most of the work of a day in virtual time."""
+    return PostOffice(options=NO_JITTER, beating=False)
+
+
+def test_all_receivers_are_told_at_once(office: PostOffice) -> None:
+    hosts = ("a.test", "b.test", "c.test")
+    office.receivers |= dict.fromkeys(hosts, up)
+
+    async def play() -> JobDelivery:
+        await office.until(1)
+        job = await office.tell(*map(hook, hosts))
+        await office.until(2)
+        return (await office.stored(job)).delivery
+
+    assert office.run(play) is JobDelivery.DELIVERED
+    assert [(arrival.host, arrival.at) for arrival in office.arrivals] == [(host, 1.0) for host in hosts]
+
+
+def test_attempts_are_made_at_the_offsets_and_stand_in_the_timeline(quiet_office: PostOffice) -> None:
+    quiet_office.receivers["a.test"] = lambda _: 500
+
+    async def play() -> tuple[DeliveryState, list[tuple[int | None, str]]]:
+        await quiet_office.until(1)
+        job = await quiet_office.tell(hook("a.test"))
+        await quiet_office.until(1 + 25 * HOUR_S)
+        entry = (await quiet_office.stored(job)).deliveries[0]
+        return entry.state, [(line.status, line.region) for line in entry.log]
+
+    state, log = quiet_office.run(play)
+    assert [round(arrival.at - 1) for arrival in quiet_office.arrivals] == list(Schedule().offsets_s)
+    assert (state, log) == (DeliveryState.FAILED, [(500, "")] * 9)
+
+
+def test_retry_after_is_honoured(office: PostOffice) -> None:
+    office.receivers["a.test"] = lambda now: (503, {"retry-after": "90"}) if now < 50 else 200
+
+    async def play() -> None:
+        await office.tell(hook("a.test"))
+        await office.until(200)
+
+    office.run(play)
+    assert [round(arrival.at) for arrival in office.arrivals] == [0, 90]
+
+
+@pytest.mark.parametrize("answer", [410, Fault.NOT_ALLOWED])
+def test_a_receiver_that_is_gone_or_forbidden_is_left_alone(office: PostOffice, answer: int | Fault) -> None:
+    office.receivers["a.test"] = lambda _: answer
+
+    async def play() -> JobDelivery:
+        job = await office.tell(hook("a.test", IAD, LAX))
+        await office.until(HOUR_S)
+        return (await office.stored(job)).delivery
+
+    assert office.run(play) is JobDelivery.FAILED
+    assert len(office.arrivals) == 1
+
+
+def test_a_webhook_leaves_from_the_first_of_its_regions(office: PostOffice) -> None:
+    office.receivers |= {"a.test": up, "b.test": up}
+
+    async def play() -> list[str]:
+        await office.until(1)
+        job = await office.tell(hook("a.test", LAX, IAD), hook("b.test"))
+        await office.until(2)
+        return [entry.log[0].region for entry in (await office.stored(job)).deliveries]
+
+    assert office.run(play) == [LAX, ""]
+    assert [arrival.region for arrival in office.arrivals] == [LAX, WEBHOOKS]
+
+
+def test_a_region_that_reaches_nobody_is_followed_by_the_next_in_the_same_attempt(office: PostOffice) -> None:
+    office.receivers["a.test"] = lambda _: Fault.CONNECT if len(office.arrivals) < 2 else 200
+
+    async def play() -> tuple[list[str], int]:
+        await office.until(1)
+        job = await office.tell(hook("a.test", LAX, IAD, ORD))
+        await office.until(2)
+        entry = (await office.stored(job)).deliveries[0]
+        return [line.region for line in entry.log], entry.attempts
+
+    assert office.run(play) == ([LAX, IAD, ORD], 1)
+
+
+def test_an_answer_ends_an_attempt_whatever_regions_are_left(office: PostOffice) -> None:
+    office.receivers["a.test"] = lambda _: 500
+
+    async def play() -> None:
+        await office.until(1)
+        await office.tell(hook("a.test", LAX, IAD))
+        await office.until(4)
+
+    office.run(play)
+    assert [arrival.region for arrival in office.arrivals] == [LAX]
+
+
+def test_a_region_that_is_down_is_passed_over(office: PostOffice) -> None:
+    office.receivers["a.test"] = up
+    office.down.add(LAX)
+
+    async def play() -> None:
+        await office.until(10)
+        await office.tell(hook("a.test", LAX, IAD))
+        await office.until(11)
+
+    office.run(play)
+    assert [arrival.region for arrival in office.arrivals] == [IAD]
+
+
+def test_what_a_region_had_when_it_went_down_leaves_from_the_next(office: PostOffice) -> None:
+    office.receivers["a.test"] = up
+
+    async def play() -> None:
+        await office.until(10)
+        office.down.add(LAX)
+        await office.tell(hook("a.test", LAX, IAD))
+        await office.until(20)
+
+    office.run(play)
+    assert [arrival.region for arrival in office.arrivals] == [IAD]
+
+
+def test_a_webhook_waits_while_none_of_its_regions_is_up(office: PostOffice) -> None:
+    office.receivers["a.test"] = up
+    office.down |= {LAX}
+
+    async def play() -> int:
+        await office.until(10)
+        job = await office.tell(hook("a.test", LAX))
+        await office.until(40)
+        assert office.arrivals == []
+        office.down.clear()
+        await office.until(42)
+        return len((await office.stored(job)).deliveries[0].log)
+
+    assert office.run(play) == 1
+    assert [arrival.region for arrival in office.arrivals] == [LAX]
+
+
+def test_a_hanging_receiver_has_its_own_places_and_holds_up_nobody(office: PostOffice) -> None:
+    office.receivers |= {"hangs.test": hangs, "works.test": up}
+
+    async def play() -> None:
+        await office.until(1)
+        for number in range(500):
+            await office.tell(hook("hangs.test"), hook("works.test", path=f"/{number}"))
+        await office.until(14)
+
+    office.run(play)
+    assert office.busiest["hangs.test"] == 32
+    assert len(office.at("hangs.test")) == 32
+    working = office.at("works.test")
+    assert len(working) == 500
+    # 32 places, each taken for as long as an answer needs.
+    assert working[-1].at <= 1 + (500 / 32 + 1) * ANSWERS_AFTER_S
+
+
+def test_the_places_of_an_endpoint_can_be_set() -> None:
+    office = PostOffice(options=DeliveryOptions(places=3))
+    office.receivers["a.test"] = up
+
+    async def play() -> None:
+        for _ in range(20):
+            await office.tell(hook("a.test"))
+        await office.until(5)
+
+    office.run(play)
+    assert office.busiest["a.test"] == 3
+    assert len(office.arrivals) == 20
+
+
+def test_a_breaker_lets_one_delivery_probe_and_the_line_follows_when_it_is_accepted(
+    office: PostOffice,
+) -> None:
+    office.receivers["a.test"] = down_until(20)
+
+    async def play() -> None:
+        for _ in range(100):
+            await office.tell(hook("a.test"))
+        await office.until(HOUR_S)
+
+    office.run(play)
+    failed = [arrival for arrival in office.arrivals if not arrival.accepted]
+    # Those that were let out before it opened, then one every five seconds.
+    assert len(failed) <= 32 + FAILURES_TO_OPEN - 1 + 20 / PROBE_EVERY_S
+    delivered = [arrival.at for arrival in office.arrivals if arrival.accepted]
+    assert len(delivered) == 100
+    assert sum(at <= 20 + PROBE_EVERY_S + 1 for at in delivered) >= 100 - len(failed)
+
+
+def test_a_refusal_is_no_failure_of_the_receiver(office: PostOffice) -> None:
+    office.receivers["a.test"] = lambda _: 400
+
+    async def play() -> None:
+        for _ in range(10 * FAILURES_TO_OPEN):
+            await office.tell(hook("a.test"))
+        await office.until(1)
+
+    office.run(play)
+    assert len(office.arrivals) == 10 * FAILURES_TO_OPEN
+
+
+def test_what_waits_behind_an_open_breaker_is_over_when_its_schedule_is(quiet_office: PostOffice) -> None:
+    quiet_office.receivers["a.test"] = refuses
+
+    async def play() -> list[tuple[DeliveryState, int]]:
+        jobs = [await quiet_office.tell(hook("a.test")) for _ in range(200)]
+        await quiet_office.until(26 * HOUR_S)
+        entries = [(await quiet_office.stored(job)).deliveries[0] for job in jobs]
+        return [(entry.state, entry.attempts) for entry in entries]
+
+    assert set(quiet_office.run(play)) == {(DeliveryState.FAILED, 9)}
+    assert len(quiet_office.shard.courier) == quiet_office.shard.courier.waiting == 0
+
+
+def test_after_half_an_hour_down_and_a_restart_every_webhook_arrives_when_the_schedule_next_allows(
+    office: PostOffice,
+) -> None:
+    office.receivers["a.test"] = down_until(HALF_HOUR_S)
+
+    async def play() -> list[JobDelivery]:
+        jobs = []
+        for minute in range(30):
+            jobs += [await office.tell(hook("a.test")) for _ in range(10)]
+            await office.until((minute + 1) * 60 - 30)
+            if minute in (7, 20):
+                await office.restart()
+            await office.until((minute + 1) * 60)
+        await office.until(HALF_HOUR_S + 2 * HOUR_S)
+        return [(await office.stored(job)).delivery for job in jobs]
+
+    assert office.run(play) == [JobDelivery.DELIVERED] * 300
+    accepted = {arrival.webhook_id: arrival.at for arrival in office.arrivals if arrival.accepted}
+    assert len(accepted) == sum(arrival.accepted for arrival in office.arrivals), "delivered twice"
+    first_try: dict[str, float] = {}
+    for arrival in office.arrivals:
+        first_try.setdefault(arrival.webhook_id, arrival.at)
+    assert max(first_try.values()) <= HALF_HOUR_S + PROBE_EVERY_S + 1
+    for webhook_id, at in accepted.items():
+        due = [first_try[webhook_id] + offset_s for offset_s in Schedule().offsets_s]
+        assert at <= min(moment for moment in due if moment >= HALF_HOUR_S) + PROBE_EVERY_S + 1
+
+
+def test_nothing_is_lost_when_the_shard_dies_between_an_answer_and_its_record(office: PostOffice) -> None:
+    office.receivers["a.test"] = up
+
+    async def play() -> JobDelivery:
+        await office.until(1)
+        job = await office.tell(hook("a.test"))
+        await office.until(1 + ANSWERS_AFTER_S / 2)
+        await office.restart()
+        await office.until(5)
+        return (await office.stored(job)).delivery
+
+    assert office.run(play) is JobDelivery.DELIVERED
+
+
+def test_a_stop_does_not_wait_for_a_receiver_that_hangs(office: PostOffice) -> None:
+    office.receivers |= {"hangs.test": hangs, "works.test": up}
+
+    async def play() -> tuple[float, JobDelivery]:
+        await office.until(1)
+        await office.tell(hook("hangs.test"))
+        working = await office.tell(hook("works.test"))
+        took_s = await office.drain(10.0)
+        return took_s, (await office.stored(working)).delivery
+
+    took_s, delivery = office.run(play)
+    assert took_s <= 3
+    assert delivery is JobDelivery.DELIVERED
+
+
+def test_bodies_of_a_long_line_are_read_again_from_disk(
+    office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.core.courier.WAITING_BYTES", 1_000)
+    office.receivers["a.test"] = up
+
+    async def play() -> int:
+        for _ in range(100):
+            await office.tell(hook("a.test"), body=b"x" * 100)
+        await office.until(0.001)
+        kept = office.shard.courier._waiting_bytes
+        await office.until(5)
+        return kept
+
+    assert 0 < office.run(play) <= 1_000
+    assert len(office.arrivals) == 100
+    assert office.shard.courier._waiting_bytes == 0
+
+
+def test_a_secret_that_changed_while_it_was_read_is_read_again(
+    office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = office.store.secrets
+
+    async def overtaken(customer: CustomerId) -> WebhookSecrets | None:
+        found = await read(customer)
+        await office.store.put_secrets(customer, WebhookSecrets(primary="the_new_secret_1"))
+        office.shard.courier.forget_secrets(customer)
+        return found
+
+    async def play() -> tuple[str, ...]:
+        await office.store.put_secrets(ACME, WebhookSecrets(primary="the_old_secret_1"))
+        with monkeypatch.context() as patched:
+            patched.setattr(office.store, "secrets", overtaken)
+            await office.shard.courier._secrets_of(ACME)
+        return await office.shard.courier._secrets_of(ACME)
+
+    assert office.run(play) == ("the_new_secret_1",)
