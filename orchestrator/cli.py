@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli_webhooks import webhooks
 from orchestrator.settings import Settings
 
 DRIVER = (sys.executable, "-m", "orchestrator.adapters.ray.driver")
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys: they work before and while the service runs.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+app.add_typer(webhooks, name="webhooks")
 
 DEFAULTS = Settings()
 DataDir = Annotated[
@@ -93,6 +95,12 @@ def serve(
         int,
         typer.Option(envvar="EZTHROTTLE_WEBHOOK_MAX_CONCURRENT", help="Webhooks in flight to a receiver."),
     ] = DEFAULTS.webhook_max_concurrent,
+    redelivery_rps: Annotated[
+        float,
+        typer.Option(
+            envvar="EZTHROTTLE_REDELIVERY_RPS", help="Failed webhooks of a customer begun again in a second."
+        ),
+    ] = DEFAULTS.redelivery_rps,
 ) -> None:
     """Run everything on this machine, or in the Ray cluster that RAY_ADDRESS names."""
     settings = Settings(
@@ -111,6 +119,7 @@ def serve(
         webhook_offsets_s=_numbers(webhook_offsets),
         webhook_jitter=webhook_jitter,
         webhook_max_concurrent=webhook_max_concurrent,
+        redelivery_rps=redelivery_rps,
     )
     if problems := [*settings.problems(), *_network_problems(allow_targets)]:
         _refuse("; ".join(problems))

@@ -20,6 +20,7 @@ MORE_THAN_ZERO = (
     "default_max_concurrent",
     "keep_days",
     "webhook_max_concurrent",
+    "redelivery_rps",
 )
 CARRIED_IN = "EZTHROTTLE_SETTINGS"
 """The environment variable that carries a parent's settings to the processes that it starts."""
@@ -45,6 +46,7 @@ class Settings:
         webhook_offsets_s: When a webhook is tried, in seconds after its first attempt; the first is 0.
         webhook_jitter: Share of the time between two attempts by which the later may be late.
         webhook_max_concurrent: Webhooks in flight to one receiver.
+        redelivery_rps: Failed webhooks of one customer that are begun again in a second.
     """
 
     host: str = "127.0.0.1"
@@ -62,6 +64,7 @@ class Settings:
     webhook_offsets_s: tuple[float, ...] = OFFSETS_S
     webhook_jitter: float = JITTER
     webhook_max_concurrent: int = 32
+    redelivery_rps: float = 20.0
 
     def problems(self) -> list[str]:
         """Say what is wrong with the settings, naming the option and the remedy."""

@@ -39,10 +39,13 @@ _DOWN_ALL_THE_TIME = "not sent: the receiver was down until the schedule was ove
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryOptions:
-    """What an operator may set: the schedule, and the deliveries in flight to one endpoint."""
+    """What an operator may set: the schedule, the deliveries in flight to one endpoint, and how many of
+    one customer's failed deliveries are made again in a second.
+    """
 
     schedule: Schedule = field(default_factory=Schedule)
     places: int = 32
+    redelivery_rps: float = 20.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,7 +103,7 @@ class Courier:
     async def begin(self) -> None:
         """Take up what a restart found pending."""
         for entry in await self._store.outbox():
-            self._schedule(entry)
+            self.schedule(entry)
         self._clock.call_at(self._clock.now() + EXPECT_WITHIN_S, self._sweep)
 
     def __len__(self) -> int:
@@ -122,6 +125,13 @@ class Courier:
         """A customer's secrets changed: read them anew."""
         self._secrets.pop(customer, None)
         self._secrets_changes += 1
+
+    def call_off(self, delivery: DeliveryId) -> bool:
+        """Forget a delivery's next time; say whether it waited for one, and not in line or at a sender."""
+        timer = self._timers.pop(delivery, None)
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
 
     def resend(self, peer: RegionName) -> None:
         """A sender lost what it had."""
@@ -173,9 +183,10 @@ class Courier:
         await self._store.save_delivery(entry)
         self._tally.deliveries[entry.state] += 1
         if entry.state is DeliveryState.PENDING:
-            self._schedule(entry)
+            self.schedule(entry)
 
-    def _schedule(self, entry: OutboxEntry) -> None:
+    def schedule(self, entry: OutboxEntry) -> None:
+        """Make a delivery when it is due; it is on disk by now."""
         delay_s = max(0, entry.next_ms - self._clock.unix_ms()) / 1000
         self._timers[entry.id] = self._clock.call_at(self._clock.now() + delay_s, lambda: self._due(entry))
 

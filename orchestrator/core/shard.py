@@ -11,6 +11,7 @@ from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.payloads import FreshJobs
 from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
+from orchestrator.core.redelivery import Redelivery
 from orchestrator.core.supervisor import JobSupervisor, Surroundings
 from orchestrator.core.tally import Tally
 from orchestrator.domain.course import begin_course, lose_all_steps, open_in_course
@@ -88,6 +89,7 @@ class Shard:
             tally=self.tally,
             options=options.delivery,
         )
+        self.redelivery = Redelivery(store, clock, self.courier, per_s=options.delivery.redelivery_rps)
         self.domains: dict[TargetDomain, DomainLimiter] = {}
         self._learned: dict[TargetDomain, Pace] = {}
         self._held = False

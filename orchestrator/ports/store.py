@@ -131,9 +131,10 @@ class OutboxEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadFilter:
-    """Which of a customer's failed deliveries are meant: all, or one endpoint's, or some time's (Unix ms)."""
+    """Which of a customer's failed deliveries are meant: all, one, an endpoint's, some time's (Unix ms)."""
 
     customer: CustomerId
+    id: DeliveryId | None = None
     endpoint: TargetDomain | None = None
     since_ms: int = 0
     until_ms: int = 2**62

@@ -41,6 +41,7 @@ def test_the_defaults_are_right() -> None:
         {"keep_days": 0.0},
         {"webhook_max_concurrent": 0},
         {"webhook_jitter": 1.5},
+        {"redelivery_rps": 0.0},
     ],
 )
 def test_a_wrong_setting_is_named_by_its_option(wrong: dict[str, Any]) -> None:

@@ -9,12 +9,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.adapters.http.backend import API, JOBS_PATH, Backend
+from orchestrator.adapters.http.delivery_routes import DeliveryRoutes
 from orchestrator.adapters.http.envelope import Envelope
 from orchestrator.adapters.http.job_routes import WAIT_MOST_S, JobRoutes
 from orchestrator.adapters.http.openapi import body_of, query_of
 from orchestrator.adapters.http.paging import PAGE_DEFAULT, PAGE_MOST
 from orchestrator.adapters.http.problems import problem, problem_of
-from orchestrator.adapters.http.schema import BatchIn, ProxyIn, RotateIn, SecretsIn, SubmissionIn
+from orchestrator.adapters.http.schema import BatchIn, ProxyIn, RedeliverIn, RotateIn, SecretsIn, SubmissionIn
 from orchestrator.adapters.http.secret_routes import SecretRoutes
 from orchestrator.adapters.http.service_routes import ServiceRoutes
 from orchestrator.domain.errors import EZThrottleError
@@ -26,12 +27,21 @@ PAGE_QUERY = query_of(
     limit={"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE_DEFAULT},
     cursor={"type": "string"},
 )
+_TIME = {"type": "integer", "minimum": 0, "description": "Unix ms"}
+DEAD_QUERY = query_of(
+    endpoint={"type": "string"},
+    since=_TIME,
+    until=_TIME,
+    limit={"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE_DEFAULT},
+    cursor={"type": "string"},
+)
 
 
 def make_app(backend: Backend) -> FastAPI:
     """Build the application."""
     app = FastAPI(title="EZThrottle", version="1", description="An API dam: durable, paced, raced HTTP jobs.")
     jobs, secrets, service = JobRoutes(backend), SecretRoutes(backend), ServiceRoutes(backend)
+    deliveries = DeliveryRoutes(backend)
     app.post(JOBS_PATH, status_code=202, openapi_extra=body_of(SubmissionIn))(jobs.submit)
     app.post(f"{JOBS_PATH}:batch", openapi_extra=body_of(BatchIn))(jobs.submit_batch)
     app.get(JOBS_PATH, openapi_extra=PAGE_QUERY)(jobs.list_jobs)
@@ -41,6 +51,11 @@ def make_app(backend: Backend) -> FastAPI:
     app.get(f"{API}/webhook-secrets")(secrets.show)
     app.delete(f"{API}/webhook-secrets")(secrets.delete)
     app.post(f"{API}/webhook-secrets/rotate", openapi_extra=body_of(RotateIn))(secrets.rotate)
+    app.post(f"{JOBS_PATH}/{{job_id}}/redeliver", status_code=202)(deliveries.redeliver_job)
+    app.get(f"{API}/webhooks/dead", openapi_extra=DEAD_QUERY)(deliveries.list_dead)
+    app.post(f"{API}/webhooks/redeliver", status_code=202, openapi_extra=body_of(RedeliverIn))(
+        deliveries.redeliver_dead
+    )
     app.post(f"{API}/proxy", openapi_extra=body_of(ProxyIn))(
         Envelope(app, backend.keys, backend.bounds, API).answer
     )

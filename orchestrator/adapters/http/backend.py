@@ -1,6 +1,7 @@
 """What every handler of the API needs, and what they share."""
 
 import json
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -13,10 +14,14 @@ from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.core.intake import Intake
 from orchestrator.core.shard import Shard
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.limits import Bounds
+from orchestrator.ports.store import StoredJob
 
 API = "/api/v1"
 JOBS_PATH = f"{API}/jobs"
+JOB_ID = re.compile(r"job_[0-9]{1,20}_[0-9]{1,20}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,18 @@ class Backend:
 async def read_document(request: Request, bounds: Bounds) -> dict[str, Any]:
     """Read the request's body as one strict JSON object."""
     return parse_object(await read_body(request, bounds.body_bytes), bounds.json_depth)
+
+
+async def own_job(backend: Backend, customer: CustomerId, job_id: str) -> StoredJob:
+    """Read a job of the customer's own.
+
+    Raises:
+        NotFound: There is none of that id, or it is somebody else's.
+    """
+    stored = await backend.shard.store.load(JobId(job_id)) if JOB_ID.match(job_id) else None
+    if stored is None or stored.job.customer != customer:
+        raise NotFound("there is no such job, or it is not yours")
+    return stored
 
 
 def json_response(document: dict[str, Any], status: HTTPStatus) -> Response:

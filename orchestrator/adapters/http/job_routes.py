@@ -1,14 +1,13 @@
 """Jobs over HTTP: submit one, look at it, cancel it."""
 
 import asyncio
-import re
 from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchestrator.adapters.http.backend import Backend, json_response, read_document
+from orchestrator.adapters.http.backend import Backend, json_response, own_job, read_document
 from orchestrator.adapters.http.batches import read_batch
 from orchestrator.adapters.http.bodies import read_body
 from orchestrator.adapters.http.documents import job_document, summary_document, taken_document
@@ -17,13 +16,12 @@ from orchestrator.adapters.http.problems import problem_document
 from orchestrator.adapters.http.schema import read_submission
 from orchestrator.core.breather import Breather
 from orchestrator.core.intake import KnownAlready
-from orchestrator.domain.errors import Conflict, EZThrottleError, InvalidFields, NotFound
+from orchestrator.domain.errors import Conflict, EZThrottleError, InvalidFields
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import JobSpec
 from orchestrator.ports.store import StoredJob
 
 WAIT_MOST_S = 60.0
-JOB_ID = re.compile(r"job_[0-9]{1,20}_[0-9]{1,20}\Z")
 
 
 class JobRoutes:
@@ -118,10 +116,7 @@ class JobRoutes:
             watching.cancel()
 
     async def _load(self, customer: CustomerId, job_id: str) -> StoredJob:
-        stored = await self._backend.shard.store.load(JobId(job_id)) if JOB_ID.match(job_id) else None
-        if stored is None or stored.job.customer != customer:
-            raise NotFound("there is no such job, or it is not yours")
-        return stored
+        return await own_job(self._backend, customer, job_id)
 
 
 def _wait_seconds(text: str | None) -> float:

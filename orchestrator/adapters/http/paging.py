@@ -33,7 +33,7 @@ def read_page_query(query: QueryParams) -> PageQuery:
         InvalidFields: One of them is wrong; it is named.
     """
     return PageQuery(
-        _state(query.get("state", "")), _limit(query.get("limit", "")), _place(query.get("cursor", ""))
+        _state(query.get("state", "")), read_limit(query.get("limit", "")), _place(query.get("cursor", ""))
     )
 
 
@@ -41,34 +41,55 @@ def write_cursor(place: PagePlace | None) -> str | None:
     """Write a cursor: opaque to clients, and of no use but to be handed back."""
     if place is None:
         return None
-    return base64.urlsafe_b64encode(f"{place.accepted_ms} {place.job_id}".encode()).decode().rstrip("=")
+    return encode_cursor(f"{place.accepted_ms} {place.job_id}")
+
+
+def encode_cursor(place: str) -> str:
+    """Write a place as clients get it."""
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def decode_cursor(text: str, pattern: re.Pattern[str]) -> re.Match[str]:
+    """Read a place back.
+
+    Raises:
+        InvalidFields: It is none.
+    """
+    try:
+        plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        plain = ""
+    found = pattern.match(plain)
+    if found is None:
+        raise wrong("cursor", "is not one that this service gave out: send next_cursor of the page before")
+    return found
 
 
 def _state(text: str) -> JobState | None:
     if text and text not in set(JobState):
-        raise _wrong("state", f"must be one of {', '.join(JobState)}")
+        raise wrong("state", f"must be one of {', '.join(JobState)}")
     return JobState(text) if text else None
 
 
-def _limit(text: str) -> int:
+def read_limit(text: str) -> int:
+    """Read how many a page holds.
+
+    Raises:
+        InvalidFields: It is not a number, or too large.
+    """
     fits = text.isascii() and text.isdigit() and len(text) <= len(str(PAGE_MOST))
     if text and not (fits and 1 <= int(text) <= PAGE_MOST):
-        raise _wrong("limit", f"must be a whole number from 1 to {PAGE_MOST}")
+        raise wrong("limit", f"must be a whole number from 1 to {PAGE_MOST}")
     return int(text or PAGE_DEFAULT)
 
 
 def _place(text: str) -> PagePlace | None:
     if not text:
         return None
-    try:
-        plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        plain = ""
-    found = _PLACE.match(plain)
-    if found is None:
-        raise _wrong("cursor", "is not one that this service gave out: send next_cursor of the page before")
+    found = decode_cursor(text, _PLACE)
     return PagePlace(int(found[1]), JobId(found[2]))
 
 
-def _wrong(field: str, message: str) -> InvalidFields:
+def wrong(field: str, message: str) -> InvalidFields:
+    """Name what is wrong with a query."""
     return InvalidFields([FieldError(field, message)])

@@ -47,6 +47,7 @@ JOBS_MOST = 256
 ITEMS_MOST = 500
 """Far over any bound in ``domain.limits``: a megabyte of wrong items must not cost an error for each."""
 WARNINGS_MOST = 50
+REDELIVER_MOST = 10_000
 
 
 def _few(value: object) -> object:
@@ -162,6 +163,16 @@ class RotateIn(_Model):
     """The secret that becomes primary."""
 
     new_secret: Annotated[str, Field(min_length=16, max_length=512)]
+
+
+class RedeliverIn(_Model):
+    """Which failed deliveries are made again: all, one, an endpoint's, some time's (Unix ms)."""
+
+    webhook_id: Annotated[str, Field(max_length=128)] | None = None
+    endpoint: Annotated[str, Field(max_length=512)] | None = None
+    since: Annotated[int, Field(ge=0, le=UNIX_MS_MOST)] | None = None
+    until: Annotated[int, Field(ge=0, le=UNIX_MS_MOST)] | None = None
+    limit: Annotated[int, Field(ge=1, le=REDELIVER_MOST)] = REDELIVER_MOST
 
 
 class ProxyIn(_Model):

@@ -114,7 +114,11 @@ def _make_shard(settings: Settings) -> Shard:
 
 def _delivery_options(settings: Settings) -> DeliveryOptions:
     schedule = Schedule(offsets_s=settings.webhook_offsets_s, jitter=settings.webhook_jitter)
-    return DeliveryOptions(schedule=schedule, places=settings.webhook_max_concurrent)
+    return DeliveryOptions(
+        schedule=schedule,
+        places=settings.webhook_max_concurrent,
+        redelivery_rps=settings.redelivery_rps,
+    )
 
 
 def _make_server(settings: Settings, shard: Shard) -> uvicorn.Server:

@@ -246,6 +246,7 @@ def _waiting(row: _Row) -> WaitingJob:
 def _is_meant(entry: OutboxEntry, wanted: DeadFilter) -> bool:
     return (
         entry.customer == wanted.customer
+        and wanted.id in (None, entry.id)
         and wanted.endpoint in (None, entry.endpoint)
         and wanted.since_ms <= entry.next_ms < wanted.until_ms
     )

@@ -71,10 +71,11 @@ def read_dead(
     """List deliveries that failed for good; see ``Store.dead_deliveries``."""
     start = before or _NEWEST
     sql = f"""{_SELECT} customer = ? AND state = 'failed' AND (next_ms, id) < (?, ?)
-              AND next_ms >= ? AND next_ms < ? AND (? IS NULL OR endpoint = ?)
+              AND next_ms >= ? AND next_ms < ? AND (? IS NULL OR endpoint = ?) AND (? IS NULL OR id = ?)
               ORDER BY next_ms DESC, id DESC LIMIT ?"""
     values = (wanted.customer, start.at_ms, start.id, wanted.since_ms, wanted.until_ms)
-    return [_entry(row) for row in db.execute(sql, (*values, wanted.endpoint, wanted.endpoint, most))]
+    chosen = (wanted.endpoint, wanted.endpoint, wanted.id, wanted.id)
+    return [_entry(row) for row in db.execute(sql, (*values, *chosen, most))]
 
 
 def _entry(row: tuple[Any, ...]) -> OutboxEntry:

@@ -80,7 +80,7 @@ class PostOffice:
     async def start(self) -> None:
         """Start a shard over what is on disk."""
         self._process = self.loop.process("shard")
-        await self._inside(self._begin())
+        await self.inside(self._begin())
         if self._beating:
             self._beat()
 
@@ -92,7 +92,7 @@ class PostOffice:
     async def drain(self, timeout_s: float) -> float:
         """Stop the shard as SIGTERM does; say how many s it took."""
         began = self.loop.time()
-        await self._inside(self.shard.drain(timeout_s))
+        await self.inside(self.shard.drain(timeout_s))
         return self.loop.time() - began
 
     async def until(self, at_s: float) -> None:
@@ -133,7 +133,8 @@ class PostOffice:
         )
         await self.shard.begin()
 
-    async def _inside(self, work: Coroutine[Any, Any, _T]) -> _T:
+    async def inside(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do something in the shard's process."""
         answer: asyncio.Future[_T] = self.loop.create_future()
         task = self._process.spawn(work)
         task.add_done_callback(lambda done: self.loop.outside.call_soon(answer.set_result, done.result()))

@@ -1,5 +1,6 @@
 """The HTTP API over a real shard and the store in memory; its executors are the test's to play."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -103,6 +104,12 @@ class Gateway:
             response = HttpResponse(status=status, headers={"x-from": "target"}, body=body)
             self.shard.receive(AttemptDone(message.attempt, self.clock.now(), response))
         return len(sent)
+
+
+async def turns() -> None:
+    """Give every callback that is due its turn of the event loop."""
+    for _ in range(30):
+        await asyncio.sleep(0)
 
 
 async def running_gateway(*, bounds: Bounds = BOUNDS) -> AsyncIterator[Gateway]:

@@ -7,7 +7,7 @@ from orchestrator.core.peers import WEBHOOKS
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.wire.messages import Deliver, Delivered
-from tests.unit.http.gateway import BETAS_KEY, JOBS, TARGET, Gateway
+from tests.unit.http.gateway import BETAS_KEY, JOBS, TARGET, Gateway, turns
 
 HOOK = "http://203.0.113.9/hook"
 PATIENCE_S = 20.0
@@ -20,12 +20,6 @@ async def shown(gateway: Gateway, job_id: str, **query: str) -> httpx.Response:
 async def submitted(gateway: Gateway, **fields: object) -> str:
     job_id: str = (await gateway.submit(**fields)).json()["job_id"]
     return job_id
-
-
-async def turns() -> None:
-    """Give every callback that is due its turn of the event loop."""
-    for _ in range(30):
-        await asyncio.sleep(0)
 
 
 async def finished(gateway: Gateway, status: int = 200, **fields: object) -> str:

@@ -1,0 +1,117 @@
+"""Webhooks again over HTTP: a job's, or those that failed for good."""
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.adapters.http.backend import Backend, json_response, own_job, read_document
+from orchestrator.adapters.http.paging import decode_cursor, encode_cursor, read_limit, wrong
+from orchestrator.adapters.http.schema import UNIX_MS_MOST, RedeliverIn, read_model
+from orchestrator.domain.errors import Conflict, NotFound
+from orchestrator.domain.ids import CustomerId, DeliveryId, TargetDomain, target_domain
+from orchestrator.ports.store import DeadFilter, DeadPlace, OutboxEntry
+
+_PLACE = re.compile(r"([0-9]{1,16}) ([0-9a-z_]{1,80})\Z")
+_TIME = re.compile(r"[0-9]{1,16}\Z", re.ASCII)
+
+
+class DeliveryRoutes:
+    """Send webhooks again, and list those that nobody took."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def redeliver_job(self, request: Request) -> Response:
+        """Send all webhooks of a finished job again, accepted ones too; 409 where there are none."""
+        customer = await self._backend.keys.customer(request)
+        stored = await own_job(self._backend, customer, request.path_params["job_id"])
+        if not stored.state.ended:
+            raise Conflict(f"the job has not ended ({stored.state}): its webhooks are still to come")
+        if not stored.deliveries:
+            raise Conflict("the job has no webhooks")
+        count = await self._backend.shard.redelivery.job(stored.job.id)
+        document = {"job_id": stored.job.id, "status": "redelivering", "deliveries": count}
+        return json_response(document, HTTPStatus.ACCEPTED)
+
+    async def list_dead(self, request: Request) -> Response:
+        """List webhooks that failed for good, newest first; ``next_cursor`` is null on the last page."""
+        customer = await self._backend.keys.customer(request)
+        query = request.query_params
+        most = read_limit(query.get("limit", ""))
+        dead = await self._backend.shard.store.dead_deliveries(
+            _filter(customer, query), most=most, before=_place(query.get("cursor", ""))
+        )
+        cursor = encode_cursor(f"{dead[-1].next_ms} {dead[-1].id}") if len(dead) == most else None
+        document = {"deliveries": [_dead_document(entry) for entry in dead], "next_cursor": cursor}
+        return json_response(document, HTTPStatus.OK)
+
+    async def redeliver_dead(self, request: Request) -> Response:
+        """Send failed webhooks again, all that are meant, at a bounded pace; ``more``: some are left."""
+        customer = await self._backend.keys.customer(request)
+        given = read_model(RedeliverIn, await read_document(request, self._backend.bounds))
+        wanted = DeadFilter(
+            customer=customer,
+            id=None if given.webhook_id is None else DeliveryId(given.webhook_id),
+            endpoint=_endpoint(given.endpoint or ""),
+            since_ms=given.since or 0,
+            until_ms=UNIX_MS_MOST if given.until is None else given.until,
+        )
+        again = await self._backend.shard.redelivery.dead(wanted, given.limit)
+        if wanted.id is not None and not again.count:
+            raise NotFound("no failed webhook of yours has that id")
+        document = {
+            "status": "redelivering",
+            "deliveries": again.count,
+            "last_at": again.last_ms,
+            "more": again.more,
+        }
+        return json_response(document, HTTPStatus.ACCEPTED)
+
+
+def _filter(customer: CustomerId, query: QueryParams) -> DeadFilter:
+    return DeadFilter(
+        customer=customer,
+        endpoint=_endpoint(query.get("endpoint", "")),
+        since_ms=_time("since", query.get("since", ""), 0),
+        until_ms=_time("until", query.get("until", ""), UNIX_MS_MOST),
+    )
+
+
+def _endpoint(text: str) -> TargetDomain | None:
+    """Read a host with its port, or a whole URL."""
+    if not text:
+        return None
+    try:
+        return target_domain(text if "://" in text else f"//{text}")
+    except ValueError:
+        raise wrong("endpoint", "must be a host, with its port if that is not the usual one") from None
+
+
+def _time(field: str, text: str, otherwise: int) -> int:
+    if text and not _TIME.match(text):
+        raise wrong(field, "must be Unix time in milliseconds")
+    return int(text) if text else otherwise
+
+
+def _place(text: str) -> DeadPlace | None:
+    if not text:
+        return None
+    found = decode_cursor(text, _PLACE)
+    return DeadPlace(int(found[1]), DeliveryId(found[2]))
+
+
+def _dead_document(entry: OutboxEntry) -> dict[str, Any]:
+    last = entry.log[-1] if entry.log else None
+    return {
+        "webhook_id": entry.id,
+        "job_id": entry.job_id,
+        "endpoint": entry.endpoint,
+        "failed_at": entry.next_ms,
+        "attempts": len(entry.log),
+        "status_code": last.status if last else None,
+        "error": (last.message if last else "") or None,
+    }

@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.ids import CustomerId, TargetDomain
+from orchestrator.domain.job import Job, Webhook
+from orchestrator.ports.store import DeadFilter, DeadPlace, OutboxEntry, Store
+from tests.conformance.stores import an_ending, outbox_of
+from tests.unit.domain.builders import ACME, NOW_MS, a_job
+
+BETA = CustomerId("cust_beta")
+HOOKS = (Webhook(url="https://a.example.com/x"), Webhook(url="http://b.example.com:8443/y"))
+
+
+async def ended(store: Store, number: int, *, customer: CustomerId = ACME) -> Job:
+    job = a_job(number, customer=customer, webhooks=HOOKS)
+    await store.submit(job)
+    await store.end(an_ending(job))
+    return job
+
+
+async def fail(store: Store, job: Job, index: int, at_ms: int) -> OutboxEntry:
+    entry = replace(outbox_of(job)[index], state=DeliveryState.FAILED, next_ms=at_ms)
+    await store.save_delivery(entry)
+    return entry
+
+
+async def dead(store: Store, most: int = 10, before: DeadPlace | None = None, **wanted: object) -> list[str]:
+    fields = {"customer": ACME, **wanted}
+    return [e.id for e in await store.dead_deliveries(DeadFilter(**fields), most=most, before=before)]
+
+
+async def test_failed_deliveries_are_listed_newest_first(store: Store) -> None:
+    first, second = await ended(store, 1), await ended(store, 2)
+    old = await fail(store, first, 0, NOW_MS + 1)
+    new = await fail(store, second, 1, NOW_MS + 2)
+    assert await dead(store) == [new.id, old.id]
+
+
+async def test_what_is_pending_or_delivered_is_not_dead(store: Store) -> None:
+    job = await ended(store, 1)
+    await store.save_delivery(replace(outbox_of(job)[0], state=DeliveryState.DELIVERED))
+    assert await dead(store) == []
+
+
+async def test_they_are_the_customers_own(store: Store) -> None:
+    await fail(store, await ended(store, 1, customer=BETA), 0, NOW_MS)
+    assert await dead(store) == []
+    assert len(await dead(store, customer=BETA)) == 1
+
+
+async def test_they_can_be_chosen_by_endpoint_time_and_id(store: Store) -> None:
+    job = await ended(store, 1)
+    first, second = await fail(store, job, 0, NOW_MS + 10), await fail(store, job, 1, NOW_MS + 20)
+    assert await dead(store, endpoint=TargetDomain("b.example.com:8443")) == [second.id]
+    assert await dead(store, endpoint=TargetDomain("b.example.com")) == []
+    assert await dead(store, since_ms=NOW_MS + 11) == [second.id]
+    assert await dead(store, until_ms=NOW_MS + 20) == [first.id]
+    assert await dead(store, id=first.id) == [first.id]
+
+
+async def test_a_page_goes_on_where_the_last_one_ended(store: Store) -> None:
+    jobs = [await ended(store, number) for number in range(1, 4)]
+    made = [await fail(store, job, index, NOW_MS + 5) for job in jobs for index in (0, 1)]
+    seen: list[str] = []
+    before = None
+    while page := await dead(store, most=4, before=before):
+        seen += page
+        before = DeadPlace(NOW_MS + 5, next(entry.id for entry in made if entry.id == page[-1]))
+    assert seen == sorted((entry.id for entry in made), reverse=True)
