@@ -9,8 +9,10 @@ from typing import Protocol
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.tally import Tally
+from orchestrator.core.ways import Ways
+from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import Fault, HttpRequest
-from orchestrator.domain.ids import AttemptId, RegionName
+from orchestrator.domain.ids import AttemptId, JobId, RegionName
 from orchestrator.domain.settling import Ended
 from orchestrator.domain.signals import read_signal, retry_after_s
 from orchestrator.ports.clock import Clock
@@ -61,9 +63,12 @@ class OpenAttempt:
 
     owner: AttemptOwner
     domain: DomainLimiter
+    job: JobId
     peer: Peer
     permit: int | None
     phase: Phase = Phase.SENT
+    probe: bool
+    sent_at: float
     size: int
     time_limit_s: float
     due: float
@@ -78,14 +83,14 @@ class Dispatcher:
         clock: Clock,
         tally: Tally,
         *,
+        ways: Ways,
         steered: Callable[[DomainLimiter], None],
-        credit_back: Callable[[], None],
     ) -> None:
         self._peers = peers
         self._clock = clock
         self._tally = tally
+        self._ways = ways
         self._steered = steered
-        self._credit_back = credit_back
         self._open: dict[AttemptId, OpenAttempt] = {}
 
     def begin(self) -> None:
@@ -101,12 +106,13 @@ class Dispatcher:
         attempt: AttemptId,
         owner: AttemptOwner,
         *,
+        job: JobId,
         domain: DomainLimiter,
         permit: int,
         region: RegionName,
         request: HttpRequest,
     ) -> None:
-        """Send an attempt out; it starts at once if its connection is ready."""
+        """Send an attempt of a job out; it starts at once if its connection is ready."""
         peer = self._peers.peer(region)
         size = len(request.body or b"")
         peer.attempts_open += 1
@@ -116,8 +122,11 @@ class Dispatcher:
         self._open[attempt] = OpenAttempt(
             owner=owner,
             domain=domain,
+            job=job,
             peer=peer,
             permit=permit,
+            probe=self._ways.circuits.sent(domain.name, region),
+            sent_at=now,
             size=size,
             time_limit_s=limit_s,
             due=now + limit_s,
@@ -130,6 +139,8 @@ class Dispatcher:
         now = self._clock.now()
         opened.permit = permit
         opened.phase = Phase.GOING
+        opened.probe = self._ways.circuits.sent(opened.domain.name, opened.peer.name)
+        opened.sent_at = now
         opened.due = now + opened.time_limit_s
         opened.peer.link.post(GoAttempt(attempt, now))
 
@@ -183,8 +194,19 @@ class Dispatcher:
             self._peers.doubt(opened.peer)
         written = message.started_at is not None
         retry_after = self._retry_after(message)
-        ended = Ended(message.response, message.fault, message.message, retry_after, written)
+        ended = Ended(message.response, message.fault, message.message, retry_after, written, opened.probe)
+        self._learn(opened, ended, message.started_at)
         self._close(message.attempt, ended)
+
+    def _learn(self, opened: OpenAttempt, ended: Ended, started_at: float | None) -> None:
+        cause = Cause(ended.response.status if ended.response else None, ended.fault)
+        answered = ended.response is not None and started_at is not None
+        took_s = self._clock.now() - started_at if answered and started_at is not None else None
+        domain, region = opened.domain, opened.peer.name
+        self._ways.circuits.ended(
+            domain.name, region, opened.job, cause, sent_at=opened.sent_at, took_s=took_s
+        )
+        self._ways.repeats.ended(domain, cause)
 
     def lose(self, peer: Peer) -> None:
         """A peer lost what it had."""
@@ -215,7 +237,7 @@ class Dispatcher:
         if opened.permit is not None:
             give_back = opened.domain.closed if ended.written else opened.domain.unused
             give_back(opened.permit)
-        self._credit_back()
+        self._ways.credit_back()
 
     def _retry_after(self, message: AttemptDone) -> float | None:
         if message.response is None:

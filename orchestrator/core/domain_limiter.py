@@ -25,12 +25,14 @@ class DomainLimiter:
         learned: Pace | None,
         not_before: float,
         launch: Launch,
+        opens_at: Callable[[TargetDomain, float], float],
     ) -> None:
         self.name = name
         self._clock = clock
         self._base = base
         self._caps = caps
         self._launch = launch
+        self._opens_at = opens_at
         self._queue = FairQueue()
         self._state = PaceState(base)
         if learned is not None:
@@ -121,6 +123,10 @@ class DomainLimiter:
     def _let_out_one(self) -> bool:
         now = self._clock.now()
         self._lapse(now)
+        opens_at = self._opens_at(self.name, now)
+        if opens_at > now:
+            self._wake_at(opens_at)
+            return False
         permit = self._limiter.take(now)
         if permit is None:
             self._wake_at(self._limiter.next_at(now))

@@ -26,6 +26,7 @@ class Peer:
     incarnation: str = ""
     last_heard: float = float("-inf")
     health: RegionHealth = RegionHealth.DOWN
+    down_since: float = float("inf")
     attempts_open: int = 0
     bytes_open: int = 0
     retired: deque[str] = field(default_factory=lambda: deque(maxlen=RETIRED_KEPT))
@@ -67,6 +68,8 @@ class PeerBook:
         """Start judging, under this shard's fencing number."""
         self._epoch = epoch
         self._last_judged = self._clock.now()
+        for peer in self._peers.values():
+            peer.down_since = self._last_judged
         self._clock.call_at(self._last_judged + HEARTBEAT_EVERY_S, self._judge)
 
     def post(self, name: RegionName, message: Message) -> None:
@@ -83,15 +86,20 @@ class PeerBook:
 
     def regions_up(self) -> list[RegionName]:
         """Name the regions that take work now."""
-        return [p.name for p in self._regions() if p.health is RegionHealth.UP]
+        return [p.name for p in self.regions() if p.health is RegionHealth.UP]
 
     def regions_with_credit(self) -> list[RegionName]:
         """Name the regions that take work now and have room for it."""
-        return [p.name for p in self._regions() if p.health is RegionHealth.UP and p.has_credit]
+        return [p.name for p in self.regions() if p.health is RegionHealth.UP and p.has_credit]
+
+    def down_s(self, region: RegionName) -> float:
+        """Say for how many seconds a region has been DOWN; 0 while it is not."""
+        peer = self._peers[region]
+        return self._clock.now() - peer.down_since if peer.health is RegionHealth.DOWN else 0.0
 
     def all_regions_heard(self) -> bool:
         """Whether every region's executor works for this shard, or did: what it had before is closed."""
-        return all(peer.incarnation for peer in self._regions())
+        return all(peer.incarnation for peer in self.regions())
 
     def all(self) -> list[Peer]:
         """List every peer."""
@@ -143,8 +151,10 @@ class PeerBook:
     def _lower(self, peer: Peer, verdict: RegionHealth) -> None:
         peer.health = verdict
         if verdict is RegionHealth.DOWN:
+            peer.down_since = self._clock.now()
             peer.link.readdress(self._epoch, peer.incarnation)
             self._on_lost(peer)
 
-    def _regions(self) -> list[Peer]:
+    def regions(self) -> list[Peer]:
+        """List the regions' executors."""
         return [peer for name, peer in self._peers.items() if name != WEBHOOKS]

@@ -1,10 +1,10 @@
 """A shard: the domains, queues and supervisors that live in one process, and their way to disk."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, assert_never
+from typing import assert_never
 
 from orchestrator.core.courier import Courier, DeliveryOptions
 from orchestrator.core.dispatcher import Dispatcher
@@ -14,6 +14,11 @@ from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
 from orchestrator.core.redelivery import Redelivery
 from orchestrator.core.supervisor import JobSupervisor, Surroundings
 from orchestrator.core.tally import Tally
+from orchestrator.core.tasks import Tasks
+from orchestrator.core.upkeep import Upkeep
+from orchestrator.core.watchers import Watchers
+from orchestrator.core.ways import Ways
+from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import begin_course, lose_all_steps, open_in_course
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
@@ -21,7 +26,7 @@ from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, Ta
 from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace, PaceCaps
-from orchestrator.domain.routing import DOWN_AFTER_S
+from orchestrator.domain.routing import DOWN_AFTER_S, STRICT_DOWN_S
 from orchestrator.domain.settling import Ended, Failure, FailureCode
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLinks
@@ -42,10 +47,7 @@ from orchestrator.wire.messages import (
 )
 
 CRASHES_MOST = 3
-DEADLINE_SWEEP_S = 1.0
 CANCEL_WITHIN_S = 5.0
-DEADLINE_BATCH = 200
-PURGE_EVERY_S = 600.0
 DELIVERIES_DRAIN_S = 2.0
 READY_WITHOUT_ALL_AFTER_S = 15.0
 """Since the start: a region that is dead then keeps the service waiting no longer."""
@@ -59,6 +61,7 @@ class ShardOptions:
     pace: Pace = field(default_factory=Pace)
     caps: PaceCaps = field(default_factory=PaceCaps)
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
+    strict_down_s: float = STRICT_DOWN_S
 
 
 class Shard:
@@ -72,13 +75,19 @@ class Shard:
         self.options = options
         self.epoch = 0
         self._random = random
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks = Tasks()
+        self.spawn = self._tasks.spawn
+        self._upkeep = Upkeep(store, clock, self.spawn, self._time_out)
         names = (*options.regions, WEBHOOKS)
         self.peers = PeerBook(names, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
         self.tally = Tally()
+        self.ways = Ways(clock, self.peers, self.domain, self._leave, strict_down_s=options.strict_down_s)
         self.dispatcher = Dispatcher(
-            self.peers, clock, self.tally, steered=self._steered, credit_back=self._unpark
+            self.peers,
+            clock,
+            self.tally,
+            ways=self.ways,
+            steered=self._steered,
         )
         self.courier = Courier(
             store,
@@ -97,8 +106,7 @@ class Shard:
         self._supervisors: dict[JobId, JobSupervisor] = {}
         self._fresh = FreshJobs()
         self._loading: set[JobId] = set()
-        self._parked: list[tuple[DomainLimiter, Ticket]] = []
-        self._watchers: dict[JobId, list[asyncio.Future[None]]] = {}
+        self._watchers = Watchers()
         self._attempts = 0
         self._begun_at = float("inf")
         self._draining = False
@@ -108,9 +116,10 @@ class Shard:
             random=random,
             peers=self.peers,
             dispatcher=self.dispatcher,
+            ways=self.ways,
             domain=self.domain,
             next_attempt_id=self._next_attempt_id,
-            park=self._park,
+            lay_down=self._lay_down,
             ended=self._ended,
             spawn=self.spawn,
         )
@@ -126,11 +135,12 @@ class Shard:
             self.clock.call_at(self.clock.now() + DOWN_AFTER_S, self._release)
         self.peers.begin(self.epoch)
         self.dispatcher.begin()
+        for region in self.options.regions:
+            self.ways.region_lost(self.peers.peer(region))
         for waiting in await self.store.waiting():
             await self._recover(waiting)
         await self.courier.begin()
-        self._end_overdue()
-        self._purge()
+        self._upkeep.begin()
 
     def admit(self, job: Job) -> int:
         """Queue a job that is on disk; say its place in its target's queue, from 1."""
@@ -144,6 +154,7 @@ class Shard:
             domain,
             job.order_key,
             job.spec.retry_at if state is JobState.SCHEDULED else None,
+            may_leave=job.spec.fallback is not None,
         )
         return max(1, domain.waiting)
 
@@ -161,6 +172,7 @@ class Shard:
                 learned=learned,
                 not_before=self._held_until + window_s,
                 launch=self._launch,
+                opens_at=self.ways.opens_at,
             )
             if self._draining or self._held:
                 found.hold()
@@ -211,16 +223,7 @@ class Shard:
 
     async def wait_for_end(self, job_id: JobId, timeout_s: float) -> None:
         """Return when the job has ended, or when the time is over."""
-        watcher: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._watchers.setdefault(job_id, []).append(watcher)
-        try:
-            await asyncio.wait([watcher], timeout=timeout_s)
-        finally:
-            watchers = self._watchers.get(job_id, [])
-            if watcher in watchers:
-                watchers.remove(watcher)
-            if not watchers:
-                self._watchers.pop(job_id, None)
+        await self._watchers.wait(job_id, timeout_s)
 
     async def drain(self, timeout_s: float) -> None:
         """Start no attempt more, and wait for those under way, at most ``timeout_s``.
@@ -243,36 +246,38 @@ class Shard:
     async def close(self) -> None:
         """Stop, leaving the rest to the next start."""
         await self.peers.close()
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
         await self.store.close()
 
     async def failed(self) -> None:
         """Return never; raise what went wrong where this shard can't go on (a full disk, say)."""
-        await self._fault
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something to its end; what it raises ends the shard, for its truth is then on disk only."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) and not self._fault.done():
-            self._fault.set_exception(error)
+        await self._tasks.failed()
 
     def _queue(
-        self, job_id: JobId, customer: CustomerId, domain: DomainLimiter, order_key: int, at_ms: int | None
+        self,
+        job_id: JobId,
+        customer: CustomerId,
+        domain: DomainLimiter,
+        order_key: int,
+        at_ms: int | None,
+        *,
+        may_leave: bool = False,
     ) -> None:
         ticket = Ticket(order_key, job_id, account=customer)
         delay_s = 0.0 if at_ms is None else (at_ms - self.clock.unix_ms()) / 1000
         if delay_s <= 0:
-            domain.enqueue(ticket)
+            self._enqueue(domain, ticket, may_leave=may_leave)
         else:
-            self.clock.call_at(self.clock.now() + delay_s, lambda: domain.enqueue(ticket))
+            due = self.clock.now() + delay_s
+            self.clock.call_at(due, lambda: self._enqueue(domain, ticket, may_leave=may_leave))
+
+    def _enqueue(self, domain: DomainLimiter, ticket: Ticket, *, may_leave: bool) -> None:
+        if may_leave:
+            self.ways.detours.queued(domain.name, ticket)
+        domain.enqueue(ticket)
 
     def _launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
+        self.ways.detours.gone(domain.name, ticket)
         supervisor = self._supervisors.get(ticket.job_id)
         if supervisor is not None:
             supervisor.launch(ticket.step, ticket.leg, permit)
@@ -334,20 +339,29 @@ class Shard:
         self._attempts += 1
         return AttemptId(f"{self.epoch:x}.{self._attempts:x}")
 
-    def _park(self, domain: DomainLimiter, ticket: Ticket) -> None:
-        self._parked.append((domain, ticket))
+    def _lay_down(self, supervisor: JobSupervisor) -> None:
+        job = supervisor.job
+        if supervisor.untouched and job.id in self._supervisors:
+            del self._supervisors[job.id]
+            self._fresh.put(job)
 
-    def _unpark(self) -> None:
-        if self._parked and self.peers.regions_with_credit():
-            parked, self._parked = self._parked, []
-            for domain, ticket in parked:
-                domain.enqueue(ticket)
+    def _leave(self, ticket: Ticket, cause: Cause) -> None:
+        supervisor = self._supervisors.get(ticket.job_id)
+        if supervisor is None:
+            self.spawn(self._load_and_leave(ticket, cause))
+        else:
+            supervisor.leave_shut(ticket.step, cause)
+
+    async def _load_and_leave(self, ticket: Ticket, cause: Cause) -> None:
+        supervisor = await self._take_up(ticket.job_id)
+        if supervisor is not None and not supervisor.leave_shut(ticket.step, cause):
+            self._lay_down(supervisor)
 
     def _peer_up(self, peer: Peer) -> None:
         if peer.name != WEBHOOKS:
             if self.peers.all_regions_heard():
                 self._release()
-            self._unpark()
+            self.ways.region_up()
 
     def _release(self) -> None:
         """Nothing of an earlier life is under way any more; the targets still count what it started last."""
@@ -364,6 +378,7 @@ class Shard:
         self.courier.resend(peer.name)
         if peer.name != WEBHOOKS:
             self.dispatcher.lose(peer)
+            self.ways.region_lost(peer)
 
     def _steered(self, domain: DomainLimiter) -> None:
         self.store.note_pace(domain.name, domain.pace)
@@ -374,20 +389,9 @@ class Shard:
         self.courier.take(supervisor.job, ending.result, ending.outbox)
         for child in spawned:
             self.admit(child)
-        for watcher in self._watchers.pop(ending.job_id, ()):
-            if not watcher.done():
-                watcher.set_result(None)
+        self._watchers.tell(ending.job_id)
 
-    def _end_overdue(self) -> None:
-        self.spawn(self._fail_overdue())
-        self.clock.call_at(self.clock.now() + DEADLINE_SWEEP_S, self._end_overdue)
-
-    async def _fail_overdue(self) -> None:
-        for job_id in await self.store.overdue(self.clock.unix_ms(), DEADLINE_BATCH):
-            supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)
-            if supervisor is not None:
-                supervisor.time_out()
-
-    def _purge(self) -> None:
-        self.spawn(self.store.purge(self.clock.unix_ms()))
-        self.clock.call_at(self.clock.now() + PURGE_EVERY_S, self._purge)
+    async def _time_out(self, job_id: JobId) -> None:
+        supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)
+        if supervisor is not None:
+            supervisor.time_out()

@@ -7,7 +7,11 @@ from typing import Any, assert_never
 
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.ending import children_of, ending_of, known_children
+from orchestrator.core.parking import ANY
 from orchestrator.core.peers import PeerBook
+from orchestrator.core.ways import Ways
+from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import (
     PRIMARY,
     BeginStep,
@@ -15,13 +19,18 @@ from orchestrator.domain.course import (
     Course,
     GoOn,
     Lost,
+    Outcome,
     RepeatLeg,
     Won,
     abandon_course,
+    begin_course,
     begin_step,
     dispatch_leg,
     first_start_ms,
+    give_up_leg,
+    hedge_step,
     is_running,
+    leave_shut_step,
     open_in_course,
     run_of,
     settle_attempt,
@@ -30,8 +39,8 @@ from orchestrator.domain.course import (
     with_attempt,
 )
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import AttemptId, DeliveryId, RegionName, TargetDomain, new_job_id, target_domain
-from orchestrator.domain.job import Guarantee, Job, JobSpec
+from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain, target_domain
+from orchestrator.domain.job import ExecutionMode, Guarantee, Job, JobSpec, RegionPolicy
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
 from orchestrator.domain.report import webhook_body
 from orchestrator.domain.routing import place
@@ -39,7 +48,7 @@ from orchestrator.domain.run import Answer, Attempt, Leg, LegState, note_close, 
 from orchestrator.domain.settling import Ended, Failure, FailureCode, answer_to_show
 from orchestrator.domain.target_request import target_request
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Accepted, Duplicate, Ending, OutboxEntry, Store
+from orchestrator.ports.store import Accepted, Duplicate, Ending, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +60,12 @@ class Surroundings:
     random: Random
     peers: PeerBook
     dispatcher: Dispatcher
+    ways: Ways
     domain: Callable[[TargetDomain], DomainLimiter]
     """Finds a domain's limiter."""
     next_attempt_id: Callable[[], AttemptId]
-    park: Callable[[DomainLimiter, Ticket], None]
-    """Keeps a leg for which no region is there until one comes up."""
+    lay_down: Callable[["JobSupervisor"], None]
+    """Takes a supervisor that has done nothing yet: it is made anew when its job's turn comes again."""
     ended: Callable[["JobSupervisor", Ending, list[Job]], None]
     """Told when a job's end is on disk, and which children it spawned."""
     spawn: Callable[[Coroutine[Any, Any, None]], None]
@@ -90,11 +100,24 @@ class JobSupervisor:
             # An attempt that was lost while it waited for a permit has left this ticket behind.
             domain.unused(permit)
             self._queue(step, leg)
-        elif (region := self._place(step, leg)) is None:
-            self._in.park(domain, self._ticket(step, leg))
+        elif (placed := self._placed(step, leg)) is None:
+            self._wait_elsewhere(step, leg)
             domain.unused(permit)
         else:
-            self._send(step, leg, permit, region)
+            self._send(step, placed[0], permit, placed[1])
+
+    def leave_shut(self, step: int, cause: Cause) -> bool:
+        """Every way to the step's target is shut: go on to a fallback that waits for ``cause``, if one
+        does; say so.
+        """
+        if self.state.ended or self.course.runs[step] is None:
+            return False
+        self.course, following = leave_shut_step(self.course, self.job.spec, step, cause)
+        if following is None:
+            return False
+        self._note()
+        self._queue(following, 0)
+        return True
 
     def fail(self, failure: Failure) -> None:
         """End the job without success, whatever it was doing."""
@@ -156,16 +179,19 @@ class JobSupervisor:
             ended,
             now_ms=self._in.clock.unix_ms(),
             jitter=self._in.random.random(),
-            up=self._in.peers.regions_up(),
+            up=self._in.ways.circuits.healthy(self._attempts_domain(attempt), self._in.peers.regions_up()),
         )
+        self._follow(outcome)
+
+    def _follow(self, outcome: Outcome) -> None:
         match outcome:
             case Won(step, answer, cancel):
                 self._conclude(JobEvent.SUCCEEDED, step, answer, None, cancel)
             case Lost(step, failure, last, cancel):
                 self._conclude(JobEvent.GAVE_UP, step, last, failure, cancel)
-            case RepeatLeg(step, leg):
+            case RepeatLeg(step, leg, spends):
                 self._note()
-                self._queue(step, leg)
+                self._queue(step, leg, spends=spends)
             case BeginStep(step):
                 self._note()
                 self._queue(step, 0)
@@ -177,6 +203,8 @@ class JobSupervisor:
     def _send(self, step: int, leg: int, permit: int, region: RegionName) -> None:
         attempt_id = self._in.next_attempt_id()
         now_ms = self._in.clock.unix_ms()
+        if all(attempt.leg != leg for attempt in run_of(self.course, step).attempts):
+            self._in.ways.repeats.sent_first(self._domain(step))
         self.course, attempt = dispatch_leg(self.course, step, leg, attempt_id, region, now_ms)
         if self.state is JobState.QUEUED:
             self.state = advance(self.state, JobEvent.DISPATCHED)
@@ -185,7 +213,7 @@ class JobSupervisor:
         else:
             self._note()
             self._post(step, attempt, permit)
-        self._queue_spares(step)
+        self._queue_siblings(step, attempt)
 
     async def _mark_then_send(self, step: int, attempt: Attempt, permit: int) -> None:
         await self._in.store.save_course(self.job.id, self.job.customer, self.state, self.course)
@@ -198,36 +226,102 @@ class JobSupervisor:
         self._in.dispatcher.send(
             attempt.id,
             self,
+            job=self.job.id,
             domain=self._domain(step),
             permit=permit,
             region=attempt.region,
             request=target_request(self.job, step, attempt),
         )
 
+    def _placed(self, step: int, leg: int) -> tuple[int, RegionName] | None:
+        """Find a region for the leg whose turn it is; before any went out, a sibling may take its turn."""
+        siblings = () if step in self._spares_queued else waiting_legs(run_of(self.course, step))
+        for candidate in (leg, *siblings):
+            if (region := self._place(step, candidate)) is not None:
+                return candidate, region
+        return None
+
+    def _wait_elsewhere(self, step: int, leg: int) -> None:
+        """Nothing takes the leg now: wait for its region or behind its breaker, or give it up."""
+        domain, ticket, region = self._domain(step), self._ticket(step, leg), self._leg(step, leg).region
+        strict = self._spec(step).region_policy is RegionPolicy.STRICT
+        with_credit = self._in.peers.regions_with_credit()
+        if strict and self._in.ways.gone_for_good(region):
+            self._give_up(step, leg)
+        elif region not in with_credit if strict else not with_credit:
+            self._in.ways.parking.without_region(domain, ticket, region if strict else ANY)
+            self._in.lay_down(self)
+        else:
+            cause = self._in.ways.circuits.shut_by(domain.name, [region] if strict else with_credit)
+            if cause is None or not self.leave_shut(step, cause):
+                self._in.ways.parking.behind_breaker(domain, ticket, region)
+                self._in.lay_down(self)
+
+    def _give_up(self, step: int, leg: int) -> None:
+        down = f"region {self._leg(step, leg).region} has been down for {self._in.ways.strict_down_s:g} s"
+        failure = Failure(FailureCode.REGIONS_DOWN, down)
+        now_ms = self._in.clock.unix_ms()
+        self.course, outcome = give_up_leg(self.course, self.job.spec, step, leg, failure, now_ms)
+        self._follow(outcome)
+        if not self.state.ended and step not in self._spares_queued:
+            for sibling in waiting_legs(run_of(self.course, step))[:1]:
+                self._queue(step, sibling)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing has happened to the job yet that its spec does not say."""
+        return self.state is JobState.QUEUED and self.course == begin_course(self.job.spec)
+
     def _place(self, step: int, leg: int) -> RegionName | None:
         spec = self._spec(step)
+        offer = self._in.ways.circuits.offer(self._domain(step).name, self._in.peers.regions_with_credit())
         return place(
             self._leg(step, leg).region,
             listed=spec.regions,
             policy=spec.region_policy,
-            up=self._in.peers.regions_with_credit(),
+            up=offer.regions,
             busy={other.region for other in run_of(self.course, step).legs if not other.state.over},
+            ill=offer.ill,
         )
 
-    def _queue_spares(self, step: int) -> None:
-        if step not in self._spares_queued:
-            self._spares_queued.add(step)
+    def _queue_siblings(self, step: int, attempt: Attempt) -> None:
+        mode = self._spec(step).execution_mode
+        if mode is ExecutionMode.HEDGE:
+            late_s = self._in.ways.circuits.late_after_s(self._domain(step).name, attempt.region)
+            self._in.clock.call_at(self._in.clock.now() + late_s, lambda: self._hedge(step, attempt.id))
+        elif step not in self._spares_queued:
+            # Only a race can do without its further legs: those of a fan-out wait their turn like any.
+            domain = self._domain(step)
+            queue = domain.enqueue_spare if mode is ExecutionMode.RACE else domain.enqueue
             for leg in waiting_legs(run_of(self.course, step)):
-                self._domain(step).enqueue_spare(self._ticket(step, leg))
+                queue(self._ticket(step, leg))
+        self._spares_queued.add(step)
 
-    def _queue(self, step: int, leg: int) -> None:
+    def _hedge(self, step: int, attempt: AttemptId) -> None:
+        """An attempt is late: let another region try, if nobody else wants the permit."""
+        if self.state.ended or all(still.id != attempt for still in open_in_course(self.course)):
+            return
+        self.course, leg = hedge_step(self.course, self.job.spec, step)
+        if leg is not None:
+            self._note()
+            self._domain(step).enqueue_spare(self._ticket(step, leg))
+
+    def _queue(self, step: int, leg: int, *, spends: bool = False) -> None:
         delay_s = (self._leg(step, leg).not_before_ms - self._in.clock.unix_ms()) / 1000
-        ticket = self._ticket(step, leg)
         if delay_s <= 0:
-            self._domain(step).enqueue(ticket)
+            self._enqueue(step, leg, spends=spends)
         else:
             due = self._in.clock.now() + delay_s
-            self._in.clock.call_at(due, lambda: self._domain(step).enqueue(ticket))
+            self._in.clock.call_at(due, lambda: self._enqueue(step, leg, spends=spends))
+
+    def _enqueue(self, step: int, leg: int, *, spends: bool) -> None:
+        domain, ticket = self._domain(step), self._ticket(step, leg)
+        if self._spec(step).fallback is not None:
+            self._in.ways.detours.queued(domain.name, ticket)
+        if spends:
+            self._in.ways.repeats.enqueue(domain, ticket)
+        else:
+            domain.enqueue(ticket)
 
     def _watch_for_lateness(self, step: int) -> None:
         """Begin the fallback that waits for this step to be late, when it is."""
@@ -254,6 +348,10 @@ class JobSupervisor:
     def _domain(self, step: int) -> DomainLimiter:
         name = self.job.domain if step == PRIMARY else target_domain(self._spec(step).url)
         return self._in.domain(name)
+
+    def _attempts_domain(self, attempt: AttemptId) -> TargetDomain:
+        step = step_of(self.course, attempt)
+        return self._domain(PRIMARY if step is None else step).name
 
     def _leg(self, step: int, leg: int) -> Leg:
         return run_of(self.course, step).legs[leg]
@@ -282,12 +380,12 @@ class JobSupervisor:
         self._in.spawn(self._commit(body, now_ms))
 
     async def _commit(self, body: bytes, now_ms: int) -> None:
-        born = self._born(now_ms)
+        born = children_of(self.job, self.state, now_ms, self._in.random)
         self.course = replace(
             self.course, children=tuple(Child(place, job.id, known=False) for place, job in born)
         )
         # The course is read now, not when the job ended: a loser may have reported its close meanwhile.
-        ending = self._ending(body, now_ms, tuple(job for _, job in born))
+        ending = ending_of(self.job, self.state, self.course, body, now_ms, [job for _, job in born])
         taken = await self._in.store.end(ending)
         if any(isinstance(child, Duplicate) for child in taken):
             self._note_known(taken)
@@ -295,57 +393,8 @@ class JobSupervisor:
         self._in.ended(self, ending, spawned)
 
     def _note_known(self, taken: Sequence[Accepted | Duplicate]) -> None:
-        """Name the first job of a key in the timeline, where a child's own key was known."""
-        children = tuple(
-            replace(child, job_id=found.job_id, known=True) if isinstance(found, Duplicate) else child
-            for child, found in zip(self.course.children, taken, strict=True)
-        )
-        self.course = replace(self.course, children=children)
+        self.course = replace(self.course, children=known_children(self.course.children, taken))
         self._in.store.note_timeline(self.job.id, self.job.customer, self.course)
-
-    def _ending(self, body: bytes, now_ms: int, children: tuple[Job, ...]) -> Ending:
-        outbox = tuple(
-            OutboxEntry(
-                id=DeliveryId(f"msg_{self.job.id}_{index}"),
-                job_id=self.job.id,
-                customer=self.job.customer,
-                index=index,
-                endpoint=target_domain(webhook.url),
-                next_ms=now_ms,
-            )
-            for index, webhook in enumerate(self.job.spec.webhooks)
-        )
-        return Ending(
-            job_id=self.job.id,
-            customer=self.job.customer,
-            state=self.state,
-            course=self.course,
-            result=body,
-            ended_ms=now_ms,
-            outbox=outbox,
-            key_freed=not any(attempt.written for attempt in self.course.attempts),
-            children=children,
-        )
-
-    def _born(self, now_ms: int) -> list[tuple[str, Job]]:
-        """Make the child that this end spawns, with its place: none, or one."""
-        spec = self.job.spec
-        places = {
-            JobState.SUCCESS: ("on_success", spec.on_success),
-            JobState.FAILED: ("on_failure", spec.on_failure),
-        }
-        place, born = places.get(self.state, ("", None))
-        if born is None:
-            return []
-        child = Job(
-            id=new_job_id(now_ms, self._in.random),
-            customer=self.job.customer,
-            domain=target_domain(born.url),
-            idempotent_key=born.idempotent_key or f"{self.job.id}/{place}",
-            accepted_ms=now_ms,
-            spec=born,
-        )
-        return [(place, child)]
 
     def _note(self) -> None:
         self._in.store.note_course(self.job.id, self.job.customer, self.state, self.course)

@@ -7,32 +7,39 @@ first success of any step wins, and the job is lost when the last step that runs
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import AttemptId, JobId, RegionName
 from orchestrator.domain.job import JobSpec, TriggerKind
 from orchestrator.domain.run import (
     Answer,
     Attempt,
+    LegState,
     Run,
     abandon,
+    add_hedge,
     begin,
     dispatch,
     find_attempt,
+    leave,
     lose_all,
     open_attempts,
 )
 from orchestrator.domain.settling import (
     Await,
+    Decision,
     Ended,
     Fail,
     Failure,
     FailureCode,
     Repeat,
     Succeed,
+    give_up,
     settle,
 )
 
 PRIMARY = 0
+_TIMEOUTS = (Fault.TIMEOUT, Fault.CONNECT_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +98,11 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class RepeatLeg:
-    """Queue a leg of a step again."""
+    """Queue a leg of a step again; ``spends`` as in ``settling.Repeat``."""
 
     step: int
     leg: int
+    spends: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +177,36 @@ def settle_attempt(
         up=up,
         handed_on=_codes_after(course, spec, step),
     )
-    course = _with_run(course, step, run)
-    match decision:
-        case Succeed(leg, response):
-            course, cancel = abandon_course(course, now_ms)
-            return course, Won(step, Answer(run.legs[leg].region, response), decision.cancel + cancel)
-        case Fail():
-            return _after_failure(course, spec, step, decision, ended, now_ms)
-        case Repeat(leg):
-            return course, RepeatLeg(step, leg)
-        case Await():
-            return course, GoOn()
+    timed_out = ended.fault in _TIMEOUTS
+    return _follow(_with_run(course, step, run), spec, step, decision, timed_out=timed_out, now_ms=now_ms)
+
+
+def give_up_leg(
+    course: Course, spec: JobSpec, step: int, leg: int, failure: Failure, now_ms: int
+) -> tuple[Course, Outcome]:
+    """A leg that waits can't be sent: decide what follows for the job."""
+    run, decision = give_up(run_of(course, step), leg, failure)
+    return _follow(_with_run(course, step, run), spec, step, decision, timed_out=False, now_ms=now_ms)
+
+
+def leave_shut_step(course: Course, spec: JobSpec, step: int, cause: Cause) -> tuple[Course, int | None]:
+    """Every breaker on the way to a step's target is open: go on to the fallback whose trigger matches
+    what opened them, as if the target had answered so. Gives its step; None where the job has to wait.
+    """
+    run = run_of(course, step)
+    busy = any(leg.state in (LegState.UNDER_WAY, LegState.WON) for leg in run.legs)
+    if busy or _repeats_left(run, spec.steps[step], cause):
+        return course, None
+    following = _next_step(course, spec, step, cause.status, timed_out=cause.fault in _TIMEOUTS)
+    if following is None:
+        return course, None
+    return begin_step(_with_run(course, step, leave(run)), spec, following), following
+
+
+def hedge_step(course: Course, spec: JobSpec, step: int) -> tuple[Course, int | None]:
+    """Plan one more leg of a step: see ``run.add_hedge``."""
+    run, leg = add_hedge(run_of(course, step), spec.steps[step])
+    return _with_run(course, step, run), leg
 
 
 def timeout_after(course: Course, spec: JobSpec, step: int) -> tuple[int, int] | None:
@@ -228,13 +255,31 @@ def step_name(step: int) -> str:
     return "primary" if step == PRIMARY else f"fallback_{step}"
 
 
+def _follow(
+    course: Course, spec: JobSpec, step: int, decision: Decision, *, timed_out: bool, now_ms: int
+) -> tuple[Course, Outcome]:
+    match decision:
+        case Succeed(leg, response):
+            region = run_of(course, step).legs[leg].region
+            course, cancel = abandon_course(course, now_ms)
+            return course, Won(step, Answer(region, response), decision.cancel + cancel)
+        case Fail():
+            return _after_failure(course, spec, step, decision, now_ms, timed_out=timed_out)
+        case Repeat(leg, spends):
+            return course, RepeatLeg(step, leg, spends)
+        case Await():
+            return course, GoOn()
+
+
 def _after_failure(
-    course: Course, spec: JobSpec, step: int, fail: Fail, ended: Ended, now_ms: int
+    course: Course, spec: JobSpec, step: int, fail: Fail, now_ms: int, *, timed_out: bool
 ) -> tuple[Course, Outcome]:
     if fail.failure.code is FailureCode.UNKNOWN_OUTCOME:
         course, cancel = abandon_course(course, now_ms)
         return course, Lost(step, fail.failure, fail.answer, cancel)
-    following = _next_step(course, spec, step, fail, ended)
+    answered = fail.failure.code is FailureCode.STATUS and fail.answer is not None
+    status = fail.answer.response.status if answered and fail.answer else None
+    following = _next_step(course, spec, step, status, timed_out=timed_out)
     if following is not None:
         return begin_step(course, spec, following), BeginStep(following)
     if any(is_running(course, other) for other in range(len(course.runs))):
@@ -242,16 +287,15 @@ def _after_failure(
     return course, Lost(step, fail.failure, fail.answer)
 
 
-def _next_step(course: Course, spec: JobSpec, step: int, fail: Fail, ended: Ended) -> int | None:
+def _next_step(
+    course: Course, spec: JobSpec, step: int, status: int | None, *, timed_out: bool
+) -> int | None:
     """Find the first fallback after ``step`` whose trigger matches; a trigger that does not match
     passes the same outcome on to the fallback after it.
     """
-    answered = fail.failure.code is FailureCode.STATUS and fail.answer is not None
-    status = fail.answer.response.status if answered and fail.answer else None
     for candidate, trigger in enumerate(spec.triggers[step:], step + 1):
         if course.runs[candidate] is not None:
             continue
-        timed_out = ended.fault in (Fault.TIMEOUT, Fault.CONNECT_TIMEOUT)
         if (
             trigger.kind is TriggerKind.ANY
             or (trigger.kind is TriggerKind.ON_ERROR and status in trigger.codes)
@@ -259,6 +303,15 @@ def _next_step(course: Course, spec: JobSpec, step: int, fail: Fail, ended: Ende
         ):
             return candidate
     return None
+
+
+def _repeats_left(run: Run, spec: JobSpec, cause: Cause) -> bool:
+    """Whether the job's own policy lists the code, and is not spent."""
+    policy = spec.retry_policy
+    if policy is None or cause.status not in policy.retry_codes | policy.reroute_codes:
+        return False
+    rerouting = cause.status not in policy.retry_codes
+    return run.retries < policy.max_retries or (rerouting and run.reroutes < policy.max_reroutes)
 
 
 def _codes_after(course: Course, spec: JobSpec, step: int) -> frozenset[int]:

@@ -20,7 +20,7 @@ class ExecutionMode(StrEnum):
     FANOUT = "fanout"
     """All execute."""
     HEDGE = "hedge"
-    """The next starts only when the one before is late."""
+    """The next starts only when the one before is late, and nobody else wants the permit."""
 
 
 class RegionPolicy(StrEnum):
@@ -135,6 +135,11 @@ class JobSpec:
     def racing(self) -> bool:
         """Whether several regions run against each other."""
         return len(self.regions) > 1 and self.execution_mode is ExecutionMode.RACE
+
+    @property
+    def redundant(self) -> bool:
+        """Whether several regions may execute it though one success is enough."""
+        return len(self.regions) > 1 and self.execution_mode is not ExecutionMode.FANOUT
 
 
 @dataclass(frozen=True, slots=True)

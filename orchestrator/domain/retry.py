@@ -9,6 +9,8 @@ from orchestrator.domain.job import Guarantee, JobSpec, RetryPolicy
 DEFAULT_POLICY = RetryPolicy()
 BACKOFF_FIRST_MS = 1_000
 BACKOFF_MOST_MS = 300_000
+PROBE_AGAIN_MOST_MS = 30_000
+"""A job that probed in vain may be the next probe after this: it must not sleep long into the recovery."""
 JITTER = 0.25
 LONGEST_RETRY_AFTER_S = 24 * 3600
 

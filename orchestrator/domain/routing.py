@@ -11,6 +11,8 @@ DOWN_AFTER_S = 3.0
 SELF_FENCE_AFTER_S = 2.0
 """Less than DOWN_AFTER_S: a cut-off executor has closed everything before its work is sent again."""
 HEARTBEAT_EVERY_S = 0.5
+STRICT_DOWN_S = 30.0
+"""How long a region is DOWN before a leg that may go nowhere else is given up."""
 
 
 class RegionHealth(StrEnum):
@@ -37,19 +39,21 @@ def place(
     *,
     listed: Sequence[RegionName],
     policy: RegionPolicy,
-    up: Collection[RegionName],
+    up: Sequence[RegionName],
     busy: Collection[RegionName],
+    ill: Collection[RegionName] = (),
 ) -> RegionName | None:
     """Choose where a leg that wants ``wanted`` runs now; None where it has to wait.
 
-    Under ``fallback`` another healthy region stands in, one where the job has no leg (``busy``) first.
+    Under ``fallback`` another region stands in: a healthy one before one from which the target is only
+    being tried again (``ill``), one where the job has no leg (``busy``), one that it lists, and then
+    the first of ``up``, which names the fastest first.
     """
     if wanted in up:
         return wanted
-    if policy is RegionPolicy.STRICT:
+    if policy is RegionPolicy.STRICT or not up:
         return None
-    others = sorted(up, key=lambda region: (region in busy, region not in listed, region))
-    return others[0] if others else None
+    return min(up, key=lambda region: (region in ill, region in busy, region not in listed))
 
 
 def reroute_target(
@@ -59,6 +63,10 @@ def reroute_target(
     up: Sequence[RegionName],
     used: Collection[RegionName],
 ) -> RegionName | None:
-    """Choose a region for a rerouted leg: one where the job has, or had, none. None where none is left."""
-    candidates = [*listed, *(up if policy is RegionPolicy.FALLBACK else ())]
-    return next((region for region in candidates if region in up and region not in used), None)
+    """Choose a region for a rerouted leg: one where the job has, or had, none; one that it lists before
+    another, and then the first of ``up``, which names the fastest first. None where none is left.
+    """
+    free = [region for region in up if region not in used]
+    own = [region for region in free if region in listed]
+    others = free if policy is RegionPolicy.FALLBACK else []
+    return next(iter([*own, *others]), None)

@@ -28,7 +28,7 @@ class LegState(StrEnum):
     ENDED = "ended"
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
-    """Never sent: its race was won before its permit came."""
+    """Never sent: its race was won before its permit came, or its step was left for a fallback."""
 
     @property
     def over(self) -> bool:
@@ -114,6 +114,17 @@ def dispatch(
     ), record
 
 
+def add_hedge(run: Run, spec: JobSpec) -> tuple[Run, int | None]:
+    """A leg is late: plan one more, in the next listed region where the job has, and had, none. Gives its
+    index, None where no region is left.
+    """
+    taken = run.used_regions | {leg.region for leg in run.legs}
+    region = next((region for region in spec.regions if region not in taken), None)
+    if region is None:
+        return run, None
+    return replace(run, legs=(*run.legs, Leg(region=region))), len(run.legs)
+
+
 def note_start(run: Run, attempt: AttemptId, started_ms: int) -> Run:
     """Record when an attempt's first byte was written."""
     return update_attempt(run, attempt, started_ms=started_ms)
@@ -169,6 +180,18 @@ def _closed(leg: Leg, sent: bool) -> Leg:
             return leg
         case _:
             assert_never(leg.state)
+
+
+def leave(run: Run) -> Run:
+    """End the legs that wait, for the job goes on elsewhere."""
+    sent = {a.leg for a in run.attempts}
+    legs = tuple(
+        replace(leg, state=LegState.ENDED if index in sent else LegState.SKIPPED)
+        if leg.state is LegState.WAITING
+        else leg
+        for index, leg in enumerate(run.legs)
+    )
+    return replace(run, legs=legs)
 
 
 def find_attempt(run: Run, attempt: AttemptId) -> Attempt | None:

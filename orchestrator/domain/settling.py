@@ -8,7 +8,14 @@ from typing import assert_never
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.ids import AttemptId, RegionName
 from orchestrator.domain.job import ExecutionMode, JobSpec
-from orchestrator.domain.retry import DEFAULT_POLICY, Verdict, backoff_ms, judge_fault, judge_response
+from orchestrator.domain.retry import (
+    DEFAULT_POLICY,
+    PROBE_AGAIN_MOST_MS,
+    Verdict,
+    backoff_ms,
+    judge_fault,
+    judge_response,
+)
 from orchestrator.domain.routing import reroute_target
 from orchestrator.domain.run import (
     LAST_SEEN_BYTES,
@@ -49,7 +56,7 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class Ended:
     """What became of an attempt: an answer, or a fault with its message. ``written`` says whether
-    the target may have seen any of it.
+    the target may have seen any of it; ``probe``, that it was let out to see whether the target is back.
     """
 
     response: HttpResponse | None
@@ -57,6 +64,7 @@ class Ended:
     message: str = ""
     retry_after_s: float | None = None
     written: bool = True
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +87,10 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """Queue the leg again, not before its ``not_before_ms``."""
+    """Queue the leg again, not before its ``not_before_ms``. ``spends``: it counts as a retry or reroute."""
 
     leg: int
+    spends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,7 @@ def settle(
         ended: How.
         now_ms: Unix ms.
         jitter: Uniform in [0, 1), for the backoff.
-        up: Regions that take work now, best first.
+        up: Regions that take work now and find the target well, the fastest first.
         handed_on: Status codes that a fallback waits for: they end a leg, unless the job's own policy
             lists them; then when that is spent.
 
@@ -152,8 +161,14 @@ def _judge(spec: JobSpec, ended: Ended, handed_on: Collection[int]) -> Verdict:
         listed = spec.retry_policy.retry_codes | spec.retry_policy.reroute_codes if spec.retry_policy else ()
         if ended.response.status in handed_on and ended.response.status not in listed:
             return Verdict.END
-        return judge_response(spec, ended.response)
-    return judge_fault(spec, ended.fault or Fault.BROKEN, written=ended.written)
+        return _of_probe(judge_response(spec, ended.response), ended)
+    return _of_probe(judge_fault(spec, ended.fault or Fault.BROKEN, written=ended.written), ended)
+
+
+def _of_probe(verdict: Verdict, ended: Ended) -> Verdict:
+    """Probing for an open breaker spends nothing."""
+    repeats = verdict in (Verdict.RETRY, Verdict.REROUTE)
+    return Verdict.WAIT if ended.probe and repeats else verdict
 
 
 def _success(run: Run, spec: JobSpec, leg: int, ended: Ended, now_ms: int) -> tuple[Run, Decision]:
@@ -184,7 +199,8 @@ def _retry(
     policy = spec.retry_policy or DEFAULT_POLICY
     if run.retries >= policy.max_retries:
         return _end_leg(run, spec, found, ended, Verdict.END)
-    return _repeat(replace(run, retries=run.retries + 1), found.leg, ended, now_ms, jitter)
+    run, _ = _repeat(replace(run, retries=run.retries + 1), found.leg, ended, now_ms, jitter)
+    return run, Repeat(found.leg, spends=True)
 
 
 def _reroute(
@@ -204,7 +220,7 @@ def _reroute(
     if run.reroutes >= policy.max_reroutes:
         return _end_leg(run, spec, found, ended, Verdict.END)
     run = set_leg(run, found.leg, region=region, state=LegState.WAITING, not_before_ms=now_ms)
-    return replace(run, reroutes=run.reroutes + 1), Repeat(found.leg)
+    return replace(run, reroutes=run.reroutes + 1), Repeat(found.leg, spends=True)
 
 
 def _remember(run: Run, region: RegionName, ended: Ended) -> Run:
@@ -221,8 +237,22 @@ def _repeat(run: Run, index: int, ended: Ended, now_ms: int, jitter: float) -> t
     leg = run.legs[index]
     lost = ended.fault is Fault.LOST
     delay = 0 if lost else backoff_ms(leg.repeats, ended.retry_after_s, jitter)
+    if ended.probe and ended.retry_after_s is None:
+        # Another job is the next probe: one that can never succeed must not keep the breaker open.
+        delay = min(delay, PROBE_AGAIN_MOST_MS)
     run = set_leg(run, index, state=LegState.WAITING, repeats=leg.repeats + 1, not_before_ms=now_ms + delay)
     return run, Repeat(index)
+
+
+def give_up(run: Run, leg: int, failure: Failure) -> tuple[Run, Decision]:
+    """End a leg that waits, for it can't be sent."""
+    run = set_leg(run, leg, state=LegState.ENDED)
+    if not all(other.state.over for other in run.legs):
+        return run, Await()
+    if any(other.state is LegState.WON for other in run.legs):
+        return run, _fanout_end(run)
+    known = _failure(Ended(run.answers[0].response)) if run.answers else failure
+    return run, Fail(known, answer_to_show(run))
 
 
 def _end_leg(run: Run, spec: JobSpec, found: Attempt, ended: Ended, verdict: Verdict) -> tuple[Run, Decision]:

@@ -48,9 +48,10 @@ def check_submission(
 
 def warnings(spec: JobSpec) -> list[str]:
     """Say what a customer may not expect of a valid submission."""
-    racing = [part for _, part in spec.parts() if part.racing and not part.idempotent_method]
+    racing = [part for _, part in spec.parts() if part.redundant and not part.idempotent_method]
     return [
-        f"a race of {part.method} may execute once per region: the target gets one Idempotency-Key for all"
+        f"a {part.execution_mode} of {part.method} may execute once per region: "
+        "the target gets one Idempotency-Key for all"
         for part in racing[:1]
     ]
 

@@ -75,7 +75,9 @@ class SpecDraw:
             metadata={},
             regions=regions,
             region_policy=random.choice([RegionPolicy.FALLBACK] * 2 + [RegionPolicy.STRICT]),
-            execution_mode=random.choice([ExecutionMode.RACE] * 2 + [ExecutionMode.FANOUT]),
+            execution_mode=random.choice(
+                [ExecutionMode.RACE] * 2 + [ExecutionMode.FANOUT, ExecutionMode.HEDGE]
+            ),
             retry_policy=random.choice(
                 [None, None, RetryPolicy(), RetryPolicy(max_retries=1, max_reroutes=0)]
             ),

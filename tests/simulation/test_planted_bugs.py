@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core import supervisor
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.ending import children_of, ending_of
 from orchestrator.core.payloads import FreshJobs
 from orchestrator.core.peers import PeerBook
 from orchestrator.core.shard import Shard
@@ -44,12 +46,12 @@ def breaks(invariant: str) -> Callable[[Plant], Plant]:
 def a_retry_skips_its_permit(patch: pytest.MonkeyPatch) -> None:
     queue = JobSupervisor._queue
 
-    def skip(self: JobSupervisor, step: int, leg: int) -> None:
+    def skip(self: JobSupervisor, step: int, leg: int, *, spends: bool = False) -> None:
         region = self._place(step, leg)
         if self._leg(step, leg).repeats and region is not None:
             self._send(step, leg, NO_PERMIT, region)
         else:
-            queue(self, step, leg)
+            queue(self, step, leg, spends=spends)
 
     patch.setattr(JobSupervisor, "_queue", skip)
 
@@ -61,13 +63,11 @@ def a_cancel_is_lost(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("every_receiver_is_told")
 def a_row_of_the_outbox_is_forgotten(patch: pytest.MonkeyPatch) -> None:
-    ending = JobSupervisor._ending
-
-    def forget(self: JobSupervisor, body: bytes, now_ms: int, children: tuple[Job, ...]) -> Ending:
-        whole = ending(self, body, now_ms, children)
+    def forget(*args: Any) -> Ending:
+        whole = ending_of(*args)
         return replace(whole, outbox=whole.outbox[:-1])
 
-    patch.setattr(JobSupervisor, "_ending", forget)
+    patch.setattr(supervisor, "ending_of", forget)
 
 
 @breaks("the_pace_is_never_exceeded")
@@ -87,12 +87,10 @@ def a_pause_is_ignored(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("children_are_born_once")
 def a_child_is_spawned_twice(patch: pytest.MonkeyPatch) -> None:
-    born = JobSupervisor._born
+    def twice(*args: Any) -> list[tuple[str, Job]]:
+        return [*children_of(*args), *((place, _twin(child)) for place, child in children_of(*args))]
 
-    def twice(self: JobSupervisor, now_ms: int) -> list[tuple[str, Job]]:
-        return [*born(self, now_ms), *((place, _twin(child)) for place, child in born(self, now_ms))]
-
-    patch.setattr(JobSupervisor, "_born", twice)
+    patch.setattr(supervisor, "children_of", twice)
 
 
 def _twin(child: Job) -> Job:

@@ -229,7 +229,8 @@ class World:
             "timers of deliveries": len(shard.courier._timers),
             "bytes of deliveries in line": shard.courier._waiting_bytes,
             "deliveries under way": len(shard.courier),
-            "parked tickets": len(shard._parked),
+            "parked tickets": len(shard.ways.parking),
+            "repeats without a token": len(shard.ways.repeats),
         }
         for domain in shard.domains.values():
             left[f"places in flight at {domain.name}"] = domain.in_flight

@@ -39,7 +39,6 @@ from orchestrator.domain.job import (
 from orchestrator.domain.submission import METHODS
 
 UNIX_MS_MOST = 2**53
-NOT_YET = "is not supported by this version: leave it out"
 CHAIN_MOST = 32
 JOBS_MOST = 256
 """Deeper chains and more jobs are not even read; how many there may be is a bound of ``domain.limits``."""
@@ -252,8 +251,6 @@ def _read_single(kind: type[SubmissionIn], document: dict[str, Any]) -> Submissi
     model = read_model(kind, document)
     if model.method.upper() not in METHODS:
         raise InvalidFields([FieldError("method", f"must be one of {', '.join(METHODS)}")])
-    if model.execution_mode is ExecutionMode.HEDGE:
-        raise InvalidFields([FieldError("execution_mode", f"hedge {NOT_YET}")])
     return model
 
 

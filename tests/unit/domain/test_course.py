@@ -97,7 +97,7 @@ def test_a_code_that_the_jobs_own_policy_lists_is_repeated_before_the_fallback_b
     policy = RetryPolicy(max_retries=1, retry_codes=frozenset({429}))
     play = Play(chain(on_error(429), retry_policy=policy))
 
-    assert play.play(0, answered(429)) == RepeatLeg(0, 0)
+    assert play.play(0, answered(429)) == RepeatLeg(0, 0, spends=True)
     assert play.play(0, answered(429)) == BeginStep(1)
 
 
@@ -115,7 +115,7 @@ def test_a_trigger_that_does_not_match_passes_the_outcome_on_to_the_next() -> No
 def test_a_code_that_only_a_later_fallback_waits_for_is_repeated_before_any_failure_is_handed_on() -> None:
     play = Play(chain(ANY, on_error(500)))
 
-    assert play.play(0, answered(500)) == RepeatLeg(0, 0)
+    assert play.play(0, answered(500)) == RepeatLeg(0, 0, spends=True)
     assert play.course.runs[1] is None
 
 
@@ -124,7 +124,7 @@ def test_a_race_goes_on_with_its_other_legs_when_one_meets_a_fallbacks_code() ->
     first, second = play.send(0, 0), play.send(0, 1)
 
     assert play.end(first, answered(500)) == GoOn()
-    assert play.end(second, answered(503)) == RepeatLeg(0, 1)
+    assert play.end(second, answered(503)) == RepeatLeg(0, 1, spends=True)
     assert play.end(play.send(0, 1), answered(404)) == BeginStep(1)
 
 

@@ -94,7 +94,7 @@ def test_a_lost_race_fails_with_a_response_rather_than_with_a_fault() -> None:
 
 def test_a_leg_that_was_sent_and_waits_to_be_rerouted_is_cancelled_and_not_skipped() -> None:
     job = UnderWay(a_spec(regions=(IAD, LAX)))
-    assert job.play(0, failed(Fault.CONNECT)) == Repeat(0)
+    assert job.play(0, failed(Fault.CONNECT)) == Repeat(0, spends=True)
     job.play(1, answered(200))
     assert states(job) == [LegState.CANCELLED, LegState.WON]
 
@@ -164,7 +164,7 @@ def test_a_fanout_repeats_a_leg_while_another_has_won() -> None:
 def test_race_legs_share_the_budget_of_retries() -> None:
     spec = a_spec(regions=(IAD, LAX), retry_policy=RetryPolicy(max_retries=1))
     job = UnderWay(spec)
-    assert job.play(0, answered(503)) == Repeat(0)
+    assert job.play(0, answered(503)) == Repeat(0, spends=True)
     assert job.play(1, answered(503)) == Await()
     assert job.play(0, answered(503)) == Fail(
         Failure(FailureCode.STATUS, "the target answered 503"), Answer(LAX, answer(503))
@@ -174,7 +174,7 @@ def test_race_legs_share_the_budget_of_retries() -> None:
 def test_race_legs_share_the_budget_of_reroutes() -> None:
     spec = a_spec(regions=(IAD, LAX), retry_policy=RetryPolicy(max_reroutes=1))
     job = UnderWay(spec, up=(IAD, LAX, ORD, SEA))
-    assert job.play(0, answered(500)) == Repeat(0)
+    assert job.play(0, answered(500)) == Repeat(0, spends=True)
     assert job.run.legs[0].region == ORD
     assert job.play(1, answered(500)) == Await()
     assert states(job) == [LegState.WAITING, LegState.ENDED]

@@ -33,7 +33,7 @@ def failure(decision: object) -> Failure:
 
 def test_a_retry_stays_in_its_region_and_spends_one() -> None:
     job = UnderWay(a_spec(retry_policy=RetryPolicy()))
-    assert job.play(0, answered(429)) == Repeat(0)
+    assert job.play(0, answered(429)) == Repeat(0, spends=True)
     assert job.run.legs[0].region == IAD
     assert spent(job.run) == (1, 0)
 
@@ -56,7 +56,7 @@ def test_a_retry_waits_as_long_as_the_target_asked() -> None:
 def test_when_the_retries_are_spent_the_job_fails_with_the_response() -> None:
     job = UnderWay(a_spec(retry_policy=RetryPolicy(max_retries=2)))
     for _ in range(2):
-        assert job.play(0, answered(503)) == Repeat(0)
+        assert job.play(0, answered(503)) == Repeat(0, spends=True)
     assert job.play(0, answered(503, b"busy")) == Fail(
         Failure(FailureCode.STATUS, "the target answered 503"), Answer(IAD, answer(503, b"busy"))
     )
@@ -77,7 +77,7 @@ def test_patience_without_a_policy_never_runs_out() -> None:
 
 def test_a_reroute_moves_the_leg_at_once_and_spends_one() -> None:
     job = UnderWay(a_spec())
-    assert job.play(0, answered(500)) == Repeat(0)
+    assert job.play(0, answered(500)) == Repeat(0, spends=True)
     assert job.run.legs[0].region == LAX
     assert job.run.legs[0].not_before_ms == NOW_MS
     assert spent(job.run) == (0, 1)
@@ -108,7 +108,7 @@ def test_a_reroute_counts_the_region_where_a_leg_really_ran() -> None:
 def test_with_no_region_left_a_reroute_is_a_retry() -> None:
     job = UnderWay(a_spec(), up=(IAD, LAX))
     job.play(0, answered(500))
-    assert job.play(0, answered(500)) == Repeat(0)
+    assert job.play(0, answered(500)) == Repeat(0, spends=True)
     assert job.run.legs[0].region == LAX
     assert spent(job.run) == (1, 1)
     assert job.run.legs[0].not_before_ms == NOW_MS + 1_000
@@ -147,7 +147,7 @@ def test_at_most_once_ends_unknown_where_the_request_may_have_taken_effect() -> 
 
 def test_at_most_once_goes_again_where_nothing_was_written() -> None:
     job = UnderWay(a_spec(guarantee=Guarantee.AT_MOST_ONCE))
-    assert job.play(0, failed(Fault.CONNECT, written=False)) == Repeat(0)
+    assert job.play(0, failed(Fault.CONNECT, written=False)) == Repeat(0, spends=True)
     assert job.play(0, answered(200)) == Succeed(0, answer(200), ())
 
 

@@ -253,7 +253,8 @@ async def test_a_forbidden_region_in_a_child_is_refused_before_anything_is_store
     assert await gateway.store.waiting() == []
 
 
-async def test_a_hedge_is_refused_by_name(gateway: Gateway) -> None:
-    (error,) = await refused(gateway, execution_mode="hedge", regions=["iad", "lax"])
-    assert error["field"] == "execution_mode"
-    assert "hedge" in error["message"]
+async def test_a_hedge_of_a_method_that_is_not_idempotent_is_warned_of_as_a_race_is(gateway: Gateway) -> None:
+    response = await gateway.submit(method="POST", execution_mode="hedge", regions=["iad", "lax"])
+    assert response.status_code == 202
+    assert response.json()["status"] == "queued"
+    assert "may execute once per region" in response.json()["warnings"][0]

@@ -1,0 +1,67 @@
+"""What a job's end writes in one transaction: its result, its outbox, and the jobs that it spawns."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+
+from orchestrator.domain.course import Child, Course
+from orchestrator.domain.ids import DeliveryId, new_job_id, target_domain
+from orchestrator.domain.job import Job
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.ports.store import Accepted, Duplicate, Ending, OutboxEntry
+
+
+def ending_of(
+    job: Job, state: JobState, course: Course, body: bytes, now_ms: int, children: Sequence[Job]
+) -> Ending:
+    """Write down a job's end; its key is free again where no attempt was written."""
+    outbox = tuple(
+        OutboxEntry(
+            id=DeliveryId(f"msg_{job.id}_{index}"),
+            job_id=job.id,
+            customer=job.customer,
+            index=index,
+            endpoint=target_domain(webhook.url),
+            next_ms=now_ms,
+        )
+        for index, webhook in enumerate(job.spec.webhooks)
+    )
+    return Ending(
+        job_id=job.id,
+        customer=job.customer,
+        state=state,
+        course=course,
+        result=body,
+        ended_ms=now_ms,
+        outbox=outbox,
+        key_freed=not any(attempt.written for attempt in course.attempts),
+        children=tuple(children),
+    )
+
+
+def children_of(job: Job, state: JobState, now_ms: int, random: Random) -> list[tuple[str, Job]]:
+    """Make the child that this end spawns, with its place: none, or one."""
+    places = {
+        JobState.SUCCESS: ("on_success", job.spec.on_success),
+        JobState.FAILED: ("on_failure", job.spec.on_failure),
+    }
+    place, born = places.get(state, ("", None))
+    if born is None:
+        return []
+    child = Job(
+        id=new_job_id(now_ms, random),
+        customer=job.customer,
+        domain=target_domain(born.url),
+        idempotent_key=born.idempotent_key or f"{job.id}/{place}",
+        accepted_ms=now_ms,
+        spec=born,
+    )
+    return [(place, child)]
+
+
+def known_children(children: Sequence[Child], taken: Sequence[Accepted | Duplicate]) -> tuple[Child, ...]:
+    """Name the first job of a key, where a child's own key was known."""
+    return tuple(
+        replace(child, job_id=found.job_id, known=True) if isinstance(found, Duplicate) else child
+        for child, found in zip(children, taken, strict=True)
+    )

@@ -1,0 +1,77 @@
+"""Repeats that wait for their target's retry budget before they queue for a permit."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.domain.breaker import Cause, Sign, sign_of
+from orchestrator.domain.fairness import Ticket
+from orchestrator.domain.ids import TargetDomain
+from orchestrator.domain.retry_budget import RetryBudget, next_token_at, note_first, note_sign, spend
+from orchestrator.ports.clock import Clock
+
+
+@dataclass(slots=True)
+class _Account:
+    budget: RetryBudget
+    waiting: deque[Ticket] = field(default_factory=deque)
+    timed: bool = False
+
+
+class Repeats:
+    """Lets repeats out to their targets' queues, in the order in which they came."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._accounts: dict[TargetDomain, _Account] = {}
+
+    def __len__(self) -> int:
+        """Count the repeats that wait."""
+        return sum(len(account.waiting) for account in self._accounts.values())
+
+    def enqueue(self, domain: DomainLimiter, ticket: Ticket) -> None:
+        """Queue a repeat as soon as the budget allows."""
+        account = self._accounts.get(domain.name)
+        if account is None:
+            account = self._accounts[domain.name] = _Account(RetryBudget(at=self._clock.now()))
+        account.waiting.append(ticket)
+        self._release(domain, account)
+
+    def sent_first(self, domain: DomainLimiter) -> None:
+        """A leg's first attempt went out."""
+        account = self._accounts.get(domain.name)
+        if account is not None:
+            account.budget = note_first(account.budget)
+            self._release(domain, account)
+
+    def ended(self, domain: DomainLimiter, cause: Cause) -> None:
+        """An attempt ended."""
+        sign = sign_of(cause.status, cause.fault)
+        account = self._accounts.get(domain.name)
+        if sign is Sign.NONE or (account is None and sign is Sign.WELL):
+            return
+        if account is None:
+            account = self._accounts[domain.name] = _Account(RetryBudget(at=self._clock.now()))
+        account.budget = note_sign(account.budget, well=sign is Sign.WELL)
+        self._release(domain, account)
+        if not account.waiting and not account.budget.spent(self._clock.now()):
+            del self._accounts[domain.name]
+
+    def _release(self, domain: DomainLimiter, account: _Account) -> None:
+        while account.waiting:
+            left = spend(account.budget, self._clock.now())
+            if left is None:
+                self._wake(domain, account)
+                return
+            account.budget = left
+            domain.enqueue(account.waiting.popleft())
+
+    def _wake(self, domain: DomainLimiter, account: _Account) -> None:
+        if not account.timed:
+            account.timed = True
+            due = next_token_at(account.budget, self._clock.now())
+            self._clock.call_at(due, lambda: self._woken(domain, account))
+
+    def _woken(self, domain: DomainLimiter, account: _Account) -> None:
+        account.timed = False
+        self._release(domain, account)

@@ -1,0 +1,52 @@
+"""What a shard does now and then."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from orchestrator.domain.ids import JobId
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import Store
+
+OVERDUE_EVERY_S = 1.0
+OVERDUE_BATCH = 200
+PURGE_EVERY_S = 600.0
+
+
+class Upkeep:
+    """Ends jobs whose time is over, and lets the store forget what is old.
+
+    Args:
+        store: Knows both.
+        clock: Time.
+        spawn: Runs work to its end.
+        time_out: Ends one job.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        time_out: Callable[[JobId], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._spawn = spawn
+        self._time_out = time_out
+
+    def begin(self) -> None:
+        """Do it now, and from now on."""
+        self._end_overdue()
+        self._purge()
+
+    def _end_overdue(self) -> None:
+        self._spawn(self._fail_overdue())
+        self._clock.call_at(self._clock.now() + OVERDUE_EVERY_S, self._end_overdue)
+
+    async def _fail_overdue(self) -> None:
+        for job_id in await self._store.overdue(self._clock.unix_ms(), OVERDUE_BATCH):
+            await self._time_out(job_id)
+
+    def _purge(self) -> None:
+        self._spawn(self._store.purge(self._clock.unix_ms()))
+        self._clock.call_at(self._clock.now() + PURGE_EVERY_S, self._purge)

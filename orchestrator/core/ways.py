@@ -1,0 +1,107 @@
+"""The ways from the regions to the targets: which are passable, and who waits for one that is not."""
+
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.core.circuits import Circuits
+from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.parking import Detours, Parking
+from orchestrator.core.peers import Peer, PeerBook
+from orchestrator.core.repeats import Repeats
+from orchestrator.domain.breaker import Cause
+from orchestrator.domain.fairness import Ticket
+from orchestrator.domain.ids import RegionName, TargetDomain
+from orchestrator.domain.routing import STRICT_DOWN_S, RegionHealth
+from orchestrator.ports.clock import Clock
+
+LOOK_MARGIN_S = 0.05
+"""For the timer's resolution."""
+
+
+class Ways:
+    """Joins what is known of regions with what is known of targets.
+
+    Args:
+        clock: Time.
+        peers: Which regions are up.
+        domain: Finds a domain's limiter.
+        leave: Takes the ticket of a step that may go on to its fallback, and what shut the way to its target.
+        strict_down_s: How long a region is down before a leg that may run nowhere else is given up.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        peers: PeerBook,
+        domain: Callable[[TargetDomain], DomainLimiter],
+        leave: Callable[[Ticket, Cause], None],
+        *,
+        strict_down_s: float = STRICT_DOWN_S,
+    ) -> None:
+        self._clock = clock
+        self._peers = peers
+        self._domain = domain
+        self.strict_down_s = strict_down_s
+        self.circuits = Circuits(clock, self._changed)
+        self.parking = Parking(clock, self.circuits)
+        self.detours = Detours(self._shut_by, leave)
+        self.repeats = Repeats(clock)
+
+    def opens_at(self, domain: TargetDomain, now: float) -> float:
+        """Say when a request to a target may next go from anywhere: ``now`` or later, monotonic s."""
+        return self.circuits.opens_at(domain, self._peers.regions_with_credit, now)
+
+    def credit_back(self) -> None:
+        """An executor may have room again."""
+        if self.parking:
+            self.parking.release(self._peers.regions_with_credit())
+
+    def region_up(self) -> None:
+        """A region takes work (again)."""
+        self.credit_back()
+        for domain in self.circuits.troubled:
+            self._domain(domain).pump()
+
+    def region_lost(self, peer: Peer) -> None:
+        """A region went down: what may run nowhere else is judged again when its time is over."""
+        if peer.health is RegionHealth.DOWN:
+            due = self._clock.now() + self.strict_down_s + LOOK_MARGIN_S
+            self._clock.call_at(due, lambda: self.parking.release([peer.name]))
+
+    def gone_for_good(self, region: RegionName) -> bool:
+        """Whether a leg that may run in this region only is to be given up."""
+        return self._peers.down_s(region) >= self.strict_down_s
+
+    def regions_view(self) -> list[dict[str, Any]]:
+        """Show every region as JSON: its health (``up``, ``suspect``, ``down``), for how many seconds it
+        has been down, and what its executor has under way.
+        """
+        return [
+            {
+                "region": peer.name,
+                "health": peer.health,
+                "down_s": round(self._peers.down_s(peer.name), 3),
+                "attempts_open": peer.attempts_open,
+                "bytes_open": peer.bytes_open,
+            }
+            for peer in self._peers.regions()
+        ]
+
+    def domain_view(self, domain: TargetDomain) -> dict[RegionName, dict[str, Any]]:
+        """Show the ways to one target by region, as ``circuits.Route.document`` does. Regions that have
+        not called it are absent.
+        """
+        return self.circuits.view(domain)
+
+    def open_breakers(self) -> dict[RegionName, int]:
+        """Count the breakers that are not closed, by region: labels of a metric stay bounded."""
+        return {peer.name: self.circuits.troubled_from(peer.name) for peer in self._peers.regions()}
+
+    def _shut_by(self, domain: TargetDomain) -> Cause | None:
+        return self.circuits.shut_by(domain, self._peers.regions_up())
+
+    def _changed(self, domain: TargetDomain, region: RegionName) -> None:
+        limiter = self._domain(domain)
+        self.detours.look(domain)
+        self.parking.stir(limiter, region)
+        limiter.pump()

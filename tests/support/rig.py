@@ -1,0 +1,199 @@
+"""A real shard and real executors in one process under virtual time; targets answer as the test says."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.core.peers import WEBHOOKS
+from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.ids import CustomerId, JobId, RegionName, new_job_id, target_domain
+from orchestrator.domain.job import Job, JobSpec
+from orchestrator.domain.pacing import Pace
+from orchestrator.domain.routing import HEARTBEAT_EVERY_S
+from orchestrator.ports.egress import EgressError, Gate
+from orchestrator.ports.store import StoredJob
+from orchestrator.wire.messages import Heartbeat, Message
+from regions.executor import Executor
+from tests.support.virtual_loop import VirtualClock, VirtualLoop
+
+IAD, LAX, ORD = (RegionName(name) for name in ("iad", "lax", "ord"))
+EPOCH_MS = 1_763_674_210_000
+URL = "https://api.example.com/"
+FAST = Pace(1_000.0, 1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that a target saw; ``at`` is virtual s."""
+
+    at: float
+    region: RegionName
+    url: str
+    job_id: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What it answers, or how the exchange breaks; ``fault`` CONNECT breaks it before the first byte."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    after_s: float = 0.01
+    fault: Fault | None = None
+
+
+Answer = Callable[[Call], Reply]
+
+
+class Rig:
+    """Everything of a small service but its HTTP and its processes."""
+
+    def __init__(
+        self, loop: VirtualLoop, pace: Pace, regions: tuple[RegionName, ...] = (IAD, LAX, ORD)
+    ) -> None:
+        self.loop = loop
+        self.clock = VirtualClock(loop, epoch_ms=EPOCH_MS)
+        self.store = MemoryStore()
+        self.calls: list[Call] = []
+        self.answer: Answer = lambda call: Reply()
+        self.alive = set(regions)
+        self._random = Random(1)
+        self._executors: dict[RegionName, Executor] = {}
+        self._regions = regions
+        self.shard: Shard
+        self._pace = pace
+
+    async def begin(self) -> None:
+        """Start the shard, and let every region be heard."""
+        options = ShardOptions(regions=self._regions, pace=self._pace)
+        self.shard = Shard(store=self.store, links=self, clock=self.clock, random=Random(2), options=options)
+        for region in self._regions:
+            egress = _Egress(self, region)
+            self._executors[region] = Executor(egress, self.clock, self.shard.receive)
+            self._executors[region].unfence(math.inf)
+        await self.shard.begin()
+        self._beat()
+
+    async def submit(self, *, customer: str = "cust_acme", **fields: Any) -> JobId:
+        """Take a job in, and say its id."""
+        spec = JobSpec(**({"url": URL, "regions": (IAD,), "metadata": {}} | fields))
+        now_ms = self.clock.unix_ms()
+        job_id = new_job_id(now_ms, self._random)
+        job = Job(
+            id=job_id,
+            customer=CustomerId(customer),
+            domain=target_domain(spec.url),
+            idempotent_key=job_id,
+            accepted_ms=now_ms,
+            spec=spec,
+        )
+        await self.store.submit(job)
+        self.shard.admit(job)
+        return job_id
+
+    async def show(self, job_id: JobId) -> StoredJob:
+        """Read a job."""
+        stored = await self.store.load(job_id)
+        assert stored is not None
+        return stored
+
+    async def ended(self, job_id: JobId, within_s: float = 120.0) -> StoredJob:
+        """Wait for a job's end."""
+        if not (await self.show(job_id)).state.ended:
+            await self.shard.wait_for_end(job_id, within_s)
+        stored = await self.show(job_id)
+        assert stored.state.ended, f"{job_id} is {stored.state} after {within_s} s"
+        return stored
+
+    async def run(self, **fields: Any) -> StoredJob:
+        """Submit a job and wait for its end."""
+        return await self.ended(await self.submit(**fields))
+
+    def seen(self, job_id: JobId) -> list[RegionName]:
+        """Say in which regions a job's requests went out."""
+        return [call.region for call in self.calls if call.job_id == job_id]
+
+    def link(self, region: RegionName) -> "_Link":
+        """Make the shard's link to a region."""
+        return _Link(self, region)
+
+    def deliver(self, region: RegionName, message: Message) -> None:
+        """Bring a message to an executor, unless its region is down."""
+        if region != WEBHOOKS and region in self.alive:
+            self._executors[region].receive(message)
+
+    def _beat(self) -> None:
+        for region in self.alive:
+            self.shard.heartbeat(Heartbeat(region, "one", self.shard.epoch), "boot")
+        self.loop.call_later(HEARTBEAT_EVERY_S, self._beat)
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    rig: Rig
+    region: RegionName
+
+    def post(self, message: Message) -> None:
+        self.rig.loop.call_soon(self.rig.deliver, self.region, message)
+
+    def readdress(self, epoch: int, incarnation: str) -> None:
+        """Nothing waits here."""
+
+    async def close(self) -> None:
+        """Nothing waits here."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Egress:
+    rig: Rig
+    region: RegionName
+
+    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+        job_id = JobId(dict(request.headers)["X-EZThrottle-Job-Id"])
+        call = Call(self.rig.loop.time(), self.region, request.url, job_id)
+        reply = self.rig.answer(call)
+        if reply.fault is not Fault.CONNECT:
+            await gate()
+        self.rig.calls.append(call)
+        limit_s = request.timeout_ms / 1000
+        await asyncio.sleep(min(reply.after_s, limit_s))
+        if reply.after_s > limit_s:
+            raise EgressError(Fault.TIMEOUT, "no answer in time")
+        if reply.fault is not None:
+            raise EgressError(reply.fault, str(reply.fault))
+        return HttpResponse(status=reply.status, headers=reply.headers, body=b"")
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+Story = Callable[[Rig], Awaitable[None]]
+
+
+def in_virtual_time(
+    pace: Pace = FAST, *, down: tuple[RegionName, ...] = ()
+) -> Callable[[Story], Callable[[], None]]:
+    """Make a test of a story that plays in a rig; hours of it take moments."""
+
+    def make(story: Story) -> Callable[[], None]:
+        def test() -> None:
+            loop = VirtualLoop(Random(1))
+            rig = Rig(loop, pace)
+            rig.alive -= set(down)
+            loop.run(_play(story, rig))
+
+        test.__name__ = getattr(story, "__name__", "test")
+        return test
+
+    return make
+
+
+async def _play(story: Story, rig: Rig) -> None:
+    await rig.begin()
+    await story(rig)
+    await rig.shard.close()

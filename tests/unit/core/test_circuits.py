@@ -1,0 +1,223 @@
+"""Breakers, retry budgets and the choice of regions, in the real core."""
+
+import asyncio
+
+from orchestrator.domain.breaker import FAILURES_IN_A_ROW, PROBE_MOST_S, BreakerState
+from orchestrator.domain.exchange import Fault
+from orchestrator.domain.ids import JobId, RegionName, target_domain
+from orchestrator.domain.job import Fallback, JobSpec, RegionPolicy, RetryPolicy, Trigger, TriggerKind
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.pacing import Pace
+from orchestrator.domain.retry_budget import TOKENS_MOST
+from tests.support.rig import IAD, LAX, ORD, URL, Answer, Call, Reply, Rig, in_virtual_time
+
+DOMAIN = target_domain(URL)
+ALL = (IAD, LAX, ORD)
+STRICT = RegionPolicy.STRICT
+OTHER = JobSpec(url="https://other.example.com/", regions=(IAD,), metadata={})
+
+
+def breakers(rig: Rig) -> dict[RegionName, BreakerState]:
+    shown = rig.shard.ways.circuits.view(DOMAIN)
+    return {region: route["breaker"] for region, route in shown.items()}
+
+
+def fails_in(*regions: RegionName, status: int = 500, fault: Fault | None = None) -> Answer:
+    def answer(call: Call) -> Reply:
+        broken = call.region in regions and target_domain(call.url) == DOMAIN
+        return Reply(status=status, fault=fault) if broken else Reply()
+
+    return answer
+
+
+async def flood(rig: Rig, jobs: int, *, every_s: float = 0.01, **fields: object) -> list[JobId]:
+    ids = []
+    for _ in range(jobs):
+        ids.append(await rig.submit(**fields))
+        await asyncio.sleep(every_s)
+    return ids
+
+
+async def break_down(rig: Rig, *regions: RegionName, status: int = 500) -> list[JobId]:
+    """Let the target fail, as seen from these regions, until the breakers there are open."""
+    rig.answer = fails_in(*regions, status=status)
+    return await flood(rig, 6 * FAILURES_IN_A_ROW, regions=regions[:1])
+
+
+async def all_end(rig: Rig, ids: list[JobId], state: JobState = JobState.SUCCESS) -> None:
+    for job_id in ids:
+        assert (await rig.ended(job_id)).state is state
+
+
+@in_virtual_time()
+async def test_a_target_that_fails_in_one_region_is_called_from_another(rig: Rig) -> None:
+    ids = await break_down(rig, IAD)
+    assert breakers(rig)[IAD] is BreakerState.OPEN
+    await all_end(rig, ids)
+    job_id = await rig.submit()
+    await rig.ended(job_id)
+    assert IAD not in rig.seen(job_id)
+
+
+@in_virtual_time()
+async def test_an_outage_is_waited_out_and_spends_nothing(rig: Rig) -> None:
+    ids = await break_down(rig, *ALL)
+    await asyncio.sleep(600)
+    assert set(breakers(rig).values()) <= {BreakerState.OPEN, BreakerState.HALF_OPEN}
+    rig.answer = fails_in()
+    await all_end(rig, ids)
+    assert set(breakers(rig).values()) == {BreakerState.CLOSED}
+
+
+@in_virtual_time()
+async def test_while_every_way_is_shut_only_probes_go(rig: Rig) -> None:
+    await break_down(rig, *ALL)
+    begun, before = rig.loop.time(), len(rig.calls)
+    await flood(rig, 1_000, every_s=0.1)
+    probes = len(rig.calls) - before
+    assert 0 < probes <= 3 * (rig.loop.time() - begun) / PROBE_MOST_S + 10
+
+
+@in_virtual_time()
+async def test_waiting_jobs_are_index_entries_and_no_supervisors(rig: Rig) -> None:
+    await break_down(rig, *ALL)
+    before = len(rig.shard._supervisors)
+    await flood(rig, 500)
+    assert len(rig.shard._supervisors) <= before + 10
+
+
+@in_virtual_time()
+async def test_strict_jobs_wait_behind_their_regions_breaker_as_index_entries(rig: Rig) -> None:
+    await break_down(rig, IAD)
+    before = len(rig.shard._supervisors)
+    ids = await flood(rig, 200, region_policy=STRICT)
+    assert len(rig.shard._supervisors) <= before + 10
+    assert len(rig.shard.ways.parking) >= 190
+    rig.answer = fails_in()
+    await all_end(rig, ids)
+    assert {region for job_id in ids for region in rig.seen(job_id)} == {IAD}
+
+
+@in_virtual_time()
+async def test_a_job_that_can_never_succeed_does_not_keep_the_breaker_open(rig: Rig) -> None:
+    await break_down(rig, *ALL)
+    rig.answer = lambda call: Reply(status=500 if call.url.endswith("broken") else 200)
+    await flood(rig, 2, url=f"{URL}broken")
+    good = await rig.submit()
+    assert (await rig.ended(good, within_s=30)).state is JobState.SUCCESS
+
+
+@in_virtual_time()
+async def test_a_lone_job_fails_when_its_own_budget_is_spent(rig: Rig) -> None:
+    rig.answer = fails_in(*ALL)
+    stored = await rig.run()
+    assert stored.state is JobState.FAILED
+    assert rig.seen(stored.job.id) == [IAD, LAX, ORD, ORD, ORD, ORD]
+
+
+@in_virtual_time()
+async def test_a_reroute_goes_to_the_fastest_region_for_that_target(rig: Rig) -> None:
+    speeds = {IAD: 0.1, LAX: 0.08, ORD: 0.02}
+    rig.answer = lambda call: Reply(after_s=speeds[call.region])
+    for region in ALL * 5:
+        await rig.run(regions=(region,))
+    rig.answer = fails_in(IAD)
+    stored = await rig.run()
+    assert rig.seen(stored.job.id) == [IAD, ORD]
+
+
+@in_virtual_time()
+async def test_a_reroute_enters_no_region_whose_breaker_is_open(rig: Rig) -> None:
+    await break_down(rig, LAX)
+    rig.answer = fails_in(IAD, LAX)
+    stored = await rig.run()
+    assert stored.state is JobState.SUCCESS
+    assert rig.seen(stored.job.id) == [IAD, ORD]
+
+
+@in_virtual_time()
+async def test_a_fallback_that_waits_for_the_breakers_code_begins_at_once(rig: Rig) -> None:
+    await break_down(rig, *ALL, status=503)
+    trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({503}))
+    begun = rig.loop.time()
+    stored = await rig.run(fallback=Fallback(trigger, OTHER))
+    assert stored.state is JobState.SUCCESS
+    assert rig.loop.time() - begun < 0.5
+    assert [call.url for call in rig.calls if call.job_id == stored.job.id] == [OTHER.url]
+
+
+@in_virtual_time(Pace(20.0, 5))
+async def test_jobs_that_wait_when_the_breakers_open_go_on_to_their_fallbacks(rig: Rig) -> None:
+    trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({503}))
+    rig.answer = fails_in(*ALL, status=503)
+    await flood(rig, 60, every_s=0.0)
+    await asyncio.sleep(0.001)
+    ids = await flood(rig, 60, every_s=0.0, fallback=Fallback(trigger, OTHER))
+    await all_end(rig, ids)
+    assert not [call for call in rig.calls if call.job_id in ids and call.url != OTHER.url]
+
+
+@in_virtual_time()
+async def test_a_fallback_for_another_code_waits_with_its_step(rig: Rig) -> None:
+    await break_down(rig, *ALL, status=503)
+    trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({404}))
+    job_id = await rig.submit(fallback=Fallback(trigger, OTHER))
+    await asyncio.sleep(60)
+    assert (await rig.show(job_id)).state in (JobState.QUEUED, JobState.RUNNING)
+    rig.answer = fails_in()
+    assert (await rig.ended(job_id)).state is JobState.SUCCESS
+
+
+@in_virtual_time()
+async def test_a_code_that_the_jobs_own_policy_lists_is_waited_out_before_the_fallback(rig: Rig) -> None:
+    await break_down(rig, *ALL, status=503)
+    trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({503}))
+    job_id = await rig.submit(fallback=Fallback(trigger, OTHER), retry_policy=RetryPolicy())
+    await asyncio.sleep(60)
+    assert not (await rig.show(job_id)).state.ended
+    rig.answer = fails_in()
+    await rig.ended(job_id)
+    assert OTHER.url not in [call.url for call in rig.calls if call.job_id == job_id]
+
+
+@in_virtual_time()
+async def test_a_target_that_half_fails_gets_few_repeats_beside_its_first_attempts(rig: Rig) -> None:
+    met: set[JobId] = set()
+
+    def every_first_attempt_but_one_in_four_fails(call: Call) -> Reply:
+        again = call.job_id in met
+        met.add(call.job_id)
+        return Reply(status=200 if again or len(met) % 4 == 0 else 500)
+
+    rig.answer = every_first_attempt_but_one_in_four_fails
+    ids = await flood(rig, 2_000)
+    repeats = len(rig.calls) - len({call.job_id for call in rig.calls})
+    assert repeats <= 0.1 * len(ids) + TOKENS_MOST + rig.loop.time()
+    await all_end(rig, ids)
+
+
+@in_virtual_time()
+async def test_the_breakers_of_one_target_are_not_those_of_another(rig: Rig) -> None:
+    await break_down(rig, *ALL)
+    assert (await rig.run(url=OTHER.url)).state is JobState.SUCCESS
+
+
+@in_virtual_time()
+async def test_a_region_that_comes_back_is_used_though_the_others_breakers_are_open(rig: Rig) -> None:
+    rig.alive.discard(ORD)
+    await asyncio.sleep(5)
+    await break_down(rig, IAD, LAX)
+    job_id = await rig.submit()
+    rig.alive.add(ORD)
+    assert (await rig.ended(job_id, within_s=2)).state is JobState.SUCCESS
+
+
+@in_virtual_time()
+async def test_a_route_shows_its_breaker_and_what_opened_it(rig: Rig) -> None:
+    await break_down(rig, IAD, status=502)
+    shown = rig.shard.ways.domain_view(DOMAIN)
+    assert rig.shard.ways.open_breakers() == {IAD: 1, LAX: 0, ORD: 0}
+    assert (shown[IAD]["breaker"], shown[IAD]["opened_by"]) == ("open", 502)
+    assert shown[LAX]["opened_by"] is None
+    assert shown[LAX]["answers"] > 0
+    assert shown[LAX]["latency_s"] > 0
