@@ -153,6 +153,23 @@ def verify(_client: EZThrottle, order: Order) -> Any:
     return found
 
 
+def judge(_client: EZThrottle, order: Order) -> Any:
+    """Say of each webhook whether it is accepted: by the plain, the strict and the two-secret function."""
+    return [accepted_by(found, order["secret"]) for found in order["webhooks"]]
+
+
+def accepted_by(found: Order, secret: str) -> list[bool]:
+    """Ask each of the functions."""
+    payload, header = base64.b64decode(found["payload"]), found["signature"]
+    plain, _ = verify_webhook_signature(payload, header, secret)
+    either, _ = try_verify_with_secrets(payload, header, secret + "2", secret)
+    try:
+        verify_webhook_signature_strict(payload, header, secret)
+    except WebhookVerificationError:
+        return [plain, False, either]
+    return [plain, True, either]
+
+
 ACTIONS: dict[str, Callable[[EZThrottle, Order], Any]] = {
     action.__name__: action
     for action in (
@@ -167,6 +184,7 @@ ACTIONS: dict[str, Callable[[EZThrottle, Order], Any]] = {
         secrets,
         store_secrets,
         verify,
+        judge,
     )
 }
 

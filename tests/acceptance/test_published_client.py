@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from bench.loopback import Reply, Seen, Site
 from tests.acceptance.conftest import Api, customer_of
+from tests.unit.domain.forgeries import SECRET, Signed, forgeries, webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -220,6 +222,21 @@ def test_a_receiver_that_knows_only_the_old_secret_goes_on_working_during_a_rota
 
     assert found[OLD] == [True, "valid"]
     assert found["either"] == [True, "valid_secondary"]
+
+
+def test_its_own_functions_refuse_whatever_was_tampered_with(run: Callable[..., Any]) -> None:
+    now_s = int(time.time())
+    bad = forgeries(now_s)
+    genuine = [webhook(now_s), webhook(now_s, NEW, SECRET)]
+
+    judged = run("judge", secret=SECRET, webhooks=[as_sent(found) for found in (*genuine, *bad.values())])
+
+    assert judged[:2] == [[True] * 3] * 2
+    assert {how: any(by) for how, by in zip(bad, judged[2:], strict=True)} == dict.fromkeys(bad, False)
+
+
+def as_sent(found: Signed) -> dict[str, str]:
+    return {"payload": base64.b64encode(found.body).decode(), "signature": found.own}
 
 
 def verified(run: Callable[..., Any], webhook: Seen) -> dict[str, Any]:

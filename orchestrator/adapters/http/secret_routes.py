@@ -33,7 +33,9 @@ class SecretRoutes:
         customer = await self._backend.keys.customer(request)
         given = read_model(RotateIn, await read_document(request, self._backend.bounds))
         old = await self._stored(customer)
-        await self._put(customer, WebhookSecrets(primary=given.new_secret, secondary=old.primary))
+        # A rotation that is sent again, after its answer was lost, must not cost the old secret.
+        if given.new_secret != old.primary:
+            await self._put(customer, WebhookSecrets(primary=given.new_secret, secondary=old.primary))
         return _status("webhook secret rotated; the old one is valid as secondary")
 
     async def show(self, request: Request) -> Response:

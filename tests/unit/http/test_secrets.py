@@ -62,6 +62,13 @@ async def test_a_rotation_keeps_the_old_secret_as_second(gateway: Gateway) -> No
     assert await stored(gateway) == WebhookSecrets(primary=THIRD, secondary=FIRST)
 
 
+async def test_a_rotation_that_is_sent_twice_is_one(gateway: Gateway) -> None:
+    await create(gateway, primary_secret=FIRST)
+    for _ in range(2):
+        assert (await rotate(gateway, new_secret=SECOND)).status_code == 200
+    assert await stored(gateway) == WebhookSecrets(primary=SECOND, secondary=FIRST)
+
+
 async def test_deleted_secrets_are_gone(gateway: Gateway) -> None:
     await create(gateway, primary_secret=FIRST)
     response = await gateway.client.delete(SECRETS)
