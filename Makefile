@@ -10,7 +10,7 @@ ROUNDS ?= 10
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-fast check lint types format bench bench-throughput bench-race \
-	bench-latency kill-rounds simulate lock clean
+	bench-latency kill-rounds simulate outage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-latency: install ## acknowledgement and submit-to-webhook
 
 kill-rounds: install ## kill -9 under load, restart, and look for what is missing: ROUNDS=10
 	$(BIN)/python -m bench.kill_rounds --rounds $(ROUNDS)
+
+outage: install ## 15 simulated minutes without a target, at 1,000 jobs a second, in five ways
+	$(BIN)/python -m tests.simulation.outage
 
 simulate: install ## the core under a virtual clock and seeded faults: SEEDS=2000
 	EZTHROTTLE_SIM_SEEDS=0:$(SEEDS) $(BIN)/python -m pytest tests/simulation/test_histories.py --timeout 3600
