@@ -1,15 +1,25 @@
 """One target domain: its queue, its limiter, and the timer that joins them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from orchestrator.domain.fairness import FairQueue, Ticket
-from orchestrator.domain.ids import TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
+from orchestrator.domain.line import Line
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
 from orchestrator.domain.signals import Signal
 from orchestrator.ports.clock import Clock, Timer
 
 Launch = Callable[["DomainLimiter", Ticket, int], None]
 """Takes a ticket whose permit was granted; gives the permit back through the limiter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A job's place among those that wait, from 1, and an estimate of the seconds until its start."""
+
+    position: int
+    wait_s: float
 
 
 class DomainLimiter:
@@ -34,6 +44,7 @@ class DomainLimiter:
         self._launch = launch
         self._opens_at = opens_at
         self._queue = FairQueue()
+        self._line = Line()
         self._state = PaceState(base)
         if learned is not None:
             # A lowered pace lapses after a restart too, unless it is repeated.
@@ -64,9 +75,28 @@ class DomainLimiter:
         pace = self._state.pace
         return max(0.0, (position - pace.starts) / pace.starts * pace.window_s)
 
+    def keep_place(self, ticket: Ticket) -> None:
+        """Count a leg as waiting here, be it in the queue or put aside until a region is up."""
+        self._line.add(ticket.account, (ticket.order_key, ticket.job_id))
+
+    def place(self, customer: CustomerId, order_key: int, job_id: JobId) -> Place | None:
+        """Say where a job stands and when it starts, at the pace in force; None where it does not wait."""
+        position = self._line.place(customer, (order_key, job_id))
+        if position is None:
+            return None
+        now = self._clock.now()
+        next_at = self._limiter.next_at(now)
+        next_s = 0.0 if next_at is None else next_at - now
+        return Place(position, max(next_s, self.seconds_until(position)))
+
+    def waiting_of(self, customer: CustomerId) -> int:
+        """Count a customer's jobs that wait here."""
+        return self._line.waiting(customer)
+
     def enqueue(self, ticket: Ticket) -> None:
         """Queue a leg that others may not pass over."""
         self._queue.push(ticket)
+        self.keep_place(ticket)
         self.pump()
 
     def enqueue_spare(self, ticket: Ticket) -> None:
@@ -131,7 +161,9 @@ class DomainLimiter:
         if permit is None:
             self._wake_at(self._limiter.next_at(now))
             return False
-        self._launch(self, self._queue.pop(), permit)
+        ticket = self._queue.pop()
+        self._line.remove(ticket.account, (ticket.order_key, ticket.job_id))
+        self._launch(self, ticket, permit)
         return True
 
     def _lapse(self, now: float) -> None:

@@ -167,8 +167,7 @@ class Intake:
         )
 
     def _acknowledge(self, job: Job) -> Acknowledgement:
-        position = self._shard.admit(job)
-        wait_s = self._shard.domain(job.domain).seconds_until(position)
+        place = self._shard.admit(job)
         scheduled_s = ((job.spec.retry_at or 0) - job.accepted_ms) / 1000
         return Acknowledgement(
             job_id=job.id,
@@ -176,8 +175,8 @@ class Intake:
             racing=job.spec.racing,
             idempotent_key=job.idempotent_key,
             queued_at_ms=job.accepted_ms,
-            position=position,
-            wait_s=max(wait_s, scheduled_s),
+            position=place.position,
+            wait_s=max(place.wait_s, scheduled_s),
             warnings=warnings(job.spec),
         )
 

@@ -31,6 +31,7 @@ class Parking:
 
     def without_region(self, domain: DomainLimiter, ticket: Ticket, region: RegionName = ANY) -> None:
         """Keep a ticket until ``region`` takes work."""
+        domain.keep_place(ticket)
         self._without_region.setdefault(region, []).append((domain, ticket))
 
     def release(self, regions: Collection[RegionName]) -> None:
@@ -41,6 +42,7 @@ class Parking:
 
     def behind_breaker(self, domain: DomainLimiter, ticket: Ticket, region: RegionName) -> None:
         """Keep a ticket until the breaker between ``region`` and the target lets it pass."""
+        domain.keep_place(ticket)
         self._behind.setdefault((domain.name, region), deque()).append(ticket)
         self._wake(domain, region)
 

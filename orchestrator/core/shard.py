@@ -8,7 +8,8 @@ from typing import assert_never
 
 from orchestrator.core.courier import Courier, DeliveryOptions
 from orchestrator.core.dispatcher import Dispatcher
-from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.domain_limiter import DomainLimiter, Place
+from orchestrator.core.notice_board import NoticeBoard
 from orchestrator.core.payloads import FreshJobs
 from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
 from orchestrator.core.redelivery import Redelivery
@@ -16,10 +17,9 @@ from orchestrator.core.supervisor import JobSupervisor, Surroundings
 from orchestrator.core.tally import Tally
 from orchestrator.core.tasks import Tasks
 from orchestrator.core.upkeep import Upkeep
-from orchestrator.core.watchers import Watchers
 from orchestrator.core.ways import Ways
 from orchestrator.domain.breaker import Cause
-from orchestrator.domain.course import begin_course, lose_all_steps, open_in_course
+from orchestrator.domain.course import Course, begin_course, lose_all_steps, open_in_course
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, TargetDomain
@@ -106,7 +106,7 @@ class Shard:
         self._supervisors: dict[JobId, JobSupervisor] = {}
         self._fresh = FreshJobs()
         self._loading: set[JobId] = set()
-        self._watchers = Watchers()
+        self.board = NoticeBoard()
         self._attempts = 0
         self._begun_at = float("inf")
         self._draining = False
@@ -121,6 +121,7 @@ class Shard:
             next_attempt_id=self._next_attempt_id,
             lay_down=self._lay_down,
             ended=self._ended,
+            moved=self.board.post,
             spawn=self.spawn,
         )
 
@@ -142,8 +143,8 @@ class Shard:
         await self.courier.begin()
         self._upkeep.begin()
 
-    def admit(self, job: Job) -> int:
-        """Queue a job that is on disk; say its place in its target's queue, from 1."""
+    def admit(self, job: Job) -> Place:
+        """Queue a job that is on disk; say where it stands."""
         domain = self.domain(job.domain)
         self.tally.accepted += 1
         self._fresh.put(job)
@@ -156,7 +157,19 @@ class Shard:
             job.spec.retry_at if state is JobState.SCHEDULED else None,
             may_leave=job.spec.fallback is not None,
         )
-        return max(1, domain.waiting)
+        return self.place(job) or Place(1, 0.0)
+
+    def place(self, job: Job) -> Place | None:
+        """Say where a job stands in its target's queue; None where it does not wait there."""
+        domain = self.domains.get(job.domain)
+        return None if domain is None else domain.place(job.customer, job.order_key, job.id)
+
+    def under_way(self, job_id: JobId) -> tuple[JobState, Course] | None:
+        """Say how far a job is whose supervisor is at work: newer than what is on disk."""
+        supervisor = self._supervisors.get(job_id)
+        if supervisor is None or supervisor.state.ended:
+            return None
+        return supervisor.state, supervisor.course
 
     def domain(self, name: TargetDomain) -> DomainLimiter:
         """Find a domain's limiter, or make it."""
@@ -206,7 +219,8 @@ class Shard:
         supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)
         if supervisor is None or not supervisor.cancel():
             return False
-        await self.wait_for_end(job_id, CANCEL_WITHIN_S)
+        with self.board.watch(job_id) as watch:
+            await watch.end(CANCEL_WITHIN_S)
         return True
 
     @property
@@ -220,10 +234,6 @@ class Shard:
     def accepting(self) -> bool:
         """Whether submissions are taken: their jobs are safe even while no region is up."""
         return bool(self.epoch) and not self._draining
-
-    async def wait_for_end(self, job_id: JobId, timeout_s: float) -> None:
-        """Return when the job has ended, or when the time is over."""
-        await self._watchers.wait(job_id, timeout_s)
 
     async def drain(self, timeout_s: float) -> None:
         """Start no attempt more, and wait for those under way, at most ``timeout_s``.
@@ -389,7 +399,7 @@ class Shard:
         self.courier.take(supervisor.job, ending.result, ending.outbox)
         for child in spawned:
             self.admit(child)
-        self._watchers.tell(ending.job_id)
+        self.board.post(ending.job_id, ended=True)
 
     async def _time_out(self, job_id: JobId) -> None:
         supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)

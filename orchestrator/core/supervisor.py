@@ -39,7 +39,7 @@ from orchestrator.domain.course import (
     with_attempt,
 )
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain, target_domain
+from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain, target_domain
 from orchestrator.domain.job import ExecutionMode, Guarantee, Job, JobSpec, RegionPolicy
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
 from orchestrator.domain.report import webhook_body
@@ -68,6 +68,8 @@ class Surroundings:
     """Takes a supervisor that has done nothing yet: it is made anew when its job's turn comes again."""
     ended: Callable[["JobSupervisor", Ending, list[Job]], None]
     """Told when a job's end is on disk, and which children it spawned."""
+    moved: Callable[[JobId], None]
+    """Told that something happened to a job that has not ended."""
     spawn: Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -220,6 +222,7 @@ class JobSupervisor:
         if self.state.ended:
             self._domain(step).unused(permit)
         else:
+            self._in.moved(self.job.id)
             self._post(step, attempt, permit)
 
     def _post(self, step: int, attempt: Attempt, permit: int) -> None:
@@ -397,4 +400,5 @@ class JobSupervisor:
         self._in.store.note_timeline(self.job.id, self.job.customer, self.course)
 
     def _note(self) -> None:
+        self._in.moved(self.job.id)
         self._in.store.note_course(self.job.id, self.job.customer, self.state, self.course)

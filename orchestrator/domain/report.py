@@ -60,22 +60,27 @@ def fanout_document(answers: Iterable[Answer]) -> dict[str, Any]:
 def timeline_document(course: Course) -> dict[str, Any]:
     """Show every leg and every attempt that is kept, over all steps. Times are Unix ms."""
     begun = [(step, run) for step, run in enumerate(course.runs) if run is not None]
-    attempts = [(step_name(step), attempt) for step, run in begun for attempt in run.attempts]
     return {
         "legs": [
             _leg_document(step_name(step), index, leg)
             for step, run in begun
             for index, leg in enumerate(run.legs)
         ],
-        "attempts": [
-            _attempt_document(step, attempt)
-            for step, attempt in sorted(attempts, key=lambda found: found[1].number)
-        ],
+        "attempts": [document for _, _, document in attempts_in(course)],
         "attempts_made": course.made,
         "retries": sum(run.retries for _, run in begun),
         "reroutes": sum(run.reroutes for _, run in begun),
         "children": [_child_document(child) for child in course.children],
     }
+
+
+def attempts_in(course: Course) -> list[tuple[str, Attempt, dict[str, Any]]]:
+    """Show every attempt that is kept, in order: the name of its step, the attempt, and its document."""
+    begun = [(step_name(step), run) for step, run in enumerate(course.runs) if run is not None]
+    attempts = [
+        (step, attempt, _attempt_document(step, attempt)) for step, run in begun for attempt in run.attempts
+    ]
+    return sorted(attempts, key=lambda found: found[1].number)
 
 
 def _leg_document(step: str, index: int, leg: Leg) -> dict[str, Any]:

@@ -106,7 +106,8 @@ class Rig:
     async def ended(self, job_id: JobId, within_s: float = 120.0) -> StoredJob:
         """Wait for a job's end."""
         if not (await self.show(job_id)).state.ended:
-            await self.shard.wait_for_end(job_id, within_s)
+            with self.shard.board.watch(job_id) as watch:
+                await watch.end(within_s)
         stored = await self.show(job_id)
         assert stored.state.ended, f"{job_id} is {stored.state} after {within_s} s"
         return stored

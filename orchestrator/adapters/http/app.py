@@ -5,7 +5,7 @@ from http import HTTPStatus
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.adapters.http.backend import API, JOBS_PATH, Backend
@@ -46,6 +46,7 @@ def make_app(backend: Backend) -> FastAPI:
     app.post(f"{JOBS_PATH}:batch", openapi_extra=body_of(BatchIn))(jobs.submit_batch)
     app.get(JOBS_PATH, openapi_extra=PAGE_QUERY)(jobs.list_jobs)
     app.get(f"{JOBS_PATH}/{{job_id}}", openapi_extra=query_of(wait=_SECONDS))(jobs.show)
+    app.get(f"{JOBS_PATH}/{{job_id}}/stream", response_class=StreamingResponse)(jobs.stream)
     app.delete(f"{JOBS_PATH}/{{job_id}}")(jobs.cancel)
     app.post(f"{API}/webhook-secrets", openapi_extra=body_of(SecretsIn))(secrets.create)
     app.get(f"{API}/webhook-secrets")(secrets.show)

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from orchestrator.core.domain_limiter import Place
 from orchestrator.core.intake import Acknowledgement, KnownAlready, Taken
 from orchestrator.domain.lifecycle import JobState, state_shown
 from orchestrator.domain.report import timeline_document
@@ -43,8 +44,8 @@ def duplicate_document(known: KnownAlready, ignored: list[str]) -> dict[str, Any
     return document | _warnings([*known.warnings, *ignored])
 
 
-def job_document(stored: StoredJob, now_ms: int) -> dict[str, Any]:
-    """Show a job with every attempt and delivery. Times are Unix ms."""
+def job_document(stored: StoredJob, now_ms: int, place: Place | None) -> dict[str, Any]:
+    """Show a job with every attempt and delivery, and where it waits if it does. Times are Unix ms."""
     timeline = timeline_document(stored.course) if stored.course else {"legs": [], "attempts": []}
     urls = [webhook.url for webhook in stored.job.spec.webhooks]
     return {
@@ -54,10 +55,23 @@ def job_document(stored: StoredJob, now_ms: int) -> dict[str, Any]:
         "idempotent_key": stored.job.idempotent_key,
         "accepted_at": stored.job.accepted_ms,
         "ended_at": stored.ended_ms,
+        **_waiting_document(stored, now_ms, place),
         "result": json.loads(stored.result) if stored.result else None,
         "timeline": timeline
         | {"deliveries": [_delivery_document(entry, urls[entry.index]) for entry in stored.deliveries]},
     }
+
+
+def place_document(place: Place, now_ms: int) -> dict[str, Any]:
+    """Show where a job waits, from 1, and when it is likely to start."""
+    return {"position": place.position, "estimated_start_at": now_ms + int(place.wait_s * 1000)}
+
+
+def _waiting_document(stored: StoredJob, now_ms: int, place: Place | None) -> dict[str, Any]:
+    if place is not None and not stored.state.ended:
+        return place_document(place, now_ms)
+    later = state_shown(stored.state, stored.job.begins_ms, now_ms) is JobState.SCHEDULED
+    return {"position": None, "estimated_start_at": stored.job.begins_ms if later else None}
 
 
 def summary_document(job: JobSummary) -> dict[str, Any]:

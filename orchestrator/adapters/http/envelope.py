@@ -54,6 +54,9 @@ class Envelope:
         # Only now are escapes and dots undone, as the application will see them.
         if call.url.path.rstrip("/") == f"{self._prefix}/proxy":
             raise self._not_own()
+        if call.url.path.rstrip("/").endswith("/stream"):
+            message = "an event stream has no end to put into an envelope: ask for it directly, or use ?wait="
+            raise InvalidFields([FieldError("target_url", message)])
         return call
 
     def _own_path(self, target_url: str) -> str:

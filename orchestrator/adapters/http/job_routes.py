@@ -1,6 +1,5 @@
 """Jobs over HTTP: submit one, look at it, cancel it."""
 
-import asyncio
 from http import HTTPStatus
 from typing import Any
 
@@ -11,14 +10,16 @@ from orchestrator.adapters.http.backend import Backend, json_response, own_job, 
 from orchestrator.adapters.http.batches import read_batch
 from orchestrator.adapters.http.bodies import read_body
 from orchestrator.adapters.http.documents import job_document, summary_document, taken_document
+from orchestrator.adapters.http.event_stream import JobEvents, event_response
 from orchestrator.adapters.http.paging import read_page_query, write_cursor
 from orchestrator.adapters.http.problems import problem_document
 from orchestrator.adapters.http.schema import read_submission
 from orchestrator.core.breather import Breather
 from orchestrator.core.intake import KnownAlready
 from orchestrator.domain.errors import Conflict, EZThrottleError, InvalidFields
-from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import JobSpec
+from orchestrator.domain.progress import Told
 from orchestrator.ports.store import StoredJob
 
 WAIT_MOST_S = 60.0
@@ -78,9 +79,25 @@ class JobRoutes:
         stored = await self._load(customer, job_id)
         wait_s = _wait_seconds(request.query_params.get("wait"))
         if wait_s and not stored.state.ended:
-            await self._await_end(stored.job.id, wait_s)
+            with self._backend.shard.board.watch(stored.job.id) as watch:
+                # It may have ended between the look and the watch.
+                if not (await self._load(customer, job_id)).state.ended:
+                    await watch.end(wait_s)
             stored = await self._load(customer, job_id)
-        return json_response(job_document(stored, self._backend.shard.clock.unix_ms()), HTTPStatus.OK)
+        shard = self._backend.shard
+        return json_response(
+            job_document(stored, shard.clock.unix_ms(), shard.place(stored.job)), HTTPStatus.OK
+        )
+
+    async def stream(self, request: Request) -> Response:
+        """Send a job's events as they happen, and those that were missed first; its end ends the stream."""
+        customer = await self._backend.keys.customer(request)
+        stored = await self._load(customer, request.path_params["job_id"])
+        told = Told.read(request.headers.get("last-event-id", ""))
+        if told.end:
+            # To an EventSource, 204 means: do not come again.
+            return Response(status_code=HTTPStatus.NO_CONTENT)
+        return event_response(JobEvents(self._backend.shard, stored, told))
 
     async def list_jobs(self, request: Request) -> Response:
         """List the customer's jobs, newest first; ``next_cursor`` is null on the last page."""
@@ -103,17 +120,6 @@ class JobRoutes:
         if not await self._backend.shard.cancel(stored.job.id):
             raise Conflict(f"the job has ended already ({stored.state})")
         return json_response({"job_id": stored.job.id, "status": "cancelled"}, HTTPStatus.OK)
-
-    async def _await_end(self, job_id: JobId, wait_s: float) -> None:
-        watching = asyncio.ensure_future(self._backend.shard.wait_for_end(job_id, wait_s))
-        try:
-            # The job may have ended between the look and the watch: once that has begun, look again.
-            await asyncio.sleep(0)
-            stored = await self._backend.shard.store.load(job_id)
-            if stored is not None and not stored.state.ended:
-                await watching
-        finally:
-            watching.cancel()
 
     async def _load(self, customer: CustomerId, job_id: str) -> StoredJob:
         return await own_job(self._backend, customer, job_id)

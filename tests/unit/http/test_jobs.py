@@ -44,6 +44,8 @@ async def test_a_waiting_job_is_shown_as_it_stands(gateway: Gateway) -> None:
         "idempotent_key": "mine",
         "accepted_at": document["accepted_at"],
         "ended_at": None,
+        "position": 1,
+        "estimated_start_at": document["estimated_start_at"],
         "result": None,
         "timeline": document["timeline"],
     }
@@ -97,7 +99,7 @@ async def test_waiting_returns_when_the_job_ends(gateway: Gateway) -> None:
     job_id = await submitted(gateway)
     waiting = asyncio.ensure_future(shown(gateway, job_id, wait="60"))
     await turns()
-    assert job_id in gateway.shard._watchers
+    assert len(gateway.shard.board) == 1
     gateway.answer_attempts()
     assert (await waiting).json()["state"] == "success"
 
@@ -110,7 +112,7 @@ async def test_waiting_for_a_job_that_has_ended_returns_at_once(gateway: Gateway
 async def test_waiting_ends_when_its_time_is_over(gateway: Gateway) -> None:
     job_id = await submitted(gateway)
     assert (await shown(gateway, job_id, wait="0.02")).json()["state"] == "queued"
-    assert not gateway.shard._watchers
+    assert len(gateway.shard.board) == 0
 
 
 @pytest.mark.parametrize("wait", ["", "soon", "-1", "NaN", "0", "-inf"])

@@ -1,0 +1,109 @@
+"""A job's events as Server-Sent Events (WHATWG HTML, 9.2)."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+
+from starlette.responses import Response, StreamingResponse
+
+from orchestrator.adapters.http.documents import place_document
+from orchestrator.core.domain_limiter import Place
+from orchestrator.core.shard import Shard
+from orchestrator.domain.lifecycle import JobState, state_shown
+from orchestrator.domain.progress import Event, EventName, Told, end_event, news
+from orchestrator.ports.store import StoredJob
+
+POSITION_EVERY_S = 1.0
+KEEP_ALIVE_S = 15.0
+"""Proxies between give up on connections that are silent for longer."""
+COME_BACK_AFTER_MS = 2_000
+
+
+class JobEvents:
+    """Follows one job for one client, who may leave at any time: nothing here changes the job.
+
+    Args:
+        shard: Whose job it is.
+        stored: The job, as its owner was allowed to see it.
+        told: What the client knows already.
+    """
+
+    def __init__(self, shard: Shard, stored: StoredJob, told: Told) -> None:
+        self._shard = shard
+        self._stored = stored
+        self._job = stored.job
+        self._told = told
+        self._place: Place | None = None
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Give the stream in pieces, until the job's end or the service's."""
+        yield f"retry: {COME_BACK_AFTER_MS}\n\n".encode()
+        with self._shard.board.watch(self._job.id) as watch:
+            happened, spoke_at = True, self._now()
+            while True:
+                if happened and await self._look():
+                    spoken = [*self._news(), self._end()]
+                else:
+                    spoken = [*(self._news() if happened else ()), *self._position()]
+                if not spoken and self._now() - spoke_at >= KEEP_ALIVE_S:
+                    yield b": still here\n\n"
+                    spoke_at = self._now()
+                for event in spoken:
+                    yield _written(event)
+                    spoke_at = self._now()
+                if self._stored.state.ended or not self._shard.accepting:
+                    return
+                happened = await watch.news(POSITION_EVERY_S if self._waits() else KEEP_ALIVE_S)
+
+    async def _look(self) -> bool:
+        """Read the job anew; say whether it has ended."""
+        found = await self._shard.store.load(self._job.id)
+        if found is not None:
+            self._stored = found
+        return self._stored.state.ended
+
+    def _news(self) -> Iterator[Event]:
+        _, course = self._shard.under_way(self._job.id) or (None, self._stored.course)
+        queued = {
+            "job_id": self._job.id,
+            "state": state_shown(self._stored.state, self._job.begins_ms, self._shard.clock.unix_ms()),
+            "accepted_at": self._job.accepted_ms,
+        }
+        for told, event in news(self._told, course, queued):
+            self._told = told
+            yield event
+
+    def _position(self) -> Iterator[Event]:
+        place = self._shard.place(self._job)
+        moved = place is not None and (self._place is None or place.position != self._place.position)
+        self._place = place
+        if place is not None and moved:
+            yield Event(EventName.POSITION, place_document(place, self._shard.clock.unix_ms()))
+
+    def _end(self) -> Event:
+        result = json.loads(self._stored.result) if self._stored.result else None
+        document = {
+            "job_id": self._job.id,
+            "state": self._stored.state,
+            "ended_at": self._stored.ended_ms,
+            "result": result,
+        }
+        return end_event(self._stored.state, document)
+
+    def _waits(self) -> bool:
+        return self._stored.state in (JobState.SCHEDULED, JobState.QUEUED)
+
+    def _now(self) -> float:
+        return self._shard.clock.now()
+
+
+def event_response(events: JobEvents) -> Response:
+    """Answer with a stream of events; no cache or proxy may hold it back."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events.lines(), media_type="text/event-stream", headers=headers)
+
+
+def _written(event: Event) -> bytes:
+    lines = [f"event: {event.name}", f"data: {json.dumps(event.data, separators=(',', ':'))}"]
+    if event.id is not None:
+        lines.append(f"id: {event.id}")
+    return ("\n".join(lines) + "\n\n").encode()
