@@ -14,6 +14,7 @@ from orchestrator.domain.breaker import (
     note_end,
     sign_of,
 )
+from orchestrator.domain.doubt import Doubt, blame, note_sent, to_avoid
 from orchestrator.domain.ids import JobId, RegionName, TargetDomain
 from orchestrator.domain.latency import Latency, note_answer
 from orchestrator.ports.clock import Clock
@@ -27,12 +28,15 @@ _UNKNOWN = Latency()
 
 @dataclass(slots=True)
 class Route:
-    """One region's way to one target. ``answers`` and ``failures`` count since it was first used."""
+    """One region's way to one target. ``answers`` and ``failures`` count since it was first used;
+    ``silent``: the last attempt got no answer at all.
+    """
 
     breaker: Breaker = _CLOSED
     latency: Latency = _UNKNOWN
     answers: int = 0
     failures: int = 0
+    silent: bool = False
 
     def document(self) -> dict[str, Any]:
         """Show the route as JSON; times in s."""
@@ -51,11 +55,12 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class Offer:
     """Regions from which a target may be called now, the fastest first; from those in ``ill`` it is only
-    being tried again.
+    being tried again, and those in ``doubted`` reach nothing that others reach.
     """
 
     regions: Sequence[RegionName]
     ill: Collection[RegionName] = field(default=frozenset())
+    doubted: Collection[RegionName] = field(default=frozenset())
 
 
 class Circuits:
@@ -71,6 +76,7 @@ class Circuits:
         self._changed = changed
         self._routes: dict[TargetDomain, dict[RegionName, Route]] = {}
         self._troubled: dict[TargetDomain, int] = {}
+        self._doubts: dict[RegionName, Doubt] = {}
 
     @property
     def troubled(self) -> list[TargetDomain]:
@@ -86,16 +92,21 @@ class Circuits:
         """Choose those of ``regions`` from which the target may be called now."""
         now = self._clock.now()
         routes = self._routes.get(domain, {})
+        doubted = {region for region, doubt in self._doubts.items() if to_avoid(doubt, now)}
         if domain not in self._troubled:
-            return Offer(_fastest_first(regions, routes))
+            return Offer(_fastest_first(regions, routes), doubted=doubted)
         open_to = [r for r in regions if r not in routes or admits(routes[r].breaker, now)]
         ill = {r for r in open_to if r in routes and routes[r].breaker.state is not BreakerState.CLOSED}
-        return Offer(_fastest_first(open_to, routes), ill)
+        return Offer(_fastest_first(open_to, routes), ill, doubted)
 
     def healthy(self, domain: TargetDomain, regions: Sequence[RegionName]) -> list[RegionName]:
-        """Name those of ``regions`` whose breaker is closed, the fastest first."""
+        """Name those of ``regions`` that nothing speaks against, the fastest first."""
         offer = self.offer(domain, regions)
-        return [region for region in offer.regions if region not in offer.ill]
+        return [r for r in offer.regions if r not in offer.ill and r not in offer.doubted]
+
+    def doubts(self, region: RegionName) -> bool:
+        """Whether a region reaches nothing that others reach."""
+        return region in self._doubts and self._doubts[region].doubted
 
     def opens_at(
         self, domain: TargetDomain, regions: Callable[[], Sequence[RegionName]], now: float
@@ -125,6 +136,8 @@ class Circuits:
 
     def sent(self, domain: TargetDomain, region: RegionName) -> bool:
         """Count an attempt that goes out; say whether it is a probe."""
+        if region in self._doubts:
+            self._doubts[region] = note_sent(self._doubts[region], self._clock.now())
         route = self._routes.get(domain, {}).get(region)
         if route is None or route.breaker.state is BreakerState.CLOSED:
             return False
@@ -148,6 +161,9 @@ class Circuits:
         route = self._route(domain, region)
         route.answers += sign is Sign.WELL
         route.failures += sign is Sign.ILL
+        route.silent = cause.status is None
+        if not route.silent:
+            self._answered(domain, region)
         if took_s is not None and sign is Sign.WELL:
             route.latency = note_answer(route.latency, took_s)
         before = route.breaker
@@ -159,6 +175,12 @@ class Circuits:
     def view(self, domain: TargetDomain) -> dict[RegionName, dict[str, Any]]:
         """Show a target's routes by region, as JSON."""
         return {region: route.document() for region, route in self._routes.get(domain, {}).items()}
+
+    def _answered(self, domain: TargetDomain, region: RegionName) -> None:
+        self._doubts.pop(region, None)
+        for other, route in self._routes[domain].items():
+            if route.silent:
+                self._doubts[other] = blame(self._doubts.get(other, Doubt()), domain)
 
     def _route_opens_at(self, domain: TargetDomain, region: RegionName, now: float) -> float:
         route = self._routes[domain].get(region)

@@ -285,6 +285,7 @@ class JobSupervisor:
             up=offer.regions,
             busy={other.region for other in run_of(self.course, step).legs if not other.state.over},
             ill=offer.ill,
+            doubted=offer.doubted,
         )
 
     def _queue_siblings(self, step: int, attempt: Attempt) -> None:

@@ -73,19 +73,24 @@ class Ways:
         return self._peers.down_s(region) >= self.strict_down_s
 
     def regions_view(self) -> list[dict[str, Any]]:
-        """Show every region as JSON: its health (``up``, ``suspect``, ``down``), for how many seconds it
-        has been down, and what its executor has under way.
+        """Show every region as JSON: its health (``up``, ``suspect``, ``down``; it is suspect as well where
+        it reaches nothing that others reach), for how many seconds it has been down, and what its
+        executor has under way.
         """
         return [
             {
                 "region": peer.name,
-                "health": peer.health,
+                "health": self._health(peer),
                 "down_s": round(self._peers.down_s(peer.name), 3),
                 "attempts_open": peer.attempts_open,
                 "bytes_open": peer.bytes_open,
             }
             for peer in self._peers.regions()
         ]
+
+    def _health(self, peer: Peer) -> RegionHealth:
+        doubted = peer.health is RegionHealth.UP and self.circuits.doubts(peer.name)
+        return RegionHealth.SUSPECT if doubted else peer.health
 
     def domain_view(self, domain: TargetDomain) -> dict[RegionName, dict[str, Any]]:
         """Show the ways to one target by region, as ``circuits.Route.document`` does. Regions that have

@@ -42,18 +42,22 @@ def place(
     up: Sequence[RegionName],
     busy: Collection[RegionName],
     ill: Collection[RegionName] = (),
+    doubted: Collection[RegionName] = (),
 ) -> RegionName | None:
     """Choose where a leg that wants ``wanted`` runs now; None where it has to wait.
 
     Under ``fallback`` another region stands in: a healthy one before one from which the target is only
     being tried again (``ill``), one where the job has no leg (``busy``), one that it lists, and then
-    the first of ``up``, which names the fastest first.
+    the first of ``up``, which names the fastest first. One that is ``doubted`` comes last of all, and
+    keeps its own legs only if there is no other.
     """
-    if wanted in up:
+    if wanted in up and (wanted not in doubted or policy is RegionPolicy.STRICT):
         return wanted
     if policy is RegionPolicy.STRICT or not up:
         return None
-    return min(up, key=lambda region: (region in ill, region in busy, region not in listed))
+    bad = {*ill, *doubted}
+    best = min(up, key=lambda region: (region in bad, region in busy, region not in listed))
+    return wanted if wanted in up and best in bad else best
 
 
 def reroute_target(

@@ -27,7 +27,7 @@ from tests.simulation.scenario import scenario
 from tests.simulation.world import simulate
 
 NO_PERMIT = -1
-SEEDS_MOST = 150
+SEEDS_MOST = 300
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 PLANTS: dict[str, tuple[str, Plant]] = {}

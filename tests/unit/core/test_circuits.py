@@ -3,6 +3,7 @@
 import asyncio
 
 from orchestrator.domain.breaker import FAILURES_IN_A_ROW, PROBE_MOST_S, BreakerState
+from orchestrator.domain.doubt import TARGETS_TO_DOUBT
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import JobId, RegionName, target_domain
 from orchestrator.domain.job import Fallback, JobSpec, RegionPolicy, RetryPolicy, Trigger, TriggerKind
@@ -221,3 +222,50 @@ async def test_a_route_shows_its_breaker_and_what_opened_it(rig: Rig) -> None:
     assert shown[LAX]["opened_by"] is None
     assert shown[LAX]["answers"] > 0
     assert shown[LAX]["latency_s"] > 0
+
+
+def cut_off(region: RegionName) -> Answer:
+    return lambda call: Reply(fault=Fault.CONNECT if call.region == region else None)
+
+
+@in_virtual_time()
+async def test_a_region_that_reaches_nothing_that_others_reach_is_suspect_and_gets_no_new_work(
+    rig: Rig,
+) -> None:
+    rig.answer = cut_off(IAD)
+    for number in range(TARGETS_TO_DOUBT + 1):
+        await rig.run(url=f"https://{number}.example.com/")
+    assert rig.shard.ways.regions_view()[0]["health"] == "suspect"
+    stored = await rig.run(url="https://new.example.com/")
+    assert IAD not in rig.seen(stored.job.id)
+
+
+@in_virtual_time()
+async def test_a_suspect_region_is_tried_now_and_then_and_is_up_when_it_gets_an_answer(rig: Rig) -> None:
+    rig.answer = cut_off(IAD)
+    for number in range(TARGETS_TO_DOUBT + 1):
+        await rig.run(url=f"https://{number}.example.com/")
+    rig.answer = fails_in()
+    await flood(rig, 10, every_s=1.0, url="https://new.example.com/")
+    assert rig.shard.ways.regions_view()[0]["health"] == "up"
+    stored = await rig.run(url="https://new.example.com/")
+    assert rig.seen(stored.job.id) == [IAD]
+
+
+@in_virtual_time()
+async def test_targets_that_answer_nobody_make_no_region_suspect(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(fault=Fault.CONNECT)
+    for number in range(2 * TARGETS_TO_DOUBT):
+        assert (await rig.run(url=f"https://{number}.example.com/")).state is JobState.FAILED
+    assert {region["health"] for region in rig.shard.ways.regions_view()} == {"up"}
+
+
+@in_virtual_time()
+async def test_a_strict_job_runs_in_a_suspect_region_all_the_same(rig: Rig) -> None:
+    rig.answer = cut_off(IAD)
+    for number in range(TARGETS_TO_DOUBT + 1):
+        await rig.run(url=f"https://{number}.example.com/")
+    rig.answer = fails_in()
+    for _ in range(3):
+        stored = await rig.run(url="https://new.example.com/", region_policy=STRICT)
+        assert rig.seen(stored.job.id) == [IAD]

@@ -81,3 +81,41 @@ def test_a_reroute_enters_no_region_that_is_down() -> None:
 
 def test_a_reroute_enters_no_region_that_was_used() -> None:
     assert rerouted(FALLBACK, (IAD, LAX, ORD), {IAD, LAX, ORD}) is None
+
+
+def preferred(
+    up: tuple[RegionName, ...],
+    *,
+    ill: frozenset[RegionName] = frozenset(),
+    doubted: frozenset[RegionName] = frozenset(),
+) -> RegionName | None:
+    return place(IAD, listed=(IAD, ORD), policy=FALLBACK, up=up, busy=(), ill=ill, doubted=doubted)
+
+
+def test_a_substitute_is_a_healthy_region_before_one_that_is_only_being_tried() -> None:
+    assert preferred((ORD, LAX), ill=frozenset({ORD})) is LAX
+    assert preferred((ORD,), ill=frozenset({ORD})) is ORD
+
+
+def test_of_equal_substitutes_the_fastest_is_taken() -> None:
+    assert place(IAD, listed=(IAD,), policy=FALLBACK, up=(ORD, LAX), busy=()) is ORD
+    assert place(IAD, listed=(IAD,), policy=FALLBACK, up=(LAX, ORD), busy=()) is LAX
+
+
+def test_a_leg_tries_its_own_region_while_that_is_being_tried_again() -> None:
+    assert preferred((LAX, IAD), ill=frozenset({IAD})) is IAD
+
+
+def test_a_leg_leaves_a_doubted_region_if_there_is_a_better_one() -> None:
+    assert preferred((IAD, LAX), doubted=frozenset({IAD})) is LAX
+    assert preferred((IAD, LAX), ill=frozenset({LAX}), doubted=frozenset({IAD})) is IAD
+    assert preferred((IAD, LAX), doubted=frozenset({IAD, LAX})) is IAD
+
+
+def test_a_strict_leg_stays_in_a_doubted_region() -> None:
+    assert place(IAD, listed=(IAD,), policy=STRICT, up=(LAX, IAD), busy=(), doubted={IAD}) is IAD
+
+
+def test_of_the_regions_for_a_reroute_the_fastest_is_taken() -> None:
+    assert rerouted(FALLBACK, (LAX, IAD), {ORD}) is IAD
+    assert reroute_target(listed=(IAD,), policy=FALLBACK, up=(ORD, LAX), used={IAD}) is ORD
