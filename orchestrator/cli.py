@@ -78,6 +78,13 @@ def serve(
     keep_days: Annotated[
         float, typer.Option(envvar="EZTHROTTLE_KEEP_DAYS", help="How long ended jobs are kept.")
     ] = DEFAULTS.keep_days,
+    strict_down: Annotated[
+        float,
+        typer.Option(
+            envvar="EZTHROTTLE_STRICT_DOWN",
+            help="Seconds that a region is down before a leg that may run nowhere else fails.",
+        ),
+    ] = DEFAULTS.strict_down_s,
     webhook_offsets: Annotated[
         str,
         typer.Option(
@@ -116,6 +123,7 @@ def serve(
         default_rps=default_rps,
         default_max_concurrent=default_max_concurrent,
         keep_days=keep_days,
+        strict_down_s=strict_down,
         webhook_offsets_s=_numbers(webhook_offsets),
         webhook_jitter=webhook_jitter,
         webhook_max_concurrent=webhook_max_concurrent,

@@ -19,6 +19,7 @@ MORE_THAN_ZERO = (
     "default_rps",
     "default_max_concurrent",
     "keep_days",
+    "strict_down_s",
     "webhook_max_concurrent",
     "redelivery_rps",
 )
@@ -43,6 +44,7 @@ class Settings:
         default_rps: Requests per second to a domain that says nothing about its pace.
         default_max_concurrent: Requests in flight to such a domain.
         keep_days: How long requests and answers are kept after a job's end.
+        strict_down_s: How long a region is down before a leg that may run nowhere else fails.
         webhook_offsets_s: When a webhook is tried, in seconds after its first attempt; the first is 0.
         webhook_jitter: Share of the time between two attempts by which the later may be late.
         webhook_max_concurrent: Webhooks in flight to one receiver.
@@ -61,6 +63,7 @@ class Settings:
     default_rps: float = 2.0
     default_max_concurrent: int = 2
     keep_days: float = 7.0
+    strict_down_s: float = 30.0
     webhook_offsets_s: tuple[float, ...] = OFFSETS_S
     webhook_jitter: float = JITTER
     webhook_max_concurrent: int = 32
@@ -79,7 +82,7 @@ class Settings:
         if not 0 <= self.port <= 65535:  # noqa: PLR2004  # TCP's range
             found.append("--port must lie between 0 and 65535")
         found += [
-            f"--{name.replace('_', '-')} must be more than 0"
+            f"--{name.removesuffix('_s').replace('_', '-')} must be more than 0"
             for name in MORE_THAN_ZERO
             if not 0 < getattr(self, name) < math.inf
         ]

@@ -9,8 +9,28 @@ from orchestrator.domain.ids import AttemptId, RegionName
 from orchestrator.domain.job import ExecutionMode, Guarantee, JobSpec, RegionPolicy, RetryPolicy
 from orchestrator.domain.retry import DEFAULT_POLICY, Verdict
 from orchestrator.domain.routing import place
-from orchestrator.domain.run import LegState, abandon, begin, dispatch, lose_all, open_attempts, waiting_legs
-from orchestrator.domain.settling import Await, Decision, Ended, Fail, FailureCode, Repeat, Succeed, settle
+from orchestrator.domain.run import (
+    LegState,
+    abandon,
+    add_hedge,
+    begin,
+    dispatch,
+    lose_all,
+    open_attempts,
+    waiting_legs,
+)
+from orchestrator.domain.settling import (
+    Await,
+    Decision,
+    Ended,
+    Fail,
+    Failure,
+    FailureCode,
+    Repeat,
+    Succeed,
+    give_up,
+    settle,
+)
 
 REGIONS = [RegionName(name) for name in ("iad", "lax", "ord", "sea")]
 SPECS = st.builds(
@@ -19,7 +39,7 @@ SPECS = st.builds(
     metadata=st.just({}),
     regions=st.lists(st.sampled_from(REGIONS), min_size=1, max_size=3, unique=True).map(tuple),
     region_policy=st.sampled_from(RegionPolicy),
-    execution_mode=st.sampled_from([ExecutionMode.RACE, ExecutionMode.FANOUT]),
+    execution_mode=st.sampled_from(ExecutionMode),
     retry_policy=st.none()
     | st.builds(RetryPolicy, max_retries=st.integers(0, 3), max_reroutes=st.integers(0, 3)),
 )
@@ -33,7 +53,11 @@ CAREFUL = st.builds(
 )
 STATUSES = st.sampled_from([200, 204, 301, 404, 429, 429, 500, 502, 503, 503])
 ENDS = st.one_of(
-    STATUSES.map(lambda status: Ended(HttpResponse(status=status, headers={}, body=b""))),
+    st.builds(
+        lambda status, probe: Ended(HttpResponse(status=status, headers={}, body=b""), probe=probe),
+        STATUSES,
+        st.booleans(),
+    ),
     st.builds(
         lambda fault, written: Ended(None, fault, written=written),
         st.sampled_from([Fault.CONNECT, Fault.TIMEOUT, Fault.BROKEN, Fault.LOST, Fault.NOT_ALLOWED]),
@@ -91,6 +115,8 @@ class RunLife(RuleBasedStateMachine):
             self.run, self.spec, attempt.id, ended, now_ms=1_000, jitter=jitter, up=self.up
         )
         self.may_have_run = ended.response is None and ended.written
+        if ended.probe:
+            assert (self.run.retries, self.run.reroutes) == (before.retries, before.reroutes)
         if isinstance(self.decision, Repeat):
             leg = self.run.legs[self.decision.leg]
             assert leg.state is LegState.WAITING
@@ -99,6 +125,25 @@ class RunLife(RuleBasedStateMachine):
                 assert leg.region not in before.used_regions
         if isinstance(self.decision, Fail):
             self._judge_failure(self.decision)
+
+    @precondition(lambda self: not self.over and bool(waiting_legs(self.run)))
+    @rule(data=st.data())
+    def a_leg_is_given_up(self, data: st.DataObject) -> None:
+        leg = data.draw(st.sampled_from(waiting_legs(self.run)))
+        self.may_have_run = False
+        self.run, self.decision = give_up(self.run, leg, Failure(FailureCode.REGIONS_DOWN, "gone"))
+        if isinstance(self.decision, Fail):
+            self._judge_failure(self.decision)
+
+    @precondition(lambda self: not self.over and self.spec.execution_mode is ExecutionMode.HEDGE)
+    @rule()
+    def a_leg_is_late(self) -> None:
+        before = self.run
+        self.run, leg = add_hedge(before, self.spec)
+        if leg is not None:
+            added = self.run.legs[leg]
+            assert added.region in self.spec.regions
+            assert added.region not in before.used_regions | {other.region for other in before.legs}
 
     def _judge_failure(self, decision: Fail) -> None:
         unknown = decision.failure.code is FailureCode.UNKNOWN_OUTCOME

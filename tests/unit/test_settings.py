@@ -39,6 +39,7 @@ def test_the_defaults_are_right() -> None:
         {"default_rps": 0.0},
         {"default_max_concurrent": 0},
         {"keep_days": 0.0},
+        {"strict_down_s": 0.0},
         {"webhook_max_concurrent": 0},
         {"webhook_jitter": 1.5},
         {"redelivery_rps": 0.0},
@@ -47,7 +48,7 @@ def test_the_defaults_are_right() -> None:
 def test_a_wrong_setting_is_named_by_its_option(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     (problem,) = replace(Settings(), **wrong).problems()
-    assert f"--{name.replace('_', '-')}" in problem
+    assert f"--{name.removesuffix('_s').replace('_', '-')}" in problem
 
 
 @pytest.mark.parametrize("offsets", [(), (5.0,), (0.0, 5.0, 5.0), (0.0, math.inf), (0.0, math.nan)])
@@ -76,6 +77,7 @@ def test_settings_reach_a_child_process_whole(tmp_path: Path) -> None:
         drain_timeout_s=2.5,
         default_rps=0.5,
         keep_days=0.25,
+        strict_down_s=12.5,
         webhook_offsets_s=(0.0, 1.5),
     )
     assert Settings.carried(settings.carry()) == settings

@@ -108,6 +108,7 @@ def _make_shard(settings: Settings) -> Shard:
             regions=regions,
             pace=Pace(settings.default_rps, settings.default_max_concurrent),
             delivery=_delivery_options(settings),
+            strict_down_s=settings.strict_down_s,
         ),
     )
 

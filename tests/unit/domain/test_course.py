@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import (
     BeginStep,
     GoOn,
@@ -17,6 +18,9 @@ from orchestrator.domain.course import (
     begin_step,
     dispatch_leg,
     first_start_ms,
+    give_up_leg,
+    hedge_step,
+    leave_shut_step,
     lose_all_steps,
     open_in_course,
     settle_attempt,
@@ -35,8 +39,8 @@ from orchestrator.domain.job import (
     Trigger,
     TriggerKind,
 )
-from orchestrator.domain.run import note_start
-from orchestrator.domain.settling import Ended, FailureCode
+from orchestrator.domain.run import LegState, note_start
+from orchestrator.domain.settling import Ended, Failure, FailureCode
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, REGIONS, a_spec, answered, failed
 
 ANY = Trigger()
@@ -249,3 +253,114 @@ def test_a_crash_sends_the_legs_of_every_step_back_to_wait() -> None:
 @pytest.mark.parametrize(("step", "name"), [(0, "primary"), (1, "fallback_1"), (2, "fallback_2")])
 def test_steps_have_the_names_that_webhooks_give_them(step: int, name: str) -> None:
     assert step_name(step) == name
+
+
+GONE = Failure(FailureCode.REGIONS_DOWN, "gone")
+
+
+def shut(play: Play, cause: Cause, step: int = 0) -> int | None:
+    """Let every way to a step's target be shut; say which step begins."""
+    play.course, following = leave_shut_step(play.course, play.spec, step, cause)
+    return following
+
+
+def give_up(play: Play, leg: int) -> Outcome:
+    play.course, outcome = give_up_leg(play.course, play.spec, 0, leg, GONE, NOW_MS)
+    return outcome
+
+
+def leg_states(play: Play, step: int = 0) -> list[LegState]:
+    run = play.course.runs[step]
+    assert run is not None
+    return [leg.state for leg in run.legs]
+
+
+def test_an_open_breaker_counts_as_the_code_that_opened_it() -> None:
+    play = Play(chain(on_error(503)))
+    assert shut(play, Cause(503)) == 1
+    assert leg_states(play) == [LegState.SKIPPED]
+    assert isinstance(play.play(1, answered(200)), Won)
+
+
+def test_an_open_breaker_passes_a_trigger_that_does_not_match() -> None:
+    assert shut(Play(chain(on_error(404), on_error(503))), Cause(503)) == 2
+    assert shut(Play(chain(on_error(404), ANY)), Cause(503)) == 2
+
+
+def test_behind_a_breaker_that_another_code_opened_a_step_waits() -> None:
+    play = Play(chain(on_error(404)))
+    assert shut(play, Cause(503)) is None
+    assert leg_states(play) == [LegState.WAITING]
+
+
+def test_a_breaker_that_time_outs_opened_counts_as_late() -> None:
+    assert shut(Play(chain(on_timeout(100))), Cause(None, Fault.TIMEOUT)) == 1
+    assert shut(Play(chain(on_timeout(100))), Cause(None, Fault.CONNECT)) is None
+
+
+def test_a_code_that_the_jobs_own_policy_lists_waits_behind_the_breaker_until_it_is_spent() -> None:
+    policy = RetryPolicy(max_retries=1, retry_codes=frozenset({503}))
+    play = Play(chain(on_error(503), retry_policy=policy))
+    assert shut(play, Cause(503)) is None
+    play.play(0, answered(503))
+    assert shut(play, Cause(503)) == 1
+    assert leg_states(play) == [LegState.ENDED]
+
+
+def test_a_step_with_a_leg_under_way_is_not_left() -> None:
+    play = Play(chain(ANY, regions=REGIONS))
+    play.send(leg=1)
+    assert shut(play, Cause(503)) is None
+
+
+def test_a_leg_that_is_given_up_leaves_the_others_running() -> None:
+    play = Play(chain(ANY, regions=(IAD, LAX)))
+    assert give_up(play, 0) == GoOn()
+    assert leg_states(play) == [LegState.ENDED, LegState.WAITING]
+
+
+def test_when_the_last_leg_is_given_up_the_fallback_for_any_failure_begins() -> None:
+    assert give_up(Play(chain(ANY)), 0) == BeginStep(1)
+    assert give_up(Play(chain(on_error(503))), 0) == Lost(0, GONE, None)
+
+
+def test_a_lost_race_shows_the_answer_of_a_leg_before_that_of_one_that_never_ran() -> None:
+    play = Play(chain(regions=(IAD, LAX)))
+    play.end(play.send(leg=0), answered(404))
+    outcome = give_up(play, 1)
+    assert isinstance(outcome, Lost)
+    assert outcome.failure.code is FailureCode.STATUS
+
+
+def test_a_fanout_whose_last_leg_is_given_up_succeeds_if_another_did() -> None:
+    play = Play(chain(regions=(IAD, LAX), execution_mode=ExecutionMode.FANOUT))
+    play.end(play.send(leg=0), answered(200))
+    assert isinstance(give_up(play, 1), Won)
+
+
+def test_a_hedge_plans_its_legs_one_by_one_in_regions_that_it_has_not_used() -> None:
+    play = Play(chain(regions=REGIONS, execution_mode=ExecutionMode.HEDGE))
+    play.send()
+    legs = []
+    for _ in range(3):
+        play.course, leg = hedge_step(play.course, play.spec, 0)
+        legs.append(leg)
+    assert legs == [1, 2, None]
+    run = play.course.runs[0]
+    assert run is not None
+    assert [leg.region for leg in run.legs] == list(REGIONS)
+
+
+def test_a_probe_that_fails_spends_nothing_and_waits_half_a_minute_at_most() -> None:
+    play = Play(chain(retry_policy=RetryPolicy(max_retries=0, max_reroutes=0)))
+    for _ in range(20):
+        outcome = play.play(0, replace(answered(500), probe=True))
+        assert outcome == RepeatLeg(0, 0, spends=False)
+    run = play.course.runs[0]
+    assert run is not None
+    assert (run.retries, run.reroutes) == (0, 0)
+    assert run.legs[0].not_before_ms - NOW_MS == 30_000
+
+
+def test_a_probe_that_meets_the_code_of_a_fallback_goes_on_to_it() -> None:
+    assert Play(chain(on_error(503))).play(0, replace(answered(503), probe=True)) == BeginStep(1)
