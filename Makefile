@@ -10,7 +10,7 @@ ROUNDS ?= 10
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-fast check lint types format bench bench-throughput bench-race \
-	bench-latency kill-rounds simulate outage lock clean
+	bench-latency bench-sdk kill-rounds simulate outage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ format: install ## format the code and draw the generated diagrams
 	$(BIN)/ruff format .
 	$(BIN)/python -m bench.diagrams
 
-bench: bench-latency bench-race bench-throughput ## every benchmark
+bench: bench-latency bench-race bench-throughput bench-sdk ## every benchmark
 
 bench-throughput: install ## the whole path under load, beside the raw floor
 	$(BIN)/python -m bench.throughput
@@ -63,6 +63,9 @@ bench-race: install ## how soon losers are closed, and what racing gains
 
 bench-latency: install ## acknowledgement and submit-to-webhook
 	$(BIN)/python -m bench.latency
+
+bench-sdk: install ## one client's submissions, beside the published client's
+	$(BIN)/python -m bench.submissions
 
 kill-rounds: install ## kill -9 under load, restart, and look for what is missing: ROUNDS=10
 	$(BIN)/python -m bench.kill_rounds --rounds $(ROUNDS)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from bench.loopback import Reply, Site, running_site
+from bench.published import published_python
 from bench.service import Service, create_key, running_service
 
 ENDS_WITHIN_S = 40
@@ -103,3 +104,9 @@ def receiver() -> Iterator[Site]:
     """A receiver of webhooks."""
     with running_site(Reply()) as site:
         yield site
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The interpreter of an environment that holds the published client and nothing of this project."""
+    return published_python()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench.loopback import Reply, Seen, Site
+from bench.published import ENVIRONMENT, PUBLISHED
 from tests.acceptance.conftest import Api, customer_of
 from tests.unit.domain.forgeries import SECRET, Signed, forgeries, webhook
 
@@ -24,24 +23,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
 
-PUBLISHED = "ezthrottle==1.3.0"
 SCRIPT = Path(__file__).with_name("published_client.py")
-ENVIRONMENT = Path(__file__).parents[2] / ".venv-published"
 REGIONS = ["iad", "lax", "ord"]
 OLD, NEW = "the old secret of the customer", "the new secret of the customer"
-
-
-@pytest.fixture(scope="session")
-def published() -> Path:
-    """The interpreter of an environment that holds the published client and nothing of this project."""
-    python, complete = ENVIRONMENT / "bin" / "python", ENVIRONMENT / PUBLISHED
-    if not complete.exists():
-        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-        (ENVIRONMENT / ".gitignore").write_text("*\n")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", PUBLISHED], check=True)
-        complete.touch()
-    return python
 
 
 @pytest.fixture(scope="module")
