@@ -7,7 +7,6 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,6 +40,14 @@ print(json.dumps([took, len({answer["job_id"] for answer in answers})]))
 
 
 @dataclass(frozen=True, slots=True)
+class Program:
+    """What submits: its interpreter, with options, and its code."""
+
+    interpreter: tuple[Path | str, ...]
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """One round's rates, in jobs submitted a second."""
 
@@ -54,24 +61,28 @@ class Round:
         return self.ours_per_s / self.published_per_s
 
 
-def rate(service: Service, python: Sequence[Path | str], program: str, jobs: list[dict[str, str]]) -> float:
+def rate(service: Service, program: Program, jobs: list[dict[str, str]]) -> float:
     """Let a program submit the jobs; give how many it submitted a second."""
     order = {"api_key": service.api_key, "base_url": service.base_url, "jobs": jobs}
     done = subprocess.run(
-        [*python, "-c", program], input=json.dumps(order), check=True, capture_output=True, text=True
+        [*program.interpreter, "-c", program.code],
+        input=json.dumps(order),
+        check=True,
+        capture_output=True,
+        text=True,
     )
     took_s, taken = json.loads(done.stdout)
     if taken != len(jobs):
         msg = f"{taken} of {len(jobs)} jobs were taken"
         raise RuntimeError(msg)
-    return taken / float(took_s)
+    return float(taken / took_s)
 
 
 def measure(service: Service, target: str, rounds: int, count: int) -> list[Round]:
     """Make all rounds; the first of each is another one in turn, so that neither is always the warmer."""
     programs = {
-        "published": ([published_python(), "-I"], PUBLISHED_PROGRAM),
-        "ours": ([sys.executable], OUR_PROGRAM),
+        "published": Program((published_python(), "-I"), PUBLISHED_PROGRAM),
+        "ours": Program((sys.executable,), OUR_PROGRAM),
     }
     found = []
     for number in range(rounds):
@@ -79,7 +90,7 @@ def measure(service: Service, target: str, rounds: int, count: int) -> list[Roun
         rates = {}
         for name in sorted(programs, reverse=bool(number % 2)):
             jobs = [{"url": f"{target}/{number}/{name}/{each}", "method": "POST"} for each in range(count)]
-            rates[name] = rate(service, *programs[name], jobs)
+            rates[name] = rate(service, programs[name], jobs)
         found.append(Round(rates["published"], rates["ours"], others.cores()))
     return found
 
