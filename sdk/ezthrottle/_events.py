@@ -43,6 +43,7 @@ class EventReader:
         self._name = ""
         self._data: list[str] = []
         self._id: str | None = None
+        self.come_back_after_s = 0.0
 
     def take(self, line: str) -> JobEvent | None:
         """Take in a line without its end, and return the event that it completes, if it does."""
@@ -56,6 +57,8 @@ class EventReader:
             self._data.append(value)
         elif name == "id" and "\0" not in value:
             self._id = value
+        elif name == "retry" and value.isascii() and value.isdecimal():
+            self.come_back_after_s = int(value) / 1000
         return None
 
     def _completed(self) -> JobEvent | None:

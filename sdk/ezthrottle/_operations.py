@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 JOBS = "/api/v1/jobs"
 SECRETS = "/api/v1/webhook-secrets"
+WEBHOOKS = "/api/v1/webhooks"
 
 SHORTEST_SECRET = 16
 LONG_POLL_S = 30
@@ -217,9 +218,7 @@ class Operations:
 
         The page's `next_cursor` leads to the next one, and is None on the last.
         """
-        asked = {"state": state, "limit": limit, "cursor": cursor}
-        params = {name: value for name, value in asked.items() if value is not None}
-        return self._service.call("GET", JOBS, params=params)
+        return self._service.call("GET", JOBS, params=_given(state=state, limit=limit, cursor=cursor))
 
     def cancel(self, job_id: str) -> Flow[dict[str, Any]]:
         """Cancel a job that has not ended. Its webhooks hear of it; its children do not begin.
@@ -242,6 +241,36 @@ class Operations:
         Raises ConflictError where it has not ended, or NotFoundError.
         """
         return self._service.call("POST", f"{path_of(job_id)}/redeliver")
+
+    def list_dead_webhooks(
+        self,
+        endpoint: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Flow[dict[str, Any]]:
+        """Return a page of the webhooks that failed for good, newest first, as `list_jobs` does.
+
+        `endpoint` is a receiver's host, or an address of it; `since` and `until` are Unix ms.
+        """
+        asked = _given(endpoint=endpoint, since=since, until=until, limit=limit, cursor=cursor)
+        return self._service.call("GET", f"{WEBHOOKS}/dead", params=asked)
+
+    def redeliver_webhooks(
+        self,
+        webhook_id: str | None = None,
+        endpoint: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int | None = None,
+    ) -> Flow[dict[str, Any]]:
+        """Send webhooks that failed for good once more: all, one, or those of an endpoint or a time.
+
+        Returns how many (`deliveries`), and whether there are `more`.
+        """
+        asked = _given(webhook_id=webhook_id, endpoint=endpoint, since=since, until=until, limit=limit)
+        return self._service.call("POST", f"{WEBHOOKS}/redeliver", json=asked)
 
     def usage(self) -> Flow[dict[str, Any]]:
         """Return what this customer has used."""
@@ -335,6 +364,10 @@ class Operations:
 def path_of(job_id: str) -> str:
     """Return the path of a job."""
     return f"{JOBS}/{quote(job_id, safe='')}"
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _one_webhook(url: str) -> list[dict[str, Any]] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
+MOST_DOUBLINGS = 16
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class RetryPolicy:
 
     def pause(self, attempt: int, elapsed_s: float, at_least_s: float = 0.0) -> float | None:
         """Seconds between attempt number `attempt` (from 1) and the next, or None where none follows."""
-        backoff = min(FIRST_PAUSE_S * 2.0 ** (attempt - 1), LONGEST_PAUSE_S)
+        backoff = min(FIRST_PAUSE_S * 2.0 ** min(attempt - 1, MOST_DOUBLINGS), LONGEST_PAUSE_S)
         # Half of it is random, so that clients which failed together don't come back together.
         pause = max(at_least_s, backoff * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not secrecy
         within = attempt < self.max_attempts and elapsed_s + pause <= self.budget_s

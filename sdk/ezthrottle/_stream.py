@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import httpx
 
 from ._answers import error_in
 from ._events import EventReader, JobEvent
+from ._retry import LONGEST_PAUSE_S, RetryPolicy
 from ._service import REPEATED_CODES
 from .exceptions import EZThrottleError, TimeoutError  # noqa: A004 - the published name
 
@@ -82,6 +84,9 @@ class _Course:
         self._reader = EventReader()
         self._last_id: str | None = None
         self._attempt = 0
+        # A service that restarts is away for longer than a few attempts take: only time ends this patience.
+        self._retry = RetryPolicy(sys.maxsize, service.retry.budget_s)
+        self._come_back_after_s = 0.0
         self._asked_at = self._heard_at = time.monotonic()
         self._began = False
 
@@ -114,6 +119,7 @@ class _Course:
         self._attempt, self._heard_at = 1, time.monotonic()
         self._remaining_s()
         event = self._reader.take(line)
+        self._come_back_after_s = min(self._reader.come_back_after_s, LONGEST_PAUSE_S)
         if event is not None:
             self._last_id = event.id or self._last_id
         return event
@@ -124,7 +130,7 @@ class _Course:
         if self._began and now - self._asked_at >= _HELD_S:
             self._attempt, self._heard_at = 1, now
         remaining = self._remaining_s()
-        pause = self._service.retry.pause(self._attempt, now - self._heard_at)
+        pause = self._retry.pause(self._attempt, now - self._heard_at, self._come_back_after_s)
         if pause is None:
             gone = error or httpx.ReadError("the stream ends before the job")
             raise self._service.unreachable(gone, self._attempt) from error

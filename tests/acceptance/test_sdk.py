@@ -106,6 +106,59 @@ async def test_the_asyncio_client_takes_batches_too(service: Service, customer: 
     assert job["state"] == "success"
 
 
+def test_a_stream_tells_what_was_missed_and_ends_with_the_job(client: EZThrottle, target: Site) -> None:
+    job_id = client.submit_job(target.url("/streamed"))["job_id"]
+    job = client.wait(job_id, timeout=30)
+
+    events = list(client.stream(job_id, timeout=30))
+
+    assert {"queued", "attempt"} <= {event.name for event in events}
+    assert (events[-1].name, events[-1].data["result"]) == ("completed", job["result"])
+    with pytest.raises(NotFoundError):
+        list(client.stream("job_1_1"))
+
+
+async def test_a_stream_follows_a_job_that_waits(service: Service, customer: Api, target: Site) -> None:
+    async with AsyncEZThrottle(customer.api_key, base_url=service.base_url) as client:
+        answer = await client.submit_job(target.url("/cancelled"), retry_at=IN_AN_HOUR_MS)
+        names = []
+        async for event in client.stream(answer["job_id"], timeout=30):
+            if not names:
+                await client.cancel(answer["job_id"])
+            names.append(event.name)
+    assert (names[0], names[-1]) == ("queued", "failed")
+
+
+def test_webhooks_are_sent_again_and_a_child_here_runs_once_all_the_same(
+    receiving: EZThrottle, target: Site, receiver: Site
+) -> None:
+    step = performance(target.url("/parent")).webhooks([{"url": receiver.url("/hook")}])
+    job_id = step.on_success(frugal(target.url("/child"))).execute(receiving)["job_id"]
+    only(target, "/child")
+    receiver.wait(lambda seen: len(seen) == 1, "/hook")
+
+    server = receiving.webhook_server
+    assert server is not None
+    server.results.clear()
+    assert receiving.redeliver(job_id)["deliveries"] == 2
+
+    receiver.wait(lambda seen: len(seen) == 2, "/hook")
+    assert server.wait_for_result(job_id, timeout=30) is not None
+    assert len(target.seen("/child")) == 1
+
+
+def test_dead_webhooks_can_be_listed_and_sent_again(client: EZThrottle, target: Site, receiver: Site) -> None:
+    hook = receiver.on("/gone", Reply(status=410), Reply())
+    job_id = client.submit_job(target.url("/"), webhooks=[{"url": hook}])["job_id"]
+    receiver.wait(lambda seen: len(seen) == 1, "/gone")
+    while not (dead := client.list_dead_webhooks(endpoint=hook)["deliveries"]):
+        time.sleep(0.05)
+
+    assert [each["job_id"] for each in dead] == [job_id]
+    assert client.redeliver_webhooks(webhook_id=dead[0]["webhook_id"])["deliveries"] == 1
+    receiver.wait(lambda seen: len(seen) == 2, "/gone")
+
+
 def test_jobs_are_listed_newest_first_page_by_page(service: Service, target: Site) -> None:
     with (
         customer_of(service, "cust_sdk_pages") as api,

@@ -18,6 +18,8 @@ CALLS = [
     ("regions", (), "GET", "/api/v1/regions"),
     ("domains", (), "GET", "/api/v1/domains"),
     ("list_jobs", (), "GET", JOBS),
+    ("list_dead_webhooks", (), "GET", "/api/v1/webhooks/dead"),
+    ("redeliver_webhooks", (), "POST", "/api/v1/webhooks/redeliver"),
 ]
 
 
@@ -45,6 +47,22 @@ def test_a_page_of_jobs_is_asked_for_by_state_limit_and_cursor(
     service.on("GET", JOBS, answer(200, {"jobs": [], "next_cursor": None}))
     client.list_jobs(state="failed", limit=5, cursor="abc")
     assert service.seen[0].query == {"state": "failed", "limit": "5", "cursor": "abc"}
+
+
+def test_dead_webhooks_are_named_by_endpoint_and_time(client: EZThrottle, service: Any, answer: Any) -> None:
+    service.on("GET", "/api/v1/webhooks/dead", answer(200, {"deliveries": []}))
+    service.on("POST", "/api/v1/webhooks/redeliver", answer(202, {"deliveries": 0, "more": False}))
+    client.list_dead_webhooks(endpoint="app.example.com", since=1, until=2, limit=3, cursor="c")
+    client.redeliver_webhooks(endpoint="app.example.com", since=0)
+    listed, again = service.seen
+    assert listed.query == {
+        "endpoint": "app.example.com",
+        "since": "1",
+        "until": "2",
+        "limit": "3",
+        "cursor": "c",
+    }
+    assert again.json() == {"endpoint": "app.example.com", "since": 0}
 
 
 @pytest.mark.parametrize("name", ["cancel", "replay", "redeliver"])

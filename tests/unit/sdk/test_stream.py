@@ -12,6 +12,7 @@ from ezthrottle import (
     ServiceUnreachableError,
     TimeoutError,  # noqa: A004 - the published name
 )
+from ezthrottle._flow import Blocking
 
 API_KEY = "ck_live_cust_acme_s3cr3t"
 JOB_ID = "job_1763674210055_853341"
@@ -88,17 +89,34 @@ def test_a_silent_stream_is_asked_for_again(
 
 def test_a_service_that_stays_away_is_named(dead_url: str) -> None:
     with (
-        EZThrottle(API_KEY, base_url=dead_url, max_attempts=2) as client,
-        pytest.raises(ServiceUnreachableError, match="2 attempt"),
+        EZThrottle(API_KEY, base_url=dead_url, timeout=0.2) as client,
+        pytest.raises(ServiceUnreachableError, match="attempt"),
     ):
         list(client.stream(JOB_ID))
 
 
-def test_streams_that_end_at_once_are_given_up(client: EZThrottle, service: Any, answer: Any) -> None:
+def test_streams_that_end_at_once_are_given_up_in_time(service: Any, answer: Any) -> None:
     service.on("GET", PATH, _stream_of(answer))
-    with pytest.raises(ServiceUnreachableError, match="ends before the job"):
+    with (
+        EZThrottle(API_KEY, base_url=service.url, timeout=0.3) as client,
+        pytest.raises(ServiceUnreachableError, match="ends before the job"),
+    ):
         list(client.stream(JOB_ID))
-    assert len(service.seen) == 5
+
+
+def test_a_service_that_restarts_is_waited_for(client: EZThrottle, service: Any, answer: Any) -> None:
+    service.on("GET", PATH, *[answer(503)] * 8, _stream_of(answer, COMPLETED))
+    assert [event.name for event in client.stream(JOB_ID)] == ["completed"]
+
+
+def test_the_pause_that_the_service_asks_for_is_made(
+    client: EZThrottle, service: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(Blocking, "sleep", lambda _, seconds: pauses.append(seconds))
+    service.on("GET", PATH, _stream_of(answer, b"retry: 2000\n\n"), _stream_of(answer, COMPLETED))
+    assert len(list(client.stream(JOB_ID))) == 1
+    assert pauses == [2.0]
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, NotFoundError), (500, ServiceUnavailableError)])
