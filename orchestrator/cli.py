@@ -85,6 +85,14 @@ def serve(
             help="Seconds that a region is down before a leg that may run nowhere else fails.",
         ),
     ] = DEFAULTS.strict_down_s,
+    history_days: Annotated[
+        float,
+        typer.Option(envvar="EZTHROTTLE_HISTORY_DAYS", help="How long their state and times are kept."),
+    ] = DEFAULTS.history_days,
+    max_open_jobs: Annotated[
+        int,
+        typer.Option(envvar="EZTHROTTLE_MAX_OPEN_JOBS", help="Jobs of one customer, waiting or under way."),
+    ] = DEFAULTS.max_open_jobs,
     webhook_offsets: Annotated[
         str,
         typer.Option(
@@ -124,6 +132,8 @@ def serve(
         default_max_concurrent=default_max_concurrent,
         keep_days=keep_days,
         strict_down_s=strict_down,
+        history_days=history_days,
+        max_open_jobs=max_open_jobs,
         webhook_offsets_s=_numbers(webhook_offsets),
         webhook_jitter=webhook_jitter,
         webhook_max_concurrent=webhook_max_concurrent,

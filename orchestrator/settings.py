@@ -20,6 +20,8 @@ MORE_THAN_ZERO = (
     "default_max_concurrent",
     "keep_days",
     "strict_down_s",
+    "history_days",
+    "max_open_jobs",
     "webhook_max_concurrent",
     "redelivery_rps",
 )
@@ -45,6 +47,8 @@ class Settings:
         default_max_concurrent: Requests in flight to such a domain.
         keep_days: How long requests and answers are kept after a job's end.
         strict_down_s: How long a region is down before a leg that may run nowhere else fails.
+        history_days: How long a job's state and times are kept after its end.
+        max_open_jobs: Jobs of one customer that may be waiting or under way at once.
         webhook_offsets_s: When a webhook is tried, in seconds after its first attempt; the first is 0.
         webhook_jitter: Share of the time between two attempts by which the later may be late.
         webhook_max_concurrent: Webhooks in flight to one receiver.
@@ -64,6 +68,8 @@ class Settings:
     default_max_concurrent: int = 2
     keep_days: float = 7.0
     strict_down_s: float = 30.0
+    history_days: float = 30.0
+    max_open_jobs: int = 1_000_000
     webhook_offsets_s: tuple[float, ...] = OFFSETS_S
     webhook_jitter: float = JITTER
     webhook_max_concurrent: int = 32

@@ -159,6 +159,7 @@ class Courier:
     def _noted(self, sent: _Sent, message: Delivered) -> OutboxEntry:
         entry, now_ms = sent.entry, self._clock.unix_ms()
         region = NO_REGION if sent.peer == WEBHOOKS else sent.peer
+        self._tally.delivery_seconds.observe(message.took_ms / 1000)
         line = DeliveryAttempt(now_ms, message.status, message.took_ms, message.message, region)
         first_ms = entry.first_ms if entry.first_ms is not None else now_ms - message.took_ms
         return replace(entry, first_ms=first_ms, log=(*entry.log, line))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import Protocol
 
 from orchestrator.core.domain_limiter import DomainLimiter
@@ -203,6 +204,10 @@ class Dispatcher:
         answered = ended.response is not None and started_at is not None
         took_s = self._clock.now() - started_at if answered and started_at is not None else None
         domain, region = opened.domain, opened.peer.name
+        if started_at is not None:
+            self._tally.attempt_took(region, self._clock.now() - started_at)
+        if cause.status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._tally.throttled[domain.name] += 1
         self._ways.circuits.ended(
             domain.name, region, opened.job, cause, sent_at=opened.sent_at, took_s=took_s
         )

@@ -75,6 +75,18 @@ class DomainLimiter:
         pace = self._state.pace
         return max(0.0, (position - pace.starts) / pace.starts * pace.window_s)
 
+    @property
+    def next_start_s(self) -> float:
+        """Seconds until the next permit, pauses included; 0 where one has to come back first."""
+        now = self._clock.now()
+        next_at = self._limiter.next_at(now)
+        return 0.0 if next_at is None else next_at - now
+
+    @property
+    def steered(self) -> bool:
+        """Whether the pace in force is what the target asked for, and not the operator's."""
+        return self._state.pace != self._base
+
     def keep_place(self, ticket: Ticket) -> None:
         """Count a leg as waiting here, be it in the queue or put aside until a region is up."""
         self._line.add(ticket.account, (ticket.order_key, ticket.job_id))
@@ -84,10 +96,7 @@ class DomainLimiter:
         position = self._line.place(customer, (order_key, job_id))
         if position is None:
             return None
-        now = self._clock.now()
-        next_at = self._limiter.next_at(now)
-        next_s = 0.0 if next_at is None else next_at - now
-        return Place(position, max(next_s, self.seconds_until(position)))
+        return Place(position, max(self.next_start_s, self.seconds_until(position)))
 
     def waiting_of(self, customer: CustomerId) -> int:
         """Count a customer's jobs that wait here."""

@@ -7,7 +7,7 @@ from random import Random
 
 from orchestrator.core.breather import Breather
 from orchestrator.core.shard import Shard
-from orchestrator.domain.errors import EZThrottleError, InvalidFields, NotReady, TargetNotAllowed
+from orchestrator.domain.errors import EZThrottleError, InvalidFields, NotReady, OverLimit, TargetNotAllowed
 from orchestrator.domain.idempotency import content_key
 from orchestrator.domain.ids import CustomerId, JobId, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
@@ -18,6 +18,7 @@ from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
 from orchestrator.ports.target_guard import TargetGuard
 
 RETRY_STORE_AFTER_S = 5
+OPEN_AGAIN_AFTER_S = 10
 COMMIT_MOST = 250
 """Jobs of a batch that share a commit: they are queued in one go, which others wait for."""
 
@@ -63,9 +64,12 @@ class Intake:
         Raises:
             InvalidFields: Fields are wrong; all are named.
             TargetNotAllowed: The target or a webhook may not be called.
+            OverLimit: The customer has as many open jobs as may be.
             NotReady: The service is stopping, or its disk takes nothing.
         """
         self._check_accepting()
+        if not self._room(customer):
+            raise self._over_limit()
         now_ms = self._shard.clock.unix_ms()
         self._check(spec, now_ms)
         if (refusal := first_refusal(spec, await self._refusals([spec]))) is not None:
@@ -96,7 +100,7 @@ class Intake:
         self, customer: CustomerId, specs: Sequence[JobSpec | EZThrottleError]
     ) -> list[Taken | EZThrottleError]:
         now_ms = self._shard.clock.unix_ms()
-        judged = await self._judge(specs, now_ms)
+        judged = self._admitted(customer, await self._judge(specs, now_ms))
         jobs = [self._job(customer, spec, now_ms) for spec in judged if isinstance(spec, JobSpec)]
         try:
             stored = await self._shard.store.submit_many(jobs)
@@ -119,6 +123,24 @@ class Intake:
             spec if isinstance(spec, EZThrottleError) else first_refusal(spec, refusals) or spec
             for spec in judged
         ]
+
+    def _admitted(
+        self, customer: CustomerId, judged: list[JobSpec | EZThrottleError]
+    ) -> list[JobSpec | EZThrottleError]:
+        room = self._room(customer)
+        admitted: list[JobSpec | EZThrottleError] = []
+        for spec in judged:
+            takes_place = isinstance(spec, JobSpec)
+            admitted.append(self._over_limit() if takes_place and room <= 0 else spec)
+            room -= takes_place
+        return admitted
+
+    def _room(self, customer: CustomerId) -> int:
+        return max(0, self._bounds.open_jobs - self._shard.ledger.open_jobs(customer))
+
+    def _over_limit(self) -> OverLimit:
+        message = f"{self._bounds.open_jobs} jobs are open, and more may not be at once: wait for some to end"
+        return OverLimit(message, OPEN_AGAIN_AFTER_S)
 
     def _checked(self, spec: JobSpec | EZThrottleError, now_ms: int) -> JobSpec | EZThrottleError:
         if isinstance(spec, EZThrottleError):

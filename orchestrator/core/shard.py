@@ -9,6 +9,7 @@ from typing import assert_never
 from orchestrator.core.courier import Courier, DeliveryOptions
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter, Place
+from orchestrator.core.ledger import Ledger
 from orchestrator.core.notice_board import NoticeBoard
 from orchestrator.core.payloads import FreshJobs
 from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
@@ -81,6 +82,7 @@ class Shard:
         names = (*options.regions, WEBHOOKS)
         self.peers = PeerBook(names, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
         self.tally = Tally()
+        self.ledger = Ledger(store, clock)
         self.ways = Ways(clock, self.peers, self.domain, self._leave, strict_down_s=options.strict_down_s)
         self.dispatcher = Dispatcher(
             self.peers,
@@ -147,6 +149,7 @@ class Shard:
         """Queue a job that is on disk; say where it stands."""
         domain = self.domain(job.domain)
         self.tally.accepted += 1
+        self.ledger.accepted(job.customer, job.domain)
         self._fresh.put(job)
         state = first_state(self.clock.unix_ms(), job.spec.retry_at)
         self._queue(
@@ -257,6 +260,7 @@ class Shard:
         """Stop, leaving the rest to the next start."""
         await self.peers.close()
         self._tasks.cancel()
+        self.ledger.save()
         await self.store.close()
 
     async def failed(self) -> None:
@@ -324,6 +328,7 @@ class Shard:
 
     async def _recover(self, waiting: WaitingJob) -> None:
         domain = self.domain(waiting.domain)
+        self.ledger.found(waiting.customer, waiting.domain)
         if waiting.state is not JobState.RUNNING:
             self._queue(waiting.id, waiting.customer, domain, waiting.order_key, waiting.not_before_ms)
             return
@@ -396,6 +401,7 @@ class Shard:
     def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
         self._supervisors.pop(ending.job_id, None)
         self.tally.ended[ending.state] += 1
+        self.ledger.ended(ending)
         self.courier.take(supervisor.job, ending.result, ending.outbox)
         for child in spawned:
             self.admit(child)

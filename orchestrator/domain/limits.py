@@ -20,5 +20,7 @@ class Bounds:
     metadata_bytes: int = 64 * 1024
     repeats: int = 100
     retry_at_ahead_ms: int = 366 * 24 * 3600 * 1000
+    open_jobs: int = 1_000_000
+    """Of one customer, waiting or under way."""
     key_length: int = 512
     timeout_most_ms: int = 600_000

@@ -10,6 +10,7 @@ from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.usage import DayUsage
 
 
 class StoreFailure(Exception):
@@ -91,6 +92,8 @@ class JobSummary:
     idempotent_key: str
     accepted_ms: int
     ended_ms: int | None
+    forgotten: bool
+    """Its request and answer are past their keeping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +218,7 @@ class Store(Protocol):
         """List every job that has not ended."""
 
     async def load(self, job_id: JobId) -> StoredJob | None:
-        """Read one job whole."""
+        """Read one job whole; None once its request is forgotten."""
 
     async def jobs_of(
         self,
@@ -229,6 +232,21 @@ class Store(Protocol):
         """List a customer's jobs, newest first. A page with a ``state`` may hold fewer than ``most`` jobs,
         even none, and not be the last: how much is looked through for one page is bounded.
         """
+
+    async def summary(self, job_id: JobId, now_ms: int) -> JobSummary | None:
+        """Read one job as lists show it; it can be read for longer than its payload is kept."""
+
+    async def domains_of(self, customer: CustomerId, most: int) -> Sequence[TargetDomain]:
+        """List the targets that a customer has called, by name."""
+
+    def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
+        """Save that a customer calls a target; rides the next commit."""
+
+    async def usage_of(self, customer: CustomerId, since_day: int) -> Sequence[DayUsage]:
+        """List what a customer used, by day, from a day on."""
+
+    def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
+        """Add to what a customer used on a day; rides the next commit."""
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit, nobody waits for it."""

@@ -187,6 +187,25 @@ async def test_a_job_is_forgotten_a_week_after_its_end(store: Store) -> None:
     assert await store.outbox() == []
 
 
+async def test_what_is_told_of_a_job_outlives_its_payload(store: Store) -> None:
+    job = two_webhooks()
+    await store.submit(job)
+    await store.end(an_ending(job, state=JobState.FAILED))
+    for entry in outbox_of(job):
+        await store.save_delivery(replace(entry, state=DeliveryState.DELIVERED))
+    before = await store.summary(job.id, NOW_MS)
+    assert before is not None
+    await store.purge(NOW_MS + 7 * DAY_MS)
+    after = await store.summary(job.id, NOW_MS + 7 * DAY_MS)
+    assert after == replace(before, forgotten=True)
+    assert after.delivery is JobDelivery.DELIVERED
+    assert (await store.jobs_of(job.customer, now_ms=NOW_MS, most=5)).jobs == (after,)
+    await store.purge(NOW_MS + 30 * DAY_MS - 1)
+    assert await store.summary(job.id, NOW_MS) == after
+    await store.purge(NOW_MS + 30 * DAY_MS)
+    assert await store.summary(job.id, NOW_MS) is None
+
+
 async def test_a_job_that_has_not_ended_is_never_forgotten(store: Store) -> None:
     job = a_job()
     await store.submit(job)

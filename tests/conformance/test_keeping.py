@@ -2,6 +2,7 @@
 
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import Store, WebhookSecrets
 from tests.conformance.stores import Keeper, flush
 from tests.unit.domain.builders import ACME
@@ -73,3 +74,25 @@ async def test_flushing_waits_for_what_was_noted(store: Store) -> None:
     store.note_pace(TargetDomain("a.example.com"), Pace(9.0, 9))
     await flush(store)
     assert await store.paces() == {"a.example.com": Pace(9.0, 9)}
+
+
+async def test_the_targets_of_a_customer_are_kept(keeper: Keeper) -> None:
+    store = await keeper.open()
+    for name in ("b.example.com", "a.example.com", "b.example.com"):
+        store.note_domain(ACME, TargetDomain(name))
+    store.note_domain(BETA, TargetDomain("c.example.com"))
+    await flush(store)
+    assert await (await keeper.open()).domains_of(ACME, 10) == ["a.example.com", "b.example.com"]
+    assert await (await keeper.open()).domains_of(ACME, 1) == ["a.example.com"]
+
+
+async def test_what_was_used_adds_up_by_day(keeper: Keeper) -> None:
+    store = await keeper.open()
+    store.note_usage(ACME, DayUsage(day=7, accepted=2, success=1))
+    store.note_usage(ACME, DayUsage(day=8, accepted=1))
+    store.note_usage(ACME, DayUsage(day=7, accepted=1, failed=1, cancelled=1, attempts=5))
+    store.note_usage(BETA, DayUsage(day=7, accepted=9))
+    await flush(store)
+    first = DayUsage(day=7, accepted=3, success=1, failed=1, cancelled=1, attempts=5)
+    assert await (await keeper.open()).usage_of(ACME, 7) == [first, DayUsage(day=8, accepted=1)]
+    assert await (await keeper.open()).usage_of(ACME, 8) == [DayUsage(day=8, accepted=1)]

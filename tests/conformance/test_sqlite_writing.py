@@ -133,6 +133,9 @@ async def test_a_purge_forgets_everything_that_is_due_however_much(on_disk: Sqli
     await submit_all(on_disk, jobs)
     await asyncio.gather(*(on_disk.end(an_ending(job)) for job in jobs))
     await on_disk.purge(NOW_MS + 7 * DAY_MS)
+    kept = "SELECT count(*) FROM jobs WHERE length(request) > 0 OR run IS NOT NULL OR result IS NOT NULL"
+    assert await on_disk._read(kept) == [(0,)]
+    await on_disk.purge(NOW_MS + 30 * DAY_MS)
     (left,) = (await on_disk._read("SELECT count(*) FROM jobs"))[0]
     assert left == 0
 

@@ -12,6 +12,7 @@ from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import (
     Accepted,
     DeadFilter,
@@ -167,6 +168,14 @@ class DiskHandle:
     def note_pace(self, domain: TargetDomain, pace: Pace) -> None:
         """Save a learned pace; rides the next commit."""
         self._post(lambda: self._disk.committed.note_pace(domain, pace))
+
+    def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
+        """Save that a customer calls a target; rides the next commit."""
+        self._post(lambda: self._disk.committed.note_domain(customer, domain))
+
+    def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
+        """Add to what a customer used on a day; rides the next commit."""
+        self._post(lambda: self._disk.committed.note_usage(customer, more))
 
     async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
         """Store a customer's webhook secrets."""

@@ -13,6 +13,7 @@ from orchestrator.adapters.http.delivery_routes import DeliveryRoutes
 from orchestrator.adapters.http.envelope import Envelope
 from orchestrator.adapters.http.job_routes import WAIT_MOST_S, JobRoutes
 from orchestrator.adapters.http.openapi import body_of, query_of
+from orchestrator.adapters.http.overview_routes import OverviewRoutes
 from orchestrator.adapters.http.paging import PAGE_DEFAULT, PAGE_MOST
 from orchestrator.adapters.http.problems import problem, problem_of
 from orchestrator.adapters.http.schema import BatchIn, ProxyIn, RedeliverIn, RotateIn, SecretsIn, SubmissionIn
@@ -41,12 +42,17 @@ def make_app(backend: Backend) -> FastAPI:
     """Build the application."""
     app = FastAPI(title="EZThrottle", version="1", description="An API dam: durable, paced, raced HTTP jobs.")
     jobs, secrets, service = JobRoutes(backend), SecretRoutes(backend), ServiceRoutes(backend)
+    overview = OverviewRoutes(backend)
     deliveries = DeliveryRoutes(backend)
     app.post(JOBS_PATH, status_code=202, openapi_extra=body_of(SubmissionIn))(jobs.submit)
     app.post(f"{JOBS_PATH}:batch", openapi_extra=body_of(BatchIn))(jobs.submit_batch)
     app.get(JOBS_PATH, openapi_extra=PAGE_QUERY)(jobs.list_jobs)
     app.get(f"{JOBS_PATH}/{{job_id}}", openapi_extra=query_of(wait=_SECONDS))(jobs.show)
     app.get(f"{JOBS_PATH}/{{job_id}}/stream", response_class=StreamingResponse)(jobs.stream)
+    app.post(f"{JOBS_PATH}/{{job_id}}/replay", status_code=202)(jobs.replay)
+    app.get(f"{API}/usage")(overview.usage)
+    app.get(f"{API}/regions")(overview.regions)
+    app.get(f"{API}/domains")(overview.domains)
     app.delete(f"{JOBS_PATH}/{{job_id}}")(jobs.cancel)
     app.post(f"{API}/webhook-secrets", openapi_extra=body_of(SecretsIn))(secrets.create)
     app.get(f"{API}/webhook-secrets")(secrets.show)

@@ -14,10 +14,10 @@ from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.core.intake import Intake
 from orchestrator.core.shard import Shard
-from orchestrator.domain.errors import NotFound
+from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.limits import Bounds
-from orchestrator.ports.store import StoredJob
+from orchestrator.ports.store import JobSummary, StoredJob
 
 API = "/api/v1"
 JOBS_PATH = f"{API}/jobs"
@@ -44,11 +44,26 @@ async def own_job(backend: Backend, customer: CustomerId, job_id: str) -> Stored
 
     Raises:
         NotFound: There is none of that id, or it is somebody else's.
+        Conflict: Its payload is not kept any more.
     """
     stored = await backend.shard.store.load(JobId(job_id)) if JOB_ID.match(job_id) else None
-    if stored is None or stored.job.customer != customer:
+    if stored is not None and stored.job.customer == customer:
+        return stored
+    await own_line(backend, customer, job_id)
+    raise Conflict("the job's request and answer are past their keeping; only its state is known")
+
+
+async def own_line(backend: Backend, customer: CustomerId, job_id: str) -> JobSummary:
+    """Read what is known of a job of the customer's own, its payload kept or not.
+
+    Raises:
+        NotFound: There is none of that id, or it is somebody else's.
+    """
+    now_ms = backend.shard.clock.unix_ms()
+    found = await backend.shard.store.summary(JobId(job_id), now_ms) if JOB_ID.match(job_id) else None
+    if found is None or found.customer != customer:
         raise NotFound("there is no such job, or it is not yours")
-    return stored
+    return found
 
 
 def json_response(document: dict[str, Any], status: HTTPStatus) -> Response:

@@ -62,6 +62,13 @@ def job_document(stored: StoredJob, now_ms: int, place: Place | None) -> dict[st
     }
 
 
+def forgotten_document(job: JobSummary) -> dict[str, Any]:
+    """Show a job whose request and answer are past their keeping."""
+    waits = {"position": None, "estimated_start_at": None}
+    timeline: dict[str, list[Any]] = {"legs": [], "attempts": [], "deliveries": []}
+    return summary_document(job) | waits | {"result": None, "timeline": timeline, "forgotten": True}
+
+
 def place_document(place: Place, now_ms: int) -> dict[str, Any]:
     """Show where a job waits, from 1, and when it is likely to start."""
     return {"position": place.position, "estimated_start_at": now_ms + int(place.wait_s * 1000)}

@@ -1,15 +1,22 @@
 """Jobs over HTTP: submit one, look at it, cancel it."""
 
+import secrets
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchestrator.adapters.http.backend import Backend, json_response, own_job, read_document
+from orchestrator.adapters.http.backend import Backend, json_response, own_job, own_line, read_document
 from orchestrator.adapters.http.batches import read_batch
 from orchestrator.adapters.http.bodies import read_body
-from orchestrator.adapters.http.documents import job_document, summary_document, taken_document
+from orchestrator.adapters.http.documents import (
+    forgotten_document,
+    job_document,
+    summary_document,
+    taken_document,
+)
 from orchestrator.adapters.http.event_stream import JobEvents, event_response
 from orchestrator.adapters.http.paging import read_page_query, write_cursor
 from orchestrator.adapters.http.problems import problem_document
@@ -76,7 +83,11 @@ class JobRoutes:
         """Show one job; ``?wait=SECONDS`` waits for its end, at most 60."""
         customer = await self._backend.keys.customer(request)
         job_id = request.path_params["job_id"]
-        stored = await self._load(customer, job_id)
+        try:
+            stored = await self._load(customer, job_id)
+        except Conflict:
+            line = await own_line(self._backend, customer, job_id)
+            return json_response(forgotten_document(line), HTTPStatus.OK)
         wait_s = _wait_seconds(request.query_params.get("wait"))
         if wait_s and not stored.state.ended:
             with self._backend.shard.board.watch(stored.job.id) as watch:
@@ -120,6 +131,17 @@ class JobRoutes:
         if not await self._backend.shard.cancel(stored.job.id):
             raise Conflict(f"the job has ended already ({stored.state})")
         return json_response({"job_id": stored.job.id, "status": "cancelled"}, HTTPStatus.OK)
+
+    async def replay(self, request: Request) -> Response:
+        """Make a new job of a finished one: the same request, under a key of its own."""
+        customer = await self._backend.keys.customer(request)
+        stored = await self._load(customer, request.path_params["job_id"])
+        if not stored.state.ended:
+            raise Conflict(f"the job has not ended ({stored.state}): wait for its end, or cancel it")
+        key = f"{stored.job.id}/replay/{secrets.token_hex(8)}"
+        spec = replace(stored.job.spec, idempotent_key=key, retry_at=None)
+        taken = await self._backend.intake.submit(customer, spec)
+        return json_response(taken_document(taken, []) | {"replay_of": stored.job.id}, HTTPStatus.ACCEPTED)
 
     async def _load(self, customer: CustomerId, job_id: str) -> StoredJob:
         return await own_job(self._backend, customer, job_id)

@@ -14,7 +14,8 @@ from orchestrator.adapters.http.app import FastLane, make_app
 from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.ray.links import RayLinks
-from orchestrator.adapters.store.sqlite import Retention, SqliteStore
+from orchestrator.adapters.store.retention import DAY_MS, Retention
+from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.core.courier import DeliveryOptions
 from orchestrator.core.intake import Intake
@@ -98,7 +99,9 @@ class ShardNode:
 def _make_shard(settings: Settings) -> Shard:
     regions = tuple(RegionName(name) for name in settings.regions)
     actors = {region: names.executor_name(region) for region in regions} | {WEBHOOKS: names.WEBHOOKS}
-    retention = Retention(job_ms=int(settings.keep_days * 24 * 3600 * 1000))
+    retention = Retention(
+        job_ms=int(settings.keep_days * DAY_MS), line_ms=int(settings.history_days * DAY_MS)
+    )
     return Shard(
         store=SqliteStore(settings.data_dir, retention=retention),
         links=RayLinks(actors),
@@ -123,7 +126,7 @@ def _delivery_options(settings: Settings) -> DeliveryOptions:
 
 
 def _make_server(settings: Settings, shard: Shard) -> uvicorn.Server:
-    bounds = Bounds(body_bytes=settings.max_body_bytes)
+    bounds = Bounds(body_bytes=settings.max_body_bytes, open_jobs=settings.max_open_jobs)
     guard = ResolvingGuard(settings.allow_private_targets, settings.allow_targets, shard.clock)
     backend = Backend(
         shard=shard,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.adapters.store.records import unpack_quorum
-from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.lifecycle import JobState, state_shown
 from orchestrator.ports.store import JobPage, JobSummary, PagePlace, judge_delivery
@@ -14,7 +14,10 @@ LOOKED_THROUGH_MOST = 10_000
 """Rows for one page. One state may be rare: a look through millions of rows would hold up every reader."""
 
 _NEWEST = PagePlace(2**62, JobId(""))
-_COLUMNS = "id, customer, domain, state, not_before_ms, accepted_ms, ended_ms, idem_key, quorum"
+_FORGOTTEN = "ended_ms IS NOT NULL AND result IS NULL"
+_COLUMNS = (
+    f"id, customer, domain, state, not_before_ms, accepted_ms, ended_ms, idem_key, quorum, {_FORGOTTEN}"
+)
 
 
 def read_page(
@@ -42,18 +45,33 @@ def read_page(
     return JobPage(tuple(_summaries(db, found, now_ms)), place)
 
 
-def _summaries(db: sqlite3.Connection, rows: list[Any], now_ms: int) -> Iterator[JobSummary]:
+def read_summary(db: sqlite3.Connection, job_id: JobId, now_ms: int) -> JobSummary | None:
+    """Read one job; see ``Store.summary``."""
+    sql = f"SELECT {_COLUMNS} FROM jobs WHERE id = ?"  # noqa: S608  # column names of our own
+    return next(_summaries(db, db.execute(sql, (job_id,)).fetchall(), now_ms), None)
+
+
+def delivery_in(db: sqlite3.Connection, job_id: str, state: str, quorum: bytes | None) -> JobDelivery:
+    """Judge a job's deliveries; once they are forgotten, how they ended stands in ``quorum``."""
+    known = unpack_quorum(quorum)
+    if isinstance(known, JobDelivery):
+        return known
+    needed, voters = known
     told = "SELECT state FROM deliveries WHERE job_id = ? ORDER BY position"
-    for id_, customer, domain, state, begins_ms, accepted_ms, ended_ms, key, quorum in rows:
-        needed, voters = unpack_quorum(quorum)
-        deliveries = [DeliveryState(s) for (s,) in db.execute(told, (id_,))] if voters and ended_ms else []
+    deliveries = [DeliveryState(s) for (s,) in db.execute(told, (job_id,))] if voters else []
+    return judge_delivery(voters, needed, JobState(state), deliveries)
+
+
+def _summaries(db: sqlite3.Connection, rows: list[Any], now_ms: int) -> Iterator[JobSummary]:
+    for id_, customer, domain, state, begins_ms, accepted_ms, ended_ms, key, quorum, forgotten in rows:
         yield JobSummary(
             id=JobId(id_),
             customer=customer,
             domain=domain,
             state=state_shown(JobState(state), begins_ms, now_ms),
-            delivery=judge_delivery(voters, needed, JobState(state), deliveries),
+            delivery=delivery_in(db, id_, state, quorum),
             idempotent_key=key,
             accepted_ms=accepted_ms,
             ended_ms=ended_ms,
+            forgotten=bool(forgotten),
         )

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.domain.course import Course
-from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state, state_shown
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.usage import DayUsage, added
 from orchestrator.ports.store import (
     Accepted,
     DeadFilter,
@@ -31,6 +32,7 @@ from orchestrator.ports.store import (
 
 KEY_KEPT_MS = 24 * 3600 * 1000
 JOB_KEPT_MS = 7 * 24 * 3600 * 1000
+LINE_KEPT_MS = 30 * 24 * 3600 * 1000
 
 
 @dataclass(slots=True)
@@ -40,6 +42,10 @@ class _Row:
     course: Course | None = None
     result: bytes | None = None
     ended_ms: int | None = None
+    forgotten: bool = False
+    """Its payload is past its keeping."""
+    delivery: JobDelivery = JobDelivery.NONE
+    """How its deliveries had ended then."""
 
 
 class MemoryStore:
@@ -51,6 +57,8 @@ class MemoryStore:
         self._keys: dict[tuple[CustomerId, str], JobId] = {}
         self._outbox: dict[JobId, list[OutboxEntry]] = {}
         self._paces: dict[TargetDomain, Pace] = {}
+        self._domains: set[tuple[CustomerId, TargetDomain]] = set()
+        self._usage: dict[tuple[CustomerId, int], DayUsage] = {}
         self._secrets: dict[CustomerId, WebhookSecrets] = {}
         self.api_keys: dict[str, CustomerId] = {}
 
@@ -86,7 +94,7 @@ class MemoryStore:
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
         row = self._rows.get(job_id)
-        if row is None:
+        if row is None or row.forgotten:
             return None
         return StoredJob(
             job=row.job,
@@ -113,6 +121,29 @@ class MemoryStore:
         more = len(fitting) > len(page)
         return JobPage(page, PagePlace(page[-1].accepted_ms, page[-1].id) if more else None)
 
+    async def summary(self, job_id: JobId, now_ms: int) -> JobSummary | None:
+        """Read one job as lists show it."""
+        row = self._rows.get(job_id)
+        return self._summary(row, now_ms) if row else None
+
+    async def domains_of(self, customer: CustomerId, most: int) -> Sequence[TargetDomain]:
+        """List the targets that a customer has called, by name."""
+        return sorted(domain for owner, domain in self._domains if owner == customer)[:most]
+
+    def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
+        """Save that a customer calls a target."""
+        self._domains.add((customer, domain))
+
+    async def usage_of(self, customer: CustomerId, since_day: int) -> Sequence[DayUsage]:
+        """List what a customer used, by day, from a day on."""
+        days = (day for owner, day in self._usage if owner == customer and day >= since_day)
+        return [self._usage[customer, day] for day in sorted(days)]
+
+    def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
+        """Add to what a customer used on a day."""
+        known = self._usage.get((customer, more.day))
+        self._usage[customer, more.day] = added(known, more) if known else more
+
     def _summary(self, row: _Row, now_ms: int) -> JobSummary:
         deliveries = self._outbox.get(row.job.id, ())
         return JobSummary(
@@ -120,10 +151,11 @@ class MemoryStore:
             customer=row.job.customer,
             domain=row.job.domain,
             state=state_shown(row.state, row.job.begins_ms, now_ms),
-            delivery=delivery_of(row.job, row.state, deliveries),
+            delivery=row.delivery if row.forgotten else delivery_of(row.job, row.state, deliveries),
             idempotent_key=row.job.idempotent_key,
             accepted_ms=row.job.accepted_ms,
             ended_ms=row.ended_ms,
+            forgotten=row.forgotten,
         )
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:  # noqa: ARG002  # the port's
@@ -219,9 +251,11 @@ class MemoryStore:
             # A key that was freed early may belong to a newer job by now.
             if age_ms >= KEY_KEPT_MS and self._keys.get(key) == job_id:
                 del self._keys[key]
-            if age_ms >= JOB_KEPT_MS:
+            if age_ms >= JOB_KEPT_MS and not row.forgotten:
+                row.delivery = delivery_of(row.job, row.state, self._outbox.pop(job_id, ()))
+                row.forgotten = True
+            if age_ms >= LINE_KEPT_MS:
                 del self._rows[job_id]
-                self._outbox.pop(job_id, None)
 
     async def close(self) -> None:
         """Nothing is held."""

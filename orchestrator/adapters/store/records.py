@@ -7,6 +7,7 @@ import msgpack
 
 from orchestrator.domain.course import Child, Course
 from orchestrator.domain.exchange import Fault, HttpResponse
+from orchestrator.domain.fanout import JobDelivery
 from orchestrator.domain.job import JobSpec, spec_from_record, spec_to_record
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
@@ -31,10 +32,18 @@ def pack_quorum(spec: JobSpec) -> bytes | None:
     return _pack([spec.webhook_quorum, voters]) if voters else None
 
 
-def unpack_quorum(data: bytes | None) -> tuple[int, list[bool]]:
-    """Read what ``pack_quorum`` wrote: the quorum, and who votes."""
-    quorum, voters = msgpack.unpackb(data) if data else (1, [])
-    return quorum, voters
+def pack_delivery(delivery: JobDelivery) -> bytes:
+    """Write down how a job's deliveries ended, where ``pack_quorum`` said who voted on them."""
+    return _pack(delivery.value)
+
+
+def unpack_quorum(data: bytes | None) -> tuple[int, list[bool]] | JobDelivery:
+    """Read what ``pack_quorum`` (the quorum, and who votes) or ``pack_delivery`` wrote."""
+    known: Any = msgpack.unpackb(data) if data else [1, []]
+    if isinstance(known, str):
+        return JobDelivery(known)
+    quorum, voters = known
+    return int(quorum), list(voters)
 
 
 def pack_course(course: Course) -> bytes:

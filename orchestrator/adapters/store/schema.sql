@@ -22,12 +22,14 @@ CREATE TABLE IF NOT EXISTS jobs (
     request BLOB NOT NULL, -- sealed
     run BLOB, -- sealed
     result BLOB, -- sealed
-    quorum BLOB -- msgpack [quorum, [has a vote, …]]: judges deliveries without the request
+    quorum BLOB -- msgpack [quorum, [has a vote, …]]; once the payload is forgotten, how the deliveries ended
 );
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (customer, idem_key) WHERE idem_holds = 1;
 CREATE INDEX IF NOT EXISTS jobs_newest ON jobs (customer, accepted_ms, id);
 CREATE INDEX IF NOT EXISTS jobs_open ON jobs (deadline_ms) WHERE ended_ms IS NULL;
-CREATE INDEX IF NOT EXISTS jobs_ended ON jobs (ended_ms) WHERE ended_ms IS NOT NULL;
+DROP INDEX IF EXISTS jobs_ended;
+CREATE INDEX IF NOT EXISTS jobs_kept ON jobs (ended_ms) WHERE result IS NOT NULL;
+CREATE INDEX IF NOT EXISTS jobs_forgotten ON jobs (ended_ms) WHERE ended_ms IS NOT NULL AND result IS NULL;
 CREATE INDEX IF NOT EXISTS jobs_key_held ON jobs (ended_ms) WHERE ended_ms IS NOT NULL AND idem_holds = 1;
 
 CREATE TABLE IF NOT EXISTS deliveries (
@@ -50,6 +52,23 @@ CREATE TABLE IF NOT EXISTS paces (
     domain TEXT PRIMARY KEY,
     rps REAL NOT NULL,
     max_concurrent INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS customer_domains (
+    customer TEXT NOT NULL,
+    domain TEXT NOT NULL,
+    PRIMARY KEY (customer, domain)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS usage (
+    customer TEXT NOT NULL,
+    day INTEGER NOT NULL, -- since 1970, UTC
+    accepted INTEGER NOT NULL,
+    success INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    PRIMARY KEY (customer, day)
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS webhook_secrets (

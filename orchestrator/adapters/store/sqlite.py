@@ -7,7 +7,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
 from orchestrator.adapters.store.records import pack_course, pack_quorum, pack_spec
+from orchestrator.adapters.store.retention import Retention, purge
 from orchestrator.adapters.store.sqlite_reads import SqliteReads, sealing_context, secrets_context
 from orchestrator.core.breather import Breather
 from orchestrator.domain.course import Course
@@ -26,6 +26,7 @@ from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import (
     Accepted,
@@ -40,17 +41,8 @@ DATABASE = "ezthrottle.db"
 KEY_FILE = "encryption.key"
 LOCK_FILE = "shard.lock"
 LOCK_WAIT_S = 5.0
-PURGE_BATCH = 1_000
 LATER_COLUMNS = (("jobs", "quorum", "BLOB"), ("deliveries", "endpoint", "TEXT NOT NULL DEFAULT ''"))
 KEY_CHECK = b"this data directory opens with this key"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """How long things are kept after a job's end, in ms."""
-
-    job_ms: int = 7 * 24 * 3600 * 1000
-    key_ms: int = 24 * 3600 * 1000
 
 
 def data_files(data_dir: Path) -> tuple[Path, SecretBox]:
@@ -177,6 +169,20 @@ class SqliteStore(SqliteReads):
         sql = "INSERT OR REPLACE INTO paces VALUES (?, ?, ?)"
         self._writer.post(lambda db: db.execute(sql, (domain, pace.rps, pace.max_concurrent)))
 
+    def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
+        """Save that a customer calls a target; rides the next commit."""
+        sql = "INSERT OR IGNORE INTO customer_domains VALUES (?, ?)"
+        self._writer.post(lambda db: db.execute(sql, (customer, domain)))
+
+    def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
+        """Add to what a customer used on a day; rides the next commit."""
+        sql = """INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+                 accepted = accepted + excluded.accepted, success = success + excluded.success,
+                 failed = failed + excluded.failed, cancelled = cancelled + excluded.cancelled,
+                 attempts = attempts + excluded.attempts"""
+        counts = (more.accepted, more.success, more.failed, more.cancelled, more.attempts)
+        self._writer.post(lambda db: db.execute(sql, (customer, more.day, *counts)))
+
     async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
         """Store a customer's webhook secrets."""
         plain = msgpack.packb([secrets.primary, secrets.secondary])
@@ -191,7 +197,7 @@ class SqliteStore(SqliteReads):
 
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping, in batches that let other writes pass."""
-        while await self._writer.write(lambda db: _purge(db, now_ms, self._retention)) == PURGE_BATCH:
+        while await self._writer.write(lambda db: purge(db, now_ms, self._retention)):
             pass
 
     async def close(self) -> None:
@@ -268,16 +274,6 @@ def _end(
         raise RuntimeError(msg)
     insert_outbox(db, outbox)
     return [_insert(db, child) for child in children]
-
-
-def _purge(db: sqlite3.Connection, now_ms: int, retention: Retention) -> int:
-    key_sql = "UPDATE jobs SET idem_holds = 0 WHERE ended_ms <= ? AND idem_holds = 1"
-    db.execute(key_sql, (now_ms - retention.key_ms,))
-    gone = "SELECT id FROM jobs WHERE ended_ms <= ? LIMIT ?"
-    ids = db.execute(gone, (now_ms - retention.job_ms, PURGE_BATCH)).fetchall()
-    db.executemany("DELETE FROM deliveries WHERE job_id = ?", ids)
-    db.executemany("DELETE FROM jobs WHERE id = ?", ids)
-    return len(ids)
 
 
 def _lock(path: Path) -> int:

@@ -11,18 +11,20 @@ from typing import Any, TypeVar
 import msgpack
 
 from orchestrator.adapters.store.group_commit import connect
-from orchestrator.adapters.store.listing import read_page
+from orchestrator.adapters.store.listing import read_page, read_summary
 from orchestrator.adapters.store.outbox import read_dead, read_deliveries, read_pending
 from orchestrator.adapters.store.records import unpack_course, unpack_spec
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import (
     DeadFilter,
     DeadPlace,
     JobPage,
+    JobSummary,
     OutboxEntry,
     PagePlace,
     StoredJob,
@@ -73,6 +75,23 @@ class SqliteReads:
         """List a customer's jobs, newest first."""
         return await self._in_reader(lambda db: read_page(db, customer, now_ms, most, state, before))
 
+    async def summary(self, job_id: JobId, now_ms: int) -> JobSummary | None:
+        """Read one job as lists show it, its payload kept or not."""
+        return await self._in_reader(lambda db: read_summary(db, job_id, now_ms))
+
+    async def domains_of(self, customer: CustomerId, most: int) -> Sequence[TargetDomain]:
+        """List the targets that a customer has called, by name."""
+        sql = "SELECT domain FROM customer_domains WHERE customer = ? ORDER BY domain LIMIT ?"
+        return [TargetDomain(domain) for (domain,) in await self._read(sql, customer, most)]
+
+    async def usage_of(self, customer: CustomerId, since_day: int) -> Sequence[DayUsage]:
+        """List what a customer used, by day, from a day on."""
+        sql = """SELECT day, accepted, success, failed, cancelled, attempts FROM usage
+                 WHERE customer = ? AND day >= ? ORDER BY day"""
+        names = ("day", "accepted", "success", "failed", "cancelled", "attempts")
+        rows = await self._read(sql, customer, since_day)
+        return [DayUsage(**dict(zip(names, row, strict=True))) for row in rows]
+
     async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
         """List unended jobs whose deadline has passed."""
         sql = "SELECT id FROM jobs WHERE ended_ms IS NULL AND deadline_ms <= ? ORDER BY deadline_ms LIMIT ?"
@@ -119,6 +138,8 @@ class SqliteReads:
         if row is None:
             return None
         customer, domain, key, accepted_ms, state, ended_ms, request, run, result = row
+        if not request:
+            return None
 
         def opened(sealed: bytes | None, column: str) -> bytes | None:
             return (

@@ -1,0 +1,43 @@
+"""A histogram with fixed bounds, as Prometheus reads it."""
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
+SIZES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Counts by upper bound, the last one without; observing costs a binary search."""
+
+    bounds: tuple[float, ...] = SECONDS
+    counts: list[int] = field(default_factory=list)
+    total: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.counts = self.counts or [0] * (len(self.bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    @property
+    def count(self) -> int:
+        """How many values there were."""
+        return sum(self.counts)
+
+    @property
+    def mean(self) -> float | None:
+        """Their mean, rounded to the tenth of a millisecond; None where there was none."""
+        count = self.count
+        return round(self.total / count, 4) if count else None
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Give the counts as Prometheus writes them: each bound with all up to it."""
+        found, up_to = [], 0
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            up_to += count
+            found.append((bound, float(up_to)))
+        return found
