@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 
 SECRET = "a_secret_of_16_or_more"
 results: dict[str, Any] = {}  # a database, in production
-received = asyncio.Event()
 verified = VerifiedWebhook(SECRET)
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncEZThrottle() as client:
-        app.state.client = client
+        app.state.client, app.state.received = client, asyncio.Event()
         await client.create_webhook_secret(SECRET)
         yield
         await client.delete_webhook_secret()
@@ -40,7 +39,7 @@ app = FastAPI(lifespan=lifespan)
 async def receive(delivery: Annotated[dict[str, Any], Depends(verified)]) -> dict[str, bool]:
     # Deliveries are at least once: the same one again changes nothing here.
     results[delivery["idempotent_key"]] = delivery
-    received.set()
+    app.state.received.set()
     return {"ok": True}
 
 
@@ -59,7 +58,7 @@ async def use(own: str, api: str) -> None:
     async with httpx.AsyncClient(base_url=own) as http:
         submitted = await http.post("/submit", params={"url": api, "webhook": f"{own}/webhook"})
         key = submitted.json()["idempotent_key"]
-        await asyncio.wait_for(received.wait(), timeout=30)
+        await asyncio.wait_for(app.state.received.wait(), timeout=30)
         answer = (await http.get(f"/result/{key}")).json()
         print("result:", answer["result"]["status"], answer["result"]["response"]["status_code"])
         forged = await http.post("/webhook", json={"idempotent_key": key, "job_id": "job_1_1"})

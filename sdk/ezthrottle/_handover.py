@@ -30,36 +30,42 @@ class Handover:
         self._server = server
         self._client = client
         self._tokens: list[str] = []
-        self.payload, self._ours = self._divided(step)
+        self.payload, self._ours, self._awaited = self._divided(step)
         _add_webhook(self.payload, server.get_url())
 
     def complete(self, job_id: str) -> None:
         """Have the client's part started when the job has ended."""
-        self._server.register_workflow(job_id, client=self._client, step=self._step, **self._ours)
+        self._server.register_workflow(
+            job_id, client=self._client, step=self._step, awaited=self._awaited, **self._ours
+        )
 
     def cancel(self) -> None:
         """Forget the client's part, since the service did not take the job."""
         for token in self._tokens:
             self._server.event_store.remove_handler(token)
 
-    def _divided(self, step: Step) -> tuple[dict[str, Any], dict[str, Step]]:
+    def _divided(self, step: Step) -> tuple[dict[str, Any], dict[str, Step], dict[str, list[str]]]:
+        """Return the service's part, the children that are ours, and the tokens awaited below each place."""
         ours: dict[str, Step] = {}
+        awaited: dict[str, list[str]] = {}
         payload = step.spec.payload()
         for place, child in step.spec.children().items():
             if child.spec.step_type is StepType.FRUGAL:
                 ours[place] = child
                 del payload[place]
             else:
+                before = len(self._tokens)
                 payload[place] = self._service_child(child)
-        return payload, ours
+                awaited[place] = self._tokens[before:]
+        return payload, ours, awaited
 
     def _service_child(self, step: Step) -> dict[str, Any]:
-        payload, ours = self._divided(step)
+        payload, ours, awaited = self._divided(step)
         if ours:
             # The service makes up this job's id later, so its webhook brings a token of ours instead.
             token = uuid.uuid4().hex
             self._tokens.append(token)
-            self._server.register_workflow(token, client=self._client, step=step, **ours)
+            self._server.register_workflow(token, client=self._client, step=step, awaited=awaited, **ours)
             _add_webhook(payload, f"{self._server.get_url()}?workflow={token}")
         return payload
 

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable
@@ -145,17 +146,19 @@ class WebhookServer:
         client: Client | None = None,
         *,
         step: Step | None = None,
+        awaited: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Start one of these steps with `client` when the job's webhook arrives, or now if it has arrived.
 
         That happens once for a job, however often its webhook is delivered. `step` is the job's own, whose
-        history is continued.
+        history is continued. `awaited` names, by place, the events that can only come if the service starts
+        the child in that place; where it does not, they are forgotten.
         """
-        start = starter_for(client)
+        go_on = partial(self._continue_once, job_id, step, starter_for(client), awaited or {})
         self.event_store.register_handler(
             job_id,
-            on_success=partial(self._continue_once, job_id, step, on_success, start),
-            on_failure=partial(self._continue_once, job_id, step, on_failure, start),
+            on_success=partial(go_on, "on_success", on_success),
+            on_failure=partial(go_on, "on_failure", on_failure),
         )
         with self._changed:
             arrived = self.results.get(job_id)
@@ -201,7 +204,14 @@ class WebhookServer:
             self._changed.notify_all()
 
     def _continue_once(
-        self, job_id: str, step: Step | None, child: Step | None, start: Starter, data: dict[str, Any]
+        self,
+        job_id: str,
+        step: Step | None,
+        start: Starter,
+        awaited: Mapping[str, Sequence[str]],
+        place: str,
+        child: Step | None,
+        data: dict[str, Any],
     ) -> None:
         with self._changed:
             if job_id in self._started:
@@ -211,7 +221,11 @@ class WebhookServer:
                 self._started.popitem(last=False)
         if step is not None:
             step.spec.record_delivery(data)
-        if child is not None and not _was_cancelled(data):
+        cancelled = _was_cancelled(data)
+        for other, tokens in awaited.items():
+            for token in tokens if cancelled or other != place else ():
+                self.event_store.remove_handler(token)
+        if child is not None and not cancelled:
             start(child)
 
     @staticmethod

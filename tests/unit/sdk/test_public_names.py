@@ -1,3 +1,4 @@
+import ast
 import importlib
 import inspect
 import subprocess
@@ -27,6 +28,9 @@ PUBLISHED_MODULES = {
     ],
     "event_store": ["EventStore"],
 }
+
+PACKAGE = Path(ezthrottle.__file__).parent
+SOURCES = [*PACKAGE.glob("*.py"), *(PACKAGE.parent / "examples").glob("*.py")]
 
 NO = inspect.Parameter.empty
 
@@ -185,5 +189,10 @@ def test_the_import_is_quick() -> None:
     assert min(float(_run(code)) for _ in range(3)) < 0.15
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_the_sources_are_python_3_9(path: Path) -> None:
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
+
+
 def test_the_package_says_that_it_is_typed() -> None:
-    assert (Path(ezthrottle.__file__).parent / "py.typed").exists()
+    assert (PACKAGE / "py.typed").exists()

@@ -165,6 +165,22 @@ def test_a_submission_that_is_refused_leaves_nothing_registered(
     assert server.event_store.pending_count() == 0
 
 
+@pytest.mark.parametrize(
+    ("status", "error", "left"),
+    [("success", None, 1), ("failed", None, 1), ("failed", {"code": "cancelled", "message": ""}, 0)],
+)
+def test_what_can_begin_no_more_is_forgotten(
+    receiving: EZThrottle, server: WebhookServer, ok_target: Any, status: str, error: Any, left: int
+) -> None:
+    def child() -> Step:
+        return Step().url(f"{URL}/child").on_success(_frugal(f"{ok_target.url}/grandchild"))
+
+    Step().url(URL).on_success(child()).on_failure(child()).execute(receiving)
+    assert server.event_store.pending_count() == 3
+    _deliver(server.get_url(), status, error=error)
+    assert server.event_store.pending_count() == left
+
+
 def test_executing_twice_adds_our_webhook_once_to_each_submission(
     receiving: EZThrottle, service: Any, ok_target: Any
 ) -> None:
