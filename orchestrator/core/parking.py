@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from orchestrator.core.circuits import Circuits
 from orchestrator.core.domain_limiter import DomainLimiter
@@ -14,14 +15,35 @@ ANY = RegionName("")
 """Where a leg goes that may run in any region; no region can bear that name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A ticket put aside. ``spare``: it uses only what no first leg of its target wants."""
+
+    domain: DomainLimiter
+    ticket: Ticket
+    spare: bool
+
+    def keep_place(self) -> None:
+        """Let its job go on waiting where it stood in the queue."""
+        if not self.spare:
+            self.domain.keep_place(self.ticket)
+
+    def enqueue(self) -> None:
+        """Put it back where it came from."""
+        if self.spare:
+            self.domain.enqueue_spare(self.ticket)
+        else:
+            self.domain.enqueue(self.ticket)
+
+
 class Parking:
     """Keeps tickets away from their queue, where each would take a permit only to give it back."""
 
     def __init__(self, clock: Clock, circuits: Circuits) -> None:
         self._clock = clock
         self._circuits = circuits
-        self._without_region: dict[RegionName, list[tuple[DomainLimiter, Ticket]]] = {}
-        self._behind: dict[tuple[TargetDomain, RegionName], deque[Ticket]] = {}
+        self._without_region: dict[RegionName, list[Parked]] = {}
+        self._behind: dict[tuple[TargetDomain, RegionName], deque[Parked]] = {}
         self._timed: set[tuple[TargetDomain, RegionName]] = set()
 
     def __len__(self) -> int:
@@ -29,34 +51,35 @@ class Parking:
         without_region = sum(map(len, self._without_region.values()))
         return without_region + sum(map(len, self._behind.values()))
 
-    def without_region(self, domain: DomainLimiter, ticket: Ticket, region: RegionName = ANY) -> None:
+    def without_region(self, parked: Parked, region: RegionName = ANY) -> None:
         """Keep a ticket until ``region`` takes work."""
-        domain.keep_place(ticket)
-        self._without_region.setdefault(region, []).append((domain, ticket))
+        parked.keep_place()
+        self._without_region.setdefault(region, []).append(parked)
 
     def release(self, regions: Collection[RegionName]) -> None:
         """Queue again what waits for one of ``regions``."""
         for region in (ANY, *regions) if regions and self._without_region else ():
-            for domain, ticket in self._without_region.pop(region, ()):
-                domain.enqueue(ticket)
+            for parked in self._without_region.pop(region, ()):
+                parked.enqueue()
 
-    def behind_breaker(self, domain: DomainLimiter, ticket: Ticket, region: RegionName) -> None:
+    def behind_breaker(self, parked: Parked, region: RegionName) -> None:
         """Keep a ticket until the breaker between ``region`` and the target lets it pass."""
-        domain.keep_place(ticket)
-        self._behind.setdefault((domain.name, region), deque()).append(ticket)
-        self._wake(domain, region)
+        parked.keep_place()
+        self._behind.setdefault((parked.domain.name, region), deque()).append(parked)
+        self._wake(parked.domain, region)
 
     def stir(self, domain: DomainLimiter, region: RegionName) -> None:
         """A breaker has changed: queue again what it lets pass."""
         waiting = self._behind.get((domain.name, region))
         if waiting is None:
             return
-        if region in self._circuits.healthy(domain.name, [region]):
+        offer = self._circuits.offer(domain.name, [region])
+        if offer.regions and region not in offer.ill:
             del self._behind[domain.name, region]
-            for ticket in waiting:
-                domain.enqueue(ticket)
-        elif self._circuits.offer(domain.name, [region]).regions:
-            domain.enqueue(waiting.popleft())
+            for parked in waiting:
+                parked.enqueue()
+        elif offer.regions:
+            waiting.popleft().enqueue()
             if not waiting:
                 del self._behind[domain.name, region]
         self._wake(domain, region)

@@ -10,6 +10,9 @@ from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.retry_budget import RetryBudget, next_token_at, note_first, note_sign, spend
 from orchestrator.ports.clock import Clock
 
+DOMAINS_MOST = 20_000
+"""Of more budgets the oldest are forgotten: those targets may repeat as if for the first time."""
+
 
 @dataclass(slots=True)
 class _Account:
@@ -31,9 +34,8 @@ class Repeats:
 
     def enqueue(self, domain: DomainLimiter, ticket: Ticket) -> None:
         """Queue a repeat as soon as the budget allows."""
-        account = self._accounts.get(domain.name)
-        if account is None:
-            account = self._accounts[domain.name] = _Account(RetryBudget(at=self._clock.now()))
+        domain.keep_place(ticket)
+        account = self._accounts.get(domain.name) or self._open(domain.name)
         account.waiting.append(ticket)
         self._release(domain, account)
 
@@ -50,12 +52,19 @@ class Repeats:
         account = self._accounts.get(domain.name)
         if sign is Sign.NONE or (account is None and sign is Sign.WELL):
             return
-        if account is None:
-            account = self._accounts[domain.name] = _Account(RetryBudget(at=self._clock.now()))
+        account = account or self._open(domain.name)
         account.budget = note_sign(account.budget, well=sign is Sign.WELL)
         self._release(domain, account)
         if not account.waiting and not account.budget.spent(self._clock.now()):
             del self._accounts[domain.name]
+
+    def _open(self, name: TargetDomain) -> _Account:
+        if len(self._accounts) >= DOMAINS_MOST:
+            oldest = next((old for old, account in self._accounts.items() if not account.waiting), None)
+            if oldest is not None:
+                del self._accounts[oldest]
+        account = self._accounts[name] = _Account(RetryBudget(at=self._clock.now()))
+        return account
 
     def _release(self, domain: DomainLimiter, account: _Account) -> None:
         while account.waiting:

@@ -14,7 +14,8 @@ from orchestrator.core.notice_board import NoticeBoard
 from orchestrator.core.payloads import FreshJobs
 from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
 from orchestrator.core.redelivery import Redelivery
-from orchestrator.core.supervisor import JobSupervisor, Surroundings
+from orchestrator.core.supervisor import JobSupervisor
+from orchestrator.core.surroundings import Surroundings
 from orchestrator.core.tally import Tally
 from orchestrator.core.tasks import Tasks
 from orchestrator.core.upkeep import Upkeep

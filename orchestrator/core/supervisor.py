@@ -1,16 +1,13 @@
 """One job's life: its legs go out, their ends come in, and the job is won, lost or tried again."""
 
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
-from random import Random
-from typing import Any, assert_never
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import assert_never
 
-from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.ending import children_of, ending_of, known_children
-from orchestrator.core.parking import ANY
-from orchestrator.core.peers import PeerBook
-from orchestrator.core.ways import Ways
+from orchestrator.core.parking import ANY, Parked
+from orchestrator.core.surroundings import Surroundings
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import (
     PRIMARY,
@@ -39,7 +36,7 @@ from orchestrator.domain.course import (
     with_attempt,
 )
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain, target_domain
+from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain, target_domain
 from orchestrator.domain.job import ExecutionMode, Guarantee, Job, JobSpec, RegionPolicy
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
 from orchestrator.domain.report import webhook_body
@@ -47,30 +44,7 @@ from orchestrator.domain.routing import place
 from orchestrator.domain.run import Answer, Attempt, Leg, LegState, note_close, note_start, waiting_legs
 from orchestrator.domain.settling import Ended, Failure, FailureCode, answer_to_show
 from orchestrator.domain.target_request import target_request
-from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Accepted, Duplicate, Ending, Store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What supervisors of a shard share."""
-
-    store: Store
-    clock: Clock
-    random: Random
-    peers: PeerBook
-    dispatcher: Dispatcher
-    ways: Ways
-    domain: Callable[[TargetDomain], DomainLimiter]
-    """Finds a domain's limiter."""
-    next_attempt_id: Callable[[], AttemptId]
-    lay_down: Callable[["JobSupervisor"], None]
-    """Takes a supervisor that has done nothing yet: it is made anew when its job's turn comes again."""
-    ended: Callable[["JobSupervisor", Ending, list[Job]], None]
-    """Told when a job's end is on disk, and which children it spawned."""
-    moved: Callable[[JobId], None]
-    """Told that something happened to a job that has not ended."""
-    spawn: Callable[[Coroutine[Any, Any, None]], None]
+from orchestrator.ports.store import Accepted, Duplicate
 
 
 class JobSupervisor:
@@ -246,19 +220,26 @@ class JobSupervisor:
 
     def _wait_elsewhere(self, step: int, leg: int) -> None:
         """Nothing takes the leg now: wait for its region or behind its breaker, or give it up."""
-        domain, ticket, region = self._domain(step), self._ticket(step, leg), self._leg(step, leg).region
+        region = self._leg(step, leg).region
+        parked = Parked(self._domain(step), self._ticket(step, leg), self._is_spare(step, leg))
         strict = self._spec(step).region_policy is RegionPolicy.STRICT
         with_credit = self._in.peers.regions_with_credit()
         if strict and self._in.ways.gone_for_good(region):
             self._give_up(step, leg)
         elif region not in with_credit if strict else not with_credit:
-            self._in.ways.parking.without_region(domain, ticket, region if strict else ANY)
+            self._in.ways.parking.without_region(parked, region if strict else ANY)
             self._in.lay_down(self)
         else:
-            cause = self._in.ways.circuits.shut_by(domain.name, [region] if strict else with_credit)
+            cause = self._in.ways.circuits.shut_by(parked.domain.name, [region] if strict else with_credit)
             if cause is None or not self.leave_shut(step, cause):
-                self._in.ways.parking.behind_breaker(domain, ticket, region)
+                self._in.ways.parking.behind_breaker(parked, region)
                 self._in.lay_down(self)
+
+    def _is_spare(self, step: int, leg: int) -> bool:
+        """Whether a leg uses only what no first leg wants: it never ran, and another one of its step did."""
+        run, mode = run_of(self.course, step), self._spec(step).execution_mode
+        fresh = all(attempt.leg != leg for attempt in run.attempts)
+        return bool(run.made) and fresh and mode is not ExecutionMode.FANOUT
 
     def _give_up(self, step: int, leg: int) -> None:
         down = f"region {self._leg(step, leg).region} has been down for {self._in.ways.strict_down_s:g} s"

@@ -178,3 +178,17 @@ async def test_the_regions_are_shown_with_their_health_and_for_how_long_they_hav
     assert [shown[region]["health"] for region in ALL] == ["down", "up", "up"]
     assert 10 <= shown[IAD]["down_s"] <= 12
     assert (shown[LAX]["down_s"], shown[LAX]["attempts_open"]) == (0.0, 0)
+
+
+@in_virtual_time(Pace(2.0, 5))
+async def test_a_spare_leg_that_waited_for_its_region_is_still_a_spare_one(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(after_s=9.0 if call.url.endswith("race") else 0.01)
+    await lose(rig, LAX)
+    race = await rig.submit(url=f"{URL}race", regions=(IAD, LAX), region_policy=STRICT)
+    await asyncio.sleep(0.01)
+    assert rig.seen(race) == [IAD]
+    others = [await rig.submit() for _ in range(9)]
+    rig.alive.add(LAX)
+    for job_id in others:
+        await rig.ended(job_id)
+    assert rig.seen(race) == [IAD]
