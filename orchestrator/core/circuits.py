@@ -88,6 +88,10 @@ class Circuits:
         routes = (self._routes[domain].get(region) for domain in self._troubled)
         return sum(route is not None and route.breaker.state is not BreakerState.CLOSED for route in routes)
 
+    def calm(self, domain: TargetDomain) -> bool:
+        """Whether nothing speaks against any region for this target."""
+        return domain not in self._troubled and not self._doubts
+
     def offer(self, domain: TargetDomain, regions: Sequence[RegionName]) -> Offer:
         """Choose those of ``regions`` from which the target may be called now."""
         now = self._clock.now()

@@ -36,7 +36,7 @@ from orchestrator.domain.course import (
     with_attempt,
 )
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain, target_domain
+from orchestrator.domain.ids import AttemptId, RegionName, target_domain
 from orchestrator.domain.job import ExecutionMode, Guarantee, Job, JobSpec, RegionPolicy
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
 from orchestrator.domain.report import webhook_body
@@ -155,7 +155,7 @@ class JobSupervisor:
             ended,
             now_ms=self._in.clock.unix_ms(),
             jitter=self._in.random.random(),
-            up=self._in.ways.circuits.healthy(self._attempts_domain(attempt), self._in.peers.regions_up()),
+            up=self._reroute_regions(attempt, ended),
         )
         self._follow(outcome)
 
@@ -257,10 +257,13 @@ class JobSupervisor:
         return self.state is JobState.QUEUED and self.course == begin_course(self.job.spec)
 
     def _place(self, step: int, leg: int) -> RegionName | None:
-        spec = self._spec(step)
-        offer = self._in.ways.circuits.offer(self._domain(step).name, self._in.peers.regions_with_credit())
+        spec, wanted, domain = self._spec(step), self._leg(step, leg).region, self._domain(step).name
+        with_credit = self._in.peers.regions_with_credit()
+        if wanted in with_credit and self._in.ways.circuits.calm(domain):
+            return wanted
+        offer = self._in.ways.circuits.offer(domain, with_credit)
         return place(
-            self._leg(step, leg).region,
+            wanted,
             listed=spec.regions,
             policy=spec.region_policy,
             up=offer.regions,
@@ -334,9 +337,12 @@ class JobSupervisor:
         name = self.job.domain if step == PRIMARY else target_domain(self._spec(step).url)
         return self._in.domain(name)
 
-    def _attempts_domain(self, attempt: AttemptId) -> TargetDomain:
+    def _reroute_regions(self, attempt: AttemptId, ended: Ended) -> Sequence[RegionName]:
+        """Name the regions where an attempt that ended so might go on, best first."""
         step = step_of(self.course, attempt)
-        return self._domain(PRIMARY if step is None else step).name
+        if step is None or (ended.response and ended.response.successful):
+            return ()
+        return self._in.ways.circuits.healthy(self._domain(step).name, self._in.peers.regions_up())
 
     def _leg(self, step: int, leg: int) -> Leg:
         return run_of(self.course, step).legs[leg]
