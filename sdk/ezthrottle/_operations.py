@@ -273,15 +273,15 @@ class Operations:
         return self._service.call("POST", f"{WEBHOOKS}/redeliver", json=asked)
 
     def usage(self) -> Flow[dict[str, Any]]:
-        """Return what this customer has used."""
+        """Return this customer's `open_jobs`, their limit, and what was used on each of the last `days`."""
         return self._service.call("GET", "/api/v1/usage")
 
     def regions(self) -> Flow[dict[str, Any]]:
-        """Return which regions are up, and how fast."""
+        """Return the `regions`, which of them are up, and how long their attempts take."""
         return self._service.call("GET", "/api/v1/regions")
 
     def domains(self) -> Flow[dict[str, Any]]:
-        """Return each target's pace, queue and signals."""
+        """Return the `domains` that this customer has called: each one's pace, queue and ways to it."""
         return self._service.call("GET", "/api/v1/domains")
 
     def create_webhook_secret(

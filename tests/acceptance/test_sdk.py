@@ -130,12 +130,12 @@ async def test_a_stream_follows_a_job_that_waits(service: Service, customer: Api
 
 
 def test_webhooks_are_sent_again_and_a_child_here_runs_once_all_the_same(
-    receiving: EZThrottle, target: Site, receiver: Site
+    receiving: EZThrottle, customer: Api, target: Site, receiver: Site
 ) -> None:
     step = performance(target.url("/parent")).webhooks([{"url": receiver.url("/hook")}])
     job_id = step.on_success(frugal(target.url("/child"))).execute(receiving)["job_id"]
     only(target, "/child")
-    receiver.wait(lambda seen: len(seen) == 1, "/hook")
+    customer.delivered(job_id)
 
     server = receiving.webhook_server
     assert server is not None
@@ -145,6 +145,30 @@ def test_webhooks_are_sent_again_and_a_child_here_runs_once_all_the_same(
     receiver.wait(lambda seen: len(seen) == 2, "/hook")
     assert server.wait_for_result(job_id, timeout=30) is not None
     assert len(target.seen("/child")) == 1
+
+
+def test_a_job_that_has_ended_is_replayed_as_a_job_of_its_own(client: EZThrottle, target: Site) -> None:
+    first = client.submit_job(target.url("/again"), body="the same", method="POST")["job_id"]
+    waiting = client.submit_job(target.url("/later"), retry_at=IN_AN_HOUR_MS)["job_id"]
+    client.wait(first, timeout=30)
+
+    second = client.replay(first)["job_id"]
+
+    assert second != first
+    assert client.wait(second, timeout=30)["state"] == "success"
+    assert [seen.body for seen in target.seen("/again")] == [b"the same"] * 2
+    with pytest.raises(ConflictError):
+        client.replay(waiting)
+    client.cancel(waiting)
+
+
+def test_usage_regions_and_domains_are_shown(client: EZThrottle, target: Site) -> None:
+    client.wait(client.submit_job(target.url("/shown"))["job_id"], timeout=30)
+
+    assert client.usage()["days"][-1]["success"] >= 1
+    assert {region["region"] for region in client.regions()["regions"]} == {"iad", "lax", "ord"}
+    domains = {domain["domain"]: domain for domain in client.domains()["domains"]}
+    assert domains[f"127.0.0.1:{target.port}"]["pace"]["set_by"] == "target"
 
 
 def test_dead_webhooks_can_be_listed_and_sent_again(client: EZThrottle, target: Site, receiver: Site) -> None:
