@@ -1,44 +1,82 @@
-"""The shard's counts as Prometheus metrics."""
+"""What every actor counts, as Prometheus metrics, merged at the gateway.
 
-from collections.abc import Iterator
+Labels are bounded: regions and enum members, and of the targets only those with the most to do.
+"""
+
+from collections.abc import Iterable, Iterator
+from heapq import nlargest
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
+from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard
+from orchestrator.core.tally import OTHER
+from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.routing import RegionHealth
+from orchestrator.wire.vitals import Vitals, process_vitals
+
+DOMAINS_SHOWN = 20
+SHARD = "shard"
+
+_ACTOR_COUNTS = (
+    ("cpu_s", "ezthrottle_actor_cpu_seconds", "CPU time that the actor's process used"),
+    ("batches_sent", "ezthrottle_actor_batches_sent", "Batches that the actor sent to the shard"),
+    ("messages_sent", "ezthrottle_actor_messages_sent", "Messages in them"),
+)
 
 
 class ShardCollector(Collector):
-    """Reads the shard when it is scraped: counting costs nothing between scrapes."""
+    """Reads the shard when it is scraped: between scrapes nothing is done for it."""
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard, commit_sizes: Histogram | None) -> None:
         self._shard = shard
+        self._commit_sizes = commit_sizes
 
     def collect(self) -> Iterator[Metric]:
         """Give every metric."""
         yield from self._jobs()
+        yield from self._domains()
         yield from self._attempts()
         yield from self._deliveries()
-        yield from self._peers()
+        yield from self._regions()
+        yield from self._batches()
+        yield from self._actors()
 
     def _jobs(self) -> Iterator[Metric]:
         tally = self._shard.tally
-        accepted = CounterMetricFamily("ezthrottle_jobs_accepted", "Jobs committed and acknowledged")
-        accepted.add_metric([], tally.accepted)
-        yield accepted
-        duplicates = CounterMetricFamily("ezthrottle_jobs_duplicate", "Submissions whose key was known")
-        duplicates.add_metric([], tally.duplicates)
-        yield duplicates
+        yield _counter("ezthrottle_jobs_accepted", "Jobs committed and acknowledged", tally.accepted)
+        yield _counter("ezthrottle_jobs_duplicate", "Submissions whose key was known", tally.duplicates)
         ended = CounterMetricFamily("ezthrottle_jobs_ended", "Jobs that ended", labels=["state"])
         for state, count in tally.ended.items():
             ended.add_metric([state], count)
         yield ended
-        waiting = sum(domain.waiting for domain in self._shard.domains.values())
+        total = self._shard.ledger.total_open
+        yield GaugeMetricFamily("ezthrottle_jobs_open", "Jobs waiting or under way", value=total)
+
+    def _domains(self) -> Iterator[Metric]:
+        domains = list(self._shard.domains.values())
+        waiting = sum(domain.waiting for domain in domains)
         yield GaugeMetricFamily("ezthrottle_legs_waiting", "Legs queued for a permit", value=waiting)
-        yield GaugeMetricFamily("ezthrottle_domains", "Target domains known", value=len(self._shard.domains))
+        yield GaugeMetricFamily("ezthrottle_domains", "Target domains known", value=len(domains))
+        out = sum(domain.in_flight for domain in domains)
+        yield GaugeMetricFamily("ezthrottle_permits_out", "Permits taken and not given back", value=out)
+        busiest = nlargest(DOMAINS_SHOWN, domains, key=lambda domain: domain.waiting + domain.in_flight)
+        rest = (waiting - sum(d.waiting for d in busiest), out - sum(d.in_flight for d in busiest))
+        yield from _by_domain(busiest, *rest)
+        throttled = CounterMetricFamily(
+            "ezthrottle_answers_429", "Answers of 429 by target; the first of them by name", labels=["domain"]
+        )
+        for name, count in self._shard.tally.throttled.items():
+            throttled.add_metric([name], count)
+        yield throttled
 
     def _attempts(self) -> Iterator[Metric]:
         attempts = CounterMetricFamily(
@@ -49,6 +87,12 @@ class ShardCollector(Collector):
         yield attempts
         in_flight = len(self._shard.dispatcher)
         yield GaugeMetricFamily("ezthrottle_attempts_in_flight", "Attempts at executors", value=in_flight)
+        took = HistogramMetricFamily(
+            "ezthrottle_attempt_seconds", "From an attempt's first byte to its end", labels=["region"]
+        )
+        for region, seconds in self._shard.tally.attempt_seconds.items():
+            took.add_metric([region], seconds.buckets(), seconds.total)
+        yield took
 
     def _deliveries(self) -> Iterator[Metric]:
         made = CounterMetricFamily(
@@ -61,17 +105,72 @@ class ShardCollector(Collector):
         yield GaugeMetricFamily("ezthrottle_deliveries_in_flight", "Webhooks being sent", value=in_flight)
         waiting = self._shard.courier.waiting
         yield GaugeMetricFamily("ezthrottle_deliveries_waiting", "Webhooks in line", value=waiting)
+        took = self._shard.tally.delivery_seconds
+        yield _histogram("ezthrottle_delivery_seconds", "How long a webhook attempt took", took)
 
-    def _peers(self) -> Iterator[Metric]:
+    def _regions(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("ezthrottle_region_up", "1 where the region takes work", labels=["region"])
-        for peer in self._shard.peers.all():
-            if peer.name != WEBHOOKS:
-                up.add_metric([peer.name], peer.health is RegionHealth.UP)
+        health = GaugeMetricFamily(
+            "ezthrottle_region_health", "1 for the state that the region is in", labels=["region", "health"]
+        )
+        for peer in self._shard.peers.regions():
+            up.add_metric([peer.name], peer.health is RegionHealth.UP)
+            for state in RegionHealth:
+                health.add_metric([peer.name, state.name.lower()], peer.health is state)
         yield up
+        yield health
+        open_ = GaugeMetricFamily(
+            "ezthrottle_breakers_open", "Targets whose breaker is not closed, by region", labels=["region"]
+        )
+        for region, count in self._shard.ways.open_breakers().items():
+            open_.add_metric([region], count)
+        yield open_
+
+    def _batches(self) -> Iterator[Metric]:
+        sizes = self._shard.tally.batch_messages
+        yield _histogram("ezthrottle_batch_messages", "Messages in a batch that reached the shard", sizes)
+        if self._commit_sizes is not None:
+            yield _histogram("ezthrottle_commit_writes", "Writes that shared a commit", self._commit_sizes)
+
+    def _actors(self) -> Iterator[Metric]:
+        actors: dict[str, Vitals] = {SHARD: process_vitals()}
+        for peer in self._shard.peers.all():
+            actors["webhooks" if peer.name == WEBHOOKS else f"executor-{peer.name}"] = peer.vitals
+        for key, name, told in _ACTOR_COUNTS:
+            family = CounterMetricFamily(name, told, labels=["actor"])
+            for actor, vitals in actors.items():
+                if key in vitals:
+                    family.add_metric([actor], vitals[key])
+            yield family
+        memory = GaugeMetricFamily("ezthrottle_actor_resident_bytes", "Resident memory", labels=["actor"])
+        for actor, vitals in actors.items():
+            memory.add_metric([actor], vitals.get("resident_bytes", 0.0))
+        yield memory
 
 
-def render_metrics(shard: Shard) -> bytes:
+def render_metrics(shard: Shard, commit_sizes: Histogram | None = None) -> bytes:
     """Write the metrics in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(ShardCollector(shard))
+    registry.register(ShardCollector(shard, commit_sizes))
     return generate_latest(registry)
+
+
+def _by_domain(busiest: Iterable[DomainLimiter], other_waiting: int, other_out: int) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily("ezthrottle_domain_waiting", "Legs queued, by target", labels=["domain"])
+    out = GaugeMetricFamily("ezthrottle_domain_in_flight", "Permits out, by target", labels=["domain"])
+    rps = GaugeMetricFamily("ezthrottle_domain_pace_rps", "Pace in force, by target", labels=["domain"])
+    for domain in busiest:
+        waiting.add_metric([domain.name], domain.waiting)
+        out.add_metric([domain.name], domain.in_flight)
+        rps.add_metric([domain.name], domain.pace.rps)
+    waiting.add_metric([OTHER], other_waiting)
+    out.add_metric([OTHER], other_out)
+    yield from (waiting, out, rps)
+
+
+def _counter(name: str, told: str, count: int) -> Metric:
+    return CounterMetricFamily(name, told, value=count)
+
+
+def _histogram(name: str, told: str, histogram: Histogram) -> Metric:
+    return HistogramMetricFamily(name, told, buckets=histogram.buckets(), sum_value=histogram.total)

@@ -207,7 +207,7 @@ class Dispatcher:
         if started_at is not None:
             self._tally.attempt_took(region, self._clock.now() - started_at)
         if cause.status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._tally.throttled[domain.name] += 1
+            self._tally.answered_429(domain.name)
         self._ways.circuits.ended(
             domain.name, region, opened.job, cause, sent_at=opened.sent_at, took_s=took_s
         )

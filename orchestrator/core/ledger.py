@@ -27,6 +27,11 @@ class Ledger:
         """Count a customer's jobs that have not ended."""
         return self._open[customer]
 
+    @property
+    def total_open(self) -> int:
+        """Count all customers' jobs that have not ended."""
+        return self._open.total()
+
     def unsaved(self, customer: CustomerId) -> list[DayUsage]:
         """Give what is not on disk yet."""
         return [usage for (owner, _), usage in self._unsaved.items() if owner == customer]

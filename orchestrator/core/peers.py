@@ -29,6 +29,8 @@ class Peer:
     down_since: float = float("inf")
     attempts_open: int = 0
     bytes_open: int = 0
+    vitals: dict[str, float] = field(default_factory=dict)
+    """What it last said of itself, for the metrics."""
     retired: deque[str] = field(default_factory=lambda: deque(maxlen=RETIRED_KEPT))
 
     @property
@@ -115,6 +117,7 @@ class PeerBook:
         if peer.incarnation != beat.incarnation:
             self._replace(peer, beat.incarnation)
         peer.last_heard = self._clock.now()
+        peer.vitals = beat.vitals
         if peer.health is not RegionHealth.UP:
             peer.health = RegionHealth.UP
             self._on_up(peer)

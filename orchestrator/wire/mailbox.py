@@ -32,6 +32,8 @@ class Mailbox:
         self._under_way: set[asyncio.Task[None]] = set()
         self._flush_due = False
         self._message_ids = 0
+        self.batches_sent = 0
+        self.messages_sent = 0
 
     def post(self, message: Message) -> None:
         """Queue a message; it leaves in this turn of the event loop if the peer has room."""
@@ -73,6 +75,8 @@ class Mailbox:
             self._schedule_rest()
 
     def _send(self, parts: list[bytes]) -> None:
+        self.batches_sent += 1
+        self.messages_sent += len(parts)
         batch = encode_batch(self._header, parts)
         task = asyncio.get_running_loop().create_task(self._deliver(batch))
         self._under_way.add(task)

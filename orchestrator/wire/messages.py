@@ -4,7 +4,7 @@ Messages are small, versioned by ``codec.WIRE_VERSION``, and idempotent by attem
 the carrier may bring one twice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId, DeliveryId, RegionName
@@ -98,12 +98,14 @@ class Delivered:
 class Heartbeat:
     """Executor to shard, every half second: who I am and which shard incarnation I work for.
 
-    ``epoch`` is the last one heard; attempts of older ones are closed by then.
+    ``epoch`` is the last one heard; attempts of older ones are closed by then. ``vitals`` are numbers about
+    the sender, by name, for the metrics.
     """
 
     region: RegionName
     incarnation: str
     epoch: int
+    vitals: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.core.intake import Intake
 from orchestrator.core.shard import Shard
 from orchestrator.domain.errors import Conflict, NotFound
+from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.limits import Bounds
 from orchestrator.ports.store import JobSummary, StoredJob
@@ -32,6 +33,8 @@ class Backend:
     intake: Intake
     keys: KeyRing
     bounds: Bounds
+    commit_sizes: Histogram | None = None
+    """Where the store shares commits between writes."""
 
 
 async def read_document(request: Request, bounds: Bounds) -> dict[str, Any]:

@@ -15,6 +15,7 @@ class ServiceRoutes:
 
     def __init__(self, backend: Backend) -> None:
         self._shard = backend.shard
+        self._commit_sizes = backend.commit_sizes
 
     async def health(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
         """Say that the process lives."""
@@ -28,4 +29,7 @@ class ServiceRoutes:
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
         """Show the counts in Prometheus' text format."""
-        return Response(render_metrics(self._shard), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(
+            render_metrics(self._shard, self._commit_sizes),
+            media_type="text/plain; version=0.0.4; charset=utf-8",
+        )

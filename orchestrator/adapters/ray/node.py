@@ -48,8 +48,9 @@ class ShardNode:
         self._loop = asyncio.get_running_loop()
         self._boot_id = boot_id()
         self._reader = BatchReader()
-        self._shard = _make_shard(settings)
-        self._server = _make_server(settings, self._shard)
+        store = _open_store(settings)
+        self._shard = _make_shard(settings, store)
+        self._server = _make_server(settings, self._shard, store)
         await self._shard.begin()
         self._serving = self._loop.create_task(self._server.serve([_listen(settings)]))
         self._watching = self._loop.create_task(self._die_of_faults())
@@ -59,6 +60,7 @@ class ShardNode:
         """Take a batch from an executor or the webhook actor."""
         header, messages = self._reader.read(batch)
         if header.epoch == self._shard.epoch:
+            self._shard.tally.batch_messages.observe(len(messages))
             for message in messages:
                 self._shard.receive(message)
 
@@ -96,14 +98,18 @@ class ShardNode:
             os._exit(EXIT_FAULT)
 
 
-def _make_shard(settings: Settings) -> Shard:
-    regions = tuple(RegionName(name) for name in settings.regions)
-    actors = {region: names.executor_name(region) for region in regions} | {WEBHOOKS: names.WEBHOOKS}
+def _open_store(settings: Settings) -> SqliteStore:
     retention = Retention(
         job_ms=int(settings.keep_days * DAY_MS), line_ms=int(settings.history_days * DAY_MS)
     )
+    return SqliteStore(settings.data_dir, retention=retention)
+
+
+def _make_shard(settings: Settings, store: SqliteStore) -> Shard:
+    regions = tuple(RegionName(name) for name in settings.regions)
+    actors = {region: names.executor_name(region) for region in regions} | {WEBHOOKS: names.WEBHOOKS}
     return Shard(
-        store=SqliteStore(settings.data_dir, retention=retention),
+        store=store,
         links=RayLinks(actors),
         clock=SystemClock(),
         random=random.Random(),  # noqa: S311  # ids and jitter, not secrets
@@ -125,7 +131,7 @@ def _delivery_options(settings: Settings) -> DeliveryOptions:
     )
 
 
-def _make_server(settings: Settings, shard: Shard) -> uvicorn.Server:
+def _make_server(settings: Settings, shard: Shard, store: SqliteStore) -> uvicorn.Server:
     bounds = Bounds(body_bytes=settings.max_body_bytes, open_jobs=settings.max_open_jobs)
     guard = ResolvingGuard(settings.allow_private_targets, settings.allow_targets, shard.clock)
     backend = Backend(
@@ -133,6 +139,7 @@ def _make_server(settings: Settings, shard: Shard) -> uvicorn.Server:
         intake=Intake(shard, guard, random.Random(), bounds),  # noqa: S311  # ids, not secrets
         keys=KeyRing(shard.store, shard.clock),
         bounds=bounds,
+        commit_sizes=store.commit_sizes,
     )
     config = uvicorn.Config(
         FastLane(make_app(backend), backend),

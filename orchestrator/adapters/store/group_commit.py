@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from orchestrator.domain.histogram import SIZES, Histogram
+
 BATCH_MOST = 512
 BUSY_TIMEOUT_MS = 10_000
 
@@ -39,6 +41,8 @@ class GroupCommitWriter:
     def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
         self._connection = connection
         self._loop = loop
+        self.sizes = Histogram(SIZES)
+        """Writes that shared a commit."""
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -87,6 +91,7 @@ class GroupCommitWriter:
         self._connection.execute("BEGIN IMMEDIATE")
         results = [write(self._connection) for write, _ in work]
         self._connection.execute("COMMIT")
+        self.sizes.observe(len(work))
         pairs = zip(work, results, strict=True)
         return [(future, result, None) for (_, future), result in pairs if future is not None]
 

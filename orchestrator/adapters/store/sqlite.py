@@ -21,6 +21,7 @@ from orchestrator.adapters.store.retention import Retention, purge
 from orchestrator.adapters.store.sqlite_reads import SqliteReads, sealing_context, secrets_context
 from orchestrator.core.breather import Breather
 from orchestrator.domain.course import Course
+from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
@@ -95,6 +96,11 @@ class SqliteStore(SqliteReads):
             super().__init__(path, box)
             undo.pop_all()
         self._writer = GroupCommitWriter(self._write_connection, asyncio.get_running_loop())
+
+    @property
+    def commit_sizes(self) -> Histogram:
+        """How many writes shared each commit."""
+        return self._writer.sizes
 
     async def begin_epoch(self) -> int:
         """Take the next fencing number: 1 on a new store."""

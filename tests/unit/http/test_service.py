@@ -2,7 +2,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.core.shard import READY_WITHOUT_ALL_AFTER_S
-from orchestrator.domain.ids import RegionName
+from orchestrator.domain.ids import RegionName, TargetDomain
 from orchestrator.wire.messages import Heartbeat
 from tests.unit.domain.builders import REGIONS
 from tests.unit.http.gateway import JOBS, Gateway
@@ -64,6 +64,65 @@ async def test_the_counts_are_in_prometheus_format(gateway: Gateway) -> None:
     assert samples["ezthrottle_jobs_accepted_total",] == 1
     assert samples["ezthrottle_jobs_duplicate_total",] == 1
     assert samples["ezthrottle_region_up", "lax"] == 1
+
+
+def samples_of(text: str) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def metrics(gateway: Gateway) -> dict[tuple[str, ...], float]:
+    return samples_of((await gateway.client.get("/metrics")).text)
+
+
+async def test_durations_and_429s_are_counted(gateway: Gateway) -> None:
+    gateway.regions_up()
+    await gateway.submit(retry_policy={"max_retries": 0})
+    gateway.answer_attempts(429)
+    found = await metrics(gateway)
+    assert found["ezthrottle_answers_429_total", "203.0.113.7"] == 1
+    assert found["ezthrottle_attempt_seconds_count", "iad"] == 1
+    assert found["ezthrottle_attempt_seconds_bucket", "+Inf", "iad"] == 1
+    assert found["ezthrottle_breakers_open", "lax"] == 0
+    assert found["ezthrottle_region_health", "up", "iad"] == 1
+    assert found["ezthrottle_region_health", "down", "iad"] == 0
+
+
+async def test_queues_of_the_busiest_targets_have_names_and_the_rest_is_other(gateway: Gateway) -> None:
+    gateway.regions_up()
+    for target in range(25):
+        for number in range(4):
+            await gateway.submit(url=f"http://203.0.113.{target}/", body=str(number))
+    found = await metrics(gateway)
+    named = [key for key in found if key[0] == "ezthrottle_domain_waiting"]
+    assert len(named) == 21
+    assert sum(found[key] for key in named) == found["ezthrottle_legs_waiting",] == 25 * 2
+    assert found["ezthrottle_domain_in_flight", "other"] == 5 * 2
+    assert found["ezthrottle_permits_out",] == 50
+    assert found["ezthrottle_jobs_open",] == 100
+
+
+async def test_the_429s_of_later_targets_are_counted_together(gateway: Gateway) -> None:
+    for number in range(30):
+        gateway.shard.tally.answered_429(TargetDomain(f"{number}.example"))
+    gateway.shard.tally.answered_429(TargetDomain("3.example"))
+    found = await metrics(gateway)
+    assert found["ezthrottle_answers_429_total", "3.example"] == 2
+    assert found["ezthrottle_answers_429_total", "other"] == 10
+
+
+async def test_every_actor_speaks_for_itself(gateway: Gateway) -> None:
+    vitals = {"cpu_s": 1.5, "resident_bytes": 7e7, "batches_sent": 3.0, "messages_sent": 40.0}
+    gateway.shard.heartbeat(Heartbeat(RegionName("lax"), "one", gateway.shard.epoch, vitals), "boot")
+    found = await metrics(gateway)
+    assert found["ezthrottle_actor_cpu_seconds_total", "executor-lax"] == 1.5
+    assert found["ezthrottle_actor_resident_bytes", "executor-lax"] == 7e7
+    assert found["ezthrottle_actor_messages_sent_total", "executor-lax"] == 40
+    assert found["ezthrottle_actor_resident_bytes", "shard"] > 0
+    assert ("ezthrottle_actor_cpu_seconds_total", "executor-iad") not in found
 
 
 async def test_the_description_names_every_field_of_a_submission(gateway: Gateway) -> None:
