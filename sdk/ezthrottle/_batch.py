@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
@@ -158,7 +160,17 @@ def _payload_of(job: Mapping[str, Any]) -> dict[str, Any]:
     url = fields.pop("url", None)
     if not url:
         raise ValueError(f"a job has no url: {sorted(job)}")
+    unknown = fields.keys() - _arguments()
+    if unknown:
+        raise TypeError(f"a job has arguments that submit_job() does not take: {sorted(unknown)}")
     return job_payload(url, fields.pop("method", "GET"), fields)
+
+
+@functools.lru_cache(maxsize=1)
+def _arguments() -> frozenset[str]:
+    from ._operations import Operations  # noqa: PLC0415 - that module imports this one
+
+    return frozenset(inspect.signature(Operations.submit_job).parameters) - {"self"}
 
 
 def _answers_in(document: Mapping[str, Any], count: int) -> list[Answer]:

@@ -205,7 +205,8 @@ class Operations:
         batches gets the jobs one by one, several at a time.
 
         Raises BatchError where some of them were not taken, with an answer or an error for each, and what
-        `submit_job` raises where the service takes none. Repeating it is safe for jobs whose key is equal.
+        `submit_job` raises where the service takes none; TypeError or ValueError for what is no job.
+        Repeating it is safe for jobs whose key is equal.
         """
         from ._batch import Submission  # noqa: PLC0415 - few programs submit many jobs
 

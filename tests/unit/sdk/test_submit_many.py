@@ -141,6 +141,12 @@ def test_a_job_without_a_url_is_named(client: EZThrottle, batches: Any) -> None:
         client.submit_many([{"method": "POST"}])
 
 
+def test_an_argument_that_submit_job_does_not_take_is_named(client: EZThrottle, batches: Any) -> None:
+    with pytest.raises(TypeError, match="'webhook'"):
+        client.submit_many([{"url": URL, "webhook": "https://app.example.com"}])
+    assert batches.seen == []
+
+
 def test_a_refused_job_does_not_lose_the_others(client: EZThrottle, batches: Any) -> None:
     with pytest.raises(BatchError, match=r"1 of 3 jobs.*mars is not known") as caught:
         client.submit_many([{"url": f"{URL}/1"}, {"url": f"{URL}/refuse"}, {"url": f"{URL}/3"}])
