@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli_jobs import jobs
+from orchestrator.cli_overview import domains, regions, usage
 from orchestrator.cli_webhooks import webhooks
 from orchestrator.settings import Settings
 
@@ -24,6 +26,9 @@ app = typer.Typer(
 keys = typer.Typer(help="API keys: they work before and while the service runs.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 app.add_typer(webhooks, name="webhooks")
+app.add_typer(jobs, name="jobs")
+for overview in (regions, domains, usage):
+    app.command()(overview)
 
 DEFAULTS = Settings()
 DataDir = Annotated[

@@ -1,0 +1,67 @@
+"""``ezthrottle regions``, ``domains`` and ``usage``: how a running service stands."""
+
+from orchestrator.cli_client import DEFAULT_URL, ApiKey, AsJson, Url, call, show, table
+
+
+def regions(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
+    """Show which regions are up, what they have under way and how fast they are."""
+    document = call("GET", url, "/regions", api_key)
+    if as_json:
+        show(document)
+        return
+    rows = [
+        (
+            r["region"],
+            r["health"],
+            r["attempts_open"],
+            _ms(r["mean_attempt_s"]),
+            _down(r["down_s"]),
+        )
+        for r in document["regions"]
+    ]
+    table(("region", "health", "under way", "mean ms", "down s"), rows)
+
+
+def domains(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
+    """Show the targets that you have called: pace, queue, and the breakers that are not closed."""
+    document = call("GET", url, "/domains", api_key)
+    if as_json:
+        show(document)
+        return
+    rows = [
+        (
+            d["domain"],
+            d["pace"] and f"{d['pace']['rps']:g}",
+            d["pace"] and d["pace"]["max_concurrent"],
+            d["pace"] and d["pace"]["set_by"],
+            d["in_flight"],
+            d["waiting"],
+            d["waiting_yours"],
+            ", ".join(name for name, way in d["regions"].items() if way["breaker"] != "closed"),
+        )
+        for d in document["domains"]
+    ]
+    table(("domain", "rps", "at once", "set by", "in flight", "waiting", "yours", "breakers"), rows)
+
+
+def usage(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
+    """Show your open jobs, and what was used day by day."""
+    document = call("GET", url, "/usage", api_key)
+    if as_json:
+        show(document)
+        return
+    columns = ("date", "accepted", "success", "failed", "cancelled", "attempts")
+    table(("customer", "open jobs", "of at most"), [_open(document)])
+    table(columns, [[day[name] for name in columns] for day in document["days"]])
+
+
+def _down(seconds: float) -> str:
+    return f"{seconds:.1f}" if seconds else ""
+
+
+def _open(document: dict[str, object]) -> list[object]:
+    return [document[name] for name in ("customer_id", "open_jobs", "open_jobs_limit")]
+
+
+def _ms(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds * 1000:.1f}"

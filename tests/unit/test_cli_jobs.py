@@ -1,0 +1,264 @@
+"""``ezthrottle jobs`` and its neighbours against a real server on loopback."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from bench.loopback import Reply, Site, running_site
+from orchestrator import cli_jobs
+from orchestrator.cli import app
+
+KEY = "ck_live_cust_acme_s3cret"
+JOBS = "/api/v1/jobs"
+ID = "job_1763674210055_853341"
+TAKEN = {"job_id": ID, "status": "queued", "position": 3, "estimated_processing_time": 1.5}
+ATTEMPT = {
+    "attempt": 1,
+    "step": "primary",
+    "leg": 0,
+    "region": "iad",
+    "granted_at": 1_763_674_210_000,
+    "started_at": 1_763_674_210_000,
+    "ended_at": 1_763_674_210_042,
+    "closed_at": None,
+    "status_code": 500,
+    "fault": None,
+    "verdict": "end",
+}
+DELIVERY = {
+    "url": "https://app.example/hook",
+    "state": "pending",
+    "attempts": [],
+    "next_at": 1_763_674_215_000,
+}
+SHOWN = {
+    "job_id": ID,
+    "state": "failed",
+    "delivery": "pending",
+    "accepted_at": 1_763_674_210_000,
+    "ended_at": 1_763_674_211_000,
+    "position": None,
+    "estimated_start_at": None,
+    "result": {"error": {"code": "status", "message": "the target answered 500"}},
+    "timeline": {"legs": [], "attempts": [ATTEMPT], "deliveries": [DELIVERY]},
+}
+LINE = {name: SHOWN[name] for name in ("job_id", "state", "delivery", "accepted_at", "ended_at")}
+
+
+def answer(document: dict[str, Any], status: int = 200) -> Reply:
+    headers = {"content-type": "application/json"}
+    return Reply(status=status, headers=headers, body=json.dumps(document).encode())
+
+
+def events(*told: tuple[str, dict[str, Any], str]) -> Reply:
+    text = "retry: 2000\n\n: here\n\n" + "".join(
+        f"event: {name}\ndata: {json.dumps(data)}\nid: {id_}\n\n" for name, data, id_ in told
+    )
+    return Reply(headers={"content-type": "text/event-stream"}, body=text.encode())
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with running_site(answer({"error": "no such thing"}, 404)) as site:
+        yield site
+
+
+def run(site: Site, *arguments: str, key: str = KEY, given: str | None = None) -> Result:
+    env = {"EZTHROTTLE_URL": site.url(""), "EZTHROTTLE_API_KEY": key}
+    return CliRunner().invoke(app, list(arguments), env=env, input=given)
+
+
+def sent(site: Site, path: str = JOBS) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(site.seen(path)[-1].body)
+    return document
+
+
+def test_a_job_is_submitted_by_options(site: Site, tmp_path: Path) -> None:
+    site.on(JOBS, answer(TAKEN, 202))
+    body = tmp_path / "body.json"
+    body.write_text('{"amount": 1}')
+    result = run(
+        site,
+        *("jobs", "submit", "https://api.example/pay", "-X", "post", "-H", "X-A: 1:2", "-d", f"@{body}"),
+        *("--region", "iad", "--region", "lax", "--webhook", "https://app.example/hook", "--key", "k"),
+    )
+    assert result.exit_code == 0, result.output
+    assert ID in result.output
+    assert sent(site) == {
+        "url": "https://api.example/pay",
+        "method": "post",
+        "headers": {"X-A": "1:2"},
+        "body": '{"amount": 1}',
+        "regions": ["iad", "lax"],
+        "webhooks": [{"url": "https://app.example/hook"}],
+        "idempotent_key": "k",
+    }
+    assert site.seen(JOBS)[-1].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_whole_job_comes_from_a_file_and_options_override_it(site: Site) -> None:
+    site.on(JOBS, answer(TAKEN, 202))
+    job = json.dumps({"url": "https://api.example/", "priority": 9, "method": "GET"})
+    result = run(site, "jobs", "submit", "--file", "-", "-X", "PUT", "--json", given=job)
+    assert json.loads(result.output) == TAKEN
+    assert sent(site) == {"url": "https://api.example/", "priority": 9, "method": "PUT"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("submit",), "name the URL"),
+        (("submit", "--file", "/no/such"), "--file /no/such"),
+        (("submit", "--file", "-"), "--file -"),
+        (("submit", "http://x/", "-d", "@/no/such"), "--data @/no/such"),
+        (("submit", "http://x/", "-H", "nonsense"), "write 'Name: value'"),
+    ],
+)
+def test_what_cannot_be_sent_is_told_with_its_option(
+    site: Site, arguments: tuple[str, ...], told: str
+) -> None:
+    result = run(site, "jobs", *arguments, given="[]")
+    assert result.exit_code == 2
+    assert told in result.output
+
+
+def test_every_wrong_field_is_named(site: Site) -> None:
+    errors = [{"field": "url", "message": "is not a URL"}, {"field": "regions", "message": "known are iad"}]
+    site.on(JOBS, answer({"error": "some", "errors": errors}, 422))
+    result = run(site, "jobs", "submit", "x")
+    assert result.exit_code == 1
+    assert "url: is not a URL; regions: known are iad" in result.output
+
+
+def test_a_missing_key_is_told_with_the_remedy(site: Site) -> None:
+    result = run(site, "jobs", "list", key="")
+    assert result.exit_code == 2
+    assert "EZTHROTTLE_API_KEY" in result.output
+    assert site.seen(JOBS) == []
+
+
+def test_a_key_that_is_not_valid_is_told_with_the_remedy(site: Site) -> None:
+    site.on(JOBS, answer({"error": "the API key is unknown or revoked"}, 401))
+    assert "unknown or revoked (set EZTHROTTLE_API_KEY" in run(site, "jobs", "list").output
+
+
+def test_a_service_that_is_not_there_is_told_with_the_remedy() -> None:
+    result = CliRunner().invoke(app, ["usage", "--url", "http://127.0.0.1:1", "--api-key", KEY])
+    assert result.exit_code == 1
+    assert "is the service running?" in result.output
+
+
+def test_a_job_is_shown_with_attempts_and_deliveries(site: Site) -> None:
+    site.on(f"{JOBS}/{ID}", answer(SHOWN))
+    output = run(site, "jobs", "get", ID, "--wait", "5").output
+    for told in ("failed", "the target answered 500", "iad", "42", "https://app.example/hook"):
+        assert told in output
+    assert site.seen(f"{JOBS}/{ID}")[-1].path.endswith("?wait=5.0")
+    assert json.loads(run(site, "jobs", "get", ID, "--json").output) == SHOWN
+
+
+def test_jobs_are_listed_with_the_way_to_more(site: Site) -> None:
+    site.on(JOBS, answer({"jobs": [LINE | {"domain": "api.example"}], "next_cursor": "abc"}))
+    output = run(site, "jobs", "list", "--state", "failed", "--limit", "1").output
+    assert "api.example" in output
+    assert "--cursor abc" in output
+    assert site.seen(JOBS)[-1].path.endswith("?state=failed&limit=1")
+
+
+def test_a_job_is_cancelled_and_replayed(site: Site) -> None:
+    site.on(f"{JOBS}/{ID}", answer({"job_id": ID, "status": "cancelled"}))
+    site.on(f"{JOBS}/{ID}/replay", answer(TAKEN | {"job_id": "job_2_2", "replay_of": ID}, 202))
+    assert f"cancelled {ID}" in run(site, "jobs", "cancel", ID).output
+    assert site.seen(f"{JOBS}/{ID}")[-1].method == "DELETE"
+    assert "job_2_2" in run(site, "jobs", "replay", ID).output
+
+
+def test_a_job_is_followed_to_its_end_across_a_dropped_stream(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_jobs, "COME_BACK_AFTER_S", 0.0)
+    path = f"{JOBS}/{ID}/stream"
+    start = ("queued", {"job_id": ID, "state": "queued"}, "0")
+    sending = ("dispatching", {"attempt": 1, "region": "iad", "step": "primary"}, "1-1")
+    end = ("completed", {"job_id": ID, "state": "success", "result": None}, "end")
+    site.on(path, events(start, sending), events(("attempt", ATTEMPT, "1"), end))
+    result = run(site, "jobs", "tail", ID)
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.output.splitlines()] == [
+        "queued",
+        "dispatching",
+        "attempt",
+        "completed",
+    ]
+    assert site.seen(path)[-1].headers["last-event-id"] == "1-1"
+
+
+def test_following_a_job_that_fails_says_so_by_its_exit(site: Site) -> None:
+    end = {"job_id": ID, "state": "failed", "result": SHOWN["result"]}
+    site.on(f"{JOBS}/{ID}/stream", events(("failed", end, "end")))
+    result = run(site, "jobs", "tail", ID, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.output) == {"event": "failed"} | end
+
+
+OVERVIEWS: dict[str, dict[str, Any]] = {
+    "regions": {
+        "default_region": "iad",
+        "regions": [
+            {"region": "iad", "health": "up", "attempts_open": 3, "mean_attempt_s": 0.0421, "down_s": 0.0},
+            {"region": "lax", "health": "down", "attempts_open": 0, "mean_attempt_s": None, "down_s": 9.0},
+        ],
+    },
+    "domains": {
+        "domains": [
+            {
+                "domain": "api.example",
+                "pace": {"rps": 2.5, "max_concurrent": 4, "set_by": "target"},
+                "in_flight": 1,
+                "waiting": 7,
+                "waiting_yours": 5,
+                "regions": {"iad": {"breaker": "open"}, "lax": {"breaker": "closed"}},
+            },
+            {
+                "domain": "b.example",
+                "pace": None,
+                "in_flight": 0,
+                "waiting": 0,
+                "waiting_yours": 0,
+                "regions": {},
+            },
+        ],
+        "more": False,
+    },
+    "usage": {
+        "customer_id": "cust_acme",
+        "open_jobs": 5,
+        "open_jobs_limit": 1000,
+        "days": [
+            {"date": "2026-01-31", "accepted": 9, "success": 4, "failed": 0, "cancelled": 0, "attempts": 6}
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("regions", ["iad", "up", "42.1", "lax", "down", "9.0"]),
+        ("domains", ["api.example", "2.5", "target", "iad", "b.example"]),
+        ("usage", ["cust_acme", "1000", "2026-01-31"]),
+    ],
+)
+def test_overviews_are_tables_for_people_and_json_for_programs(
+    site: Site, what: str, told: list[str]
+) -> None:
+    site.on(f"/api/v1/{what}", answer(OVERVIEWS[what]))
+    output = run(site, what).output
+    for word in told:
+        assert word in output
+    assert json.loads(run(site, what, "--json").output) == OVERVIEWS[what]
