@@ -1,8 +1,8 @@
 """Receiving webhooks in a FastAPI application; the one module that needs FastAPI."""
 
-from __future__ import annotations
-
-from typing import Any
+# No `from __future__ import annotations` here: older releases of FastAPI (0.128, say) can't read a string as
+# the annotation of a callable object, and would take the request for a query parameter.
+from typing import Any, Optional
 
 from fastapi import HTTPException, Request
 
@@ -26,7 +26,10 @@ class VerifiedWebhook:
     """
 
     def __init__(
-        self, secret: str | None, secondary_secret: str | None = None, tolerance: int = DEFAULT_TOLERANCE_S
+        self,
+        secret: Optional[str],  # noqa: FA100 - see above
+        secondary_secret: Optional[str] = None,  # noqa: FA100 - the same
+        tolerance: int = DEFAULT_TOLERANCE_S,
     ) -> None:
         self._deliveries = Deliveries(secret, secondary_secret, tolerance)
 

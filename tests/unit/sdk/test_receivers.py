@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import inspect
 import json
 import sys
 import time
@@ -18,7 +19,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import JsonResponse
 from django.urls import clear_url_caches, path
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from flask import Flask
 
 import ezthrottle.django
@@ -186,6 +187,11 @@ async def test_a_coroutine_view_of_flask_is_awaited(handled: list[Any]) -> None:
     body = json.dumps(DELIVERY).encode()
     await asyncio.to_thread(app.test_client().post, "/webhook", data=body, headers=_signed(body))
     assert handled == [DELIVERY]
+
+
+def test_the_dependency_is_annotated_with_the_class_that_older_fastapis_need() -> None:
+    signature = inspect.signature(ezthrottle.fastapi.VerifiedWebhook(SECRET))
+    assert signature.parameters["request"].annotation is Request
 
 
 @pytest.mark.parametrize(
