@@ -48,6 +48,7 @@ lint: install ## ruff and the layers' contracts
 types: install ## mypy strict, server and SDK
 	$(BIN)/mypy
 	cd sdk && ../$(BIN)/mypy
+	cd sdk && MYPYPATH=examples ../$(BIN)/mypy --explicit-package-bases examples/*.py
 
 format: install ## format the code and draw the generated diagrams
 	$(BIN)/ruff format .
