@@ -161,8 +161,11 @@ class WebhookServer:
             on_failure=partial(go_on, "on_failure", on_failure),
         )
         with self._changed:
-            arrived = self.results.get(job_id)
-        if arrived is not None:
+            arrived, over = self.results.get(job_id), job_id in self._started
+        if over:
+            # A duplicate of a job whose end was heard of: nothing more will come for it.
+            self.event_store.remove_handler(job_id)
+        elif arrived is not None:
             self.event_store.emit_event(job_id, arrived["status"], arrived)
 
     def wait_for_result(self, job_id: str, timeout: float) -> dict[str, Any] | None:

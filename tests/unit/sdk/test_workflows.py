@@ -95,6 +95,7 @@ def test_a_child_starts_once_however_often_the_webhook_is_delivered(
         delivery.join()
     ok_target.wait_for("GET", "/success")
     step.execute(receiving)  # answered with the same job, as a duplicate is
+    assert server.event_store.pending_count() == 0
     _deliver(server.get_url())
     _settle(receiving, server, ok_target)
     assert len(ok_target.requests("GET", "/success")) == 1
