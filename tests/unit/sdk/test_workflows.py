@@ -94,6 +94,7 @@ def test_a_child_starts_once_however_often_the_webhook_is_delivered(
     for delivery in deliveries:
         delivery.join()
     ok_target.wait_for("GET", "/success")
+    server.results.clear()  # as they go when many others come
     step.execute(receiving)  # answered with the same job, as a duplicate is
     assert server.event_store.pending_count() == 0
     _deliver(server.get_url())
