@@ -207,7 +207,7 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
     AttemptDone: (7, lambda m: (m.attempt, m.started_at, _response_out(m.response), m.fault, m.message)),
     Deliver: (8, _plain("delivery", "attempt", "url", "body", "secrets")),
     Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after", "fault")),
-    Heartbeat: (10, _plain("region", "incarnation", "epoch")),
+    Heartbeat: (10, _plain("region", "incarnation", "epoch", "vitals")),
     HeartbeatReply: (11, _plain("epoch", "now", "boot_id")),
 }
 _READERS: dict[int, Callable[[list[Any]], Message]] = {

@@ -118,6 +118,7 @@ RESPONSES = st.builds(
 ATTEMPTS = TEXT.map(AttemptId)
 DELIVERIES = TEXT.map(DeliveryId)
 COUNTS = st.integers(0, 2**63)
+VITALS = st.dictionaries(TEXT, st.floats(0, 1e9), max_size=4)
 MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     RunAttempt: st.builds(RunAttempt, ATTEMPTS, SECONDS, REQUESTS),
     GoAttempt: st.builds(GoAttempt, ATTEMPTS, SECONDS),
@@ -135,7 +136,9 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     ),
     Deliver: st.builds(Deliver, DELIVERIES, COUNTS, TEXT, BYTES, st.lists(TEXT, max_size=2).map(tuple)),
     Delivered: st.builds(Delivered, DELIVERIES, COUNTS, st.none() | STATUS, COUNTS, TEXT, TEXT),
-    Heartbeat: st.builds(Heartbeat, REGION, TEXT, COUNTS),
+    Heartbeat: st.builds(
+        Heartbeat, REGION, TEXT, COUNTS, st.dictionaries(TEXT, st.floats(0, 1e9), max_size=4)
+    ),
     HeartbeatReply: st.builds(HeartbeatReply, COUNTS, SECONDS, TEXT),
 }
 ANY_MESSAGE = st.one_of(*MESSAGES.values())

@@ -10,9 +10,10 @@ from starlette.types import Receive, Scope, Send
 
 from orchestrator.adapters.http.backend import API, JOBS_PATH, Backend
 from orchestrator.adapters.http.delivery_routes import DeliveryRoutes
+from orchestrator.adapters.http.docs_page import DocsPage
 from orchestrator.adapters.http.envelope import Envelope
 from orchestrator.adapters.http.job_routes import WAIT_MOST_S, JobRoutes
-from orchestrator.adapters.http.openapi import body_of, query_of
+from orchestrator.adapters.http.openapi import body_of, job_call, query_of
 from orchestrator.adapters.http.overview_routes import OverviewRoutes
 from orchestrator.adapters.http.paging import PAGE_DEFAULT, PAGE_MOST
 from orchestrator.adapters.http.problems import problem, problem_of
@@ -40,25 +41,30 @@ DEAD_QUERY = query_of(
 
 def make_app(backend: Backend) -> FastAPI:
     """Build the application."""
-    app = FastAPI(title="EZThrottle", version="1", description="An API dam: durable, paced, raced HTTP jobs.")
+    told = "An API dam: durable, paced, raced HTTP jobs."
+    app = FastAPI(title="EZThrottle", version="1", description=told, docs_url=None, redoc_url=None)
     jobs, secrets, service = JobRoutes(backend), SecretRoutes(backend), ServiceRoutes(backend)
     overview = OverviewRoutes(backend)
     deliveries = DeliveryRoutes(backend)
     app.post(JOBS_PATH, status_code=202, openapi_extra=body_of(SubmissionIn))(jobs.submit)
     app.post(f"{JOBS_PATH}:batch", openapi_extra=body_of(BatchIn))(jobs.submit_batch)
     app.get(JOBS_PATH, openapi_extra=PAGE_QUERY)(jobs.list_jobs)
-    app.get(f"{JOBS_PATH}/{{job_id}}", openapi_extra=query_of(wait=_SECONDS))(jobs.show)
-    app.get(f"{JOBS_PATH}/{{job_id}}/stream", response_class=StreamingResponse)(jobs.stream)
-    app.post(f"{JOBS_PATH}/{{job_id}}/replay", status_code=202)(jobs.replay)
+    app.get(f"{JOBS_PATH}/{{job_id}}", openapi_extra=job_call(wait=_SECONDS))(jobs.show)
+    app.get(f"{JOBS_PATH}/{{job_id}}/stream", response_class=StreamingResponse, openapi_extra=job_call())(
+        jobs.stream
+    )
+    app.post(f"{JOBS_PATH}/{{job_id}}/replay", status_code=202, openapi_extra=job_call())(jobs.replay)
     app.get(f"{API}/usage")(overview.usage)
     app.get(f"{API}/regions")(overview.regions)
     app.get(f"{API}/domains")(overview.domains)
-    app.delete(f"{JOBS_PATH}/{{job_id}}")(jobs.cancel)
+    app.delete(f"{JOBS_PATH}/{{job_id}}", openapi_extra=job_call())(jobs.cancel)
     app.post(f"{API}/webhook-secrets", openapi_extra=body_of(SecretsIn))(secrets.create)
     app.get(f"{API}/webhook-secrets")(secrets.show)
     app.delete(f"{API}/webhook-secrets")(secrets.delete)
     app.post(f"{API}/webhook-secrets/rotate", openapi_extra=body_of(RotateIn))(secrets.rotate)
-    app.post(f"{JOBS_PATH}/{{job_id}}/redeliver", status_code=202)(deliveries.redeliver_job)
+    app.post(f"{JOBS_PATH}/{{job_id}}/redeliver", status_code=202, openapi_extra=job_call())(
+        deliveries.redeliver_job
+    )
     app.get(f"{API}/webhooks/dead", openapi_extra=DEAD_QUERY)(deliveries.list_dead)
     app.post(f"{API}/webhooks/redeliver", status_code=202, openapi_extra=body_of(RedeliverIn))(
         deliveries.redeliver_dead
@@ -69,6 +75,7 @@ def make_app(backend: Backend) -> FastAPI:
     app.get("/healthz")(service.health)
     app.get("/readyz")(service.readiness)
     app.get("/metrics")(service.metrics)
+    app.get("/docs", include_in_schema=False)(DocsPage(app).show)
     app.add_exception_handler(EZThrottleError, _our_error)
     app.add_exception_handler(HTTPException, _http_error)
     return app

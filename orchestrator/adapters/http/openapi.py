@@ -23,6 +23,12 @@ def query_of(**parameters: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def job_call(**query: dict[str, Any]) -> dict[str, Any]:
+    """Describe a call about one job, for ``openapi_extra``: its id in the path, and the query."""
+    job_id = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {"parameters": [job_id, *query_of(**query)["parameters"]]}
+
+
 def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
     if isinstance(node, list):
         return [_inlined(item, definitions) for item in node]

@@ -1,0 +1,77 @@
+"""The page at /docs: the description in /openapi.json as plain HTML, which loads nothing from anywhere."""
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+h2 { margin-top: 2.5rem; font-size: 1.1rem; border-top: 1px solid #ddd; padding-top: 1rem }
+code { font-family: ui-monospace, monospace } .method { font-weight: bold; color: #06c }
+table { border-collapse: collapse; font-size: .9rem } td { padding: .2rem 1rem .2rem 0; vertical-align: top }
+@media (prefers-color-scheme: dark) { body { background: #161616; color: #ddd } .method { color: #6bf } }
+"""
+_NOTHING_ELSE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+
+class DocsPage:
+    """Draws the page once, when it is first asked for."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._page: str | None = None
+
+    async def show(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
+        """Show every call with its query and its fields."""
+        if self._page is None:
+            self._page = "".join(_page(self._app.openapi()))
+        return HTMLResponse(self._page, headers=_NOTHING_ELSE)
+
+
+def _page(described: dict[str, Any]) -> Iterator[str]:
+    info = described["info"]
+    title = escape(info["title"])
+    yield f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+    yield f"<style>{_STYLE}</style>"
+    yield f"<h1>{title}</h1><p>{escape(info.get('description', ''))}</p>"
+    yield "<p>Calls under <code>/api/v1</code> need <code>Authorization: Bearer ck_live_…</code>. "
+    yield 'For machines: <a href="openapi.json">openapi.json</a>.</p>'
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            yield from _operation(path, method, operation)
+
+
+def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
+    yield f'<h2><span class="method">{escape(method.upper())}</span> <code>{escape(path)}</code></h2>'
+    yield f"<p>{escape(operation.get('description', ''))}</p>"
+    parameters = {p["name"]: p["schema"] for p in operation.get("parameters", ())}
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    yield from _fields("query", parameters, ())
+    yield from _fields("body", body.get("properties", {}), body.get("required", ()))
+
+
+def _fields(told: str, fields: dict[str, Any], required: Any) -> Iterator[str]:
+    if not fields:
+        return
+    yield f"<table><tr><td><b>{told}</b></td></tr>"
+    for name, schema in fields.items():
+        need = "required" if name in required else _default(schema)
+        kind = escape(" or ".join(_kinds(schema)))
+        yield f"<tr><td><code>{escape(name)}</code></td><td>{kind}</td><td>{escape(need)}</td></tr>"
+    yield "</table>"
+
+
+def _kinds(schema: dict[str, Any]) -> list[str]:
+    if "anyOf" in schema:
+        return [kind for option in schema["anyOf"] for kind in _kinds(option) if kind != "null"]
+    if "enum" in schema:
+        return [str(value) for value in schema["enum"]]
+    return [str(schema.get("type", "any"))]
+
+
+def _default(schema: dict[str, Any]) -> str:
+    return f"default {schema['default']!r}" if schema.get("default") not in (None, "", [], {}) else ""
