@@ -116,8 +116,10 @@ def dispatch(
 
 def add_hedge(run: Run, spec: JobSpec) -> tuple[Run, int | None]:
     """A leg is late: plan one more, in the next listed region where the job has, and had, none. Gives its
-    index, None where no region is left.
+    index, None where no region is left. There are never more legs than listed regions, wherever they run.
     """
+    if len(run.legs) >= len(spec.regions):
+        return run, None
     taken = run.used_regions | {leg.region for leg in run.legs}
     region = next((region for region in spec.regions if region not in taken), None)
     if region is None:

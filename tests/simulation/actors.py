@@ -47,6 +47,8 @@ from tests.simulation.schedule import SHORT_SCHEDULE
 from tests.simulation.specs import EPOCH_MS
 from tests.support.virtual_loop import VirtualClock, VirtualLoop
 
+STRICT_DOWN_S = 2.0
+"""Cuts last for seconds here."""
 REPLY_WITHIN_S = 1.0
 """As in ``regions.ray_shell``."""
 SHARD_BOOT_ID = "the shard's machine"
@@ -344,6 +346,7 @@ class ShardHost:
                 regions=stage.scenario.regions,
                 pace=stage.scenario.pace,
                 delivery=DeliveryOptions(schedule=SHORT_SCHEDULE),
+                strict_down_s=STRICT_DOWN_S,
             ),
         )
         self._intake = Intake(self.shard, AnyTarget(), stage.random(f"intake {life}"), Bounds())

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import Guarantee, Job, JobSpec, TriggerKind
+from orchestrator.domain.ids import JobId, target_domain
+from orchestrator.domain.job import Guarantee, Job, JobSpec, RegionPolicy, TriggerKind
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.retry import DEFAULT_POLICY
 from orchestrator.domain.run import LegState
@@ -13,6 +13,8 @@ from orchestrator.ports.store import StoredJob
 from tests.simulation.history import History, TargetRequest
 from tests.simulation.scenario import Scenario
 
+ENOUGH_JOBS = 3
+"""So many jobs that fail in a row open a breaker here."""
 GRANTS_MOST = 60
 """A job that was let out more often than this is in a loop; faults explain some ten."""
 ROUNDING_S = 0.002
@@ -125,6 +127,19 @@ def fallbacks_begin_rightly(scenario: Scenario, history: History) -> Iterator[st
             begun.add(step)
 
 
+def regions_are_kept_to(scenario: Scenario, history: History) -> Iterator[str]:
+    """A strict step stays in its regions, and only such a one fails because they are down."""
+    for request in history.requests:
+        job = history.submitted.get(request.job_id)
+        spec = job and _spec_of(job, request)
+        if spec and spec.region_policy is RegionPolicy.STRICT and request.region not in spec.regions:
+            yield f"{shown(request)} left {spec.regions}"
+    for stored in history.ended():
+        strict = any(spec.region_policy is RegionPolicy.STRICT for spec in stored.job.spec.steps)
+        if not strict and b'"code":"regions_down"' in (stored.result or b""):
+            yield f"{stored.job.id} failed for its regions, and might have left them"
+
+
 def children_are_born_once(scenario: Scenario, history: History) -> Iterator[str]:
     """A job's end spawns the child for that end: once, and no other. A cancelled job spawns none."""
     parents = Counter[JobId]()
@@ -205,11 +220,29 @@ def _repeats(stored: StoredJob, history: History) -> Iterator[tuple[TargetReques
         yield from pairwise(requests)
 
 
+def _may_be_shut(job: Job, step: int, request: TargetRequest, history: History) -> bool:
+    """Whether breakers may have been open on the way to the step before: enough jobs failed there, one
+    of them with a code that the trigger waits for.
+    """
+    trigger, before = job.spec.triggers[step - 1], job.spec.steps[step - 1]
+    domain = target_domain(before.url)
+    succeeded = {(r.job_id, r.number) for r in history.requests if r.succeeded}
+    tried = [g for g in history.grants if g.domain == domain and g.at <= request.first_byte_at]
+    failed = {grant.job_id for grant in tried if (grant.job_id, grant.number) not in succeeded}
+    codes = {
+        r.status for r in history.requests if r.domain == domain and r.first_byte_at <= request.first_byte_at
+    }
+    fits = trigger.kind is not TriggerKind.ON_ERROR or bool(codes & trigger.codes)
+    return fits and len(failed) >= ENOUGH_JOBS
+
+
 def _was_triggered(job: Job, step: int, request: TargetRequest, history: History) -> bool:
     trigger = job.spec.triggers[step - 1]
     requests = history.requests_of(job.id)
     before = [r for r in requests if _step_of(job, r) < step and r.first_byte_at <= request.first_byte_at]
     failed = [r for r in before if not r.succeeded and (r.closed_at or 0.0) <= request.first_byte_at]
+    if _may_be_shut(job, step, request, history):
+        return True
     match trigger.kind:
         case TriggerKind.ON_ERROR:
             return any(r.status in trigger.codes for r in failed)
@@ -218,7 +251,8 @@ def _was_triggered(job: Job, step: int, request: TargetRequest, history: History
             late = any(r.first_byte_at + waited_s <= request.first_byte_at for r in before)
             return late or _unanswered(job, step, history)
         case TriggerKind.ANY:
-            return bool(failed) or _unanswered(job, step, history)
+            strict = any(spec.region_policy is RegionPolicy.STRICT for spec in job.spec.steps[:step])
+            return strict or bool(failed) or _unanswered(job, step, history)
 
 
 def _unanswered(job: Job, step: int, history: History) -> bool:

@@ -129,7 +129,7 @@ def an_attempt_cancelled_before_its_first_step_is_forgotten(patch: pytest.Monkey
     patch.setattr(Executor, "_end_unbegun", lambda self, attempt: None)
 
 
-@breaks("the_pace_is_never_exceeded")
+@breaks("nothing_starts_after_the_end")
 def a_stale_message_is_obeyed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Executor, "_obeys", lambda self, start_at: not self.deaf)
 

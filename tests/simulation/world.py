@@ -1,19 +1,22 @@
 """One run: builds the stage, lets clients and faults loose, and waits until everything has come to rest."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 from orchestrator.core.intake import KnownAlready
 from orchestrator.core.peers import WEBHOOKS
+from orchestrator.domain import breaker, doubt
 from orchestrator.domain.errors import NotReady
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import JobId, RegionName
 from tests.simulation.actors import ExecutorHost, PeerHost, ShardHost, Stage, WebhookHost
 from tests.simulation.disk import Disk, at_once
 from tests.simulation.history import Acknowledged, CancelAnswered, Frozen, History
+from tests.simulation.legs import ENOUGH_JOBS
 from tests.simulation.network import CallError, Endpoint, Network
 from tests.simulation.outside import Outside
 from tests.simulation.scenario import (
@@ -40,8 +43,16 @@ def simulate(scenario: Scenario) -> History:
     """Run a scenario to its end."""
     loop = VirtualLoop(Random(f"order {scenario.seed}"))
     world = World(loop, scenario)
-    loop.run(world.run())
+    with quick_to_judge():
+        loop.run(world.run())
     return world.history
+
+
+@contextmanager
+def quick_to_judge() -> Iterator[None]:
+    """Let a few jobs and targets decide what in production takes more of them than a run has."""
+    with patch.object(breaker, "FAILURES_IN_A_ROW", ENOUGH_JOBS), patch.object(doubt, "TARGETS_TO_DOUBT", 2):
+        yield
 
 
 class World:

@@ -62,9 +62,9 @@ class Process:
     def kill(self) -> None:
         """End the process here and now."""
         self.alive = False
-        self.ready.clear()
         # A task that is collected as garbage runs its handlers: its references are kept until the end.
         self._buried = list(self.tasks)
+        self.ready.clear()
 
     def unfinished(self) -> list[asyncio.Task[Any]]:
         """List the tasks that have not ended, dead or alive."""

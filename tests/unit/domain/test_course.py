@@ -364,3 +364,9 @@ def test_a_probe_that_fails_spends_nothing_and_waits_half_a_minute_at_most() -> 
 
 def test_a_probe_that_meets_the_code_of_a_fallback_goes_on_to_it() -> None:
     assert Play(chain(on_error(503))).play(0, replace(answered(503), probe=True)) == BeginStep(1)
+
+
+def test_a_hedge_of_one_region_has_one_leg_wherever_that_ran() -> None:
+    play = Play(chain(regions=(IAD,), execution_mode=ExecutionMode.HEDGE))
+    play.course, _ = dispatch_leg(play.course, 0, 0, AttemptId("1.1"), LAX, NOW_MS)
+    assert hedge_step(play.course, play.spec, 0) == (play.course, None)
