@@ -321,12 +321,8 @@ class Operations:
         """
         secret = _long_enough("new_secret", new_secret)
         try:
-            # Not repeatable: a second rotation to the same secret would push the former one out.
-            return (
-                yield from self._service.call(
-                    "POST", f"{SECRETS}/rotate", json={"new_secret": secret}, repeatable=False
-                )
-            )
+            # Repeatable: the service takes a second rotation to the same secret for the first one.
+            return (yield from self._service.call("POST", f"{SECRETS}/rotate", json={"new_secret": secret}))
         except NotFoundError:
             return (yield from self.create_webhook_secret(secret))
 

@@ -162,6 +162,17 @@ def test_a_job_that_has_ended_is_replayed_as_a_job_of_its_own(client: EZThrottle
     client.cancel(waiting)
 
 
+def test_a_rotation_that_is_sent_twice_keeps_the_old_secret(client: EZThrottle) -> None:
+    client.create_webhook_secret("the old secret of the sdk")
+    for _ in range(2):
+        client.rotate_webhook_secret("new: a secret of the sdk")
+
+    shown = client.get_webhook_secret()
+    client.delete_webhook_secret()
+
+    assert (shown["primary_secret"], shown["secondary_secret"]) == ("new:****sdk", "the ****sdk")
+
+
 def test_usage_regions_and_domains_are_shown(client: EZThrottle, target: Site) -> None:
     client.wait(client.submit_job(target.url("/shown"))["job_id"], timeout=30)
 
