@@ -19,7 +19,7 @@ from orchestrator.ports.target_guard import TargetGuard
 
 RETRY_STORE_AFTER_S = 5
 OPEN_AGAIN_AFTER_S = 10
-COMMIT_MOST = 250
+COMMIT_MOST = 128
 """Jobs of a batch that share a commit: they are queued in one go, which others wait for."""
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from orchestrator.adapters.http.strict_json import (
@@ -17,6 +17,7 @@ from orchestrator.domain.errors import FieldError, InvalidFields, MalformedJson,
 from orchestrator.domain.limits import Bounds
 
 CONTAINERS_MOST = 200_000
+SLICE_BYTES = 1024 * 1024
 Read = dict[str, Any] | RequestRefused
 """One job's document, or why it is none."""
 
@@ -25,7 +26,23 @@ _BETWEEN = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
 _CLOSING = re.compile(r"[ \t\n\r]*\][ \t\n\r]*\}[ \t\n\r]*\Z")
 
 
-def read_batch(data: bytes, bounds: Bounds) -> Iterator[Read]:
+async def check_batch(data: bytes | bytearray, pause: Callable[[], Awaitable[None]]) -> None:
+    """Count a batch's arrays and objects; ``pause`` lets others work in between.
+
+    Raises:
+        MalformedJson: There are more than CONTAINERS_MOST.
+
+    """
+    count = 0
+    for start in range(0, len(data), SLICE_BYTES):
+        end = start + SLICE_BYTES
+        count += data.count(b"[", start, end) + data.count(b"{", start, end)
+        await pause()
+    if count > CONTAINERS_MOST:
+        check_containers(data, CONTAINERS_MOST)
+
+
+def read_batch(data: bytes | bytearray, bounds: Bounds) -> Iterator[Read]:
     """Read the jobs of a batch one after the other; the caller may let others work in between.
 
     Raises:
@@ -33,7 +50,6 @@ def read_batch(data: bytes, bounds: Bounds) -> Iterator[Read]:
         InvalidFields: It is not ``{"jobs": [...]}``, or holds more than ``bounds.batch_jobs``.
 
     """
-    check_containers(data, CONTAINERS_MOST)
     text = decode_text(data)
     opening = _OPENING.match(text)
     if opening is None:

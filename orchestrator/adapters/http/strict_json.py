@@ -61,7 +61,7 @@ class StrictDecoder(json.JSONDecoder):
         return value
 
 
-def parse_object(data: bytes, depth_most: int) -> dict[str, Any]:
+def parse_object(data: bytes | bytearray, depth_most: int) -> dict[str, Any]:
     """Parse one JSON object.
 
     Raises:
@@ -87,7 +87,7 @@ def parse_object(data: bytes, depth_most: int) -> dict[str, Any]:
     return value
 
 
-def decode_text(data: bytes) -> str:
+def decode_text(data: bytes | bytearray) -> str:
     """Decode UTF-8.
 
     Raises:
@@ -101,7 +101,7 @@ def decode_text(data: bytes) -> str:
         raise MalformedJson(msg) from None
 
 
-def check_containers(data: bytes, most: int) -> None:
+def check_containers(data: bytes | bytearray, most: int) -> None:
     """Count arrays and objects without parsing.
 
     Raises:
