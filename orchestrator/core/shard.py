@@ -108,7 +108,7 @@ class Shard:
         self._held_until = float("-inf")
         self._supervisors: dict[JobId, JobSupervisor] = {}
         self._fresh = FreshJobs()
-        self._loading: set[JobId] = set()
+        self._loading: dict[JobId, asyncio.Future[None]] = {}
         self.board = NoticeBoard()
         self._attempts = 0
         self._begun_at = float("inf")
@@ -309,18 +309,20 @@ class Shard:
             supervisor.launch(ticket.step, ticket.leg, permit)
 
     async def _take_up(self, job_id: JobId) -> JobSupervisor | None:
-        """Supervise a job that waits; None where it has ended, or where somebody else is at it."""
-        if job_id in self._loading:
-            return None
-        job = self._fresh.take(job_id)
-        if job is None:
-            self._loading.add(job_id)
-            stored = await self.store.load(job_id)
-            self._loading.discard(job_id)
-            if stored is None or stored.state.ended:
-                return None
-            job = stored.job
-        return self._supervise(job)
+        """Supervise a job that waits; None where it has ended. All who ask get the same one."""
+        while (loading := self._loading.get(job_id)) is not None:
+            await asyncio.wait([loading])
+        if (supervisor := self._supervisors.get(job_id)) is not None:
+            return supervisor
+        job = self._fresh.take(job_id) or await self._load(job_id)
+        return None if job is None else self._supervise(job)
+
+    async def _load(self, job_id: JobId) -> Job | None:
+        loaded = self._loading[job_id] = asyncio.get_running_loop().create_future()
+        stored = await self.store.load(job_id)
+        del self._loading[job_id]
+        loaded.set_result(None)
+        return None if stored is None or stored.state.ended else stored.job
 
     def _supervise(self, job: Job) -> JobSupervisor:
         supervisor = JobSupervisor(self._surroundings, job, JobState.QUEUED, begin_course(job.spec))

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
 
-from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.store import Accepted, Duplicate, Ending
-from tests.support.rig import IAD, Call, Reply, Rig
+from tests.support.rig import IAD, Call, Reply, Rig, RigStore
 from tests.support.virtual_loop import VirtualLoop
 
 BEFORE_S = 10
@@ -34,7 +33,7 @@ KINDS = {
 }
 
 
-class LeanStore(MemoryStore):
+class LeanStore(RigStore):
     """Counts the jobs that end, and forgets them; none comes to its deadline here."""
 
     def __init__(self) -> None:

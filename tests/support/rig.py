@@ -50,6 +50,18 @@ class Reply:
 Answer = Callable[[Call], Reply]
 
 
+class RigStore(MemoryStore):
+    """A store that may take its time to read a job."""
+
+    load_takes_s = 0.0
+
+    async def load(self, job_id: JobId) -> StoredJob | None:
+        """Read one job whole."""
+        if self.load_takes_s:
+            await asyncio.sleep(self.load_takes_s)
+        return await super().load(job_id)
+
+
 class Rig:
     """Everything of a small service but its HTTP and its processes."""
 
@@ -58,7 +70,7 @@ class Rig:
     ) -> None:
         self.loop = loop
         self.clock = VirtualClock(loop, epoch_ms=EPOCH_MS)
-        self.store = MemoryStore()
+        self.store = RigStore()
         self.calls: list[Call] = []
         self.log = True
         self.answer: Answer = lambda call: Reply()

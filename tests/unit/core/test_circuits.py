@@ -2,9 +2,10 @@
 
 import asyncio
 
-from orchestrator.domain.breaker import FAILURES_IN_A_ROW, PROBE_MOST_S, BreakerState
+from orchestrator.domain.breaker import FAILURES_IN_A_ROW, PROBE_MOST_S, BreakerState, Cause
 from orchestrator.domain.doubt import TARGETS_TO_DOUBT
 from orchestrator.domain.exchange import Fault
+from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import JobId, RegionName, target_domain
 from orchestrator.domain.job import Fallback, JobSpec, RegionPolicy, RetryPolicy, Trigger, TriggerKind
 from orchestrator.domain.lifecycle import JobState
@@ -270,3 +271,32 @@ async def test_a_strict_job_runs_in_a_suspect_region_all_the_same(rig: Rig) -> N
     for _ in range(3):
         stored = await rig.run(url="https://new.example.com/", region_policy=STRICT)
         assert rig.seen(stored.job.id) == [IAD]
+
+
+@in_virtual_time()
+async def test_a_job_that_may_leave_while_its_turn_comes_does_one_of_both(rig: Rig) -> None:
+    rig.shard.domain(DOMAIN).hold()
+    trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({503}))
+    job_id = await rig.submit(fallback=Fallback(trigger, OTHER))
+    job = (await rig.show(job_id)).job
+    rig.shard._leave(Ticket(job.order_key, job_id, account=job.customer), Cause(503))
+    rig.shard.domain(DOMAIN).release()
+    await rig.ended(job_id)
+    await asyncio.sleep(5)
+    assert len(rig.seen(job_id)) == 1
+
+
+@in_virtual_time()
+async def test_a_job_whose_turn_comes_while_it_is_read_for_its_fallback_keeps_its_turn(rig: Rig) -> None:
+    rig.shard.domain(DOMAIN).hold()
+    trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({404}))
+    job_id = await rig.submit(fallback=Fallback(trigger, OTHER))
+    job = (await rig.show(job_id)).job
+    rig.shard._fresh.take(job_id)
+    rig.store.load_takes_s = 0.01
+    rig.shard._leave(Ticket(job.order_key, job_id, account=job.customer), Cause(503))
+    await asyncio.sleep(0)
+    rig.shard.domain(DOMAIN).release()
+    stored = await rig.ended(job_id)
+    assert stored.state is JobState.SUCCESS
+    assert rig.seen(job_id) == [IAD]
