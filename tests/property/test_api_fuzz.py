@@ -134,7 +134,7 @@ def test_text_that_was_tampered_with_breaks_nothing(api: Api, text: str) -> None
     api.answers("POST", JOBS, text, 200, 202)
 
 
-@pytest.mark.parametrize("path", [JOBS, SECRETS, f"{SECRETS}/rotate", PROXY])
+@pytest.mark.parametrize("path", [JOBS, f"{JOBS}:batch", SECRETS, f"{SECRETS}/rotate", PROXY])
 @given(data=st.data())
 @EXAMPLES
 def test_whatever_fits_the_description_or_nearly_so_breaks_nothing(
@@ -168,6 +168,26 @@ def test_whatever_is_in_an_envelope_breaks_nothing(api: Api, envelope: dict[str,
 @settings(max_examples=80, deadline=None)
 def test_whatever_job_is_asked_for_breaks_nothing(api: Api, path: str, wait: str) -> None:
     api.answers("GET", f"{JOBS}/{quote(path, safe='')}?wait={quote(wait)}", b"", 200, 307)
+
+
+@given(
+    query=st.dictionaries(
+        st.sampled_from(["state", "limit", "cursor"]),
+        TEXT | st.sampled_from(["queued", "0", "200", "-1", "NTAgam9iXzFfMQ"]),
+    )
+)
+@EXAMPLES
+def test_whatever_list_is_asked_for_breaks_nothing(api: Api, query: dict[str, str]) -> None:
+    text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+    api.answers("GET", f"{JOBS}?{text}", b"", 200)
+
+
+@given(documents=st.lists(DOCUMENTS | JSON, max_size=5))
+@EXAMPLES
+def test_whatever_is_in_a_batch_has_an_answer_each(api: Api, documents: list[Any]) -> None:
+    answered = api.answers("POST", f"{JOBS}:batch", json.dumps({"jobs": documents}), 200)
+    if answered.status_code == 200:
+        assert len(answered.json()["answers"]) == len(documents)
 
 
 @given(document=VALID)
