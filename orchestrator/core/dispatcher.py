@@ -15,7 +15,7 @@ from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import Fault, HttpRequest
 from orchestrator.domain.ids import AttemptId, JobId, RegionName
 from orchestrator.domain.settling import Ended
-from orchestrator.domain.signals import read_signal, retry_after_s
+from orchestrator.domain.signals import retry_after_s
 from orchestrator.ports.clock import Clock
 from orchestrator.wire.messages import (
     AttemptDone,
@@ -186,8 +186,7 @@ class Dispatcher:
         if opened is None:
             return
         # First of all: whatever follows may let others out, and they go at the pace that was just heard.
-        if message.response is not None and opened.domain.steer(read_signal(message.response.headers)):
-            self._steered(opened.domain)
+        self._hear(opened, message)
         if message.started_at is not None:
             self._note_start(message.attempt, opened, message.started_at)
         if message.fault is Fault.LOST:
@@ -243,6 +242,13 @@ class Dispatcher:
             give_back = opened.domain.closed if ended.written else opened.domain.unused
             give_back(opened.permit)
         self._ways.credit_back()
+
+    def _hear(self, opened: OpenAttempt, message: AttemptDone) -> None:
+        if message.response is None:
+            return
+        started_at = self._clock.now() if message.started_at is None else message.started_at
+        if opened.domain.hear(opened.permit, message.response, started_at):
+            self._steered(opened.domain)
 
     def _retry_after(self, message: AttemptDone) -> float | None:
         if message.response is None:

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.domain.fairness import FairQueue, Ticket
+from orchestrator.core.gates import Gates
+from orchestrator.domain.exchange import HttpResponse
+from orchestrator.domain.fairness import FairQueue, Gate, Ticket, Weight
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.line import Line
-from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
-from orchestrator.domain.signals import Signal
-from orchestrator.ports.clock import Clock, Timer
+from orchestrator.domain.pacing import Limiter, Pace, PaceCaps
+from orchestrator.domain.steering import Heard, Learned, Steering
+from orchestrator.domain.throttle import Throttle
+from orchestrator.ports.clock import Clock, Timer, utc
 
 Launch = Callable[["DomainLimiter", Ticket, int], None]
 """Takes a ticket whose permit was granted; gives the permit back through the limiter."""
@@ -25,6 +28,23 @@ class Place:
 class DomainLimiter:
     """The only way to a target. State of one domain is in one place, so its limit needs no lock."""
 
+    __slots__ = (
+        "_clock",
+        "_gates",
+        "_launch",
+        "_limiter",
+        "_line",
+        "_open",
+        "_opens_at",
+        "_out",
+        "_pumping",
+        "_queue",
+        "_steering",
+        "_wake",
+        "_wakes_at",
+        "name",
+    )
+
     def __init__(
         self,
         name: TargetDomain,
@@ -32,33 +52,40 @@ class DomainLimiter:
         *,
         base: Pace,
         caps: PaceCaps,
-        learned: Pace | None,
+        account_queues: bool,
+        weight: Weight,
+        learned: Learned | None,
         not_before: float,
         launch: Launch,
         opens_at: Callable[[TargetDomain, float], float],
     ) -> None:
         self.name = name
         self._clock = clock
-        self._base = base
-        self._caps = caps
         self._launch = launch
         self._opens_at = opens_at
-        self._queue = FairQueue()
-        self._line = Line()
-        self._state = PaceState(base)
+        self._steering = Steering(base, caps, account_queues=account_queues)
         if learned is not None:
-            # A lowered pace lapses after a restart too, unless it is repeated.
-            told = Signal(rps=learned.rps, max_concurrent=learned.max_concurrent)
-            self._state = steer(self._state, told, base=base, caps=caps, now=clock.now())
-        self._limiter = Limiter(self._state.pace, not_before=not_before)
+            self._steering.restore(learned, clock.now(), clock.unix_ms())
+        self._queue = FairQueue(weight, by_account=self._steering.account_queues)
+        self._line: Line | None = None
+        self._gates: Gates | None = None
+        self._limiter = Limiter(self.pace, not_before=not_before)
+        self._out: dict[int, tuple[Ticket, list[Throttle]]] = {}
         self._wake: Timer | None = None
+        self._wakes_at = float("inf")
         self._open = True
         self._pumping = False
+        self._follow()
 
     @property
     def pace(self) -> Pace:
         """The pace in force."""
-        return self._state.pace
+        return self._steering.state.pace
+
+    @property
+    def learned(self) -> Learned:
+        """What its target has taught, to be kept."""
+        return self._steering.learned(self._clock.now(), self._clock.unix_ms())
 
     @property
     def waiting(self) -> int:
@@ -72,35 +99,39 @@ class DomainLimiter:
 
     def seconds_until(self, position: int) -> float:
         """Estimate when the job at ``position`` starts, at the pace in force."""
-        pace = self._state.pace
-        return max(0.0, (position - pace.starts) / pace.starts * pace.window_s)
+        return max(0.0, (position - self.pace.starts) * self.pace.interval_s)
 
     @property
     def next_start_s(self) -> float:
         """Seconds until the next permit, pauses included; 0 where one has to come back first."""
         now = self._clock.now()
         next_at = self._limiter.next_at(now)
-        return 0.0 if next_at is None else next_at - now
+        if next_at is None:
+            return 0.0
+        throttle = self._steering.throttle
+        return (next_at if throttle is None else max(next_at, throttle.next_at(now, 1.0))) - now
 
     @property
     def steered(self) -> bool:
         """Whether the pace in force is what the target asked for, and not the operator's."""
-        return self._state.pace != self._base
+        return self._steering.steered
 
     def keep_place(self, ticket: Ticket) -> None:
         """Count a leg as waiting here, be it in the queue or put aside until a region is up."""
-        self._line.add(ticket.account, (ticket.order_key, ticket.job_id))
+        if self._line is None:
+            self._line = Line()
+        self._line.add(ticket.customer, (ticket.order_key, ticket.job_id))
 
     def place(self, customer: CustomerId, order_key: int, job_id: JobId) -> Place | None:
         """Say where a job stands and when it starts, at the pace in force; None where it does not wait."""
-        position = self._line.place(customer, (order_key, job_id))
+        position = self._line.place(customer, (order_key, job_id)) if self._line is not None else None
         if position is None:
             return None
         return Place(position, max(self.next_start_s, self.seconds_until(position)))
 
     def waiting_of(self, customer: CustomerId) -> int:
         """Count a customer's jobs that wait here."""
-        return self._line.waiting(customer)
+        return self._line.waiting(customer) if self._line is not None else 0
 
     def enqueue(self, ticket: Ticket) -> None:
         """Queue a leg that others may not pass over."""
@@ -134,18 +165,31 @@ class DomainLimiter:
     def unused(self, permit: int) -> None:
         """A permit comes back."""
         self._limiter.unused(permit)
+        self._give_back(permit, used=False)
         self.pump()
 
     def closed(self, permit: int) -> None:
         """A place in flight comes back."""
         self._limiter.closed(permit, self._clock.now())
+        self._give_back(permit, used=True)
         self.pump()
 
-    def steer(self, signal: Signal) -> bool:
-        """Take what a response said about pace; say whether that changed it."""
-        before = self._state
-        self._set(steer(before, signal, base=self._base, caps=self._caps, now=self._clock.now()))
-        return self._state.pace != before.pace
+    def hear(self, permit: int | None, response: HttpResponse, started_at: float) -> bool:
+        """Take what an answer said about pace; say whether anything changed that is worth keeping.
+
+        Args:
+            permit: The one that the request was sent with; None where it came back meanwhile.
+            response: The answer.
+            started_at: Monotonic seconds of the request's first byte.
+
+        """
+        ticket = self._out[permit][0] if permit in self._out else _NOBODY
+        heard = Heard(response.status, response.headers, ticket.customer, ticket.account, started_at)
+        changed = self._steering.hear(heard, self._limiter, self._clock.now(), utc(self._clock))
+        self._follow()
+        if self._gates is not None:
+            self._gates.look_again(ticket)
+        return changed
 
     def pump(self) -> None:
         """Let out what may go now, and set the timer for what may go later."""
@@ -161,36 +205,81 @@ class DomainLimiter:
 
     def _let_out_one(self) -> bool:
         now = self._clock.now()
-        self._lapse(now)
+        if now >= self._steering.next_change_at:
+            self._steering.lapse(now)
+            self._follow()
+        if self._gates is not None:
+            self._gates.open_due(now)
         opens_at = self._opens_at(self.name, now)
         if opens_at > now:
             self._wake_at(opens_at)
             return False
-        permit = self._limiter.take(now)
-        if permit is None:
-            self._wake_at(self._limiter.next_at(now))
+        ticket, due = self._next(now)
+        permit = self._limiter.take(now) if ticket is not None and due == now else None
+        if ticket is None or permit is None:
+            self._wake_at(due)
             return False
-        ticket = self._queue.pop()
-        self._line.remove(ticket.account, (ticket.order_key, ticket.job_id))
+        self._queue.take()
+        if self._line is not None:
+            self._line.remove(ticket.customer, (ticket.order_key, ticket.job_id))
+        self._out[permit] = ticket, self._spend(ticket, now)
         self._launch(self, ticket, permit)
         return True
 
-    def _lapse(self, now: float) -> None:
-        if self._state.lapses_at is not None and now >= self._state.lapses_at:
-            self._set(PaceState(self._base))
+    def _next(self, now: float) -> tuple[Ticket | None, float | None]:
+        """Find who is next, and when that may go; None where something has to come back first."""
+        due = self._limiter.next_at(now)
+        if due is None or due > now:
+            return None, due
+        ticket = self._queue.peek(lambda ticket: self._closed_gate(ticket, now))
+        if ticket is None:
+            return None, self._gates.opens_at if self._gates is not None else None
+        throttle = self._steering.throttle
+        return ticket, now if throttle is None else throttle.next_at(now, ticket.cost)
 
-    def _set(self, state: PaceState) -> None:
-        self._state = state
-        self._limiter.pace = state.pace
+    def _spend(self, ticket: Ticket, now: float) -> list[Throttle]:
+        passed = self._gates.spend(ticket, now) if self._gates is not None else []
+        if self._steering.throttle is not None:
+            self._steering.throttle.spend(now, ticket.cost)
+            passed.append(self._steering.throttle)
+        return passed
+
+    def _give_back(self, permit: int, *, used: bool) -> None:
+        ticket, passed = self._out.pop(permit, (None, []))
+        if ticket is None:
+            return
+        for throttle in passed:
+            give_back = throttle.closed if used else throttle.unused
+            give_back(ticket.cost)
+        if self._gates is not None:
+            self._gates.look_again(ticket)
+
+    def _closed_gate(self, ticket: Ticket, now: float) -> Gate | None:
+        return self._gates.closed(ticket, now) if self._gates is not None else None
+
+    def _follow(self) -> None:
+        """Bring limiter, gates and queue in line with what the target said."""
+        self._limiter.pace = self.pace
+        if self._gates is None and self._steering.throttles:
+            self._gates = Gates(self._steering)
+        if self._queue.by_account != self._steering.account_queues:
+            self._queue.regroup(by_account=self._steering.account_queues)
+            if self._gates is not None:
+                self._gates.forget()
 
     def _wake_at(self, when: float | None) -> None:
-        lapses_at = self._state.lapses_at
-        if lapses_at is not None:
-            when = lapses_at if when is None else min(when, lapses_at)
+        change_at = self._steering.next_change_at
+        when = change_at if when is None else min(when, change_at)
+        if when == self._wakes_at:
+            return
         if self._wake is not None:
             self._wake.cancel()
-        self._wake = None if when is None else self._clock.call_at(when, self._woken)
+        self._wakes_at = when
+        self._wake = None if when == float("inf") else self._clock.call_at(when, self._woken)
 
     def _woken(self) -> None:
-        self._wake = None
+        self._wake, self._wakes_at = None, float("inf")
         self.pump()
+
+
+_NOBODY = Ticket(0, JobId(""))

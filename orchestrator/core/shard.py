@@ -1,7 +1,7 @@
 """A shard: the domains, queues and supervisors that live in one process, and their way to disk."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
@@ -30,6 +30,7 @@ from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import DOWN_AFTER_S, STRICT_DOWN_S
 from orchestrator.domain.settling import Ended, Failure, FailureCode
+from orchestrator.domain.steering import Learned
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLinks
 from orchestrator.ports.store import Ending, Store, StoredJob, WaitingJob
@@ -64,6 +65,8 @@ class ShardOptions:
     caps: PaceCaps = field(default_factory=PaceCaps)
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
     strict_down_s: float = STRICT_DOWN_S
+    weights: Mapping[str, int] = field(default_factory=dict)
+    """Permits a turn by plan; 1 where a plan is not named."""
 
 
 class Shard:
@@ -79,7 +82,7 @@ class Shard:
         self._random = random
         self._tasks = Tasks()
         self.spawn = self._tasks.spawn
-        self._upkeep = Upkeep(store, clock, self.spawn, self._time_out)
+        self._upkeep = Upkeep(store, clock, self.spawn, self._time_out, self._read_plans)
         names = (*options.regions, WEBHOOKS)
         self.peers = PeerBook(names, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
         self.tally = Tally()
@@ -103,7 +106,8 @@ class Shard:
         )
         self.redelivery = Redelivery(store, clock, self.courier, per_s=options.delivery.redelivery_rps)
         self.domains: dict[TargetDomain, DomainLimiter] = {}
-        self._learned: dict[TargetDomain, Pace] = {}
+        self._learned: dict[TargetDomain, Learned] = {}
+        self._weights: dict[CustomerId, int] = {}
         self._held = False
         self._held_until = float("-inf")
         self._supervisors: dict[JobId, JobSupervisor] = {}
@@ -153,14 +157,9 @@ class Shard:
         self.ledger.accepted(job.customer, job.domain)
         self._fresh.put(job)
         state = first_state(self.clock.unix_ms(), job.spec.retry_at)
-        self._queue(
-            job.id,
-            job.customer,
-            domain,
-            job.order_key,
-            job.spec.retry_at if state is JobState.SCHEDULED else None,
-            may_leave=job.spec.fallback is not None,
-        )
+        ticket = Ticket(job.order_key, job.id, customer=job.customer, account=job.account, cost=job.spec.cost)
+        at_ms = job.spec.retry_at if state is JobState.SCHEDULED else None
+        self._queue(ticket, domain, at_ms, may_leave=job.spec.fallback is not None)
         return self.place(job) or Place(1, 0.0)
 
     def place(self, job: Job) -> Place | None:
@@ -180,12 +179,14 @@ class Shard:
         found = self.domains.get(name)
         if found is None:
             learned = self._learned.get(name)
-            window_s = (learned or self.options.pace).window_s
+            window_s = (learned.pace if learned else self.options.pace).window_s
             found = self.domains[name] = DomainLimiter(
                 name,
                 self.clock,
                 base=self.options.pace,
                 caps=self.options.caps,
+                account_queues=False,
+                weight=self._weight,
                 learned=learned,
                 not_before=self._held_until + window_s,
                 launch=self._launch,
@@ -269,16 +270,8 @@ class Shard:
         await self._tasks.failed()
 
     def _queue(
-        self,
-        job_id: JobId,
-        customer: CustomerId,
-        domain: DomainLimiter,
-        order_key: int,
-        at_ms: int | None,
-        *,
-        may_leave: bool = False,
+        self, ticket: Ticket, domain: DomainLimiter, at_ms: int | None, *, may_leave: bool = False
     ) -> None:
-        ticket = Ticket(order_key, job_id, account=customer)
         delay_s = 0.0 if at_ms is None else (at_ms - self.clock.unix_ms()) / 1000
         if delay_s <= 0:
             self._enqueue(domain, ticket, may_leave=may_leave)
@@ -333,7 +326,7 @@ class Shard:
         domain = self.domain(waiting.domain)
         self.ledger.found(waiting.customer, waiting.domain)
         if waiting.state is not JobState.RUNNING:
-            self._queue(waiting.id, waiting.customer, domain, waiting.order_key, waiting.not_before_ms)
+            self._queue(_ticket_of(waiting), domain, waiting.not_before_ms)
             return
         stored = await self.store.load(waiting.id)
         if stored is not None:
@@ -399,7 +392,16 @@ class Shard:
             self.ways.region_lost(peer)
 
     def _steered(self, domain: DomainLimiter) -> None:
-        self.store.note_pace(domain.name, domain.pace)
+        self.store.note_pace(domain.name, domain.learned)
+
+    def _weight(self, customer: CustomerId) -> int:
+        return self._weights.get(customer, 1)
+
+    async def _read_plans(self) -> None:
+        weights: dict[CustomerId, int] = {}
+        for customer, plan in await self.store.plans():
+            weights[customer] = max(weights.get(customer, 1), self.options.weights.get(plan, 1))
+        self._weights = weights
 
     def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
         self._supervisors.pop(ending.job_id, None)
@@ -414,3 +416,13 @@ class Shard:
         supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)
         if supervisor is not None:
             supervisor.time_out()
+
+
+def _ticket_of(waiting: WaitingJob) -> Ticket:
+    return Ticket(
+        waiting.order_key,
+        waiting.id,
+        customer=waiting.customer,
+        account=waiting.account,
+        cost=waiting.cost,
+    )

@@ -8,6 +8,7 @@ from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.ending import children_of, ending_of, known_children
 from orchestrator.core.parking import ANY, Parked
 from orchestrator.core.surroundings import Surroundings
+from orchestrator.domain.accounts import account_of
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import (
     PRIMARY,
@@ -328,7 +329,9 @@ class JobSupervisor:
             self._queue(following, 0)
 
     def _ticket(self, step: int, leg: int) -> Ticket:
-        return Ticket(self.job.order_key, self.job.id, leg, self.job.customer, step)
+        spec, customer = self._spec(step), self.job.customer
+        account = account_of(customer, spec.account, spec.headers)
+        return Ticket(self.job.order_key, self.job.id, leg, customer, step, account, spec.cost)
 
     def _spec(self, step: int) -> JobSpec:
         return self.job.spec.steps[step]

@@ -10,16 +10,18 @@ from orchestrator.ports.store import Store
 OVERDUE_EVERY_S = 1.0
 OVERDUE_BATCH = 200
 PURGE_EVERY_S = 600.0
+PLANS_EVERY_S = 10.0
 
 
 class Upkeep:
-    """Ends jobs whose time is over, and lets the store forget what is old.
+    """Ends jobs whose time is over, follows customers' plans, and lets the store forget what is old.
 
     Args:
-        store: Knows both.
+        store: Knows what is overdue, and what is old.
         clock: Time.
         spawn: Runs work to its end.
         time_out: Ends one job.
+        read_plans: Takes note of customers' plans.
     """
 
     def __init__(
@@ -28,16 +30,23 @@ class Upkeep:
         clock: Clock,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         time_out: Callable[[JobId], Coroutine[Any, Any, None]],
+        read_plans: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self._store = store
         self._clock = clock
         self._spawn = spawn
         self._time_out = time_out
+        self._read_plans = read_plans
 
     def begin(self) -> None:
         """Do it now, and from now on."""
         self._end_overdue()
+        self._follow_plans()
         self._purge()
+
+    def _follow_plans(self) -> None:
+        self._spawn(self._read_plans())
+        self._clock.call_at(self._clock.now() + PLANS_EVERY_S, self._follow_plans)
 
     def _end_overdue(self) -> None:
         self._spawn(self._fail_overdue())

@@ -1,73 +1,265 @@
-"""Who goes next at one target: accounts in turn, and within an account the lowest order key.
+"""Who goes next at one target: accounts in turn by weight, and within an account the lowest order key.
 
-First legs go before everything; a race's further legs use what nobody else wants.
+First legs go before everything; a race's further legs use what nobody else wants. What a throttle holds
+back is parked with it and holds up nobody else.
 """
 
 import heapq
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
+from typing import Protocol
 
-from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.ids import AccountId, CustomerId, JobId
+
+Weight = Callable[[CustomerId], int]
+"""Permits that a customer's account may take in one turn, at least 1."""
+Key = tuple[CustomerId, AccountId | None]
+FRESH_IN_A_ROW = 8
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Ticket:
-    """A leg's place in the queue: an index entry, never the payload."""
+    """A leg's place in the queue: an index entry, never the payload. ``cost`` is in tokens."""
 
     order_key: int
     job_id: JobId
     leg: int = 0
-    account: CustomerId = field(default=CustomerId(""), compare=False)
+    customer: CustomerId = field(default=CustomerId(""), compare=False)
     step: int = 0
+    account: AccountId | None = field(default=None, compare=False)
+    cost: float = field(default=1.0, compare=False)
+
+
+class Gate(Protocol):
+    """What may hold a lane back."""
+
+    def park(self, lane: "Lane") -> None:
+        """Keep a lane until the gate opens; then ``unpark`` it."""
+
+
+Closed = Callable[[Ticket], Gate | None]
+"""Says which gate is closed to a ticket now, if one is."""
+
+
+def one_each(_: CustomerId) -> int:
+    """Weigh all customers alike."""
+    return 1
+
+
+class Lane:
+    """The tickets of one customer with one account, lowest key first."""
+
+    __slots__ = ("heap", "key", "parked", "turn")
+
+    def __init__(self, key: Key, turn: "_Turn") -> None:
+        self.key = key
+        self.turn = turn
+        self.heap: list[Ticket] = []
+        self.parked = False
+
+    def unpark(self) -> None:
+        """Its gate may be open: it takes part again, early on, for it had less than its share meanwhile."""
+        self.parked = False
+        if self.heap:
+            self.turn.offer(self)
+            self.turn.rotation.enter(self.turn)
+
+
+class _Turn:
+    """Lanes that share one turn: an account's, or all of a customer's where accounts have none."""
+
+    __slots__ = ("_heads", "_numbers", "deficit", "entered", "key", "lanes", "rotation")
+
+    def __init__(self, rotation: "_Rotation", key: Key) -> None:
+        self.rotation = rotation
+        self.key = key
+        self.lanes = 0
+        self.deficit = 0
+        self.entered = False
+        self._heads: list[tuple[Ticket, int, Lane]] = []
+        self._numbers = count()
+
+    def offer(self, lane: Lane) -> None:
+        """Put a lane forward by its first ticket. An older entry of it is passed over later."""
+        heapq.heappush(self._heads, (lane.heap[0], next(self._numbers), lane))
+
+    def head(self) -> Lane | None:
+        """Find the lane with the lowest ticket, or None where none is ready."""
+        while self._heads:
+            ticket, _, lane = self._heads[0]
+            if lane.heap and not lane.parked and lane.heap[0] is ticket:
+                return lane
+            heapq.heappop(self._heads)
+        return None
+
+
+class _Rotation:
+    """Deficit round robin (Shreedhar and Varghese, 1995) over turns, a permit costing one.
+
+    Whoever comes anew goes before those that have had a turn (the new flows of RFC 8290), but not more
+    than FRESH_IN_A_ROW of them, so that no stream of newcomers starves the others.
+    """
+
+    __slots__ = ("_by_account", "_fresh", "_in_a_row", "_lanes", "_old", "_turns", "_weight", "count")
+
+    def __init__(self, weight: Weight, *, by_account: bool) -> None:
+        self._weight = weight
+        self._by_account = by_account
+        self._lanes: dict[Key, Lane] = {}
+        self._turns: dict[Key, _Turn] = {}
+        self._fresh: deque[_Turn] = deque()
+        self._old: deque[_Turn] = deque()
+        self._in_a_row = 0
+        self.count = 0
+
+    def push(self, ticket: Ticket) -> None:
+        """Queue a ticket."""
+        key = (ticket.customer, ticket.account)
+        lane = self._lanes.get(key) or self._make_lane(key)
+        heapq.heappush(lane.heap, ticket)
+        self.count += 1
+        if not lane.parked and lane.heap[0] is ticket:
+            lane.turn.offer(lane)
+            self.enter(lane.turn)
+
+    def enter(self, turn: _Turn) -> None:
+        """Let a turn take part, if it does not yet."""
+        if not turn.entered:
+            turn.entered = True
+            self._fresh.append(turn)
+
+    def head(self, closed: Closed) -> Lane | None:
+        """Find the lane whose first ticket is next; None where nothing may go."""
+        while side := self._side():
+            turn = side[0]
+            lane = turn.head()
+            if lane is None:
+                self._leave(side)
+            elif (gate := closed(lane.heap[0])) is not None:
+                lane.parked = True
+                gate.park(lane)
+            else:
+                return lane
+        return None
+
+    def take(self, lane: Lane) -> Ticket:
+        """Take the first ticket of the lane that ``head`` has just found."""
+        ticket = heapq.heappop(lane.heap)
+        self.count -= 1
+        turn, side = lane.turn, self._side()
+        if turn.deficit < 1:
+            turn.deficit += max(1, self._weight(turn.key[0]))
+        turn.deficit -= 1
+        if lane.heap:
+            turn.offer(lane)
+        else:
+            del self._lanes[lane.key]
+            turn.lanes -= 1
+        if turn.deficit < 1 or turn.head() is None:
+            turn.deficit = 0
+            self._in_a_row = self._in_a_row + 1 if side is self._fresh else 0
+            self._old.append(side.popleft())
+        return ticket
+
+    def tickets(self) -> Iterator[Ticket]:
+        """Give every ticket, in no order."""
+        for lane in self._lanes.values():
+            yield from lane.heap
+
+    def _side(self) -> deque[_Turn]:
+        newcomers_wait = self._in_a_row >= FRESH_IN_A_ROW and self._old
+        return self._old if newcomers_wait or not self._fresh else self._fresh
+
+    def _leave(self, side: deque[_Turn]) -> None:
+        turn = side.popleft()
+        turn.entered = False
+        if not turn.lanes:
+            del self._turns[turn.key]
+
+    def _make_lane(self, key: Key) -> Lane:
+        turn_key = key if self._by_account else (key[0], None)
+        turn = self._turns.get(turn_key)
+        if turn is None:
+            turn = self._turns[turn_key] = _Turn(self, turn_key)
+        turn.lanes += 1
+        lane = self._lanes[key] = Lane(key, turn)
+        return lane
 
 
 class FairQueue:
-    """Tickets of one target. Push and pop are O(log n); accounts take turns (round robin)."""
+    """Tickets of one target. Push and take are O(log n). ``by_account``: each account has its own turn."""
 
-    __slots__ = ("_accounts", "_count", "_spare", "_turns")
+    __slots__ = ("_first", "_next", "_spare", "_weight", "by_account")
 
-    def __init__(self) -> None:
-        self._accounts: dict[CustomerId, list[Ticket]] = {}
-        self._turns: deque[CustomerId] = deque()
-        self._spare: list[Ticket] = []
-        self._count = 0
+    def __init__(self, weight: Weight = one_each, *, by_account: bool = False) -> None:
+        self._weight = weight
+        self.by_account = by_account
+        # A target without work holds no queue: there may be very many of them.
+        self._first: _Rotation | None = None
+        self._spare: _Rotation | None = None
+        self._next: tuple[_Rotation, Lane] | None = None
 
     def __len__(self) -> int:
         """Count the first legs that wait."""
-        return self._count
+        return self._first.count if self._first else 0
 
     def __bool__(self) -> bool:
         """Whether anything waits, spare legs included."""
-        return bool(self._count or self._spare)
+        return bool((self._first and self._first.count) or (self._spare and self._spare.count))
 
     def push(self, ticket: Ticket) -> None:
         """Queue a leg that may not be passed over."""
-        heap = self._accounts.get(ticket.account)
-        if heap is None:
-            heap = self._accounts[ticket.account] = []
-            self._turns.append(ticket.account)
-        heapq.heappush(heap, ticket)
-        self._count += 1
+        if self._first is None:
+            self._first = self._rotation()
+        self._first.push(ticket)
 
     def push_spare(self, ticket: Ticket) -> None:
-        """Queue a further leg of a race: it goes only when no first leg waits."""
-        heapq.heappush(self._spare, ticket)
+        """Queue a further leg of a race: it goes only when no first leg may."""
+        if self._spare is None:
+            self._spare = self._rotation()
+        self._spare.push(ticket)
 
-    def pop(self) -> Ticket:
-        """Take the next.
+    def peek(self, closed: Closed = lambda _: None) -> Ticket | None:
+        """Show the next ticket; None where none may go now. What a closed gate holds back is parked there."""
+        for rotation in (self._first, self._spare):
+            lane = rotation.head(closed) if rotation is not None else None
+            if rotation is not None and lane is not None:
+                self._next = rotation, lane
+                return lane.heap[0]
+        return None
+
+    def take(self) -> Ticket:
+        """Take the ticket that ``peek`` has just shown.
 
         Raises:
-            IndexError: Nothing waits.
+            LookupError: It showed none.
 
         """
-        if not self._turns:
-            return heapq.heappop(self._spare)
-        account = self._turns.popleft()
-        heap = self._accounts[account]
-        ticket = heapq.heappop(heap)
-        self._count -= 1
-        if heap:
-            self._turns.append(account)
-        else:
-            del self._accounts[account]
+        if self._next is None:
+            msg = "nothing was shown to be taken"
+            raise LookupError(msg)
+        (rotation, lane), self._next = self._next, None
+        ticket = rotation.take(lane)
+        if not rotation.count:
+            self._drop(rotation)
         return ticket
+
+    def regroup(self, *, by_account: bool) -> None:
+        """Give each account its own turn, or each customer one. Gates have to let go of parked lanes."""
+        first, spare = self._first, self._spare
+        self.by_account, self._first, self._spare = by_account, None, None
+        for ticket in first.tickets() if first else ():
+            self.push(ticket)
+        for ticket in spare.tickets() if spare else ():
+            self.push_spare(ticket)
+
+    def _rotation(self) -> _Rotation:
+        return _Rotation(self._weight, by_account=self.by_account)
+
+    def _drop(self, rotation: _Rotation) -> None:
+        if rotation is self._first:
+            self._first = None
+        else:
+            self._spare = None

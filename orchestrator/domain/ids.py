@@ -9,6 +9,8 @@ JobId = NewType("JobId", str)
 AttemptId = NewType("AttemptId", str)
 DeliveryId = NewType("DeliveryId", str)
 CustomerId = NewType("CustomerId", str)
+AccountId = NewType("AccountId", str)
+"""An account at a target: a hash of the credentials that a request carries, or of the name it gives."""
 RegionName = NewType("RegionName", str)
 TargetDomain = NewType("TargetDomain", str)
 """A target's host, with its port unless that is the scheme's own: the unit of pacing."""

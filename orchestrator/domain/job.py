@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.domain.ids import CustomerId, JobId, RegionName, TargetDomain
+from orchestrator.domain.accounts import account_of
+from orchestrator.domain.ids import AccountId, CustomerId, JobId, RegionName, TargetDomain
 
 DEFAULT_DEADLINE_MS = 7 * 24 * 3600 * 1000
 DEFAULT_TIMEOUT_MS = 30_000
@@ -176,6 +177,11 @@ class Job:
         """Unix ms after which the job ends ``failed``."""
         limits = (self.spec.deadline_ms, self.spec.on_failure_timeout_ms or self.spec.deadline_ms)
         return self.begins_ms + min(limits)
+
+    @property
+    def account(self) -> AccountId | None:
+        """The account at the target that its own request is made with."""
+        return account_of(self.customer, self.spec.account, self.spec.headers)
 
     @property
     def order_key(self) -> int:

@@ -1,7 +1,8 @@
 """The pace of one target: how many requests may start in any window, and how many may be in flight.
 
 A rolling-window log, not a token bucket: a bucket lets twice its size through in one window right
-after a pause, and a target that counts in windows answers that with 429.
+after a pause, and a target that counts in windows answers that with 429. Within the window starts are
+spread evenly: a flood that filled a window at once would make everybody else wait for the next one.
 """
 
 import heapq
@@ -12,6 +13,8 @@ from orchestrator.domain.signals import Signal
 
 ARRIVAL_MARGIN_S = 0.02
 """Added to each window, so that jitter on the way can't make the target count one start too many."""
+CATCH_UP_S = 0.02
+"""How late a start may be and the next one still keep to the timetable: timers are no better."""
 LAPSE_LEAST_S = 60.0
 LAPSE_INTERVALS = 3
 
@@ -32,6 +35,16 @@ class Pace:
     def window_s(self) -> float:
         """Length of the rolling window: a second, or the interval of a pace below one per second."""
         return max(1.0, 1.0 / self.rps)
+
+    @property
+    def interval_s(self) -> float:
+        """Time between two starts where starts are spread evenly."""
+        return (self.window_s + ARRIVAL_MARGIN_S) / self.starts
+
+    @property
+    def lapse_s(self) -> float:
+        """How long a lowered pace holds without being repeated."""
+        return max(LAPSE_LEAST_S, LAPSE_INTERVALS * self.window_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +74,7 @@ def steer(state: PaceState, signal: Signal, *, base: Pace, caps: PaceCaps, now: 
         min(signal.max_concurrent or state.pace.max_concurrent, caps.max_concurrent),
     )
     lowered = pace.rps < base.rps or pace.max_concurrent < base.max_concurrent
-    lapse_s = max(LAPSE_LEAST_S, LAPSE_INTERVALS * pace.window_s)
-    return PaceState(pace, now + lapse_s if lowered else None)
+    return PaceState(pace, now + pace.lapse_s if lowered else None)
 
 
 class Limiter:
@@ -73,47 +85,67 @@ class Limiter:
     O(log n) in the starts per window.
     """
 
-    __slots__ = ("_in_flight", "_last_start", "_next_permit", "_not_before", "_pending", "_starts", "pace")
+    __slots__ = (
+        "_last_start",
+        "_next_permit",
+        "_not_before",
+        "_out",
+        "_pending",
+        "_slot",
+        "_spare",
+        "_starts",
+        "pace",
+    )
 
     def __init__(self, pace: Pace, *, not_before: float = -math.inf) -> None:
         self.pace = pace
         self._starts: list[float] = []
         self._last_start = -math.inf
-        self._pending: set[int] = set()
-        self._in_flight: set[int] = set()
+        self._out: dict[int, bool] = {}
+        self._pending = 0
         self._next_permit = 0
         self._not_before = not_before
+        self._slot = -math.inf
+        self._spare = False
 
     @property
     def in_flight(self) -> int:
         """Places taken."""
-        return len(self._in_flight)
+        return len(self._out)
+
+    def recent(self, now: float) -> int:
+        """Count the starts in the window before ``now``, pending ones too."""
+        since = now - self.pace.window_s
+        return self._pending + sum(at > since for at in self._starts)
 
     def take(self, now: float) -> int | None:
         """Take a permit and a place in flight, or None where there is none now."""
         if self.next_at(now) != now:
             return None
+        self._take_slot(now)
         self._next_permit += 1
-        self._pending.add(self._next_permit)
-        self._in_flight.add(self._next_permit)
+        self._pending += 1
+        self._out[self._next_permit] = False
         return self._next_permit
 
     def started(self, permit: int, at: float) -> None:
         """The permit's request wrote its first byte at ``at``. Hearing it twice changes nothing."""
-        if permit in self._pending:
-            self._pending.discard(permit)
+        if self._out.get(permit) is False:
+            self._out[permit] = True
+            self._pending -= 1
             heapq.heappush(self._starts, at)
             self._last_start = max(self._last_start, at)
 
     def unused(self, permit: int) -> None:
-        """The permit comes back: nothing was written with it."""
-        self._pending.discard(permit)
-        self._in_flight.discard(permit)
+        """The permit comes back, its slot too: nothing was written with it."""
+        if self._out.pop(permit, None) is False:
+            self._pending -= 1
+            self._slot -= self.pace.interval_s
 
     def closed(self, permit: int, now: float) -> None:
         """The request's connection is closed. A start never reported counts as one made now."""
         self.started(permit, now)
-        self._in_flight.discard(permit)
+        self._out.pop(permit, None)
 
     def pause(self, until: float) -> None:
         """Start nothing before ``until``."""
@@ -121,16 +153,29 @@ class Limiter:
 
     def next_at(self, now: float) -> float | None:
         """When a permit can be had: ``now`` or later; None where something has to come back first."""
-        if len(self._in_flight) >= self.pace.max_concurrent:
+        if len(self._out) >= self.pace.max_concurrent:
             return None
         window_at = self._window_frees_at(now)
-        return None if window_at is None else max(now, self._not_before, window_at)
+        if window_at is None:
+            return None
+        slot_at = now if self._spare else self._slot + self.pace.interval_s
+        return max(now, self._not_before, window_at, slot_at)
+
+    def _take_slot(self, now: float) -> None:
+        """Move on in the timetable. After a rest two may start back to back, once."""
+        interval_s = self.pace.interval_s
+        due = self._slot + interval_s
+        if now - due >= max(interval_s, CATCH_UP_S):
+            self._slot, self._spare = now, True
+        else:
+            self._spare = self._spare and now >= due
+            self._slot = max(due, now - CATCH_UP_S)
 
     def _window_frees_at(self, now: float) -> float | None:
         window_s = self.pace.window_s + ARRIVAL_MARGIN_S
         while self._starts and self._starts[0] + window_s <= now:
             heapq.heappop(self._starts)
-        room = self.pace.starts - len(self._pending)
+        room = self.pace.starts - self._pending
         if room <= 0:
             return None
         if len(self._starts) < room:

@@ -6,10 +6,10 @@ from typing import Protocol
 
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, Vote, job_delivery
-from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
+from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage
 
 
@@ -43,6 +43,8 @@ class WaitingJob:
     state: JobState
     order_key: int
     not_before_ms: int
+    account: AccountId | None = None
+    cost: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,11 +278,14 @@ class Store(Protocol):
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
 
-    async def paces(self) -> dict[TargetDomain, Pace]:
-        """List learned paces."""
+    async def paces(self) -> dict[TargetDomain, Learned]:
+        """List what targets have taught."""
 
-    def note_pace(self, domain: TargetDomain, pace: Pace) -> None:
-        """Save a learned pace; rides the next commit."""
+    def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
+        """Save what a target has taught; rides the next commit."""
+
+    async def plans(self) -> Sequence[tuple[CustomerId, str]]:
+        """List customers with the plans of their valid keys."""
 
     async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
         """Store a customer's webhook secrets."""

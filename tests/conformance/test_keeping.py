@@ -2,12 +2,21 @@
 
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import Store, WebhookSecrets
 from tests.conformance.stores import Keeper, flush
 from tests.unit.domain.builders import ACME
 
 BETA = CustomerId("cust_beta")
+TAUGHT = Learned(
+    pace=Pace(7.5, 4),
+    account_queues=True,
+    paused_until_ms=1_763_674_210_055,
+    tried_rps=3.25,
+    accounts_paused=(("a3f1", 1_763_674_299_000), ("@cust_beta", 1_763_674_299_001)),
+)
+LOWERED = Learned(pace=Pace(0.01, 1), lapses_ms=1_763_674_210_055)
 ONE = WebhookSecrets(primary="a_new_secret_of_16", secondary="an_old_secret_of_16")
 
 
@@ -19,12 +28,12 @@ async def test_the_epoch_begins_at_one_and_grows_with_every_opening(keeper: Keep
 async def test_paces_are_kept(keeper: Keeper) -> None:
     store = await keeper.open()
     assert await store.paces() == {}
-    store.note_pace(TargetDomain("a.example.com"), Pace(5.0, 3))
-    store.note_pace(TargetDomain("b.example.com:81"), Pace(0.01, 1))
-    store.note_pace(TargetDomain("a.example.com"), Pace(7.5, 4))
+    store.note_pace(TargetDomain("a.example.com"), Learned(pace=Pace(5.0, 3)))
+    store.note_pace(TargetDomain("b.example.com:81"), LOWERED)
+    store.note_pace(TargetDomain("a.example.com"), TAUGHT)
     assert await (await keeper.open()).paces() == {
-        "a.example.com": Pace(7.5, 4),
-        "b.example.com:81": Pace(0.01, 1),
+        "a.example.com": TAUGHT,
+        "b.example.com:81": LOWERED,
     }
 
 
@@ -62,18 +71,27 @@ async def test_a_key_that_nobody_made_names_nobody(store: Store) -> None:
     assert await store.customer_of("") is None
 
 
+async def test_the_plans_of_valid_keys_are_listed(keeper: Keeper) -> None:
+    store = await keeper.open()
+    assert await store.plans() == []
+    mine, _ = keeper.add_key(ACME), keeper.add_key(BETA)
+    assert sorted(await store.plans()) == [(ACME, "pro"), (BETA, "pro")]
+    keeper.revoke(mine)
+    assert await store.plans() == [(BETA, "pro")]
+
+
 async def test_closing_loses_nothing_that_was_noted(keeper: Keeper) -> None:
     store = await keeper.open()
     for number in range(100):
-        store.note_pace(TargetDomain(f"{number}.example.com"), Pace())
+        store.note_pace(TargetDomain(f"{number}.example.com"), Learned(pace=Pace()))
     await keeper.close()
     assert len(await (await keeper.open()).paces()) == 100
 
 
 async def test_flushing_waits_for_what_was_noted(store: Store) -> None:
-    store.note_pace(TargetDomain("a.example.com"), Pace(9.0, 9))
+    store.note_pace(TargetDomain("a.example.com"), Learned(pace=Pace(9.0, 9)))
     await flush(store)
-    assert await store.paces() == {"a.example.com": Pace(9.0, 9)}
+    assert await store.paces() == {"a.example.com": Learned(pace=Pace(9.0, 9))}
 
 
 async def test_the_targets_of_a_customer_are_kept(keeper: Keeper) -> None:

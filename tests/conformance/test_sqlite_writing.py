@@ -44,7 +44,7 @@ def boundaries(statements: list[str]) -> list[str]:
 
 
 def bad_write(db: sqlite3.Connection) -> None:
-    db.execute("INSERT INTO paces VALUES ('half.done', 1, 1)")
+    db.execute("INSERT INTO lessons VALUES ('half.done', x'00')")
     db.execute("INSERT INTO no_such_table VALUES (1)")
 
 

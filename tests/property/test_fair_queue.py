@@ -1,55 +1,92 @@
+from collections import Counter
+
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from orchestrator.domain.fairness import FairQueue, Ticket
+from orchestrator.domain.fairness import FairQueue, Lane, Ticket
 from orchestrator.domain.ids import CustomerId, JobId
 
-ACCOUNTS = st.sampled_from(["a", "b", "c"]).map(CustomerId)
+ALL = ["a", "b", "c"]
+ACCOUNTS = st.sampled_from(ALL).map(CustomerId)
 KEYS = st.integers(0, 20)
 
 
+class HoldingGate:
+    def __init__(self) -> None:
+        self.lanes: list[Lane] = []
+
+    def park(self, lane: Lane) -> None:
+        self.lanes.append(lane)
+
+
 class Waiting(RuleBasedStateMachine):
-    """The queue against plain lists: accounts in turn, keys within an account, spares at the end."""
+    """The queue against plain lists: lowest key within an account, nobody passed over, spares at the end."""
 
     def __init__(self) -> None:
         super().__init__()
         self.queue = FairQueue()
-        self.waiting: dict[CustomerId, list[Ticket]] = {}
-        self.spare: list[Ticket] = []
+        self.first: dict[CustomerId, list[Ticket]] = {}
+        self.spare: dict[CustomerId, list[Ticket]] = {}
+        self.passed_over: Counter[CustomerId] = Counter()
+        self.gate = HoldingGate()
+        self.held: set[CustomerId] = set()
         self.pushed = 0
 
     @rule(account=ACCOUNTS, key=KEYS)
     def push(self, account: CustomerId, key: int) -> None:
         ticket = self._ticket(account, key, 0)
         self.queue.push(ticket)
-        self.waiting.setdefault(account, []).append(ticket)
+        self.first.setdefault(account, []).append(ticket)
 
     @rule(account=ACCOUNTS, key=KEYS)
     def push_spare(self, account: CustomerId, key: int) -> None:
         ticket = self._ticket(account, key, 1)
         self.queue.push_spare(ticket)
-        self.spare.append(ticket)
+        self.spare.setdefault(account, []).append(ticket)
 
-    @precondition(lambda self: bool(self.queue))
+    @rule(account=ACCOUNTS)
+    def close_a_gate(self, account: CustomerId) -> None:
+        self.held.add(account)
+
     @rule()
-    def pop(self) -> None:
-        popped = self.queue.pop()
-        if not self.waiting:
-            assert popped == min(self.spare)
-            self.spare.remove(popped)
+    def open_all_gates(self) -> None:
+        self.held.clear()
+        while self.gate.lanes:
+            self.gate.lanes.pop().unpark()
+
+    @rule(by_account=st.booleans())
+    def regroup(self, by_account: bool) -> None:
+        self.queue.regroup(by_account=by_account)
+        self.gate.lanes.clear()
+
+    @rule()
+    def take(self) -> None:
+        shown = self.queue.peek(lambda ticket: self.gate if ticket.customer in self.held else None)
+        waiting = self._free(self.first) or self._free(self.spare)
+        if shown is None:
+            assert not waiting
             return
-        account = next(iter(self.waiting))
-        mine = self.waiting.pop(account)
-        assert (popped.account, popped) == (account, min(mine))
-        mine.remove(popped)
-        if mine:
-            self.waiting[account] = mine
+        assert self.queue.take() is shown
+        assert shown.customer in waiting
+        assert shown == min(waiting[shown.customer])
+        self._note_turn(shown.customer, waiting)
+        waiting[shown.customer].remove(shown)
+
+    def _note_turn(self, customer: CustomerId, waiting: dict[CustomerId, list[Ticket]]) -> None:
+        self.passed_over.update(other for other in waiting if other != customer)
+        self.passed_over[customer] = 0
+        assert max(self.passed_over.values()) <= 2 * len(ALL)
+
+    def _free(self, tickets: dict[CustomerId, list[Ticket]]) -> dict[CustomerId, list[Ticket]]:
+        parked = {lane.key[0] for lane in self.gate.lanes} | self.held
+        return {customer: mine for customer, mine in tickets.items() if mine and customer not in parked}
 
     @invariant()
     def first_legs_are_counted(self) -> None:
-        assert len(self.queue) == sum(map(len, self.waiting.values()))
-        assert bool(self.queue) == bool(self.waiting or self.spare)
+        first, spare = (sum(map(len, tickets.values())) for tickets in (self.first, self.spare))
+        assert len(self.queue) == first
+        assert bool(self.queue) == bool(first or spare)
 
     def _ticket(self, account: CustomerId, key: int, leg: int) -> Ticket:
         self.pushed += 1

@@ -11,7 +11,7 @@ from orchestrator.domain.course import Course
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import (
     Accepted,
@@ -161,13 +161,13 @@ class DiskHandle:
         """Save how a delivery attempt ended."""
         await self._write(lambda: at_once(self._disk.committed.save_delivery(entry)))
 
-    async def paces(self) -> dict[TargetDomain, Pace]:
+    async def paces(self) -> dict[TargetDomain, Learned]:
         """List learned paces."""
         return await self._read(lambda: at_once(self._disk.committed.paces()))
 
-    def note_pace(self, domain: TargetDomain, pace: Pace) -> None:
-        """Save a learned pace; rides the next commit."""
-        self._post(lambda: self._disk.committed.note_pace(domain, pace))
+    def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
+        """Save what a target has taught; rides the next commit."""
+        self._post(lambda: self._disk.committed.note_pace(domain, learned))
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
         """Save that a customer calls a target; rides the next commit."""
@@ -188,6 +188,10 @@ class DiskHandle:
     async def drop_secrets(self, customer: CustomerId) -> bool:
         """Delete them; say whether there were any."""
         return await self._write(lambda: at_once(self._disk.committed.drop_secrets(customer)))
+
+    async def plans(self) -> Sequence[tuple[CustomerId, str]]:
+        """List customers with the plans of their valid keys."""
+        return await self._read(lambda: at_once(self._disk.committed.plans()))
 
     async def customer_of(self, key: str) -> CustomerId | None:
         """Whose API key this is; None where it is unknown or revoked."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.steering import Learned
 from orchestrator.ports.store import StoredJob
 
 
@@ -123,7 +123,7 @@ class ShardBegan:
 
     at: float
     epoch: int
-    paces: dict[TargetDomain, Pace]
+    paces: dict[TargetDomain, Learned]
 
 
 @dataclass(slots=True)

@@ -7,13 +7,15 @@ So whichever request of a window was granted last, the window's requests fit its
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.pacing import LAPSE_INTERVALS, LAPSE_LEAST_S, Pace
 from tests.simulation.history import AnswerHeard, Grant, History, ShardBegan, TargetRequest
 from tests.simulation.scenario import Scenario, SlowDisk
+from tests.simulation.specs import EPOCH_MS
 
 ROUNDING_S = 1e-6
 COMMITS_BEFORE_SENDING = 3
@@ -94,15 +96,20 @@ class PaceLine:
         self._base = scenario.pace
         slow_s = max((fault.for_s for fault in scenario.faults if isinstance(fault, SlowDisk)), default=0.0)
         self._slack_s = slow_s + COMMITS_BEFORE_SENDING * scenario.disk_s[1]
+        self._lapses_at = inf
+        self._lowered_since = inf
         self._times = [0.0]
         self._paces = [scenario.pace]
-        changes: list[tuple[float, Callable[[Pace], Pace]]] = [
-            *((a.at, _told(a)) for a in history.answers if a.domain == domain and a.steers),
-            *((began.at, _found(began, domain, scenario.pace)) for began in history.shards),
+        heard: list[AnswerHeard | ShardBegan] = [
+            *(answer for answer in history.answers if answer.domain == domain and answer.steers),
+            *history.shards,
         ]
-        for at, change in sorted(changes, key=lambda entry: entry[0]):
-            self._lapse(at)
-            self._set(at, change(self._paces[-1]))
+        for event in sorted(heard, key=lambda event: event.at):
+            self._lapse(event.at)
+            if isinstance(event, AnswerHeard):
+                self._told(event)
+            else:
+                self._found(event, domain)
         self._lapse(history.ended_at)
 
     def when_granted(self, start: Start) -> list[Pace]:
@@ -111,24 +118,30 @@ class PaceLine:
         first = bisect_left(self._times, start.grant.at - slack_s) - 1
         return self._paces[max(0, first) : bisect_right(self._times, start.grant.at + ROUNDING_S)]
 
-    def _set(self, at: float, pace: Pace) -> None:
+    def _told(self, answer: AnswerHeard) -> None:
+        before = self._paces[-1]
+        pace = Pace(answer.rps or before.rps, answer.max_concurrent or before.max_concurrent)
+        lapse_s = max(LAPSE_LEAST_S, LAPSE_INTERVALS * pace.window_s)
+        # One customer's word holds for a minute; whose it is does not matter here, nothing lasts so long.
+        self._lowered_since = min(self._lowered_since, answer.at)
+        self._set(answer.at, pace, min(answer.at + lapse_s, self._lowered_since + LAPSE_LEAST_S))
+
+    def _found(self, began: ShardBegan, domain: TargetDomain) -> None:
+        learned = began.paces.get(domain)
+        lapses_ms = learned.lapses_ms if learned is not None else None
+        lapses_at = inf if lapses_ms is None else (lapses_ms - EPOCH_MS) / 1000
+        self._set(began.at, self._base if learned is None else learned.pace, lapses_at)
+
+    def _set(self, at: float, pace: Pace, lapses_at: float) -> None:
+        lowered = pace.rps < self._base.rps or pace.max_concurrent < self._base.max_concurrent
+        self._lapses_at = lapses_at if lowered else inf
+        self._lowered_since = min(self._lowered_since, at) if lowered else inf
         self._times.append(at)
         self._paces.append(pace)
 
     def _lapse(self, now: float) -> None:
-        pace = self._paces[-1]
-        if pace.rps < self._base.rps or pace.max_concurrent < self._base.max_concurrent:
-            lapses_at = self._times[-1] + max(LAPSE_LEAST_S, LAPSE_INTERVALS * pace.window_s)
-            if lapses_at <= now:
-                self._set(lapses_at, self._base)
-
-
-def _told(answer: AnswerHeard) -> Callable[[Pace], Pace]:
-    return lambda pace: Pace(answer.rps or pace.rps, answer.max_concurrent or pace.max_concurrent)
-
-
-def _found(began: ShardBegan, domain: TargetDomain, base: Pace) -> Callable[[Pace], Pace]:
-    return lambda _before: began.paces.get(domain, base)
+        if self._lapses_at <= now:
+            self._set(self._lapses_at, self._base, inf)
 
 
 def _most_in_a_window(starts: list[Start], last: Start, window_s: float) -> int:

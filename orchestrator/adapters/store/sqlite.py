@@ -16,9 +16,14 @@ import msgpack
 from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
-from orchestrator.adapters.store.records import pack_course, pack_quorum, pack_spec
+from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
 from orchestrator.adapters.store.retention import Retention, purge
-from orchestrator.adapters.store.sqlite_reads import SqliteReads, sealing_context, secrets_context
+from orchestrator.adapters.store.sqlite_reads import (
+    SqliteReads,
+    paces_context,
+    sealing_context,
+    secrets_context,
+)
 from orchestrator.core.breather import Breather
 from orchestrator.domain.course import Course
 from orchestrator.domain.histogram import Histogram
@@ -26,7 +31,7 @@ from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import (
@@ -42,7 +47,11 @@ DATABASE = "ezthrottle.db"
 KEY_FILE = "encryption.key"
 LOCK_FILE = "shard.lock"
 LOCK_WAIT_S = 5.0
-LATER_COLUMNS = (("jobs", "quorum", "BLOB"), ("deliveries", "endpoint", "TEXT NOT NULL DEFAULT ''"))
+LATER_COLUMNS = (
+    ("jobs", "quorum", "BLOB"),
+    ("jobs", "queued_as", "BLOB"),
+    ("deliveries", "endpoint", "TEXT NOT NULL DEFAULT ''"),
+)
 KEY_CHECK = b"this data directory opens with this key"
 
 
@@ -170,10 +179,11 @@ class SqliteStore(SqliteReads):
         sql, values = update_of(entry)
         await self._writer.write(lambda db: db.execute(sql, values).rowcount)
 
-    def note_pace(self, domain: TargetDomain, pace: Pace) -> None:
-        """Save a learned pace; rides the next commit."""
-        sql = "INSERT OR REPLACE INTO paces VALUES (?, ?, ?)"
-        self._writer.post(lambda db: db.execute(sql, (domain, pace.rps, pace.max_concurrent)))
+    def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
+        """Save what a target has taught; rides the next commit."""
+        sql = "INSERT OR REPLACE INTO lessons VALUES (?, ?)"
+        sealed = self._box.seal(pack_learned(learned), paces_context(domain))
+        self._writer.post(lambda db: db.execute(sql, (domain, sealed)))
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
         """Save that a customer calls a target; rides the next commit."""
@@ -232,7 +242,14 @@ class SqliteStore(SqliteReads):
             None,
             None,
             pack_quorum(job.spec),
+            self._queued_as(job),
         )
+
+    def _queued_as(self, job: Job) -> bytes | None:
+        if job.account is None and job.spec.cost == 1:
+            return None
+        plain = msgpack.packb([job.account, job.spec.cost])
+        return self._box.seal(plain, sealing_context(job.customer, job.id, "queued_as"))
 
     def _course_write(
         self, job_id: JobId, customer: CustomerId, state: JobState, course: Course
@@ -242,7 +259,7 @@ class SqliteStore(SqliteReads):
         return lambda db: db.execute(sql, (state, sealed, job_id)).rowcount
 
 
-_JOB_COLUMNS = 16
+_JOB_COLUMNS = 17
 _FINGERPRINT = 11
 _Found = tuple[str, str, bytes]
 """Id, state and fingerprint of the job that has a key already."""

@@ -13,11 +13,11 @@ import msgpack
 from orchestrator.adapters.store.group_commit import connect
 from orchestrator.adapters.store.listing import read_page, read_summary
 from orchestrator.adapters.store.outbox import read_dead, read_deliveries, read_pending
-from orchestrator.adapters.store.records import unpack_course, unpack_spec
+from orchestrator.adapters.store.records import unpack_course, unpack_learned, unpack_spec
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import (
@@ -45,19 +45,28 @@ class SqliteReads:
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
-        sql = """SELECT id, customer, domain, state, order_key, not_before_ms FROM jobs
+        sql = """SELECT id, customer, domain, state, order_key, not_before_ms, queued_as FROM jobs
                  WHERE ended_ms IS NULL ORDER BY order_key, id"""
-        return [
-            WaitingJob(
-                id=id_,
-                customer=customer,
-                domain=domain,
-                state=JobState(state),
-                order_key=key,
-                not_before_ms=at,
+        return [self._waiting(*row) for row in await self._read(sql)]
+
+    def _waiting(
+        self, id_: str, customer: str, domain: str, state: str, key: int, at_ms: int, queued_as: bytes | None
+    ) -> WaitingJob:
+        account, cost = None, 1.0
+        if queued_as is not None:
+            account, cost = msgpack.unpackb(
+                self._box.open(queued_as, sealing_context(customer, id_, "queued_as"))
             )
-            for id_, customer, domain, state, key, at in await self._read(sql)
-        ]
+        return WaitingJob(
+            id=JobId(id_),
+            customer=CustomerId(customer),
+            domain=TargetDomain(domain),
+            state=JobState(state),
+            order_key=key,
+            not_before_ms=at_ms,
+            account=account,
+            cost=cost,
+        )
 
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
@@ -107,10 +116,18 @@ class SqliteReads:
         """List a customer's deliveries that failed for good, newest first."""
         return await self._in_reader(lambda db: read_dead(db, wanted, most, before))
 
-    async def paces(self) -> dict[TargetDomain, Pace]:
-        """List learned paces."""
-        rows = await self._read("SELECT domain, rps, max_concurrent FROM paces")
-        return {TargetDomain(domain): Pace(rps, concurrent) for domain, rps, concurrent in rows}
+    async def paces(self) -> dict[TargetDomain, Learned]:
+        """List what targets have taught."""
+        rows = await self._read("SELECT domain, learned FROM lessons")
+        return {
+            TargetDomain(domain): unpack_learned(self._box.open(sealed, paces_context(domain)))
+            for domain, sealed in rows
+        }
+
+    async def plans(self) -> Sequence[tuple[CustomerId, str]]:
+        """List customers with the plans of their valid keys."""
+        sql = "SELECT DISTINCT customer, plan FROM api_keys WHERE revoked_ms IS NULL"
+        return [(CustomerId(customer), plan) for customer, plan in await self._read(sql)]
 
     async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
         """Read a customer's webhook secrets."""
@@ -180,6 +197,11 @@ def key_hash(key: str) -> bytes:
 def sealing_context(customer: str, job_id: str, column: str) -> str:
     """Say what a sealed column of a job is bound to."""
     return f"{customer}|jobs|{job_id}|{column}"
+
+
+def paces_context(domain: str) -> str:
+    """Say what a sealed row about a target is bound to."""
+    return f"{domain}|paces"
 
 
 def secrets_context(customer: str) -> str:

@@ -279,7 +279,7 @@ async def test_a_job_that_may_leave_while_its_turn_comes_does_one_of_both(rig: R
     trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({503}))
     job_id = await rig.submit(fallback=Fallback(trigger, OTHER))
     job = (await rig.show(job_id)).job
-    rig.shard._leave(Ticket(job.order_key, job_id, account=job.customer), Cause(503))
+    rig.shard._leave(Ticket(job.order_key, job_id, customer=job.customer), Cause(503))
     rig.shard.domain(DOMAIN).release()
     await rig.ended(job_id)
     await asyncio.sleep(5)
@@ -294,7 +294,7 @@ async def test_a_job_whose_turn_comes_while_it_is_read_for_its_fallback_keeps_it
     job = (await rig.show(job_id)).job
     rig.shard._fresh.take(job_id)
     rig.store.load_takes_s = 0.01
-    rig.shard._leave(Ticket(job.order_key, job_id, account=job.customer), Cause(503))
+    rig.shard._leave(Ticket(job.order_key, job_id, customer=job.customer), Cause(503))
     await asyncio.sleep(0)
     rig.shard.domain(DOMAIN).release()
     stored = await rig.ended(job_id)

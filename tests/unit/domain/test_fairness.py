@@ -1,19 +1,36 @@
+from dataclasses import dataclass, field, replace
+
 import pytest
 
-from orchestrator.domain.fairness import FairQueue, Ticket
-from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.fairness import FairQueue, Lane, Ticket
+from orchestrator.domain.ids import AccountId, CustomerId, JobId
 from tests.unit.domain.builders import a_job
+
+
+@dataclass
+class HoldingGate:
+    lanes: list[Lane] = field(default_factory=list)
+
+    def park(self, lane: Lane) -> None:
+        self.lanes.append(lane)
 
 
 def ticket(key: int, account: str = "a", *, leg: int = 0) -> Ticket:
     return Ticket(key, JobId(f"job_{account}_{key}"), leg, CustomerId(account))
 
 
+def pop(queue: FairQueue) -> Ticket:
+    shown = queue.peek()
+    taken = queue.take()
+    assert shown is taken
+    return taken
+
+
 def drained(queue: FairQueue) -> list[tuple[str, int, int]]:
     popped: list[tuple[str, int, int]] = []
     while queue:
-        next_up = queue.pop()
-        popped.append((next_up.account, next_up.order_key, next_up.leg))
+        next_up = pop(queue)
+        popped.append((next_up.customer, next_up.order_key, next_up.leg))
     return popped
 
 
@@ -33,7 +50,7 @@ def test_within_an_account_the_lowest_key_goes_first() -> None:
 def test_equal_keys_go_in_the_order_of_their_ids() -> None:
     early, late = Ticket(1, JobId("job_1_1")), Ticket(1, JobId("job_1_2"))
     queue = queue_of(late, early)
-    assert [queue.pop(), queue.pop()] == [early, late]
+    assert [pop(queue), pop(queue)] == [early, late]
 
 
 def test_accounts_take_turns_however_much_one_of_them_wants() -> None:
@@ -51,7 +68,7 @@ def test_accounts_take_turns_however_much_one_of_them_wants() -> None:
 
 def test_an_account_that_comes_back_goes_behind_those_that_waited() -> None:
     queue = queue_of(ticket(1, "a"), ticket(2, "b"), ticket(3, "c"))
-    queue.pop()
+    pop(queue)
     queue.push(ticket(0, "a"))
     assert [account for account, _, _ in drained(queue)] == ["b", "c", "a"]
 
@@ -70,16 +87,73 @@ def test_further_legs_go_by_key_too() -> None:
 def test_only_first_legs_count_as_waiting() -> None:
     queue = queue_of(ticket(1), ticket(2, "b"), spare=(ticket(3, leg=1),))
     assert len(queue) == 2
-    queue.pop()
-    queue.pop()
+    pop(queue)
+    pop(queue)
     assert len(queue) == 0
     assert queue
 
 
 def test_an_empty_queue_has_nothing_to_give() -> None:
-    assert not FairQueue()
-    with pytest.raises(IndexError):
-        FairQueue().pop()
+    queue = FairQueue()
+    assert not queue
+    assert queue.peek() is None
+    with pytest.raises(LookupError):
+        queue.take()
+
+
+def test_a_heavier_plan_gets_more_of_each_round() -> None:
+    weights = {"pro": 3, "free": 1}
+    queue = FairQueue(lambda customer: weights[customer])
+    for key in range(9):
+        queue.push(ticket(key, "pro"))
+        queue.push(ticket(key, "free"))
+    first = [account for account, _, _ in drained(queue)][:8]
+    assert first == ["pro", "pro", "pro", "free"] * 2
+
+
+def test_who_comes_anew_goes_before_those_that_had_a_turn() -> None:
+    queue = queue_of(*(ticket(key, "flood") for key in range(9)))
+    pop(queue)
+    queue.push(ticket(50, "quiet"))
+    assert pop(queue).customer == "quiet"
+
+
+def test_a_stream_of_newcomers_starves_nobody() -> None:
+    queue = queue_of(*(ticket(key, "old") for key in range(9)))
+    pop(queue)
+    for number in range(100):
+        queue.push(ticket(0, f"new{number}"))
+    assert "old" in [pop(queue).customer for _ in range(9)]
+
+
+def test_with_account_queues_each_account_has_a_turn_of_its_own() -> None:
+    tickets = [replace(ticket(key, "a"), account=AccountId(name)) for key, name in enumerate("xxxxy")]
+    joint, apart = FairQueue(), FairQueue(by_account=True)
+    for each in tickets:
+        joint.push(each)
+        apart.push(each)
+    assert [pop(joint).account for _ in range(5)] == ["x", "x", "x", "x", "y"]
+    assert [pop(apart).account for _ in range(5)] == ["x", "y", "x", "x", "x"]
+
+
+def test_what_a_gate_holds_back_holds_up_nobody_else() -> None:
+    queue, gate = FairQueue(), HoldingGate()
+    held, free = replace(ticket(1, "a"), account=AccountId("x")), ticket(2, "a")
+    queue.push(held)
+    queue.push(free)
+    assert queue.peek(lambda each: gate if each.account else None) is free
+    queue.take()
+    assert queue.peek() is None
+    assert len(queue) == 1
+    gate.lanes.pop().unpark()
+    assert pop(queue) is held
+    assert not queue
+
+
+def test_regrouping_loses_nothing() -> None:
+    queue = queue_of(*(ticket(key, "a") for key in range(5)), spare=(ticket(9, leg=1),))
+    queue.regroup(by_account=True)
+    assert [key for _, key, _ in drained(queue)] == [0, 1, 2, 3, 4, 9]
 
 
 def test_a_priority_step_is_worth_a_minute_and_never_more() -> None:

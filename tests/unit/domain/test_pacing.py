@@ -1,6 +1,7 @@
 import heapq
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -22,6 +23,13 @@ def start_and_close(limiter: Limiter, now: float) -> None:
     limiter.closed(permit, now)
 
 
+def start_when_due(limiter: Limiter, now: float) -> float:
+    due = limiter.next_at(now)
+    assert due is not None
+    start_and_close(limiter, due)
+    return due
+
+
 @pytest.mark.parametrize(
     ("rps", "starts", "window_s"),
     [(2.0, 2, 1.0), (1.0, 1, 1.0), (2.9, 2, 1.0), (0.5, 1, 2.0), (0.01, 1, 100.0), (500.0, 500, 1.0)],
@@ -35,8 +43,8 @@ def test_two_start_at_once_and_the_third_waits_out_the_window() -> None:
     start_and_close(limiter, 100.0)
     start_and_close(limiter, 100.0)
     assert limiter.take(100.0) is None
-    assert limiter.next_at(100.0) == 100.0 + WINDOW_S
-    assert limiter.take(100.0 + WINDOW_S) is not None
+    assert limiter.next_at(100.0) == pytest.approx(100.0 + WINDOW_S)
+    assert limiter.take(100.001 + WINDOW_S) is not None
 
 
 def test_a_pause_does_not_save_up_starts() -> None:
@@ -100,33 +108,67 @@ def test_a_limiter_can_begin_with_a_pause() -> None:
     assert limiter.next_at(0.0) == 4.0
 
 
-def test_a_raised_pace_lets_more_start_at_once() -> None:
+def test_a_raised_pace_holds_for_the_very_next_start() -> None:
     limiter = Limiter(Pace(1.0, 100))
     start_and_close(limiter, 0.0)
-    assert limiter.take(0.1) is None
+    assert limiter.take(0.3) is None
     limiter.pace = Pace(5.0, 100)
-    for _ in range(4):
-        start_and_close(limiter, 0.1)
-    assert limiter.take(0.1) is None
+    starts = [start_when_due(limiter, 0.3) for _ in range(4)]
+    assert starts == pytest.approx([0.3, 0.3, 0.688, 0.892])
+    assert limiter.next_at(0.9) == pytest.approx(1.096)
 
 
 def test_a_lowered_pace_waits_until_the_window_holds_few_enough() -> None:
     limiter = Limiter(Pace(5.0, 100))
-    for now in (0.0, 0.2, 0.4, 0.6, 0.8):
+    for now in (0.0, 0.22, 0.44, 0.66, 0.88):
         start_and_close(limiter, now)
     limiter.pace = Pace(2.0, 100)
-    assert limiter.next_at(0.9) == 0.6 + WINDOW_S
+    assert limiter.next_at(0.9) == 0.66 + WINDOW_S
 
 
 def test_fewer_places_stop_new_starts_and_end_nothing() -> None:
     limiter = Limiter(Pace(50.0, 3))
-    permits = [taken(limiter, 0.0) for _ in range(3)]
+    permits = [taken(limiter, now) for now in (0.0, 0.1, 0.2)]
     limiter.pace = Pace(50.0, 1)
     for permit in permits[:2]:
         limiter.closed(permit, 5.0)
         assert limiter.take(5.0) is None
     limiter.closed(permits[2], 5.0)
     assert limiter.take(5.0) is not None
+
+
+def test_starts_of_a_backlog_are_spread_over_the_window() -> None:
+    limiter = Limiter(Pace(50.0, 100))
+    starts = [start_when_due(limiter, 10.0) for _ in range(200)]
+    gaps = [late - early for early, late in pairwise(starts[2:])]
+    assert (min(gaps), max(gaps)) == (pytest.approx(WINDOW_S / 50), pytest.approx(WINDOW_S / 50))
+
+
+def test_after_a_rest_two_may_start_back_to_back() -> None:
+    limiter = Limiter(Pace(50.0, 100))
+    for rest in (10.0, 20.0):
+        starts = [start_when_due(limiter, rest) for _ in range(3)]
+        assert starts == pytest.approx([rest, rest, rest + 2 * WINDOW_S / 50])
+
+
+def test_a_late_timer_costs_no_start() -> None:
+    limiter, now, starts = Limiter(Pace(500.0, 1_000)), 10.0, 0
+    while now < 12.0:
+        now += 0.007
+        while limiter.next_at(now) == now:
+            start_and_close(limiter, now)
+            starts += 1
+    assert starts >= 0.95 * 2 * 500
+
+
+def test_a_permit_that_comes_back_gives_its_slot_back() -> None:
+    limiter = Limiter(Pace(50.0, 100))
+    start_and_close(limiter, 10.0)
+    start_and_close(limiter, 10.0)
+    due = limiter.next_at(10.0)
+    assert due is not None
+    limiter.unused(taken(limiter, due))
+    assert limiter.next_at(due) == due
 
 
 def test_a_pace_that_falls_below_one_per_second_remembers_the_last_start() -> None:

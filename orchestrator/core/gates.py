@@ -1,0 +1,111 @@
+"""Gates in front of lanes: where tickets wait that a throttle of their account or customer holds back."""
+
+import heapq
+from collections import deque
+
+from orchestrator.domain.fairness import Lane, Ticket
+from orchestrator.domain.steering import Steering, customer_key
+from orchestrator.domain.throttle import Throttle
+
+
+class _Gate:
+    """Lanes that one throttle holds back, first come first served."""
+
+    __slots__ = ("key", "lanes", "opens_at")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.lanes: deque[Lane] = deque()
+        self.opens_at = float("inf")
+
+    def park(self, lane: Lane) -> None:
+        """Keep a lane until the gate opens."""
+        self.lanes.append(lane)
+
+
+class Gates:
+    """The gates of one domain. All times are monotonic seconds."""
+
+    __slots__ = ("_due", "_gates", "_steering")
+
+    def __init__(self, steering: Steering) -> None:
+        self._steering = steering
+        self._gates: dict[str, _Gate] = {}
+        self._due: list[tuple[float, str]] = []
+
+    @property
+    def opens_at(self) -> float | None:
+        """When the next gate opens; None where none waits for a time."""
+        while self._due and not self._is_due(*self._due[0]):
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._due else None
+
+    def closed(self, ticket: Ticket, now: float) -> _Gate | None:
+        """Say which gate is closed to a ticket now, if one is."""
+        throttles = self._steering.throttles_of(ticket.customer, ticket.account)
+        for index, (key, throttle) in enumerate(throttles):
+            opens_at = throttle.next_at(now, ticket.cost)
+            if opens_at > now:
+                # This lane does not go through the gates before it: the next one there may.
+                for passed, open_one in throttles[:index]:
+                    self._keep_open(passed, open_one, now)
+                return self._shut(key, opens_at)
+        return None
+
+    def spend(self, ticket: Ticket, now: float) -> list[Throttle]:
+        """Let a ticket through; give the throttles that it has to be given back to."""
+        passed = self._steering.throttles_of(ticket.customer, ticket.account)
+        for key, throttle in passed:
+            throttle.spend(now, ticket.cost)
+            self._keep_open(key, throttle, now)
+        return [throttle for _, throttle in passed]
+
+    def open_due(self, now: float) -> None:
+        """Let one lane at each gate that opens by now try again; it lets in the next."""
+        while (opens_at := self.opens_at) is not None and opens_at <= now:
+            _, key = heapq.heappop(self._due)
+            self._wake(key)
+
+    def look_again(self, ticket: Ticket) -> None:
+        """Something changed for a ticket's account: whoever waits behind its gates tries again."""
+        self._wake(customer_key(ticket.customer))
+        if ticket.account is not None:
+            self._wake(ticket.account)
+
+    def forget(self) -> None:
+        """Let go of all lanes: the queue was built anew."""
+        self._gates.clear()
+        self._due.clear()
+
+    def _keep_open(self, key: str, throttle: Throttle, now: float) -> None:
+        gate = self._gates.get(key)
+        if gate is None:
+            return
+        opens_at = throttle.next_at(now, 1.0)
+        if opens_at > now:
+            self._shut(key, opens_at)
+        else:
+            self._wake(key)
+
+    def _shut(self, key: str, opens_at: float) -> _Gate:
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates[key] = _Gate(key)
+        if opens_at < gate.opens_at:
+            gate.opens_at = opens_at
+            heapq.heappush(self._due, (opens_at, key))
+        return gate
+
+    def _wake(self, key: str) -> None:
+        gate = self._gates.get(key)
+        if gate is None:
+            return
+        gate.opens_at = float("inf")
+        if gate.lanes:
+            gate.lanes.popleft().unpark()
+        else:
+            del self._gates[key]
+
+    def _is_due(self, opens_at: float, key: str) -> bool:
+        gate = self._gates.get(key)
+        return gate is not None and gate.opens_at == opens_at

@@ -1,0 +1,143 @@
+"""What a target asked of a domain, or of one account there, for the time being."""
+
+import math
+
+from orchestrator.domain.aimd import TriedRate
+from orchestrator.domain.budgets import Budget, BudgetUnit
+from orchestrator.domain.pacing import ARRIVAL_MARGIN_S, CATCH_UP_S, Pace
+from orchestrator.domain.quota import Quota
+
+LONGEST_PAUSE_S = 24 * 3600.0
+
+
+class Throttle:
+    """Pauses, a rate and budgets that hold together. Times are monotonic seconds; it only ever slows."""
+
+    __slots__ = (
+        "_last",
+        "_paused_until",
+        "_quotas",
+        "_slot",
+        "_told",
+        "_told_until",
+        "_tried",
+        "cost_out",
+        "out",
+    )
+
+    def __init__(self) -> None:
+        self.out = 0
+        """Requests in flight that this throttle let out."""
+        self.cost_out = 0.0
+        """Their tokens."""
+        self._paused_until = -math.inf
+        self._told: Pace | None = None
+        self._told_until = -math.inf
+        self._tried: TriedRate | None = None
+        self._quotas: dict[str, Quota] = {}
+        self._slot = -math.inf
+        self._last = -math.inf
+
+    @property
+    def paused_until(self) -> float:
+        """When its pause ends; in the past where there is none."""
+        return self._paused_until
+
+    @property
+    def tried_rate(self) -> float | None:
+        """The rate found by trying (requests per second), while refusals without a word keep it low."""
+        return None if self._tried is None else self._tried.rate
+
+    def next_at(self, now: float, cost: float) -> float:
+        """When a request may go: ``now`` or later; infinite where one in flight has to end first."""
+        told = self._told_now(now)
+        if told is not None and self.out >= told.max_concurrent:
+            return math.inf
+        due = max(now, self._paused_until, self._slot + self._interval_s(now))
+        return max([due, *(quota.next_at(due, cost) for quota in self._quotas.values())])
+
+    def spend(self, now: float, cost: float) -> None:
+        """Let a request out."""
+        self.out += 1
+        self.cost_out += cost
+        self._last = now
+        self._slot = max(self._slot + self._interval_s(now), now - CATCH_UP_S)
+        for quota in self._quotas.values():
+            quota.spend(now, cost)
+
+    def unused(self, cost: float) -> None:
+        """A request that was let out was not written: it gives everything back."""
+        self.closed(cost)
+        for quota in self._quotas.values():
+            quota.refund(cost)
+
+    def closed(self, cost: float) -> None:
+        """A request that was let out is over."""
+        self.out -= 1
+        self.cost_out -= cost
+
+    def pause(self, until: float, now: float) -> None:
+        """Let nothing out before ``until``."""
+        self._paused_until = max(self._paused_until, min(until, now + LONGEST_PAUSE_S))
+
+    def tell(self, pace: Pace, now: float) -> None:
+        """Keep to a pace, until it lapses."""
+        self._told, self._told_until = pace, now + pace.lapse_s
+
+    def let_go(self) -> None:
+        """Forget the pace that it was told: a later answer told a better one."""
+        self._told = None
+        self._told_until = -math.inf
+
+    def learn(self, budget: Budget, now: float, *, in_flight: int, cost_in_flight: float) -> None:
+        """Follow a budget, as an answer tells it. Other requests in flight may not be counted in it yet."""
+        if budget.remaining is not None:
+            out = cost_in_flight if budget.unit is BudgetUnit.TOKENS else in_flight
+            self._quotas[budget.name] = Quota(
+                budget, remaining=budget.remaining, in_flight=out, now=now, since=self._last
+            )
+
+    def refused(self, started_at: float, now: float, *, ceiling: float, begin: float) -> bool:
+        """A request was refused without a word about when or how much; say whether that lowered the rate.
+
+        Args:
+            started_at: When it started.
+            now: The present.
+            ceiling: The pace in force, in requests per second.
+            begin: The rate at which refusals began, where it is the first.
+
+        """
+        if self._tried is None:
+            self._tried = TriedRate(ceiling, begin)
+        return self._tried.refused(started_at, now)
+
+    def answered(self, started_at: float, *, ceiling: float) -> None:
+        """A request was let through; the trying is over once the rate is back at ``ceiling``."""
+        if self._tried is not None:
+            self._tried.answered(started_at)
+            if self._tried.rate >= ceiling:
+                self._tried = None
+
+    def try_rate(self, ceiling: float, begin: float) -> None:
+        """Go on from a rate that was found before."""
+        self._tried = TriedRate(ceiling, begin)
+
+    def take_over(self, other: "Throttle", now: float) -> None:
+        """Keep to what another throttle was asked as well."""
+        self.pause(other.paused_until, now)
+        self._tried = other._tried or self._tried  # noqa: SLF001  # of its own kind
+        self._quotas |= other._quotas  # noqa: SLF001  # the same
+
+    def at_rest(self, now: float) -> bool:
+        """Whether nothing holds any more. Budgets whose reset has passed are dropped."""
+        self._quotas = {name: quota for name, quota in self._quotas.items() if not quota.expired(now)}
+        holds = now < max(self._paused_until, self._told_until) or self._tried or self._quotas
+        return not (holds or self.out)
+
+    def _told_now(self, now: float) -> Pace | None:
+        return self._told if now < self._told_until else None
+
+    def _interval_s(self, now: float) -> float:
+        told = self._told_now(now)
+        told_s = 0.0 if told is None else 1 / told.rps + ARRIVAL_MARGIN_S
+        return told_s if self._tried is None else max(told_s, 1 / self._tried.rate)

@@ -1,0 +1,308 @@
+"""What targets say, and whom it binds, in virtual time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from orchestrator.domain.exchange import HttpResponse
+from orchestrator.domain.fairness import Ticket
+from orchestrator.domain.pacing import Pace, PaceCaps
+from orchestrator.domain.steering import Learned
+from tests.support.outlet import EPOCH_MS, FixedWindow, Outlet, SlidingWindow, TokenBucket, response
+
+KINDS = [TokenBucket, FixedWindow, SlidingWindow]
+Kind = type[TokenBucket | FixedWindow | SlidingWindow]
+
+
+@dataclass
+class Scripted:
+    """Answers as a function says."""
+
+    script: Callable[[Ticket, float], HttpResponse]
+
+    def answer(self, ticket: Ticket, now: float) -> HttpResponse:
+        return self.script(ticket, now - 1_000)
+
+
+def told(rps: float, concurrent: int = 1_000) -> dict[str, object]:
+    return {"x-ezthrottle-rps": rps, "x-ezthrottle-max-concurrent": concurrent}
+
+
+def refused(outlet: Outlet, since: float = 0.0) -> int:
+    return sum(start.status == 429 for start in outlet.between(since, 1e9))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rps", [2, 50, 500])
+def test_a_named_limit_is_used_and_never_exceeded(kind: Kind, rps: int) -> None:
+    seconds = 20
+    outlet = Outlet(kind(rps, told(rps)), pace=Pace())
+    outlet.put(rps * seconds * 2)
+    outlet.run(seconds)
+    assert refused(outlet) == 0
+    assert len(outlet.between(2, seconds)) >= 0.95 * rps * (seconds - 2)
+
+
+class Announcing(FixedWindow):
+    """Says with each answer what is left of its second, in whole seconds as the field does."""
+
+    def answer(self, ticket: Ticket, now: float) -> HttpResponse:
+        self.headers = {}
+        status = super().answer(ticket, now).status
+        headers = {
+            "ratelimit-policy": f'"default";q={self.limit};w=1',
+            "ratelimit": f'"default";r={self.limit - self.taken};t=1',
+            "x-ezthrottle-max-concurrent": 1_000,
+        }
+        return response(status, **headers)
+
+
+@pytest.mark.parametrize("rps", [50, 500])
+def test_a_quota_a_second_is_used_and_never_exceeded(rps: int) -> None:
+    outlet = Outlet(Announcing(rps), pace=Pace())
+    outlet.put(rps * 40)
+    outlet.run(20)
+    assert refused(outlet) == 0
+    assert len(outlet.between(5, 20)) >= 0.95 * rps * 15
+
+
+def test_a_tenfold_drop_binds_everything_after_the_answer_and_a_rise_is_taken_within_two_windows() -> None:
+    def answer(_: Ticket, now: float) -> HttpResponse:
+        return response(200, **told(20 if 10 <= now < 20 else 200))
+
+    outlet = Outlet(Scripted(answer), pace=Pace(200.0, 1_000), latency_s=(0.03, 0.03))
+    outlet.put(10_000)
+    outlet.run(30)
+    low = [start.at for start in outlet.between(10.04, 20)]
+    assert all(late - early >= 1 for early, late in zip(low, low[20:], strict=False))
+    assert len(outlet.between(22, 30)) >= 0.95 * 200 * 8
+
+
+def test_the_operators_caps_hold() -> None:
+    outlet = Outlet(Scripted(lambda *_: response(200, **told(500))), pace=Pace(), caps=PaceCaps(rps=20.0))
+    outlet.put(1_000)
+    outlet.run(10)
+    assert len(outlet.between(2, 10)) <= 20 * 9
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        {"x-ezthrottle-rps": "0.01"},
+        {"x-ezthrottle-rps": "NaN"},
+        {"x-aqueduct-rps": "1e309"},
+        {"x-ezthrottle-max-concurrent": "1"},
+        {"ratelimit": '"x";r=0;t=2592000'},
+        {"ratelimit-policy": '"x";q=1;w=60'},
+        {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "86400"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("refuses", [False, True])
+def test_one_customers_page_holds_others_up_for_a_minute_at_most(
+    evil: dict[str, object], refuses: bool
+) -> None:
+    def answer(ticket: Ticket, _: float) -> HttpResponse:
+        if ticket.customer == "cust_evil":
+            return response(503 if refuses else 200, **evil, **({"retry-after": 3600} if refuses else {}))
+        return response(200)
+
+    outlet = Outlet(Scripted(answer), pace=Pace(4.0, 4))
+    outlet.put(2_000, "cust_evil")
+    outlet.put(2_000, "cust_b")
+    outlet.run(600)
+    for minute in range(1, 9):
+        assert len(outlet.between(minute * 60 + 1, minute * 60 + 61, "cust_b")) >= 0.95 * 2 * 60
+
+
+def test_a_bad_key_slows_nobody_but_its_owner() -> None:
+    def answer(ticket: Ticket, _: float) -> HttpResponse:
+        return response(429 if ticket.account == "bad" else 200)
+
+    outlet = Outlet(Scripted(answer), pace=Pace(4.0, 4))
+    outlet.put(500, "cust_evil", "bad")
+    outlet.put(500, "cust_b", "good")
+    outlet.run(60)
+    assert len(outlet.between(2, 60, "cust_b")) >= 0.85 * 4 * 58
+    assert len(outlet.between(10, 60, "cust_evil")) <= 0.25 * 50
+
+
+def test_what_two_accounts_hear_binds_the_domain() -> None:
+    def answer(ticket: Ticket, now: float) -> HttpResponse:
+        refuses = ticket.account in ("x", "y") and now < 5
+        return response(429, retry_after=20) if refuses else response(200)
+
+    outlet = Outlet(Scripted(answer), pace=Pace(4.0, 4))
+    for account in ("x", "y", "z"):
+        outlet.put(100, f"cust_{account}", account)
+    outlet.run(30)
+    assert not outlet.between(2, 20)
+    assert outlet.between(20, 30, "cust_z")
+
+
+def test_with_account_queues_two_accounts_still_bind_only_themselves() -> None:
+    def answer(ticket: Ticket, _: float) -> HttpResponse:
+        return response(200) if ticket.account == "z" else response(429, retry_after=20)
+
+    outlet = Outlet(Scripted(answer), pace=Pace(4.0, 4), account_queues=True)
+    for account in ("x", "y", "z"):
+        outlet.put(100, "cust_a", account)
+    outlet.run(20)
+    assert len(outlet.between(2, 20)) >= 0.9 * 4 * 18
+    assert {start.ticket.account for start in outlet.between(2, 20)} == {"z"}
+
+
+@pytest.mark.parametrize(
+    ("account", "status"), [("x", 429), ("x", 403), (None, 429), ("x", 503), (None, 503)]
+)
+def test_retry_after_pauses_whoever_it_binds(account: str | None, status: int) -> None:
+    def answer(_: Ticket, now: float) -> HttpResponse:
+        return response(status, retry_after=7) if now < 1 else response(200)
+
+    outlet = Outlet(Scripted(answer), pace=Pace(4.0, 4))
+    outlet.put(50, "cust_a", account)
+    outlet.clock.call_at(1_001.0, lambda: outlet.put(50, "cust_b", "other"))
+    outlet.run(20)
+    assert not outlet.between(1, 7, "cust_a")
+    assert outlet.between(7, 20, "cust_a")
+    binds_account = account is not None and status != 503
+    assert bool(outlet.between(1, 7, "cust_b")) is binds_account
+
+
+def test_an_exhausted_budget_is_waited_for() -> None:
+    def answer(_: Ticket, now: float) -> HttpResponse:
+        left, reset = (4 - len(outlet.starts), 12 - now) if now < 12 else (1_000, 60)
+        return response(200, x_ratelimit_remaining=left, x_ratelimit_reset=round(reset))
+
+    outlet = Outlet(Scripted(answer), pace=Pace(10.0, 10))
+    outlet.put(100, account="x")
+    outlet.run(40)
+    assert len(outlet.between(0, 12)) <= 5
+    assert len(outlet.between(12, 20)) >= 0.9 * 8 * 10
+
+
+def test_a_long_rest_of_a_window_is_spread_and_used() -> None:
+    left = 60
+
+    def answer(_: Ticket, now: float) -> HttpResponse:
+        nonlocal left
+        left -= 1
+        status = 200 if left >= 0 else 429
+        return response(status, x_ratelimit_remaining=max(0, left), x_ratelimit_reset=round(120 - now))
+
+    outlet = Outlet(Scripted(answer), pace=Pace(10.0, 10))
+    outlet.put(500, account="x")
+    outlet.run(119)
+    assert refused(outlet) == 0
+    assert len(outlet.starts) >= 58
+    assert 20 <= len(outlet.between(0, 60)) <= 40
+
+
+def openai(limit: int, left: float, rate: float, unit: str = "requests") -> dict[str, object]:
+    return {
+        f"x-ratelimit-limit-{unit}": limit,
+        f"x-ratelimit-remaining-{unit}": int(left),
+        f"x-ratelimit-reset-{unit}": f"{(limit - left) / rate:.3f}s",
+    }
+
+
+def bucket_of(limit: int, rate: float, unit: str) -> Scripted:
+    state = {"left": float(limit), "at": 0.0}
+
+    def answer(ticket: Ticket, now: float) -> HttpResponse:
+        state["left"] = min(limit, state["left"] + (now - state["at"]) * rate)
+        state["at"] = now
+        price = ticket.cost if unit == "tokens" else 1
+        status = 200 if state["left"] >= price else 429
+        state["left"] -= price if status == 200 else 0
+        return response(status, **openai(limit, state["left"], rate, unit))
+
+    return Scripted(answer)
+
+
+def test_a_budget_that_refills_is_used_at_its_rate() -> None:
+    outlet = Outlet(bucket_of(20, 1.0, "requests"), pace=Pace(10.0, 10))
+    outlet.put(500, account="x")
+    outlet.run(120)
+    assert refused(outlet) == 0
+    assert len(outlet.starts) >= 0.95 * (20 + 120)
+
+
+def test_tokens_are_budgeted_by_the_cost_that_jobs_declare() -> None:
+    outlet = Outlet(bucket_of(10_000, 500.0, "tokens"), pace=Pace(10.0, 10))
+    outlet.put(200, account="x", cost=2_000)
+    outlet.run(120)
+    assert refused(outlet) == 0
+    assert len(outlet.starts) * 2_000 >= 0.9 * (10_000 + 500 * 120)
+
+
+def test_a_cost_beyond_the_whole_budget_goes_when_that_is_full() -> None:
+    outlet = Outlet(bucket_of(1_000, 100.0, "tokens"), pace=Pace(10.0, 10))
+    outlet.put(1, account="x", cost=500)
+    outlet.run(1)
+    outlet.put(1, account="x", cost=5_000)
+    outlet.run(30)
+    assert len(outlet.starts) == 2
+
+
+def test_accounts_have_paces_of_their_own_inside_the_targets() -> None:
+    def answer(ticket: Ticket, _: float) -> HttpResponse:
+        slow = {"ratelimit-policy": '"default";q=1;w=1'} if ticket.account == "slow" else {}
+        return response(200, **told(6), **{"x-ezthrottle-account-queue": "enabled"}, **slow)
+
+    outlet = Outlet(Scripted(answer), pace=Pace())
+    for account in ("slow", "fast"):
+        outlet.put(1_000, "cust_a", account)
+    outlet.run(60)
+    by_account = [start.ticket.account for start in outlet.between(10, 60)]
+    assert 43 <= by_account.count("slow") <= 51
+    assert 0.95 * 6 * 50 <= len(by_account) <= 6 * 51
+
+
+def test_a_page_that_switches_account_queues_to_and_fro_is_not_followed() -> None:
+    def answer(_: Ticket, now: float) -> HttpResponse:
+        return response(200, x_ezthrottle_account_queue="enabled" if len(outlet.starts) % 2 else "disabled")
+
+    outlet = Outlet(Scripted(answer), pace=Pace(50.0, 50))
+    outlet.put(3_000)
+    outlet.run(50)
+    assert outlet.changes <= 1
+
+
+def test_what_was_learned_outlives_a_restart() -> None:
+    def answer(_: Ticket, now: float) -> HttpResponse:
+        return response(503, retry_after=30) if now >= 2 else response(200, **told(20, 7))
+
+    before = Outlet(Scripted(answer), pace=Pace())
+    before.put(100)
+    before.run(5)
+    learned = before.limiter.learned
+    after = Outlet(before.server, pace=Pace(), learned=learned, clock=before.clock)
+    after.put(100)
+    after.run(20)
+    assert after.limiter.pace == Pace(20.0, 7)
+    assert not after.starts
+    after.run(10)
+    assert after.starts
+
+
+def test_an_accounts_pause_outlives_a_restart() -> None:
+    learned = Learned(pace=Pace(), accounts_paused=(("x", EPOCH_MS + 1_010_000),))
+    outlet = Outlet(Scripted(lambda *_: response(200)), pace=Pace(), learned=learned)
+    outlet.put(1, "cust_a", "x")
+    outlet.put(1, "cust_a", "y")
+    outlet.run(20)
+    assert [(start.ticket.account, start.at >= 1_010) for start in outlet.starts] == [
+        ("y", False),
+        ("x", True),
+    ]
+
+
+def test_a_lowered_pace_lapses_after_a_restart_when_it_would_have() -> None:
+    learned = Learned(pace=Pace(0.1, 1), lapses_ms=EPOCH_MS + 1_005_000)
+    outlet = Outlet(Scripted(lambda *_: response(200)), pace=Pace(), learned=learned)
+    outlet.put(50)
+    outlet.run(15)
+    assert len(outlet.between(0, 5)) == 1
+    assert len(outlet.between(5, 15)) >= 19
