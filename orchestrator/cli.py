@@ -80,6 +80,10 @@ def serve(
         int,
         typer.Option(envvar="EZTHROTTLE_DEFAULT_MAX_CONCURRENT", help="Requests in flight to such a domain."),
     ] = DEFAULTS.default_max_concurrent,
+    domains_file: Annotated[
+        Path | None,
+        typer.Option(envvar="EZTHROTTLE_DOMAINS_FILE", help="Paces of domains that you know, in TOML."),
+    ] = DEFAULTS.domains_file,
     keep_days: Annotated[
         float, typer.Option(envvar="EZTHROTTLE_KEEP_DAYS", help="How long ended jobs are kept.")
     ] = DEFAULTS.keep_days,
@@ -135,6 +139,7 @@ def serve(
         max_response_bytes=max_response_bytes,
         default_rps=default_rps,
         default_max_concurrent=default_max_concurrent,
+        domains_file=domains_file,
         keep_days=keep_days,
         strict_down_s=strict_down,
         history_days=history_days,
@@ -144,7 +149,7 @@ def serve(
         webhook_max_concurrent=webhook_max_concurrent,
         redelivery_rps=redelivery_rps,
     )
-    if problems := [*settings.problems(), *_network_problems(allow_targets)]:
+    if problems := [*settings.problems(), *_network_problems(allow_targets), *_table_problems(domains_file)]:
         _refuse("; ".join(problems))
     raise typer.Exit(_run_driver(settings))
 
@@ -207,6 +212,17 @@ def revoke(key_id: str, data_dir: DataDir = DEFAULTS.data_dir) -> None:
 def main() -> None:
     """Run the command."""
     app()
+
+
+def _table_problems(domains_file: Path | None) -> list[str]:
+    from orchestrator.adapters.domains_file import load_known_domains  # noqa: PLC0415  # keys need no table
+    from orchestrator.domain.known_domains import BadTable  # noqa: PLC0415  # the same
+
+    try:
+        load_known_domains(domains_file)
+    except BadTable as error:
+        return [f"--domains-file: {error}"]
+    return []
 
 
 def _network_problems(networks: str) -> list[str]:

@@ -45,6 +45,7 @@ class Settings:
         max_response_bytes: Where a target's answer is cut.
         default_rps: Requests per second to a domain that says nothing about its pace.
         default_max_concurrent: Requests in flight to such a domain.
+        domains_file: Paces of known domains, in TOML; None for those that are shipped.
         keep_days: How long requests and answers are kept after a job's end.
         strict_down_s: How long a region is down before a leg that may run nowhere else fails.
         history_days: How long a job's state and times are kept after its end.
@@ -66,6 +67,7 @@ class Settings:
     max_response_bytes: int = 5 * 1024 * 1024
     default_rps: float = 2.0
     default_max_concurrent: int = 2
+    domains_file: Path | None = None
     keep_days: float = 7.0
     strict_down_s: float = 30.0
     history_days: float = 30.0
@@ -103,6 +105,8 @@ class Settings:
     def carry(self) -> dict[str, str]:
         """Write the settings into environment variables for a child process."""
         values = asdict(self) | {"data_dir": str(self.data_dir.resolve())}
+        if self.domains_file is not None:
+            values["domains_file"] = str(self.domains_file.resolve())
         return {CARRIED_IN: json.dumps(values)}
 
     @classmethod
@@ -117,6 +121,8 @@ class Settings:
         values = {name: value for name, value in values.items() if name in known}
         for name in ("regions", "webhook_offsets_s"):
             values[name] = tuple(values[name])
+        if values.get("domains_file") is not None:
+            values["domains_file"] = Path(values["domains_file"])
         return cls(**values | {"data_dir": Path(values["data_dir"])})
 
 

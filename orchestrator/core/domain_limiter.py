@@ -220,8 +220,7 @@ class DomainLimiter:
             self._wake_at(due)
             return False
         self._queue.take()
-        if self._line is not None:
-            self._line.remove(ticket.customer, (ticket.order_key, ticket.job_id))
+        self._leave_line(ticket)
         self._out[permit] = ticket, self._spend(ticket, now)
         self._launch(self, ticket, permit)
         return True
@@ -236,6 +235,12 @@ class DomainLimiter:
             return None, self._gates.opens_at if self._gates is not None else None
         throttle = self._steering.throttle
         return ticket, now if throttle is None else throttle.next_at(now, ticket.cost)
+
+    def _leave_line(self, ticket: Ticket) -> None:
+        if self._line is not None:
+            self._line.remove(ticket.customer, (ticket.order_key, ticket.job_id))
+            # A target without work holds no line, as it holds no queue.
+            self._line = self._line or None
 
     def _spend(self, ticket: Ticket, now: float) -> list[Throttle]:
         passed = self._gates.spend(ticket, now) if self._gates is not None else []

@@ -1,7 +1,7 @@
 """A shard: the domains, queues and supervisors that live in one process, and their way to disk."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
@@ -26,6 +26,7 @@ from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Guarantee, Job
+from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import DOWN_AFTER_S, STRICT_DOWN_S
@@ -65,8 +66,7 @@ class ShardOptions:
     caps: PaceCaps = field(default_factory=PaceCaps)
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
     strict_down_s: float = STRICT_DOWN_S
-    weights: Mapping[str, int] = field(default_factory=dict)
-    """Permits a turn by plan; 1 where a plan is not named."""
+    known: KnownDomains = field(default_factory=KnownDomains)
 
 
 class Shard:
@@ -179,13 +179,15 @@ class Shard:
         found = self.domains.get(name)
         if found is None:
             learned = self._learned.get(name)
-            window_s = (learned.pace if learned else self.options.pace).window_s
+            policy = self.options.known.policy(name)
+            base = policy.pace(self.options.pace)
+            window_s = (learned.pace if learned else base).window_s
             found = self.domains[name] = DomainLimiter(
                 name,
                 self.clock,
-                base=self.options.pace,
-                caps=self.options.caps,
-                account_queues=False,
+                base=base,
+                caps=policy.caps(self.options.caps),
+                account_queues=policy.account_queues,
                 weight=self._weight,
                 learned=learned,
                 not_before=self._held_until + window_s,
@@ -400,7 +402,7 @@ class Shard:
     async def _read_plans(self) -> None:
         weights: dict[CustomerId, int] = {}
         for customer, plan in await self.store.plans():
-            weights[customer] = max(weights.get(customer, 1), self.options.weights.get(plan, 1))
+            weights[customer] = max(weights.get(customer, 1), self.options.known.weights.get(plan, 1))
         self._weights = weights
 
     def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:

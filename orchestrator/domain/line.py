@@ -20,6 +20,10 @@ class Line:
         self._accounts: dict[Hashable, list[Entry]] = {}
         """In the order of their turns."""
 
+    def __bool__(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._accounts)
+
     def add(self, account: Hashable, entry: Entry) -> None:
         """A job waits; adding it twice changes nothing."""
         entries = self._accounts.setdefault(account, [])

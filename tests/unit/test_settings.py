@@ -96,3 +96,9 @@ def test_a_setting_that_this_version_does_not_know_is_passed_over() -> None:
 def test_an_environment_without_settings_is_a_fault_of_the_caller() -> None:
     with pytest.raises(KeyError):
         Settings.carried({})
+
+
+def test_a_domains_file_is_carried_by_its_full_path() -> None:
+    carried = Settings.carried(Settings(domains_file=Path("domains.toml")).carry())
+    assert carried.domains_file == Path("domains.toml").resolve()
+    assert Settings.carried(Settings().carry()).domains_file is None

@@ -10,6 +10,7 @@ from typing import Any
 import ray
 import uvicorn
 
+from orchestrator.adapters.domains_file import load_known_domains
 from orchestrator.adapters.http.app import FastLane, make_app
 from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.keys import KeyRing
@@ -118,6 +119,7 @@ def _make_shard(settings: Settings, store: SqliteStore) -> Shard:
             pace=Pace(settings.default_rps, settings.default_max_concurrent),
             delivery=_delivery_options(settings),
             strict_down_s=settings.strict_down_s,
+            known=load_known_domains(settings.domains_file),
         ),
     )
 
