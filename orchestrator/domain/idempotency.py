@@ -21,4 +21,7 @@ def content_key(customer: CustomerId, url: str, method: str, body: str | None) -
 
 def payload_bytes(spec: JobSpec) -> bytes:
     """Write a spec canonically: equal bytes mean that two submissions ask for the same."""
-    return json.dumps(spec_to_record(spec), sort_keys=True, separators=(",", ":")).encode()
+    return _canonical(spec_to_record(spec)).encode()
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode

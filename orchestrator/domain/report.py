@@ -37,7 +37,7 @@ def webhook_body(
     run = course.runs[step]
     if run is not None and job.spec.steps[step].execution_mode is ExecutionMode.FANOUT:
         document["responses"] = fanout_document(run.answers)
-    return json.dumps(document, separators=(",", ":")).encode()
+    return _write(document).encode()
 
 
 def response_document(response: HttpResponse) -> dict[str, Any]:
@@ -106,3 +106,6 @@ def _attempt_document(step: str, attempt: Attempt) -> dict[str, Any]:
 
 def _child_document(child: Child) -> dict[str, Any]:
     return {"place": child.place, "job_id": child.job_id, "status": "duplicate" if child.known else "queued"}
+
+
+_write = json.JSONEncoder(separators=(",", ":")).encode

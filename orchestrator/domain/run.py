@@ -162,6 +162,8 @@ def open_attempts(run: Run) -> list[Attempt]:
 
 def abandon(run: Run, now_ms: int) -> tuple[Run, tuple[AttemptId, ...]]:
     """End every leg that is not over; say which attempts are to be cancelled."""
+    if all(leg.state.over for leg in run.legs) and all(a.verdict for a in run.attempts):
+        return run, ()
     cancel = tuple(a.id for a in open_attempts(run))
     sent = {a.leg for a in run.attempts}
     legs = tuple(_closed(leg, index in sent) for index, leg in enumerate(run.legs))

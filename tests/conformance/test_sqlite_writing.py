@@ -13,7 +13,7 @@ from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.domain.job import Webhook
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.store import Accepted
-from tests.conformance.stores import an_ending, flush, outbox_of, submit_all
+from tests.conformance.stores import a_course, an_ending, flush, outbox_of, submit_all
 from tests.unit.domain.builders import NOW_MS, a_job
 
 FULL = 2
@@ -102,6 +102,67 @@ async def test_a_caller_that_gave_up_does_not_disturb_its_commit(on_disk: Sqlite
         impatient.cancel()
     assert isinstance(await patient, Accepted)
     assert len(await on_disk.waiting()) == 2
+
+
+def course_updates(statements: list[str]) -> list[str]:
+    return [text for text in statements if text.startswith("UPDATE jobs SET state = ") and "run = " in text]
+
+
+async def test_of_many_notes_about_a_job_only_the_latest_is_written(on_disk: SqliteStore) -> None:
+    job = a_job()
+    await on_disk.submit(job)
+    with writer_held(on_disk) as statements:
+        for attempts in (1, 2, 3):
+            course = a_course(job, attempts=attempts)
+            on_disk.note_course(job.id, job.customer, JobState.RUNNING, course)
+    await flush(on_disk)
+    stored = await on_disk.load(job.id)
+    assert stored is not None
+    assert stored.course == a_course(job, attempts=3)
+    assert len(course_updates(statements)) == 1
+
+
+async def test_a_note_about_a_job_that_ends_is_not_written(on_disk: SqliteStore) -> None:
+    job, other = a_job(1), a_job(2)
+    await submit_all(on_disk, [job, other])
+    with writer_held(on_disk) as statements:
+        for noted in (job, other):
+            on_disk.note_course(noted.id, noted.customer, JobState.RUNNING, a_course(noted))
+        end = asyncio.ensure_future(on_disk.end(an_ending(job)))
+        await asyncio.sleep(0)
+    await end
+    noted_only = [text for text in course_updates(statements) if "ended_ms = " not in text]
+    assert len(noted_only) == 1
+    assert other.id in noted_only[0]
+
+
+async def test_a_note_that_follows_a_save_is_not_undone_by_it(on_disk: SqliteStore) -> None:
+    job, other = a_job(1), a_job(2)
+    await submit_all(on_disk, [job, other])
+    with writer_held(on_disk):
+        on_disk.note_course(other.id, other.customer, JobState.RUNNING, a_course(other))
+        mark = a_course(job, attempts=1)
+        saved = asyncio.ensure_future(on_disk.save_course(job.id, job.customer, JobState.RUNNING, mark))
+        await asyncio.sleep(0)
+        on_disk.note_course(job.id, job.customer, JobState.RUNNING, a_course(job, attempts=2))
+    await saved
+    await flush(on_disk)
+    stored = await on_disk.load(job.id)
+    assert stored is not None
+    assert stored.course == a_course(job, attempts=2)
+
+
+async def test_notes_survive_a_neighbour_that_is_rolled_back(on_disk: SqliteStore) -> None:
+    job = a_job()
+    await on_disk.submit(job)
+    with writer_held(on_disk):
+        on_disk.note_course(job.id, job.customer, JobState.RUNNING, a_course(job))
+        bad = on_disk._writer.write(bad_write)
+    with pytest.raises(sqlite3.OperationalError):
+        await bad
+    stored = await on_disk.load(job.id)
+    assert stored is not None
+    assert (stored.state, stored.course) == (JobState.RUNNING, a_course(job))
 
 
 async def test_an_end_without_its_outbox_is_no_end(on_disk: SqliteStore) -> None:

@@ -44,7 +44,7 @@ class Cluster:
 
     def actors(self) -> list[str]:
         """Name the actors' processes: Ray titles them so, and adds a method while it runs."""
-        names = (process_name(pid).partition(".")[0] for pid in descendants(self.head.pid))
+        names = (process_name(pid) for pid in descendants(self.head.pid))
         return sorted(name for name in names if name.endswith(("Actor", "ShardNode")))
 
 

@@ -90,7 +90,7 @@ class WebhookIn(_Model):
     """A receiver of the result."""
 
     url: str
-    regions: Names = []
+    regions: Names = Field(default_factory=list)
     has_quorum_vote: bool = True
 
 
@@ -108,12 +108,12 @@ class SubmissionIn(_Model):
 
     url: str
     method: str = "GET"
-    headers: Headers = {}
+    headers: Headers = Field(default_factory=dict)
     body: str | None = None
-    metadata: dict[str, Any] = {}
-    webhooks: Annotated[list[WebhookIn], Field(max_length=ITEMS_MOST)] = []
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    webhooks: list[WebhookIn] = Field(default_factory=list, max_length=ITEMS_MOST)
     webhook_quorum: Annotated[int, Field(ge=1)] = 1
-    regions: Names = []
+    regions: Names = Field(default_factory=list)
     region_policy: Policy = RegionPolicy.FALLBACK
     execution_mode: Mode = ExecutionMode.RACE
     retry_policy: RetryPolicyIn | None = None

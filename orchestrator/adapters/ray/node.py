@@ -27,6 +27,7 @@ from orchestrator.domain.ids import RegionName
 from orchestrator.domain.limits import Bounds
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.clock import SystemClock
+from orchestrator.ports.interpreter import spare_the_collector
 from orchestrator.settings import Settings
 from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, decode_one, encode
@@ -53,6 +54,7 @@ class ShardNode:
         self._shard = _make_shard(settings, store)
         self._server = _make_server(settings, self._shard, store)
         await self._shard.begin()
+        spare_the_collector()
         self._serving = self._loop.create_task(self._server.serve([_listen(settings)]))
         self._watching = self._loop.create_task(self._die_of_faults())
         log.info("shard epoch %d serves %s:%d", self._shard.epoch, settings.host, settings.port)

@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import msgpack
 
 from orchestrator.adapters.secret_box import open_key_file
+from orchestrator.adapters.store.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
 from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
@@ -105,6 +106,8 @@ class SqliteStore(SqliteReads):
             super().__init__(path, box)
             undo.pop_all()
         self._writer = GroupCommitWriter(self._write_connection, asyncio.get_running_loop())
+        self._notes = CourseNotes(box, self._writer.post)
+        self._saving: set[JobId] = set()
 
     @property
     def commit_sizes(self) -> Histogram:
@@ -150,11 +153,22 @@ class SqliteStore(SqliteReads):
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit, nobody waits for it."""
-        self._writer.post(self._course_write(job_id, customer, state, course))
+        note = CourseNote(job_id, customer, state, course)
+        if job_id in self._saving:
+            self._writer.post(lambda db: note.write(db, self._box))
+        else:
+            self._notes.put(note)
 
     async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is, and wait for the commit."""
-        await self._writer.write(self._course_write(job_id, customer, state, course))
+        note = CourseNote(job_id, customer, state, course)
+        self._notes.drop(job_id)
+        # A later note must not be written before this one, as it would be by a flush that waits already.
+        self._saving.add(job_id)
+        try:
+            await self._writer.write(lambda db: note.write(db, self._box))
+        finally:
+            self._saving.discard(job_id)
 
     def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:
         """Save what was still learned about a job that has ended; rides the next commit."""
@@ -164,6 +178,7 @@ class SqliteStore(SqliteReads):
 
     async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
         """End a job, fill its outbox and store its children, in one transaction."""
+        self._notes.drop(ending.job_id)
         run = self._box.seal(
             pack_course(ending.course), sealing_context(ending.customer, ending.job_id, "run")
         )
@@ -250,13 +265,6 @@ class SqliteStore(SqliteReads):
             return None
         plain = msgpack.packb([job.account, job.spec.cost])
         return self._box.seal(plain, sealing_context(job.customer, job.id, "queued_as"))
-
-    def _course_write(
-        self, job_id: JobId, customer: CustomerId, state: JobState, course: Course
-    ) -> Callable[[sqlite3.Connection], int]:
-        sealed = self._box.seal(pack_course(course), sealing_context(customer, job_id, "run"))
-        sql = "UPDATE jobs SET state = ?, run = ? WHERE id = ? AND ended_ms IS NULL"
-        return lambda db: db.execute(sql, (state, sealed, job_id)).rowcount
 
 
 _JOB_COLUMNS = 17

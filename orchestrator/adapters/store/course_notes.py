@@ -1,0 +1,66 @@
+"""How far jobs are, on its way to disk: of each job only the latest, and nothing of one that has ended.
+
+Nobody waits for a note. Most jobs end within the commit that would have carried theirs.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.adapters.store.records import pack_course
+from orchestrator.adapters.store.sqlite_reads import sealing_context
+from orchestrator.domain.course import Course
+from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.ports.secret_box import SecretBox
+
+
+@dataclass(frozen=True, slots=True)
+class CourseNote:
+    """How far a job is."""
+
+    job_id: JobId
+    customer: CustomerId
+    state: JobState
+    course: Course
+
+    def write(self, db: sqlite3.Connection, box: SecretBox) -> int:
+        """Update the job's row, unless it has ended; give the number of rows."""
+        sealed = box.seal(pack_course(self.course), sealing_context(self.customer, self.job_id, "run"))
+        sql = "UPDATE jobs SET state = ?, run = ? WHERE id = ? AND ended_ms IS NULL"
+        return db.execute(sql, (self.state, sealed, self.job_id)).rowcount
+
+
+class CourseNotes:
+    """Filled by the event loop and emptied by the writer thread, one operation on the dict at a time."""
+
+    def __init__(self, box: SecretBox, post: Callable[[Callable[[sqlite3.Connection], None]], None]) -> None:
+        self._box = box
+        self._post = post
+        self._latest: dict[JobId, CourseNote] = {}
+        self._due = False
+
+    def put(self, note: CourseNote) -> None:
+        """Take a note in place of an earlier one of its job; it rides the next commit."""
+        self._latest[note.job_id] = note
+        if not self._due:
+            self._due = True
+            self._post(self._flush())
+
+    def drop(self, job_id: JobId) -> None:
+        """Forget a job's note: what overtakes it is about to be written."""
+        self._latest.pop(job_id, None)
+
+    def _flush(self) -> Callable[[sqlite3.Connection], None]:
+        taken: dict[JobId, CourseNote] = {}
+
+        def write(db: sqlite3.Connection) -> None:
+            # A commit that failed runs its writes again: what was taken then is still in hand.
+            self._due = False
+            while self._latest:
+                job_id, note = self._latest.popitem()
+                taken[job_id] = note
+            for note in taken.values():
+                note.write(db, self._box)
+
+        return write
