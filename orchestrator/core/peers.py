@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S, RegionHealth, health
@@ -14,12 +14,14 @@ WEBHOOKS = RegionName("@webhooks")
 """The webhook actor's place in the book; no region can bear that name."""
 ATTEMPTS_CREDIT = 1_000
 BYTES_CREDIT = 64 * 1024 * 1024
-RETIRED_KEPT = 100
+LIVES_KEPT = 100
 
 
 @dataclass(slots=True)
 class Peer:
-    """One actor. ``incarnation`` is empty until it was heard; ``retired`` are those before it."""
+    """One actor. ``incarnation`` is empty until it was heard; ``lives`` are all that ever beat, in the
+    order of their first heartbeats.
+    """
 
     name: RegionName
     link: RegionLink
@@ -31,12 +33,18 @@ class Peer:
     bytes_open: int = 0
     vitals: dict[str, float] = field(default_factory=dict)
     """What it last said of itself, for the metrics."""
-    retired: deque[str] = field(default_factory=lambda: deque(maxlen=RETIRED_KEPT))
+    lives: deque[str] = field(default_factory=lambda: deque(maxlen=LIVES_KEPT))
 
     @property
     def has_credit(self) -> bool:
         """Whether the executor can take another attempt."""
         return self.attempts_open < ATTEMPTS_CREDIT and self.bytes_open < BYTES_CREDIT
+
+    def outlived(self, incarnation: str) -> bool:
+        """Whether the one that works for this shard is a later one than this."""
+        if not {incarnation, self.incarnation} <= set(self.lives):
+            return False
+        return self.lives.index(incarnation) < self.lives.index(self.incarnation)
 
 
 class PeerBook:
@@ -108,11 +116,20 @@ class PeerBook:
         return list(self._peers.values())
 
     def heard(self, beat: Heartbeat, boot_id: str) -> HeartbeatReply:
-        """Take a heartbeat. A peer counts as up once it works for this shard's epoch."""
+        """Take a heartbeat. A peer counts as up once it works for this shard's epoch; the reply to one
+        that was replaced says that it works for none.
+        """
         reply = HeartbeatReply(self._epoch, self._clock.now(), boot_id)
         peer = self._peers.get(beat.region)
+        if peer is None:
+            return reply
+        if beat.incarnation not in peer.lives:
+            peer.lives.append(beat.incarnation)
         # A heartbeat of a dead incarnation may come late: taken seriously, it would bury the living one.
-        if peer is None or beat.epoch != self._epoch or beat.incarnation in peer.retired:
+        # It knows this epoch from a reply to its first heartbeat: that came in before its successor was born.
+        if peer.outlived(beat.incarnation):
+            return replace(reply, epoch=0)
+        if beat.epoch != self._epoch:
             return reply
         if peer.incarnation != beat.incarnation:
             self._replace(peer, beat.incarnation)
@@ -134,7 +151,6 @@ class PeerBook:
             await peer.link.close()
 
     def _replace(self, peer: Peer, incarnation: str) -> None:
-        peer.retired.append(peer.incarnation)
         peer.incarnation = incarnation
         peer.link.readdress(self._epoch, incarnation)
         # On the first one too: what was posted before anybody was there has gone nowhere.

@@ -159,6 +159,8 @@ class PeerHost:
         if changed:
             self.epoch = epoch
             self.mailbox.readdress(Header(epoch, self.incarnation))
+            if epoch:
+                self.mailbox.knock()
         return changed
 
 
@@ -242,6 +244,8 @@ class SimulatedLink:
     def readdress(self, epoch: int, incarnation: str) -> None:
         """Speak to another incarnation."""
         self._mailbox.readdress(Header(epoch, incarnation))
+        if incarnation:
+            self._mailbox.knock()
 
     async def close(self) -> None:
         """Drop what waits."""

@@ -195,7 +195,7 @@ PACES = (Pace(), Pace(5, 3), Pace(10, 4), Pace(20, 8), Pace(4, 1), Pace(0.8, 2),
 def scenario(seed: int) -> Scenario:
     """Draw a scenario. Each fifth seed has no faults; the others mix them more or less."""
     random = Random(f"scenario {seed}")
-    targets = tuple(_target(random, index) for index in range(random.randint(1, 4)))
+    targets = tuple(_target(random, index) for index in range(random.choice([1, 1, 2, 3, 4])))
     receivers = tuple(_receiver(random, index) for index in range(3))
     jobs = tuple(_jobs(random, targets, receivers))
     storm_s = max(job.at_s for job in jobs) + random.uniform(2, 10)
@@ -290,23 +290,33 @@ def _network(random: Random, *, faulty: bool) -> NetworkPlan:
         unsure=random.choice([0.0, 0.02, 0.15]),
         doubled=random.choice([0.0, 0.05, 0.3]),
         late=random.choice([0.0, 0.05, 0.2]),
-        late_most_s=random.choice([0.1, 1.0]),
+        late_most_s=random.choice([0.1, 1.0, 3.0]),
     )
 
 
 def _faults(random: Random, until_s: float) -> Iterator[Fault]:
+    """Draw how often each kind of fault strikes. Half of what strikes an actor strikes the weakest one."""
+    weak = random.choice([*REGIONS, Actor.SHARD, Actor.SHARD, Actor.WEBHOOKS])
+
+    def actor() -> str:
+        return weak if random.random() < 0.5 else random.choice([*REGIONS, Actor.SHARD, Actor.WEBHOOKS])
+
+    def at_s() -> float:
+        return random.uniform(1, until_s)
+
     for _ in range(random.choice([0, 0, 0, 1])):
-        yield Restart(random.uniform(1, until_s), random.choice([0.1, 2.0]))
+        yield Restart(at_s(), random.choice([0.1, 2.0]))
     for _ in range(random.choice([0, 0, 0, 1])):
-        yield SlowDisk(random.uniform(1, until_s), random.choice([0.3, 1.5]))
-    for _ in range(random.choice([0, 1, 2, 4])):
-        actor = random.choice([*REGIONS, Actor.SHARD, Actor.SHARD, Actor.WEBHOOKS])
-        yield Crash(actor, random.uniform(1, until_s), random.choice([0.05, 0.5, 2.0, 5.0]))
-    for _ in range(random.choice([0, 0, 1, 2])):
-        at_s = random.uniform(1, until_s)
-        lasts_s = random.choice([0.5, 1.8, 2.6, 4.0, 8.0])
-        direction = random.choice([Direction.BOTH] * 3 + [Direction.TO_SHARD, Direction.FROM_SHARD])
-        yield Partition(random.choice(REGIONS), at_s, at_s + lasts_s, direction)
+        yield SlowDisk(at_s(), random.choice([0.3, 1.5]))
+    for _ in range(random.choice([0, 1, 2, 4, 8])):
+        yield Crash(actor(), at_s(), random.choice([0.05, 0.05, 0.5, 2.0, 5.0]))
+    for _ in range(random.choice([0, 0, 1, 2, 4])):
+        yield _partition(random, at_s())
     for _ in range(random.choice([0, 0, 1, 3])):
-        actor = random.choice([*REGIONS, Actor.SHARD, Actor.WEBHOOKS])
-        yield Stall(actor, random.uniform(1, until_s), random.choice([0.06, 0.2, 1.0, 3.5]))
+        yield Stall(actor(), at_s(), random.choice([0.06, 0.2, 1.0, 3.5]))
+
+
+def _partition(random: Random, at_s: float) -> Partition:
+    lasts_s = random.choice([0.5, 1.8, 2.6, 4.0, 8.0])
+    direction = random.choice([Direction.BOTH] * 3 + [Direction.TO_SHARD, Direction.FROM_SHARD])
+    return Partition(random.choice(REGIONS), at_s, at_s + lasts_s, direction)
