@@ -1,13 +1,12 @@
 """Rules that must hold for whatever strangers send."""
 
-import itertools
 import math
 from datetime import UTC, datetime
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.domain.fanout import OFFSETS_S, next_attempt_ms
+from orchestrator.domain.fanout import OFFSETS_S, Schedule
 from orchestrator.domain.idempotency import content_key, payload_bytes
 from orchestrator.domain.ids import CustomerId, target_domain
 from orchestrator.domain.job import JobSpec, spec_from_record, spec_to_record
@@ -88,16 +87,16 @@ def test_a_backoff_is_a_wait_of_a_day_and_a_little_at_most(
 def test_a_delivery_is_tried_again_later_and_not_for_ever(
     attempts: list[tuple[float | None, float, int]],
 ) -> None:
-    now_ms = 0
-    for made in itertools.count(1):
-        retry_after, jitter, delay_ms = attempts[made]
-        at = next_attempt_ms(made, 0, now_ms, status=503, retry_after_s=retry_after, jitter=jitter)
-        if at is None:
+    now_ms, used = 0, 1
+    for retry_after, jitter, delay_ms in attempts:
+        following = Schedule().next_attempt(used, 0, now_ms, retry_after_s=retry_after, jitter=jitter)
+        if following is None:
             break
-        assert at >= now_ms
-        assert at >= OFFSETS_S[made] * 1_000
-        now_ms = at + delay_ms
-    assert made == len(OFFSETS_S)
+        index, at_ms = following
+        assert index >= used
+        assert at_ms >= OFFSETS_S[index] * 1_000
+        now_ms, used = max(now_ms, at_ms) + delay_ms, index + 1
+    assert used == len(OFFSETS_S)
 
 
 @given(PARTS, PARTS)
