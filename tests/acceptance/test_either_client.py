@@ -41,7 +41,8 @@ WEBHOOKS = {
 }
 # What a library says of itself and of its connection, and what is another one at each run.
 OWN_HEADERS = {"accept", "accept-encoding", "connection", "host", "user-agent", "x-ezthrottle-attempt"}
-OWN_FIELDS = {"queued_at", "position", "estimated_processing_time"}
+# A duplicate's ``state`` tells how far the first job has come by then.
+OWN_FIELDS = {"queued_at", "position", "estimated_processing_time", "state"}
 NAMES = (
     (re.compile(r"job_\d+_\d+"), "<job>"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "<uuid>"),
