@@ -1,0 +1,132 @@
+"""What an attempt's end, or its silence, means for the pace and for its owner."""
+
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any
+
+from orchestrator.core.dispatcher import PATIENCE_S, Dispatcher
+from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.peers import PeerBook
+from orchestrator.core.tally import Tally
+from orchestrator.core.ways import Ways
+from orchestrator.domain.exchange import HttpRequest, HttpResponse
+from orchestrator.domain.fairness import Ticket, one_each
+from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
+from orchestrator.domain.pacing import Pace, PaceCaps
+from orchestrator.domain.settling import Ended
+from orchestrator.wire.messages import AttemptDone, PermitUnused
+from tests.support.virtual_loop import VirtualClock, VirtualLoop
+from tests.unit.http.gateway import SilentLinks
+
+IAD = RegionName("iad")
+REQUEST = HttpRequest(method="GET", url="http://203.0.113.7/", headers=(), body=None, timeout_ms=1_000)
+OVERDUE_S = 2 * REQUEST.timeout_ms / 1000 + PATIENCE_S + 2
+
+
+class Owner:
+    """Remembers how its attempts ended."""
+
+    def __init__(self) -> None:
+        self.ended: dict[AttemptId, Ended] = {}
+
+    def attempt_started(self, attempt: AttemptId, started_ms: int) -> None:
+        """Nothing to do."""
+
+    def attempt_ready(self, attempt: AttemptId) -> None:
+        """Nothing to do."""
+
+    def attempt_ended(self, attempt: AttemptId, ended: Ended) -> None:
+        self.ended[attempt] = ended
+
+
+class Bench:
+    """A dispatcher and one domain in virtual time; each ticket let out becomes an attempt in iad."""
+
+    def __init__(self, loop: VirtualLoop, pace: Pace) -> None:
+        self.clock = VirtualClock(loop, epoch_ms=0)
+        self.owner = Owner()
+        self.sent_at: dict[AttemptId, float] = {}
+        peers = PeerBook([IAD], SilentLinks(), self.clock, on_up=_nothing, on_lost=_nothing)
+        ways = Ways(self.clock, peers, lambda _name: self.domain, lambda _ticket, _cause: None)
+        self.dispatcher = Dispatcher(peers, self.clock, Tally(), ways=ways, steered=_nothing)
+        self.domain = DomainLimiter(
+            TargetDomain("203.0.113.7"),
+            self.clock,
+            base=pace,
+            caps=PaceCaps(),
+            account_queues=False,
+            weight=one_each,
+            learned=None,
+            not_before=0.0,
+            launch=self._launch,
+            opens_at=lambda _domain, now: now,
+        )
+        self.dispatcher.begin()
+
+    def queue(self, name: str) -> AttemptId:
+        """Queue a job; its attempt has the same name."""
+        self.domain.enqueue(Ticket(0, JobId(name)))
+        return AttemptId(name)
+
+    def _launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
+        attempt = AttemptId(ticket.job_id)
+        self.sent_at[attempt] = self.clock.now()
+        self.dispatcher.send(
+            attempt,
+            self.owner,
+            job=ticket.job_id,
+            domain=domain,
+            permit=permit,
+            region=IAD,
+            request=REQUEST,
+        )
+
+
+def run(pace: Pace, play: Callable[[Bench, VirtualLoop], Coroutine[Any, Any, None]]) -> None:
+    loop = VirtualLoop(Random(1))
+
+    async def begin() -> None:
+        await play(Bench(loop, pace), loop)
+
+    loop.run(begin())
+
+
+async def _pass(loop: VirtualLoop, seconds: float) -> None:
+    moment = loop.create_future()
+    loop.call_later(seconds, moment.set_result, None)
+    await moment
+
+
+def test_what_an_answer_lets_out_goes_at_the_pace_that_it_asks_for() -> None:
+    async def play(bench: Bench, loop: VirtualLoop) -> None:
+        first, second = bench.queue("first"), bench.queue("second")
+        await _pass(loop, 3.0)
+        slower = HttpResponse(status=200, headers={"x-ezthrottle-rps": "0.1"}, body=b"")
+        bench.dispatcher.done(AttemptDone(first, 0.5, slower))
+        await _pass(loop, 30.0)
+        assert bench.sent_at[second] >= 0.5 + 10.0
+
+    run(Pace(1, 2), play)
+
+
+def test_an_attempt_that_nobody_reports_on_counts_as_written() -> None:
+    async def play(bench: Bench, loop: VirtualLoop) -> None:
+        attempt = bench.queue("silent")
+        await _pass(loop, OVERDUE_S)
+        assert bench.owner.ended[attempt].written
+
+    run(Pace(), play)
+
+
+def test_an_overdue_attempt_whose_permit_came_back_counts_as_unwritten() -> None:
+    async def play(bench: Bench, loop: VirtualLoop) -> None:
+        attempt = bench.queue("connecting")
+        bench.dispatcher.unused(PermitUnused(attempt))
+        await _pass(loop, OVERDUE_S)
+        assert not bench.owner.ended[attempt].written
+
+    run(Pace(), play)
+
+
+def _nothing(_of: object) -> None:
+    """Care for nothing."""
