@@ -127,6 +127,7 @@ class Throttle:
         self.pause(other.paused_until, now)
         self._tried = other._tried or self._tried  # noqa: SLF001  # of its own kind
         self._quotas |= other._quotas  # noqa: SLF001  # the same
+        self._slot = max(self._slot, other._slot)  # noqa: SLF001  # what it let out last was this one's
 
     def at_rest(self, now: float) -> bool:
         """Whether nothing holds any more. Budgets whose reset has passed are dropped."""

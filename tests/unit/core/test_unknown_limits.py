@@ -1,6 +1,7 @@
 """Targets that answer 429 past a limit that they do not name, in virtual time."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 
@@ -9,21 +10,54 @@ from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.pacing import Pace
 from tests.support.outlet import FixedWindow, Outlet, SlidingWindow, TokenBucket, response
 
+Kind = type[TokenBucket | FixedWindow | SlidingWindow]
 
-@pytest.mark.parametrize("kind", [TokenBucket, FixedWindow, SlidingWindow])
-@pytest.mark.parametrize(("limit", "factor"), [(2, 2), (20, 2), (20, 10), (50, 20)])
-def test_an_unnamed_limit_is_found_and_kept_to(
-    kind: type[TokenBucket | FixedWindow | SlidingWindow], limit: int, factor: int
-) -> None:
-    seconds = max(70, 300 // limit)
-    outlet = Outlet(kind(limit), pace=Pace(limit * factor, 1_000))
-    outlet.put(limit * seconds * 2)
+
+def assert_found(outlet: Outlet, limit: float) -> None:
+    """Let it run for as long as some 500 requests take, and look at all but the first 10 s."""
+    seconds = max(70, 500 / limit)
+    outlet.put(int(limit * seconds * 2))
     outlet.run(seconds)
 
     settled = outlet.between(10, seconds)
     refused = sum(start.status == 429 for start in settled)
     assert (len(settled) - refused) / (limit * (seconds - 10)) >= 0.9
     assert refused / len(settled) <= 0.02
+
+
+@pytest.mark.parametrize("kind", [TokenBucket, FixedWindow, SlidingWindow])
+@pytest.mark.parametrize(
+    ("limit", "factor"), [(1, 2), (1, 10), (2, 2), (5, 10), (20, 2), (20, 10), (50, 20), (100, 2), (200, 10)]
+)
+def test_an_unnamed_limit_is_found_and_kept_to(kind: Kind, limit: int, factor: int) -> None:
+    assert_found(Outlet(kind(limit), pace=Pace(limit * factor, 1_000)), limit)
+
+
+@dataclass
+class OneIn:
+    """Takes one request in so many seconds."""
+
+    seconds: float
+    last: float = 0.0
+
+    def answer(self, ticket: Ticket, now: float) -> HttpResponse:
+        if now < self.last + self.seconds:
+            return response(429)
+        self.last = now
+        return response(200)
+
+
+@pytest.mark.parametrize("factor", [2, 10])
+def test_an_unnamed_limit_of_one_request_in_two_seconds_is_found_too(factor: int) -> None:
+    assert_found(Outlet(OneIn(2.0), pace=Pace(0.5 * factor, 1_000)), 0.5)
+
+
+def test_what_binds_one_customer_alone_from_now_on_keeps_its_timetable() -> None:
+    outlet = Outlet(OneIn(1.0), pace=Pace())
+    outlet.put(200)
+    outlet.run(90)
+    handed_over = outlet.between(55, 65)
+    assert all(late.at - early.at >= 1 for early, late in pairwise(handed_over))
 
 
 @dataclass
