@@ -247,7 +247,7 @@ class Dispatcher:
         if message.response is None:
             return
         started_at = self._clock.now() if message.started_at is None else message.started_at
-        if opened.domain.hear(opened.permit, message.response, started_at):
+        if opened.domain.hear(opened.permit, message.response, started_at, probe=opened.probe):
             self._steered(opened.domain)
 
     def _retry_after(self, message: AttemptDone) -> float | None:

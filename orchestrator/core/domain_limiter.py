@@ -10,7 +10,7 @@ from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.line import Line
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps
 from orchestrator.domain.steering import Heard, Learned, Steering
-from orchestrator.domain.throttle import Throttle
+from orchestrator.domain.throttle import Passage
 from orchestrator.ports.clock import Clock, Timer, utc
 
 Launch = Callable[["DomainLimiter", Ticket, int], None]
@@ -70,7 +70,7 @@ class DomainLimiter:
         self._line: Line | None = None
         self._gates: Gates | None = None
         self._limiter = Limiter(self.pace, not_before=not_before)
-        self._out: dict[int, tuple[Ticket, list[Throttle]]] = {}
+        self._out: dict[int, tuple[Ticket, list[Passage]]] = {}
         self._wake: Timer | None = None
         self._wakes_at = float("inf")
         self._open = True
@@ -160,6 +160,11 @@ class DomainLimiter:
     def started(self, permit: int, at: float) -> None:
         """A permit's request began at monotonic ``at``."""
         self._limiter.started(permit, at)
+        ticket, passages = self._out.get(permit, (None, ()))
+        for passage in passages:
+            passage.started(at)
+        if ticket is not None and self._gates is not None:
+            self._gates.look_again(ticket)
         self.pump()
 
     def unused(self, permit: int) -> None:
@@ -174,17 +179,20 @@ class DomainLimiter:
         self._give_back(permit, used=True)
         self.pump()
 
-    def hear(self, permit: int | None, response: HttpResponse, started_at: float) -> bool:
+    def hear(
+        self, permit: int | None, response: HttpResponse, started_at: float, *, probe: bool = False
+    ) -> bool:
         """Take what an answer said about pace; say whether anything changed that is worth keeping.
 
         Args:
             permit: The one that the request was sent with; None where it came back meanwhile.
             response: The answer.
             started_at: Monotonic seconds of the request's first byte.
+            probe: Whether it tried if the target is back.
 
         """
         ticket = self._out[permit][0] if permit in self._out else _NOBODY
-        heard = Heard(response.status, response.headers, ticket.customer, ticket.account, started_at)
+        heard = Heard(response.status, response.headers, ticket.customer, ticket.account, started_at, probe)
         changed = self._steering.hear(heard, self._limiter, self._clock.now(), utc(self._clock))
         self._follow()
         if self._gates is not None:
@@ -242,20 +250,20 @@ class DomainLimiter:
             # A target without work holds no line, as it holds no queue.
             self._line = self._line or None
 
-    def _spend(self, ticket: Ticket, now: float) -> list[Throttle]:
-        passed = self._gates.spend(ticket, now) if self._gates is not None else []
+    def _spend(self, ticket: Ticket, now: float) -> list[Passage]:
+        passages = self._gates.spend(ticket, now) if self._gates is not None else []
         if self._steering.throttle is not None:
-            self._steering.throttle.spend(now, ticket.cost)
-            passed.append(self._steering.throttle)
-        return passed
+            passages.append(self._steering.throttle.spend(now, ticket.cost))
+        return passages
 
     def _give_back(self, permit: int, *, used: bool) -> None:
-        ticket, passed = self._out.pop(permit, (None, []))
+        ticket, passages = self._out.pop(permit, (None, []))
         if ticket is None:
             return
-        for throttle in passed:
-            give_back = throttle.closed if used else throttle.unused
-            give_back(ticket.cost)
+        now = self._clock.now()
+        for passage in passages:
+            give_back = passage.closed if used else passage.unused
+            give_back(now)
         if self._gates is not None:
             self._gates.look_again(ticket)
 

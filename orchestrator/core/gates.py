@@ -5,7 +5,7 @@ from collections import deque
 
 from orchestrator.domain.fairness import Lane, Ticket
 from orchestrator.domain.steering import Steering, customer_key
-from orchestrator.domain.throttle import Throttle
+from orchestrator.domain.throttle import Passage, Throttle
 
 
 class _Gate:
@@ -52,13 +52,13 @@ class Gates:
                 return self._shut(key, opens_at)
         return None
 
-    def spend(self, ticket: Ticket, now: float) -> list[Throttle]:
-        """Let a ticket through; give the throttles that it has to be given back to."""
-        passed = self._steering.throttles_of(ticket.customer, ticket.account)
-        for key, throttle in passed:
-            throttle.spend(now, ticket.cost)
+    def spend(self, ticket: Ticket, now: float) -> list[Passage]:
+        """Let a ticket through."""
+        passages = []
+        for key, throttle in self._steering.throttles_of(ticket.customer, ticket.account):
+            passages.append(throttle.spend(now, ticket.cost))
             self._keep_open(key, throttle, now)
-        return [throttle for _, throttle in passed]
+        return passages
 
     def open_due(self, now: float) -> None:
         """Let one lane at each gate that opens by now try again; it lets in the next."""

@@ -29,13 +29,21 @@ _REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One answer, and whose request it answers. ``started_at`` is monotonic seconds."""
+    """One answer, and whose request it answers. ``started_at`` is monotonic seconds; ``probe``: the request
+    tried whether the target is back, one at a time.
+    """
 
     status: int
     headers: dict[str, str]
     customer: CustomerId
     account: AccountId | None
     started_at: float
+    probe: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether the target may bear no more. A 503 to a probe only says that it is not back yet."""
+        return self.status in _REFUSALS and not (self.probe and self.status == HTTPStatus.SERVICE_UNAVAILABLE)
 
     @property
     def binds_account(self) -> bool:
@@ -118,16 +126,15 @@ class Steering:
         """Take what an answer says about pace; say whether anything changed that outlives a restart."""
         signal = read_signal(heard.headers)
         budgets = read_budgets(heard.headers, at)
-        refused = heard.status in _REFUSALS
         wait_s = retry_after_s(heard.headers, at) if heard.status >= HTTPStatus.BAD_REQUEST else None
         changed = not signal.silent and self._tell(signal, heard.customer, now)
         for budget in budgets:
             changed |= self._learn(budget, signal, heard, limiter, now)
         if wait_s is not None:
             return self._pause(heard, now, wait_s) or changed
-        if refused and signal.silent and not any(budget.exhausted for budget in budgets):
+        if heard.refused and signal.silent and not any(budget.exhausted for budget in budgets):
             return self._slow_down(heard, limiter, now) or changed
-        if not refused:
+        if heard.status not in _REFUSALS:
             self._answered(heard)
         return changed
 

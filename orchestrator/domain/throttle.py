@@ -1,13 +1,42 @@
 """What a target asked of a domain, or of one account there, for the time being."""
 
 import math
+from dataclasses import dataclass
 
 from orchestrator.domain.aimd import TriedRate
 from orchestrator.domain.budgets import Budget, BudgetUnit
-from orchestrator.domain.pacing import ARRIVAL_MARGIN_S, CATCH_UP_S, Pace
+from orchestrator.domain.pacing import CATCH_UP_S, Limiter, Pace
 from orchestrator.domain.quota import Quota
 
 LONGEST_PAUSE_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A request's way through a throttle. ``permit`` is of the pace that the throttle was told, if any."""
+
+    throttle: "Throttle"
+    cost: float
+    permit: int | None
+
+    def started(self, at: float) -> None:
+        """Its first byte was written at monotonic ``at``."""
+        if self.permit is not None:
+            self.throttle.told.started(self.permit, at)
+
+    def unused(self, now: float) -> None:
+        """It was not written: it gives everything back."""
+        if self.permit is not None:
+            self.throttle.told.unused(self.permit)
+        self.throttle.refund(self.cost)
+        self.closed(now)
+
+    def closed(self, now: float) -> None:
+        """It is over."""
+        if self.permit is not None:
+            self.throttle.told.closed(self.permit, now)
+        self.throttle.out -= 1
+        self.throttle.cost_out -= self.cost
 
 
 class Throttle:
@@ -18,11 +47,11 @@ class Throttle:
         "_paused_until",
         "_quotas",
         "_slot",
-        "_told",
         "_told_until",
         "_tried",
         "cost_out",
         "out",
+        "told",
     )
 
     def __init__(self) -> None:
@@ -31,7 +60,8 @@ class Throttle:
         self.cost_out = 0.0
         """Their tokens."""
         self._paused_until = -math.inf
-        self._told: Pace | None = None
+        self.told = Limiter(_UNTOLD)
+        """Keeps the log of starts at a pace that it was told, as long as that holds."""
         self._told_until = -math.inf
         self._tried: TriedRate | None = None
         self._quotas: dict[str, Quota] = {}
@@ -50,31 +80,26 @@ class Throttle:
 
     def next_at(self, now: float, cost: float) -> float:
         """When a request may go: ``now`` or later; infinite where one in flight has to end first."""
-        told = self._told_now(now)
-        if told is not None and self.out >= told.max_concurrent:
+        told_at = self._told_at(now)
+        if told_at is None:
             return math.inf
-        due = max(now, self._paused_until, self._slot + self._interval_s(now))
+        due = max(now, self._paused_until, told_at, self._slot + self._tried_interval_s)
         return max([due, *(quota.next_at(due, cost) for quota in self._quotas.values())])
 
-    def spend(self, now: float, cost: float) -> None:
+    def spend(self, now: float, cost: float) -> Passage:
         """Let a request out."""
         self.out += 1
         self.cost_out += cost
         self._last = now
-        self._slot = max(self._slot + self._interval_s(now), now - CATCH_UP_S)
+        self._slot = max(self._slot + self._tried_interval_s, now - CATCH_UP_S)
         for quota in self._quotas.values():
             quota.spend(now, cost)
+        return Passage(self, cost, self.told.take(now) if now < self._told_until else None)
 
-    def unused(self, cost: float) -> None:
-        """A request that was let out was not written: it gives everything back."""
-        self.closed(cost)
+    def refund(self, cost: float) -> None:
+        """Take back what a request did not use of the budgets."""
         for quota in self._quotas.values():
             quota.refund(cost)
-
-    def closed(self, cost: float) -> None:
-        """A request that was let out is over."""
-        self.out -= 1
-        self.cost_out -= cost
 
     def pause(self, until: float, now: float) -> None:
         """Let nothing out before ``until``."""
@@ -82,11 +107,10 @@ class Throttle:
 
     def tell(self, pace: Pace, now: float) -> None:
         """Keep to a pace, until it lapses."""
-        self._told, self._told_until = pace, now + pace.lapse_s
+        self.told.pace, self._told_until = pace, now + pace.lapse_s
 
     def let_go(self) -> None:
         """Forget the pace that it was told: a later answer told a better one."""
-        self._told = None
         self._told_until = -math.inf
 
     def learn(self, budget: Budget, now: float, *, in_flight: int, cost_in_flight: float) -> None:
@@ -135,10 +159,15 @@ class Throttle:
         holds = now < max(self._paused_until, self._told_until) or self._tried or self._quotas
         return not (holds or self.out)
 
-    def _told_now(self, now: float) -> Pace | None:
-        return self._told if now < self._told_until else None
+    def _told_at(self, now: float) -> float | None:
+        """When the pace that it was told lets a request go; None where one has to come back first."""
+        if now >= self._told_until:
+            return now
+        return None if self.out >= self.told.pace.max_concurrent else self.told.next_at(now)
 
-    def _interval_s(self, now: float) -> float:
-        told = self._told_now(now)
-        told_s = 0.0 if told is None else 1 / told.rps + ARRIVAL_MARGIN_S
-        return told_s if self._tried is None else max(told_s, 1 / self._tried.rate)
+    @property
+    def _tried_interval_s(self) -> float:
+        return 0.0 if self._tried is None else 1 / self._tried.rate
+
+
+_UNTOLD = Pace()

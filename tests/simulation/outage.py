@@ -5,9 +5,10 @@
 
 import argparse
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import pairwise
 from random import Random
 
@@ -24,13 +25,61 @@ AFTER_S = 60
 FULL_RATE_WITHIN_S = 10
 SPARE_PACE = 1.2
 """The target bears this much more than what comes, and no more: it is to catch up, and not to fall again."""
+WINDOW_S = 1.0
+FLAPS_EVERY_S = 7.0
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """How a target is away; for ``well_s`` of every seven seconds it is well all the same."""
+
+    reply: Reply
+    well_s: float = 0.0
+
+    def meets(self, call: Call) -> bool:
+        """Whether it is away at this moment."""
+        return call.at % FLAPS_EVERY_S >= self.well_s
+
+
 KINDS = {
-    "refused": Reply(fault=Fault.CONNECT, after_s=0.001),
-    "500": Reply(status=500),
-    "503": Reply(status=503),
-    "503 with Retry-After": Reply(status=503, headers={"retry-after": "2"}),
-    "hangs": Reply(after_s=3_600.0),
+    "refused": Away(Reply(fault=Fault.CONNECT, after_s=0.001)),
+    "500": Away(Reply(status=500)),
+    "503": Away(Reply(status=503)),
+    "503 with Retry-After": Away(Reply(status=503, headers={"retry-after": "2"})),
+    "503 but for moments": Away(Reply(status=503), well_s=0.3),
+    "hangs": Away(Reply(after_s=3_600.0)),
 }
+
+
+class Known(StrEnum):
+    """How what the target bears is known."""
+
+    CONFIGURED = "configured"
+    RAISED = "raised"
+    """The operator knows nothing; the target names its pace with every answer."""
+    LOWERED = "lowered"
+    """The operator takes it for twice as fast; the target names its pace."""
+    UNNAMED = "unnamed"
+    """The operator takes it for twice as fast, and the target answers 429 to what is too much."""
+
+    def pace(self, borne: Pace) -> Pace:
+        """The operator's pace for a target that bears ``borne``."""
+        match self:
+            case Known.CONFIGURED:
+                return borne
+            case Known.RAISED:
+                return Pace()
+            case Known.LOWERED | Known.UNNAMED:
+                return Pace(2 * borne.rps, 2 * borne.max_concurrent)
+
+    def headers(self, borne: Pace) -> dict[str, str]:
+        """What each answer says of it."""
+        if self in (Known.CONFIGURED, Known.UNNAMED):
+            return {}
+        return {
+            "x-ezthrottle-rps": str(borne.rps),
+            "x-ezthrottle-max-concurrent": str(borne.max_concurrent),
+        }
 
 
 class LeanStore(RigStore):
@@ -62,7 +111,7 @@ class Outage:
     sent: Counter[int] = field(default_factory=Counter)
     answered: list[float] = field(default_factory=list)
     overrun: int = 0
-    """Requests that the target refused once it was back, for there were too many in a second."""
+    """Requests that the target refused once it was back, for there were too many in a rolling second."""
     failed: int = 0
 
     @property
@@ -87,6 +136,11 @@ class Outage:
         return len(self._late_answers()) / ((AFTER_S - FULL_RATE_WITHIN_S) * self.rate * SPARE_PACE)
 
     @property
+    def overrun_share(self) -> float:
+        """Requests refused as too many once the target was back, of all that it got from then on."""
+        return self.overrun / max(1, sum(self.sent[s] for s in range(self.over_s, self.over_s + AFTER_S)))
+
+    @property
     def longest_gap_s(self) -> float:
         """The longest silence from then on: starts come in bursts, a window apart."""
         answers = self._late_answers()
@@ -97,36 +151,51 @@ class Outage:
         return [at for at in self.answered if first_s <= at < self.over_s + AFTER_S]
 
 
-def play(rate: int, outage_s: int, kind: str) -> Outage:
+def play(rate: int, outage_s: int, kind: str, known: Known = Known.CONFIGURED) -> Outage:
     """Let ``rate`` jobs a second come before, in and after an outage."""
     loop = VirtualLoop(Random(1))
     # What is in flight at most is what the target takes in its usual answer time, with room.
-    rig = Rig(loop, Pace(rate * SPARE_PACE, max(2, rate)))
+    borne = Pace(rate * SPARE_PACE, max(2, rate))
+    rig = Rig(loop, known.pace(borne))
     rig.store = store = LeanStore()
     outage = Outage(rate=rate, outage_s=outage_s)
-    loop.run(_play(rig, outage, KINDS[kind]))
+    rig.answer = Target(outage, KINDS[kind], borne, known.headers(borne)).answer
+    loop.run(_play(rig, outage))
     outage.failed = store.ended[JobState.FAILED]
     return outage
 
 
-async def _play(rig: Rig, outage: Outage, broken: Reply) -> None:
-    loop, random = rig.loop, Random(2)
+class Target:
+    """Bears its pace in any rolling second and refuses the rest, while it is not away."""
+
+    def __init__(self, outage: Outage, away: Away, borne: Pace, headers: dict[str, str]) -> None:
+        self._outage = outage
+        self._away = away
+        self._borne = borne
+        self._headers = headers
+        self._random = Random(2)
+        self._taken: deque[float] = deque()
+
+    def answer(self, call: Call) -> Reply:
+        """Meet a request."""
+        self._outage.sent[int(call.at)] += 1
+        if BEFORE_S <= call.at < self._outage.over_s and self._away.meets(call):
+            return self._away.reply
+        while self._taken and self._taken[0] <= call.at - WINDOW_S:
+            self._taken.popleft()
+        if len(self._taken) >= self._borne.rps:
+            self._outage.overrun += call.at >= self._outage.over_s
+            return Reply(status=429, headers=self._headers)
+        self._taken.append(call.at)
+        self._outage.answered.append(call.at)
+        return Reply(after_s=self._random.uniform(0.02, 0.1), headers=self._headers)
+
+
+async def _play(rig: Rig, outage: Outage) -> None:
     rig.log = False
-
-    def answer(call: Call) -> Reply:
-        outage.sent[int(call.at)] += 1
-        if BEFORE_S <= call.at < outage.over_s:
-            return broken
-        if outage.sent[int(call.at)] > 1.05 * outage.rate * SPARE_PACE:
-            outage.overrun += 1
-            return Reply(status=503)
-        outage.answered.append(call.at)
-        return Reply(after_s=random.uniform(0.02, 0.1))
-
-    rig.answer = answer
     await rig.begin()
     ends_at = outage.over_s + AFTER_S
-    while (now := loop.time()) < ends_at:
+    while (now := rig.loop.time()) < ends_at:
         for _ in range(max(1, outage.rate // 100)):
             await rig.submit(regions=(IAD,))
             outage.jobs[int(now)] += 1
@@ -140,14 +209,18 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=1_000, help="jobs per second")
     parser.add_argument("--minutes", type=float, default=15.0, help="how long the target is away")
     parser.add_argument("--kind", choices=KINDS, action="append", help="how it is away; every way by default")
+    parser.add_argument(
+        "--known", choices=list(Known), default=Known.CONFIGURED, help="how its pace is known"
+    )
     options = parser.parse_args()
     for kind in options.kind or KINDS:
-        outage = play(options.rate, int(options.minutes * 60), kind)
+        outage = play(options.rate, int(options.minutes * 60), kind, Known(options.known))
         print(  # noqa: T201  # what the command is for
-            f"{kind}: sent/jobs {outage.sent_per_job:.5f} (<= 1.1), "
+            f"{kind}, {options.known}: sent/jobs {outage.sent_per_job:.5f} (<= 1.1), "
             f"failed {outage.failed_share:.4%} (<= 0.1%), "
-            f"from {FULL_RATE_WITHIN_S} s after it {outage.rate_after:.1%} of the pace (>= 95%), "
-            f"longest gap {outage.longest_gap_s:.2f} s (<= 2), refused as too many {outage.overrun} (0)",
+            f"from {FULL_RATE_WITHIN_S} s after it {outage.rate_after:.1%} of the pace (>= 95%; >= 90% "
+            f"{Known.UNNAMED}), longest gap {outage.longest_gap_s:.2f} s (<= 2), "
+            f"refused as too many {outage.overrun_share:.2%} (0; <= 2% {Known.UNNAMED})",
             flush=True,
         )
 

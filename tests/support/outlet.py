@@ -151,6 +151,7 @@ class Outlet:
         pace: Pace,
         caps: PaceCaps | None = None,
         latency_s: tuple[float, float] = (0.02, 0.04),
+        connect_s: tuple[float, float] = (0.0, 0.0),
         weight: Weight = one_each,
         account_queues: bool = False,
         learned: Learned | None = None,
@@ -162,6 +163,7 @@ class Outlet:
         self.starts: list[Start] = []
         self.changes = 0
         self._latency_s = latency_s
+        self._connect_s = connect_s
         self._random = Random(7)
         self._queued: dict[tuple[JobId, int], float] = {}
         self._numbers = itertools.count()
@@ -213,8 +215,15 @@ class Outlet:
         ]
 
     def _launch(self, limiter: DomainLimiter, ticket: Ticket, permit: int) -> None:
+        connects_s = self._random.uniform(*self._connect_s) if self._connect_s[1] else 0.0
+        if connects_s:
+            self.clock.call_at(self.clock.now() + connects_s, lambda: self._start(ticket, permit))
+        else:
+            self._start(ticket, permit)
+
+    def _start(self, ticket: Ticket, permit: int) -> None:
         now = self.clock.now()
-        limiter.started(permit, now)
+        self.limiter.started(permit, now)
         answer = self.server.answer(ticket, now)
         self.starts.append(Start(ticket, self._queued.pop((ticket.job_id, 0)), now, answer.status))
         back_at = now + self._random.uniform(*self._latency_s)

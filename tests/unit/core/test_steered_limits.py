@@ -44,6 +44,15 @@ def test_a_named_limit_is_used_and_never_exceeded(kind: Kind, rps: int) -> None:
     assert len(outlet.between(2, seconds)) >= 0.95 * rps * (seconds - 2)
 
 
+@pytest.mark.parametrize("rps", [1, 2, 20, 200])
+def test_a_lower_limit_that_one_customer_alone_hears_is_used_and_never_exceeded(rps: int) -> None:
+    outlet = Outlet(SlidingWindow(rps, told(rps)), pace=Pace(10.0 * rps, 1_000), connect_s=(0.0, 0.04))
+    outlet.put(rps * 400)
+    outlet.run(200)
+    assert refused(outlet, since=5) == 0
+    assert len(outlet.between(5, 200)) >= 0.95 * rps * 195
+
+
 class Announcing(FixedWindow):
     """Says with each answer what is left of its second, in whole seconds as the field does."""
 
