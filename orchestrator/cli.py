@@ -43,6 +43,13 @@ def serve(
         str, typer.Option(envvar="EZTHROTTLE_HOST", help="Where the API listens.")
     ] = DEFAULTS.host,
     port: Annotated[int, typer.Option(envvar="EZTHROTTLE_PORT", help="Its TCP port.")] = DEFAULTS.port,
+    metrics_bind: Annotated[
+        str,
+        typer.Option(
+            envvar="EZTHROTTLE_METRICS_BIND",
+            help="HOST:PORT where /metrics is served, and there alone; the API's if left out.",
+        ),
+    ] = DEFAULTS.metrics_bind,
     data_dir: DataDir = DEFAULTS.data_dir,
     regions: Annotated[
         str,
@@ -130,6 +137,7 @@ def serve(
     settings = Settings(
         host=host,
         port=port,
+        metrics_bind=metrics_bind,
         data_dir=data_dir,
         regions=tuple(name.strip() for name in regions.split(",") if name.strip()),
         allow_private_targets=allow_private_targets,

@@ -25,8 +25,36 @@ MORE_THAN_ZERO = (
     "webhook_max_concurrent",
     "redelivery_rps",
 )
+PORT_MOST = 65535
+_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/@]+)):(?P<port>[0-9]{1,5})")
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not listened on
 CARRIED_IN = "EZTHROTTLE_SETTINGS"
 """The environment variable that carries a parent's settings to the processes that it starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where something listens: a host name or IP address, and a TCP port."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """Read ``host:port`` or ``[IPv6]:port``; None where it is neither."""
+        found = _ADDRESS.fullmatch(text)
+        if found is None or not 0 < int(found["port"]) <= PORT_MOST:
+            return None
+        return cls(found["ipv6"] or found["host"], int(found["port"]))
+
+    def __str__(self) -> str:
+        """Write it as it stands in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def clashes(self, other: "Address") -> bool:
+        """Whether both can't be listened on at once."""
+        everywhere = {self.host, other.host} & _EVERYWHERE
+        return self.port == other.port and (self.host == other.host or bool(everywhere))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +64,7 @@ class Settings:
     Args:
         host: Where the API listens.
         port: The same; TCP.
+        metrics_bind: ``host:port`` where ``/metrics`` is served, and there alone; empty for the API's.
         data_dir: Where everything that has to survive lies.
         regions: Names of the regions; the first is the default one.
         allow_private_targets: Lift the guard on private, loopback and link-local addresses.
@@ -58,6 +87,7 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8080
+    metrics_bind: str = ""
     data_dir: Path = Path("./data")
     regions: tuple[str, ...] = ("iad", "lax", "ord")
     allow_private_targets: bool = False
@@ -87,8 +117,9 @@ class Settings:
             for name in self.regions
             if not REGION_NAME.match(name)
         ]
-        if not 0 <= self.port <= 65535:  # noqa: PLR2004  # TCP's range
-            found.append("--port must lie between 0 and 65535")
+        if not 0 <= self.port <= PORT_MOST:
+            found.append(f"--port must lie between 0 and {PORT_MOST}")
+        found += self._metrics_problems()
         found += [
             f"--{name.removesuffix('_s').replace('_', '-')} must be more than 0"
             for name in MORE_THAN_ZERO
@@ -101,6 +132,21 @@ class Settings:
         if not 0 <= self.drain_timeout_s < math.inf:
             found.append("--drain-timeout must be a number of seconds, 0 or more")
         return found
+
+    @property
+    def metrics_address(self) -> Address | None:
+        """Where the metrics are bound apart; None where they are not."""
+        return Address.read(self.metrics_bind) if self.metrics_bind else None
+
+    def _metrics_problems(self) -> list[str]:
+        if not self.metrics_bind:
+            return []
+        address = self.metrics_address
+        if address is None:
+            return ["--metrics-bind must be HOST:PORT, such as 127.0.0.1:9090 or [::1]:9090"]
+        if address.clashes(Address(self.host, self.port)):
+            return ["--metrics-bind must name another port than --port, or be left out"]
+        return []
 
     def carry(self) -> dict[str, str]:
         """Write the settings into environment variables for a child process."""

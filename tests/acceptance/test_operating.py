@@ -145,13 +145,16 @@ def test_a_second_serve_on_the_same_data_directory_is_refused(service: Service) 
     assert get(service, "/readyz").status_code == httpx.codes.OK
 
 
-def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("option", "host"), [("--port", ""), ("--metrics-bind", "127.0.0.1:")])
+def test_a_port_that_is_taken_is_named(tmp_path: Path, option: str, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        answer = ezthrottle("serve", "--data-dir", str(tmp_path), "--port", port)
+        ports = ("--port", str(free_port()), option, f"{host}{port}")
+        answer = ezthrottle("serve", "--data-dir", str(tmp_path), *ports)
 
     assert answer.returncode == REFUSED
     assert port in answer.stderr
+    assert f"choose another {option}" in answer.stderr
     assert not processes_of(tmp_path)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.settings import CARRIED_IN, Settings
+from orchestrator.settings import CARRIED_IN, Address, Settings
 
 
 def test_the_defaults_are_the_contracts() -> None:
@@ -34,6 +34,14 @@ def test_the_defaults_are_right() -> None:
         {"regions": ("iad\n",)},
         {"port": -1},
         {"port": 65_536},
+        {"metrics_bind": "9090"},
+        {"metrics_bind": "127.0.0.1"},
+        {"metrics_bind": "127.0.0.1:0"},
+        {"metrics_bind": "127.0.0.1:65536"},
+        {"metrics_bind": "::1:9090"},
+        {"metrics_bind": "http://127.0.0.1:9090"},
+        {"metrics_bind": "127.0.0.1:8080"},
+        {"metrics_bind": "0.0.0.0:8080"},
         {"max_body_bytes": 0},
         {"max_response_bytes": -1},
         {"default_rps": 0.0},
@@ -66,10 +74,26 @@ def test_any_port_of_tcp_is_right_and_zero_lets_the_system_choose(port: int) -> 
     assert Settings(port=port).problems() == []
 
 
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:9090", Address("127.0.0.1", 9090)),
+        ("metrics.internal:9090", Address("metrics.internal", 9090)),
+        ("[::1]:9090", Address("::1", 9090)),
+        ("127.0.0.2:8080", Address("127.0.0.2", 8080)),
+    ],
+)
+def test_metrics_are_bound_apart_to_a_host_and_a_port(text: str, address: Address) -> None:
+    settings = Settings(metrics_bind=text)
+    assert (settings.problems(), settings.metrics_address) == ([], address)
+    assert str(address) == text
+
+
 def test_settings_reach_a_child_process_whole(tmp_path: Path) -> None:
     settings = Settings(
         host="0.0.0.0",
         port=9_000,
+        metrics_bind="127.0.0.1:9090",
         data_dir=tmp_path,
         regions=("eu-1", "eu-2"),
         allow_private_targets=True,

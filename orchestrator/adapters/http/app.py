@@ -39,8 +39,8 @@ DEAD_QUERY = query_of(
 )
 
 
-def make_app(backend: Backend) -> FastAPI:
-    """Build the application."""
+def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
+    """Build the application; metrics that are bound apart are none of its business."""
     told = "An API dam: durable, paced, raced HTTP jobs."
     app = FastAPI(title="EZThrottle", version="1", description=told, docs_url=None, redoc_url=None)
     jobs, secrets, service = JobRoutes(backend), SecretRoutes(backend), ServiceRoutes(backend)
@@ -74,7 +74,8 @@ def make_app(backend: Backend) -> FastAPI:
     )
     app.get("/healthz")(service.health)
     app.get("/readyz")(service.readiness)
-    app.get("/metrics")(service.metrics)
+    if with_metrics:
+        app.get("/metrics")(service.metrics)
     app.get("/docs", include_in_schema=False)(DocsPage(app).show)
     app.add_exception_handler(EZThrottleError, _our_error)
     app.add_exception_handler(HTTPException, _http_error)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 import time
@@ -17,9 +16,10 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from orchestrator.adapters.http.serving import listen
 from orchestrator.adapters.ray.node import ShardNode, options_for_peers
 from orchestrator.core.peers import WEBHOOKS
-from orchestrator.settings import Settings
+from orchestrator.settings import Address, Settings
 from orchestrator.wire import names
 from regions.ray_shell import ExecutorActor, WebhookActor
 
@@ -117,9 +117,7 @@ def start_actors(settings: Settings) -> Any:
 def _serve(settings: Settings, shard: Any, stopping: threading.Event) -> int:
     if not _await_ready(shard, stopping):
         return 0
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    regions = ", ".join(settings.regions)
-    print(f"ezthrottle is ready at http://{host}:{settings.port} (regions {regions})", flush=True)  # noqa: T201  # for people
+    print(_greeting(settings), flush=True)  # noqa: T201  # for people
     parts = _open_parts_of_ray()
     while not stopping.wait(WATCH_EVERY_S):
         # A pid would not tell: what died stays a zombie, for Ray does not reap it.
@@ -129,6 +127,13 @@ def _serve(settings: Settings, shard: Any, stopping: threading.Event) -> int:
     with contextlib.suppress(Exception):
         ray.get(shard.drain.remote(settings.drain_timeout_s), timeout=settings.drain_timeout_s + 3)
     return 0
+
+
+def _greeting(settings: Settings) -> str:
+    regions = ", ".join(settings.regions)
+    metrics = settings.metrics_address
+    apart = "" if metrics is None else f"; metrics at http://{metrics}/metrics"
+    return f"ezthrottle is ready at http://{Address(settings.host, settings.port)} (regions {regions}){apart}"
 
 
 def _await_ready(shard: Any, stopping: threading.Event) -> bool:
@@ -156,14 +161,17 @@ def _reason(error: Exception) -> str:
 def _check(settings: Settings) -> None:
     if problems := settings.problems():
         raise ConfigurationError("; ".join(problems))
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            msg = f"can't listen on {settings.host}:{settings.port} ({error.strerror}): choose another --port"
-            raise ConfigurationError(msg) from None
+    _check_address(Address(settings.host, settings.port), "--port")
+    if settings.metrics_address is not None:
+        _check_address(settings.metrics_address, "--metrics-bind")
+
+
+def _check_address(address: Address, option: str) -> None:
+    try:
+        listen(address).close()
+    except OSError as error:
+        msg = f"can't listen on {address} ({error.strerror or error}): choose another {option}"
+        raise ConfigurationError(msg) from None
 
 
 def _open_parts_of_ray() -> dict[int, str]:

@@ -4,16 +4,14 @@ import asyncio
 import logging
 import os
 import random
-import socket
 from typing import Any
 
 import ray
-import uvicorn
 
 from orchestrator.adapters.domains_file import load_known_domains
-from orchestrator.adapters.http.app import FastLane, make_app
 from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.keys import KeyRing
+from orchestrator.adapters.http.serving import listen, make_servers
 from orchestrator.adapters.ray.links import RayLinks
 from orchestrator.adapters.store.retention import DAY_MS, Retention
 from orchestrator.adapters.store.sqlite import SqliteStore
@@ -52,10 +50,13 @@ class ShardNode:
         self._reader = BatchReader()
         store = _open_store(settings)
         self._shard = _make_shard(settings, store)
-        self._server = _make_server(settings, self._shard, store)
+        servers = make_servers(settings, _make_backend(settings, self._shard, store))
+        self._servers = [server for server, _ in servers]
         await self._shard.begin()
         spare_the_collector()
-        self._serving = self._loop.create_task(self._server.serve([_listen(settings)]))
+        self._serving = [
+            self._loop.create_task(server.serve([listen(address)])) for server, address in servers
+        ]
         self._watching = self._loop.create_task(self._die_of_faults())
         log.info("shard epoch %d serves %s:%d", self._shard.epoch, settings.host, settings.port)
 
@@ -81,8 +82,9 @@ class ShardNode:
     async def drain(self, timeout_s: float) -> None:
         """Refuse submissions, wait for what is under way, and close."""
         await self._shard.drain(timeout_s)
-        self._server.should_exit = True
-        await asyncio.wait([self._serving], timeout=1.0)
+        for server in self._servers:
+            server.should_exit = True
+        await asyncio.wait(self._serving, timeout=1.0)
         self._watching.cancel()
         await self._shard.close()
 
@@ -135,35 +137,16 @@ def _delivery_options(settings: Settings) -> DeliveryOptions:
     )
 
 
-def _make_server(settings: Settings, shard: Shard, store: SqliteStore) -> uvicorn.Server:
+def _make_backend(settings: Settings, shard: Shard, store: SqliteStore) -> Backend:
     bounds = Bounds(body_bytes=settings.max_body_bytes, open_jobs=settings.max_open_jobs)
     guard = ResolvingGuard(settings.allow_private_targets, settings.allow_targets, shard.clock)
-    backend = Backend(
+    return Backend(
         shard=shard,
         intake=Intake(shard, guard, random.Random(), bounds),  # noqa: S311  # ids, not secrets
         keys=KeyRing(shard.store, shard.clock),
         bounds=bounds,
         commit_sizes=store.commit_sizes,
     )
-    config = uvicorn.Config(
-        FastLane(make_app(backend), backend),
-        access_log=False,
-        proxy_headers=False,
-        lifespan="off",
-        log_config=None,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    return uvicorn.Server(config)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((settings.host, settings.port))
-    return listener
 
 
 def options_for_peers(settings: Settings) -> dict[str, Any]:

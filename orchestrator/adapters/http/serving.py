@@ -1,0 +1,72 @@
+"""Where the HTTP API, and the metrics if they are bound apart, are listened for."""
+
+import contextlib
+import socket
+from collections.abc import Callable, Generator
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from orchestrator.adapters.http.app import FastLane, make_app
+from orchestrator.adapters.http.backend import Backend
+from orchestrator.adapters.http.service_routes import ServiceRoutes
+from orchestrator.settings import Address, Settings
+
+LONGEST_HEAD_BYTES = 64 * 1024
+KEEP_ALIVE_S = 30
+
+
+class _Server(uvicorn.Server):
+    """Stops when it is told by ``should_exit`` alone: signals are the parent's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def make_servers(settings: Settings, backend: Backend) -> list[tuple[uvicorn.Server, Address]]:
+    """Make the API's server, and that of the metrics where they are bound apart; none listens yet."""
+    apart = settings.metrics_address
+    api = FastLane(make_app(backend, with_metrics=apart is None), backend)
+    servers = [(_server(api), Address(settings.host, settings.port))]
+    if apart is not None:
+        servers.append((_server(_metrics_app(backend)), apart))
+    return servers
+
+
+def listen(address: Address) -> socket.socket:
+    """Bind a TCP socket.
+
+    Raises:
+        OSError: The address is in use, or none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address.host, address.port))
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _metrics_app(backend: Backend) -> Starlette:
+    return Starlette(routes=[Route("/metrics", ServiceRoutes(backend).metrics)])
+
+
+def _server(app: Callable[..., Any]) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        proxy_headers=False,
+        lifespan="off",
+        log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=LONGEST_HEAD_BYTES,
+    )
+    return _Server(config)
