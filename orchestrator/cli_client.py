@@ -21,6 +21,8 @@ API = "/api/v1"
 
 Url = Annotated[str, typer.Option("--url", envvar="EZTHROTTLE_URL", help="The service.")]
 ApiKey = Annotated[str, typer.Option("--api-key", envvar="EZTHROTTLE_API_KEY", help="Whose data.")]
+Limit = Annotated[int, typer.Option(help="How many at most, 1 to 200.")]
+Cursor = Annotated[str, typer.Option(help="Where the page before ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
 
 _COLOURS = {

@@ -1,6 +1,22 @@
 """``ezthrottle regions``, ``domains`` and ``usage``: how a running service stands."""
 
-from orchestrator.cli_client import DEFAULT_URL, ApiKey, AsJson, Url, call, show, table
+from typing import Any
+
+import typer
+
+from orchestrator.cli_client import (
+    DEFAULT_URL,
+    ApiKey,
+    AsJson,
+    Cursor,
+    Limit,
+    Url,
+    call,
+    given,
+    show,
+    table,
+    when,
+)
 
 
 def regions(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
@@ -22,9 +38,16 @@ def regions(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = F
     table(("region", "health", "under way", "mean ms", "down s"), rows)
 
 
-def domains(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
-    """Show the targets that you have called: pace, queue, and the breakers that are not closed."""
-    document = call("GET", url, "/domains", api_key)
+def domains(
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    limit: Limit = 50,
+    cursor: Cursor = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show the targets that you have called: pace, queue, signals, and the breakers that are not closed."""
+    document = call("GET", url, "/domains", api_key, params=given({"limit": limit, "cursor": cursor}))
     if as_json:
         show(document)
         return
@@ -37,11 +60,16 @@ def domains(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = F
             d["in_flight"],
             d["waiting"],
             d["waiting_yours"],
+            "; ".join(map(_signal, d["signals"])),
+            when(d["paused_until"]),
             ", ".join(name for name, way in d["regions"].items() if way["breaker"] != "closed"),
         )
         for d in document["domains"]
     ]
-    table(("domain", "rps", "at once", "set by", "in flight", "waiting", "yours", "breakers"), rows)
+    columns = ("domain", "rps", "at once", "set by", "in flight", "waiting", "yours", "signals")
+    table((*columns, "paused until", "breakers"), rows)
+    if document["next_cursor"]:
+        typer.echo(f"more: --cursor {document['next_cursor']}", err=True)
 
 
 def usage(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
@@ -53,6 +81,18 @@ def usage(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = Fal
     columns = ("date", "accepted", "success", "failed", "cancelled", "attempts")
     table(("customer", "open jobs", "of at most"), [_open(document)])
     table(columns, [[day[name] for name in columns] for day in document["days"]])
+
+
+def _signal(signal: dict[str, Any]) -> str:
+    whom = {"customer": "for you", "account": f"for account {signal['account']}"}.get(signal["binds"], "")
+    said = " ".join(filter(None, (signal["source"], _value(signal), whom)))
+    return f"{said} until {when(signal['until'])}" if signal["until"] else said
+
+
+def _value(signal: dict[str, Any]) -> str:
+    if signal["remaining"] is not None:
+        return f"{signal['remaining']:g} {signal['unit']} left"
+    return "" if signal["rps"] is None else f"{signal['rps']:g}/s"
 
 
 def _down(seconds: float) -> str:

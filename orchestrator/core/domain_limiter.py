@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from orchestrator.core.gates import Gates
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import FairQueue, Gate, Ticket, Weight
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
+from orchestrator.domain.in_force import InForce
 from orchestrator.domain.line import Line
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps
 from orchestrator.domain.steering import Heard, Learned, Steering
 from orchestrator.domain.throttle import Passage
 from orchestrator.ports.clock import Clock, Timer, utc
 
+ACCOUNT_SIGNALS_MOST = 100
+"""A customer may have any number of accounts: no more of their signals are shown."""
 Launch = Callable[["DomainLimiter", Ticket, int], None]
 """Takes a ticket whose permit was granted; gives the permit back through the limiter."""
 
@@ -116,6 +120,18 @@ class DomainLimiter:
         """Whether the pace in force is what the target asked for, and not the operator's."""
         return self._steering.steered
 
+    @property
+    def account_queues(self) -> bool:
+        """Whether each account has a queue of its own."""
+        return self._queue.by_account
+
+    def in_force_for(self, customer: CustomerId) -> list[InForce]:
+        """List the signals that hold a customer's requests back; of accounts, only its own."""
+        now = self._clock.now()
+        self._let_lapse(now)
+        own = islice(self._steering.in_force_for(customer, now), ACCOUNT_SIGNALS_MOST)
+        return [*self._steering.in_force(now), *own]
+
     def keep_place(self, ticket: Ticket) -> None:
         """Count a leg as waiting here, be it in the queue or put aside until a region is up."""
         if self._line is None:
@@ -213,9 +229,7 @@ class DomainLimiter:
 
     def _let_out_one(self) -> bool:
         now = self._clock.now()
-        if now >= self._steering.next_change_at:
-            self._steering.lapse(now)
-            self._follow()
+        self._let_lapse(now)
         if self._gates is not None:
             self._gates.open_due(now)
         opens_at = self._opens_at(self.name, now)
@@ -232,6 +246,11 @@ class DomainLimiter:
         self._out[permit] = ticket, self._spend(ticket, now)
         self._launch(self, ticket, permit)
         return True
+
+    def _let_lapse(self, now: float) -> None:
+        if now >= self._steering.next_change_at:
+            self._steering.lapse(now)
+            self._follow()
 
     def _next(self, now: float) -> tuple[Ticket | None, float | None]:
         """Find who is next, and when that may go; None where something has to come back first."""

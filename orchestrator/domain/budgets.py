@@ -12,7 +12,7 @@ A header is a stranger's input: what can't be read changes nothing.
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -46,6 +46,7 @@ class Budget:
     ``limit`` units may be spent per ``window_s`` seconds; ``remaining`` of them are left for the next
     ``reset_s`` seconds. ``partition`` names whom it binds, where the target says so (``pk``).
     Where it ``refills`` the budget grows back bit by bit, and ``reset_s`` is when it is whole again.
+    ``header`` is where it was read.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Budget:
     reset_s: float | None = None
     partition: bytes | None = None
     refills: bool = False
+    header: str = field(default="", compare=False)
 
     @property
     def rate(self) -> float | None:
@@ -106,6 +108,7 @@ def _structured(headers: Mapping[str, str]) -> Iterator[Budget]:
                 remaining=_amount(state.get("r")),
                 reset_s=_bounded(_amount(state.get("t"))),
                 partition=_partition(state.get("pk", policy.get("pk"))),
+                header="ratelimit" if state else "ratelimit-policy",
             )
     yield from _draft_7(headers)
 
@@ -121,6 +124,7 @@ def _draft_7(headers: Mapping[str, str]) -> Iterator[Budget]:
             window_s=_window(headers.get("ratelimit-policy", "")),
             remaining=values.get("remaining"),
             reset_s=_bounded(values.get("reset")),
+            header="ratelimit",
         )
 
 
@@ -138,6 +142,7 @@ def _triples(headers: Mapping[str, str], now: datetime) -> Iterator[Budget]:
                 remaining=_amount(_number(remaining)),
                 reset_s=parse_reset(headers.get(triple.reset, ""), now),
                 refills=triple.refills,
+                header=triple.limit,
             )
 
 

@@ -7,7 +7,7 @@ spread evenly: a flood that filled a window at once would make everybody else wa
 
 import heapq
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.domain.signals import Signal
 
@@ -57,10 +57,13 @@ class PaceCaps:
 
 @dataclass(frozen=True, slots=True)
 class PaceState:
-    """The pace in force, and when a lowered one lapses (monotonic s; None: it does not)."""
+    """The pace in force, when a lowered one lapses (monotonic s; None: it does not), and the header that
+    told it.
+    """
 
     pace: Pace
     lapses_at: float | None = None
+    source: str = field(default="", compare=False)
 
 
 def steer(state: PaceState, signal: Signal, *, base: Pace, caps: PaceCaps, now: float) -> PaceState:
@@ -74,7 +77,7 @@ def steer(state: PaceState, signal: Signal, *, base: Pace, caps: PaceCaps, now: 
         min(signal.max_concurrent or state.pace.max_concurrent, caps.max_concurrent),
     )
     lowered = pace.rps < base.rps or pace.max_concurrent < base.max_concurrent
-    return PaceState(pace, now + pace.lapse_s if lowered else None)
+    return PaceState(pace, now + pace.lapse_s if lowered else None, signal.source or state.source)
 
 
 class Limiter:

@@ -3,6 +3,7 @@
 import math
 
 from orchestrator.domain.budgets import Budget, BudgetUnit
+from orchestrator.domain.in_force import InForce, SignalKind
 
 SPREAD_FROM_S = 10.0
 """Resets are told in whole seconds: a shorter rest of a window can't be spread well, and need not be."""
@@ -17,7 +18,7 @@ class Quota:
     last start on (``since``).
     """
 
-    __slots__ = ("_at", "_left", "_limit", "_rate", "_reset_at", "_slot", "_spread_s", "unit")
+    __slots__ = ("_at", "_left", "_limit", "_rate", "_reset_at", "_slot", "_spread_s", "header", "unit")
 
     def __init__(
         self, budget: Budget, *, remaining: float, in_flight: float, now: float, since: float
@@ -26,6 +27,7 @@ class Quota:
         if remaining < 1 and not budget.refills:
             reset_s = max(reset_s, RESOLUTION_S)
         self.unit = budget.unit
+        self.header = budget.header
         self._at = now
         self._left = remaining - in_flight
         self._limit = budget.limit if budget.limit is not None else math.inf
@@ -39,6 +41,17 @@ class Quota:
     def expired(self, now: float) -> bool:
         """Whether its reset has passed: only the next answer says what there is then."""
         return now >= self._reset_at
+
+    def in_force(self, now: float) -> InForce:
+        """Show what is left of it, and when it is whole again."""
+        left = min(self._limit, self._left + self._rate * (now - self._at))
+        return InForce(
+            kind=SignalKind.BUDGET,
+            source=self.header,
+            until=self._reset_at,
+            unit=self.unit,
+            remaining=max(0.0, left),
+        )
 
     def next_at(self, now: float, cost: float) -> float:
         """When a request can be paid: ``now`` or later. ``cost`` is its tokens."""

@@ -5,7 +5,7 @@ A header is a stranger's input: what is not finite, positive and in bounds chang
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -17,12 +17,14 @@ CONCURRENT_MOST = 1_000_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
     """What one response said. ``rps`` is requests per second; ``account_queues`` whether each account is
-    to have a queue of its own. A field is None where it said nothing.
+    to have a queue of its own. A field is None where it said nothing. ``source`` is the header that told
+    a pace.
     """
 
     rps: float | None = None
     max_concurrent: int | None = None
     account_queues: bool | None = None
+    source: str = field(default="", compare=False)
 
     @property
     def silent(self) -> bool:
@@ -41,6 +43,7 @@ def read_signal(headers: dict[str, str]) -> Signal:
         rps=_first(headers, "x-aqueduct-rps", "x-ezthrottle-rps", read=_rate),
         max_concurrent=_whole(headers),
         account_queues=_switch(headers, "x-aqueduct-account-queue", "x-ezthrottle-account-queue"),
+        source=next((name for name, read in _PACES if read(headers.get(name, "")) is not None), ""),
     )
 
 
@@ -106,3 +109,11 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+_PACES: tuple[tuple[str, Callable[[str], float | None]], ...] = (
+    ("x-aqueduct-rps", _rate),
+    ("x-ezthrottle-rps", _rate),
+    ("x-aqueduct-max-concurrent", _count),
+    ("x-ezthrottle-max-concurrent", _count),
+)

@@ -5,15 +5,17 @@ credentials binds that account, and the domain once two accounts hear it. What l
 only one customer hears binds others for a minute at most; from then on it binds that customer alone.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
 
 from orchestrator.domain.budgets import Budget, BudgetUnit, read_budgets
 from orchestrator.domain.ids import AccountId, CustomerId
+from orchestrator.domain.in_force import Binds, InForce, SignalKind
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
 from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, SILENT, Signal, read_signal, retry_after_s
-from orchestrator.domain.throttle import Throttle
+from orchestrator.domain.throttle import Throttle, pace_in_force
 from orchestrator.domain.witnesses import WITNESSED_WITHIN_S, Witnesses
 
 PACE_WINDOW_MOST_S = 60.0
@@ -61,6 +63,7 @@ class Learned:
     paused_until_ms: int | None = None
     tried_rps: float | None = None
     accounts_paused: tuple[tuple[str, int], ...] = ()
+    source: str = field(default="", compare=False)
 
 
 def customer_key(customer: CustomerId) -> str:
@@ -122,6 +125,26 @@ class Steering:
         keys = (customer_key(customer), *((account,) if account else ()))
         return [(key, self.throttles[key]) for key in keys if key in self.throttles]
 
+    def in_force(self, now: float) -> Iterator[InForce]:
+        """Show what holds the domain's requests back, besides the pace that it began with."""
+        if self.steered:
+            ends_at = self.next_change_at
+            until = None if ends_at == float("inf") else ends_at
+            yield pace_in_force(self.state.pace, self.state.source, until)
+        if self.throttle is not None:
+            yield from self.throttle.in_force(now)
+
+    def in_force_for(self, customer: CustomerId, now: float) -> Iterator[InForce]:
+        """Show what binds a customer here, or the accounts whose answers it was last to hear."""
+        own = (self.throttles or {}).get(customer_key(customer))
+        for signal in own.in_force(now) if own is not None else ():
+            # While a pace told to one customer holds the whole domain, it stands there.
+            if signal.kind is not SignalKind.PACE or signal.rps != self.state.pace.rps:
+                yield replace(signal, binds=Binds.CUSTOMER)
+        for key, throttle in (self.throttles or {}).items():
+            for signal in throttle.in_force(now) if throttle.heard_by == customer else ():
+                yield replace(signal, binds=Binds.ACCOUNT, account=AccountId(key))
+
     def hear(self, heard: Heard, limiter: Limiter, now: float, at: datetime) -> bool:
         """Take what an answer says about pace; say whether anything changed that outlives a restart."""
         signal = read_signal(heard.headers)
@@ -160,6 +183,7 @@ class Steering:
         accounts = (self.throttles or {}).items()
         return Learned(
             pace=self.state.pace,
+            source=self.state.source,
             lapses_ms=None if lapses_at is None else unix(lapses_at),
             account_queues=self.account_queues,
             paused_until_ms=unix(throttle.paused_until) if throttle is not None and paused else None,
@@ -175,7 +199,8 @@ class Steering:
 
         if learned.account_queues is not None:
             self.account_queues = learned.account_queues
-        told = Signal(rps=learned.pace.rps, max_concurrent=learned.pace.max_concurrent)
+        pace = learned.pace
+        told = Signal(rps=pace.rps, max_concurrent=pace.max_concurrent, source=learned.source)
         state = steer(self.state, told, base=self._base, caps=self._caps, now=now)
         if state.lapses_at is not None and learned.lapses_ms is not None:
             state = replace(state, lapses_at=min(state.lapses_at, monotonic(learned.lapses_ms)))
@@ -194,7 +219,7 @@ class Steering:
             return changed
         state = steer(self.state, signal, base=self._base, caps=self._caps, now=now)
         if state.lapses_at is not None:
-            self._throttle(customer_key(customer), now).tell(state.pace, now)
+            self._throttle(customer_key(customer), now).tell(state.pace, now, state.source)
             self._customers = self._customers or Witnesses()
             until = self._customers.hear(customer, now)
             if until <= now:
@@ -250,7 +275,7 @@ class Steering:
             return not said and self._tell(told, heard.customer, now)
         pace = Pace(told.rps or self.state.pace.rps, told.max_concurrent or self.state.pace.max_concurrent)
         if pace.rps < self.state.pace.rps or pace.max_concurrent < self.state.pace.max_concurrent:
-            self._throttle(heard.account, now).tell(pace, now)
+            self._account(heard.account, heard.customer, now).tell(pace, now, budget.header)
         return False
 
     def _is_ours(self, budget: Budget, limiter: Limiter, now: float) -> bool:
@@ -282,7 +307,7 @@ class Steering:
         """List whom a refusal or a budget binds. ``strong``: it lets nothing through for now."""
         if not heard.binds_account or heard.account is None:
             return [self._domain_or_customer(heard.customer, now, strong=strong)]
-        bound = [self._throttle(heard.account, now)]
+        bound = [self._account(heard.account, heard.customer, now)]
         if strong and not self.account_queues:
             self._accounts = self._accounts or Witnesses()
             if self._accounts.hear(heard.account, now) == float("inf"):
@@ -310,6 +335,11 @@ class Steering:
         self.throttle = self.throttle or Throttle()
         return self.throttle
 
+    def _account(self, account: AccountId, customer: CustomerId, now: float) -> Throttle:
+        throttle = self._throttle(account, now)
+        throttle.heard_by = customer
+        return throttle
+
     def _throttle(self, key: str, now: float) -> Throttle:
         self.throttles = self.throttles if self.throttles is not None else {}
         found = self.throttles.get(key)
@@ -329,9 +359,10 @@ class Steering:
 
 def _as_signal(budget: Budget) -> Signal:
     if budget.unit is BudgetUnit.CONCURRENT and budget.limit:
-        return Signal(max_concurrent=int(min(max(budget.limit, 1), CONCURRENT_MOST)))
+        most = int(min(max(budget.limit, 1), CONCURRENT_MOST))
+        return Signal(max_concurrent=most, source=budget.header)
     if budget.unit is BudgetUnit.REQUESTS and budget.rate is not None and _is_pace(budget):
-        return Signal(rps=max(budget.rate, RPS_LEAST))
+        return Signal(rps=max(budget.rate, RPS_LEAST), source=budget.header)
     return SILENT
 
 

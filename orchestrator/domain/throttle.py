@@ -1,10 +1,13 @@
 """What a target asked of a domain, or of one account there, for the time being."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator.domain.aimd import TriedRate
 from orchestrator.domain.budgets import Budget, BudgetUnit
+from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.in_force import REFUSALS, RETRY_AFTER, InForce, SignalKind
 from orchestrator.domain.pacing import CATCH_UP_S, Limiter, Pace
 from orchestrator.domain.quota import Quota
 
@@ -47,9 +50,11 @@ class Throttle:
         "_paused_until",
         "_quotas",
         "_slot",
+        "_source",
         "_told_until",
         "_tried",
         "cost_out",
+        "heard_by",
         "out",
         "told",
     )
@@ -63,6 +68,9 @@ class Throttle:
         self.told = Limiter(_UNTOLD)
         """Keeps the log of starts at a pace that it was told, as long as that holds."""
         self._told_until = -math.inf
+        self._source = ""
+        self.heard_by: CustomerId | None = None
+        """Whose request was told last what it asks; None where nobody's since the start."""
         self._tried: TriedRate | None = None
         self._quotas: dict[str, Quota] = {}
         self._slot = -math.inf
@@ -105,9 +113,9 @@ class Throttle:
         """Let nothing out before ``until``."""
         self._paused_until = max(self._paused_until, min(until, now + LONGEST_PAUSE_S))
 
-    def tell(self, pace: Pace, now: float) -> None:
-        """Keep to a pace, until it lapses."""
-        self.told.pace, self._told_until = pace, now + pace.lapse_s
+    def tell(self, pace: Pace, now: float, source: str = "") -> None:
+        """Keep to a pace, until it lapses; ``source`` is the header that told it."""
+        self.told.pace, self._told_until, self._source = pace, now + pace.lapse_s, source
 
     def let_go(self) -> None:
         """Forget the pace that it was told: a later answer told a better one."""
@@ -153,6 +161,16 @@ class Throttle:
         self._quotas |= other._quotas  # noqa: SLF001  # the same
         self._slot = max(self._slot, other._slot)  # noqa: SLF001  # what it let out last was this one's
 
+    def in_force(self, now: float) -> Iterator[InForce]:
+        """Show what holds requests back."""
+        if now < self._paused_until:
+            yield InForce(kind=SignalKind.PAUSE, source=RETRY_AFTER, until=self._paused_until)
+        if now < self._told_until:
+            yield pace_in_force(self.told.pace, self._source, self._told_until)
+        if self._tried is not None:
+            yield InForce(kind=SignalKind.SLOWED, source=REFUSALS, rps=self._tried.rate)
+        yield from (quota.in_force(now) for quota in self._quotas.values() if not quota.expired(now))
+
     def at_rest(self, now: float) -> bool:
         """Whether nothing holds any more. Budgets whose reset has passed are dropped."""
         self._quotas = {name: quota for name, quota in self._quotas.items() if not quota.expired(now)}
@@ -168,6 +186,13 @@ class Throttle:
     @property
     def _tried_interval_s(self) -> float:
         return 0.0 if self._tried is None else 1 / self._tried.rate
+
+
+def pace_in_force(pace: Pace, source: str, until: float | None) -> InForce:
+    """Show a pace that a target told."""
+    return InForce(
+        kind=SignalKind.PACE, source=source, until=until, rps=pace.rps, max_concurrent=pace.max_concurrent
+    )
 
 
 _UNTOLD = Pace()

@@ -238,8 +238,8 @@ class Store(Protocol):
     async def summary(self, job_id: JobId, now_ms: int) -> JobSummary | None:
         """Read one job as lists show it; it can be read for longer than its payload is kept."""
 
-    async def domains_of(self, customer: CustomerId, most: int) -> Sequence[TargetDomain]:
-        """List the targets that a customer has called, by name."""
+    async def domains_of(self, customer: CustomerId, most: int, after: str = "") -> Sequence[TargetDomain]:
+        """List the targets that a customer has called, by name, those that come ``after`` one."""
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
         """Save that a customer calls a target; rides the next commit."""

@@ -281,9 +281,13 @@ class Operations:
         """Return the `regions`, which of them are up, and how long their attempts take."""
         return self._service.call("GET", "/api/v1/regions")
 
-    def domains(self) -> Flow[dict[str, Any]]:
-        """Return the `domains` that this customer has called: each one's pace, queue and ways to it."""
-        return self._service.call("GET", "/api/v1/domains")
+    def domains(self, limit: int | None = None, cursor: str | None = None) -> Flow[dict[str, Any]]:
+        """Return a page of the `domains` that this customer has called, by name, from `cursor` on: each one's
+        pace, queue, the signals in force, and the ways to it.
+
+        The page's `next_cursor` leads to the next one, and is None on the last.
+        """
+        return self._service.call("GET", "/api/v1/domains", params=_given(limit=limit, cursor=cursor))
 
     def create_webhook_secret(
         self, primary_secret: str, secondary_secret: str | None = None

@@ -79,5 +79,5 @@ def test_the_command_submits_follows_and_shows(service: Service, api: Api, targe
     assert told.splitlines()[-1].split()[0] == "completed"
     assert taken["job_id"] in command("jobs", "list", "--state", "success", "--limit", "200")
     assert "success" in command("jobs", "get", taken["job_id"])
-    assert target.url("").removeprefix("http://").strip("/") in command("domains")
+    assert target.url("").removeprefix("http://").strip("/") in command("domains", "--limit", "200")
     assert "iad" in command("regions")

@@ -51,7 +51,7 @@ def wait_for_breakers(api: Api, target: str) -> dict[str, dict[str, Any]]:
     """Wait until no way to a target is passable, and give them."""
     deadline = time.monotonic() + 30
     while True:
-        domains = api.http.get("/api/v1/domains").json()["domains"]
+        domains = api.http.get("/api/v1/domains?limit=200").json()["domains"]
         ways: dict[str, dict[str, Any]] = next(
             (domain["regions"] for domain in domains if domain["domain"].endswith(target)), {}
         )

@@ -178,7 +178,7 @@ def test_usage_regions_and_domains_are_shown(client: EZThrottle, target: Site) -
 
     assert client.usage()["days"][-1]["success"] >= 1
     assert {region["region"] for region in client.regions()["regions"]} == {"iad", "lax", "ord"}
-    domains = {domain["domain"]: domain for domain in client.domains()["domains"]}
+    domains = {domain["domain"]: domain for domain in client.domains(limit=200)["domains"]}
     assert domains[f"127.0.0.1:{target.port}"]["pace"]["set_by"] == "target"
 
 

@@ -102,6 +102,8 @@ async def test_the_targets_of_a_customer_are_kept(keeper: Keeper) -> None:
     await flush(store)
     assert await (await keeper.open()).domains_of(ACME, 10) == ["a.example.com", "b.example.com"]
     assert await (await keeper.open()).domains_of(ACME, 1) == ["a.example.com"]
+    assert await (await keeper.open()).domains_of(ACME, 1, "a.example.com") == ["b.example.com"]
+    assert await (await keeper.open()).domains_of(ACME, 1, "b.example.com") == []
 
 
 async def test_what_was_used_adds_up_by_day(keeper: Keeper) -> None:

@@ -206,6 +206,13 @@ def test_following_a_job_that_fails_says_so_by_its_exit(site: Site) -> None:
     assert json.loads(result.output) == {"event": "failed"} | end
 
 
+def a_signal(**fields: Any) -> dict[str, Any]:
+    """Give one as the service shows it, with null for what is not said."""
+    names = ("kind", "source", "account", "until", "rps", "max_concurrent", "unit", "remaining")
+    binds = "account" if "account" in fields else "domain"
+    return dict.fromkeys(names) | {"binds": binds} | fields
+
+
 OVERVIEWS: dict[str, dict[str, Any]] = {
     "regions": {
         "default_region": "iad",
@@ -222,6 +229,12 @@ OVERVIEWS: dict[str, dict[str, Any]] = {
                 "in_flight": 1,
                 "waiting": 7,
                 "waiting_yours": 5,
+                "signals": [
+                    a_signal(kind="pause", source="retry-after", until=1_790_000_000_000),
+                    a_signal(kind="slowed", source="429 or 503", rps=1.25, binds="customer"),
+                    a_signal(kind="budget", source="ratelimit", unit="requests", remaining=3.0, account="1f"),
+                ],
+                "paused_until": 1_790_000_000_000,
                 "regions": {"iad": {"breaker": "open"}, "lax": {"breaker": "closed"}},
             },
             {
@@ -230,10 +243,12 @@ OVERVIEWS: dict[str, dict[str, Any]] = {
                 "in_flight": 0,
                 "waiting": 0,
                 "waiting_yours": 0,
+                "signals": [],
+                "paused_until": None,
                 "regions": {},
             },
         ],
-        "more": False,
+        "next_cursor": "bmV4dA",
     },
     "usage": {
         "customer_id": "cust_acme",
@@ -250,7 +265,9 @@ OVERVIEWS: dict[str, dict[str, Any]] = {
     ("what", "told"),
     [
         ("regions", ["iad", "up", "42.1", "lax", "down", "9.0"]),
-        ("domains", ["api.example", "2.5", "target", "iad", "b.example"]),
+        ("domains", ["api.example", "2.5", "target", "iad", "b.example", "more: --cursor bmV4dA"]),
+        ("domains", ["retry-after until 2026-09-21T14:13:20", "429 or 503 1.25/s for you"]),
+        ("domains", ["ratelimit 3 requests left for account 1f"]),
         ("usage", ["cust_acme", "1000", "2026-01-31"]),
     ],
 )
@@ -261,4 +278,4 @@ def test_overviews_are_tables_for_people_and_json_for_programs(
     output = run(site, what).output
     for word in told:
         assert word in output
-    assert json.loads(run(site, what, "--json").output) == OVERVIEWS[what]
+    assert json.loads(run(site, what, "--json").stdout) == OVERVIEWS[what]

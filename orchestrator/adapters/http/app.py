@@ -29,6 +29,10 @@ PAGE_QUERY = query_of(
     limit={"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE_DEFAULT},
     cursor={"type": "string"},
 )
+NAMES_QUERY = query_of(
+    limit={"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE_DEFAULT},
+    cursor={"type": "string"},
+)
 _TIME = {"type": "integer", "minimum": 0, "description": "Unix ms"}
 DEAD_QUERY = query_of(
     endpoint={"type": "string"},
@@ -56,7 +60,7 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     app.post(f"{JOBS_PATH}/{{job_id}}/replay", status_code=202, openapi_extra=job_call())(jobs.replay)
     app.get(f"{API}/usage")(overview.usage)
     app.get(f"{API}/regions")(overview.regions)
-    app.get(f"{API}/domains")(overview.domains)
+    app.get(f"{API}/domains", openapi_extra=NAMES_QUERY)(overview.domains)
     app.delete(f"{JOBS_PATH}/{{job_id}}", openapi_extra=job_call())(jobs.cancel)
     app.post(f"{API}/webhook-secrets", openapi_extra=body_of(SecretsIn))(secrets.create)
     app.get(f"{API}/webhook-secrets")(secrets.show)

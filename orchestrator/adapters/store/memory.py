@@ -127,9 +127,10 @@ class MemoryStore:
         row = self._rows.get(job_id)
         return self._summary(row, now_ms) if row else None
 
-    async def domains_of(self, customer: CustomerId, most: int) -> Sequence[TargetDomain]:
-        """List the targets that a customer has called, by name."""
-        return sorted(domain for owner, domain in self._domains if owner == customer)[:most]
+    async def domains_of(self, customer: CustomerId, most: int, after: str = "") -> Sequence[TargetDomain]:
+        """List the targets that a customer has called, by name, those that come ``after`` one."""
+        found = (domain for owner, domain in self._domains if owner == customer and domain > after)
+        return sorted(found)[:most]
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
         """Save that a customer calls a target."""

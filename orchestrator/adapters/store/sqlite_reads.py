@@ -88,10 +88,10 @@ class SqliteReads:
         """Read one job as lists show it, its payload kept or not."""
         return await self._in_reader(lambda db: read_summary(db, job_id, now_ms))
 
-    async def domains_of(self, customer: CustomerId, most: int) -> Sequence[TargetDomain]:
-        """List the targets that a customer has called, by name."""
-        sql = "SELECT domain FROM customer_domains WHERE customer = ? ORDER BY domain LIMIT ?"
-        return [TargetDomain(domain) for (domain,) in await self._read(sql, customer, most)]
+    async def domains_of(self, customer: CustomerId, most: int, after: str = "") -> Sequence[TargetDomain]:
+        """List the targets that a customer has called, by name, those that come ``after`` one."""
+        sql = "SELECT domain FROM customer_domains WHERE customer = ? AND domain > ? ORDER BY domain LIMIT ?"
+        return [TargetDomain(domain) for (domain,) in await self._read(sql, customer, after, most)]
 
     async def usage_of(self, customer: CustomerId, since_day: int) -> Sequence[DayUsage]:
         """List what a customer used, by day, from a day on."""

@@ -95,13 +95,14 @@ class Gateway:
         for region in REGIONS:
             self.shard.heartbeat(Heartbeat(region, "one", self.shard.epoch), "boot")
 
-    def answer_attempts(self, status: int = 200, body: bytes = b"done") -> int:
+    def answer_attempts(self, status: int = 200, body: bytes = b"done", **headers: str) -> int:
         """Play the executors: answer every attempt that was sent, and say how many there were."""
         sent = [m for link in self.links.by_region.values() for m in link.posted if isinstance(m, RunAttempt)]
         for link in self.links.by_region.values():
             link.posted.clear()
+        told = {name.replace("_", "-"): value for name, value in headers.items()}
         for message in sent:
-            response = HttpResponse(status=status, headers={"x-from": "target"}, body=body)
+            response = HttpResponse(status=status, headers={"x-from": "target"} | told, body=body)
             self.shard.receive(AttemptDone(message.attempt, self.clock.now(), response))
         return len(sent)
 

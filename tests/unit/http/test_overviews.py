@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.domain.builders import ACME
-from tests.unit.http.gateway import BETAS_KEY, BOUNDS, JOBS, TARGET, Gateway, running_gateway
+from tests.unit.http.gateway import BETAS_KEY, BOUNDS, JOBS, KEY, TARGET, Gateway, running_gateway, turns
 from tests.unit.http.test_batches import batch
 from tests.unit.http.test_jobs import finished, submitted
 
@@ -71,6 +71,94 @@ async def test_domains_tell_pace_queue_and_ways(gateway: Gateway) -> None:
 async def test_a_target_that_only_others_call_is_not_shown(gateway: Gateway) -> None:
     await submitted(gateway)
     assert (await seen(gateway, "domains", **THEIRS))["domains"] == []
+
+
+async def the_domain(gateway: Gateway, **headers: str) -> dict[str, Any]:
+    (domain,) = (await seen(gateway, "domains", **headers))["domains"]
+    assert isinstance(domain, dict)
+    return domain
+
+
+async def answered(
+    gateway: Gateway, status: int, key: str = KEY, *, job: dict[str, Any], **said: str
+) -> None:
+    """Let a customer's job be answered so."""
+    gateway.regions_up()
+    document = {"url": TARGET} | job
+    sent = await gateway.client.post(JOBS, json=document, headers={"authorization": f"Bearer {key}"})
+    assert sent.status_code == 202
+    assert gateway.answer_attempts(status, **said) == 1
+    await turns()
+
+
+async def test_a_pace_that_the_target_told_is_shown_with_its_header_and_end(gateway: Gateway) -> None:
+    await answered(gateway, 200, job={}, x_ezthrottle_rps="1")
+    domain = await the_domain(gateway)
+    assert domain["pace"] == {"rps": 1.0, "max_concurrent": 2, "set_by": "target"}
+    (signal,) = domain["signals"]
+    left_s = (signal.pop("until") - gateway.clock.unix_ms()) / 1000
+    assert 50 < left_s <= 60
+    assert signal == {
+        "kind": "pace",
+        "source": "x-ezthrottle-rps",
+        "binds": "domain",
+        "account": None,
+        "rps": 1.0,
+        "max_concurrent": 2,
+        "unit": None,
+        "remaining": None,
+    }
+    gateway.clock.ahead_s += 61
+    over = await the_domain(gateway)
+    assert (over["pace"]["set_by"], [s["binds"] for s in over["signals"]]) == ("default", [])
+
+
+async def test_a_pause_and_a_rate_found_by_trying_are_shown(gateway: Gateway) -> None:
+    await answered(gateway, 503, job={}, retry_after="40")
+    domain = await the_domain(gateway)
+    (pause,) = domain["signals"]
+    assert (pause["kind"], pause["source"], pause["binds"]) == ("pause", "retry-after", "domain")
+    assert domain["paused_until"] == pause["until"]
+    assert 30_000 < domain["paused_until"] - gateway.clock.unix_ms() <= 40_000
+
+
+async def test_refusals_without_a_word_show_the_rate_that_they_led_to(gateway: Gateway) -> None:
+    await answered(gateway, 429, job={})
+    (slowed,) = (await the_domain(gateway))["signals"]
+    assert (slowed["kind"], slowed["source"], slowed["until"]) == ("slowed", "429 or 503", None)
+    assert 0 < slowed["rps"] <= 2.0
+
+
+async def test_an_accounts_signals_are_shown_to_its_own_customer_alone(gateway: Gateway) -> None:
+    mine = {"headers": {"authorization": "Bearer of-mine"}}
+    budget = {"x_ratelimit_limit": "100", "x_ratelimit_remaining": "7", "x_ratelimit_reset": "30"}
+    await answered(gateway, 200, job=mine, **budget)
+    gateway.clock.ahead_s += 2.0
+    await answered(gateway, 200, BETAS_KEY, job={"body": "theirs"})
+    (signal,) = (await the_domain(gateway))["signals"]
+    shown = {name: signal[name] for name in ("kind", "source", "binds", "unit")}
+    assert shown == {"kind": "budget", "source": "x-ratelimit-limit", "binds": "account", "unit": "requests"}
+    assert (len(signal["account"]), signal["remaining"] <= 7) == (12, True)
+    assert "of-mine" not in str(signal)
+    assert (await the_domain(gateway, **THEIRS))["signals"] == []
+
+
+async def test_domains_come_in_pages(gateway: Gateway) -> None:
+    for number in range(5):
+        await submitted(gateway, url=f"http://203.0.113.{number}/")
+    names, query = [], "?limit=2"
+    while query:
+        page = await seen(gateway, f"domains{query}")
+        assert len(page["domains"]) <= 2
+        names += [domain["domain"] for domain in page["domains"]]
+        query = f"?limit=2&cursor={page['next_cursor']}" if page["next_cursor"] else ""
+    assert names == [f"203.0.113.{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "cursor=!", "cursor=%ff"])
+async def test_a_wrong_page_of_domains_is_refused(gateway: Gateway, query: str) -> None:
+    response = await gateway.client.get(f"/api/v1/domains?{query}")
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, query.partition("=")[0])
 
 
 @pytest.mark.parametrize("what", ["usage", "regions", "domains"])

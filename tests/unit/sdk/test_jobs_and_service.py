@@ -82,3 +82,9 @@ def test_a_replay_is_not_repeated_by_itself(client: EZThrottle, service: Any, an
     with pytest.raises(ServiceUnreachableError):
         client.replay(JOB_ID)
     assert len(service.seen) == 1
+
+
+def test_domains_are_asked_for_page_by_page(client: EZThrottle, service: Any, answer: Any) -> None:
+    service.on("GET", "/api/v1/domains", answer(200, {"domains": [], "next_cursor": None}))
+    client.domains(limit=20, cursor="bmV4dA")
+    assert service.seen[0].query == {"limit": "20", "cursor": "bmV4dA"}
