@@ -101,7 +101,7 @@ class Intake:
     ) -> list[Taken | EZThrottleError]:
         now_ms = self._shard.clock.unix_ms()
         judged = self._admitted(customer, await self._judge(specs, now_ms))
-        jobs = [self._job(customer, spec, now_ms) for spec in judged if isinstance(spec, JobSpec)]
+        jobs = await self._jobs(customer, judged, now_ms)
         try:
             stored = await self._shard.store.submit_many(jobs)
         except StoreFailure:
@@ -109,6 +109,18 @@ class Intake:
         # Nothing may come between the commit and this: a job on disk has to be in its queue.
         taken = map(self._answer, jobs, stored)
         return [spec if isinstance(spec, EZThrottleError) else next(taken) for spec in judged]
+
+    async def _jobs(
+        self, customer: CustomerId, judged: Sequence[JobSpec | EZThrottleError], now_ms: int
+    ) -> list[Job]:
+        breather = Breather(self._shard.clock.now)
+        jobs = []
+        for spec in judged:
+            if isinstance(spec, JobSpec):
+                # A job that brings no key is hashed whole.
+                jobs.append(self._job(customer, spec, now_ms))
+                await breather.pause()
+        return jobs
 
     async def _judge(
         self, specs: Sequence[JobSpec | EZThrottleError], now_ms: int

@@ -9,14 +9,16 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.adapters.store import sqlite
 from orchestrator.adapters.store.sqlite import SqliteStore
-from orchestrator.domain.job import Webhook
+from orchestrator.domain.job import JobSpec, Webhook
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.store import Accepted
 from tests.conformance.stores import a_course, an_ending, flush, outbox_of, submit_all
 from tests.unit.domain.builders import NOW_MS, a_job
 
 FULL = 2
+LARGE = sqlite.LARGE_BODY
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -206,3 +208,23 @@ async def test_readers_do_not_wait_for_the_writer(on_disk: SqliteStore) -> None:
     await on_disk.submit(job)
     with writer_held(on_disk):
         assert await on_disk.load(job.id) is not None
+
+
+async def test_a_large_job_is_encrypted_beside_the_loop_and_a_small_one_on_it(
+    on_disk: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    pack = sqlite.pack_spec
+
+    def noted(spec: JobSpec) -> bytes:
+        threads.append(threading.get_ident())
+        return pack(spec)
+
+    monkeypatch.setattr(sqlite, "pack_spec", noted)
+    small, large, alone = (a_job(n, body="x" * size) for n, size in enumerate((1, LARGE, LARGE), 1))
+    assert await on_disk.submit_many([small, large]) == [Accepted(small), Accepted(large)]
+    assert await on_disk.submit(alone) == Accepted(alone)
+    assert [thread == threading.get_ident() for thread in threads] == [True, False, False]
+    stored = await on_disk.load(large.id)
+    assert stored is not None
+    assert stored.job == large

@@ -18,6 +18,8 @@ from orchestrator.domain.limits import Bounds
 
 CONTAINERS_MOST = 200_000
 SLICE_BYTES = 1024 * 1024
+UTF8_LATER = 0b10
+"""The upper two bits of a character's bytes but its first (RFC 3629, 3)."""
 Read = dict[str, Any] | RequestRefused
 """One job's document, or why it is none."""
 
@@ -26,23 +28,24 @@ _BETWEEN = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
 _CLOSING = re.compile(r"[ \t\n\r]*\][ \t\n\r]*\}[ \t\n\r]*\Z")
 
 
-async def check_batch(data: bytes | bytearray, pause: Callable[[], Awaitable[None]]) -> None:
-    """Count a batch's arrays and objects; ``pause`` lets others work in between.
+async def batch_text(data: bytes | bytearray, pause: Callable[[], Awaitable[None]]) -> str:
+    """Decode a batch and count its arrays and objects, in slices; ``pause`` lets others work in between.
 
     Raises:
-        MalformedJson: There are more than CONTAINERS_MOST.
+        MalformedJson: It is not UTF-8, or holds more than CONTAINERS_MOST.
 
     """
-    count = 0
-    for start in range(0, len(data), SLICE_BYTES):
-        end = start + SLICE_BYTES
+    count, parts, view = 0, [], memoryview(data)
+    for start, end in _slices(data):
         count += data.count(b"[", start, end) + data.count(b"{", start, end)
+        parts.append(decode_text(view[start:end], start))
         await pause()
     if count > CONTAINERS_MOST:
         check_containers(data, CONTAINERS_MOST)
+    return "".join(parts)
 
 
-def read_batch(data: bytes | bytearray, bounds: Bounds) -> Iterator[Read]:
+def read_batch(text: str, bounds: Bounds) -> Iterator[Read]:
     """Read the jobs of a batch one after the other; the caller may let others work in between.
 
     Raises:
@@ -50,7 +53,6 @@ def read_batch(data: bytes | bytearray, bounds: Bounds) -> Iterator[Read]:
         InvalidFields: It is not ``{"jobs": [...]}``, or holds more than ``bounds.batch_jobs``.
 
     """
-    text = decode_text(data)
     opening = _OPENING.match(text)
     if opening is None:
         raise InvalidFields([FieldError("jobs", 'a batch is {"jobs": [...]}, with nothing else in it')])
@@ -67,6 +69,17 @@ def read_batch(data: bytes | bytearray, bounds: Bounds) -> Iterator[Read]:
         if closing is None and between is None:
             raise not_json(json.JSONDecodeError("Expecting ',' or the end of the batch", text, end))
         at = between.end() if between else end
+
+
+def _slices(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
+    start = 0
+    while start < len(data):
+        end = min(start + SLICE_BYTES, len(data))
+        # The later bytes of a character, of which there are at most three, stay with its first.
+        while end < min(start + SLICE_BYTES + 3, len(data)) and data[end] >> 6 == UTF8_LATER:
+            end += 1
+        yield start, end
+        start = end
 
 
 def _value_at(decoder: StrictDecoder, text: str, at: int, bounds: Bounds) -> tuple[Any, int]:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response, own_job, own_line, read_document
-from orchestrator.adapters.http.batches import check_batch, read_batch
+from orchestrator.adapters.http.batches import batch_text, read_batch
 from orchestrator.adapters.http.bodies import read_body
 from orchestrator.adapters.http.documents import (
     forgotten_document,
@@ -64,8 +64,8 @@ class JobRoutes:
     async def _read_batch(self, data: bytearray) -> list[tuple[JobSpec | EZThrottleError, list[str]]]:
         breather = Breather(self._backend.shard.clock.now)
         read: list[tuple[JobSpec | EZThrottleError, list[str]]] = []
-        await check_batch(data, breather.pause)
-        for document in read_batch(data, self._backend.bounds):
+        text = await batch_text(data, breather.pause)
+        for document in read_batch(text, self._backend.bounds):
             read.append(self._read_one(document))
             await breather.pause()
         return read

@@ -87,17 +87,17 @@ def parse_object(data: bytes | bytearray, depth_most: int) -> dict[str, Any]:
     return value
 
 
-def decode_text(data: bytes | bytearray) -> str:
-    """Decode UTF-8.
+def decode_text(data: bytes | bytearray | memoryview, at: int = 0) -> str:
+    """Decode UTF-8 that stands at byte ``at`` of the body.
 
     Raises:
         MalformedJson: It is none.
 
     """
     try:
-        return data.decode()
+        return str(data, "utf-8")
     except UnicodeDecodeError as error:
-        msg = f"the body is not UTF-8: {error.reason} at byte {error.start}"
+        msg = f"the body is not UTF-8: {error.reason} at byte {at + error.start}"
         raise MalformedJson(msg) from None
 
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
+from orchestrator.adapters.http import batches, job_routes
 from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.core import breather, intake
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import Job
 from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
@@ -148,3 +151,63 @@ async def test_others_are_served_while_a_batch_is_read(gateway: Gateway) -> None
         turns += 1
     assert (await running).status_code == 200
     assert turns > 10
+
+
+async def test_characters_that_lie_across_slices_arrive_whole(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "SLICE_BYTES", 5)
+    text = "aé€😀" * 30
+    content = json.dumps({"jobs": [{**GOOD, "body": text}]}, ensure_ascii=False).encode()
+    (answer,) = (await raw(gateway, content)).json()["answers"]
+    stored = await gateway.store.load(JobId(answer["job_id"]))
+    assert stored is not None
+    assert stored.job.spec.body == text
+
+
+@pytest.mark.parametrize("bad", [b"\x80" * 20, b"\xe2\x82", b"\xf0\x9f\x98\x80\xff"])
+async def test_what_is_not_utf8_is_said_with_its_place(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, bad: bytes
+) -> None:
+    monkeypatch.setattr(batches, "SLICE_BYTES", 4)
+    content = b'{"jobs": ["' + bad + b'"]}'
+    with pytest.raises(UnicodeDecodeError) as whole:
+        content.decode()
+    response = await raw(gateway, content)
+    assert response.status_code == 400
+    assert response.json()["detail"].endswith(f"at byte {whole.value.start}")
+
+
+async def test_others_work_between_any_two_jobs_of_a_long_batch(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breather, "SLICE_S", 0.0)
+    turn, turns = 0, dict[str, list[int]]()
+
+    def noted(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            turns.setdefault(name, []).append(turn)
+            return work(*arguments, **named)
+
+        return call
+
+    async def others() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    for module, name in (
+        (job_routes, "read_submission"),
+        (intake, "check_submission"),
+        (intake, "content_key"),
+    ):
+        monkeypatch.setattr(module, name, noted(name, getattr(module, name)))
+    working = asyncio.create_task(others())
+    await batch(gateway, *({**GOOD, "body": str(number)} for number in range(20)))
+    working.cancel()
+    assert {name: len(set(at)) for name, at in turns.items()} == {
+        "read_submission": 20,
+        "check_submission": 20,
+        "content_key": 20,
+    }
