@@ -109,6 +109,10 @@ def serve(
         int,
         typer.Option(envvar="EZTHROTTLE_MAX_OPEN_JOBS", help="Jobs of one customer, waiting or under way."),
     ] = DEFAULTS.max_open_jobs,
+    max_streams: Annotated[
+        int,
+        typer.Option(envvar="EZTHROTTLE_MAX_STREAMS", help="Event streams of one customer, open at once."),
+    ] = DEFAULTS.max_streams,
     webhook_offsets: Annotated[
         str,
         typer.Option(
@@ -152,6 +156,7 @@ def serve(
         strict_down_s=strict_down,
         history_days=history_days,
         max_open_jobs=max_open_jobs,
+        max_streams=max_streams,
         webhook_offsets_s=_numbers(webhook_offsets),
         webhook_jitter=webhook_jitter,
         webhook_max_concurrent=webhook_max_concurrent,

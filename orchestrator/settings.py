@@ -22,6 +22,7 @@ MORE_THAN_ZERO = (
     "strict_down_s",
     "history_days",
     "max_open_jobs",
+    "max_streams",
     "webhook_max_concurrent",
     "redelivery_rps",
 )
@@ -79,6 +80,7 @@ class Settings:
         strict_down_s: How long a region is down before a leg that may run nowhere else fails.
         history_days: How long a job's state and times are kept after its end.
         max_open_jobs: Jobs of one customer that may be waiting or under way at once.
+        max_streams: Event streams of one customer that may be open at once.
         webhook_offsets_s: When a webhook is tried, in seconds after its first attempt; the first is 0.
         webhook_jitter: Share of the time between two attempts by which the later may be late.
         webhook_max_concurrent: Webhooks in flight to one receiver.
@@ -102,6 +104,7 @@ class Settings:
     strict_down_s: float = 30.0
     history_days: float = 30.0
     max_open_jobs: int = 1_000_000
+    max_streams: int = 100
     webhook_offsets_s: tuple[float, ...] = OFFSETS_S
     webhook_jitter: float = JITTER
     webhook_max_concurrent: int = 32

@@ -22,5 +22,7 @@ class Bounds:
     retry_at_ahead_ms: int = 366 * 24 * 3600 * 1000
     open_jobs: int = 1_000_000
     """Of one customer, waiting or under way."""
+    streams: int = 100
+    """Of one customer, open at once."""
     key_length: int = 512
     timeout_most_ms: int = 600_000

@@ -1,13 +1,17 @@
 """A job's events as Server-Sent Events (WHATWG HTML, 9.2)."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from orchestrator.adapters.http.documents import place_document
 from orchestrator.core.domain_limiter import Place
 from orchestrator.core.shard import Shard
+from orchestrator.domain.errors import OverLimit
+from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.lifecycle import JobState, state_shown
 from orchestrator.domain.progress import Event, EventName, Told, end_event, news
 from orchestrator.ports.store import StoredJob
@@ -16,6 +20,36 @@ POSITION_EVERY_S = 1.0
 KEEP_ALIVE_S = 15.0
 """Proxies between give up on connections that are silent for longer."""
 COME_BACK_AFTER_MS = 2_000
+PLACE_FREE_AFTER_S = 5
+
+
+class StreamPlaces:
+    """Counts the open streams of each customer, of whom none may hold all of the service's connections.
+
+    Args:
+        most: Streams of one customer that may be open at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: Counter[CustomerId] = Counter()
+
+    def take(self, customer: CustomerId) -> Callable[[], None]:
+        """Take a place; give what gives it back.
+
+        Raises:
+            OverLimit: The customer has as many streams as may be.
+        """
+        if self._taken[customer] >= self._most:
+            message = f"{self._most} streams are open, and more may not be at once: close some, or use ?wait="
+            raise OverLimit(message, PLACE_FREE_AFTER_S)
+        self._taken[customer] += 1
+        return lambda: self._give_back(customer)
+
+    def _give_back(self, customer: CustomerId) -> None:
+        self._taken[customer] -= 1
+        if not self._taken[customer]:
+            del self._taken[customer]
 
 
 class JobEvents:
@@ -96,10 +130,27 @@ class JobEvents:
         return self._shard.clock.now()
 
 
-def event_response(events: JobEvents) -> Response:
-    """Answer with a stream of events; no cache or proxy may hold it back."""
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events.lines(), media_type="text/event-stream", headers=headers)
+class EventResponse(StreamingResponse):
+    """Answers with a stream of events; no cache or proxy may hold it back.
+
+    Args:
+        events: What is told.
+        over: Called once the stream is over, however it ended.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: JobEvents, over: Callable[[], None]) -> None:
+        super().__init__(events.lines(), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self._over = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it (ASGI)."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # Not in the generator: one that a client left before its first event is never entered.
+            self._over()
 
 
 def _written(event: Event) -> bytes:

@@ -17,7 +17,7 @@ from orchestrator.adapters.http.documents import (
     summary_document,
     taken_document,
 )
-from orchestrator.adapters.http.event_stream import JobEvents, event_response
+from orchestrator.adapters.http.event_stream import EventResponse, JobEvents, StreamPlaces
 from orchestrator.adapters.http.paging import read_page_query, write_cursor
 from orchestrator.adapters.http.problems import problem_document
 from orchestrator.adapters.http.schema import read_submission
@@ -37,6 +37,7 @@ class JobRoutes:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._streams = StreamPlaces(backend.bounds.streams)
 
     async def submit(self, request: Request) -> Response:
         """Take one job: 202 once it is on disk, 200 where its key is known."""
@@ -102,14 +103,18 @@ class JobRoutes:
         )
 
     async def stream(self, request: Request) -> Response:
-        """Send a job's events as they happen, and those that were missed first; its end ends the stream."""
+        """Send a job's events as they happen, and those that were missed first; its end ends the stream.
+
+        429 where the customer has too many streams open.
+        """
         customer = await self._backend.keys.customer(request)
         stored = await self._load(customer, request.path_params["job_id"])
         told = Told.read(request.headers.get("last-event-id", ""))
         if told.end:
             # To an EventSource, 204 means: do not come again.
             return Response(status_code=HTTPStatus.NO_CONTENT)
-        return event_response(JobEvents(self._backend.shard, stored, told))
+        over = self._streams.take(customer)
+        return EventResponse(JobEvents(self._backend.shard, stored, told), over)
 
     async def list_jobs(self, request: Request) -> Response:
         """List the customer's jobs, newest first; ``next_cursor`` is null on the last page."""

@@ -138,7 +138,9 @@ def _delivery_options(settings: Settings) -> DeliveryOptions:
 
 
 def _make_backend(settings: Settings, shard: Shard, store: SqliteStore) -> Backend:
-    bounds = Bounds(body_bytes=settings.max_body_bytes, open_jobs=settings.max_open_jobs)
+    bounds = Bounds(
+        body_bytes=settings.max_body_bytes, open_jobs=settings.max_open_jobs, streams=settings.max_streams
+    )
     guard = ResolvingGuard(settings.allow_private_targets, settings.allow_targets, shard.clock)
     return Backend(
         shard=shard,

@@ -5,7 +5,7 @@ import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -14,7 +14,7 @@ import uvicorn
 
 from orchestrator.adapters.http import event_stream
 from orchestrator.adapters.http.app import FastLane, make_app
-from tests.unit.http.gateway import BETAS_KEY, JOBS, KEY, Gateway
+from tests.unit.http.gateway import BETAS_KEY, BOUNDS, JOBS, KEY, TARGET, Gateway, running_gateway
 from tests.unit.http.test_jobs import submitted, turns
 
 PATIENCE_S = 20.0
@@ -59,6 +59,12 @@ class Stream:
 
 @pytest.fixture
 async def address(gateway: Gateway) -> AsyncIterator[str]:
+    async with served(gateway) as address:
+        yield address
+
+
+@contextlib.asynccontextmanager
+async def served(gateway: Gateway) -> AsyncIterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
     app = FastLane(make_app(gateway.backend), gateway.backend)
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1))
@@ -186,3 +192,40 @@ async def test_a_stream_does_not_fit_into_an_envelope(gateway: Gateway) -> None:
     envelope = {"target_url": f"https://any.example{JOBS}/{await submitted(gateway)}/stream", "method": "GET"}
     response = await gateway.client.post("/api/v1/proxy", content=json.dumps(envelope))
     assert response.status_code == 422
+
+
+async def test_a_customer_may_have_only_so_many_streams_open() -> None:
+    async for gateway in running_gateway(bounds=replace(BOUNDS, streams=2)):
+        job_id = await submitted(gateway)
+        async with served(gateway) as address, opened(address, job_id) as stays:
+            async with opened(address, job_id), opened(address, job_id) as third:
+                problem = json.loads(await third.response.aread())
+                assert third.response.status_code == 429
+                assert third.response.headers["content-type"] == "application/problem+json"
+                assert int(third.response.headers["retry-after"]) > 0
+                assert problem["error"].startswith("2 streams are open")
+            assert await can_stream(address, job_id)
+            await gateway.client.delete(f"{JOBS}/{job_id}")
+            assert (await stays.rest())[-1].name == "failed"
+
+
+async def test_the_streams_of_one_customer_leave_the_others_theirs() -> None:
+    async for gateway in running_gateway(bounds=replace(BOUNDS, streams=1)):
+        beta = {"authorization": f"Bearer {BETAS_KEY}"}
+        mine = await submitted(gateway)
+        others = (await gateway.post(json.dumps({"url": TARGET}), **beta)).json()["job_id"]
+        async with (
+            served(gateway) as address,
+            opened(address, mine),
+            opened(address, others, **beta) as other,
+        ):
+            assert other.response.status_code == 200
+
+
+async def can_stream(address: str, job_id: str) -> bool:
+    """Say whether a place comes free: the server hears of a closed connection when it hears of it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            async with opened(address, job_id) as stream:
+                if stream.response.status_code == 200:
+                    return True
