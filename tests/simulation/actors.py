@@ -15,6 +15,7 @@ from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, target_domain
 from orchestrator.domain.job import JobSpec
+from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.limits import Bounds
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
@@ -351,6 +352,7 @@ class ShardHost:
                 pace=stage.scenario.pace,
                 delivery=DeliveryOptions(schedule=SHORT_SCHEDULE),
                 strict_down_s=STRICT_DOWN_S,
+                known=KnownDomains(weights={str(weight): weight for _, weight in stage.scenario.weights}),
             ),
         )
         self._intake = Intake(self.shard, AnyTarget(), stage.random(f"intake {life}"), Bounds())
@@ -374,14 +376,22 @@ class ShardHost:
             return
         grant, headers = self.grants[message.attempt], message.response.headers
         rps, concurrent = headers.get(HEADER_RPS), headers.get(HEADER_CONCURRENT)
+        line = next(
+            request
+            for request in reversed(self._stage.history.requests)
+            if (request.job_id, request.number, request.region) == (grant.job_id, grant.number, grant.region)
+        )
         self._stage.history.answers.append(
             AnswerHeard(
                 self._stage.loop.time(),
                 grant.domain,
                 grant.job_id,
                 grant.number,
+                grant.url,
                 message.response.status,
                 None if rps is None or rps in GARBAGE else float(rps),
                 None if concurrent is None else int(concurrent),
+                line.retry_after_s,
+                line.quota,
             )
         )

@@ -8,10 +8,17 @@ from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.routing import SELF_FENCE_AFTER_S
 from orchestrator.ports.store import StoredJob
+from tests.simulation.bounds import a_pause_binds_whom_it_is_meant_for, quotas_are_kept
 from tests.simulation.deliveries import (
     every_receiver_is_told,
     the_delivery_state_is_true,
     the_same_body_goes_to_all,
+)
+from tests.simulation.fairness import (
+    first_legs_go_before_further_ones,
+    nobody_is_passed_over,
+    shares_keep_together,
+    the_lowest_key_goes_first,
 )
 from tests.simulation.history import History
 from tests.simulation.legs import (
@@ -165,6 +172,12 @@ INVARIANTS: tuple[Invariant, ...] = (
     every_start_was_granted,
     the_pace_is_never_exceeded,
     in_flight_is_never_exceeded,
+    quotas_are_kept,
+    a_pause_binds_whom_it_is_meant_for,
+    nobody_is_passed_over,
+    shares_keep_together,
+    the_lowest_key_goes_first,
+    first_legs_go_before_further_ones,
     nothing_starts_after_the_end,
     skipped_legs_were_not_sent,
     attempts_are_numbered_once,

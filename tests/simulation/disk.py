@@ -45,8 +45,13 @@ def at_once(work: Coroutine[Any, Any, _T]) -> _T:
 class Disk:
     """What was committed, and a log of each job's states."""
 
-    def __init__(self, loop: VirtualLoop, history: History) -> None:
+    def __init__(
+        self, loop: VirtualLoop, history: History, weights: Sequence[tuple[CustomerId, int]] = ()
+    ) -> None:
         self.committed = MemoryStore()
+        for customer, weight in weights:
+            self.committed.api_keys[f"the key of {customer}"] = customer
+            self.committed.plan_of[customer] = str(weight)
         self._loop = loop
         self._history = history
         self.slow_until = 0.0

@@ -10,6 +10,7 @@ from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.steering import Learned
 from orchestrator.ports.store import StoredJob
+from tests.simulation.queues import QueueLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,15 @@ class Grant:
     again: bool
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaTold:
+    """What an account has left of a quota, for ``reset_s`` more."""
+
+    requests: int
+    tokens: float
+    reset_s: float
+
+
 @dataclass(slots=True, kw_only=True)
 class TargetRequest:
     """A line of a target's log, from the first byte on. ``answered_at`` is when the answer was complete."""
@@ -61,6 +71,7 @@ class TargetRequest:
     answered_at: float | None = None
     status: int | None = None
     retry_after_s: float | None = None
+    quota: QuotaTold | None = None
     closed_at: float | None = None
 
     @property
@@ -77,9 +88,12 @@ class AnswerHeard:
     domain: TargetDomain
     job_id: JobId
     number: int
+    url: str
     status: int
     rps: float | None
     max_concurrent: int | None
+    retry_after_s: float | None = None
+    quota: QuotaTold | None = None
 
     @property
     def steers(self) -> bool:
@@ -139,6 +153,8 @@ class History:
     answers: list[AnswerHeard] = field(default_factory=list)
     commits: list[Commit] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
+    queues: list[QueueLog] = field(default_factory=list)
+    """One for each life of a target's limiter."""
     shards: list[ShardBegan] = field(default_factory=list)
     crashes: list[tuple[float, str]] = field(default_factory=list)
     frozen: list[Frozen] = field(default_factory=list)

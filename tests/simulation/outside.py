@@ -10,6 +10,7 @@ from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import DeliveryId, JobId, RegionName, target_domain
 from orchestrator.ports.egress import EgressError, Gate
 from tests.simulation.history import Delivery, History, TargetRequest
+from tests.simulation.quotas import Quotas, account_at_target, quota_headers
 from tests.simulation.scenario import CALM, Mood, ReceiverPlan, Scenario, TargetPlan, Temper
 from tests.simulation.specs import ALWAYS_404
 from tests.support.virtual_loop import VirtualLoop
@@ -18,6 +19,7 @@ GARBAGE = ("NaN", "1e309", "-1", "0", "inf", "fast")
 LARGE_BODY = b"z" * 150_000
 HEADER_RPS = "x-ezthrottle-rps"
 HEADER_CONCURRENT = "x-ezthrottle-max-concurrent"
+HEADER_ACCOUNT_QUEUE = "x-ezthrottle-account-queue"
 
 
 class Outside:
@@ -27,6 +29,7 @@ class Outside:
         self.loop = loop
         self.random = random
         self.history = history
+        self.quotas = Quotas()
         self._calm_s = scenario.calm_s
         self._targets = {plan.host: plan for plan in scenario.targets}
         self._receivers = {plan.host: plan for plan in scenario.receivers}
@@ -71,6 +74,8 @@ class TargetEgress:
         if mood is Mood.CLOSED_EARLY:
             raise EgressError(Fault.CONNECT, "the connection was closed before the request could start")
         with self._first_byte(request) as line:
+            if not self._pays(request, target):
+                mood = Mood.TOO_MANY
             return await self._answer(request, target, mood, line)
 
     async def close(self) -> None:
@@ -126,9 +131,27 @@ class TargetEgress:
         if mood.status is None:
             raise EgressError(Fault.BROKEN, "the connection broke")
         line.status, line.answered_at = mood.status, self._outside.loop.time()
-        headers = self._headers(target, mood, line)
+        headers = self._headers(target, mood, line) | self._quota_headers(request, target, line)
         body = LARGE_BODY if self._outside.random.random() < 0.02 else b"answer"
         return HttpResponse(status=mood.status, headers=headers, body=body)
+
+    def _pays(self, request: HttpRequest, target: TargetPlan) -> bool:
+        """Take a request from its account's quota, where there is one; say whether there was enough."""
+        account = account_at_target(request)
+        job = self._outside.history.submitted.get(JobId(dict(request.headers)["X-EZThrottle-Job-Id"]))
+        if target.quota is None or not account or job is None:
+            return True
+        cost = next(spec.cost for spec in job.spec.steps if spec.url == request.url)
+        now = self._outside.loop.time()
+        return self._outside.quotas.charge(target.quota, target.host, account, cost, now)
+
+    def _quota_headers(self, request: HttpRequest, target: TargetPlan, line: TargetRequest) -> dict[str, str]:
+        account = account_at_target(request)
+        if target.quota is None or not account or line.status == Mood.UNAVAILABLE.status:
+            return {}
+        now = self._outside.loop.time()
+        line.quota = self._outside.quotas.told(target.quota, target.host, account, now)
+        return quota_headers(target.quota, line.quota)
 
     def _headers(self, target: TargetPlan, mood: Mood, line: TargetRequest) -> dict[str, str]:
         random = self._outside.random
@@ -140,6 +163,8 @@ class TargetEgress:
             rps, concurrent = random.choice(target.paces)
             headers |= {HEADER_RPS: str(rps)} if rps else {HEADER_RPS: random.choice(GARBAGE)}
             headers |= {HEADER_CONCURRENT: str(concurrent)} if concurrent else {}
+        if target.account_queues:
+            headers[HEADER_ACCOUNT_QUEUE] = "enabled"
         return headers
 
 

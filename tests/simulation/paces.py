@@ -74,6 +74,12 @@ def in_flight_is_never_exceeded(scenario: Scenario, history: History) -> Iterato
                 yield f"{domain} had {places} in flight by a grant at {last.grant.at:.3f} s: {paces}"
 
 
+def grant_slack_s(scenario: Scenario) -> float:
+    """How long a permit may have been taken before its grant is posted."""
+    slow_s = max((fault.for_s for fault in scenario.faults if isinstance(fault, SlowDisk)), default=0.0)
+    return slow_s + COMMITS_BEFORE_SENDING * scenario.disk_s[1]
+
+
 def starts_by_domain(history: History) -> dict[TargetDomain, list[Start]]:
     """Match each request with the last grant before it, in order of first bytes."""
     grants = defaultdict(list)
@@ -94,8 +100,7 @@ class PaceLine:
 
     def __init__(self, scenario: Scenario, history: History, domain: TargetDomain) -> None:
         self._base = scenario.pace
-        slow_s = max((fault.for_s for fault in scenario.faults if isinstance(fault, SlowDisk)), default=0.0)
-        self._slack_s = slow_s + COMMITS_BEFORE_SENDING * scenario.disk_s[1]
+        self._slack_s = grant_slack_s(scenario)
         self._lapses_at = inf
         self._lowered_since = inf
         self._times = [0.0]

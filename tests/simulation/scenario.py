@@ -8,9 +8,12 @@ from random import Random
 from orchestrator.domain.ids import CustomerId, RegionName
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.pacing import Pace
-from tests.simulation.specs import REGIONS, SpecDraw
+from tests.simulation.specs import REGIONS, SpecDraw, with_credentials
 
 CUSTOMERS = (CustomerId("cust_a"), CustomerId("cust_b"), CustomerId("cust_c"))
+CROWD = tuple(CustomerId(f"cust_{letter}") for letter in "abcdefgh")
+CROWDS = 0.3
+QUOTAS = ((4.0, 5, 40.0), (8.0, 4, 60.0), (10.0, 12, 40.0))
 
 
 class Mood(StrEnum):
@@ -45,10 +48,21 @@ class Temper:
 CALM = Temper()
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaPlan:
+    """What each account with credentials may use of a target in ``window_s``, counted from its first
+    request; told in each answer.
+    """
+
+    window_s: float
+    requests: int
+    tokens: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetPlan:
     """A target. ``slow_connect`` is the share of connections that take long to make; ``signals`` the share
-    of answers with pacing headers.
+    of answers with pacing headers. ``account_queues``: it asks for them.
     """
 
     host: str
@@ -56,6 +70,8 @@ class TargetPlan:
     slow_connect: float
     signals: float
     paces: tuple[tuple[float | None, int | None], ...]
+    quota: QuotaPlan | None = None
+    account_queues: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +188,7 @@ class Scenario:
     disk_s: tuple[float, float] = (0.0005, 0.004)
     skews_s: tuple[float, ...] = field(default=(0.0, 0.0, 0.0, 0.0))
     calm_s: float = 0.0
+    weights: tuple[tuple[CustomerId, int], ...] = ()
     regions: tuple[RegionName, ...] = REGIONS
 
     @property
@@ -213,7 +230,31 @@ def scenario(seed: int) -> Scenario:
         disk_s=random.choice([(0.0005, 0.004), (0.0005, 0.004), (0.005, 0.06)]),
         skews_s=tuple(random.choice([0.0, random.uniform(-50, 50)]) for _ in range(4)),
     )
-    return replace(plan, calm_s=max([storm_s, *(_over(fault) for fault in faults)]))
+    plan = replace(plan, calm_s=max([storm_s, *(_over(fault) for fault in faults)]))
+    return with_accounts(plan, Random(f"accounts {seed}")) if seed % 2 else plan
+
+
+def with_accounts(plan: Scenario, random: Random) -> Scenario:
+    """Give jobs credentials and costs, customers weights, and some targets quotas; or bring a crowd."""
+    customers = CROWD if random.random() < CROWDS else CUSTOMERS
+    jobs = tuple(
+        replace(
+            job,
+            spec=with_credentials(job.spec, random),
+            customer=random.choice(customers) if customers is CROWD else job.customer,
+        )
+        for job in plan.jobs
+    )
+    targets = tuple(
+        replace(
+            target,
+            quota=random.choice([None, QuotaPlan(*random.choice(QUOTAS))]),
+            account_queues=random.random() < 0.3,
+        )
+        for target in plan.targets
+    )
+    weights = tuple((customer, random.choice([1, 1, 2, 5])) for customer in customers)
+    return replace(plan, jobs=jobs, targets=targets, weights=weights)
 
 
 def _over(fault: Fault) -> float:

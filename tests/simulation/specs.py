@@ -24,6 +24,32 @@ STEPS_MOST = 3
 ALWAYS_404 = "always-404"
 
 
+CREDENTIALS = (
+    (("Authorization", "Bearer one"),),
+    (("Authorization", "Bearer two"),),
+    (("x-api-key", "three"),),
+)
+COSTS = (1.0, 1.0, 5.0, 18.0)
+
+
+def with_credentials(spec: JobSpec, random: Random) -> JobSpec:
+    """Let a job and what follows from it ask in somebody's name, or in nobody's, and cost tokens."""
+
+    def inner(following: JobSpec | None) -> JobSpec | None:
+        return None if following is None else with_credentials(following, random)
+
+    fallback = spec.fallback
+    return replace(
+        spec,
+        headers=random.choice([(), *CREDENTIALS]),
+        account=random.choice([None] * 5 + ["own"]),
+        cost=random.choice(COSTS),
+        fallback=fallback and replace(fallback, spec=with_credentials(fallback.spec, random)),
+        on_success=inner(spec.on_success),
+        on_failure=inner(spec.on_failure),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class SpecDraw:
     """Draws specs over given hosts. Every step and child has a URL of its own: logs tell them apart."""

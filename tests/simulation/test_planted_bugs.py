@@ -5,6 +5,8 @@ The first are those that such a system may have; the others are those that these
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,12 +14,16 @@ import pytest
 from orchestrator.core import supervisor
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.ending import children_of, ending_of
+from orchestrator.core.gates import Gates
 from orchestrator.core.payloads import FreshJobs
 from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.shard import Shard
 from orchestrator.core.supervisor import JobSupervisor
+from orchestrator.domain import fairness
+from orchestrator.domain.fairness import Closed, FairQueue, Lane, Ticket, Weight, _Rotation
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import Job
+from orchestrator.domain.quota import Quota
 from orchestrator.domain.signals import Signal
 from orchestrator.domain.steering import Steering
 from orchestrator.domain.throttle import Throttle
@@ -25,8 +31,19 @@ from orchestrator.ports.store import Accepted, Duplicate, Ending
 from regions.executor import Earshot, Executor
 from tests.simulation.checker import check
 from tests.simulation.disk import DiskHandle
-from tests.simulation.scenario import Actor, Crash, Direction, NetworkPlan, Partition, Scenario, scenario
-from tests.simulation.specs import REGIONS
+from tests.simulation.scenario import (
+    CALM,
+    Actor,
+    Crash,
+    Direction,
+    NetworkPlan,
+    Partition,
+    QuotaPlan,
+    Scenario,
+    scenario,
+    with_accounts,
+)
+from tests.simulation.specs import CREDENTIALS, REGIONS
 from tests.simulation.world import simulate
 
 NO_PERMIT = -1
@@ -77,6 +94,14 @@ def deafened(seed: int) -> Scenario:
     return replace(plan, faults=cuts, network=network, calm_s=max(plan.calm_s, 20.0))
 
 
+def metered(seed: int) -> Scenario:
+    """Let everybody ask in one name, at targets that count what that costs."""
+    plan = with_accounts(scenario(seed), Random(seed))
+    targets = tuple(replace(t, temper=CALM, quota=QuotaPlan(8.0, 6, 40.0)) for t in plan.targets)
+    jobs = tuple(replace(job, spec=replace(job.spec, headers=CREDENTIALS[0])) for job in plan.jobs)
+    return replace(plan, targets=targets, jobs=jobs)
+
+
 @breaks("the_pace_is_never_exceeded")
 def a_retry_skips_its_permit(patch: pytest.MonkeyPatch) -> None:
     queue = JobSupervisor._queue
@@ -120,6 +145,63 @@ def a_lowered_pace_is_ignored(patch: pytest.MonkeyPatch) -> None:
 def a_pause_is_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Dispatcher, "_retry_after", lambda self, message: 0.0)
     patch.setattr(Throttle, "pause", lambda self, until, now: None)
+
+
+@breaks("nobody_is_passed_over")
+def the_first_account_is_served_for_ever(patch: pytest.MonkeyPatch) -> None:
+    take = _Rotation.take
+
+    def keep(self: _Rotation, lane: Lane) -> Ticket:
+        ticket = take(self, lane)
+        if self._old and self._old[-1] is lane.turn:
+            self._old.rotate(1)
+        return ticket
+
+    patch.setattr(_Rotation, "take", keep)
+
+
+@breaks("shares_keep_together")
+def a_turn_has_no_end(patch: pytest.MonkeyPatch) -> None:
+    init = _Rotation.__init__
+
+    def generous(self: _Rotation, weight: Weight, *, by_account: bool) -> None:
+        init(self, lambda customer: 10 * weight(customer), by_account=by_account)
+
+    patch.setattr(_Rotation, "__init__", generous)
+
+
+@breaks("the_lowest_key_goes_first")
+def first_come_is_first_served(patch: pytest.MonkeyPatch) -> None:
+    in_order = SimpleNamespace(heappush=list.append, heappop=lambda heap: heap.pop(0))
+    patch.setattr(fairness, "heapq", in_order)
+
+
+@breaks("first_legs_go_before_further_ones")
+def a_further_leg_takes_a_first_legs_turn(patch: pytest.MonkeyPatch) -> None:
+    peek = FairQueue.peek
+
+    def spare_first(self: FairQueue, closed: Closed = lambda _: None) -> Ticket | None:
+        self._first, self._spare = self._spare, self._first
+        shown = peek(self, closed)
+        self._first, self._spare = self._spare, self._first
+        return shown
+
+    patch.setattr(FairQueue, "peek", spare_first)
+
+
+@breaks("quotas_are_kept", metered)
+def a_quota_is_not_spent_from(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Quota, "spend", lambda self, now, cost: None)
+
+
+@breaks("quotas_are_kept", metered)
+def every_request_costs_one_token(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Quota, "_amount", lambda self, cost: 1.0)
+
+
+@breaks("a_pause_binds_whom_it_is_meant_for")
+def an_account_is_never_held_back(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Gates, "closed", lambda self, ticket, now: None)
 
 
 @breaks("children_are_born_once")

@@ -19,6 +19,7 @@ from tests.simulation.history import Acknowledged, CancelAnswered, Frozen, Histo
 from tests.simulation.legs import ENOUGH_JOBS
 from tests.simulation.network import CallError, Endpoint, Network
 from tests.simulation.outside import Outside
+from tests.simulation.queues import logged_queues
 from tests.simulation.scenario import (
     Actor,
     Crash,
@@ -43,7 +44,7 @@ def simulate(scenario: Scenario) -> History:
     """Run a scenario to its end."""
     loop = VirtualLoop(Random(f"order {scenario.seed}"))
     world = World(loop, scenario)
-    with quick_to_judge():
+    with quick_to_judge(), logged_queues(world.history.queues, loop.time):
         loop.run(world.run())
     return world.history
 
@@ -74,7 +75,7 @@ class World:
             history=self.history,
             network=network,
             outside=Outside(loop, Random(f"outside {seed}"), scenario, self.history),
-            disk=Disk(loop, self.history),
+            disk=Disk(loop, self.history, scenario.weights),
             find_shard=self._find_shard,
             find_shard_heart=self._find_shard_heart,
             find_peer=self._find_peer,

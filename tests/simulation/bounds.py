@@ -1,0 +1,107 @@
+"""What binds an account or a customer at a target: quotas that it was told, and pauses that it was asked for.
+
+Judged by first bytes and by the answers that reached the shard. A permit that was taken before such an
+answer may go out after it: those within the disk's slack are let pass.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator.domain.accounts import CREDENTIALS
+from orchestrator.domain.ids import JobId, TargetDomain, target_domain
+from orchestrator.domain.job import JobSpec
+from tests.simulation.history import AnswerHeard, History
+from tests.simulation.paces import ROUNDING_S, Start, grant_slack_s, starts_by_domain
+from tests.simulation.scenario import Scenario
+
+UNAVAILABLE = 503
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Whom an answer may bind at a target: everything of a customer, or everything with the same
+    credentials; a job's own ``account`` is its customer's.
+    """
+
+    domain: TargetDomain
+    customer: str | None = None
+    account: tuple[str, ...] = ()
+
+
+def quotas_are_kept(scenario: Scenario, history: History) -> Iterator[str]:
+    """From one answer to an account to the next, no more of its requests start than it has left, and they
+    cost no more tokens.
+    """
+    starts, slack_s = _starts_by_party(history), grant_slack_s(scenario)
+    for account, answers in _answers_by_account(history).items():
+        ends = [answer.at for answer in answers[1:]] + [history.ended_at]
+        for answer, next_at in zip(answers, ends, strict=True):
+            if answer.quota is None:
+                continue
+            until = min(next_at, answer.at + answer.quota.reset_s, _life_ends_at(history, answer.at))
+            used = [
+                _spec(history, start.request.job_id, start.request.url).cost
+                for start in starts[account]
+                if answer.at + slack_s < start.grant.at and start.at < until - ROUNDING_S
+            ]
+            if len(used) > answer.quota.requests or sum(used) > answer.quota.tokens:
+                yield f"{account} used {used} tokens until {until:.3f} s of {answer}"
+
+
+def a_pause_binds_whom_it_is_meant_for(scenario: Scenario, history: History) -> Iterator[str]:
+    """A 429 with ``Retry-After`` stops its account, or its customer where the request named none; a 503
+    stops the customer in any case.
+    """
+    starts, slack_s = _starts_by_party(history), grant_slack_s(scenario)
+    for answer in history.answers:
+        if not answer.retry_after_s:
+            continue
+        customer, account = _parties(history, answer.job_id, answer.url)
+        bound = customer if account is None or answer.status == UNAVAILABLE else account
+        until = min(answer.at + answer.retry_after_s, _life_ends_at(history, answer.at)) - ROUNDING_S
+        for start in starts[bound]:
+            if answer.at + slack_s < start.grant.at < until:
+                yield f"{bound} was let out at {start.grant.at:.3f} s in spite of {answer}"
+
+
+def _starts_by_party(history: History) -> defaultdict[Party, list[Start]]:
+    found = defaultdict(list)
+    for starts in starts_by_domain(history).values():
+        for start in starts:
+            for party in _parties(history, start.request.job_id, start.request.url):
+                if party is not None:
+                    found[party].append(start)
+    return found
+
+
+def _answers_by_account(history: History) -> dict[Party, list[AnswerHeard]]:
+    found = defaultdict(list)
+    for answer in history.answers:
+        _, account = _parties(history, answer.job_id, answer.url)
+        if account is not None and answer.status != UNAVAILABLE:
+            found[account].append(answer)
+    return found
+
+
+def _parties(history: History, job_id: JobId, url: str) -> tuple[Party, Party | None]:
+    domain = target_domain(url)
+    if job_id not in history.submitted:
+        # Another invariant names it.
+        return Party(domain), None
+    job, spec = history.submitted[job_id], _spec(history, job_id, url)
+    credentials = sorted((name.lower(), value) for name, value in spec.headers if name.lower() in CREDENTIALS)
+    customer = Party(domain, customer=job.customer)
+    if spec.account is not None:
+        return customer, Party(domain, customer=job.customer, account=(spec.account,))
+    words = tuple(word for pair in credentials for word in pair)
+    return customer, Party(domain, account=words) if words else None
+
+
+def _spec(history: History, job_id: JobId, url: str) -> JobSpec:
+    return next(spec for spec in history.submitted[job_id].spec.steps if spec.url == url)
+
+
+def _life_ends_at(history: History, at: float) -> float:
+    """When the shard that heard something was followed by another: quotas die with it."""
+    return min((began.at for began in history.shards if began.at > at), default=history.ended_at)

@@ -1,0 +1,133 @@
+"""What the queues of a run's targets were asked and what they gave, written down as it happened."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from unittest.mock import patch
+
+from orchestrator.core import domain_limiter
+from orchestrator.domain.fairness import Closed, FairQueue, Gate, Key, Lane, Ticket, Weight
+
+
+class Move(Enum):
+    """What befell a ticket, or a lane of them."""
+
+    WAITS = auto()
+    GOES = auto()
+    HELD = auto()
+    """The lane's account or customer may not go on for now."""
+    FREED = auto()
+    REGROUPED = auto()
+    """Everything is about to be queued anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEvent:
+    """A move. ``weight`` is that of the lane's customer; ``by_account``: each account has its own turn."""
+
+    at: float
+    move: Move
+    by_account: bool
+    lane: Key | None = None
+    spare: bool = False
+    ticket: Ticket | None = None
+    weight: int = 1
+
+
+@dataclass(slots=True)
+class QueueLog:
+    """The life of one target's queue, in order."""
+
+    events: list[QueueEvent] = field(default_factory=list)
+
+
+@contextmanager
+def logged_queues(logs: list[QueueLog], now: Callable[[], float]) -> Iterator[None]:
+    """Let every queue that is made write down what happens."""
+
+    def make(weight: Weight, *, by_account: bool) -> LoggedQueue:
+        logs.append(QueueLog())
+        return LoggedQueue(weight, by_account=by_account, log=logs[-1], now=now)
+
+    with patch.object(domain_limiter, "FairQueue", make):
+        yield
+
+
+class LoggedQueue(FairQueue):
+    """A real queue that tells what it does."""
+
+    __slots__ = ("_log", "_now")
+
+    def __init__(self, weight: Weight, *, by_account: bool, log: QueueLog, now: Callable[[], float]) -> None:
+        super().__init__(weight, by_account=by_account)
+        self._log = log
+        self._now = now
+
+    def push(self, ticket: Ticket) -> None:
+        """Queue a leg that may not be passed over."""
+        self._note(Move.WAITS, (ticket.customer, ticket.account), ticket=ticket)
+        super().push(ticket)
+
+    def push_spare(self, ticket: Ticket) -> None:
+        """Queue a further leg of a race."""
+        self._note(Move.WAITS, (ticket.customer, ticket.account), ticket=ticket, spare=True)
+        super().push_spare(ticket)
+
+    def peek(self, closed: Closed = lambda _: None) -> Ticket | None:
+        """Show the next ticket."""
+
+        def noted(ticket: Ticket) -> Gate | None:
+            gate = closed(ticket)
+            return None if gate is None else _NotedGate(self, gate)
+
+        return super().peek(noted)
+
+    def take(self) -> Ticket:
+        """Take it."""
+        spare = self._next is not None and self._next[0] is self._spare
+        ticket = super().take()
+        self._note(Move.GOES, (ticket.customer, ticket.account), ticket=ticket, spare=spare)
+        return ticket
+
+    def regroup(self, *, by_account: bool) -> None:
+        """Give each account its own turn, or each customer one."""
+        self._log.events.append(QueueEvent(self._now(), Move.REGROUPED, by_account))
+        super().regroup(by_account=by_account)
+
+    def note_lane(self, move: Move, lane: Lane) -> None:
+        """Write down that a lane was held back, or let go on."""
+        self._note(move, lane.key, spare=lane.turn.rotation is self._spare)
+
+    def _note(self, move: Move, lane: Key, *, spare: bool = False, ticket: Ticket | None = None) -> None:
+        weight = max(1, self._weight(lane[0]))
+        self._log.events.append(
+            QueueEvent(self._now(), move, self.by_account, lane, spare=spare, ticket=ticket, weight=weight)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _NotedGate:
+    queue: LoggedQueue
+    gate: Gate
+
+    def park(self, lane: Lane) -> None:
+        """Keep a lane until the gate opens."""
+        self.queue.note_lane(Move.HELD, lane)
+        self.gate.park(_NotedLane(self.queue, lane))
+
+
+class _NotedLane(Lane):
+    """Stands for a lane at a gate."""
+
+    __slots__ = ("_lane", "_queue")
+
+    def __init__(self, queue: LoggedQueue, lane: Lane) -> None:
+        super().__init__(lane.key, lane.turn)
+        self._queue = queue
+        self._lane = lane
+
+    def unpark(self) -> None:
+        """Let the lane take part again."""
+        self._queue.note_lane(Move.FREED, self._lane)
+        self._lane.unpark()
