@@ -1,15 +1,21 @@
 """Who may open a data directory, and with which key."""
 
+import contextlib
 import os
+import sqlite3
 import stat
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from orchestrator.adapters.store import sqlite
 from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE, SqliteStore
-from orchestrator.ports.store import Accepted
-from tests.conformance.stores import SqliteKeeper, again
-from tests.unit.domain.builders import a_job
+from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.job import Webhook
+from orchestrator.ports.store import Accepted, DeadFilter
+from tests.conformance.stores import SqliteKeeper, again, an_ending, outbox_of, submit_all
+from tests.unit.domain.builders import NOW_MS, a_job
 
 
 async def test_a_new_directory_is_its_owners_only(directory: SqliteKeeper) -> None:
@@ -86,3 +92,75 @@ async def test_a_closed_directory_can_be_opened_again(
     await directory.close()
     await directory.open()
     assert (directory.data_dir / DATABASE).exists()
+
+
+def make_it_older(directory: SqliteKeeper) -> None:
+    """Rewrite a directory as the first version would have made it."""
+    database = directory.data_dir / DATABASE
+    newer = database.rename(database.with_suffix(".newer"))
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        db.executescript(FIRST_SCHEMA.read_text())
+        db.execute("ATTACH ? AS newer", (str(newer),))
+        for table in ("shard", "jobs", "deliveries"):
+            columns = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
+            db.execute(f"INSERT INTO main.{table} SELECT {columns} FROM newer.{table}")
+        db.commit()
+
+
+FIRST_SCHEMA = Path(__file__).with_name("first_schema.sql")
+HOOKS = (Webhook(url="http://a.example.com/hook"), Webhook(url="https://b.example.com:8443/hook"))
+
+
+async def test_a_directory_of_an_earlier_version_is_completed(directory: SqliteKeeper) -> None:
+    ended, waiting, later = a_job(webhooks=HOOKS), a_job(2), a_job(3, webhooks=HOOKS)
+    store = await directory.open()
+    await submit_all(store, (ended, waiting))
+    await store.end(an_ending(ended))
+    await directory.close()
+    make_it_older(directory)
+
+    store = await directory.open()
+    assert [job.id for job in await store.waiting()] == [waiting.id]
+    found = await store.load(ended.id)
+    assert found is not None
+    assert (found.job, found.result) == (ended, an_ending(ended).result)
+    await store.submit(later)
+    await store.end(an_ending(later))
+    assert len((await store.jobs_of(ended.customer, now_ms=NOW_MS, most=10)).jobs) == 3
+
+
+async def test_deliveries_of_an_earlier_version_are_told_apart_by_their_receivers(
+    directory: SqliteKeeper,
+) -> None:
+    job = a_job(webhooks=HOOKS)
+    pending, failed = outbox_of(job)
+    store = await directory.open()
+    await store.submit(job)
+    await store.end(an_ending(job))
+    await store.save_delivery(replace(failed, state=DeliveryState.FAILED))
+    await directory.close()
+    make_it_older(directory)
+
+    store = await directory.open()
+    assert [entry.endpoint for entry in await store.outbox()] == [pending.endpoint]
+    wanted = DeadFilter(customer=job.customer, endpoint=failed.endpoint)
+    assert [entry.id for entry in await store.dead_deliveries(wanted, most=10)] == [failed.id]
+
+
+async def test_an_earlier_version_with_another_key_is_left_as_it_was(directory: SqliteKeeper) -> None:
+    job = a_job(webhooks=HOOKS)
+    store = await directory.open()
+    await store.submit(job)
+    await store.end(an_ending(job))
+    await directory.close()
+    make_it_older(directory)
+    key_file = directory.data_dir / KEY_FILE
+    right = key_file.read_text()
+    key_file.write_text(os.urandom(32).hex() + "\n")
+    with pytest.raises(ValueError, match="a key that this data directory does not have"):
+        await directory.open()
+
+    key_file.write_text(right)
+    assert [entry.endpoint for entry in await (await directory.open()).outbox()] == [
+        entry.endpoint for entry in outbox_of(job)
+    ]

@@ -16,6 +16,7 @@ import msgpack
 from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
+from orchestrator.adapters.store.migration import migrate
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
 from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
 from orchestrator.adapters.store.retention import Retention, purge
@@ -50,11 +51,6 @@ LOCK_FILE = "shard.lock"
 LOCK_WAIT_S = 5.0
 LARGE_BODY = 64 * 1024
 """Characters of a job's bodies from which on its row is made in a thread; for less that would cost more."""
-LATER_COLUMNS = (
-    ("jobs", "quorum", "BLOB"),
-    ("jobs", "queued_as", "BLOB"),
-    ("deliveries", "endpoint", "TEXT NOT NULL DEFAULT ''"),
-)
 KEY_CHECK = b"this data directory opens with this key"
 
 
@@ -69,7 +65,8 @@ def data_files(data_dir: Path) -> tuple[Path, SecretBox]:
 
 
 def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
-    """Lay the schema, and check that the encryption key is the one that the rows were sealed with.
+    """Lay the schema, or complete an earlier one, and check that the encryption key is the one that the
+    rows were sealed with.
 
     Raises:
         ValueError: It is another key.
@@ -77,20 +74,12 @@ def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for statement in files(__package__).joinpath("schema.sql").read_text().split(";\n"):
         connection.execute(statement)
-    _add_columns(connection)
+    migrate(connection, box)
     sealed = box.seal(KEY_CHECK, "shard|key_check")
     connection.execute("INSERT INTO shard VALUES (1, 0, ?) ON CONFLICT DO NOTHING", (sealed,))
     connection.execute("COMMIT")
     (stored,) = connection.execute("SELECT key_check FROM shard").fetchone()
     box.open(stored, "shard|key_check")
-
-
-def _add_columns(connection: sqlite3.Connection) -> None:
-    """Give the tables of a directory that an earlier version made what they lack."""
-    for table, name, kind in LATER_COLUMNS:
-        known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-        if name not in known:
-            connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
 
 class SqliteStore(SqliteReads):

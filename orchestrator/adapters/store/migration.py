@@ -1,0 +1,48 @@
+"""What a data directory lacks that an earlier version made."""
+
+import sqlite3
+
+from orchestrator.adapters.store.records import unpack_spec
+from orchestrator.adapters.store.sqlite_reads import sealing_context
+from orchestrator.domain.ids import target_domain
+from orchestrator.ports.secret_box import SecretBox
+
+LATER_COLUMNS = (
+    ("jobs", "quorum", "BLOB"),
+    ("jobs", "queued_as", "BLOB"),
+    ("deliveries", "endpoint", "TEXT NOT NULL DEFAULT ''"),
+)
+
+
+def migrate(db: sqlite3.Connection, box: SecretBox) -> None:
+    """Add the columns that its tables lack, and fill them where the courier needs them.
+
+    Raises:
+        ValueError: Its rows were sealed with another key.
+    """
+    added = [(table, name) for table, name, kind in LATER_COLUMNS if _add_column(db, table, name, kind)]
+    if ("deliveries", "endpoint") in added:
+        _name_endpoints(db, box)
+
+
+def _add_column(db: sqlite3.Connection, table: str, name: str, kind: str) -> bool:
+    known = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+    if name not in known:
+        db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+    return name not in known
+
+
+def _name_endpoints(db: sqlite3.Connection, box: SecretBox) -> None:
+    """Say whom each delivery that is still to be made, or failed, goes to. Without a name of their own all
+    would wait in one line, behind whichever receiver hangs.
+    """
+    open_jobs = db.execute("SELECT DISTINCT job_id FROM deliveries WHERE state <> 'delivered'").fetchall()
+    for (job_id,) in open_jobs:
+        find = "SELECT customer, request FROM jobs WHERE id = ? AND length(request) > 0"
+        for customer, request in db.execute(find, (job_id,)).fetchall():
+            spec = unpack_spec(box.open(request, sealing_context(customer, job_id, "request")))
+            names = enumerate(target_domain(webhook.url) for webhook in spec.webhooks)
+            db.executemany(
+                "UPDATE deliveries SET endpoint = ? WHERE job_id = ? AND position = ?",
+                [(name, job_id, position) for position, name in names],
+            )
