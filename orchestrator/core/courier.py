@@ -309,9 +309,7 @@ class Courier:
         entry = parcel.entries[turn.index] if parcel is not None else None
         if entry is not None and entry.state is DeliveryState.PENDING:
             now_ms = self._clock.unix_ms()
-            line = DeliveryAttempt(
-                now_ms, None, 0, "not sent: the receiver was down until the schedule was over"
-            )
+            line = DeliveryAttempt(now_ms, None, 0, _DOWN_ALL_THE_TIME)
             used = len(self._options.schedule.offsets_s)
             over = replace(
                 entry, state=DeliveryState.FAILED, attempts=used, next_ms=now_ms, log=(*entry.log, line)

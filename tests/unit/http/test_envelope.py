@@ -68,8 +68,10 @@ async def test_an_inner_body_over_the_limit_is_forwarded_as_413(gateway: Gateway
     assert status == 413
 
 
-async def test_an_envelope_over_its_own_limit_is_413(gateway: Gateway) -> None:
-    assert (await wrapped(gateway, body="x" * (2 * BOUNDS.body_bytes))).status_code == 413
+async def test_an_envelope_over_its_own_limit_is_413_and_says_where_batches_go(gateway: Gateway) -> None:
+    response = await wrapped(gateway, body="x" * (2 * BOUNDS.body_bytes))
+    assert response.status_code == 413
+    assert "send a large batch to /api/v1/jobs:batch, without an envelope" in response.json()["error"]
 
 
 async def test_an_envelope_may_be_larger_than_the_body_in_it(gateway: Gateway) -> None:
