@@ -10,7 +10,7 @@ ROUNDS ?= 10
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-fast check lint types format bench bench-throughput bench-race \
-	bench-latency bench-sdk kill-rounds simulate outage lock clean
+	bench-latency bench-pacing bench-sdk kill-rounds simulate outage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ format: install ## format the code and draw the generated diagrams
 	$(BIN)/ruff format .
 	$(BIN)/python -m bench.diagrams
 
-bench: bench-latency bench-race bench-throughput bench-sdk ## every benchmark
+bench: bench-latency bench-race bench-throughput bench-pacing bench-sdk ## every benchmark
 
 bench-throughput: install ## the whole path under load, beside the raw floor
 	$(BIN)/python -m bench.throughput
@@ -64,6 +64,9 @@ bench-race: install ## how soon losers are closed, and what racing gains
 
 bench-latency: install ## acknowledgement and submit-to-webhook
 	$(BIN)/python -m bench.latency
+
+bench-pacing: install ## strict servers that answer 429 past their own limit: QUICK=1 for under a minute
+	$(BIN)/python -m bench.pacing $(if $(QUICK),--quick)
 
 bench-sdk: install ## one client's submissions, beside the published client's
 	$(BIN)/python -m bench.submissions

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.loopback import Reply, Seen, Site
+from bench.strict_rules import Dialect, Kind, Limit
+from bench.strict_server import Phase, Plan, StrictServer, running_servers
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Api
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
 
 REGIONS = ["iad", "lax", "ord"]
+FORGIVEN = 0.2
+"""Share of a second's requests that a strict server forgives: on a machine that is busy elsewhere a fifth of
+a second's worth may be written down at once. bench.pacing measures with less forgiven.
+"""
 LATE_S = 0.1
 """How much later than another one a request may be written down, on a machine that is busy elsewhere."""
 
@@ -101,3 +107,20 @@ def test_a_slow_target_holds_up_no_other_one(api: Api, target: Site, receiver: S
 
     assert other["state"] == "success"
     assert receiver.seen("/quick")[0].at < target.seen("/held")[0].at + 3
+
+
+@pytest.mark.parametrize("kind", [Kind.SLIDING_WINDOW, Kind.FIXED_WINDOW])
+def test_a_strict_server_that_states_its_limit_refuses_nothing(api: Api, kind: Kind) -> None:
+    limit = Limit(50, forgiven=FORGIVEN)
+    server = StrictServer(Plan(kind, Dialect.EZTHROTTLE, (Phase(limit, 400),)))
+    jobs = [
+        {"url": f"http://{server.domain}/{number}", "regions": [REGIONS[number % 3]]} for number in range(400)
+    ]
+
+    with running_servers([server]):
+        api.http.post("/api/v1/jobs:batch", json={"jobs": jobs}).raise_for_status()
+        assert server.done.wait(60)
+
+    refused = [(index, arrival.at) for index, arrival in enumerate(server.arrivals) if not arrival.admitted]
+    assert not refused
+    assert server.arrivals[-1].at - server.arrivals[0].at < 2 * 400 / 50
