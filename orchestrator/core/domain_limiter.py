@@ -3,18 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
+from math import isfinite
 
 from orchestrator.core.gates import Gates
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import FairQueue, Gate, Ticket, Weight
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.in_force import InForce
-from orchestrator.domain.line import Line
-from orchestrator.domain.pacing import Limiter, Pace, PaceCaps
+from orchestrator.domain.line import Line, Stand
+from orchestrator.domain.pacing import Limiter, Outlook, Pace, PaceCaps
 from orchestrator.domain.steering import Heard, Learned, Steering
 from orchestrator.domain.throttle import Passage
 from orchestrator.ports.clock import Clock, Timer, utc
 
+PLACE_WEIGHT = 0.1
+"""Of the latest request in the mean time that a place in flight is held."""
 ACCOUNT_SIGNALS_MOST = 100
 """A customer may have any number of accounts: no more of their signals are shown."""
 Launch = Callable[["DomainLimiter", Ticket, int], None]
@@ -41,6 +44,7 @@ class DomainLimiter:
         "_open",
         "_opens_at",
         "_out",
+        "_place_s",
         "_pumping",
         "_queue",
         "_steering",
@@ -74,7 +78,8 @@ class DomainLimiter:
         self._line: Line | None = None
         self._gates: Gates | None = None
         self._limiter = Limiter(self.pace, not_before=not_before)
-        self._out: dict[int, tuple[Ticket, list[Passage]]] = {}
+        self._out: dict[int, tuple[Ticket, list[Passage], float]] = {}
+        self._place_s = 0.0
         self._wake: Timer | None = None
         self._wakes_at = float("inf")
         self._open = True
@@ -94,16 +99,12 @@ class DomainLimiter:
     @property
     def waiting(self) -> int:
         """Jobs that wait for their first permit, or for one to repeat with."""
-        return len(self._queue)
+        return self._line.count if self._line is not None else 0
 
     @property
     def in_flight(self) -> int:
         """Places taken."""
         return self._limiter.in_flight
-
-    def seconds_until(self, position: int) -> float:
-        """Estimate when the job at ``position`` starts, at the pace in force."""
-        return max(0.0, (position - self.pace.starts) * self.pace.interval_s)
 
     @property
     def next_start_s(self) -> float:
@@ -136,14 +137,38 @@ class DomainLimiter:
         """Count a leg as waiting here, be it in the queue or put aside until a region is up."""
         if self._line is None:
             self._line = Line()
-        self._line.add(ticket.customer, (ticket.order_key, ticket.job_id))
+        self._line.add(self._queue.turn_of(ticket), ticket)
+
+    def withdraw(self, customer: CustomerId, order_key: int, job_id: JobId) -> None:
+        """A job that waits here has ended. Its tickets are let go of when their turn comes."""
+        if self._line is not None:
+            self._line.withdraw(customer, order_key, job_id)
+            self._line = self._line if self._line.count else None
 
     def place(self, customer: CustomerId, order_key: int, job_id: JobId) -> Place | None:
-        """Say where a job stands and when it starts, at the pace in force; None where it does not wait."""
-        position = self._line.place(customer, (order_key, job_id)) if self._line is not None else None
-        if position is None:
-            return None
-        return Place(position, max(self.next_start_s, self.seconds_until(position)))
+        """Say where a job stands, and when it starts if nothing new comes and all stays as it is: the pace,
+        what the target asks, and how long it takes to answer. None where the job does not wait.
+        """
+        line = self._line
+        stand = line.stand(customer, order_key, job_id, self._queue) if line is not None else None
+        return None if stand is None else Place(stand.position, self._expected_s(stand))
+
+    def _expected_s(self, stand: Stand) -> float:
+        now, ticket = self._clock.now(), stand.ticket
+        opens_at = self._opens_at(self.name, now)
+        all_of_it = self._limiter.outlook(now, self._place_s)
+        if isfinite(opens_at):
+            all_of_it = all_of_it.joined(Outlook(opens_at))
+        throttles = self._steering.throttles_of(ticket.customer, ticket.account)
+        bound = [(throttle, stand.in_turn) for _, throttle in throttles]
+        if self._steering.throttle is not None:
+            bound.append((self._steering.throttle, stand.position))
+            all_of_it = all_of_it.joined(self._steering.throttle.outlook(now, self._place_s))
+        starts = [all_of_it.start(stand.position)]
+        for throttle, number in bound:
+            starts.append(throttle.outlook(now, self._place_s).start(number))
+            starts.append(throttle.paid_at(now, ticket.cost, number))
+        return max(starts) - now
 
     def waiting_of(self, customer: CustomerId) -> int:
         """Count a customer's jobs that wait here."""
@@ -176,7 +201,7 @@ class DomainLimiter:
     def started(self, permit: int, at: float) -> None:
         """A permit's request began at monotonic ``at``."""
         self._limiter.started(permit, at)
-        ticket, passages = self._out.get(permit, (None, ()))
+        ticket, passages, _ = self._out.get(permit, _NOTHING_OUT)
         for passage in passages:
             passage.started(at)
         if ticket is not None and self._gates is not None:
@@ -243,7 +268,7 @@ class DomainLimiter:
             return False
         self._queue.take()
         self._leave_line(ticket)
-        self._out[permit] = ticket, self._spend(ticket, now)
+        self._out[permit] = ticket, self._spend(ticket, now), now
         self._launch(self, ticket, permit)
         return True
 
@@ -265,9 +290,9 @@ class DomainLimiter:
 
     def _leave_line(self, ticket: Ticket) -> None:
         if self._line is not None:
-            self._line.remove(ticket.customer, (ticket.order_key, ticket.job_id))
+            self._line.remove(self._queue.turn_of(ticket), ticket)
             # A target without work holds no line, as it holds no queue.
-            self._line = self._line or None
+            self._line = self._line if self._line.count else None
 
     def _spend(self, ticket: Ticket, now: float) -> list[Passage]:
         passages = self._gates.spend(ticket, now) if self._gates is not None else []
@@ -276,10 +301,13 @@ class DomainLimiter:
         return passages
 
     def _give_back(self, permit: int, *, used: bool) -> None:
-        ticket, passages = self._out.pop(permit, (None, []))
+        ticket, passages, granted_at = self._out.pop(permit, _NOTHING_OUT)
         if ticket is None:
             return
         now = self._clock.now()
+        if used:
+            weight = PLACE_WEIGHT if self._place_s else 1.0
+            self._place_s += weight * (now - granted_at - self._place_s)
         for passage in passages:
             give_back = passage.closed if used else passage.unused
             give_back(now)
@@ -296,6 +324,7 @@ class DomainLimiter:
             self._gates = Gates(self._steering)
         if self._queue.by_account != self._steering.account_queues:
             self._queue.regroup(by_account=self._steering.account_queues)
+            self._line = None if self._line is None else self._line.regrouped(self._queue)
             if self._gates is not None:
                 self._gates.forget()
 
@@ -315,3 +344,4 @@ class DomainLimiter:
 
 
 _NOBODY = Ticket(0, JobId(""))
+_NOTHING_OUT: tuple[Ticket | None, list[Passage], float] = (None, [], 0.0)

@@ -366,6 +366,9 @@ class JobSupervisor:
         cancel: tuple[AttemptId, ...] = (),
     ) -> None:
         self.state = advance(self.state, event)
+        for begun, run in enumerate(self.course.runs):
+            if run and any(not leg.state.over for leg in run.legs):
+                self._domain(begun).withdraw(self.job.customer, self.job.order_key, self.job.id)
         now_ms = self._in.clock.unix_ms()
         self.course, still_open = abandon_course(self.course, now_ms)
         for attempt in (*cancel, *still_open):

@@ -17,6 +17,8 @@ Weight = Callable[[CustomerId], int]
 """Permits that a customer's account may take in one turn, at least 1."""
 Key = tuple[CustomerId, AccountId | None]
 FRESH_IN_A_ROW = 8
+LOOKED_AT_MOST = 64
+"""Turns that a place is reckoned from: it is asked for with every submission."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,6 +32,23 @@ class Ticket:
     step: int = 0
     account: AccountId | None = field(default=None, compare=False)
     cost: float = field(default=1.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a turn gets: ``now`` permits when it comes next, ``later`` in each turn after that. It speaks for
+    ``times`` turns like it; ``before``: it comes before the turn that was asked about.
+    """
+
+    turn: Key
+    now: int
+    later: int
+    before: bool = False
+    times: int = 1
+
+    def permits(self, turns: int) -> int:
+        """Count what it may have had after so many turns."""
+        return self.now + (turns - 1) * self.later if turns else 0
 
 
 class Gate(Protocol):
@@ -150,7 +169,7 @@ class _Rotation:
         self.count -= 1
         turn, side = lane.turn, self._side()
         if turn.deficit < 1:
-            turn.deficit += max(1, self._weight(turn.key[0]))
+            turn.deficit += self.weight(turn.key)
         turn.deficit -= 1
         if lane.heap:
             turn.offer(lane)
@@ -162,6 +181,40 @@ class _Rotation:
             self._in_a_row = self._in_a_row + 1 if side is self._fresh else 0
             self._old.append(side.popleft())
         return ticket
+
+    def share(self, key: Key, *, before: bool = False, times: int = 1) -> Share:
+        """Say what a turn gets, whether it takes part now or not."""
+        turn, weight = self._turns.get(key), self.weight(key)
+        now = turn.deficit if turn is not None and turn.deficit >= 1 else weight
+        return Share(key, now, weight, before, times)
+
+    def others(self, own: Key) -> Iterator[Share]:
+        """Give the turns that take part, besides one that may as well."""
+        order = self._order()
+        me = self._turns.get(own)
+        own_index = order.index(me) if me is not None and me.entered else len(order)
+        step = max(1, len(order) // LOOKED_AT_MOST)
+        for index in range(0, len(order), step):
+            if index != own_index:
+                yield self.share(order[index].key, before=index < own_index, times=step)
+
+    def knows(self, key: Key) -> bool:
+        """Whether tickets of a turn lie here."""
+        return key in self._turns
+
+    def _order(self) -> list[_Turn]:
+        """List the turns as they come next. Of many, newcomers come first, as most of them do."""
+        fresh, old, in_a_row = deque(self._fresh), deque(self._old), self._in_a_row
+        order: list[_Turn] = []
+        while fresh and old and len(order) < LOOKED_AT_MOST:
+            from_old = in_a_row >= FRESH_IN_A_ROW
+            in_a_row = 0 if from_old else in_a_row + 1
+            order.append((old if from_old else fresh).popleft())
+        return [*order, *fresh, *old]
+
+    def weight(self, turn: Key) -> int:
+        """Give the permits of one turn."""
+        return max(1, self._weight(turn[0]))
 
     def tickets(self) -> Iterator[Ticket]:
         """Give every ticket, in no order."""
@@ -245,6 +298,25 @@ class FairQueue:
         if not rotation.count:
             self._drop(rotation)
         return ticket
+
+    def share_of(self, turn: Key) -> Share:
+        """Say what a turn of first legs gets."""
+        return (self._first or self._rotation()).share(turn)
+
+    def others(self, own: Key) -> Iterator[Share]:
+        """Give the turns that take part, besides ``own``: of very many only some, which speak for the rest.
+
+        Where newcomers and old turns alternate for more than a round the order is approximate: a ninth.
+        """
+        return self._first.others(own) if self._first else iter(())
+
+    def knows(self, turn: Key) -> bool:
+        """Whether first legs of a turn lie here, held back or not."""
+        return self._first is not None and self._first.knows(turn)
+
+    def turn_of(self, ticket: Ticket) -> Key:
+        """Name the turn that a ticket waits for."""
+        return (ticket.customer, ticket.account if self.by_account else None)
 
     def regroup(self, *, by_account: bool) -> None:
         """Give each account its own turn, or each customer one. Gates have to let go of parked lanes."""

@@ -80,6 +80,22 @@ def steer(state: PaceState, signal: Signal, *, base: Pace, caps: PaceCaps, now: 
     return PaceState(pace, now + pace.lapse_s if lowered else None, signal.source or state.source)
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """When the next request is likely to go (monotonic s), and the seconds between those that follow."""
+
+    begins_at: float
+    between_s: float = 0.0
+
+    def joined(self, other: "Outlook") -> "Outlook":
+        """Keep to both."""
+        return Outlook(max(self.begins_at, other.begins_at), max(self.between_s, other.between_s))
+
+    def start(self, number: int) -> float:
+        """Estimate the start of the request with this number, from 1."""
+        return self.begins_at + (number - 1) * self.between_s
+
+
 class Limiter:
     """Grants permits to start. All times are monotonic seconds, given by the caller.
 
@@ -153,6 +169,15 @@ class Limiter:
     def pause(self, until: float) -> None:
         """Start nothing before ``until``."""
         self._not_before = max(self._not_before, until)
+
+    def outlook(self, now: float, place_s: float) -> Outlook:
+        """Estimate the next starts, where a place in flight is held for ``place_s``."""
+        back_s = place_s / self.pace.max_concurrent
+        begin = self.next_at(now)
+        return Outlook(
+            max(now + back_s, self._not_before) if begin is None else begin,
+            max(self.pace.interval_s, back_s),
+        )
 
     def next_at(self, now: float) -> float | None:
         """When a permit can be had: ``now`` or later; None where something has to come back first."""

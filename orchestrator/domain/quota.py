@@ -64,6 +64,16 @@ class Quota:
             return max(now, self._slot)
         return min(self._reset_at, now + lacking / self._rate) if self._rate else self._reset_at
 
+    def paid_at(self, now: float, cost: float, count: int) -> float:
+        """Estimate when ``count`` requests of this cost can have been paid, the one after the other."""
+        lacking = count * self._amount(cost) - self._left - self._rate * (now - self._at)
+        if self.expired(now) or (lacking <= 0 and not self._spread_s):
+            return now
+        if self._rate:
+            return now + lacking / self._rate
+        spread_at = max(now, self._slot) + (count - 1) * self._spread_s * self._amount(cost)
+        return spread_at if lacking <= 0 else self._reset_at
+
     def spend(self, now: float, cost: float) -> None:
         """Pay for a request."""
         self._left = min(self._limit, self._left + self._rate * (now - self._at)) - self._amount(cost)

@@ -8,7 +8,7 @@ from orchestrator.domain.aimd import TriedRate
 from orchestrator.domain.budgets import Budget, BudgetUnit
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.in_force import REFUSALS, RETRY_AFTER, InForce, SignalKind
-from orchestrator.domain.pacing import CATCH_UP_S, Limiter, Pace
+from orchestrator.domain.pacing import CATCH_UP_S, Limiter, Outlook, Pace
 from orchestrator.domain.quota import Quota
 
 LONGEST_PAUSE_S = 24 * 3600.0
@@ -93,6 +93,17 @@ class Throttle:
             return math.inf
         due = max(now, self._paused_until, told_at, self._slot + self._tried_interval_s)
         return max([due, *(quota.next_at(due, cost) for quota in self._quotas.values())])
+
+    def outlook(self, now: float, place_s: float) -> Outlook:
+        """Estimate the next starts, budgets apart, where a place in flight is held for ``place_s``."""
+        tried = Outlook(
+            max(now, self._paused_until, self._slot + self._tried_interval_s), self._tried_interval_s
+        )
+        return tried if now >= self._told_until else tried.joined(self.told.outlook(now, place_s))
+
+    def paid_at(self, now: float, cost: float, count: int) -> float:
+        """Estimate when budgets have paid for ``count`` requests of this cost."""
+        return max([now, *(quota.paid_at(now, cost, count) for quota in self._quotas.values())])
 
     def spend(self, now: float, cost: float) -> Passage:
         """Let a request out."""

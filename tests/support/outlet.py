@@ -182,8 +182,9 @@ class Outlet:
 
     def put(
         self, count: int = 1, customer: str = "cust_a", account: str | None = None, *, cost: float = 1.0
-    ) -> None:
-        """Queue requests."""
+    ) -> list[Ticket]:
+        """Queue requests, and give their tickets."""
+        tickets = []
         for _ in range(count):
             number = next(self._numbers)
             ticket = Ticket(
@@ -193,13 +194,18 @@ class Outlet:
                 account=AccountId(account) if account is not None else None,
                 cost=cost,
             )
+            tickets.append(ticket)
             self._queued[ticket.job_id, 0] = self.clock.now()
             self.limiter.enqueue(ticket)
+        return tickets
 
     def put_at(self, times: Iterable[float], customer: str, account: str | None = None) -> None:
         """Queue one request at each of these times, counted from the beginning."""
         for at in times:
-            self.clock.call_at(self.began + at, lambda: self.put(1, customer, account))
+            self.clock.call_at(self.began + at, lambda: self._put_one(customer, account))
+
+    def _put_one(self, customer: str, account: str | None) -> None:
+        self.put(1, customer, account)
 
     def run(self, seconds: float) -> "Outlet":
         """Let time pass."""
