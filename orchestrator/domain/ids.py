@@ -1,5 +1,6 @@
 """Names of things. Each is a type of its own, so that none can stand where another belongs."""
 
+from functools import lru_cache
 from ipaddress import IPv6Address
 from random import Random
 from typing import NewType
@@ -15,6 +16,9 @@ RegionName = NewType("RegionName", str)
 TargetDomain = NewType("TargetDomain", str)
 """A target's host, with its port unless that is the scheme's own: the unit of pacing."""
 
+URLS_REMEMBERED = 1024
+"""Customers call the same few URLs again and again; those that all differ cost what they did."""
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -23,6 +27,7 @@ def new_job_id(now_ms: int, random: Random) -> JobId:
     return JobId(f"job_{now_ms}_{random.randrange(10**12):012d}")
 
 
+@lru_cache(URLS_REMEMBERED)
 def target_domain(url: str) -> TargetDomain:
     """Name the domain that paces ``url``.
 

@@ -191,13 +191,11 @@ class Job:
 
 def with_one_guarantee(spec: JobSpec) -> JobSpec:
     """Give all steps of a job the strictest guarantee that one of them asks for: it is the job's."""
-    if all(step.guarantee is spec.guarantee for step in spec.steps):
-        return spec
     fallback = spec.fallback
-    if fallback is not None:
-        inner = with_one_guarantee(replace(fallback.spec, guarantee=Guarantee.AT_MOST_ONCE))
-        fallback = replace(fallback, spec=inner)
-    return replace(spec, guarantee=Guarantee.AT_MOST_ONCE, fallback=fallback)
+    if fallback is None or all(step.guarantee is spec.guarantee for step in spec.steps):
+        return spec
+    inner = with_one_guarantee(replace(fallback.spec, guarantee=Guarantee.AT_MOST_ONCE))
+    return replace(spec, guarantee=Guarantee.AT_MOST_ONCE, fallback=replace(fallback, spec=inner))
 
 
 def spec_to_record(spec: JobSpec) -> dict[str, Any]:

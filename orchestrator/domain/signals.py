@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 RPS_LEAST = 0.01
 RPS_MOST = 100_000.0
@@ -37,8 +38,14 @@ SILENT = Signal()
 
 def read_signal(headers: dict[str, str]) -> Signal:
     """Read the pacing headers of one response (names in lower case). ``X-Aqueduct-*`` wins."""
-    if not any(name in headers for name in _PACING_HEADERS):
-        return SILENT
+    values = tuple(map(headers.get, _PACING_HEADERS))
+    return SILENT if values == _NOT_SET else _signal(values)
+
+
+@lru_cache(256)
+def _signal(values: tuple[str | None, ...]) -> Signal:
+    # A target says the same in each answer: it is read once.
+    headers = {name: value for name, value in zip(_PACING_HEADERS, values, strict=True) if value is not None}
     return Signal(
         rps=_first(headers, "x-aqueduct-rps", "x-ezthrottle-rps", read=_rate),
         max_concurrent=_whole(headers),
@@ -68,6 +75,7 @@ _PACING_HEADERS = (
     "x-ezthrottle-account-queue",
     "x-aqueduct-account-queue",
 )
+_NOT_SET = (None,) * len(_PACING_HEADERS)
 _SWITCH = {"enabled": True, "disabled": False}
 
 

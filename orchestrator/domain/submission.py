@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from orchestrator.domain.errors import FieldError
-from orchestrator.domain.ids import RegionName, target_domain
+from orchestrator.domain.ids import URLS_REMEMBERED, RegionName, target_domain
 from orchestrator.domain.job import Guarantee, JobSpec, TriggerKind
 from orchestrator.domain.limits import Bounds
 
@@ -85,23 +86,27 @@ def _check_part(
 
 def check_url(field: str, url: str) -> list[FieldError]:
     """Check that a URL can be called: http or https, a host, a port that exists, no control characters."""
+    problem = _url_problem(url)
+    return [] if problem is None else [FieldError(field, problem)]
+
+
+@lru_cache(URLS_REMEMBERED)
+def _url_problem(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         target_domain(url)
         url.encode("ascii")
     except UnicodeEncodeError:
-        return [FieldError(field, "must be ASCII: percent-encode the path, use punycode for the host")]
+        return "must be ASCII: percent-encode the path, use punycode for the host"
     except ValueError as error:
-        return [FieldError(field, f"is not a URL: {error}")]
+        return f"is not a URL: {error}"
     if parts.scheme not in ("http", "https"):
-        return [FieldError(field, "must begin with http:// or https://")]
+        return "must begin with http:// or https://"
     if "\\" in parts.netloc:
-        return [
-            FieldError(field, "must not contain a backslash in its host: readers take it for different ones")
-        ]
+        return "must not contain a backslash in its host: readers take it for different ones"
     if _CONTROL.search(url) or " " in url:
-        return [FieldError(field, "must not contain spaces or control characters: percent-encode them")]
-    return []
+        return "must not contain spaces or control characters: percent-encode them"
+    return None
 
 
 def _check_headers(spec: JobSpec, bounds: Bounds) -> list[FieldError]:

@@ -71,5 +71,7 @@ async def own_line(backend: Backend, customer: CustomerId, job_id: str) -> JobSu
 
 def json_response(document: dict[str, Any], status: HTTPStatus) -> Response:
     """Answer with a JSON document."""
-    content = json.dumps(document, separators=(",", ":"))
-    return Response(content, status_code=status.value, media_type="application/json")
+    return Response(_write(document), status_code=status.value, media_type="application/json")
+
+
+_write = json.JSONEncoder(separators=(",", ":")).encode

@@ -3,7 +3,6 @@
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -226,8 +225,9 @@ class _Reader:
         model = _at(path, lambda: _read_single(kind, document))
         unknown = _unknown_in_submission(kind, document)[: WARNINGS_MOST - len(self._ignored)]
         self._ignored += [f"unknown field {path + name!r} was ignored" for name in unknown]
-        spec = replace(
-            _spec(model, self._default_region),
+        spec = _spec(
+            model,
+            self._default_region,
             fallback=self._fallback(model.fallback_job, f"{path}fallback_job."),
             on_success=self._child(model.on_success, f"{path}on_success."),
             on_failure=self._child(model.on_failure, f"{path}on_failure."),
@@ -292,7 +292,14 @@ def _known_fields(kind: type[BaseModel]) -> frozenset[str]:
     return frozenset(alias for name in kind.model_fields for alias in (name, to_camel(name)))
 
 
-def _spec(model: SubmissionIn, default_region: RegionName) -> JobSpec:
+def _spec(
+    model: SubmissionIn,
+    default_region: RegionName,
+    *,
+    fallback: Fallback | None,
+    on_success: JobSpec | None,
+    on_failure: JobSpec | None,
+) -> JobSpec:
     policy = model.retry_policy
     return JobSpec(
         url=model.url,
@@ -306,6 +313,9 @@ def _spec(model: SubmissionIn, default_region: RegionName) -> JobSpec:
         region_policy=model.region_policy,
         execution_mode=model.execution_mode,
         retry_policy=_retry_policy(policy) if policy else None,
+        fallback=fallback,
+        on_success=on_success,
+        on_failure=on_failure,
         on_failure_timeout_ms=model.on_failure_timeout_ms,
         idempotent_key=model.idempotent_key,
         retry_at=model.retry_at,

@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import astuple
 from typing import Any
 
 import msgpack
@@ -101,5 +100,7 @@ def _attempt(
 
 
 def _pack_log(log: Sequence[DeliveryAttempt]) -> bytes:
-    packed: bytes = msgpack.packb([astuple(line) for line in log])
+    packed: bytes = msgpack.packb(
+        [(line.at_ms, line.status, line.took_ms, line.message, line.region) for line in log]
+    )
     return packed
