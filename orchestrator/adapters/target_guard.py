@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections import OrderedDict
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from orchestrator.ports.clock import Clock
@@ -24,12 +25,22 @@ class ResolvingGuard:
         self._known: OrderedDict[str, tuple[str | None, float]] = OrderedDict()
         self._judging: dict[str, asyncio.Future[str | None]] = {}
 
-    async def refusal(self, url: str) -> str | None:
-        """Say why the URL's host may not be called; None where it may, or where it does not resolve."""
-        host = urlsplit(url).hostname or ""
-        known = self._known.get(host)
-        if known is not None and self._clock.now() < known[1]:
-            return known[0]
+    async def refusals(self, urls: Sequence[str]) -> dict[str, str]:
+        """Say why each URL that may not be called is refused. All are judged at once: a name that does
+        not resolve takes its time.
+        """
+        hosts = {url: urlsplit(url).hostname or "" for url in urls}
+        verdicts = self._fresh(set(hosts.values()))
+        if unknown := [host for host in dict.fromkeys(hosts.values()) if host not in verdicts]:
+            verdicts |= zip(unknown, await asyncio.gather(*map(self._judged, unknown)), strict=True)
+        return {url: refusal for url, host in hosts.items() if (refusal := verdicts[host]) is not None}
+
+    def _fresh(self, hosts: set[str]) -> dict[str, str | None]:
+        now = self._clock.now()
+        known = ((host, self._known.get(host)) for host in hosts)
+        return {host: entry[0] for host, entry in known if entry is not None and now < entry[1]}
+
+    async def _judged(self, host: str) -> str | None:
         judging = self._judging.get(host)
         if judging is None:
             judging = self._judging[host] = asyncio.ensure_future(self._judge_once(host))

@@ -1,6 +1,5 @@
 """Submissions: checked whole, deduplicated, committed, and only then acknowledged."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -72,7 +71,7 @@ class Intake:
             raise self._over_limit()
         now_ms = self._shard.clock.unix_ms()
         self._check(spec, now_ms)
-        if (refusal := first_refusal(spec, await self._refusals([spec]))) is not None:
+        if (refusal := first_refusal(spec, await self._guard.refusals(_urls(spec)))) is not None:
             raise refusal
         job = self._job(customer, spec, now_ms)
         try:
@@ -130,7 +129,8 @@ class Intake:
         for spec in specs:
             judged.append(self._checked(spec, now_ms))
             await breather.pause()
-        refusals = await self._refusals([spec for spec in judged if isinstance(spec, JobSpec)])
+        urls = [url for spec in judged if isinstance(spec, JobSpec) for url in _urls(spec)]
+        refusals = await self._guard.refusals(urls)
         return [
             spec if isinstance(spec, EZThrottleError) else first_refusal(spec, refusals) or spec
             for spec in judged
@@ -172,17 +172,6 @@ class Intake:
         errors = check_submission(spec, known_regions=known, bounds=self._bounds, now_ms=now_ms)
         if errors:
             raise InvalidFields(errors)
-
-    async def _refusals(self, specs: Sequence[JobSpec]) -> dict[str, str]:
-        """Ask the guard about every URL at once: a name that does not resolve takes its time. Say why
-        each URL that may not be called is refused.
-        """
-        urls = list(dict.fromkeys(url for spec in specs for url in _urls(spec)))
-        if len(urls) == 1:
-            verdicts = [await self._guard.refusal(urls[0])]
-        else:
-            verdicts = await asyncio.gather(*map(self._guard.refusal, urls))
-        return {url: verdict for url, verdict in zip(urls, verdicts, strict=True) if verdict is not None}
 
     def _answer(self, job: Job, stored: Accepted | Duplicate) -> Taken:
         if isinstance(stored, Accepted):

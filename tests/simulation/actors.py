@@ -5,7 +5,7 @@
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -275,9 +275,9 @@ class SimulatedLink:
 class AnyTarget:
     """A guard that lets every address pass."""
 
-    async def refusal(self, url: str) -> str | None:
+    async def refusals(self, urls: Sequence[str]) -> dict[str, str]:
         """Refuse nothing."""
-        return None
+        return {}
 
 
 class ShardHost:

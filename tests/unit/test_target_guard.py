@@ -30,17 +30,24 @@ def a_guard() -> ResolvingGuard:
 
 async def test_many_jobs_for_one_name_ask_for_it_once(asked: list[str]) -> None:
     guard = a_guard()
-    verdicts = await asyncio.gather(*(guard.refusal(f"http://a.example/{n}") for n in range(50)))
+    urls = [f"http://a.example/{n}" for n in range(50)]
+    answers = await asyncio.gather(*(guard.refusals([url]) for url in urls), guard.refusals(urls))
     assert asked == ["a.example"]
-    assert len(set(verdicts)) == 1
-    assert verdicts[0] is not None
+    assert list(answers[-1]) == urls
+    assert len({refusal for answer in answers for refusal in answer.values()}) == 1
+
+
+async def test_a_url_that_may_be_called_is_not_among_the_refused(asked: list[str]) -> None:
+    refused = await a_guard().refusals(["http://8.8.8.8/", "http://a.example/", "http://a.example/"])
+    assert list(refused) == ["http://a.example/"]
+    assert asked == ["a.example"]
 
 
 async def test_who_gives_up_takes_the_answer_from_nobody(asked: list[str]) -> None:
     guard = a_guard()
-    first = asyncio.ensure_future(guard.refusal("http://a.example/"))
-    second = asyncio.ensure_future(guard.refusal("http://a.example/2"))
+    first = asyncio.ensure_future(guard.refusals(["http://a.example/"]))
+    second = asyncio.ensure_future(guard.refusals(["http://a.example/2"]))
     await asyncio.sleep(0)
     first.cancel()
-    assert await second is not None
+    assert await second
     assert asked == ["a.example"]
