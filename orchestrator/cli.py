@@ -1,21 +1,20 @@
 """The ``ezthrottle`` command."""
 
-import json
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from orchestrator.cli_client import USAGE_ERROR, refuse
 from orchestrator.cli_jobs import jobs
+from orchestrator.cli_keys import DataDir, keys
 from orchestrator.cli_overview import domains, regions, usage
 from orchestrator.cli_webhooks import webhooks
 from orchestrator.settings import Settings
 
 DRIVER = (sys.executable, "-m", "orchestrator.adapters.ray.driver")
-USAGE_ERROR = 2
 
 app = typer.Typer(
     name="ezthrottle",
@@ -23,18 +22,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-keys = typer.Typer(help="API keys: they work before and while the service runs.", no_args_is_help=True)
-app.add_typer(keys, name="keys")
-app.add_typer(webhooks, name="webhooks")
-app.add_typer(jobs, name="jobs")
-for overview in (regions, domains, usage):
-    app.command()(overview)
-
 DEFAULTS = Settings()
-DataDir = Annotated[
-    Path, typer.Option(envvar="EZTHROTTLE_DATA_DIR", help="Where everything that has to survive lies.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
+VARIABLE = "EZTHROTTLE_{}"
+WITHOUT_VARIABLE = frozenset({"help", "install-completion", "show-completion"})
 
 
 @app.command()
@@ -75,13 +65,19 @@ def serve(
         typer.Option(envvar="EZTHROTTLE_DRAIN_TIMEOUT", help="Seconds that a stop waits for attempts."),
     ] = DEFAULTS.drain_timeout_s,
     max_body_bytes: Annotated[
-        int, typer.Option(envvar="EZTHROTTLE_MAX_BODY_BYTES", help="Largest submission.")
+        int, typer.Option(envvar="EZTHROTTLE_MAX_BODY_BYTES", help="Largest submission, in bytes.")
     ] = DEFAULTS.max_body_bytes,
     max_response_bytes: Annotated[
-        int, typer.Option(envvar="EZTHROTTLE_MAX_RESPONSE_BYTES", help="Where a target's answer is cut.")
+        int,
+        typer.Option(
+            envvar="EZTHROTTLE_MAX_RESPONSE_BYTES", help="Bytes after which a target's answer is cut."
+        ),
     ] = DEFAULTS.max_response_bytes,
     default_rps: Annotated[
-        float, typer.Option(envvar="EZTHROTTLE_DEFAULT_RPS", help="Pace of a domain that names none.")
+        float,
+        typer.Option(
+            envvar="EZTHROTTLE_DEFAULT_RPS", help="Requests per second to a domain that names no pace."
+        ),
     ] = DEFAULTS.default_rps,
     default_max_concurrent: Annotated[
         int,
@@ -92,7 +88,10 @@ def serve(
         typer.Option(envvar="EZTHROTTLE_DOMAINS_FILE", help="Paces of domains that you know, in TOML."),
     ] = DEFAULTS.domains_file,
     keep_days: Annotated[
-        float, typer.Option(envvar="EZTHROTTLE_KEEP_DAYS", help="How long ended jobs are kept.")
+        float,
+        typer.Option(
+            envvar="EZTHROTTLE_KEEP_DAYS", help="Days that requests and answers are kept after a job's end."
+        ),
     ] = DEFAULTS.keep_days,
     strict_down: Annotated[
         float,
@@ -103,7 +102,7 @@ def serve(
     ] = DEFAULTS.strict_down_s,
     history_days: Annotated[
         float,
-        typer.Option(envvar="EZTHROTTLE_HISTORY_DAYS", help="How long their state and times are kept."),
+        typer.Option(envvar="EZTHROTTLE_HISTORY_DAYS", help="Days that its state and times are kept."),
     ] = DEFAULTS.history_days,
     max_open_jobs: Annotated[
         int,
@@ -163,68 +162,37 @@ def serve(
         redelivery_rps=redelivery_rps,
     )
     if problems := [*settings.problems(), *_network_problems(allow_targets), *_table_problems(domains_file)]:
-        _refuse("; ".join(problems))
+        refuse("; ".join(problems), USAGE_ERROR)
     raise typer.Exit(_run_driver(settings))
 
 
-@keys.command("create")
-def create(
-    customer: Annotated[str, typer.Option(help="Whose key: an id such as cust_acme.")],
-    plan: Annotated[str, typer.Option(help="The customer's plan.")] = "pro",
-    data_dir: DataDir = DEFAULTS.data_dir,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Make a key and show it, this once."""
-    from orchestrator.adapters.store.api_keys import create_key, open_keys  # noqa: PLC0415  # serve needs no SQL
-
-    with open_keys(data_dir) as db:
-        try:
-            key, made = create_key(db, customer, plan)
-        except ValueError as error:
-            _refuse(str(error))
-    if as_json:
-        _show({"api_key": key, "key_id": made.key_id, "customer": made.customer, "plan": made.plan})
-    else:
-        typer.echo(f"{key}\n(key id {made.key_id}; it is shown this once, so keep it safe)")
+for overview in (regions, domains, usage):
+    app.command()(overview)
+app.add_typer(keys, name="keys")
+app.add_typer(jobs, name="jobs")
+app.add_typer(webhooks, name="webhooks")
 
 
-@keys.command("list")
-def list_all(data_dir: DataDir = DEFAULTS.data_dir, *, as_json: AsJson = False) -> None:
-    """List the keys; never the keys themselves."""
-    from orchestrator.adapters.store.api_keys import list_keys, open_keys  # noqa: PLC0415  # serve needs no SQL
-
-    with open_keys(data_dir) as db:
-        rows = [
-            {
-                "key_id": key.key_id,
-                "customer": key.customer,
-                "plan": key.plan,
-                "created": _when(key.created_ms),
-                "revoked": _when(key.revoked_ms),
-            }
-            for key in list_keys(db)
-        ]
-    if as_json:
-        _show(rows)
-    else:
-        _table(("key_id", "customer", "plan", "created", "revoked"), rows)
-
-
-@keys.command("revoke")
-def revoke(key_id: str, data_dir: DataDir = DEFAULTS.data_dir) -> None:
-    """Revoke a key by its id; running services notice within seconds."""
-    from orchestrator.adapters.store.api_keys import open_keys, revoke_key  # noqa: PLC0415  # serve needs no SQL
-
-    with open_keys(data_dir) as db:
-        if not revoke_key(db, key_id):
-            _refuse(f"there is no valid key {key_id!r}: see 'ezthrottle keys list'")
-    typer.echo(f"revoked {key_id}")
+def command() -> Any:
+    """Give the whole command; every option of it can be set by an environment variable as well."""
+    # Typer's types do not name the class of its commands.
+    whole: Any = typer.main.get_command(app)
+    _name_variables(whole)
+    return whole
 
 
 def main() -> None:
     """Run the command."""
-    app()
+    command()()
+
+
+def _name_variables(part: Any) -> None:
+    for option in part.params:
+        names = [name.removeprefix("--") for name in option.opts if name.startswith("--")]
+        if names and not option.envvar and not WITHOUT_VARIABLE & {*names}:
+            option.envvar = VARIABLE.format(max(names, key=len).upper().replace("-", "_"))
+    for below in getattr(part, "commands", {}).values():
+        _name_variables(below)
 
 
 def _table_problems(domains_file: Path | None) -> list[str]:
@@ -260,32 +228,8 @@ def _run_driver(settings: Settings) -> int:
     from orchestrator.adapters.process.parent import run  # noqa: PLC0415  # keys need no process tree
     from orchestrator.adapters.process.ray_token import ray_environment  # noqa: PLC0415  # the same
 
-    env = {**os.environ, **ray_environment(settings.data_dir, os.environ), **settings.carry()}
+    try:
+        env = {**os.environ, **ray_environment(settings.data_dir, os.environ), **settings.carry()}
+    except OSError as error:
+        refuse(f"--data-dir {settings.data_dir}: {error.strerror}: name a directory to write in", USAGE_ERROR)
     return run(DRIVER, data_dir=settings.data_dir, drain_timeout_s=settings.drain_timeout_s, env=env)
-
-
-def _refuse(message: str) -> None:
-    typer.echo(f"ezthrottle: {message}", err=True)
-    raise typer.Exit(USAGE_ERROR)
-
-
-def _show(document: object) -> None:
-    typer.echo(json.dumps(document, indent=2))
-
-
-def _table(columns: tuple[str, ...], rows: list[dict[str, str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415  # only where somebody looks
-    from rich.table import Table  # noqa: PLC0415  # the same
-
-    table = Table(*columns, box=None)
-    for row in rows:
-        table.add_row(*(row[column] for column in columns))
-    Console().print(table)
-
-
-def _when(unix_ms: int | None) -> str:
-    return (
-        ""
-        if unix_ms is None
-        else datetime.fromtimestamp(unix_ms / 1000, tz=UTC).isoformat(timespec="seconds")
-    )

@@ -20,7 +20,14 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 API = "/api/v1"
 
 Url = Annotated[str, typer.Option("--url", envvar="EZTHROTTLE_URL", help="The service.")]
-ApiKey = Annotated[str, typer.Option("--api-key", envvar="EZTHROTTLE_API_KEY", help="Whose data.")]
+ApiKey = Annotated[
+    str,
+    typer.Option(
+        "--api-key",
+        envvar="EZTHROTTLE_API_KEY",
+        help="Your API key. Other users of this machine may see options: the variable is safer.",
+    ),
+]
 Limit = Annotated[int, typer.Option(help="How many at most, 1 to 200.")]
 Cursor = Annotated[str, typer.Option(help="Where the page before ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
@@ -77,6 +84,8 @@ def auth(api_key: str) -> dict[str, str]:
     """Give the header that names the customer; end the command where there is no key."""
     if not api_key:
         refuse(f"an API key is needed: {_REMEDIES[401]}", USAGE_ERROR)
+    if not api_key.isascii() or not api_key.isprintable():
+        refuse(f"the API key holds characters that no key has: {_REMEDIES[401]}", USAGE_ERROR)
     return {"Authorization": f"Bearer {api_key}"}
 
 
@@ -134,6 +143,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     # Cut to a terminal's width, lines in a pipe would lose their ends.
     width = None if sys.stdout.isatty() else PIPED_WIDTH
     Console(file=sys.stdout, width=width, highlight=False).print(drawn)
+
+
+def tell_of_more(page: Mapping[str, Any]) -> None:
+    """Say how to see the next page, where there is one."""
+    if page["next_cursor"]:
+        typer.echo(f"more: --cursor {page['next_cursor']}", err=True)
 
 
 def when(unix_ms: int | None) -> str:

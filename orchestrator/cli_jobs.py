@@ -27,6 +27,7 @@ from orchestrator.cli_client import (
     refuse_answer,
     show,
     table,
+    tell_of_more,
     when,
 )
 
@@ -52,7 +53,7 @@ def submit(
     data: Annotated[str, typer.Option("--data", "-d", help="The body; @FILE reads a file.")] = "",
     region: Annotated[list[str] | None, typer.Option("--region", help="Where it may run.")] = None,
     webhook: Annotated[list[str] | None, typer.Option("--webhook", help="Who is told of the result.")] = None,
-    key: Annotated[str, typer.Option("--key", help="Its idempotency key.")] = "",
+    key: Annotated[str, typer.Option("--idempotent-key", "--key", help="Its idempotency key.")] = "",
     file: Annotated[str, typer.Option("--file", help="The whole job as JSON; - reads the input.")] = "",
     wait: Wait = 0.0,
     as_json: AsJson = False,
@@ -112,8 +113,7 @@ def list_jobs(
         for j in page["jobs"]
     ]
     table(("job_id", "state", "delivery", "domain", "accepted", "ended"), rows)
-    if page["next_cursor"]:
-        typer.echo(f"more: --cursor {page['next_cursor']}", err=True)
+    tell_of_more(page)
 
 
 @jobs.command("tail")

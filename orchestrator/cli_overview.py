@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import typer
-
 from orchestrator.cli_client import (
     DEFAULT_URL,
     ApiKey,
@@ -15,6 +13,7 @@ from orchestrator.cli_client import (
     given,
     show,
     table,
+    tell_of_more,
     when,
 )
 
@@ -68,8 +67,7 @@ def domains(
     ]
     columns = ("domain", "rps", "at once", "set by", "in flight", "waiting", "yours", "signals")
     table((*columns, "paused until", "breakers"), rows)
-    if document["next_cursor"]:
-        typer.echo(f"more: --cursor {document['next_cursor']}", err=True)
+    tell_of_more(document)
 
 
 def usage(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:

@@ -10,12 +10,15 @@ from orchestrator.cli_client import (
     USAGE_ERROR,
     ApiKey,
     AsJson,
+    Cursor,
+    Limit,
     Url,
     call,
     given,
     refuse,
     show,
     table,
+    tell_of_more,
     when,
 )
 
@@ -33,17 +36,20 @@ def dead(
     endpoint: Endpoint = "",
     since: Since = "",
     until: Until = "",
-    limit: Annotated[int, typer.Option(help="How many at most, newest first.")] = 50,
+    limit: Limit = 50,
+    cursor: Cursor = "",
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List webhooks that failed for good."""
-    query = {"endpoint": endpoint, "since": _unix_ms(since), "until": _unix_ms(until), "limit": limit}
+    """List webhooks that failed for good, newest first."""
+    query = {"endpoint": endpoint, "since": _unix_ms(since), "until": _unix_ms(until)}
+    query |= {"limit": limit, "cursor": cursor}
     found = call("GET", url, "/webhooks/dead", api_key, params=given(query))
     if as_json:
         show(found)
     else:
         _table(found["deliveries"])
+        tell_of_more(found)
 
 
 @webhooks.command("redeliver")

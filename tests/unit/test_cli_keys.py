@@ -1,0 +1,96 @@
+"""``ezthrottle keys`` on a data directory, and what every command has in common."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from orchestrator.cli import app, command
+
+TYPERS_OWN = ("--help", "--install-completion", "--show-completion")
+
+
+def run(*arguments: str | Path, **env: str) -> Result:
+    return CliRunner().invoke(app, ["keys", *map(str, arguments)], env={"COLUMNS": "200"} | env)
+
+
+def created(data_dir: Path, customer: str = "cust_acme") -> dict[str, str]:
+    made: dict[str, str] = json.loads(
+        run("create", "--customer", customer, "--data-dir", data_dir, "--json").stdout
+    )
+    return made
+
+
+def test_a_key_is_made_listed_and_revoked(tmp_path: Path) -> None:
+    made = created(tmp_path)
+    assert made["api_key"].startswith("ck_live_cust_acme_")
+    (listed,) = json.loads(run("list", "--data-dir", tmp_path, "--json").stdout)
+    assert (listed["key_id"], listed["customer"], listed["plan"]) == (made["key_id"], "cust_acme", "pro")
+    assert listed["revoked"] == ""
+    shown = run("list", "--data-dir", tmp_path).stdout
+    assert made["key_id"] in shown
+    assert made["api_key"] not in shown
+    revoked = run("revoke", made["key_id"], "--data-dir", tmp_path, "--json")
+    assert json.loads(revoked.stdout) == {"key_id": made["key_id"], "status": "revoked"}
+    (listed,) = json.loads(run("list", "--data-dir", tmp_path, "--json").stdout)
+    assert listed["revoked"]
+
+
+def test_a_key_that_is_not_there_can_not_be_revoked(tmp_path: Path) -> None:
+    created(tmp_path)
+    answer = run("revoke", "nonsense", "--data-dir", tmp_path)
+    assert (answer.exit_code, "see 'ezthrottle keys list'" in answer.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("revoke", "abc")])
+def test_looking_into_a_directory_without_a_database_makes_none(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    answer = run(*arguments, "--data-dir", tmp_path / "typo")
+    assert (answer.exit_code, "ezthrottle keys create" in answer.stderr) == (2, True)
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_data_directory_that_can_not_be_used_is_named_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    (tmp_path / "ezthrottle.db").write_text("no database")
+    for directory in (file, tmp_path):
+        answer = run("create", "--customer", "cust_acme", "--data-dir", directory)
+        assert (answer.exit_code, answer.stderr.count("\n")) == (2, 1)
+        assert f"--data-dir {directory}: " in answer.stderr
+
+
+def test_serve_names_a_data_directory_that_can_not_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    answer = CliRunner().invoke(app, ["serve", "--data-dir", str(file)])
+    assert (answer.exit_code, f"--data-dir {file}: " in answer.stderr) == (2, True)
+
+
+def test_every_option_of_every_command_is_an_environment_variable() -> None:
+    parts, seen = [command()], set()
+    while parts:
+        part = parts.pop()
+        parts += getattr(part, "commands", {}).values()
+        options = [option for option in part.params if option.param_type_name == "option"]
+        seen |= {option.envvar for option in options if option.opts[0] not in TYPERS_OWN}
+    assert {"EZTHROTTLE_PORT", "EZTHROTTLE_CUSTOMER", "EZTHROTTLE_JSON", "EZTHROTTLE_IDEMPOTENT_KEY"} <= seen
+    assert all(str(name).startswith("EZTHROTTLE_") for name in seen)
+
+
+def test_an_environment_variable_stands_for_its_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {
+        "JSON": "1",
+        "CUSTOMER": "cust_env",
+        "PLAN": "free",
+        "DATA_DIR": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(f"EZTHROTTLE_{name}", value)
+    command()(["keys", "create"], standalone_mode=False)
+    made = json.loads(capsys.readouterr().out)
+    assert (made["customer"], made["plan"]) == ("cust_env", "free")
