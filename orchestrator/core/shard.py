@@ -8,6 +8,7 @@ from typing import assert_never
 
 from orchestrator.core.courier import Courier, DeliveryOptions
 from orchestrator.core.dispatcher import Dispatcher
+from orchestrator.core.domain_book import DomainBook
 from orchestrator.core.domain_limiter import DomainLimiter, Place
 from orchestrator.core.ledger import Ledger
 from orchestrator.core.notice_board import NoticeBoard
@@ -24,14 +25,13 @@ from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import Course, begin_course, lose_all_steps, open_in_course
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace, PaceCaps
-from orchestrator.domain.routing import DOWN_AFTER_S, STRICT_DOWN_S
+from orchestrator.domain.routing import STRICT_DOWN_S
 from orchestrator.domain.settling import Ended, Failure, FailureCode
-from orchestrator.domain.steering import Learned
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLinks
 from orchestrator.ports.store import Ending, Store, StoredJob, WaitingJob
@@ -88,6 +88,14 @@ class Shard:
         self.tally = Tally()
         self.ledger = Ledger(store, clock)
         self.ways = Ways(clock, self.peers, self.domain, self._leave, strict_down_s=options.strict_down_s)
+        self.domains = DomainBook(
+            clock,
+            pace=options.pace,
+            caps=options.caps,
+            known=options.known,
+            launch=self._launch,
+            opens_at=self.ways.opens_at,
+        )
         self.dispatcher = Dispatcher(
             self.peers,
             clock,
@@ -105,11 +113,6 @@ class Shard:
             options=options.delivery,
         )
         self.redelivery = Redelivery(store, clock, self.courier, per_s=options.delivery.redelivery_rps)
-        self.domains: dict[TargetDomain, DomainLimiter] = {}
-        self._learned: dict[TargetDomain, Learned] = {}
-        self._weights: dict[CustomerId, int] = {}
-        self._held = False
-        self._held_until = float("-inf")
         self._supervisors: dict[JobId, JobSupervisor] = {}
         self._fresh = FreshJobs()
         self._loading: dict[JobId, asyncio.Future[None]] = {}
@@ -136,11 +139,7 @@ class Shard:
         """Take the next epoch, queue what the store holds, and start."""
         self.epoch = await self.store.begin_epoch()
         self._begun_at = self.clock.now()
-        self._learned = await self.store.paces()
-        if self.epoch > 1:
-            # An executor may go on with what an earlier life sent, until it hears of this one or is fenced.
-            self._held = True
-            self.clock.call_at(self.clock.now() + DOWN_AFTER_S, self._release)
+        self.domains.begin(await self.store.paces(), after_another_life=self.epoch > 1)
         self.peers.begin(self.epoch)
         self.dispatcher.begin()
         for region in self.options.regions:
@@ -176,27 +175,7 @@ class Shard:
 
     def domain(self, name: TargetDomain) -> DomainLimiter:
         """Find a domain's limiter, or make it."""
-        found = self.domains.get(name)
-        if found is None:
-            learned = self._learned.get(name)
-            policy = self.options.known.policy(name)
-            base = policy.pace(self.options.pace)
-            window_s = (learned.pace if learned else base).window_s
-            found = self.domains[name] = DomainLimiter(
-                name,
-                self.clock,
-                base=base,
-                caps=policy.caps(self.options.caps),
-                account_queues=policy.account_queues,
-                weight=self._weight,
-                learned=learned,
-                not_before=self._held_until + window_s,
-                launch=self._launch,
-                opens_at=self.ways.opens_at,
-            )
-            if self._draining or self._held:
-                found.hold()
-        return found
+        return self.domains.limiter(name)
 
     def receive(self, message: Message) -> None:
         """Take a message from an executor or the webhook actor."""
@@ -249,8 +228,7 @@ class Shard:
         makes what is left.
         """
         self._draining = True
-        for domain in self.domains.values():
-            domain.hold()
+        self.domains.close()
         deadline = self.clock.now() + timeout_s
         await self._until(lambda: not (self.dispatcher or self._tasks), deadline)
         last_call = min(deadline, self.clock.now() + DELIVERIES_DRAIN_S)
@@ -373,19 +351,8 @@ class Shard:
     def _peer_up(self, peer: Peer) -> None:
         if peer.name != WEBHOOKS:
             if self.peers.all_regions_heard():
-                self._release()
+                self.domains.release()
             self.ways.region_up()
-
-    def _release(self) -> None:
-        """Nothing of an earlier life is under way any more; the targets still count what it started last."""
-        if not self._held:
-            return
-        self._held = False
-        self._held_until = self.clock.now()
-        for domain in self.domains.values():
-            domain.pause(self._held_until + domain.pace.window_s)
-            if not self._draining:
-                domain.release()
 
     def _peer_lost(self, peer: Peer) -> None:
         self.courier.resend(peer.name)
@@ -396,14 +363,8 @@ class Shard:
     def _steered(self, domain: DomainLimiter) -> None:
         self.store.note_pace(domain.name, domain.learned)
 
-    def _weight(self, customer: CustomerId) -> int:
-        return self._weights.get(customer, 1)
-
     async def _read_plans(self) -> None:
-        weights: dict[CustomerId, int] = {}
-        for customer, plan in await self.store.plans():
-            weights[customer] = max(weights.get(customer, 1), self.options.known.weights.get(plan, 1))
-        self._weights = weights
+        self.domains.weigh(await self.store.plans())
 
     def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
         self._supervisors.pop(ending.job_id, None)

@@ -264,7 +264,7 @@ def a_restart_starts_at_once(patch: pytest.MonkeyPatch) -> None:
 
     async def hurry(self: Shard) -> None:
         await begin(self)
-        self._held = False
+        self.domains._held = False
         for domain in self.domains.values():
             domain.release()
 
