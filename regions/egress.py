@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
@@ -102,13 +103,15 @@ class AiohttpEgress:
             middlewares=(exchange.middleware,),
         )
         try:
-            return await self._read(response)
+            return await self._read(response, wire.authority)
         finally:
             if not response.closed:
                 response.close()
                 await exchange.hang_up()
 
-    async def _read(self, response: ClientResponse) -> HttpResponse:
+    async def _read(self, response: ClientResponse, authority: str) -> HttpResponse:
+        if response.status < HTTPStatus.CONTINUE:
+            raise EgressError(Fault.BROKEN, f"{authority}: the answer is not HTTP")
         headers = _joined_headers(response.raw_headers)
         coding = headers.get("content-encoding", "")
         body = await read_body(response.content, coding, self._max_response_bytes)

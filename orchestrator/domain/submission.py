@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from orchestrator.domain.errors import FieldError
 from orchestrator.domain.ids import URLS_REMEMBERED, RegionName, target_domain
@@ -31,6 +31,9 @@ HOP_BY_HOP = frozenset(
 client on the wire writes itself."""
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+HOST_LONGEST = 254
+"""Characters of a name in DNS, with a dot at its end."""
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -92,21 +95,29 @@ def check_url(field: str, url: str) -> list[FieldError]:
 
 @lru_cache(URLS_REMEMBERED)
 def _url_problem(url: str) -> str | None:
+    if not url.lower().startswith(("http://", "https://")):
+        return "must begin with http:// or https://"
+    if not url.isascii():
+        return "must be ASCII: percent-encode the path, use punycode for the host"
+    if _CONTROL.search(url) or " " in url:
+        return "must not contain spaces or control characters: percent-encode them"
     try:
         parts = urlsplit(url)
         target_domain(url)
-        url.encode("ascii")
-    except UnicodeEncodeError:
-        return "must be ASCII: percent-encode the path, use punycode for the host"
     except ValueError as error:
         return f"is not a URL: {error}"
-    if parts.scheme not in ("http", "https"):
-        return "must begin with http:// or https://"
+    return _host_problem(parts)
+
+
+def _host_problem(parts: SplitResult) -> str | None:
+    host = parts.hostname or ""
     if "\\" in parts.netloc:
         return "must not contain a backslash in its host: readers take it for different ones"
-    if _CONTROL.search(url) or " " in url:
-        return "must not contain spaces or control characters: percent-encode them"
-    return None
+    if "[" in parts.netloc and ":" not in host:
+        return "has brackets in its host: they are for IPv6 addresses"
+    if ":" not in host and (len(host) > HOST_LONGEST or not _HOST.fullmatch(host)):
+        return "names a host that can't be: labels of 1 to 63 letters, digits, '-' and '_', with dots between"
+    return "must not name port 0" if parts.port == 0 else None
 
 
 def _check_headers(spec: JobSpec, bounds: Bounds) -> list[FieldError]:

@@ -2,6 +2,7 @@
 ``domain.submission``.
 """
 
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
@@ -349,4 +350,18 @@ def _regions(names: list[str]) -> tuple[RegionName, ...]:
 
 def _field_error(detail: Any) -> FieldError:
     path = ".".join(str(part)[:100] for part in detail["loc"])
-    return FieldError(path, detail["msg"].replace("Input should", "should").removeprefix("Value error, "))
+    if detail["type"] in _WORDS:
+        return FieldError(path, _WORDS[detail["type"]])
+    message = re.sub(r"^(Input|String|List|Dictionary) should", "should", detail["msg"])
+    return FieldError(path, message.removeprefix("Value error, "))
+
+
+_WORDS = {
+    "missing": "is required",
+    "model_type": "should be an object",
+    "dict_type": "should be an object",
+    "list_type": "should be a list",
+    "string_type": "should be a string",
+    "int_type": "should be a whole number",
+    "bool_type": "should be true or false",
+}

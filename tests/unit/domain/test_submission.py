@@ -56,6 +56,8 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
         "http://[2001:db8::7]:8080/",
         "http://xn--zo-jka.example/",
         "http://example.com/a'b(c)*!;,",
+        "http://a_container-1.internal./",
+        "http://" + ".".join(["a" * 63] * 3) + "/",
     ],
 )
 def test_a_url_that_can_be_called_is_right(url: str) -> None:
@@ -90,10 +92,23 @@ def test_a_url_that_can_be_called_is_right(url: str) -> None:
         "http://[::g]/",
         "http://good.example\\@evil.example/",
         "http://example.com/\ud800",
+        "http://%31%32%37.0.0.1/",
+        "http://example.com%00.evil.example/",
+        "http://a..example/",
+        "http://.example/",
+        "http://" + "a" * 64 + ".example/",
+        "http://" + "a." * 127 + "example/",
+        "http://[v1.a]/",
+        "http://example.com:0/",
     ],
 )
 def test_a_url_that_cannot_be_called_is_named_with_its_field(url: str) -> None:
     assert [error.field for error in check_url("webhooks.3.url", url)] == ["webhooks.3.url"]
+
+
+@pytest.mark.parametrize("url", ["203.0.113.7", "javascript:alert(1)", "file:///etc/passwd", "example.com/a"])
+def test_a_url_without_http_is_told_what_to_begin_with(url: str) -> None:
+    assert [error.message for error in check_url("url", url)] == ["must begin with http:// or https://"]
 
 
 @pytest.mark.parametrize("name", sorted(HOP_BY_HOP))

@@ -112,6 +112,26 @@ async def test_a_wrong_field_is_422_and_named(gateway: Gateway, fields: dict[str
     assert errors[0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"url": None}, "is required"),
+        ({"url": 1}, "should be a string"),
+        ({"metadata": []}, "should be an object"),
+        ({"webhooks": ["x"]}, "should be an object"),
+        ({"webhooks": {}}, "should be a list"),
+        ({"priority": True}, "should be a whole number"),
+        ({"account": "x" * 300}, "should have at most 256 characters"),
+        ({"webhooks": [HOOK | {"has_quorum_vote": "yes"}]}, "should be true or false"),
+    ],
+)
+async def test_what_is_wrong_is_said_in_words_of_json(
+    gateway: Gateway, wrong: dict[str, Any], message: str
+) -> None:
+    response = await gateway.submit(**wrong)
+    assert [error["message"] for error in response.json()["errors"]] == [message]
+
+
 async def test_a_submission_without_a_target_names_it(gateway: Gateway) -> None:
     response = await gateway.post("{}")
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "url")
