@@ -1,34 +1,24 @@
-"""The one table of settings. Each has a sane default; the command line and the environment change it."""
+"""The one table of settings. Each has a sane default; options, the environment and one file change it."""
 
 import json
 import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from orchestrator.domain.fanout import JITTER, OFFSETS_S
 
 REGION_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
-MORE_THAN_ZERO = (
-    "max_body_bytes",
-    "max_response_bytes",
-    "default_rps",
-    "default_max_concurrent",
-    "keep_days",
-    "strict_down_s",
-    "history_days",
-    "max_open_jobs",
-    "max_streams",
-    "webhook_max_concurrent",
-    "redelivery_rps",
-)
 PORT_MOST = 65535
+_T = TypeVar("_T")
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/@]+)):(?P<port>[0-9]{1,5})")
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not listened on
+FILE_TABLE = "serve"
+"""The table of an operator's file that holds settings."""
 CARRIED_IN = "EZTHROTTLE_SETTINGS"
 """The environment variable that carries a parent's settings to the processes that it starts."""
 
@@ -58,57 +48,75 @@ class Address:
         return self.port == other.port and (self.host == other.host or bool(everywhere))
 
 
+def option_of(name: str) -> str:
+    """Name the command line's option for a setting."""
+    return "--" + name.removesuffix("_s").replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    """Name the environment variable for a setting."""
+    return "EZTHROTTLE_" + name.removesuffix("_s").upper()
+
+
+def _setting(default: _T, says: str, *, above_zero: bool = False) -> _T:
+    made: _T = field(default=default, metadata={"says": says, "above_zero": above_zero})
+    return made
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What an operator may set.
-
-    Args:
-        host: Where the API listens.
-        port: The same; TCP.
-        metrics_bind: ``host:port`` where ``/metrics`` is served, and there alone; empty for the API's.
-        data_dir: Where everything that has to survive lies.
-        regions: Names of the regions; the first is the default one.
-        allow_private_targets: Lift the guard on private, loopback and link-local addresses.
-        allow_targets: Networks (CIDR, comma-separated) on which the guard is lifted.
-        drain_timeout_s: How long a stop waits for attempts under way.
-        max_body_bytes: Largest submission.
-        max_response_bytes: Where a target's answer is cut.
-        default_rps: Requests per second to a domain that says nothing about its pace.
-        default_max_concurrent: Requests in flight to such a domain.
-        domains_file: Paces of known domains, in TOML; None for those that are shipped.
-        keep_days: How long requests and answers are kept after a job's end.
-        strict_down_s: How long a region is down before a leg that may run nowhere else fails.
-        history_days: How long a job's state and times are kept after its end.
-        max_open_jobs: Jobs of one customer that may be waiting or under way at once.
-        max_streams: Event streams of one customer that may be open at once.
-        webhook_offsets_s: When a webhook is tried, in seconds after its first attempt; the first is 0.
-        webhook_jitter: Share of the time between two attempts by which the later may be late.
-        webhook_max_concurrent: Webhooks in flight to one receiver.
-        redelivery_rps: Failed webhooks of one customer that are begun again in a second.
+    """What an operator may set. Each is an option of ``ezthrottle serve``, an environment variable and a
+    key in its file; times are seconds unless the name says otherwise.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 8080
-    metrics_bind: str = ""
-    data_dir: Path = Path("./data")
-    regions: tuple[str, ...] = ("iad", "lax", "ord")
-    allow_private_targets: bool = False
-    allow_targets: str = ""
-    drain_timeout_s: float = 10.0
-    max_body_bytes: int = 1024 * 1024
-    max_response_bytes: int = 5 * 1024 * 1024
-    default_rps: float = 2.0
-    default_max_concurrent: int = 2
-    domains_file: Path | None = None
-    keep_days: float = 7.0
-    strict_down_s: float = 30.0
-    history_days: float = 30.0
-    max_open_jobs: int = 1_000_000
-    max_streams: int = 100
-    webhook_offsets_s: tuple[float, ...] = OFFSETS_S
-    webhook_jitter: float = JITTER
-    webhook_max_concurrent: int = 32
-    redelivery_rps: float = 20.0
+    host: str = _setting("127.0.0.1", "Where the API listens.")
+    port: int = _setting(8080, "Its TCP port; 0 lets the system choose one.")
+    metrics_bind: str = _setting(
+        "", "HOST:PORT where /metrics is served, and there alone; the API's if left out."
+    )
+    data_dir: Path = _setting(  # noqa: RUF009  # a path can't be changed, nor can None
+        Path("./data"), "Where everything that has to survive lies."
+    )
+    regions: tuple[str, ...] = _setting(("iad", "lax", "ord"), "Names with commas; the first is the default.")
+    allow_private_targets: bool = _setting(
+        default=False, says="Let jobs call private and loopback addresses: for development."
+    )
+    allow_targets: str = _setting("", "Let jobs call exactly these networks: CIDR,CIDR,…")
+    drain_timeout_s: float = _setting(10.0, "Seconds that a stop waits for attempts under way.")
+    max_body_bytes: int = _setting(1024 * 1024, "Largest submission, in bytes.", above_zero=True)
+    max_response_bytes: int = _setting(
+        5 * 1024 * 1024, "Bytes after which a target's answer is cut, and marked.", above_zero=True
+    )
+    default_rps: float = _setting(
+        2.0, "Requests per second to a domain that says nothing about its pace.", above_zero=True
+    )
+    default_max_concurrent: int = _setting(2, "Requests in flight to such a domain.", above_zero=True)
+    domains_file: Path | None = _setting(  # noqa: RUF009  # the same
+        None, "Paces of domains that you know, in TOML."
+    )
+    keep_days: float = _setting(
+        7.0, "Days that requests and answers are kept after a job's end.", above_zero=True
+    )
+    history_days: float = _setting(30.0, "Days that a job's state and times are kept.", above_zero=True)
+    strict_down_s: float = _setting(
+        30.0, "Seconds that a region is down before a leg that may run nowhere else fails.", above_zero=True
+    )
+    max_open_jobs: int = _setting(
+        1_000_000, "Jobs of one customer, waiting or under way; over it 429.", above_zero=True
+    )
+    max_streams: int = _setting(
+        100, "Event streams of one customer, open at once; over it 429.", above_zero=True
+    )
+    webhook_offsets_s: tuple[float, ...] = _setting(
+        OFFSETS_S, "When a webhook is tried: seconds after its first attempt, growing from 0."
+    )
+    webhook_jitter: float = _setting(
+        JITTER, "Share of the time between two attempts by which the later may be late."
+    )
+    webhook_max_concurrent: int = _setting(32, "Webhooks in flight to one receiver.", above_zero=True)
+    redelivery_rps: float = _setting(
+        20.0, "Failed webhooks of one customer that are begun again in a second.", above_zero=True
+    )
 
     def problems(self) -> list[str]:
         """Say what is wrong with the settings, naming the option and the remedy."""
@@ -124,9 +132,9 @@ class Settings:
             found.append(f"--port must lie between 0 and {PORT_MOST}")
         found += self._metrics_problems()
         found += [
-            f"--{name.removesuffix('_s').replace('_', '-')} must be more than 0"
-            for name in MORE_THAN_ZERO
-            if not 0 < getattr(self, name) < math.inf
+            f"{option_of(setting.name)} must be more than 0"
+            for setting in fields(self)
+            if setting.metadata["above_zero"] and not 0 < getattr(self, setting.name) < math.inf
         ]
         if not _is_schedule(self.webhook_offsets_s):
             found.append("--webhook-offsets must be growing numbers of seconds, the first of them 0")

@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from orchestrator.domain.known_domains import BadTable, KnownDomains, read_known_domains
+from orchestrator.settings import FILE_TABLE
 
 SHIPPED = "known_domains.toml"
 
@@ -22,7 +23,9 @@ def load_known_domains(path: Path | None) -> KnownDomains:
 
 def _read(path: Path) -> KnownDomains:
     try:
-        return read_known_domains(tomllib.loads(path.read_text("utf-8")))
+        document = tomllib.loads(path.read_text("utf-8"))
+        document.pop(FILE_TABLE, None)
+        return read_known_domains(document)
     except OSError as error:
         raise BadTable(f"{path}: {error.strerror}: name a file that the service can read") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
