@@ -7,7 +7,8 @@ the limit changes; jobs wait all that time. Refusals are counted from the first 
 drops to a tenth, and rises again. Beside them run servers that say nothing, and forgive nothing: their
 domains begin at ten times what they bear.
 
-When an answer had been read is taken from the job's own timeline, in whole milliseconds, rounded up.
+When a permit was granted, and an answer had been read, is taken from the job's own timeline, in whole
+milliseconds, rounded up.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from pathlib import Path
 import httpx
 
 from bench.figures import percentile
-from bench.pacing_figures import STEADY, Found, judge, judge_unknown
+from bench.pacing_figures import STEADY, Found, Told, judge, judge_unknown
 from bench.service import Bystanders, Service, running_service
 from bench.strict_rules import Dialect, Kind, Limit
 from bench.strict_server import Arrival, Phase, Plan, StrictServer, running_servers
@@ -49,7 +50,9 @@ SHOW_EVERY_S = 10.0
 STALLED_AFTER_S = 90.0
 
 _CHANGE_HEADINGS = ("drop: 429s", "over", "full again")
-"""429s before the lower limit had been read; starts over it from then on; s until the rate is full again."""
+"""429s of what was sent before the lower limit was known; what was over it from then on; seconds until the
+rate is full again.
+"""
 
 REQUIRED_USED = 0.95
 REQUIRED_BACK_S = 2.0
@@ -117,14 +120,14 @@ class Feeder:
 
 
 class Timeline:
-    """Finds when the service had read an answer, on the monotonic clock."""
+    """What the service tells of a request, on the monotonic clock."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
         self._unix_ahead_s = time.time() - time.monotonic()
 
-    def read_at(self, arrival: Arrival) -> float:
-        """Look the request up in its job's timeline.
+    def look_up(self, arrival: Arrival) -> Told:
+        """Find a request in its job's timeline.
 
         Raises:
             LookupError: It is not there.
@@ -132,8 +135,11 @@ class Timeline:
         shown = self._client.get(f"/api/v1/jobs/{arrival.job}").raise_for_status().json()
         for attempt in shown["timeline"]["attempts"]:
             if attempt["attempt"] == arrival.attempt and attempt["ended_at"] is not None:
-                return float((attempt["ended_at"] + 1) / 1000 - self._unix_ahead_s)
+                return Told(*(self._monotonic(attempt[name]) for name in ("granted_at", "ended_at")))
         raise LookupError(f"attempt {arrival.attempt} of {arrival.job}")
+
+    def _monotonic(self, unix_ms: int) -> float:
+        return (unix_ms + 1) / 1000 - self._unix_ahead_s
 
 
 def stated_plan(kind: Kind, rps: int, size: Size, forgiven: float) -> Plan:
@@ -211,7 +217,7 @@ def judge_all(service: Service, servers: Sequence[StrictServer], results: Result
             if server.plan.dialect is Dialect.SILENT:
                 results.unknown.append(judge_unknown(server.plan, server.arrivals))
             else:
-                results.stated.append(judge(server.plan, server.arrivals, timeline.read_at))
+                results.stated.append(judge(server.plan, server.arrivals, timeline.look_up))
 
 
 def measure(size: Size, rates: Sequence[int], forgiven: float) -> Results:
@@ -318,8 +324,10 @@ def plot(results: Results, path: Path) -> None:
 
     changing = [found for found in results.stated if found.kind is Kind.SLIDING_WINDOW and found.limits]
     shown = [*changing[-2:], *results.unknown]
-    figure, panels = plt.subplots(len(shown), 1, figsize=(10, 2.6 * len(shown)), layout="constrained")
-    for found, panel in zip(shown, panels, strict=True):
+    figure, panels = plt.subplots(
+        len(shown), 1, figsize=(10, 2.6 * len(shown)), layout="constrained", squeeze=False
+    )
+    for found, panel in zip(shown, panels[:, 0], strict=True):
         seconds, counts = zip(*found.curve, strict=True)
         panel.plot(seconds, counts, label="let in, in the second before", linewidth=1)
         since, limits = zip(*found.limits, strict=True)
@@ -335,7 +343,7 @@ def plot(results: Results, path: Path) -> None:
         panel.set(title=f"{found.name}, headers: {found.dialect}", ylabel="requests", ylim=(0, None))
         panel.set_xlim(seconds[0], seconds[-1])
         panel.legend(loc="lower left")
-    panels[-1].set_xlabel("seconds")
+    panels[-1, 0].set_xlabel("seconds")
     figure.savefig(path, dpi=120)
 
 

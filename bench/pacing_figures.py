@@ -17,8 +17,16 @@ STATED_SHOWN_S = 30.0
 UNKNOWN_SHOWN_S = 60.0
 STEADY, LOWERED, RAISED = range(3)
 
-ReadAt = Callable[[Arrival], float]
-"""When the service had read the answer to a request."""
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the service tells of a request: when its permit was granted, and when its answer had been read."""
+
+    granted_at: float
+    read_at: float
+
+
+LookUp = Callable[[Arrival], Told]
 
 
 @dataclass(slots=True)
@@ -30,8 +38,10 @@ class Found:
     request.
 
     ``before_header`` counts the requests at the default pace, before the first answer was read; they are in
-    ``requests`` and ``refused``, not in ``used``. ``changeover_refused`` are refusals between a limit's fall
-    and the moment when the answer that told it had been read.
+    ``requests`` and ``refused``, not in ``used``. ``changeover_refused`` are refusals after a limit's fall of
+    what started, or had its permit and was on its way, before the answer that told it had been read.
+    ``over_lowered`` is what was too much from then on: refusals of later permits, or starts over the limit in
+    any window, whichever is more.
     """
 
     name: str
@@ -49,11 +59,11 @@ class Found:
     limits: list[tuple[float, int]] = field(default_factory=list)
 
 
-def judge(plan: Plan, arrivals: Sequence[Arrival], read_at: ReadAt) -> Found:
+def judge(plan: Plan, arrivals: Sequence[Arrival], look_up: LookUp) -> Found:
     """Sum up the log of a server that states its limit."""
     steady = [arrival for arrival in arrivals if arrival.phase == STEADY]
     end = arrivals[-1].at
-    knows_at = read_at(_first_telling(arrivals, STEADY))
+    knows_at = look_up(_first_telling(arrivals, STEADY)).read_at
     measured = [arrival for arrival in steady if arrival.at > knows_at]
     found = Found(
         plan.name,
@@ -70,7 +80,7 @@ def judge(plan: Plan, arrivals: Sequence[Arrival], read_at: ReadAt) -> Found:
         limits=_limits(plan, arrivals),
     )
     if len(plan.phases) > RAISED:
-        _judge_changes(found, plan, arrivals, read_at)
+        _judge_changes(found, plan, arrivals, look_up)
     return found
 
 
@@ -150,15 +160,16 @@ def busy_share(arrivals: Sequence[Arrival], places: int, since: float, until: fl
     return taken / (places * (until - since))
 
 
-def _judge_changes(found: Found, plan: Plan, arrivals: Sequence[Arrival], read_at: ReadAt) -> None:
-    lowered_at, raised_at = (read_at(_first_telling(arrivals, phase)) for phase in (LOWERED, RAISED))
+def _judge_changes(found: Found, plan: Plan, arrivals: Sequence[Arrival], look_up: LookUp) -> None:
+    lowered_at, raised_at = (look_up(_first_telling(arrivals, phase)).read_at for phase in (LOWERED, RAISED))
     lowered = [arrival for arrival in arrivals if arrival.phase == LOWERED]
     after = [arrival for arrival in lowered if arrival.at > lowered_at]
-    found.changeover_refused = _refused(lowered) - _refused(after)
+    knowing = sum(not each.admitted and look_up(each).granted_at > lowered_at for each in after)
+    found.changeover_refused = _refused(lowered) - knowing
     by_places = plan.kind is Kind.CONCURRENCY
     limit = plan.phases[LOWERED].limit
     # A server that counts places refuses exactly what is over the limit.
-    found.over_lowered = _refused(after) if by_places else max(_refused(after), excess(_times(after), limit))
+    found.over_lowered = knowing if by_places else max(knowing, excess(_times(after), limit))
     limit = plan.phases[RAISED].limit
     found.back_at_full_s = (
         _places_full_after_s(arrivals, limit.count, raised_at)
