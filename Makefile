@@ -10,7 +10,7 @@ ROUNDS ?= 10
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-fast check lint types format bench bench-throughput bench-race \
-	bench-latency bench-pacing bench-sdk kill-rounds simulate outage lock clean
+	bench-latency bench-pacing bench-sdk bench-domains kill-rounds simulate outage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench-pacing: install ## strict servers that answer 429 past their own limit: QU
 
 bench-sdk: install ## one client's submissions, beside the published client's
 	$(BIN)/python -m bench.submissions
+
+bench-domains: install ## what 100,000 targets cost: bytes when idle, and time to pick the next request
+	$(BIN)/python -m tests.simulation.many_domains --json bench/results/domains.json
 
 kill-rounds: install ## kill -9 under load, restart, and look for what is missing: ROUNDS=10
 	$(BIN)/python -m bench.kill_rounds --rounds $(ROUNDS)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from orchestrator.core.domain_limiter import DomainLimiter, Launch
+from orchestrator.domain.fairness import Weight
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.pacing import Pace, PaceCaps
@@ -33,6 +34,8 @@ class DomainBook(Mapping[TargetDomain, DomainLimiter]):
         self._limiters: dict[TargetDomain, DomainLimiter] = {}
         self._learned: Mapping[TargetDomain, Learned] = {}
         self._weights: dict[CustomerId, int] = {}
+        # A bound method is made anew at each look-up: very many limiters share this one.
+        self._weight: Weight = self._weight_of
         self._held = False
         self._held_until = float("-inf")
         self._closed = False
@@ -105,5 +108,5 @@ class DomainBook(Mapping[TargetDomain, DomainLimiter]):
             limiter.hold()
         return limiter
 
-    def _weight(self, customer: CustomerId) -> int:
+    def _weight_of(self, customer: CustomerId) -> int:
         return self._weights.get(customer, 1)

@@ -304,6 +304,8 @@ class DomainLimiter:
         ticket, passages, granted_at = self._out.pop(permit, _NOTHING_OUT)
         if ticket is None:
             return
+        # An emptied dict keeps its table: an idle target is to cost little.
+        self._out = self._out or {}
         now = self._clock.now()
         if used:
             weight = PLACE_WEIGHT if self._place_s else 1.0

@@ -1,6 +1,6 @@
 """What each customer has under way and has used."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 from orchestrator.domain.ids import CustomerId, TargetDomain
@@ -20,7 +20,7 @@ class Ledger:
         self._clock = clock
         self._open: Counter[CustomerId] = Counter()
         self._unsaved: dict[tuple[CustomerId, int], DayUsage] = {}
-        self._called: set[tuple[CustomerId, TargetDomain]] = set()
+        self._called: defaultdict[CustomerId, set[TargetDomain]] = defaultdict(set)
         self._saving = False
 
     def open_jobs(self, customer: CustomerId) -> int:
@@ -79,6 +79,6 @@ class Ledger:
             self._clock.call_at(self._clock.now() + SAVED_EVERY_S, self.save)
 
     def _note_call(self, customer: CustomerId, domain: TargetDomain) -> None:
-        if (customer, domain) not in self._called:
-            self._called.add((customer, domain))
+        if domain not in self._called[customer]:
+            self._called[customer].add(domain)
             self._store.note_domain(customer, domain)

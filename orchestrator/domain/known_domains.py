@@ -26,10 +26,14 @@ class DomainPolicy:
 
     def pace(self, otherwise: Pace) -> Pace:
         """The pace to begin with, and to come back to."""
+        if self.rps is None and self.max_concurrent is None:
+            return otherwise
         return Pace(self.rps or otherwise.rps, self.max_concurrent or otherwise.max_concurrent)
 
     def caps(self, otherwise: PaceCaps) -> PaceCaps:
         """How far the target may raise its pace."""
+        if self.most_rps is None and self.most_concurrent is None:
+            return otherwise
         return PaceCaps(
             rps=self.most_rps or otherwise.rps,
             max_concurrent=self.most_concurrent or otherwise.max_concurrent,

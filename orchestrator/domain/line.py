@@ -6,84 +6,91 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
+from operator import itemgetter
 
 from orchestrator.domain.fairness import LOOKED_AT_MOST, FairQueue, Key, Share, Ticket
 from orchestrator.domain.ids import CustomerId, JobId
 
-COMPACTED_FROM = 64
+BLOCK_MOST = 512
+_LAST = itemgetter(-1)
 
 
 class _Sorted:
-    """Tickets of one turn. They mostly come at the end and leave at the front, so that adding and removing
-    cost next to nothing.
+    """Tickets of one turn, in blocks of bounded length: one long list would be moved for every ticket that
+    does not come last.
     """
 
-    __slots__ = ("_begin", "_tickets")
+    __slots__ = ("_blocks",)
 
     def __init__(self) -> None:
-        self._tickets: list[Ticket] = []
-        self._begin = 0
+        self._blocks: list[list[Ticket]] = []
 
     def __len__(self) -> int:
-        return len(self._tickets) - self._begin
+        return sum(map(len, self._blocks))
 
     def __iter__(self) -> Iterator[Ticket]:
-        return iter(self._tickets[self._begin :])
+        return chain.from_iterable(self._blocks)
 
     def add(self, ticket: Ticket) -> bool:
         """Put a ticket where it belongs; say whether it was new."""
-        tickets = self._tickets
-        if not len(self) or tickets[-1] < ticket:
-            tickets.append(ticket)
+        number = bisect_left(self._blocks, ticket, key=_LAST)
+        if number == len(self._blocks):
+            self._append(ticket)
             return True
-        index = bisect_left(tickets, ticket, self._begin)
-        if tickets[index] == ticket:
+        block = self._blocks[number]
+        index = bisect_left(block, ticket)
+        if block[index] == ticket:
             return False
-        tickets.insert(index, ticket)
+        block.insert(index, ticket)
+        if len(block) > BLOCK_MOST:
+            self._blocks[number : number + 1] = [block[: BLOCK_MOST // 2], block[BLOCK_MOST // 2 :]]
         return True
 
     def remove(self, ticket: Ticket) -> bool:
         """Take a ticket out; say whether it was there."""
-        index = bisect_left(self._tickets, ticket, self._begin)
-        if index == len(self._tickets) or self._tickets[index] != ticket:
+        number = bisect_left(self._blocks, ticket, key=_LAST)
+        if number == len(self._blocks):
             return False
-        self._delete(index)
+        index = bisect_left(self._blocks[number], ticket)
+        if self._blocks[number][index] != ticket:
+            return False
+        self._delete(number, index)
         return True
 
     def remove_job(self, order_key: int, job_id: JobId) -> int:
         """Take a job's tickets out; say how many there were."""
         removed = 0
-        while (ahead := self.ahead(order_key, job_id)) is not None:
-            self._delete(self._begin + ahead)
+        while (found := self._first_of(order_key, job_id)) is not None:
+            self._delete(*found)
             removed += 1
         return removed
 
-    def ahead(self, order_key: int, job_id: JobId) -> int | None:
-        """Count the tickets before a job's first one; None where it has none."""
-        # Mostly it is the one that has just come.
-        index = len(self._tickets) - 1
-        if not self._is_first_of(job_id, index):
-            index = bisect_left(self._tickets, Ticket(order_key, job_id, leg=-1), self._begin)
-        found = index < len(self._tickets) and self._tickets[index].job_id == job_id
-        return index - self._begin if found else None
+    def first_of(self, order_key: int, job_id: JobId) -> tuple[int, Ticket] | None:
+        """Find a job's first ticket, and count those ahead of it; None where it has none."""
+        found = self._first_of(order_key, job_id)
+        if found is None:
+            return None
+        number, index = found
+        return sum(map(len, self._blocks[:number])) + index, self._blocks[number][index]
 
-    def _is_first_of(self, job_id: JobId, index: int) -> bool:
-        if index < self._begin or self._tickets[index].job_id != job_id:
-            return False
-        return index == self._begin or self._tickets[index - 1].job_id != job_id
+    def _append(self, ticket: Ticket) -> None:
+        if self._blocks and len(self._blocks[-1]) < BLOCK_MOST:
+            self._blocks[-1].append(ticket)
+        else:
+            self._blocks.append([ticket])
 
-    def at(self, ahead: int) -> Ticket:
-        """Give the ticket that has so many ahead of it."""
-        return self._tickets[self._begin + ahead]
+    def _delete(self, number: int, index: int) -> None:
+        del self._blocks[number][index]
+        if not self._blocks[number]:
+            del self._blocks[number]
 
-    def _delete(self, index: int) -> None:
-        if index > self._begin:
-            del self._tickets[index]
-            return
-        self._begin += 1
-        if self._begin >= COMPACTED_FROM and 2 * self._begin >= len(self._tickets):
-            del self._tickets[: self._begin]
-            self._begin = 0
+    def _first_of(self, order_key: int, job_id: JobId) -> tuple[int, int] | None:
+        before = Ticket(order_key, job_id, leg=-1)
+        number = bisect_left(self._blocks, before, key=_LAST)
+        if number == len(self._blocks):
+            return None
+        index = bisect_left(self._blocks[number], before)
+        return (number, index) if self._blocks[number][index].job_id == job_id else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +132,10 @@ class Line:
     def stand(self, customer: CustomerId, order_key: int, job_id: JobId, queue: FairQueue) -> Stand | None:
         """Say where a job stands; None where it does not wait."""
         for turn, tickets in self._customers.get(customer, {}).items():
-            ahead = tickets.ahead(order_key, job_id)
-            if ahead is not None:
-                return Stand(self._position(turn, ahead, queue), ahead + 1, tickets.at(ahead))
+            found = tickets.first_of(order_key, job_id)
+            if found is not None:
+                ahead, ticket = found
+                return Stand(self._position(turn, ahead, queue), ahead + 1, ticket)
         return None
 
     def waiting(self, customer: CustomerId) -> int:

@@ -160,11 +160,14 @@ class Limiter:
         if self._out.pop(permit, None) is False:
             self._pending -= 1
             self._slot -= self.pace.interval_s
+        self._out = self._out or {}
 
     def closed(self, permit: int, now: float) -> None:
         """The request's connection is closed. A start never reported counts as one made now."""
         self.started(permit, now)
         self._out.pop(permit, None)
+        # An emptied dict keeps its table: an idle target is to cost little.
+        self._out = self._out or {}
 
     def pause(self, until: float) -> None:
         """Start nothing before ``until``."""

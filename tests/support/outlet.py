@@ -51,12 +51,16 @@ class HeapClock:
         heapq.heappush(self._timers, (max(when, self._now), next(self._numbers), timer))
         return timer
 
+    def step(self) -> None:
+        """Let time pass until the next timer."""
+        self._now, _, timer = heapq.heappop(self._timers)
+        if timer.callback is not None:
+            timer.callback()
+
     def run_until(self, end: float) -> None:
         """Let time pass."""
         while self._timers and self._timers[0][0] <= end:
-            self._now, _, timer = heapq.heappop(self._timers)
-            if timer.callback is not None:
-                timer.callback()
+            self.step()
         self._now = max(self._now, end)
 
 

@@ -182,3 +182,13 @@ def asked(waiting: Waiting) -> Iterator[Ticket]:
     for customer in range(0, 1_000, 50):
         keys = [key for key in range(customer, 20_000, 1_000) if waiting.place(str(customer), key)]
         yield from (ticket_of(str(customer), key) for key in keys[-1:])
+
+
+def test_a_line_of_thousands_keeps_its_order_whoever_leaves() -> None:
+    waiting, keys = Waiting(), Random(4).sample(range(10_000), 3_000)
+    waiting.add("a", *keys)
+    for key in keys[:1_000]:
+        waiting.line.withdraw(CustomerId("cust_a"), key, JobId(f"job_{key}"))
+    stands = [waiting.stand("a", key) for key in sorted(keys[1_000:])]
+    assert [stand.in_turn for stand in stands if stand is not None] == [*range(1, 2_001)]
+    assert waiting.line.count == 2_000
