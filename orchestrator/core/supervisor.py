@@ -131,8 +131,7 @@ class JobSupervisor:
     def attempt_started(self, attempt: AttemptId, started_ms: int) -> None:
         """An attempt's first byte was written."""
         self.course = with_attempt(self.course, attempt, lambda run: note_start(run, attempt, started_ms))
-        step = step_of(self.course, attempt)
-        if step is not None:
+        if self.job.spec.fallback is not None and (step := step_of(self.course, attempt)) is not None:
             self._watch_for_lateness(step)
 
     def attempt_ready(self, attempt: AttemptId) -> None:
