@@ -136,7 +136,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     from rich.table import Table  # noqa: PLC0415  # the same
     from rich.text import Text  # noqa: PLC0415  # the same
 
-    drawn = Table(*columns, box=None, header_style="bold")
+    drawn = Table(*columns, box=None, header_style="bold", show_header=any(columns))
     for row in rows:
         cells = ["" if cell is None else str(cell) for cell in row]
         drawn.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in cells))

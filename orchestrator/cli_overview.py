@@ -59,14 +59,16 @@ def domains(
             d["in_flight"],
             d["waiting"],
             d["waiting_yours"],
-            "; ".join(map(_signal, d["signals"])),
             when(d["paused_until"]),
             ", ".join(name for name, way in d["regions"].items() if way["breaker"] != "closed"),
         )
         for d in document["domains"]
     ]
-    columns = ("domain", "rps", "at once", "set by", "in flight", "waiting", "yours", "signals")
-    table((*columns, "paused until", "breakers"), rows)
+    columns = ("domain", "rps", "at once", "set by", "in flight", "waiting", "yours", "paused until")
+    table((*columns, "breakers"), rows)
+    signals = [(d["domain"], *_signal(signal)) for d in document["domains"] for signal in d["signals"]]
+    if signals:
+        table(("domain", "signal", "value", "binds", "until"), signals)
     tell_of_more(document)
 
 
@@ -81,10 +83,9 @@ def usage(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = Fal
     table(columns, [[day[name] for name in columns] for day in document["days"]])
 
 
-def _signal(signal: dict[str, Any]) -> str:
-    whom = {"customer": "for you", "account": f"for account {signal['account']}"}.get(signal["binds"], "")
-    said = " ".join(filter(None, (signal["source"], _value(signal), whom)))
-    return f"{said} until {when(signal['until'])}" if signal["until"] else said
+def _signal(signal: dict[str, Any]) -> tuple[object, ...]:
+    whom = {"customer": "you", "account": f"account {signal['account']}"}.get(signal["binds"], "all")
+    return signal["source"], f"{signal['kind']} {_value(signal)}".rstrip(), whom, when(signal["until"])
 
 
 def _value(signal: dict[str, Any]) -> str:

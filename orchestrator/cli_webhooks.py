@@ -78,7 +78,8 @@ def redeliver(
         show(done)
     else:
         more = "; there are more, ask again for them" if done.get("more") else ""
-        typer.echo(f"{done['deliveries']} webhooks are being sent again{more}")
+        count = done["deliveries"]
+        typer.echo(f"{count} {'webhook is' if count == 1 else 'webhooks are'} being sent again{more}")
 
 
 def _unix_ms(text: str) -> int | None:

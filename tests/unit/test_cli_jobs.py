@@ -266,8 +266,8 @@ OVERVIEWS: dict[str, dict[str, Any]] = {
     [
         ("regions", ["iad", "up", "42.1", "lax", "down", "9.0"]),
         ("domains", ["api.example", "2.5", "target", "iad", "b.example", "more: --cursor bmV4dA"]),
-        ("domains", ["retry-after until 2026-09-21T14:13:20", "429 or 503 1.25/s for you"]),
-        ("domains", ["ratelimit 3 requests left for account 1f"]),
+        ("domains", ["retry-after", "pause", "2026-09-21T14:13:20", "429 or 503", "slowed 1.25/s", "you"]),
+        ("domains", ["ratelimit", "budget 3 requests left", "account 1f"]),
         ("usage", ["cust_acme", "1000", "2026-01-31"]),
     ],
 )

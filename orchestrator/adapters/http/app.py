@@ -118,6 +118,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     status = HTTPStatus(error.status_code)
-    detail = f"{request.method} {request.url.path}: {status.phrase}"
+    detail = f"{request.method} {request.url.path}: {status.phrase}; /docs lists the calls"
     headers = dict(error.headers) if error.headers else None
     return problem(status, status.phrase.lower().replace(" ", "-"), status.phrase, detail, headers=headers)

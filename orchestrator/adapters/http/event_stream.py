@@ -97,9 +97,11 @@ class JobEvents:
 
     def _news(self) -> Iterator[Event]:
         _, course = self._shard.under_way(self._job.id) or (None, self._stored.course)
+        state = state_shown(self._stored.state, self._job.begins_ms, self._shard.clock.unix_ms())
         queued = {
             "job_id": self._job.id,
-            "state": state_shown(self._stored.state, self._job.begins_ms, self._shard.clock.unix_ms()),
+            # Who joins late is told how it began; what came of it stands in the events that follow.
+            "state": state if state is JobState.SCHEDULED else JobState.QUEUED,
             "accepted_at": self._job.accepted_ms,
         }
         for told, event in news(self._told, course, queued):

@@ -15,7 +15,7 @@ import uvicorn
 from orchestrator.adapters.http import event_stream
 from orchestrator.adapters.http.app import FastLane, make_app
 from tests.unit.http.gateway import BETAS_KEY, BOUNDS, JOBS, KEY, TARGET, Gateway, running_gateway
-from tests.unit.http.test_jobs import submitted, turns
+from tests.unit.http.test_jobs import finished, submitted, turns
 
 PATIENCE_S = 20.0
 
@@ -229,3 +229,10 @@ async def can_stream(address: str, job_id: str) -> bool:
             async with opened(address, job_id) as stream:
                 if stream.response.status_code == 200:
                     return True
+
+
+async def test_a_late_joiner_is_told_how_the_job_began(gateway: Gateway) -> None:
+    job_id = await finished(gateway)
+    text = (await gateway.client.get(f"{JOBS}/{job_id}/stream")).text
+    assert '"state":"queued"' in next(line for line in text.splitlines() if line.startswith("data:"))
+    assert '"state":"success"' in text
