@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from orchestrator.domain.accounts import CREDENTIALS
 from orchestrator.domain.ids import JobId, TargetDomain, target_domain
 from orchestrator.domain.job import JobSpec
+from orchestrator.domain.pacing import Pace
 from tests.simulation.history import AnswerHeard, History
 from tests.simulation.paces import ROUNDING_S, Start, grant_slack_s, starts_by_domain
 from tests.simulation.scenario import Scenario
@@ -65,6 +66,23 @@ def a_pause_binds_whom_it_is_meant_for(scenario: Scenario, history: History) -> 
                 yield f"{bound} was let out at {start.grant.at:.3f} s in spite of {answer}"
 
 
+def a_told_pace_binds_who_heard_it(scenario: Scenario, history: History) -> Iterator[str]:
+    """What a target asks of everybody and one customer alone hears binds that one, as long as it is told."""
+    starts, slack_s = _starts_by_party(history), grant_slack_s(scenario)
+    for customer, answers in _answers_by_customer(history).items():
+        told = [answer for answer in answers if answer.steers]
+        ends = [answer.at for answer in told[1:]] + [history.ended_at]
+        for answer, next_at in zip(told, ends, strict=False):
+            if answer.rps is None or answer.rps >= scenario.pace.rps:
+                continue
+            pace = Pace(answer.rps)
+            until = min(next_at, answer.at + pace.lapse_s, _life_ends_at(history, answer.at))
+            times = sorted(s.at for s in starts[customer] if answer.at + slack_s < s.grant.at < until)
+            for first, beyond in zip(times, times[pace.starts :], strict=False):
+                if beyond - first < pace.window_s - ROUNDING_S:
+                    yield f"{customer} started too much from {first:.3f} to {beyond:.3f} s for {answer}"
+
+
 def _starts_by_party(history: History) -> defaultdict[Party, list[Start]]:
     found = defaultdict(list)
     for starts in starts_by_domain(history).values():
@@ -81,6 +99,13 @@ def _answers_by_account(history: History) -> dict[Party, list[AnswerHeard]]:
         _, account = _parties(history, answer.job_id, answer.url)
         if account is not None and answer.status != UNAVAILABLE:
             found[account].append(answer)
+    return found
+
+
+def _answers_by_customer(history: History) -> dict[Party, list[AnswerHeard]]:
+    found = defaultdict(list)
+    for answer in history.answers:
+        found[_parties(history, answer.job_id, answer.url)[0]].append(answer)
     return found
 
 

@@ -8,7 +8,11 @@ from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.routing import SELF_FENCE_AFTER_S
 from orchestrator.ports.store import StoredJob
-from tests.simulation.bounds import a_pause_binds_whom_it_is_meant_for, quotas_are_kept
+from tests.simulation.bounds import (
+    a_pause_binds_whom_it_is_meant_for,
+    a_told_pace_binds_who_heard_it,
+    quotas_are_kept,
+)
 from tests.simulation.deliveries import (
     every_receiver_is_told,
     the_delivery_state_is_true,
@@ -174,6 +178,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     in_flight_is_never_exceeded,
     quotas_are_kept,
     a_pause_binds_whom_it_is_meant_for,
+    a_told_pace_binds_who_heard_it,
     nobody_is_passed_over,
     shares_keep_together,
     the_lowest_key_goes_first,

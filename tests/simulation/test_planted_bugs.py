@@ -23,6 +23,7 @@ from orchestrator.domain import fairness
 from orchestrator.domain.fairness import Closed, FairQueue, Lane, Ticket, Weight, _Rotation
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import Job
+from orchestrator.domain.pacing import Pace
 from orchestrator.domain.quota import Quota
 from orchestrator.domain.signals import Signal
 from orchestrator.domain.steering import Steering
@@ -33,6 +34,7 @@ from tests.simulation.checker import check
 from tests.simulation.disk import DiskHandle
 from tests.simulation.scenario import (
     CALM,
+    CUSTOMERS,
     Actor,
     Crash,
     Direction,
@@ -100,6 +102,15 @@ def metered(seed: int) -> Scenario:
     targets = tuple(replace(t, temper=CALM, quota=QuotaPlan(8.0, 6, 40.0)) for t in plan.targets)
     jobs = tuple(replace(job, spec=replace(job.spec, headers=CREDENTIALS[0])) for job in plan.jobs)
     return replace(plan, targets=targets, jobs=jobs)
+
+
+def told_to_be_slow(seed: int) -> Scenario:
+    """Let one customer alone call targets that ask for less, for longer than a minute."""
+    plan = scenario(seed)
+    asking = {"temper": CALM, "signals": 1.0, "paces": ((0.25, 20),)}
+    targets = tuple(replace(target, **asking) for target in plan.targets)
+    jobs = tuple(replace(job, customer=CUSTOMERS[0]) for job in plan.jobs)
+    return replace(plan, targets=targets, jobs=jobs, pace=Pace(20, 8), faults=())
 
 
 @breaks("the_pace_is_never_exceeded")
@@ -202,6 +213,11 @@ def every_request_costs_one_token(patch: pytest.MonkeyPatch) -> None:
 @breaks("a_pause_binds_whom_it_is_meant_for")
 def an_account_is_never_held_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Gates, "closed", lambda self, ticket, now: None)
+
+
+@breaks("a_told_pace_binds_who_heard_it", told_to_be_slow)
+def a_told_pace_is_forgotten_with_the_domains(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Throttle, "tell", lambda self, pace, now: None)
 
 
 @breaks("children_are_born_once")
