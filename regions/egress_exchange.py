@@ -23,6 +23,7 @@ from aiohttp.connector import Connection
 
 from orchestrator.domain.exchange import Fault
 from orchestrator.ports.egress import EgressError, Gate
+from regions.egress_meter import MeteredProtocol
 
 _CLEAN_TRIES = 4
 
@@ -60,6 +61,12 @@ class GatedExchange:
         self._connection: Connection | None = None
         self._protocol: ResponseHandler | None = None
         self._transport: asyncio.Transport | None = None
+        self._meter: MeteredProtocol | None = None
+
+    @property
+    def overworked(self) -> bool:
+        """Whether the connection was closed because its answer made too much work."""
+        return self._meter is not None and self._meter.exhausted()
 
     async def middleware(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Attach this exchange to aiohttp's request, and keep aiohttp from sending that twice."""
@@ -76,6 +83,8 @@ class GatedExchange:
         self._connection = connection
         self._protocol = connection.protocol
         self._transport = connection.transport
+        if self._transport is not None:
+            self._meter = MeteredProtocol.before(self._transport)
         self.phase = Phase.AT_GATE
         self.deadline.reschedule(None)
         await self._wait_at_gate(connection)

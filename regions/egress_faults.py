@@ -34,6 +34,8 @@ def egress_error(error: BaseException, exchange: GatedExchange, authority: str) 
         fault, reason = (Fault.CONNECT_TIMEOUT if unwritten else Fault.TIMEOUT), "the time limit passed"
     else:
         fault, reason = _unwritten(error) if unwritten else _written(error)
+        if exchange.overworked:
+            reason = "the answer takes too much work to read"
     return EgressError(fault, f"{authority}: {reason}")
 
 

@@ -9,6 +9,7 @@ import socket
 import struct
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -190,6 +191,33 @@ async def test_a_server_without_tls_is_a_failed_connection(serve: Serve, egress:
     server = await serve(handler)
     server.scheme = "https"
     assert (await failure_of(egress, server.url(), shut_gate)).fault is Fault.CONNECT
+
+
+FLOODS = {
+    "interim answers": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+    "tiny chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_an_answer_that_only_makes_work_is_ended_and_the_next_one_read(
+    serve: Serve, egress: AiohttpEgress, flood: str
+) -> None:
+    head, part = FLOODS[flood]
+
+    async def handler(peer: Peer) -> None:
+        if b"/flood" in await peer.request():
+            await peer.send(head)
+            with suppress(ConnectionError):
+                while True:
+                    await peer.send(part * 1_000)
+        else:
+            await peer.answer()
+
+    server = await serve(handler)
+    failure = await failure_of(egress, server.url("/flood"))
+    assert (failure.fault, "too much work" in str(failure)) == (Fault.BROKEN, True)
+    assert (await fetch(egress, server.url())).body == b"ok"
 
 
 RESET = struct.pack("ii", 1, 0)
