@@ -10,7 +10,7 @@ ROUNDS ?= 10
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve test test-fast check lint types format bench bench-throughput bench-race \
-	bench-latency bench-pacing bench-sdk bench-domains kill-rounds simulate outage lock clean
+	bench-latency bench-pacing bench-sdk bench-webhooks bench-domains kill-rounds simulate outage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ format: install ## format the code and draw the generated diagrams
 	$(BIN)/ruff format .
 	$(BIN)/python -m bench.diagrams
 
-bench: bench-latency bench-race bench-throughput bench-pacing bench-sdk ## every benchmark
+bench: bench-latency bench-race bench-throughput bench-pacing bench-sdk bench-webhooks ## every benchmark
 
 bench-throughput: install ## the whole path under load, beside the raw floor
 	$(BIN)/python -m bench.throughput
@@ -70,6 +70,9 @@ bench-pacing: install ## strict servers that answer 429 past their own limit: QU
 
 bench-sdk: install ## one client's submissions, beside the published client's
 	$(BIN)/python -m bench.submissions
+
+bench-webhooks: install ## what nine receivers feel of a tenth that hangs: QUICK=1 for half a minute
+	$(BIN)/python -m bench.webhooks $(if $(QUICK),--quick)
 
 bench-domains: install ## what 100,000 targets cost: bytes when idle, and time to pick the next request
 	$(BIN)/python -m tests.simulation.many_domains --json bench/results/domains.json

@@ -13,12 +13,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
 from bench.figures import over_runs, percentile_over_runs
-from bench.raw_http import RawClient, RawServer, answer, post
+from bench.raw_http import RawServer, answer
 from bench.service import Bystanders, Service, free_port, running_service
+from bench.submitter import Submitter, at_a_rate
 from bench.throughput import running_target
 
 CONNECTIONS = 16
@@ -42,10 +44,9 @@ class Client:
     """Submits jobs over kept connections, and receives their webhooks."""
 
     def __init__(self, service: Service, target_port: int) -> None:
-        self._service = service
+        self._submitter = Submitter(service)
         self._target = f"http://127.0.0.1:{target_port}/charge"
         self._receiver_port = free_port()
-        self._connections: list[RawClient] = []
         self._arrivals: dict[str, asyncio.Future[float]] = {}
         self._jobs = 0
 
@@ -53,9 +54,7 @@ class Client:
         """Connect, and listen for webhooks."""
         loop = asyncio.get_running_loop()
         await loop.create_server(lambda: RawServer(self._received), "127.0.0.1", self._receiver_port)
-        for _ in range(CONNECTIONS):
-            _, connection = await loop.create_connection(RawClient, "127.0.0.1", self._service.port)
-            self._connections.append(connection)
+        await self._submitter.open(CONNECTIONS)
 
     async def job(self) -> tuple[float, float]:
         """Run a job; give the ms until it was acknowledged, and until its webhook came."""
@@ -63,23 +62,19 @@ class Client:
         key = f"latency-{self._jobs}"
         arrival = self._arrivals[key] = asyncio.get_running_loop().create_future()
         sent = time.perf_counter()
-        head, body = await self._connections[self._jobs % CONNECTIONS].request(self._submission(key))
+        await self._submitter.submit(self._job(key))
         acknowledged = time.perf_counter()
-        if b" 202 " not in head[:20]:
-            raise RuntimeError(body.decode())
         told = await asyncio.wait_for(arrival, WEBHOOK_WITHIN_S)
         return (acknowledged - sent) * 1000, (told - sent) * 1000
 
-    def _submission(self, key: str) -> bytes:
-        job = {
+    def _job(self, key: str) -> dict[str, Any]:
+        return {
             "url": self._target,
             "method": "POST",
             "body": '{"amount":1000}',
             "idempotent_key": key,
             "webhooks": [{"url": f"http://127.0.0.1:{self._receiver_port}/hook"}],
         }
-        headers = f"Authorization: Bearer {self._service.api_key}\r\n"
-        return post("/api/v1/jobs", json.dumps(job).encode(), headers)
 
     def _received(self, _head: bytes, body: bytes) -> bytes:
         arrival = self._arrivals.pop(json.loads(body)["idempotent_key"], None)
@@ -93,20 +88,6 @@ async def one_by_one(client: Client, jobs: int) -> list[float]:
     return [(await client.job())[1] for _ in range(jobs)]
 
 
-async def at_a_rate(client: Client, jobs: int, rate: float, run: Run) -> None:
-    """Submit so many jobs, so many a second, whatever becomes of them meanwhile."""
-    began = time.perf_counter()
-    tasks = []
-    for number in range(jobs):
-        due = began + number / rate
-        await asyncio.sleep(due - time.perf_counter())
-        run.late_ms.append((time.perf_counter() - due) * 1000)
-        tasks.append(asyncio.create_task(client.job()))
-    for ack_ms, told_ms in await asyncio.gather(*tasks):
-        run.ack_ms.append(ack_ms)
-        run.told_ms.append(told_ms)
-
-
 async def measure(service: Service, target_port: int, options: argparse.Namespace) -> list[Run]:
     """Make all runs."""
     client = Client(service, target_port)
@@ -116,7 +97,10 @@ async def measure(service: Service, target_port: int, options: argparse.Namespac
     for _ in range(options.runs):
         others = Bystanders()
         run = Run(unloaded_ms=await one_by_one(client, options.jobs))
-        await at_a_rate(client, int(options.rate * options.seconds), options.rate, run)
+        jobs = int(options.rate * options.seconds)
+        times, run.late_ms = await at_a_rate(jobs, options.rate, lambda _: client.job())
+        run.ack_ms = [ack_ms for ack_ms, _ in times]
+        run.told_ms = [told_ms for _, told_ms in times]
         run.others_cores = others.cores()
         runs.append(run)
     return runs

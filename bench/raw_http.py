@@ -61,6 +61,36 @@ class RawServer(asyncio.Protocol):
             for head, body in self._parser.feed(data):
                 self._transport.write(self._answer(head, body))
 
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class RawListener:
+    """A port on loopback; its connections end with it."""
+
+    def __init__(self, connection: Callable[[], RawServer]) -> None:
+        self._connection = connection
+        self._made: list[RawServer] = []
+        self._server: asyncio.Server
+
+    async def open(self) -> int:
+        """Listen on a free port; give its number."""
+        self._server = await asyncio.get_running_loop().create_server(self._make, "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def close(self) -> None:
+        """Listen no more, and hang up."""
+        self._server.close()
+        for connection in self._made:
+            connection.close()
+
+    def _make(self) -> RawServer:
+        self._made.append(self._connection())
+        return self._made[-1]
+
 
 class RawClient(asyncio.Protocol):
     """One keep-alive connection; answers come in the order of requests."""

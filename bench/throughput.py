@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import httpx
 import uvloop
 
-from bench.raw_http import RawClient, RawServer, answer, post
+from bench.raw_http import RawServer, answer
 from bench.service import Service, free_port, running_service
+from bench.submitter import Submitter, sign_webhooks
 
 WARM_UP_JOBS = 1_000
 SHOWN_MS = 0.01
@@ -51,30 +51,15 @@ class Load:
     """Submits jobs, receives their webhooks, and times both."""
 
     def __init__(self, service: Service, target_port: int, receiver_port: int) -> None:
-        self._service = service
+        self.submitter = Submitter(service)
         self._target = f"http://127.0.0.1:{target_port}/charge"
         self._receiver = f"http://127.0.0.1:{receiver_port}/hook"
-        self._clients: list[RawClient] = []
         self._submitted: dict[str, float] = {}
         self._arrived: dict[str, float] = {}
         self._waiting: dict[str, asyncio.Event] = {}
         self._sequence = 0
         self.ack_ms: list[float] = []
         self.done_ms: list[float] = []
-
-    async def open(self, connections: int) -> None:
-        """Connect to the service. With one connection a job in flight no submission queues behind another,
-        as in a client that does not pipeline; the floor has as many.
-        """
-        loop = asyncio.get_running_loop()
-        for _ in range(connections):
-            _, client = await loop.create_connection(RawClient, "127.0.0.1", self._service.port)
-            self._clients.append(client)
-
-    def close(self) -> None:
-        """Close the connections."""
-        for client in self._clients:
-            client.close()
 
     def received(self, _head: bytes, body: bytes) -> bytes:
         """Take a webhook."""
@@ -87,24 +72,17 @@ class Load:
     async def job(self) -> None:
         """Submit one job and wait for its webhook."""
         self._sequence += 1
-        number = self._sequence
-        body = json.dumps(
-            {
-                "url": self._target,
-                "method": "POST",
-                "body": '{"amount":1000}',
-                "idempotent_key": f"bench-{number}",
-                "webhooks": [{"url": self._receiver}],
-            }
-        ).encode()
-        headers = f"Authorization: Bearer {self._service.api_key}\r\n"
+        job = {
+            "url": self._target,
+            "method": "POST",
+            "body": '{"amount":1000}',
+            "idempotent_key": f"bench-{self._sequence}",
+            "webhooks": [{"url": self._receiver}],
+        }
         began = time.perf_counter()
-        client = self._clients[number % len(self._clients)]
-        head, text = await client.request(post("/api/v1/jobs", body, headers))
+        job_id = await self.submitter.submit(job)
         acknowledged = time.perf_counter()
-        if b" 202 " not in head[:20]:
-            raise RuntimeError(text.decode())
-        await self._arrival(json.loads(text)["job_id"])
+        await self._arrival(job_id)
         self.ack_ms.append((acknowledged - began) * 1000)
         self.done_ms.append((time.perf_counter() - began) * 1000)
 
@@ -168,7 +146,8 @@ async def compare(service: Service, target_port: int, options: argparse.Namespac
     receiver_port = free_port()
     load = Load(service, target_port, receiver_port)
     server = await loop.create_server(lambda: RawServer(load.received), "127.0.0.1", receiver_port)
-    await load.open(options.in_flight)
+    # The floor has as many connections: one a job in flight.
+    await load.submitter.open(options.in_flight)
     await load.run(WARM_UP_JOBS, options.in_flight)
     rounds = []
     for _ in range(options.rounds):
@@ -176,7 +155,7 @@ async def compare(service: Service, target_port: int, options: argparse.Namespac
         rate, cpu_ms = await floor(target_port, receiver_port, options.jobs, options.in_flight)
         rounds[-1].floor_jobs_per_s, rounds[-1].floor_cpu_ms_per_job = rate, cpu_ms
         print(show(rounds[-1]), flush=True)
-    load.close()
+    load.submitter.close()
     server.close()
     return rounds
 
@@ -200,11 +179,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rounds here")
     options = parser.parse_args()
     with running_target() as target_port, running_service("--allow-private-targets") as service:
-        secret = {"primary_secret": SECRET}
-        bearer = {"Authorization": f"Bearer {service.api_key}"}
-        httpx.post(
-            f"{service.base_url}/api/v1/webhook-secrets", json=secret, headers=bearer
-        ).raise_for_status()
+        sign_webhooks(service, SECRET)
         print(f"ready after {service.ready_after_s:.1f} s; {options.in_flight} jobs in flight")
         rounds = uvloop.run(compare(service, target_port, options))
     ratios = sorted(round_.ratio for round_ in rounds)
