@@ -182,8 +182,9 @@ class Executor:
         except Exception as error:  # noqa: BLE001  # whatever a client raises, the job has to hear of an end
             self._finish(attempt, Fault.BROKEN, f"the request failed: {type(error).__name__}")
         else:
+            answered = self._clock.now() + self.clock_offset_s
             started = self._end(attempt)
-            self._report(AttemptDone(attempt, started, response))
+            self._report(AttemptDone(attempt, started, response, answered_at=answered))
 
     def _end_unbegun(self, attempt: AttemptId) -> None:
         # A task that is cancelled before its first step runs none of its handlers.

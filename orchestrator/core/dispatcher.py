@@ -246,9 +246,13 @@ class Dispatcher:
     def _hear(self, opened: OpenAttempt, message: AttemptDone) -> None:
         if message.response is None:
             return
-        started_at = self._clock.now() if message.started_at is None else message.started_at
-        if opened.domain.hear(opened.permit, message.response, started_at, probe=opened.probe):
-            self._steered(opened.domain)
+        now = self._clock.now()
+        started_at = now if message.started_at is None else message.started_at
+        # A region's clock may be thought ahead of this one: its answers are no later than they come.
+        answered_at = now if message.answered_at is None else min(now, message.answered_at)
+        domain = opened.domain
+        if domain.hear(opened.permit, message.response, started_at, answered_at, probe=opened.probe):
+            self._steered(domain)
 
     def _retry_after(self, message: AttemptDone) -> float | None:
         if message.response is None:

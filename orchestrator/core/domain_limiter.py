@@ -221,7 +221,13 @@ class DomainLimiter:
         self.pump()
 
     def hear(
-        self, permit: int | None, response: HttpResponse, started_at: float, *, probe: bool = False
+        self,
+        permit: int | None,
+        response: HttpResponse,
+        started_at: float,
+        answered_at: float,
+        *,
+        probe: bool = False,
     ) -> bool:
         """Take what an answer said about pace; say whether anything changed that is worth keeping.
 
@@ -229,11 +235,20 @@ class DomainLimiter:
             permit: The one that the request was sent with; None where it came back meanwhile.
             response: The answer.
             started_at: Monotonic seconds of the request's first byte.
+            answered_at: Monotonic seconds of the answer's end, as its region saw it.
             probe: Whether it tried if the target is back.
 
         """
         ticket = self._out[permit][0] if permit in self._out else _NOBODY
-        heard = Heard(response.status, response.headers, ticket.customer, ticket.account, started_at, probe)
+        heard = Heard(
+            response.status,
+            response.headers,
+            ticket.customer,
+            ticket.account,
+            started_at,
+            answered_at,
+            probe,
+        )
         changed = self._steering.hear(heard, self._limiter, self._clock.now(), utc(self._clock))
         self._follow()
         if self._gates is not None:

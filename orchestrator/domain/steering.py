@@ -31,8 +31,8 @@ _REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One answer, and whose request it answers. ``started_at`` is monotonic seconds; ``probe``: the request
-    tried whether the target is back, one at a time.
+    """One answer, and whose request it answers. ``started_at`` and ``answered_at`` are monotonic seconds;
+    ``probe``: the request tried whether the target is back, one at a time.
     """
 
     status: int
@@ -40,6 +40,7 @@ class Heard:
     customer: CustomerId
     account: AccountId | None
     started_at: float
+    answered_at: float
     probe: bool = False
 
     @property
@@ -83,6 +84,7 @@ class Steering:
         "_held",
         "_swept_at",
         "_switched_at",
+        "_told_at",
         "account_queues",
         "state",
         "throttle",
@@ -104,6 +106,7 @@ class Steering:
         self._budgeted: Witnesses | None = None
         self._held: tuple[CustomerId, float] | None = None
         self._switched_at = float("-inf")
+        self._told_at = float("-inf")
         self._swept_at = SWEPT_FROM
 
     @property
@@ -150,7 +153,7 @@ class Steering:
         signal = read_signal(heard.headers)
         budgets = read_budgets(heard.headers, at)
         wait_s = retry_after_s(heard.headers, at) if heard.status >= HTTPStatus.BAD_REQUEST else None
-        changed = not signal.silent and self._tell(signal, heard.customer, now)
+        changed = not signal.silent and self._tell(signal, heard, now)
         for budget in budgets:
             changed |= self._learn(budget, signal, heard, limiter, now)
         if wait_s is not None:
@@ -213,10 +216,14 @@ class Steering:
             if until_ms > unix_ms:
                 self._throttle(key, now).pause(monotonic(until_ms), now)
 
-    def _tell(self, signal: Signal, customer: CustomerId, now: float) -> bool:
-        changed = self._switch(signal.account_queues, now)
+    def _tell(self, signal: Signal, heard: Heard, now: float) -> bool:
+        changed, customer = self._switch(signal.account_queues, now), heard.customer
         if signal.rps is None and signal.max_concurrent is None:
             return changed
+        if heard.answered_at < self._told_at:
+            # Regions report in their own time: what a target raised it may have lowered since.
+            signal = _no_higher(signal, self.state.pace)
+        self._told_at = max(self._told_at, heard.answered_at)
         state = steer(self.state, signal, base=self._base, caps=self._caps, now=now)
         if state.lapses_at is not None:
             self._throttle(customer_key(customer), now).tell(state.pace, now, state.source)
@@ -272,7 +279,7 @@ class Steering:
             return False
         if not heard.binds_account or heard.account is None:
             said = (told.rps and signal.rps) or (told.max_concurrent and signal.max_concurrent)
-            return not said and self._tell(told, heard.customer, now)
+            return not said and self._tell(told, heard, now)
         pace = Pace(told.rps or self.state.pace.rps, told.max_concurrent or self.state.pace.max_concurrent)
         if pace.rps < self.state.pace.rps or pace.max_concurrent < self.state.pace.max_concurrent:
             self._account(heard.account, heard.customer, now).tell(pace, now, budget.header)
@@ -355,6 +362,14 @@ class Steering:
             kept = [(key, throttle) for key, throttle in throttles.items() if not throttle.at_rest(now)]
             self.throttles = dict(kept[-THROTTLES_MOST:])
             self._swept_at = max(SWEPT_FROM, 2 * len(self.throttles))
+
+
+def _no_higher(signal: Signal, pace: Pace) -> Signal:
+    return replace(
+        signal,
+        rps=min(signal.rps or pace.rps, pace.rps),
+        max_concurrent=min(signal.max_concurrent or pace.max_concurrent, pace.max_concurrent),
+    )
 
 
 def _as_signal(budget: Budget) -> Signal:

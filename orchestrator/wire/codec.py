@@ -25,7 +25,7 @@ from orchestrator.wire.messages import (
     RunAttempt,
 )
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 FRAGMENT_BYTES = 64 * 1024
 PARTIAL_MOST = 1_000
 _FRAGMENT = 0
@@ -184,7 +184,7 @@ def _read_run(item: list[Any]) -> Message:
 
 def _read_done(item: list[Any]) -> Message:
     fault = None if item[4] is None else Fault(item[4])
-    return AttemptDone(item[1], item[2], _response_in(item[3]), fault, item[5])
+    return AttemptDone(item[1], item[2], _response_in(item[3]), fault, item[5], item[6])
 
 
 def _read_deliver(item: list[Any]) -> Message:
@@ -204,7 +204,10 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
     PermitUnused: (4, _plain("attempt")),
     AttemptReady: (5, _plain("attempt")),
     AttemptStarted: (6, _plain("attempt", "at")),
-    AttemptDone: (7, lambda m: (m.attempt, m.started_at, _response_out(m.response), m.fault, m.message)),
+    AttemptDone: (
+        7,
+        lambda m: (m.attempt, m.started_at, _response_out(m.response), m.fault, m.message, m.answered_at),
+    ),
     Deliver: (8, _plain("delivery", "attempt", "url", "body", "secrets")),
     Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after", "fault")),
     Heartbeat: (10, _plain("region", "incarnation", "epoch", "vitals")),

@@ -60,7 +60,8 @@ class AttemptStarted:
 class AttemptDone:
     """Executor to shard: an answer or a fault; the connection is closed or given back.
 
-    ``started_at`` is the shard's monotonic seconds, None where nothing was written.
+    ``started_at`` and ``answered_at`` are the shard's monotonic seconds, None where nothing was written, or
+    no answer came.
     """
 
     attempt: AttemptId
@@ -68,6 +69,7 @@ class AttemptDone:
     response: HttpResponse | None
     fault: Fault | None = None
     message: str = ""
+    answered_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

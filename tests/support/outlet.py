@@ -240,5 +240,5 @@ class Outlet:
         self.clock.call_at(back_at, lambda: self._answered(permit, answer, now))
 
     def _answered(self, permit: int, answer: HttpResponse, started_at: float) -> None:
-        self.changes += self.limiter.hear(permit, answer, started_at)
+        self.changes += self.limiter.hear(permit, answer, started_at, started_at)
         self.limiter.closed(permit)

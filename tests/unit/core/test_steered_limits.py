@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from bench.strict_rules import Concurrency, Limit
+from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.pacing import Pace, PaceCaps
@@ -315,3 +317,54 @@ def test_a_lowered_pace_lapses_after_a_restart_when_it_would_have() -> None:
     outlet.run(15)
     assert len(outlet.between(0, 5)) == 1
     assert len(outlet.between(5, 15)) >= 19
+
+
+class Crowd(Outlet):
+    """500 places, from the tenth second on 50. Answers are told when they are given; some overtake others."""
+
+    def __init__(self) -> None:
+        super().__init__(Scripted(lambda *_: response(200)), pace=Pace(100_000, 500))
+        self.rule = Concurrency(Limit(500))
+        self.known_at = float("inf")
+        self.refused_knowingly = 0
+
+    def _launch(self, limiter: DomainLimiter, ticket: Ticket, permit: int) -> None:
+        granted_at = self.clock.now()
+        self._later(0.001, 0.03, lambda: self._arrive(permit, granted_at))
+
+    def _arrive(self, permit: int, granted_at: float) -> None:
+        now = self.clock.now()
+        self.limiter.started(permit, now)
+        if self.rule.admit(now):
+            self._later(0.8, 1.2, lambda: self._leave(permit, now))
+        else:
+            self.refused_knowingly += granted_at > self.known_at
+            self._tell(permit, 429, now)
+
+    def _leave(self, permit: int, started_at: float) -> None:
+        if self.clock.now() > self.began + 10 and self.rule.limit == Limit(500):
+            self.rule = self.rule.follow(Limit(50))
+        self.rule.leave()
+        self._tell(permit, 200, started_at)
+
+    def _tell(self, permit: int, status: int, started_at: float) -> None:
+        now, places = self.clock.now(), self.rule.limit.count
+        answer = response(status, **told(100_000, places))
+        self._later(0.005, 0.06, lambda: self._hear(permit, answer, started_at, now))
+
+    def _hear(self, permit: int, answer: HttpResponse, started_at: float, answered_at: float) -> None:
+        self.limiter.hear(permit, answer, started_at, answered_at)
+        if self.limiter.pace.max_concurrent == 50:
+            self.known_at = min(self.known_at, self.clock.now())
+        self.limiter.closed(permit)
+
+    def _later(self, least_s: float, most_s: float, callback: Callable[[], None]) -> None:
+        self.clock.call_at(self.clock.now() + self._random.uniform(least_s, most_s), callback)
+
+
+def test_an_answer_that_was_overtaken_does_not_undo_a_lowered_limit() -> None:
+    crowd = Crowd()
+    crowd.put(10_000)
+    crowd.run(14)
+    assert crowd.known_at < crowd.began + 10.5
+    assert crowd.refused_knowingly == 0

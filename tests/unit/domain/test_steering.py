@@ -1,7 +1,11 @@
+from datetime import UTC, datetime
+
 import pytest
 
-from orchestrator.domain.pacing import Pace, PaceCaps, PaceState, steer
+from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
 from orchestrator.domain.signals import SILENT, Signal
+from orchestrator.domain.steering import Heard, Steering
 
 BASE = Pace(2.0, 2)
 
@@ -59,3 +63,24 @@ def test_repeating_a_low_pace_renews_it() -> None:
 
 def test_a_pace_back_at_the_default_does_not_lapse() -> None:
     assert steered(Signal(rps=2.0), state=PaceState(Pace(1.0, 2), 1_001.0)) == PaceState(BASE, None)
+
+
+def hear(steering: Steering, rps: float, answered_at: float, concurrent: int = 1_000) -> Pace:
+    headers = {"x-ezthrottle-rps": str(rps), "x-ezthrottle-max-concurrent": str(concurrent)}
+    heard = Heard(200, headers, CustomerId("cust_a"), None, started_at=9.0, answered_at=answered_at)
+    steering.hear(heard, Limiter(steering.state.pace), 11.0, datetime.now(UTC))
+    return steering.state.pace
+
+
+def test_an_answer_that_a_later_one_overtook_does_not_raise_the_pace_again() -> None:
+    steering = Steering(BASE, PaceCaps())
+    hear(steering, 500, answered_at=10.0)
+    assert hear(steering, 50, 10.3, concurrent=50) == Pace(50.0, 50)
+    assert hear(steering, 500, answered_at=10.2) == Pace(50.0, 50)
+    assert hear(steering, 500, answered_at=10.4) == Pace(500.0, 1_000)
+
+
+def test_an_answer_that_a_later_one_overtook_may_lower_the_pace() -> None:
+    steering = Steering(BASE, PaceCaps())
+    hear(steering, 500, answered_at=10.4)
+    assert hear(steering, 50, answered_at=10.3) == Pace(50.0, 1_000)
