@@ -38,6 +38,7 @@ class DomainLimiter:
     __slots__ = (
         "_clock",
         "_gates",
+        "_gone",
         "_launch",
         "_limiter",
         "_line",
@@ -77,6 +78,8 @@ class DomainLimiter:
         self._queue = FairQueue(weight, by_account=self._steering.account_queues)
         self._line: Line | None = None
         self._gates: Gates | None = None
+        self._gone: set[JobId] | None = None
+        """Jobs that have ended while they waited here, for as long as anything does."""
         self._limiter = Limiter(self.pace, not_before=not_before)
         self._out: dict[int, tuple[Ticket, list[Passage], float]] = {}
         self._place_s = 0.0
@@ -140,9 +143,11 @@ class DomainLimiter:
         self._line.add(self._queue.turn_of(ticket), ticket)
 
     def withdraw(self, customer: CustomerId, order_key: int, job_id: JobId) -> None:
-        """A job that waits here has ended. Its tickets are let go of when their turn comes."""
+        """A job that waits here has ended. Its tickets are dropped when they come to the front."""
         if self._line is not None:
-            self._line.withdraw(customer, order_key, job_id)
+            if self._line.withdraw(customer, order_key, job_id) and self._queue:
+                self._gone = self._gone or set()
+                self._gone.add(job_id)
             self._line = self._line if self._line.count else None
 
     def place(self, customer: CustomerId, order_key: int, job_id: JobId) -> Place | None:
@@ -266,6 +271,8 @@ class DomainLimiter:
                 pass
         finally:
             self._pumping = False
+        if not self._queue:
+            self._gone = None
 
     def _let_out_one(self) -> bool:
         now = self._clock.now()
@@ -297,7 +304,7 @@ class DomainLimiter:
         due = self._limiter.next_at(now)
         if due is None or due > now:
             return None, due
-        ticket = self._queue.peek(lambda ticket: self._closed_gate(ticket, now))
+        ticket = self._queue.peek(lambda ticket: self._closed_gate(ticket, now), self._is_gone)
         if ticket is None:
             return None, self._gates.opens_at if self._gates is not None else None
         throttle = self._steering.throttle
@@ -330,6 +337,16 @@ class DomainLimiter:
             give_back(now)
         if self._gates is not None:
             self._gates.look_again(ticket)
+
+    def _is_gone(self, ticket: Ticket) -> bool:
+        if self._gone is None or ticket.job_id not in self._gone:
+            return False
+        self._gone.discard(ticket.job_id)
+        self._leave_line(ticket)
+        if self._gates is not None:
+            # Its lane may have been let in by a gate: the next one there has its turn then.
+            self._gates.look_again(ticket)
+        return True
 
     def _closed_gate(self, ticket: Ticket, now: float) -> Gate | None:
         return self._gates.closed(ticket, now) if self._gates is not None else None

@@ -367,7 +367,9 @@ class JobSupervisor:
         self.state = advance(self.state, event)
         for begun, run in enumerate(self.course.runs):
             if run and any(not leg.state.over for leg in run.legs):
-                self._domain(begun).withdraw(self.job.customer, self.job.order_key, self.job.id)
+                domain = self._domain(begun)
+                domain.withdraw(self.job.customer, self.job.order_key, self.job.id)
+                self._in.ways.detours.gone(domain.name, self._ticket(begun, 0))
         now_ms = self._in.clock.unix_ms()
         self.course, still_open = abandon_course(self.course, now_ms)
         for attempt in (*cancel, *still_open):

@@ -60,6 +60,8 @@ class Gate(Protocol):
 
 Closed = Callable[[Ticket], Gate | None]
 """Says which gate is closed to a ticket now, if one is."""
+Gone = Callable[[Ticket], bool]
+"""Says whether nobody waits for the ticket at the front any more: it is dropped then."""
 
 
 def one_each(_: CustomerId) -> int:
@@ -149,13 +151,17 @@ class _Rotation:
             turn.entered = True
             self._fresh.append(turn)
 
-    def head(self, closed: Closed) -> Lane | None:
-        """Find the lane whose first ticket is next; None where nothing may go."""
+    def head(self, closed: Closed, gone: Gone) -> Lane | None:
+        """Find the lane whose first ticket is next; None where nothing may go. What is gone is dropped on
+        the way, and costs no turn.
+        """
         while side := self._side():
             turn = side[0]
             lane = turn.head()
             if lane is None:
                 self._leave(side)
+            elif gone(lane.heap[0]):
+                self._pop(lane)
             elif (gate := closed(lane.heap[0])) is not None:
                 lane.parked = True
                 gate.park(lane)
@@ -165,17 +171,11 @@ class _Rotation:
 
     def take(self, lane: Lane) -> Ticket:
         """Take the first ticket of the lane that ``head`` has just found."""
-        ticket = heapq.heappop(lane.heap)
-        self.count -= 1
         turn, side = lane.turn, self._side()
+        ticket = self._pop(lane)
         if turn.deficit < 1:
             turn.deficit += self.weight(turn.key)
         turn.deficit -= 1
-        if lane.heap:
-            turn.offer(lane)
-        else:
-            del self._lanes[lane.key]
-            turn.lanes -= 1
         if turn.deficit < 1 or turn.head() is None:
             turn.deficit = 0
             self._in_a_row = self._in_a_row + 1 if side is self._fresh else 0
@@ -220,6 +220,16 @@ class _Rotation:
         """Give every ticket, in no order."""
         for lane in self._lanes.values():
             yield from lane.heap
+
+    def _pop(self, lane: Lane) -> Ticket:
+        ticket = heapq.heappop(lane.heap)
+        self.count -= 1
+        if lane.heap:
+            lane.turn.offer(lane)
+        else:
+            del self._lanes[lane.key]
+            lane.turn.lanes -= 1
+        return ticket
 
     def _side(self) -> deque[_Turn]:
         newcomers_wait = self._in_a_row >= FRESH_IN_A_ROW and self._old
@@ -274,13 +284,17 @@ class FairQueue:
             self._spare = self._rotation()
         self._spare.push(ticket)
 
-    def peek(self, closed: Closed = lambda _: None) -> Ticket | None:
-        """Show the next ticket; None where none may go now. What a closed gate holds back is parked there."""
+    def peek(self, closed: Closed = lambda _: None, gone: Gone = lambda _: False) -> Ticket | None:
+        """Show the next ticket; None where none may go now. What a closed gate holds back is parked there,
+        and what is gone is dropped: it takes nobody's turn, not even its own account's.
+        """
         for rotation in (self._first, self._spare):
-            lane = rotation.head(closed) if rotation is not None else None
+            lane = rotation.head(closed, gone) if rotation is not None else None
             if rotation is not None and lane is not None:
                 self._next = rotation, lane
                 return lane.heap[0]
+            if rotation is not None and not rotation.count:
+                self._drop(rotation)
         return None
 
     def take(self) -> Ticket:

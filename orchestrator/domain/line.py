@@ -123,11 +123,13 @@ class Line:
             self.count -= tickets.remove(ticket)
             self._tidy(turn, tickets)
 
-    def withdraw(self, customer: CustomerId, order_key: int, job_id: JobId) -> None:
-        """A job waits no longer, though its tickets may still lie in the queue."""
+    def withdraw(self, customer: CustomerId, order_key: int, job_id: JobId) -> bool:
+        """A job waits no longer, though its tickets may still lie in the queue. Say whether it did wait."""
+        before = self.count
         for turn, tickets in [*self._customers.get(customer, {}).items()]:
             self.count -= tickets.remove_job(order_key, job_id)
             self._tidy(turn, tickets)
+        return self.count < before
 
     def stand(self, customer: CustomerId, order_key: int, job_id: JobId, queue: FairQueue) -> Stand | None:
         """Say where a job stands; None where it does not wait."""

@@ -143,7 +143,7 @@ class _Queue:
         match event.move:
             case Move.WAITS if event.ticket is not None:
                 self.lanes.setdefault(place, []).append(event.ticket)
-            case Move.GOES if event.ticket is not None:
+            case Move.GOES | Move.DROPPED if event.ticket is not None:
                 self.lanes[place].remove(event.ticket)
             case Move.HELD:
                 self.held.add(place)

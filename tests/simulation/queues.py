@@ -7,7 +7,7 @@ from enum import Enum, auto
 from unittest.mock import patch
 
 from orchestrator.core import domain_limiter
-from orchestrator.domain.fairness import Closed, FairQueue, Gate, Key, Lane, Ticket, Weight
+from orchestrator.domain.fairness import Closed, FairQueue, Gate, Gone, Key, Lane, Ticket, Weight
 
 
 class Move(Enum):
@@ -15,6 +15,8 @@ class Move(Enum):
 
     WAITS = auto()
     GOES = auto()
+    DROPPED = auto()
+    """Its job has ended meanwhile."""
     HELD = auto()
     """The lane's account or customer may not go on for now."""
     FREED = auto()
@@ -74,14 +76,21 @@ class LoggedQueue(FairQueue):
         self._note(Move.WAITS, (ticket.customer, ticket.account), ticket=ticket, spare=True)
         super().push_spare(ticket)
 
-    def peek(self, closed: Closed = lambda _: None) -> Ticket | None:
+    def peek(self, closed: Closed = lambda _: None, gone: Gone = lambda _: False) -> Ticket | None:
         """Show the next ticket."""
 
         def noted(ticket: Ticket) -> Gate | None:
             gate = closed(ticket)
             return None if gate is None else _NotedGate(self, gate)
 
-        return super().peek(noted)
+        def noted_gone(ticket: Ticket) -> bool:
+            dropped = gone(ticket)
+            if dropped:
+                lane = (ticket.customer, ticket.account)
+                self._note(Move.DROPPED, lane, ticket=ticket, spare=not self._is_first(ticket))
+            return dropped
+
+        return super().peek(noted, noted_gone)
 
     def take(self) -> Ticket:
         """Take it."""
@@ -94,6 +103,9 @@ class LoggedQueue(FairQueue):
         """Give each account its own turn, or each customer one."""
         self._log.events.append(QueueEvent(self._now(), Move.REGROUPED, by_account))
         super().regroup(by_account=by_account)
+
+    def _is_first(self, ticket: Ticket) -> bool:
+        return self._first is not None and any(ticket is queued for queued in self._first.tickets())
 
     def note_lane(self, move: Move, lane: Lane) -> None:
         """Write down that a lane was held back, or let go on."""

@@ -20,7 +20,7 @@ from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.shard import Shard
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.domain import fairness
-from orchestrator.domain.fairness import Closed, FairQueue, Lane, Ticket, Weight, _Rotation
+from orchestrator.domain.fairness import Closed, FairQueue, Gone, Lane, Ticket, Weight, _Rotation
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import Job
 from orchestrator.domain.pacing import Pace
@@ -191,9 +191,11 @@ def first_come_is_first_served(patch: pytest.MonkeyPatch) -> None:
 def a_further_leg_takes_a_first_legs_turn(patch: pytest.MonkeyPatch) -> None:
     peek = FairQueue.peek
 
-    def spare_first(self: FairQueue, closed: Closed = lambda _: None) -> Ticket | None:
+    def spare_first(
+        self: FairQueue, closed: Closed = lambda _: None, gone: Gone = lambda _: False
+    ) -> Ticket | None:
         self._first, self._spare = self._spare, self._first
-        shown = peek(self, closed)
+        shown = peek(self, closed, gone)
         self._first, self._spare = self._spare, self._first
         return shown
 

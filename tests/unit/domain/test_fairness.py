@@ -167,3 +167,13 @@ def test_a_priority_step_is_worth_a_minute_and_never_more() -> None:
 def test_a_scheduled_job_queues_from_its_due_time() -> None:
     assert a_job(accepted_ms=1_000, retry_at=5_000, priority=0).order_key == 5_000
     assert a_job(accepted_ms=6_000, retry_at=5_000, priority=0).order_key == 6_000
+
+
+def test_what_nobody_waits_for_any_more_is_dropped_and_takes_no_turn() -> None:
+    queue = queue_of(*(ticket(key, "a") for key in range(5)), ticket(10, "b"), ticket(11, "b"))
+    served = []
+    while (shown := queue.peek(gone=lambda each: each.order_key < 4)) is not None:
+        assert queue.take() is shown
+        served.append(shown.order_key)
+    assert served == [4, 10, 11]
+    assert not queue
