@@ -291,8 +291,10 @@ class FairQueue:
         for rotation in (self._first, self._spare):
             lane = rotation.head(closed, gone) if rotation is not None else None
             if rotation is not None and lane is not None:
-                self._next = rotation, lane
-                return lane.heap[0]
+                # Looking at further legs may have opened a gate for a first one: that goes before them.
+                freed = self._first.head(closed, gone) if rotation is self._spare and self._first else None
+                self._next = (self._first, freed) if self._first and freed else (rotation, lane)
+                return self._next[1].heap[0]
             if rotation is not None and not rotation.count:
                 self._drop(rotation)
         return None
