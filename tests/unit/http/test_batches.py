@@ -57,7 +57,7 @@ async def test_bad_jobs_get_their_problems_and_spoil_no_other(gateway: Gateway) 
     assert [answer["status"] for answer in answers] == ["queued", 422, 403, 422, 400, 413, "queued"]
     for answer in answers[1:-1]:
         assert set(answer) >= {"type", "title", "detail", "error"}
-    assert answers[3]["errors"] == [{"field": "url", "message": "Field required"}]
+    assert answers[3]["errors"] == [{"field": "url", "message": "is required"}]
 
 
 @pytest.mark.parametrize(
