@@ -56,8 +56,8 @@ format: install ## format the code and draw the generated diagrams
 
 bench: bench-latency bench-race bench-throughput bench-pacing bench-sdk bench-webhooks ## every benchmark
 
-bench-throughput: install ## the whole path under load, beside the raw floor
-	$(BIN)/python -m bench.throughput
+bench-throughput: install ## the whole path under load, beside the raw floor: BESIDE=checkout compares with another one
+	$(BIN)/python -m bench.throughput $(if $(BESIDE),--beside $(BESIDE))
 
 bench-race: install ## how soon losers are closed, and what racing gains
 	$(BIN)/python -m bench.race

@@ -14,8 +14,12 @@ class Figure:
     least: float
     most: float
 
+    def __format__(self, spec: str) -> str:
+        spec = spec or ".1f"
+        return f"{self.median:{spec}} ({self.least:{spec}} to {self.most:{spec}})"
+
     def __str__(self) -> str:
-        return f"{self.median:.1f} ({self.least:.1f} to {self.most:.1f})"
+        return format(self)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

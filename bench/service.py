@@ -36,6 +36,7 @@ class Service:
     api_key: str
     ready_after_s: float
     options: tuple[str, ...] = ()
+    command: tuple[str, ...] = EZTHROTTLE
 
     @property
     def port(self) -> int:
@@ -63,23 +64,27 @@ def free_port() -> int:
         return port
 
 
-def create_key(data_dir: Path, customer: str) -> str:
+def create_key(data_dir: Path, customer: str, command: tuple[str, ...] = EZTHROTTLE) -> str:
     """Make an API key as an operator would."""
-    command = [*EZTHROTTLE, "keys", "create", "--customer", customer, "--data-dir", str(data_dir), "--json"]
-    made = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    options = ("--customer", customer, "--data-dir", str(data_dir), "--json")
+    created = subprocess.run((*command, "keys", "create", *options), check=True, capture_output=True)
+    made = json.loads(created.stdout)
     key: str = made["api_key"]
     return key
 
 
 @contextlib.contextmanager
 def running_service(
-    *options: str, data_dir: Path | None = None, customer: str = "cust_bench"
+    *options: str,
+    data_dir: Path | None = None,
+    customer: str = "cust_bench",
+    command: tuple[str, ...] = EZTHROTTLE,
 ) -> Iterator[Service]:
     """Run a service on loopback until the block ends; stop it as Ctrl-C does."""
     with contextlib.ExitStack() as stack:
         if data_dir is None:
             data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ezthrottle-")))
-        service = start_service(data_dir, *options, customer=customer)
+        service = start_service(data_dir, *options, customer=customer, command=command)
         try:
             yield service
         finally:
@@ -92,29 +97,36 @@ def start_service(
     customer: str = "cust_bench",
     api_key: str | None = None,
     port: int | None = None,
+    command: tuple[str, ...] = EZTHROTTLE,
 ) -> Service:
     """Start a service and wait until it is ready; make a key and find a port where none is given.
 
     Raises:
         RuntimeError: It ended, or was not ready in time.
     """
-    api_key = api_key or create_key(data_dir, customer)
+    api_key = api_key or create_key(data_dir, customer, command)
     port = port or free_port()
     base_url = f"http://127.0.0.1:{port}"
-    command = [*EZTHROTTLE, "serve", "--data-dir", str(data_dir), "--port", str(port), *options]
+    serve = (*command, "serve", "--data-dir", str(data_dir), "--port", str(port), *options)
     began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(serve, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         await_ready(process, base_url, _region_count(options))
     except BaseException:
         clean_up(process, data_dir)
         raise
-    return Service(process, base_url, data_dir, api_key, time.monotonic() - began, options)
+    return Service(process, base_url, data_dir, api_key, time.monotonic() - began, options, command)
 
 
 def resume_service(service: Service) -> Service:
     """Serve the same data directory again, with the same options, port and key."""
-    return start_service(service.data_dir, *service.options, api_key=service.api_key, port=service.port)
+    return start_service(
+        service.data_dir,
+        *service.options,
+        api_key=service.api_key,
+        port=service.port,
+        command=service.command,
+    )
 
 
 def await_ready(process: subprocess.Popen[bytes], base_url: str, regions: int = 1) -> None:

@@ -1,7 +1,8 @@
 """The whole path under load, beside the raw floor in the same run.
 
 Submit, target, signed webhook: real processes on loopback, the load generator and the target on the
-same cores. Rounds alternate with the floor, so that a noisy machine is noisy for both.
+same cores. Rounds alternate with the floor, so that a noisy machine is noisy for both; and with the service
+of another checkout (`--beside`), to see what a change costs or gains.
 """
 
 import argparse
@@ -12,14 +13,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import uvloop
 
+from bench.figures import over_runs
 from bench.raw_http import RawServer, answer
-from bench.service import Service, free_port, running_service
+from bench.service import EZTHROTTLE, Service, free_port, running_service
 from bench.submitter import Submitter, sign_webhooks
 
 WARM_UP_JOBS = 1_000
@@ -40,6 +42,7 @@ class Round:
     cpu_ms_by_process: dict[str, float]
     floor_jobs_per_s: float = 0.0
     floor_cpu_ms_per_job: float = 0.0
+    beside_jobs_per_s: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -53,6 +56,7 @@ class Load:
     def __init__(self, service: Service, target_port: int, receiver_port: int) -> None:
         self.submitter = Submitter(service)
         self._target = f"http://127.0.0.1:{target_port}/charge"
+        self.receiver_port = receiver_port
         self._receiver = f"http://127.0.0.1:{receiver_port}/hook"
         self._submitted: dict[str, float] = {}
         self._arrived: dict[str, float] = {}
@@ -140,24 +144,42 @@ def running_target() -> Iterator[int]:
         process.wait()
 
 
-async def compare(service: Service, target_port: int, options: argparse.Namespace) -> list[Round]:
-    """Alternate rounds of the whole path and of the floor."""
+async def compare(
+    service: Service, beside: Service | None, target_port: int, options: argparse.Namespace
+) -> list[Round]:
+    """Alternate rounds of the whole path, of the floor, and of the service to compare with."""
+    async with contextlib.AsyncExitStack() as stack:
+        load = await stack.enter_async_context(warm_load(service, target_port, options.in_flight))
+        other = (
+            await stack.enter_async_context(warm_load(beside, target_port, options.in_flight))
+            if beside
+            else None
+        )
+        rounds = []
+        for _ in range(options.rounds):
+            rounds.append(await measure(load, service, options.jobs, options.in_flight))
+            rate, cpu_ms = await floor(target_port, load.receiver_port, options.jobs, options.in_flight)
+            rounds[-1].floor_jobs_per_s, rounds[-1].floor_cpu_ms_per_job = rate, cpu_ms
+            if other is not None:
+                rounds[-1].beside_jobs_per_s = options.jobs / await other.run(options.jobs, options.in_flight)
+            print(show(rounds[-1]), flush=True)
+        return rounds
+
+
+@contextlib.asynccontextmanager
+async def warm_load(service: Service, target_port: int, in_flight: int) -> AsyncIterator[Load]:
+    """Connect to a service, listen for its webhooks, and run its first jobs."""
+    load = Load(service, target_port, free_port())
     loop = asyncio.get_running_loop()
-    receiver_port = free_port()
-    load = Load(service, target_port, receiver_port)
-    server = await loop.create_server(lambda: RawServer(load.received), "127.0.0.1", receiver_port)
+    server = await loop.create_server(lambda: RawServer(load.received), "127.0.0.1", load.receiver_port)
     # The floor has as many connections: one a job in flight.
-    await load.submitter.open(options.in_flight)
-    await load.run(WARM_UP_JOBS, options.in_flight)
-    rounds = []
-    for _ in range(options.rounds):
-        rounds.append(await measure(load, service, options.jobs, options.in_flight))
-        rate, cpu_ms = await floor(target_port, receiver_port, options.jobs, options.in_flight)
-        rounds[-1].floor_jobs_per_s, rounds[-1].floor_cpu_ms_per_job = rate, cpu_ms
-        print(show(rounds[-1]), flush=True)
-    load.submitter.close()
-    server.close()
-    return rounds
+    await load.submitter.open(in_flight)
+    await load.run(WARM_UP_JOBS, in_flight)
+    try:
+        yield load
+    finally:
+        load.submitter.close()
+        server.close()
 
 
 def show(round_: Round) -> str:
@@ -167,7 +189,23 @@ def show(round_: Round) -> str:
         f"  ack p50 {round_.ack_p50_ms:5.1f} p99 {round_.ack_p99_ms:6.1f} ms"
         f"  webhook p50 {round_.done_p50_ms:6.1f} p99 {round_.done_p99_ms:6.1f} ms"
         f"  | floor {round_.floor_jobs_per_s:6.0f} jobs/s  ratio {round_.ratio:.3f}"
+        + ("" if round_.beside_jobs_per_s is None else f"  | beside {round_.beside_jobs_per_s:6.0f} jobs/s")
     )
+
+
+def summary(rounds: Sequence[Round]) -> str:
+    """Write down the medians of all rounds, and their spread."""
+    rows = {
+        "ratio to the floor": f"{over_runs([round_.ratio for round_ in rounds]):.3f}",
+        "jobs/s": f"{over_runs([round_.jobs_per_s for round_ in rounds]):.0f}",
+        "CPU ms per job, all processes": f"{over_runs([round_.cpu_ms_per_job for round_ in rounds]):.2f}",
+    }
+    beside = [round_.jobs_per_s / round_.beside_jobs_per_s for round_ in rounds if round_.beside_jobs_per_s]
+    if beside:
+        rows["ratio to the service beside it"] = f"{over_runs(beside):.3f}"
+    last = sorted(rounds[-1].cpu_ms_by_process.items(), key=lambda item: -item[1])
+    rows["in the last round"] = ", ".join(f"{name} {used:.2f}" for name, used in last if used >= SHOWN_MS)
+    return "\n".join(f"{name}: {value}" for name, value in rows.items())
 
 
 def main() -> None:
@@ -176,24 +214,31 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=5_000, help="jobs a round")
     parser.add_argument("--in-flight", type=int, default=200, help="jobs at once")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="compare with this one's service")
     parser.add_argument("--json", type=Path, help="write the rounds here")
     options = parser.parse_args()
-    with running_target() as target_port, running_service("--allow-private-targets") as service:
-        sign_webhooks(service, SECRET)
+    with contextlib.ExitStack() as stack:
+        target_port = stack.enter_context(running_target())
+        service = stack.enter_context(signed_service())
+        beside = stack.enter_context(signed_service(command_of(options.beside))) if options.beside else None
         print(f"ready after {service.ready_after_s:.1f} s; {options.in_flight} jobs in flight")
-        rounds = uvloop.run(compare(service, target_port, options))
-    ratios = sorted(round_.ratio for round_ in rounds)
-    rates = sorted(round_.jobs_per_s for round_ in rounds)
-    cpu = sorted(round_.cpu_ms_per_job for round_ in rounds)
-    print(f"ratio to the floor: median {statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})")
-    print(f"jobs/s: median {statistics.median(rates):.0f} ({rates[0]:.0f} to {rates[-1]:.0f})")
-    print(
-        f"CPU ms per job, all processes: median {statistics.median(cpu):.2f} ({cpu[0]:.2f} to {cpu[-1]:.2f})"
-    )
-    last = sorted(rounds[-1].cpu_ms_by_process.items(), key=lambda item: -item[1])
-    print("in the last round: " + ", ".join(f"{name} {used:.2f}" for name, used in last if used >= SHOWN_MS))
+        rounds = uvloop.run(compare(service, beside, target_port, options))
+    print(summary(rounds))
     if options.json:
         options.json.write_text(json.dumps([asdict(round_) for round_ in rounds], indent=1))
+
+
+@contextlib.contextmanager
+def signed_service(command: tuple[str, ...] = EZTHROTTLE) -> Iterator[Service]:
+    """Run a service that signs its webhooks."""
+    with running_service("--allow-private-targets", command=command) as service:
+        sign_webhooks(service, SECRET)
+        yield service
+
+
+def command_of(checkout: Path) -> tuple[str, ...]:
+    """Name the command of a checkout in which `make install` has run."""
+    return (str(checkout.resolve() / ".venv/bin/ezthrottle"),)
 
 
 _ACCEPTED = answer("200 OK")
