@@ -36,7 +36,7 @@ class Service:
     api_key: str
     ready_after_s: float
     options: tuple[str, ...] = ()
-    command: tuple[str, ...] = EZTHROTTLE
+    checkout: Path | None = None
 
     @property
     def port(self) -> int:
@@ -64,10 +64,16 @@ def free_port() -> int:
         return port
 
 
-def create_key(data_dir: Path, customer: str, command: tuple[str, ...] = EZTHROTTLE) -> str:
+def command_of(checkout: Path | None) -> tuple[str, ...]:
+    """Name the command of a checkout in which `make install` has run; this one's where none is named."""
+    return EZTHROTTLE if checkout is None else (str(checkout.resolve() / ".venv/bin/ezthrottle"),)
+
+
+def create_key(data_dir: Path, customer: str, checkout: Path | None = None) -> str:
     """Make an API key as an operator would."""
     options = ("--customer", customer, "--data-dir", str(data_dir), "--json")
-    created = subprocess.run((*command, "keys", "create", *options), check=True, capture_output=True)
+    command = (*command_of(checkout), "keys", "create", *options)
+    created = subprocess.run(command, check=True, capture_output=True, cwd=checkout)
     made = json.loads(created.stdout)
     key: str = made["api_key"]
     return key
@@ -78,13 +84,13 @@ def running_service(
     *options: str,
     data_dir: Path | None = None,
     customer: str = "cust_bench",
-    command: tuple[str, ...] = EZTHROTTLE,
+    checkout: Path | None = None,
 ) -> Iterator[Service]:
     """Run a service on loopback until the block ends; stop it as Ctrl-C does."""
     with contextlib.ExitStack() as stack:
         if data_dir is None:
             data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ezthrottle-")))
-        service = start_service(data_dir, *options, customer=customer, command=command)
+        service = start_service(data_dir, *options, customer=customer, checkout=checkout)
         try:
             yield service
         finally:
@@ -97,25 +103,26 @@ def start_service(
     customer: str = "cust_bench",
     api_key: str | None = None,
     port: int | None = None,
-    command: tuple[str, ...] = EZTHROTTLE,
+    checkout: Path | None = None,
 ) -> Service:
     """Start a service and wait until it is ready; make a key and find a port where none is given.
 
     Raises:
         RuntimeError: It ended, or was not ready in time.
     """
-    api_key = api_key or create_key(data_dir, customer, command)
+    api_key = api_key or create_key(data_dir, customer, checkout)
     port = port or free_port()
     base_url = f"http://127.0.0.1:{port}"
-    serve = (*command, "serve", "--data-dir", str(data_dir), "--port", str(port), *options)
+    command = (*command_of(checkout), "serve", "--data-dir", str(data_dir), "--port", str(port), *options)
     began = time.monotonic()
-    process = subprocess.Popen(serve, stdout=subprocess.DEVNULL, start_new_session=True)
+    # What it starts itself finds its own modules first: those of the directory that it runs in.
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True, cwd=checkout)
     try:
         await_ready(process, base_url, _region_count(options))
     except BaseException:
         clean_up(process, data_dir)
         raise
-    return Service(process, base_url, data_dir, api_key, time.monotonic() - began, options, command)
+    return Service(process, base_url, data_dir, api_key, time.monotonic() - began, options, checkout)
 
 
 def resume_service(service: Service) -> Service:
@@ -125,7 +132,7 @@ def resume_service(service: Service) -> Service:
         *service.options,
         api_key=service.api_key,
         port=service.port,
-        command=service.command,
+        checkout=service.checkout,
     )
 
 

@@ -21,7 +21,7 @@ import uvloop
 
 from bench.figures import over_runs
 from bench.raw_http import RawServer, answer
-from bench.service import EZTHROTTLE, Service, free_port, running_service
+from bench.service import Service, free_port, running_service
 from bench.submitter import Submitter, sign_webhooks
 
 WARM_UP_JOBS = 1_000
@@ -220,7 +220,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         target_port = stack.enter_context(running_target())
         service = stack.enter_context(signed_service())
-        beside = stack.enter_context(signed_service(command_of(options.beside))) if options.beside else None
+        beside = stack.enter_context(signed_service(options.beside)) if options.beside else None
         print(f"ready after {service.ready_after_s:.1f} s; {options.in_flight} jobs in flight")
         rounds = uvloop.run(compare(service, beside, target_port, options))
     print(summary(rounds))
@@ -229,16 +229,11 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def signed_service(command: tuple[str, ...] = EZTHROTTLE) -> Iterator[Service]:
+def signed_service(checkout: Path | None = None) -> Iterator[Service]:
     """Run a service that signs its webhooks."""
-    with running_service("--allow-private-targets", command=command) as service:
+    with running_service("--allow-private-targets", checkout=checkout) as service:
         sign_webhooks(service, SECRET)
         yield service
-
-
-def command_of(checkout: Path) -> tuple[str, ...]:
-    """Name the command of a checkout in which `make install` has run."""
-    return (str(checkout.resolve() / ".venv/bin/ezthrottle"),)
 
 
 _ACCEPTED = answer("200 OK")
