@@ -15,7 +15,7 @@ import typer
 from orchestrator.cli_client import USAGE_ERROR, refuse
 from orchestrator.settings import FILE_TABLE, Settings, option_of, variable_of
 
-DRIVER = (sys.executable, "-m", "orchestrator.adapters.ray.driver")
+DRIVER = (sys.executable, "-P", "-m", "orchestrator.adapters.ray.driver")
 DOMAIN_TABLES = ("domains", "plans")
 
 

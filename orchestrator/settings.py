@@ -10,7 +10,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Self, TypeVar
 
-from orchestrator.domain.fanout import JITTER, OFFSETS_S
+from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
+from orchestrator.domain.fanout import DeliveryOptions
+from orchestrator.domain.pacing import Pace
+from orchestrator.domain.retention import DAY_MS, Retention
+from orchestrator.domain.routing import STRICT_DOWN_S
+from orchestrator.domain.submission_bounds import (
+    CHAIN_DEPTH_READ,
+    ITEMS_READ,
+    JOBS_READ,
+    JSON_DEPTH_READ,
+    SubmissionBounds,
+)
 
 REGION_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 PORT_MOST = 65535
@@ -58,9 +69,18 @@ def variable_of(name: str) -> str:
     return "EZTHROTTLE_" + name.removesuffix("_s").upper()
 
 
-def _setting(default: _T, says: str, *, above_zero: bool = False) -> _T:
-    made: _T = field(default=default, metadata={"says": says, "above_zero": above_zero})
+def _setting(default: _T, says: str, *, above_zero: bool = False, at_most: float = math.inf) -> _T:
+    made: _T = field(default=default, metadata={"says": says, "above_zero": above_zero, "at_most": at_most})
     return made
+
+
+def _bound(default: _T, says: str, at_most: float = math.inf) -> _T:
+    """Make a setting that bounds what a submission may ask for."""
+    return _setting(default, says, above_zero=True, at_most=at_most)
+
+
+# The rules know their own defaults: this table only shows them.
+_BOUNDS, _DELIVERY, _KEPT, _PACE = SubmissionBounds(), DeliveryOptions(), Retention(), Pace()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,39 +103,72 @@ class Settings:
     )
     allow_targets: str = _setting("", "Let jobs call exactly these networks: CIDR,CIDR,…")
     drain_timeout_s: float = _setting(10.0, "Seconds that a stop waits for attempts under way.")
-    max_body_bytes: int = _setting(1024 * 1024, "Largest submission, in bytes.", above_zero=True)
+    max_body_bytes: int = _bound(_BOUNDS.body_bytes, "Largest submission, in bytes.")
+    max_batch_bytes: int = _bound(_BOUNDS.batch_bytes, "Largest batch, in bytes.")
+    max_batch_jobs: int = _bound(_BOUNDS.batch_jobs, "Jobs in a batch.")
+    max_json_depth: int = _bound(
+        _BOUNDS.json_depth, "Levels of a submission's JSON, each job of a chain for itself.", JSON_DEPTH_READ
+    )
+    max_chain_depth: int = _bound(
+        _BOUNDS.chain_depth, "Jobs of a submission nested in each other.", CHAIN_DEPTH_READ
+    )
+    max_chain_jobs: int = _bound(
+        _BOUNDS.jobs, "Jobs of a submission, fallbacks and children included.", JOBS_READ
+    )
+    max_webhooks: int = _bound(_BOUNDS.webhooks, "Webhooks of a submission.", ITEMS_READ)
+    max_regions: int = _bound(_BOUNDS.regions, "Regions of a job.", ITEMS_READ)
+    max_headers: int = _bound(_BOUNDS.headers, "Headers of a job.", ITEMS_READ)
+    max_header_bytes: int = _bound(_BOUNDS.header_bytes, "Their size in all, in bytes.")
+    max_metadata_bytes: int = _bound(_BOUNDS.metadata_bytes, "Size of a job's metadata, in bytes.")
+    max_repeats: int = _bound(_BOUNDS.repeats, "Retries that a job may ask for, and reroutes.")
+    max_retry_at_days: float = _bound(
+        _BOUNDS.retry_at_ahead_ms / DAY_MS, "How far ahead a job's retry_at may lie, in days."
+    )
     max_response_bytes: int = _setting(
-        5 * 1024 * 1024, "Bytes after which a target's answer is cut, and marked.", above_zero=True
+        RESPONSE_BYTES_MOST, "Bytes after which a target's answer is cut, and marked.", above_zero=True
     )
     default_rps: float = _setting(
-        2.0, "Requests per second to a domain that says nothing about its pace.", above_zero=True
+        _PACE.rps, "Requests per second to a domain that says nothing about its pace.", above_zero=True
     )
-    default_max_concurrent: int = _setting(2, "Requests in flight to such a domain.", above_zero=True)
+    default_max_concurrent: int = _setting(
+        _PACE.max_concurrent, "Requests in flight to such a domain.", above_zero=True
+    )
     domains_file: Path | None = _setting(  # noqa: RUF009  # the same
         None, "Paces of domains that you know, in TOML."
     )
     keep_days: float = _setting(
-        7.0, "Days that requests and answers are kept after a job's end.", above_zero=True
+        _KEPT.payload_ms / DAY_MS,
+        "Days that requests and answers are kept after a job's end.",
+        above_zero=True,
     )
-    history_days: float = _setting(30.0, "Days that a job's state and times are kept.", above_zero=True)
+    history_days: float = _setting(
+        _KEPT.summary_ms / DAY_MS, "Days that a job's state and times are kept.", above_zero=True
+    )
     strict_down_s: float = _setting(
-        30.0, "Seconds that a region is down before a leg that may run nowhere else fails.", above_zero=True
+        STRICT_DOWN_S,
+        "Seconds that a region is down before a leg that may run nowhere else fails.",
+        above_zero=True,
     )
     max_open_jobs: int = _setting(
-        1_000_000, "Jobs of one customer, waiting or under way; over it 429.", above_zero=True
+        _BOUNDS.open_jobs, "Jobs of one customer, waiting or under way; over it 429.", above_zero=True
     )
     max_streams: int = _setting(
-        100, "Event streams of one customer, open at once; over it 429.", above_zero=True
+        _BOUNDS.streams, "Event streams of one customer, open at once; over it 429.", above_zero=True
     )
     webhook_offsets_s: tuple[float, ...] = _setting(
-        OFFSETS_S, "When a webhook is tried: seconds after its first attempt, growing from 0."
+        _DELIVERY.schedule.offsets_s,
+        "When a webhook is tried: seconds after its first attempt, growing from 0.",
     )
     webhook_jitter: float = _setting(
-        JITTER, "Share of the time between two attempts by which the later may be late."
+        _DELIVERY.schedule.jitter, "Share of the time between two attempts by which the later may be late."
     )
-    webhook_max_concurrent: int = _setting(32, "Webhooks in flight to one receiver.", above_zero=True)
+    webhook_max_concurrent: int = _setting(
+        _DELIVERY.max_concurrent, "Webhooks in flight to one receiver.", above_zero=True
+    )
     redelivery_rps: float = _setting(
-        20.0, "Failed webhooks of one customer that are begun again in a second.", above_zero=True
+        _DELIVERY.redelivery_rps,
+        "Failed webhooks of one customer that are begun again in a second.",
+        above_zero=True,
     )
 
     def problems(self) -> list[str]:
@@ -131,11 +184,7 @@ class Settings:
         if not 0 <= self.port <= PORT_MOST:
             found.append(f"--port must lie between 0 and {PORT_MOST}")
         found += self._metrics_problems()
-        found += [
-            f"{option_of(setting.name)} must be more than 0"
-            for setting in fields(self)
-            if setting.metadata["above_zero"] and not 0 < getattr(self, setting.name) < math.inf
-        ]
+        found += self._range_problems()
         if not _is_schedule(self.webhook_offsets_s):
             found.append("--webhook-offsets must be growing numbers of seconds, the first of them 0")
         if not 0 <= self.webhook_jitter <= 1:
@@ -143,6 +192,37 @@ class Settings:
         if not 0 <= self.drain_timeout_s < math.inf:
             found.append("--drain-timeout must be a number of seconds, 0 or more")
         return found
+
+    def _range_problems(self) -> list[str]:
+        found = []
+        for setting in fields(self):
+            value, at_most = getattr(self, setting.name), setting.metadata["at_most"]
+            if setting.metadata["above_zero"] and not 0 < value < math.inf:
+                found.append(f"{option_of(setting.name)} must be more than 0")
+            elif at_most < math.inf and value > at_most:
+                found.append(f"{option_of(setting.name)} must be at most {at_most}")
+        return found
+
+    @property
+    def bounds(self) -> SubmissionBounds:
+        """What a submission may ask for."""
+        return SubmissionBounds(
+            body_bytes=self.max_body_bytes,
+            batch_bytes=self.max_batch_bytes,
+            batch_jobs=self.max_batch_jobs,
+            json_depth=self.max_json_depth,
+            chain_depth=self.max_chain_depth,
+            jobs=self.max_chain_jobs,
+            webhooks=self.max_webhooks,
+            regions=self.max_regions,
+            headers=self.max_headers,
+            header_bytes=self.max_header_bytes,
+            metadata_bytes=self.max_metadata_bytes,
+            repeats=self.max_repeats,
+            retry_at_ahead_ms=int(self.max_retry_at_days * DAY_MS),
+            open_jobs=self.max_open_jobs,
+            streams=self.max_streams,
+        )
 
     @property
     def metrics_address(self) -> Address | None:

@@ -8,7 +8,7 @@ from typing import Self
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, InvalidURL, TCPConnector
 
-from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.exchange import RESPONSE_BYTES_MOST, Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError, Gate
 from regions.egress_body import read_body
 from regions.egress_dns import GuardedDialler, GuardedResolver, Lookup, SystemLookup
@@ -35,7 +35,7 @@ class AiohttpEgress:
         self,
         policy: AddressPolicy,
         *,
-        max_response_bytes: int = 5 * 2**20,
+        max_response_bytes: int = RESPONSE_BYTES_MOST,
         keepalive_s: float = 4.0,
         ca_file: str | None = None,
         lookup: Lookup | None = None,

@@ -5,7 +5,7 @@ webhook names regions, signs and sends.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -15,8 +15,8 @@ from orchestrator.core.tally import Tally
 from orchestrator.domain.fanout import (
     NO_REGION,
     DeliveryAttempt,
+    DeliveryOptions,
     DeliveryState,
-    Schedule,
     is_accepted,
     is_final,
     next_region,
@@ -35,17 +35,6 @@ FAILURES_COUNT_FOR_S = 3_600.0
 WAITING_BYTES = 32 * 1024 * 1024
 """Bodies kept for deliveries that wait in line; those of the others are read again from disk."""
 _DOWN_ALL_THE_TIME = "not sent: the receiver was down until the schedule was over"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryOptions:
-    """What an operator may set: the schedule, the deliveries in flight to one endpoint, and how many of
-    one customer's failed deliveries are made again in a second.
-    """
-
-    schedule: Schedule = field(default_factory=Schedule)
-    places: int = 32
-    redelivery_rps: float = 20.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -202,7 +191,7 @@ class Courier:
     def _endpoint(self, name: TargetDomain) -> Endpoint:
         found = self._endpoints.get(name)
         if found is None:
-            found = self._endpoints[name] = Endpoint(name, self._options.places)
+            found = self._endpoints[name] = Endpoint(name, self._options.max_concurrent)
         return found
 
     def _line_up(self, endpoint: Endpoint, turn: Turn, *, first: bool = False) -> None:

@@ -11,8 +11,8 @@ from orchestrator.domain.idempotency import content_key
 from orchestrator.domain.ids import CustomerId, JobId, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
 from orchestrator.domain.lifecycle import JobState, first_state
-from orchestrator.domain.limits import Bounds
 from orchestrator.domain.submission import check_submission, warnings
+from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
 from orchestrator.ports.target_guard import TargetGuard
 
@@ -51,7 +51,7 @@ Taken = Acknowledgement | KnownAlready
 class Intake:
     """The way in."""
 
-    def __init__(self, shard: Shard, guard: TargetGuard, random: Random, bounds: Bounds) -> None:
+    def __init__(self, shard: Shard, guard: TargetGuard, random: Random, bounds: SubmissionBounds) -> None:
         self._shard = shard
         self._guard = guard
         self._random = random

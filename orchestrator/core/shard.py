@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
 
-from orchestrator.core.courier import Courier, DeliveryOptions
+from orchestrator.core.courier import Courier
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_book import DomainBook
 from orchestrator.core.domain_limiter import DomainLimiter, Place
@@ -25,6 +25,7 @@ from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import Course, begin_course, lose_all_steps, open_in_course
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
+from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.known_domains import KnownDomains

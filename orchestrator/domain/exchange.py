@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+RESPONSE_BYTES_MOST = 5 * 1024 * 1024
+"""Of an answer's body, after its content coding was undone; what is more is cut."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:

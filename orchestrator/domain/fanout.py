@@ -1,7 +1,7 @@
 """Telling the receivers: each delivery's life, the job's delivery state, and when to try again."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestrator.domain.exchange import Fault
@@ -128,6 +128,17 @@ class Schedule:
     def _after_ms(self, index: int, jitter: float) -> int:
         step_s = self.offsets_s[index] - self.offsets_s[index - 1]
         return int((self.offsets_s[index] + step_s * self.jitter * jitter) * 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryOptions:
+    """What an operator may set: the schedule, the deliveries in flight to one endpoint, and how many of
+    one customer's failed deliveries are made again in a second.
+    """
+
+    schedule: Schedule = field(default_factory=Schedule)
+    max_concurrent: int = 32
+    redelivery_rps: float = 20.0
 
 
 def next_region(

@@ -9,7 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 from orchestrator.domain.errors import FieldError
 from orchestrator.domain.ids import URLS_REMEMBERED, RegionName, target_domain
 from orchestrator.domain.job import Guarantee, JobSpec, TriggerKind
-from orchestrator.domain.limits import Bounds
+from orchestrator.domain.retention import DAY_MS
+from orchestrator.domain.submission_bounds import KEY_LENGTH_MOST, SubmissionBounds
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 HOP_BY_HOP = frozenset(
@@ -39,7 +40,7 @@ _FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def check_submission(
-    spec: JobSpec, *, known_regions: Sequence[RegionName], bounds: Bounds, now_ms: int
+    spec: JobSpec, *, known_regions: Sequence[RegionName], bounds: SubmissionBounds, now_ms: int
 ) -> list[FieldError]:
     """List everything that is wrong with a submission, its fallbacks and children included."""
     parts = spec.parts()
@@ -60,7 +61,7 @@ def warnings(spec: JobSpec) -> list[str]:
     ]
 
 
-def _check_size(parts: list[tuple[str, JobSpec]], bounds: Bounds) -> list[FieldError]:
+def _check_size(parts: list[tuple[str, JobSpec]], bounds: SubmissionBounds) -> list[FieldError]:
     errors = []
     if len(parts) > bounds.jobs:
         errors.append(FieldError("", f"holds more than {bounds.jobs} jobs, fallbacks and children included"))
@@ -73,14 +74,15 @@ def _check_size(parts: list[tuple[str, JobSpec]], bounds: Bounds) -> list[FieldE
 
 
 def _check_part(
-    spec: JobSpec, known_regions: Sequence[RegionName], bounds: Bounds, now_ms: int
+    spec: JobSpec, known_regions: Sequence[RegionName], bounds: SubmissionBounds, now_ms: int
 ) -> list[FieldError]:
     return [
         *check_url("url", spec.url),
         *_check_headers(spec, bounds),
         *_check_regions(spec, known_regions, bounds),
         *_check_webhooks(spec, known_regions),
-        *_check_key(spec, bounds),
+        *_check_repeats(spec, bounds),
+        *_check_key(spec),
         *_check_times(spec, bounds, now_ms),
         *_check_guarantee(spec),
         *_check_metadata(spec, bounds),
@@ -120,7 +122,7 @@ def _host_problem(parts: SplitResult) -> str | None:
     return "must not name port 0" if parts.port == 0 else None
 
 
-def _check_headers(spec: JobSpec, bounds: Bounds) -> list[FieldError]:
+def _check_headers(spec: JobSpec, bounds: SubmissionBounds) -> list[FieldError]:
     errors = []
     if len(spec.headers) > bounds.headers:
         errors.append(FieldError("headers", f"holds more than {bounds.headers} headers"))
@@ -144,7 +146,7 @@ def _header_problem(name: str, value: str) -> str | None:
     return None
 
 
-def _check_regions(spec: JobSpec, known: Sequence[RegionName], bounds: Bounds) -> list[FieldError]:
+def _check_regions(spec: JobSpec, known: Sequence[RegionName], bounds: SubmissionBounds) -> list[FieldError]:
     errors = _unknown_regions("regions", spec.regions, known)
     if len(spec.regions) > bounds.regions:
         errors.append(FieldError("regions", f"names more than {bounds.regions} regions"))
@@ -173,20 +175,35 @@ def _check_webhooks(spec: JobSpec, known: Sequence[RegionName]) -> list[FieldErr
     return errors
 
 
-def _check_key(spec: JobSpec, bounds: Bounds) -> list[FieldError]:
+def _check_repeats(spec: JobSpec, bounds: SubmissionBounds) -> list[FieldError]:
+    policy = spec.retry_policy
+    if policy is None:
+        return []
+    asked = {"max_retries": policy.max_retries, "max_reroutes": policy.max_reroutes}
+    return [
+        FieldError(f"retry_policy.{field}", f"must be at most {bounds.repeats}")
+        for field, most in asked.items()
+        if most > bounds.repeats
+    ]
+
+
+def _check_key(spec: JobSpec) -> list[FieldError]:
     key = spec.idempotent_key
     if key is None:
         return []
-    if not key or len(key) > bounds.key_length:
-        return [FieldError("idempotent_key", f"must be 1 to {bounds.key_length} characters long")]
+    if not key or len(key) > KEY_LENGTH_MOST:
+        return [FieldError("idempotent_key", f"must be 1 to {KEY_LENGTH_MOST} characters long")]
     if _CONTROL.search(key):
         return [FieldError("idempotent_key", "must not contain control characters")]
     return []
 
 
-def _check_times(spec: JobSpec, bounds: Bounds, now_ms: int) -> list[FieldError]:
+def _check_times(spec: JobSpec, bounds: SubmissionBounds, now_ms: int) -> list[FieldError]:
     if spec.retry_at is not None and spec.retry_at > now_ms + bounds.retry_at_ahead_ms:
-        return [FieldError("retry_at", "lies more than a year ahead; it is Unix time in milliseconds")]
+        days = bounds.retry_at_ahead_ms / DAY_MS
+        return [
+            FieldError("retry_at", f"lies more than {days:g} days ahead; it is Unix time in milliseconds")
+        ]
     return []
 
 
@@ -200,7 +217,7 @@ def _check_guarantee(spec: JobSpec) -> list[FieldError]:
     return []
 
 
-def _check_metadata(spec: JobSpec, bounds: Bounds) -> list[FieldError]:
+def _check_metadata(spec: JobSpec, bounds: SubmissionBounds) -> list[FieldError]:
     if spec.metadata and len(json.dumps(spec.metadata)) > bounds.metadata_bytes:
         return [FieldError("metadata", f"is larger than {bounds.metadata_bytes} bytes")]
     return []

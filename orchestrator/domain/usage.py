@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-DAY_MS = 24 * 3600 * 1000
+from orchestrator.domain.retention import DAY_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from orchestrator.core.courier import DeliveryOptions
 from orchestrator.core.intake import Acknowledgement, Intake, KnownAlready
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, target_domain
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.known_domains import KnownDomains
-from orchestrator.domain.limits import Bounds
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
+from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
 from orchestrator.wire.mailbox import Mailbox
 from orchestrator.wire.messages import (
@@ -355,7 +355,7 @@ class ShardHost:
                 known=KnownDomains(weights={str(weight): weight for _, weight in stage.scenario.weights}),
             ),
         )
-        self._intake = Intake(self.shard, AnyTarget(), stage.random(f"intake {life}"), Bounds())
+        self._intake = Intake(self.shard, AnyTarget(), stage.random(f"intake {life}"), SubmissionBounds())
         await self.shard.begin()
         paces = await self.shard.store.paces()
         stage.history.shards.append(ShardBegan(stage.loop.time(), self.shard.epoch, paces))

@@ -1,10 +1,11 @@
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.settings import CARRIED_IN, Address, Settings
 
 
@@ -44,6 +45,11 @@ def test_the_defaults_are_right() -> None:
         {"metrics_bind": "0.0.0.0:8080"},
         {"max_body_bytes": 0},
         {"max_response_bytes": -1},
+        {"max_json_depth": 101},
+        {"max_chain_depth": 33},
+        {"max_chain_jobs": 257},
+        {"max_headers": 501},
+        {"max_repeats": 0},
         {"default_rps": 0.0},
         {"default_max_concurrent": 0},
         {"keep_days": 0.0},
@@ -105,6 +111,32 @@ def test_settings_reach_a_child_process_whole(tmp_path: Path) -> None:
         webhook_offsets_s=(0.0, 1.5),
     )
     assert Settings.carried(settings.carry()) == settings
+
+
+def test_every_bound_on_a_submission_can_be_set() -> None:
+    defaults = SubmissionBounds()
+    settings = Settings(
+        max_body_bytes=1,
+        max_batch_bytes=2,
+        max_batch_jobs=3,
+        max_json_depth=4,
+        max_chain_depth=5,
+        max_chain_jobs=6,
+        max_webhooks=7,
+        max_regions=8,
+        max_headers=9,
+        max_header_bytes=10,
+        max_metadata_bytes=11,
+        max_repeats=12,
+        max_retry_at_days=0.5,
+        max_open_jobs=14,
+        max_streams=15,
+    )
+    assert settings.problems() == []
+    set_to = asdict(settings.bounds)
+    assert set_to.pop("retry_at_ahead_ms") == 12 * 3600 * 1000
+    assert sorted(set_to.values()) == [*range(1, 13), 14, 15]
+    assert Settings().bounds == defaults
 
 
 def test_a_relative_data_directory_is_carried_as_the_place_it_means() -> None:

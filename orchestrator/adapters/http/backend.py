@@ -17,7 +17,7 @@ from orchestrator.core.shard import Shard
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.limits import Bounds
+from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.store import JobSummary, StoredJob
 
 API = "/api/v1"
@@ -32,12 +32,12 @@ class Backend:
     shard: Shard
     intake: Intake
     keys: KeyRing
-    bounds: Bounds
+    bounds: SubmissionBounds
     commit_sizes: Histogram | None = None
     """Where the store shares commits between writes."""
 
 
-async def read_document(request: Request, bounds: Bounds) -> dict[str, Any]:
+async def read_document(request: Request, bounds: SubmissionBounds) -> dict[str, Any]:
     """Read the request's body as one strict JSON object."""
     return parse_object(await read_body(request, bounds.body_bytes), bounds.json_depth)
 

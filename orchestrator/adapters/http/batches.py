@@ -14,7 +14,7 @@ from orchestrator.adapters.http.strict_json import (
     too_deep,
 )
 from orchestrator.domain.errors import FieldError, InvalidFields, MalformedJson, RequestRefused, TooLarge
-from orchestrator.domain.limits import Bounds
+from orchestrator.domain.submission_bounds import SubmissionBounds
 
 CONTAINERS_MOST = 200_000
 SLICE_BYTES = 1024 * 1024
@@ -45,7 +45,7 @@ async def batch_text(data: bytes | bytearray, pause: Callable[[], Awaitable[None
     return "".join(parts)
 
 
-def read_batch(text: str, bounds: Bounds) -> Iterator[Read]:
+def read_batch(text: str, bounds: SubmissionBounds) -> Iterator[Read]:
     """Read the jobs of a batch one after the other; the caller may let others work in between.
 
     Raises:
@@ -82,7 +82,7 @@ def _slices(data: bytes | bytearray) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def _value_at(decoder: StrictDecoder, text: str, at: int, bounds: Bounds) -> tuple[Any, int]:
+def _value_at(decoder: StrictDecoder, text: str, at: int, bounds: SubmissionBounds) -> tuple[Any, int]:
     try:
         return decoder.raw_decode(text, at)
     except json.JSONDecodeError as error:
@@ -91,7 +91,9 @@ def _value_at(decoder: StrictDecoder, text: str, at: int, bounds: Bounds) -> tup
         raise too_deep(bounds.json_depth) from None
 
 
-def _judged(value: object, text: str, at: int, end: int, complaint: str | None, bounds: Bounds) -> Read:
+def _judged(
+    value: object, text: str, at: int, end: int, complaint: str | None, bounds: SubmissionBounds
+) -> Read:
     if _is_larger(text, at, end, bounds.body_bytes):
         return TooLarge(f"the job is larger than {bounds.body_bytes} bytes; the operator sets that limit")
     if complaint is not None:

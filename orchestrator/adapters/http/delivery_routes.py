@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response, own_job, read_document
 from orchestrator.adapters.http.paging import decode_cursor, encode_cursor, read_limit, wrong
-from orchestrator.adapters.http.schema import UNIX_MS_MOST, RedeliverIn, read_model
+from orchestrator.adapters.http.schema import SAFE_INT_MOST, RedeliverIn, read_model
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.ids import CustomerId, DeliveryId, TargetDomain, target_domain
 from orchestrator.ports.store import DeadFilter, DeadPlace, OutboxEntry
@@ -58,7 +58,7 @@ class DeliveryRoutes:
             id=None if given.webhook_id is None else DeliveryId(given.webhook_id),
             endpoint=_endpoint(given.endpoint or ""),
             since_ms=given.since or 0,
-            until_ms=UNIX_MS_MOST if given.until is None else given.until,
+            until_ms=SAFE_INT_MOST if given.until is None else given.until,
         )
         again = await self._backend.shard.redelivery.dead(wanted, given.limit)
         if wanted.id is not None and not again.count:
@@ -77,7 +77,7 @@ def _filter(customer: CustomerId, query: QueryParams) -> DeadFilter:
         customer=customer,
         endpoint=_endpoint(query.get("endpoint", "")),
         since_ms=_time("since", query.get("since", ""), 0),
-        until_ms=_time("until", query.get("until", ""), UNIX_MS_MOST),
+        until_ms=_time("until", query.get("until", ""), SAFE_INT_MOST),
     )
 
 

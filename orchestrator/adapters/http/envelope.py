@@ -17,7 +17,7 @@ from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.http.schema import ProxyIn, read_model
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.domain.errors import FieldError, InvalidFields, TooLarge
-from orchestrator.domain.limits import Bounds
+from orchestrator.domain.submission_bounds import SubmissionBounds
 
 ENVELOPE_FACTOR = 2
 """An envelope holds its body as an escaped string, so it may be larger than the body's own limit. Not as
@@ -29,7 +29,7 @@ CONTENT_HEADERS = ("content-type", "retry-after")
 class Envelope:
     """Opens envelopes and hands their content to the application itself."""
 
-    def __init__(self, app: ASGIApp, keys: KeyRing, bounds: Bounds, prefix: str) -> None:
+    def __init__(self, app: ASGIApp, keys: KeyRing, bounds: SubmissionBounds, prefix: str) -> None:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://service")
         self._keys = keys

@@ -37,30 +37,28 @@ from orchestrator.domain.job import (
     with_one_guarantee,
 )
 from orchestrator.domain.submission import METHODS
+from orchestrator.domain.submission_bounds import CHAIN_DEPTH_READ, ITEMS_READ, JOBS_READ, TIMEOUT_MS_MOST
 
-UNIX_MS_MOST = 2**53
-CHAIN_MOST = 32
-JOBS_MOST = 256
-"""Deeper chains and more jobs are not even read; how many there may be is a bound of ``domain.limits``."""
-
-ITEMS_MOST = 500
-"""Far over any bound in ``domain.limits``: a megabyte of wrong items must not cost an error for each."""
+SAFE_INT_MOST = 2**53
+"""Beyond it, whole numbers of JSON are not exact to every reader (RFC 8259, 6)."""
 WARNINGS_MOST = 50
 REDELIVER_MOST = 10_000
+_POLICY = RetryPolicy()
 
 
 def _few(value: object) -> object:
-    if isinstance(value, dict) and len(value) > ITEMS_MOST:
-        msg = f"should have at most {ITEMS_MOST} items"
+    if isinstance(value, dict) and len(value) > ITEMS_READ:
+        msg = f"should have at most {ITEMS_READ} items"
         raise ValueError(msg)
     return value
 
 
 Code = Annotated[int, Field(ge=100, le=599)]
-Codes = Annotated[list[Code], Field(max_length=ITEMS_MOST)]
-Names = Annotated[list[str], Field(max_length=ITEMS_MOST)]
+Codes = Annotated[list[Code], Field(max_length=ITEMS_READ)]
+Names = Annotated[list[str], Field(max_length=ITEMS_READ)]
 Headers = Annotated[dict[str, str], BeforeValidator(_few)]
-Count = Annotated[int, Field(ge=0, le=100)]
+Count = Annotated[int, Field(ge=0, le=SAFE_INT_MOST)]
+Secret = Annotated[str, Field(min_length=16, max_length=512)]
 Mode = Annotated[ExecutionMode, Field(strict=False)]
 Policy = Annotated[RegionPolicy, Field(strict=False)]
 Assurance = Annotated[Guarantee, Field(strict=False)]
@@ -97,10 +95,10 @@ class WebhookIn(_Model):
 class RetryPolicyIn(_Model):
     """How often, and on which codes, a job is repeated or moved."""
 
-    max_retries: Count = 3
-    max_reroutes: Count = 2
-    retry_codes: Codes = [429, 503]
-    reroute_codes: Codes = [500, 502, 504]
+    max_retries: Count = _POLICY.max_retries
+    max_reroutes: Count = _POLICY.max_reroutes
+    retry_codes: Codes = sorted(_POLICY.retry_codes)
+    reroute_codes: Codes = sorted(_POLICY.reroute_codes)
 
 
 class SubmissionIn(_Model):
@@ -111,18 +109,18 @@ class SubmissionIn(_Model):
     headers: Headers = Field(default_factory=dict)
     body: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
-    webhooks: list[WebhookIn] = Field(default_factory=list, max_length=ITEMS_MOST)
+    webhooks: list[WebhookIn] = Field(default_factory=list, max_length=ITEMS_READ)
     webhook_quorum: Annotated[int, Field(ge=1)] = 1
     regions: Names = Field(default_factory=list)
     region_policy: Policy = RegionPolicy.FALLBACK
     execution_mode: Mode = ExecutionMode.RACE
     retry_policy: RetryPolicyIn | None = None
-    on_failure_timeout_ms: Annotated[int, Field(ge=1, le=UNIX_MS_MOST)] | None = None
+    on_failure_timeout_ms: Annotated[int, Field(ge=1, le=SAFE_INT_MOST)] | None = None
     idempotent_key: str | None = None
-    retry_at: Annotated[int, Field(ge=0, le=UNIX_MS_MOST)] | None = None
+    retry_at: Annotated[int, Field(ge=0, le=SAFE_INT_MOST)] | None = None
     priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
-    timeout_ms: Annotated[int, Field(ge=1, le=600_000)] = DEFAULT_TIMEOUT_MS
-    deadline_ms: Annotated[int, Field(ge=1, le=UNIX_MS_MOST)] = DEFAULT_DEADLINE_MS
+    timeout_ms: Annotated[int, Field(ge=1, le=TIMEOUT_MS_MOST)] = DEFAULT_TIMEOUT_MS
+    deadline_ms: Annotated[int, Field(ge=1, le=SAFE_INT_MOST)] = DEFAULT_DEADLINE_MS
     guarantee: Assurance = Guarantee.AT_LEAST_ONCE
     cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     account: Annotated[str, Field(max_length=256)] | None = None
@@ -148,20 +146,20 @@ class TriggerIn(_Model):
 
     type: Literal["any", "on_error", "on_timeout"] = "any"
     codes: Codes = []
-    timeout_ms: Annotated[int, Field(ge=1, le=UNIX_MS_MOST)] | None = None
+    timeout_ms: Annotated[int, Field(ge=1, le=SAFE_INT_MOST)] | None = None
 
 
 class SecretsIn(_Model):
     """A customer's signing secrets."""
 
-    primary_secret: Annotated[str, Field(min_length=16, max_length=512)]
-    secondary_secret: Annotated[str, Field(min_length=16, max_length=512)] | None = None
+    primary_secret: Secret
+    secondary_secret: Secret | None = None
 
 
 class RotateIn(_Model):
     """The secret that becomes primary."""
 
-    new_secret: Annotated[str, Field(min_length=16, max_length=512)]
+    new_secret: Secret
 
 
 class RedeliverIn(_Model):
@@ -169,8 +167,8 @@ class RedeliverIn(_Model):
 
     webhook_id: Annotated[str, Field(max_length=128)] | None = None
     endpoint: Annotated[str, Field(max_length=512)] | None = None
-    since: Annotated[int, Field(ge=0, le=UNIX_MS_MOST)] | None = None
-    until: Annotated[int, Field(ge=0, le=UNIX_MS_MOST)] | None = None
+    since: Annotated[int, Field(ge=0, le=SAFE_INT_MOST)] | None = None
+    until: Annotated[int, Field(ge=0, le=SAFE_INT_MOST)] | None = None
     limit: Annotated[int, Field(ge=1, le=REDELIVER_MOST)] = REDELIVER_MOST
 
 
@@ -221,7 +219,7 @@ class _Reader:
 
     def job(self, kind: type[SubmissionIn], document: dict[str, Any], path: str) -> JobSpec:
         self._jobs += 1
-        if path.count(".") > CHAIN_MOST or self._jobs > JOBS_MOST:
+        if path.count(".") > CHAIN_DEPTH_READ or self._jobs > JOBS_READ:
             raise InvalidFields([FieldError(path.rstrip("."), "is one job too many, or nested too deep")])
         model = _at(path, lambda: _read_single(kind, document))
         unknown = _unknown_in_submission(kind, document)[: WARNINGS_MOST - len(self._ignored)]

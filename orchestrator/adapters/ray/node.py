@@ -13,17 +13,15 @@ from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.http.serving import listen, make_servers
 from orchestrator.adapters.ray.links import RayLinks
-from orchestrator.adapters.store.retention import DAY_MS, Retention
 from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.adapters.target_guard import ResolvingGuard
-from orchestrator.core.courier import DeliveryOptions
 from orchestrator.core.intake import Intake
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
-from orchestrator.domain.fanout import Schedule
+from orchestrator.domain.fanout import DeliveryOptions, Schedule
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.limits import Bounds
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.retention import DAY_MS, Retention
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.interpreter import spare_the_collector
 from orchestrator.settings import Settings
@@ -105,7 +103,7 @@ class ShardNode:
 
 def _open_store(settings: Settings) -> SqliteStore:
     retention = Retention(
-        job_ms=int(settings.keep_days * DAY_MS), line_ms=int(settings.history_days * DAY_MS)
+        payload_ms=int(settings.keep_days * DAY_MS), summary_ms=int(settings.history_days * DAY_MS)
     )
     return SqliteStore(settings.data_dir, retention=retention)
 
@@ -132,15 +130,13 @@ def _delivery_options(settings: Settings) -> DeliveryOptions:
     schedule = Schedule(offsets_s=settings.webhook_offsets_s, jitter=settings.webhook_jitter)
     return DeliveryOptions(
         schedule=schedule,
-        places=settings.webhook_max_concurrent,
+        max_concurrent=settings.webhook_max_concurrent,
         redelivery_rps=settings.redelivery_rps,
     )
 
 
 def _make_backend(settings: Settings, shard: Shard, store: SqliteStore) -> Backend:
-    bounds = Bounds(
-        body_bytes=settings.max_body_bytes, open_jobs=settings.max_open_jobs, streams=settings.max_streams
-    )
+    bounds = settings.bounds
     guard = ResolvingGuard(settings.allow_private_targets, settings.allow_targets, shard.clock)
     return Backend(
         shard=shard,

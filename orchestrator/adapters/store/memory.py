@@ -12,6 +12,7 @@ from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state, state_shown
+from orchestrator.domain.retention import Retention
 from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage, added
 from orchestrator.ports.store import (
@@ -29,10 +30,6 @@ from orchestrator.ports.store import (
     WebhookSecrets,
     delivery_of,
 )
-
-KEY_KEPT_MS = 24 * 3600 * 1000
-JOB_KEPT_MS = 7 * 24 * 3600 * 1000
-LINE_KEPT_MS = 30 * 24 * 3600 * 1000
 
 
 @dataclass(slots=True)
@@ -251,16 +248,17 @@ class MemoryStore:
 
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping."""
+        kept = Retention()
         for job_id, row in list(self._rows.items()):
             age_ms = now_ms - row.ended_ms if row.ended_ms is not None else -1
             key = (row.job.customer, row.job.idempotent_key)
             # A key that was freed early may belong to a newer job by now.
-            if age_ms >= KEY_KEPT_MS and self._keys.get(key) == job_id:
+            if age_ms >= kept.key_ms and self._keys.get(key) == job_id:
                 del self._keys[key]
-            if age_ms >= JOB_KEPT_MS and not row.forgotten:
+            if age_ms >= kept.payload_ms and not row.forgotten:
                 row.delivery = delivery_of(row.job, row.state, self._outbox.pop(job_id, ()))
                 row.forgotten = True
-            if age_ms >= LINE_KEPT_MS:
+            if age_ms >= kept.summary_ms:
                 del self._rows[job_id]
 
     async def close(self) -> None:

@@ -1,24 +1,12 @@
-"""What the embedded store forgets, and when: keys first, then payloads, then the line that told of a job."""
+"""What the embedded store forgets, and when: keys first, then payloads, then the summary of a job."""
 
 import sqlite3
-from dataclasses import dataclass
 
 from orchestrator.adapters.store.listing import delivery_in
 from orchestrator.adapters.store.records import pack_delivery
+from orchestrator.domain.retention import Retention
 
 PURGE_BATCH = 1_000
-DAY_MS = 24 * 3600 * 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """How long things are kept after a job's end, in ms: its idempotency key, its request and answer, and
-    the line that tells its state and times.
-    """
-
-    key_ms: int = DAY_MS
-    job_ms: int = 7 * DAY_MS
-    line_ms: int = 30 * DAY_MS
 
 
 def purge(db: sqlite3.Connection, now_ms: int, retention: Retention) -> bool:
@@ -27,11 +15,11 @@ def purge(db: sqlite3.Connection, now_ms: int, retention: Retention) -> bool:
                  (SELECT id FROM jobs WHERE idem_holds = 1 AND ended_ms <= ? LIMIT ?)"""
     keys = db.execute(key_sql, (now_ms - retention.key_ms, PURGE_BATCH)).rowcount
     payload_sql = "SELECT id, state, quorum FROM jobs WHERE result IS NOT NULL AND ended_ms <= ? LIMIT ?"
-    rows = db.execute(payload_sql, (now_ms - retention.job_ms, PURGE_BATCH)).fetchall()
+    rows = db.execute(payload_sql, (now_ms - retention.payload_ms, PURGE_BATCH)).fetchall()
     for job_id, state, quorum in rows:
         _forget_payload(db, job_id, pack_delivery(delivery_in(db, job_id, state, quorum)))
     gone_sql = "SELECT id FROM jobs WHERE result IS NULL AND ended_ms <= ? LIMIT ?"
-    ids = db.execute(gone_sql, (now_ms - retention.line_ms, PURGE_BATCH)).fetchall()
+    ids = db.execute(gone_sql, (now_ms - retention.summary_ms, PURGE_BATCH)).fetchall()
     db.executemany("DELETE FROM jobs WHERE id = ?", ids)
     return PURGE_BATCH in (keys, len(rows), len(ids))
 

@@ -19,7 +19,7 @@ from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
 from orchestrator.adapters.store.migration import migrate
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
 from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
-from orchestrator.adapters.store.retention import Retention, purge
+from orchestrator.adapters.store.retention import purge
 from orchestrator.adapters.store.sqlite_reads import (
     SqliteReads,
     paces_context,
@@ -33,6 +33,7 @@ from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state
+from orchestrator.domain.retention import Retention
 from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.secret_box import SecretBox

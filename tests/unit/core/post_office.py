@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from orchestrator.adapters.store.memory import MemoryStore
-from orchestrator.core.courier import DeliveryOptions
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.ports.egress import EgressError, Gate

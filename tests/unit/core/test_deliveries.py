@@ -2,11 +2,10 @@
 
 import pytest
 
-from orchestrator.core.courier import DeliveryOptions
 from orchestrator.core.endpoints import FAILURES_TO_OPEN, PROBE_EVERY_S
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.domain.exchange import Fault
-from orchestrator.domain.fanout import DeliveryState, JobDelivery, Schedule
+from orchestrator.domain.fanout import DeliveryOptions, DeliveryState, JobDelivery, Schedule
 from orchestrator.domain.ids import CustomerId
 from orchestrator.ports.store import WebhookSecrets
 from tests.unit.core.post_office import (
@@ -189,7 +188,7 @@ def test_a_hanging_receiver_has_its_own_places_and_holds_up_nobody(office: PostO
 
 
 def test_the_places_of_an_endpoint_can_be_set() -> None:
-    office = PostOffice(options=DeliveryOptions(places=3))
+    office = PostOffice(options=DeliveryOptions(max_concurrent=3))
     office.receivers["a.test"] = up
 
     async def play() -> None:

@@ -4,9 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from orchestrator.core.courier import DeliveryOptions
 from orchestrator.core.redelivery import Redelivered
-from orchestrator.domain.fanout import DeliveryState, JobDelivery, Schedule
+from orchestrator.domain.fanout import DeliveryOptions, DeliveryState, JobDelivery, Schedule
 from orchestrator.domain.job import Job
 from orchestrator.ports.store import DeadFilter
 from tests.unit.core.post_office import PostOffice, hook, refuses, up

@@ -2,17 +2,17 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.job import ExecutionMode, Guarantee, Webhook
-from orchestrator.domain.limits import Bounds
+from orchestrator.domain.job import ExecutionMode, Guarantee, RetryPolicy, Webhook
 from orchestrator.domain.submission import HOP_BY_HOP, check_submission, check_url, warnings
+from orchestrator.domain.submission_bounds import SubmissionBounds
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, ORD, REGIONS, SEA, a_spec
 
 YEAR_MS = 366 * 24 * 3600 * 1000
 
 
-def problems(bounds: Bounds | None = None, **fields: Any) -> dict[str, str]:
+def problems(bounds: SubmissionBounds | None = None, **fields: Any) -> dict[str, str]:
     errors = check_submission(
-        a_spec(**fields), known_regions=REGIONS, bounds=bounds or Bounds(), now_ms=NOW_MS
+        a_spec(**fields), known_regions=REGIONS, bounds=bounds or SubmissionBounds(), now_ms=NOW_MS
     )
     return {error.field: error.message for error in errors}
 
@@ -136,7 +136,7 @@ def test_ordinary_headers_are_right_tabs_and_empty_values_among_them() -> None:
 
 
 def test_headers_are_bounded_in_number_and_size() -> None:
-    bounds = Bounds(headers=2, header_bytes=20)
+    bounds = SubmissionBounds(headers=2, header_bytes=20)
     assert problems(bounds, headers=(("a", "x"), ("b", "y"))) == {}
     assert problems(bounds, headers=(("a", "x"), ("b", "y"), ("c", "z"))) == {
         "headers": "holds more than 2 headers"
@@ -154,11 +154,13 @@ def test_a_webhooks_unknown_region_is_refused_too() -> None:
 
 
 def test_regions_are_bounded_in_number() -> None:
-    assert problems(Bounds(regions=2), regions=(IAD, LAX, ORD)) == {"regions": "names more than 2 regions"}
+    assert problems(SubmissionBounds(regions=2), regions=(IAD, LAX, ORD)) == {
+        "regions": "names more than 2 regions"
+    }
 
 
 def test_receivers_are_bounded_in_number() -> None:
-    assert problems(Bounds(webhooks=1), webhooks=(webhook(), webhook())) == {
+    assert problems(SubmissionBounds(webhooks=1), webhooks=(webhook(), webhook())) == {
         "webhooks": "more than 1 receivers in one submission"
     }
 
@@ -209,13 +211,13 @@ def test_at_most_once_runs_in_one_region() -> None:
 
 
 def test_metadata_is_bounded_in_size() -> None:
-    bounds = Bounds(metadata_bytes=20)
+    bounds = SubmissionBounds(metadata_bytes=20)
     assert problems(bounds, metadata={"a": "x" * 10}) == {}
     assert problems(bounds, metadata={"a": "x" * 13}) == {"metadata": "is larger than 20 bytes"}
 
 
 def test_the_bounds_are_the_contracts() -> None:
-    assert Bounds() == Bounds(
+    assert SubmissionBounds() == SubmissionBounds(
         body_bytes=2**20,
         json_depth=32,
         chain_depth=16,
@@ -227,8 +229,13 @@ def test_the_bounds_are_the_contracts() -> None:
         metadata_bytes=64 * 2**10,
         repeats=100,
         retry_at_ahead_ms=YEAR_MS,
-        key_length=512,
     )
+
+
+def test_retries_and_reroutes_are_bounded_and_named() -> None:
+    bounds = SubmissionBounds(repeats=5)
+    policy = RetryPolicy(max_retries=6, max_reroutes=5)
+    assert problems(bounds, retry_policy=policy) == {"retry_policy.max_retries": "must be at most 5"}
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])

@@ -18,7 +18,7 @@ from orchestrator.core.intake import Intake
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId, RegionName
-from orchestrator.domain.limits import Bounds
+from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.clock import SystemClock
 from orchestrator.wire.messages import AttemptDone, Heartbeat, Message, RunAttempt
 from tests.unit.domain.builders import ACME, REGIONS
@@ -29,7 +29,7 @@ TARGET = "http://203.0.113.7/pay?order=7"
 """An address of documentation: here the operator has lifted the guard for it, and nothing is sent."""
 JOBS = "/api/v1/jobs"
 SECRETS = "/api/v1/webhook-secrets"
-BOUNDS = Bounds(body_bytes=64 * 1024)
+BOUNDS = SubmissionBounds(body_bytes=64 * 1024)
 
 
 class MovableClock(SystemClock):
@@ -113,7 +113,7 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def running_gateway(*, bounds: Bounds = BOUNDS) -> AsyncIterator[Gateway]:
+async def running_gateway(*, bounds: SubmissionBounds = BOUNDS) -> AsyncIterator[Gateway]:
     """Start a shard over an empty store, with two customers."""
     store, links, clock = MemoryStore(), SilentLinks(), MovableClock()
     store.api_keys |= {KEY: ACME, BETAS_KEY: BETA}

@@ -2,10 +2,23 @@
 
 from dataclasses import dataclass
 
+from orchestrator.domain.retention import DAY_MS
+
+KEY_LENGTH_MOST = 512
+TIMEOUT_MS_MOST = 600_000
+
+CHAIN_DEPTH_READ = 32
+JOBS_READ = 256
+ITEMS_READ = 500
+"""Of lists and objects in a job. Deeper chains, more jobs and more items are not even read, whatever an
+operator allows: a megabyte of wrong ones must not cost an error for each.
+"""
+JSON_DEPTH_READ = 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """Sizes in bytes, times in ms, the rest are counts."""
+class SubmissionBounds:
+    """What an operator may set. Sizes in bytes, times in ms, the rest are counts."""
 
     body_bytes: int = 1024 * 1024
     batch_bytes: int = 16 * 1024 * 1024
@@ -19,10 +32,9 @@ class Bounds:
     header_bytes: int = 16 * 1024
     metadata_bytes: int = 64 * 1024
     repeats: int = 100
-    retry_at_ahead_ms: int = 366 * 24 * 3600 * 1000
+    """Retries, and reroutes."""
+    retry_at_ahead_ms: int = 366 * DAY_MS
     open_jobs: int = 1_000_000
     """Of one customer, waiting or under way."""
     streams: int = 100
     """Of one customer, open at once."""
-    key_length: int = 512
-    timeout_most_ms: int = 600_000
