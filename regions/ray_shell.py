@@ -7,7 +7,7 @@ import asyncio
 import logging
 import threading
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +26,12 @@ from regions.egress import AiohttpEgress
 from regions.executor import Earshot, Executor
 from regions.guard import AddressPolicy, parse_networks
 from regions.offset import ClockOffset, boot_id
+from regions.ray_carrier import RayCarrier
 from regions.webhooks import WebhookSender
 
 REPLY_WITHIN_S = 1.0
 
 log = logging.getLogger(__name__)
-
-
-def shard_carrier() -> Callable[[bytes], Awaitable[None]]:
-    """Make what takes batches to the shard; a restarted shard is found again by its name."""
-
-    async def carry(batch: bytes) -> None:
-        await _shard().deliver.remote(batch)
-
-    return carry
 
 
 def make_egress(options: dict[str, Any]) -> AiohttpEgress:
@@ -58,7 +50,7 @@ class ShardPeer:
         logging.basicConfig(filename=Path(log_file), level=logging.INFO, format=LOG_FORMAT)
         self.incarnation = uuid.uuid4().hex
         self.clock = SystemClock()
-        self.mailbox = Mailbox(shard_carrier(), Header(0, self.incarnation))
+        self.mailbox = Mailbox(RayCarrier(names.SHARD), Header(0, self.incarnation))
         self.epoch = 0
         self._name = name
         self._reader = BatchReader()

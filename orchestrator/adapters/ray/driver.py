@@ -32,11 +32,15 @@ READY_WITHIN_S = 60.0
 WATCH_EVERY_S = 0.5
 PARTS_OF_RAY = ("raylet", "gcs_server")
 """Without the one no actor comes back, without the other none is found: and Ray waits for them in vain."""
-HEALTH_CHECKS = {
+RAY_CONFIG = {
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 1000,
     "health_check_initial_delay_ms": 1000,
     "health_check_failure_threshold": 3,
+    # Ray would keep an account of every call, for a dashboard that does not run here: 5 % of all CPU.
+    "task_events_report_interval_ms": 0,
+    "enable_metrics_collection": False,
+    "enable_timeline": False,
 }
 
 
@@ -78,7 +82,7 @@ def start_ray(settings: Settings) -> None:
         include_dashboard=False,
         _node_ip_address=LOOPBACK,
         _temp_dir=os.environ.get("EZTHROTTLE_RAY_TEMP"),
-        _system_config=HEALTH_CHECKS,
+        _system_config=RAY_CONFIG,
         **common,
     )
 

@@ -1,23 +1,17 @@
 """Links to the other actors, over Ray. They are named, not held: a restarted one is found again."""
 
-from typing import Any
-
-import ray
-
 from orchestrator.domain.ids import RegionName
-from orchestrator.wire import names
 from orchestrator.wire.codec import Header
 from orchestrator.wire.mailbox import Mailbox
 from orchestrator.wire.messages import Message
+from regions.ray_carrier import RayCarrier
 
 
 class RayLink:
     """A mailbox to one actor."""
 
     def __init__(self, actor_name: str) -> None:
-        self._actor_name = actor_name
-        self._handle: Any = None
-        self._mailbox = Mailbox(self._carry, Header(0, ""))
+        self._mailbox = Mailbox(RayCarrier(actor_name), Header(0, ""))
 
     def post(self, message: Message) -> None:
         """Queue a message."""
@@ -32,15 +26,6 @@ class RayLink:
     async def close(self) -> None:
         """Drop what waits."""
         await self._mailbox.close()
-
-    async def _carry(self, batch: bytes) -> None:
-        if self._handle is None:
-            self._handle = ray.get_actor(self._actor_name, namespace=names.NAMESPACE)
-        try:
-            await self._handle.deliver.remote(batch)
-        except Exception:
-            self._handle = None
-            raise
 
 
 class RayLinks:
