@@ -19,6 +19,7 @@ from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.interpreter import spare_the_collector
 from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
+from orchestrator.wire.local_link import LocalCaller
 from orchestrator.wire.mailbox import Mailbox
 from orchestrator.wire.messages import Deliver, Heartbeat, HeartbeatReply, Message
 from orchestrator.wire.vitals import mailbox_vitals, process_vitals
@@ -44,13 +45,20 @@ def make_egress(options: dict[str, Any]) -> AiohttpEgress:
 
 
 class ShardPeer:
-    """What both actors share: an incarnation, a mailbox to the shard, and heartbeats to it."""
+    """What both actors share: an incarnation, a mailbox to the shard, and heartbeats to it.
 
-    def __init__(self, name: RegionName, log_file: str) -> None:
-        logging.basicConfig(filename=Path(log_file), level=logging.INFO, format=LOG_FORMAT)
+    ``take`` is given each message that the shard sends.
+    """
+
+    def __init__(
+        self, name: RegionName, actor_name: str, options: dict[str, Any], take: Callable[[Message], None]
+    ) -> None:
+        logging.basicConfig(filename=Path(options["log_file"]), level=logging.INFO, format=LOG_FORMAT)
         self.incarnation = uuid.uuid4().hex
         self.clock = SystemClock()
-        self.mailbox = Mailbox(RayCarrier(names.SHARD), Header(0, self.incarnation))
+        self._caller = LocalCaller(Path(options["socket"]), actor_name, self.receive)
+        self.mailbox = Mailbox(self._caller.carrier(RayCarrier(names.SHARD)), Header(0, self.incarnation))
+        self._take = take
         self.epoch = 0
         self._name = name
         self._reader = BatchReader()
@@ -61,13 +69,16 @@ class ShardPeer:
     def start(self, hear: Callable[[HeartbeatReply, float, float], int]) -> None:
         """Begin to beat. ``hear`` takes each reply and says for which epoch this actor works now."""
         spare_the_collector()
+        self._calling = self._loop.create_task(self._caller.keep_connected())
         self._hear = hear
         self._beating.start()
 
-    def open(self, batch: bytes) -> list[Message]:
-        """Read a batch; one for another incarnation, or from another shard epoch, is empty."""
+    def receive(self, batch: bytes) -> None:
+        """Take a batch; one for another incarnation, or from another shard epoch, is dropped."""
         header, messages = self._reader.read(batch)
-        return messages if header == Header(self.epoch, self.incarnation) else []
+        if header == Header(self.epoch, self.incarnation):
+            for message in messages:
+                self._take(message)
 
     def _beat_for_ever(self) -> None:
         # A thread of its own: a busy loop must not look like a dead region.
@@ -111,7 +122,7 @@ class ExecutorActor:
     """A region's executor as a Ray actor."""
 
     async def __init__(self, region: str, options: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._peer = ShardPeer(RegionName(region), options["log_file"])
+        self._peer = ShardPeer(RegionName(region), names.executor_name(region), options, self._take)
         clock, egress = self._peer.clock, make_egress(options)
         self._executor = Executor(egress, clock, self._peer.mailbox.post)
         # Webhooks that name this region leave from here: a process of their own would cost 60 MB a region.
@@ -122,12 +133,14 @@ class ExecutorActor:
         self._peer.start(self._hear)
 
     async def deliver(self, batch: bytes) -> None:
-        """Take a batch from the shard."""
-        for message in self._peer.open(batch):
-            if isinstance(message, Deliver):
-                self._sender.receive(message)
-            else:
-                self._executor.receive(message)
+        """Take a batch from a shard on another machine."""
+        self._peer.receive(batch)
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Deliver):
+            self._sender.receive(message)
+        else:
+            self._executor.receive(message)
 
     def _hear(self, reply: HeartbeatReply, sent: float, received: float) -> int:
         self._executor.clock_offset_s = self._offset.learn(reply, sent, received)
@@ -143,14 +156,16 @@ class WebhookActor:
     """The webhook sender as a Ray actor."""
 
     async def __init__(self, name: str, options: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
-        self._peer = ShardPeer(RegionName(name), options["log_file"])
+        self._peer = ShardPeer(RegionName(name), names.WEBHOOKS, options, self._take)
         self._sender = make_sender(make_egress(options), self._peer, options)
         self._peer.start(lambda reply, _sent, _received: reply.epoch)
 
     async def deliver(self, batch: bytes) -> None:
-        """Take a batch from the shard."""
-        for message in self._peer.open(batch):
-            self._sender.receive(message)
+        """Take a batch from a shard on another machine."""
+        self._peer.receive(batch)
+
+    def _take(self, message: Message) -> None:
+        self._sender.receive(message)
 
 
 def _shard() -> Any:

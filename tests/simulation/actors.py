@@ -224,7 +224,7 @@ class WebhookHost(PeerHost):
 
 
 class SimulatedLink:
-    """As ``orchestrator.adapters.ray.links.RayLink``; each grant that passes is logged."""
+    """as ``orchestrator.adapters.ray.links.ActorLink``; each grant that passes is logged."""
 
     def __init__(self, stage: Stage, host: "ShardHost", region: RegionName) -> None:
         self._stage = stage

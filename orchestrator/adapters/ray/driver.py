@@ -5,6 +5,7 @@ It runs as the child of the process parent, which restarts it and ends what it l
 
 import contextlib
 import os
+import secrets
 import select
 import signal
 import sys
@@ -17,6 +18,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.adapters.http.serving import listen
+from orchestrator.adapters.process.parent import RAY_TEMP
 from orchestrator.adapters.ray.node import ShardNode, options_for_peers
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.settings import Address, Settings
@@ -81,7 +83,7 @@ def start_ray(settings: Settings) -> None:
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         _node_ip_address=LOOPBACK,
-        _temp_dir=os.environ.get("EZTHROTTLE_RAY_TEMP"),
+        _temp_dir=os.environ[RAY_TEMP],
         _system_config=RAY_CONFIG,
         **common,
     )
@@ -89,6 +91,8 @@ def start_ray(settings: Settings) -> None:
 
 def start_actors(settings: Settings) -> Any:
     """Start shard, executors and webhook actor; give the shard's handle."""
+    # A name that no other service's socket has: on other machines the same directory may be another's.
+    socket = str(Path(os.environ[RAY_TEMP]) / f"shard-{secrets.token_hex(8)}.sock")
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     common = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0, "get_if_exists": False}
     # Ray's type hints know neither concurrency groups nor this call's result.
@@ -97,9 +101,9 @@ def start_actors(settings: Settings) -> Any:
     shard = (
         remote(concurrency_groups={names.CONTROL_GROUP: 100})(ShardNode)
         .options(name=names.SHARD, scheduling_strategy=here, max_concurrency=1000, **common)
-        .remote(settings.carry())
+        .remote(settings.carry(), socket)
     )
-    options = options_for_peers(settings)
+    options = options_for_peers(settings, socket)
     offered = cluster.cluster_resources()
     peers = [
         remote(WebhookActor)

@@ -1,17 +1,18 @@
-"""Links to the other actors, over Ray. They are named, not held: a restarted one is found again."""
+"""Links to the other actors: over a Unix socket on this machine, over Ray elsewhere."""
 
 from orchestrator.domain.ids import RegionName
 from orchestrator.wire.codec import Header
-from orchestrator.wire.mailbox import Mailbox
+from orchestrator.wire.local_link import LocalExchange
+from orchestrator.wire.mailbox import Carrier, Mailbox
 from orchestrator.wire.messages import Message
 from regions.ray_carrier import RayCarrier
 
 
-class RayLink:
+class ActorLink:
     """A mailbox to one actor."""
 
-    def __init__(self, actor_name: str) -> None:
-        self._mailbox = Mailbox(RayCarrier(actor_name), Header(0, ""))
+    def __init__(self, carry: Carrier) -> None:
+        self._mailbox = Mailbox(carry, Header(0, ""))
 
     def post(self, message: Message) -> None:
         """Queue a message."""
@@ -28,12 +29,14 @@ class RayLink:
         await self._mailbox.close()
 
 
-class RayLinks:
+class ActorLinks:
     """Makes links to executors and the webhook actor by name."""
 
-    def __init__(self, actor_names: dict[RegionName, str]) -> None:
+    def __init__(self, actor_names: dict[RegionName, str], exchange: LocalExchange) -> None:
         self._actor_names = actor_names
+        self._exchange = exchange
 
-    def link(self, region: RegionName) -> RayLink:
+    def link(self, region: RegionName) -> ActorLink:
         """Make the link to one peer."""
-        return RayLink(self._actor_names[region])
+        name = self._actor_names[region]
+        return ActorLink(self._exchange.carrier(name, RayCarrier(name)))

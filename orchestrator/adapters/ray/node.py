@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -12,7 +13,7 @@ from orchestrator.adapters.domains_file import load_known_domains
 from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.http.serving import listen, make_servers
-from orchestrator.adapters.ray.links import RayLinks
+from orchestrator.adapters.ray.links import ActorLinks
 from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.core.intake import Intake
@@ -27,6 +28,7 @@ from orchestrator.ports.interpreter import spare_the_collector
 from orchestrator.settings import Settings
 from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, decode_one, encode
+from orchestrator.wire.local_link import LocalExchange
 from orchestrator.wire.messages import Heartbeat
 from regions.offset import boot_id
 
@@ -40,17 +42,19 @@ log = logging.getLogger(__name__)
 class ShardNode:
     """Hosts store, shard and gateway. Ray's own restart reruns ``__init__`` only: all begins there."""
 
-    async def __init__(self, carried: dict[str, str]) -> None:  # type: ignore[misc]  # Ray awaits it
+    async def __init__(self, carried: dict[str, str], socket: str) -> None:  # type: ignore[misc]  # Ray awaits it
         settings = Settings.carried(carried)
         logging.basicConfig(filename=settings.data_dir / LOG_FILE, level=logging.INFO, format=LOG_FORMAT)
         self._loop = asyncio.get_running_loop()
         self._boot_id = boot_id()
         self._reader = BatchReader()
         store = _open_store(settings)
-        self._shard = _make_shard(settings, store)
+        self._exchange = LocalExchange(self._take)
+        self._shard = _make_shard(settings, store, self._exchange)
         servers = make_servers(settings, _make_backend(settings, self._shard, store))
         self._servers = [server for server, _ in servers]
         await self._shard.begin()
+        await self._listen(Path(socket))
         spare_the_collector()
         self._serving = [
             self._loop.create_task(server.serve([listen(address)])) for server, address in servers
@@ -59,7 +63,10 @@ class ShardNode:
         log.info("shard epoch %d serves %s:%d", self._shard.epoch, settings.host, settings.port)
 
     async def deliver(self, batch: bytes) -> None:
-        """Take a batch from an executor or the webhook actor."""
+        """Take a batch from an executor or the webhook actor on another machine."""
+        self._take(batch)
+
+    def _take(self, batch: bytes) -> None:
         header, messages = self._reader.read(batch)
         if header.epoch == self._shard.epoch:
             self._shard.tally.batch_messages.observe(len(messages))
@@ -85,6 +92,13 @@ class ShardNode:
         await asyncio.wait(self._serving, timeout=1.0)
         self._watching.cancel()
         await self._shard.close()
+        self._exchange.close()
+
+    async def _listen(self, path: Path) -> None:
+        try:
+            await self._exchange.listen(path)
+        except OSError as error:
+            log.warning("no socket at %s (%s): everything goes over Ray", path, error)
 
     async def _heartbeat(self, beat: bytes) -> bytes:
         message = decode_one(beat)
@@ -108,12 +122,12 @@ def _open_store(settings: Settings) -> SqliteStore:
     return SqliteStore(settings.data_dir, retention=retention)
 
 
-def _make_shard(settings: Settings, store: SqliteStore) -> Shard:
+def _make_shard(settings: Settings, store: SqliteStore, exchange: LocalExchange) -> Shard:
     regions = tuple(RegionName(name) for name in settings.regions)
     actors = {region: names.executor_name(region) for region in regions} | {WEBHOOKS: names.WEBHOOKS}
     return Shard(
         store=store,
-        links=RayLinks(actors),
+        links=ActorLinks(actors, exchange),
         clock=SystemClock(),
         random=random.Random(),  # noqa: S311  # ids and jitter, not secrets
         options=ShardOptions(
@@ -147,12 +161,15 @@ def _make_backend(settings: Settings, shard: Shard, store: SqliteStore) -> Backe
     )
 
 
-def options_for_peers(settings: Settings) -> dict[str, Any]:
-    """Write down what executors and the webhook actor need of the settings."""
+def options_for_peers(settings: Settings, socket: str) -> dict[str, Any]:
+    """Write down what executors and the webhook actor need of the settings, and where the shard listens for
+    those on its machine.
+    """
     return {
         "allow_private_targets": settings.allow_private_targets,
         "allow_targets": settings.allow_targets,
         "max_response_bytes": settings.max_response_bytes,
         "webhook_places": settings.webhook_max_concurrent,
         "log_file": str(settings.data_dir / LOG_FILE),
+        "socket": socket,
     }

@@ -1,0 +1,170 @@
+"""Real Unix sockets between two ends in one process."""
+
+import asyncio
+import os
+import stat
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from orchestrator.wire.local_link import LocalCaller, LocalExchange
+
+NAME = "executor-iad"
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    # A test's own directory may lie too deep: a socket's path ends at 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="ezt-") as directory:
+        yield Path(directory, "shard.sock")
+
+
+class Inbox:
+    """Keeps the batches that came, and wakes who waits for one."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def take(self, batch: bytes) -> None:
+        self.queue.put_nowait(batch)
+
+
+class Far:
+    """The other way: what goes over it when there is no connection."""
+
+    def __init__(self) -> None:
+        self.carried: list[bytes] = []
+
+    async def __call__(self, batch: bytes) -> None:
+        self.carried.append(batch)
+
+
+@asynccontextmanager
+async def calling(path: Path, inbox: Inbox) -> AsyncIterator[LocalCaller]:
+    caller = LocalCaller(path, NAME, inbox.take)
+    task = asyncio.create_task(caller.keep_connected())
+    try:
+        yield caller
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def near(caller: LocalCaller, inbox: Inbox) -> None:
+    """Wait until what the caller sends goes over its connection."""
+    carry = caller.carrier(Far())
+    async with asyncio.timeout(10):
+        while inbox.queue.empty():
+            # As a mailbox does: what failed goes again.
+            with suppress(ConnectionError):
+                await carry(b"are you there?")
+            await asyncio.sleep(0.01)
+    assert inbox.queue.get_nowait() == b"are you there?"
+
+
+async def until_it_fails(caller: LocalCaller) -> None:
+    carry = caller.carrier(Far())
+    async with asyncio.timeout(10):
+        while True:
+            await carry(b"broken")
+            await asyncio.sleep(0.01)
+
+
+async def test_batches_go_both_ways_and_are_taken_before_they_count_as_carried(path: Path) -> None:
+    shard, executor, far = Inbox(), Inbox(), Far()
+    exchange = LocalExchange(shard.take)
+    await exchange.listen(path)
+    async with calling(path, executor) as caller:
+        await near(caller, shard)
+
+        await exchange.carrier(NAME, far)(b"run this")
+        await caller.carrier(far)(b"done")
+
+        assert (executor.queue.get_nowait(), shard.queue.get_nowait()) == (b"run this", b"done")
+        assert far.carried == []
+    exchange.close()
+
+
+async def test_large_and_empty_batches_keep_their_bounds(path: Path) -> None:
+    shard, executor = Inbox(), Inbox()
+    exchange = LocalExchange(shard.take)
+    await exchange.listen(path)
+    async with calling(path, executor) as caller:
+        await near(caller, shard)
+        carry = caller.carrier(Far())
+        batches = [b"", b"x" * 300_000, b"y", b"z" * 96 * 1024]
+
+        await asyncio.gather(*map(carry, batches))
+
+        assert [shard.queue.get_nowait() for _ in batches] == batches
+    exchange.close()
+
+
+async def test_without_a_connection_batches_go_the_other_way(path: Path) -> None:
+    far = Far()
+    exchange = LocalExchange(Inbox().take)
+    caller = LocalCaller(path, NAME, Inbox().take)
+
+    await exchange.carrier(NAME, far)(b"to nobody near")
+    await caller.carrier(far)(b"nobody listens")
+
+    assert far.carried == [b"to nobody near", b"nobody listens"]
+
+
+async def test_a_batch_on_its_way_fails_with_the_connection(path: Path) -> None:
+    shard = Inbox()
+    exchange = LocalExchange(shard.take)
+    await exchange.listen(path)
+    async with calling(path, Inbox()) as caller:
+        await near(caller, shard)
+        under_way = asyncio.create_task(caller.carrier(Far())(b"x" * 8 * 2**20))
+        await asyncio.sleep(0)
+
+        exchange.close()
+
+        with pytest.raises(ConnectionError):
+            await under_way
+
+
+async def test_a_caller_finds_a_shard_that_was_started_anew(path: Path) -> None:
+    first, second = Inbox(), Inbox()
+    exchange = LocalExchange(first.take)
+    await exchange.listen(path)
+    async with calling(path, Inbox()) as caller:
+        await near(caller, first)
+        exchange.close()
+
+        anew = LocalExchange(second.take)
+        await anew.listen(path)
+
+        await near(caller, second)
+        anew.close()
+
+
+async def test_a_batch_that_can_not_be_taken_ends_the_connection_and_not_the_process(path: Path) -> None:
+    def refuse(batch: bytes) -> None:
+        raise ValueError(batch)
+
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    exchange = LocalExchange(refuse)
+    await exchange.listen(path)
+    async with calling(path, Inbox()) as caller:
+        with pytest.raises(ConnectionError):
+            await until_it_fails(caller)
+    exchange.close()
+
+
+async def test_only_this_user_may_connect(path: Path) -> None:
+    exchange = LocalExchange(Inbox().take)
+    await exchange.listen(path)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600  # noqa: PTH116  # one look, in a test
+    exchange.close()
+
+
+async def test_a_path_that_is_too_long_is_refused(path: Path) -> None:
+    with pytest.raises(OSError, match="too long"):
+        await LocalExchange(Inbox().take).listen(path.with_name("x" * 200))
