@@ -17,7 +17,6 @@ from typing import Any
 import httptools
 
 PATIENCE_S = 30.0
-SETTLE_S = 0.05
 GENEROUS_PACE = {"X-EZTHROTTLE-RPS": "100000", "X-EZTHROTTLE-MAX-CONCURRENT": "1000"}
 
 
@@ -68,7 +67,7 @@ Script = Callable[[Seen], Reply]
 class Site:
     """Scripts by path, and a log of requests. It serves in a thread of its own: see ``running_site``."""
 
-    def __init__(self, port: int, otherwise: Reply) -> None:
+    def __init__(self, port: int, otherwise: Script) -> None:
         self.port = port
         self._otherwise = otherwise
         self._scripts: dict[str, Script] = {}
@@ -122,7 +121,7 @@ class Site:
             self._seen.append(seen)
             self._changed.notify_all()
             script = self._scripts.get(seen.path.partition("?")[0])
-            return self._otherwise if script is None else script(seen)
+            return (script or self._otherwise)(seen)
 
     def note_end(self, seen: Seen, *, answered: bool) -> None:
         """Write down that a request was answered, or that its sender hung up."""
@@ -195,10 +194,12 @@ class _Connection(asyncio.Protocol):
 
 
 @contextlib.contextmanager
-def running_site(otherwise: Reply | None = None) -> Iterator[Site]:
+def running_site(otherwise: Reply | Script | None = None) -> Iterator[Site]:
     """Serve on a free port until the block ends; paths without a script are answered with ``otherwise``."""
+    reply = otherwise or Reply(headers=GENEROUS_PACE)
+    script = (lambda _: reply) if isinstance(reply, Reply) else reply
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        site = Site(listener.getsockname()[1], otherwise or Reply(headers=GENEROUS_PACE))
+        site = Site(listener.getsockname()[1], script)
         stop: Future[Callable[[], object]] = Future()
         thread = threading.Thread(target=lambda: asyncio.run(_serve(site, listener, stop)), name="site")
         thread.start()

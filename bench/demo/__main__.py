@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from bench.demo.interrupts import interruptible
-from bench.demo.loopback import ServerThread
 from bench.demo.receiver import Receiver
 from bench.demo.report import Report, Result, show
 from bench.demo.scenarios import REGIONS, SCENARIOS, Scenario
 from bench.demo.stage import Checks, NotSo, Stage
+from bench.loopback import running_site
 from bench.service import Service, running_service
 from ezthrottle import EZThrottle, EZThrottleError
 
@@ -44,9 +44,9 @@ class Performance:
         failures = []
         try:
             # The servers outlive the service: what is under way when it is stopped can still end.
-            with ServerThread() as servers, _service(self._console) as service:
+            with contextlib.ExitStack() as stack, _service(self._console) as service:
                 self._ready_after_s = service.ready_after_s
-                self._play_all(service, servers)
+                self._play_all(service, stack)
         except (RuntimeError, subprocess.SubprocessError, EZThrottleError) as error:
             failures.append(str(error))
         return Report(
@@ -58,12 +58,13 @@ class Performance:
             took_s=time.monotonic() - self._began_s,
         )
 
-    def _play_all(self, service: Service, servers: ServerThread) -> None:
+    def _play_all(self, service: Service, stack: contextlib.ExitStack) -> None:
         with EZThrottle(service.api_key, base_url=service.base_url) as client:
-            receiver = Receiver(servers, self._agree_on_secret(client))
+            receiver = Receiver(self._agree_on_secret(client))
+            hook = stack.enter_context(running_site(receiver.receive)).url("/hook")
             for scenario in SCENARIOS:
                 sabotaged = scenario.name in self._sabotaged
-                stage = Stage(client, servers, receiver, Checks(), sabotaged=sabotaged)
+                stage = Stage(client, stack, receiver, hook, Checks(), sabotaged=sabotaged)
                 self._results.append(self._play(scenario, stage))
             self._webhooks += [delivery.verified for delivery in receiver.deliveries()]
 

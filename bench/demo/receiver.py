@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from bench.demo.loopback import Reply, Request, ServerThread
+from bench.loopback import Reply, Seen
 from ezthrottle import verify_webhook_signature
 
 
@@ -24,11 +24,21 @@ class Delivery:
 class Receiver:
     """Verifies each delivery on arrival, answers 401 where that fails, and keeps it."""
 
-    def __init__(self, servers: ServerThread, secret: str) -> None:
+    def __init__(self, secret: str) -> None:
         self._secret = secret
         self._deliveries: list[Delivery] = []
         self._changed = threading.Condition()
-        self.url = servers.serve(self._receive).url + "/hook"
+
+    def receive(self, request: Seen) -> Reply:
+        """Take a webhook."""
+        arrived_ms = time.time_ns() // 1_000_000
+        header = request.headers.get("x-ezthrottle-signature", "")
+        verified, reason = verify_webhook_signature(request.body, header, self._secret)
+        delivery = Delivery(json.loads(request.body), verified, reason, arrived_ms)
+        with self._changed:
+            self._deliveries.append(delivery)
+            self._changed.notify_all()
+        return Reply(status=HTTPStatus.OK if verified else HTTPStatus.UNAUTHORIZED)
 
     def deliveries(self) -> list[Delivery]:
         """List them in the order of arrival."""
@@ -42,13 +52,3 @@ class Receiver:
 
     def _first(self, job_id: str) -> Delivery | None:
         return next((d for d in self._deliveries if d.document.get("job_id") == job_id), None)
-
-    def _receive(self, request: Request) -> Reply:
-        arrived_ms = time.time_ns() // 1_000_000
-        header = request.headers.get("x-ezthrottle-signature", "")
-        verified, reason = verify_webhook_signature(request.body, header, self._secret)
-        delivery = Delivery(json.loads(request.body), verified, reason, arrived_ms)
-        with self._changed:
-            self._deliveries.append(delivery)
-            self._changed.notify_all()
-        return Reply(HTTPStatus.OK if verified else HTTPStatus.UNAUTHORIZED)

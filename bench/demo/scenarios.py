@@ -3,14 +3,15 @@
 Each scenario talks to a target of its own. What was not so, it notes in ``stage.checks``.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from bench.demo.loopback import LoopbackServer, Reply, Request
 from bench.demo.stage import Checks, Finished, Stage, Submission
 from bench.demo.timeline import Outcome, Timeline, timeline_of
+from bench.loopback import Reply, Seen, Site
 from ezthrottle import Step, StepType
 
 REGIONS = ("iad", "lax", "ord")
@@ -46,8 +47,8 @@ class Scenario:
 def race(stage: Stage) -> Story:
     """Race three regions at a target that has named a pace at which all three may start."""
     target = stage.target(lambda request: replace(_at_regional_speed(request), headers=TEACHES_PACE))
-    stage.run(_step(f"{target.url}/pace"))
-    finished = stage.run(_step(f"{target.url}/quote").regions(list(REGIONS)))
+    stage.run(_step(target.url("/pace")))
+    finished = stage.run(_step(target.url("/quote")).regions(list(REGIONS)))
     stage.checks.equal("the submission's status", "racing", finished.submission.answer["status"])
     timeline = timeline_of("race", finished)
     stage.checks.equal("the legs", "iad cancelled, lax won, ord cancelled", _legs(timeline))
@@ -61,7 +62,7 @@ def race(stage: Stage) -> Story:
 def paced_race(stage: Stage) -> Story:
     """Race three regions at a target that has named no pace: two start, and one is never sent."""
     target = stage.target(_at_regional_speed)
-    finished = stage.run(_step(f"{target.url}/quote").regions(list(REGIONS)))
+    finished = stage.run(_step(target.url("/quote")).regions(list(REGIONS)))
     timeline = timeline_of("paced-race", finished)
     legs = {bar.region: bar.outcome for bar in timeline.bars}
     started = [region for region, outcome in legs.items() if outcome is not Outcome.SKIPPED]
@@ -70,7 +71,7 @@ def paced_race(stage: Stage) -> Story:
     stage.checks.equal("legs that started", DEFAULT_RPS, len(started))
     stage.checks.equal("the leg that won", by_speed[:1], [_winner(timeline)])
     stage.checks.equal("losers whose connections closed before their answers", by_speed[1:], closed)
-    stage.checks.equal("requests at the target", DEFAULT_RPS, len(target.exchanges()))
+    stage.checks.equal("requests at the target", DEFAULT_RPS, len(target.seen()))
     skipped = ", ".join(region for region in REGIONS if legs.get(region) is Outcome.SKIPPED)
     happened = f"{_winner(timeline)} won; {skipped or 'nobody'} was never sent"
     return Story(happened, finished.took_ms, [timeline])
@@ -79,15 +80,15 @@ def paced_race(stage: Stage) -> Story:
 def retry(stage: Stage) -> Story:
     """Answer 429 at first: the job is repeated in its region, not before the target allows."""
 
-    def answer(request: Request) -> Reply:
+    def answer(request: Seen) -> Reply:
         if _attempt(request) == 1:
-            return Reply(HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(RETRY_AFTER_S)})
+            return Reply(status=HTTPStatus.TOO_MANY_REQUESTS, headers={"Retry-After": str(RETRY_AFTER_S)})
         return _at_regional_speed(request)
 
     target = stage.target(answer)
-    step = _step(f"{target.url}/charge").regions([FASTEST])
+    step = _step(target.url("/charge")).regions([FASTEST])
     finished = stage.run(step.retry_policy({"max_retries": 3, "retry_codes": [429]}))
-    waited_s = min(_gaps_s([exchange.request.arrived_s for exchange in target.exchanges()], 1), default=0.0)
+    waited_s = min(_gaps_s([request.at for request in target.seen()], 1), default=0.0)
     _check_attempts(stage.checks, finished, [429, 200], [FASTEST, FASTEST])
     stage.checks.true(f"the retry came {RETRY_AFTER_S} s later", waited_s >= RETRY_AFTER_S)
     happened = f"{_path(finished)}, {waited_s:.2f} s later"
@@ -97,13 +98,13 @@ def retry(stage: Stage) -> Story:
 def reroute(stage: Stage) -> Story:
     """Answer 500 in one region: the job goes to another."""
 
-    def answer(request: Request) -> Reply:
+    def answer(request: Seen) -> Reply:
         reply = _at_regional_speed(request)
         failing = _region(request) == "iad"
         return replace(reply, status=HTTPStatus.INTERNAL_SERVER_ERROR) if failing else reply
 
     target = stage.target(answer)
-    finished = stage.run(_step(f"{target.url}/charge").regions(["iad"]))
+    finished = stage.run(_step(target.url("/charge")).regions(["iad"]))
     elsewhere = finished.delivery.document["region"]
     _check_attempts(stage.checks, finished, [500, 200], ["iad", elsewhere])
     stage.checks.true("the job ended in another region than iad", elsewhere in {"lax", "ord"})
@@ -116,14 +117,14 @@ def duplicate(stage: Stage) -> Story:
 
     def order(number: int) -> Step:
         body = json.dumps({"order": number})
-        return _step(f"{target.url}/orders").method("POST").body(body).idempotent_key(f"order_{number}")
+        return _step(target.url("/orders")).method("POST").body(body).idempotent_key(f"order_{number}")
 
     first, second = stage.submit(order(42)), stage.submit(order(42))
     finished = stage.finish(first)
     third = stage.submit(order(42))
     # Jobs for one target keep their order: once a later one has come, nothing of this one is still to come.
     stage.run(order(43))
-    orders = [json.loads(exchange.request.body)["order"] for exchange in target.exchanges()]
+    orders = [request.json()["order"] for request in target.seen()]
     for number, again in enumerate((second, third), start=2):
         stage.checks.equal(f"submission {number}'s status", "duplicate", again.answer["status"])
         stage.checks.equal(f"submission {number}'s job", first.job_id, again.job_id)
@@ -135,9 +136,9 @@ def duplicate(stage: Stage) -> Story:
 def pace(stage: Stage) -> Story:
     """Submit five jobs at once to a target that has named no pace: two a second arrive."""
     target = stage.target(_at_regional_speed)
-    submissions = [stage.submit(_step(f"{target.url}/items/{n}")) for n in range(PACED_JOBS)]
+    submissions = [stage.submit(_step(target.url(f"/items/{n}"))) for n in range(PACED_JOBS)]
     jobs = [stage.finish(submission) for submission in submissions]
-    arrivals = [exchange.request.arrived_s for exchange in target.exchanges()]
+    arrivals = [request.at for request in target.seen()]
     stage.checks.equal("requests at the target", PACED_JOBS, len(arrivals))
     closest_s = min(_gaps_s(arrivals, DEFAULT_RPS), default=0.0)
     stage.checks.true(f"at most {DEFAULT_RPS} arrivals in any second", closest_s >= 1.0 - JITTER_S)
@@ -148,11 +149,11 @@ def pace(stage: Stage) -> Story:
 
 def fallback(stage: Stage) -> Story:
     """Answer 500, then 404: the job goes down its chain of fallbacks, each at a target of its own."""
-    failing = stage.target(lambda _: Reply(HTTPStatus.INTERNAL_SERVER_ERROR))
-    missing = stage.target(lambda _: Reply(HTTPStatus.NOT_FOUND))
+    failing = stage.target(lambda _: Reply(status=HTTPStatus.INTERNAL_SERVER_ERROR))
+    missing = stage.target(lambda _: Reply(status=HTTPStatus.NOT_FOUND))
     sound = stage.target(_at_regional_speed)
-    chain = _step(f"{failing.url}/charge").fallback(_step(f"{missing.url}/charge"), trigger_on_error=[500])
-    finished = stage.run(chain.fallback(_step(f"{sound.url}/charge"), trigger_on_error=[404]))
+    chain = _step(failing.url("/charge")).fallback(_step(missing.url("/charge")), trigger_on_error=[500])
+    finished = stage.run(chain.fallback(_step(sound.url("/charge")), trigger_on_error=[404]))
     steps = [attempt["step"] for attempt in finished.attempts]
     stage.checks.equal("the steps", ["primary", "fallback_1", "fallback_2"], steps)
     stage.checks.equal("the webhook's step", "fallback_2", finished.delivery.document["step"])
@@ -164,15 +165,15 @@ def fallback(stage: Stage) -> Story:
 def workflow(stage: Stage) -> Story:
     """Charge, and on its success send a receipt: a job of its own, with a signed webhook of its own."""
     target = stage.target(_at_regional_speed)
-    receipt = _step(f"{target.url}/receipt").method("POST").webhooks([{"url": stage.receiver.url}])
-    alert = _step(f"{target.url}/alert").method("POST")
-    charge = _step(f"{target.url}/charge").method("POST").on_success(receipt).on_failure(alert)
+    receipt = _step(target.url("/receipt")).method("POST").webhooks([{"url": stage.hook}])
+    alert = _step(target.url("/alert")).method("POST")
+    charge = _step(target.url("/charge")).method("POST").on_success(receipt).on_failure(alert)
     finished = stage.run(charge)
     children = finished.job["timeline"]["children"]
     stage.checks.equal("the children", ["on_success"], [child["place"] for child in children])
     for child in children:
         stage.finish(Submission(finished.submission.at_ms, child))
-    paths = [exchange.request.path for exchange in target.exchanges()]
+    paths = [request.path for request in target.seen()]
     stage.checks.equal("requests at the target", ["/charge", "/receipt"], paths)
     return Story(f"{' then '.join(paths)}; two signed webhooks", finished.took_ms)
 
@@ -193,23 +194,28 @@ def _step(url: str) -> Step:
     return Step().url(url).type(StepType.PERFORMANCE)
 
 
-def _at_regional_speed(request: Request) -> Reply:
+def _at_regional_speed(request: Seen) -> Reply:
     region = _region(request)
     return Reply(body=json.dumps({"region": region}).encode(), after_s=SPEED_S.get(region, 0.0))
 
 
-def _region(request: Request) -> str:
+def _region(request: Seen) -> str:
     return request.headers.get("x-ezthrottle-region", "")
 
 
-def _attempt(request: Request) -> int:
+def _attempt(request: Seen) -> int:
     return int(request.headers.get("x-ezthrottle-attempt", "0"))
 
 
-def _hung_up_on(target: LoopbackServer, count: int) -> list[str]:
-    """Wait until so many exchanges have ended; list the regions that did not wait for their answers."""
-    ended = target.exchanges(at_least=count, within_s=ENDS_WITHIN_S)
-    return sorted(_region(exchange.request) for exchange in ended if exchange.hung_up)
+def _hung_up_on(target: Site, count: int) -> list[str]:
+    """Wait until so many requests have ended; list the regions that did not wait for their answers."""
+
+    def ended(seen: Sequence[Seen]) -> bool:
+        return sum(request.ended_at < float("inf") for request in seen) >= count
+
+    with contextlib.suppress(TimeoutError):
+        target.wait(ended, timeout_s=ENDS_WITHIN_S)
+    return sorted(_region(request) for request in target.seen() if request.closed_at is not None)
 
 
 def _check_attempts(checks: Checks, finished: Finished, statuses: list[int], regions: list[str]) -> None:

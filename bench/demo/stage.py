@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from bench.demo.loopback import Answer, LoopbackServer, Reply, Request, ServerThread
 from bench.demo.receiver import Delivery, Receiver
+from bench.loopback import Reply, Script, Seen, Site, running_site
 from ezthrottle import EZThrottle, Step
 
 WEBHOOK_WITHIN_S = 10.0
@@ -82,22 +83,26 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Lets a scenario submit jobs and see what becomes of them. When ``sabotaged``, its targets fail."""
+    """Lets a scenario submit jobs and see what becomes of them. When ``sabotaged``, its targets fail.
+
+    ``stack`` closes the targets; ``hook`` is the receiver's URL.
+    """
 
     client: EZThrottle
-    servers: ServerThread
+    stack: ExitStack
     receiver: Receiver
+    hook: str
     checks: Checks
     sabotaged: bool = False
 
-    def target(self, answer: Answer) -> LoopbackServer:
+    def target(self, answer: Script) -> Site:
         """Start an API; on a port of its own it is a target domain of its own, with a pace of its own."""
-        return self.servers.serve(_fail if self.sabotaged else answer)
+        return self.stack.enter_context(running_site(_fail if self.sabotaged else answer))
 
     def submit(self, step: Step) -> Submission:
         """Submit a job whose result goes to the receiver."""
         at_ms = time.time_ns() // 1_000_000
-        return Submission(at_ms, step.webhooks([{"url": self.receiver.url}]).execute(self.client))
+        return Submission(at_ms, step.webhooks([{"url": self.hook}]).execute(self.client))
 
     def run(self, step: Step) -> Finished:
         """Submit a job and wait for its webhook.
@@ -140,5 +145,5 @@ def _open_losers(attempts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [a for a in attempts if a["fault"] == "cancelled" and a["closed_at"] is None]
 
 
-def _fail(_request: Request) -> Reply:
-    return Reply(HTTPStatus.NOT_FOUND)
+def _fail(_request: Seen) -> Reply:
+    return Reply(status=HTTPStatus.NOT_FOUND)
