@@ -15,7 +15,13 @@ from urllib.parse import quote
 from ._flow import Flow
 from ._payload import job_payload
 from ._states import Ending
-from .exceptions import NotFoundError, ServiceUnavailableError, ServiceUnreachableError, TimeoutError  # noqa: A004
+from .exceptions import (
+    EZThrottleError,
+    NotFoundError,
+    ServiceUnavailableError,
+    ServiceUnreachableError,
+    TimeoutError,  # noqa: A004 - the published name
+)
 
 if TYPE_CHECKING:
     from ._batch import Job, Progress
@@ -154,8 +160,8 @@ class Operations:
     ) -> Flow[dict[str, Any]]:
         """Submit a job and wait for its end, as `submit_job` and `wait` do.
 
-        `timeout` is in seconds; `poll_interval` is the pause in seconds before asking again where an answer
-        comes at once. Returns the job. Raises what those two raise, ezthrottle.TimeoutError among them.
+        `timeout` is in seconds, from when the service has the job; `poll_interval` is the pause in seconds
+        before asking again where an answer comes at once. Returns the job. Raises what those two raise, ezthrottle.TimeoutError among them.
         """
         answer = yield from self.submit_job(
             url, method, headers, body, metadata, webhooks=_one_webhook(webhook_url), retry_at=retry_at
@@ -176,21 +182,21 @@ class Operations:
 
         `timeout` is in seconds. The service holds each question until the job ends; `poll_interval` is the
         pause in seconds where it answers early. A service that is away for a while does not end the wait.
-        Raises ezthrottle.TimeoutError, after which the job goes on, or NotFoundError.
+        Raises ezthrottle.TimeoutError, after which the job goes on, a second late at most where the service
+        is silent; ServiceUnreachableError or ServiceUnavailableError where it is away at the end; or
+        NotFoundError.
         """
         deadline = time.monotonic() + timeout
         while True:
             asked = time.monotonic()
-            held_s = int(min(max(deadline - asked, 0.0), LONG_POLL_S))
-            job = yield from self._when_ended(job_id, held_s, deadline)
+            remaining_s = max(deadline - asked, 0.0)
+            held_s = int(min(remaining_s, LONG_POLL_S))
+            job, missed = yield from self._when_ended(job_id, held_s, remaining_s)
             if job is not None:
                 return job
             now = time.monotonic()
             if now >= deadline:
-                raise TimeoutError(
-                    f"Job {job_id} has not ended within {timeout} s. It goes on: ask again with "
-                    "wait() or get_job()."
-                )
+                raise _too_late(job_id, timeout, missed) from missed
             if now - asked < max(held_s / 2, 1.0):
                 yield partial(self._service.runtime.sleep, min(poll_interval, deadline - now))
 
@@ -350,21 +356,35 @@ class Operations:
         except ServiceUnreachableError:
             return (yield fallback)
 
-    def _when_ended(self, job_id: str, held_s: int, deadline: float) -> Flow[dict[str, Any] | None]:
+    def _when_ended(
+        self, job_id: str, held_s: int, remaining_s: float
+    ) -> Flow[tuple[dict[str, Any] | None, EZThrottleError | None]]:
+        """Return the job if it has ended by now, or else why the service could not be asked, if so."""
+        params = {"wait": held_s}
         try:
             job = yield from self._service.call(
-                "GET", path_of(job_id), params={"wait": held_s}, extra_s=held_s
+                "GET", path_of(job_id), params=params, extra_s=held_s, at_most_s=remaining_s
             )
-        except (ServiceUnreachableError, ServiceUnavailableError):
-            if time.monotonic() >= deadline:
-                raise
-            return None
-        return job if job.get("state") in _ENDED else None
+        except (ServiceUnreachableError, ServiceUnavailableError) as error:
+            return None, error
+        return (job if job.get("state") in _ENDED else None), None
 
 
 def path_of(job_id: str) -> str:
     """Return the path of a job."""
     return f"{JOBS}/{quote(job_id, safe='')}"
+
+
+def _too_late(job_id: str, timeout: float, missed: EZThrottleError | None) -> EZThrottleError:
+    from ._service import is_silence  # noqa: PLC0415 - loads httpx, as the client has by now
+
+    silent = isinstance(missed, ServiceUnreachableError) and is_silence(missed)
+    if missed is not None and not silent:
+        return missed
+    said = "is not known to have ended" if silent else "has not ended"
+    return TimeoutError(
+        f"Job {job_id} {said} within {timeout} s. It goes on: ask again with wait() or get_job()."
+    )
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Callable
 
 import httpx
 
@@ -18,6 +18,9 @@ from .exceptions import ServiceUnreachableError
 
 # A gateway's or a starting service's way of saying that the call did not arrive or was not taken.
 REPEATED_CODES = frozenset({502, 503, 504})
+
+# An answer that was sent at the last moment is yet to arrive.
+GRACE_S = 1.0
 
 _ONCE = RetryPolicy(max_attempts=1)
 
@@ -63,14 +66,18 @@ class Service:
         path: str,
         *,
         repeatable: bool = True,
+        at_most_s: float | None = None,
         **parts: Any,
     ) -> Flow[dict[str, Any]]:
         """Make the call and return the JSON object of its answer; `parts` are arguments of `request`.
 
-        Raises an EZThrottleError for every answer but 2xx and for none.
+        It is over after `at_most_s` seconds, repetitions and all, give or take a second for an answer on
+        its way. Raises an EZThrottleError for every answer but 2xx and for none.
         """
-        request = self.request(method, path, **parts)
-        response = yield from self._answered(request, self.retry if repeatable else _ONCE)
+        retry = self.retry if repeatable else _ONCE
+        if at_most_s is not None:
+            retry = retry.within(at_most_s)
+        response = yield from self._answered(partial(self.request, method, path, **parts), retry, at_most_s)
         return object_in(response)
 
     def direct(
@@ -93,10 +100,13 @@ class Service:
         # auth=None: credentials of the caller's own httpx client must not replace the API key.
         return self._http.send(request, stream=stream, auth=None, follow_redirects=False)
 
-    def _answered(self, request: httpx.Request, retry: RetryPolicy) -> Flow[httpx.Response]:
+    def _answered(
+        self, ask: Callable[..., httpx.Request], retry: RetryPolicy, at_most_s: float | None
+    ) -> Flow[httpx.Response]:
         start, attempt = time.monotonic(), 0
         while True:
             attempt += 1
+            request = ask(at_most_s=_limit_of_one_attempt(at_most_s, time.monotonic() - start))
             try:
                 response: httpx.Response = yield partial(self.send, request)
             except httpx.RequestError as error:
@@ -124,3 +134,12 @@ class Service:
             f"{str(error) or type(error).__name__}. "
             "Check that the service runs, and base_url (or EZTHROTTLE_URL)."
         )
+
+
+def is_silence(error: ServiceUnreachableError) -> bool:
+    """Whether there may be a service, which only did not answer in time."""
+    return isinstance(error.__cause__, httpx.TimeoutException)
+
+
+def _limit_of_one_attempt(at_most_s: float | None, elapsed_s: float) -> float | None:
+    return None if at_most_s is None else max(at_most_s - elapsed_s, 0.0) + GRACE_S
