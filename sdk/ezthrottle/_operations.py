@@ -161,7 +161,8 @@ class Operations:
         """Submit a job and wait for its end, as `submit_job` and `wait` do.
 
         `timeout` is in seconds, from when the service has the job; `poll_interval` is the pause in seconds
-        before asking again where an answer comes at once. Returns the job. Raises what those two raise, ezthrottle.TimeoutError among them.
+        before asking again where an answer comes at once. Returns the job. Raises what those two raise,
+        ezthrottle.TimeoutError among them.
         """
         answer = yield from self.submit_job(
             url, method, headers, body, metadata, webhooks=_one_webhook(webhook_url), retry_at=retry_at
