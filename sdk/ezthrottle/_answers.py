@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .exceptions import (
@@ -36,12 +36,12 @@ _BY_STATUS: Mapping[int, tuple[type[EZThrottleError], str]] = {
 }
 
 
-def object_in(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object in a successful answer.
+def object_in(response: httpx.Response, accepted: Collection[int] = ()) -> dict[str, Any]:
+    """Return the JSON object in an answer that is successful, or has one of the `accepted` statuses.
 
     Raises the EZThrottleError that belongs to the status, or a plain one where the service did not answer.
     """
-    if not response.is_success:
+    if not response.is_success and response.status_code not in accepted:
         raise error_in(response)
     answer = _json_object(response)
     if answer is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any, Callable
 
@@ -35,7 +35,7 @@ class Service:
         self.runtime = runtime
         self.retry = RetryPolicy(settings.max_attempts, settings.timeout)
         self._http = http
-        self._settings = settings
+        self.settings = settings
 
     def request(
         self,
@@ -51,11 +51,11 @@ class Service:
 
         `extra_s` seconds are added to the time limit, for answers that are meant to take long.
         """
-        limit_s = self._settings.timeout + extra_s
+        limit_s = self.settings.timeout + extra_s
         return self._http.build_request(
             method,
-            self._settings.base_url + path,
-            headers={"Authorization": self._settings.bearer(), **(headers or {})},
+            self.settings.base_url + path,
+            headers={"Authorization": self.settings.bearer(), **(headers or {})},
             timeout=time_limits(limit_s if at_most_s is None else min(limit_s, at_most_s)),
             **parts,
         )
@@ -67,18 +67,19 @@ class Service:
         *,
         repeatable: bool = True,
         at_most_s: float | None = None,
+        accepted: Collection[int] = (),
         **parts: Any,
     ) -> Flow[dict[str, Any]]:
         """Make the call and return the JSON object of its answer; `parts` are arguments of `request`.
 
         It is over after `at_most_s` seconds, repetitions and all, give or take a second for an answer on
-        its way. Raises an EZThrottleError for every answer but 2xx and for none.
+        its way. Raises an EZThrottleError for every answer but 2xx and the `accepted` statuses, and for none.
         """
         retry = self.retry if repeatable else _ONCE
         if at_most_s is not None:
             retry = retry.within(at_most_s)
         response = yield from self._answered(partial(self.request, method, path, **parts), retry, at_most_s)
-        return object_in(response)
+        return object_in(response, accepted)
 
     def direct(
         self,
@@ -130,7 +131,7 @@ class Service:
     def unreachable(self, error: httpx.RequestError, attempts: int) -> ServiceUnreachableError:
         """Return the error for calls that brought no answer."""
         return ServiceUnreachableError(
-            f"No answer from {self._settings.base_url} in {attempts} attempt(s): "
+            f"No answer from {self.settings.base_url} in {attempts} attempt(s): "
             f"{str(error) or type(error).__name__}. "
             "Check that the service runs, and base_url (or EZTHROTTLE_URL)."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from .exceptions import AuthenticationError
@@ -31,6 +31,14 @@ class Settings:
     ) -> Settings:
         """Return the settings for these arguments, filled up from the environment; `urls` in order."""
         return cls(_api_key_from(api_key), _base_url_from(urls), timeout, max_attempts)
+
+    def with_api_key(self, api_key: str | None) -> Settings:
+        """Return these settings with another key."""
+        return replace(self, api_key=_api_key_from(api_key))
+
+    def with_url(self, *urls: str | None) -> Settings:
+        """Return these settings with another address: the first of `urls` that is given."""
+        return replace(self, base_url=_base_url_from(urls))
 
     def __post_init__(self) -> None:
         if self.timeout <= 0:
