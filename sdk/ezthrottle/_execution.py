@@ -76,7 +76,7 @@ def _local_request(step: Step, client: Client) -> Callable[[], Any]:
 
 
 def _succeeded(step: Step, client: Client, response: Response) -> Flow[dict[str, Any]]:
-    step.spec.history.add(step.spec.name(), Ending.SUCCESS, response=response.text)
+    step.spec.history.add(step.spec.name(), Ending.SUCCESS.value, response=response.text)
     yield from _on_success(step, client)
     return {
         "status": Ending.SUCCESS.value,
@@ -93,7 +93,7 @@ def _on_success(step: Step, client: Client) -> Flow[None]:
 
 def _failed(step: Step, code: int) -> dict[str, Any]:
     error = f"Request failed: {code}"
-    step.spec.history.add(step.spec.name(), Ending.FAILED, error=error)
+    step.spec.history.add(step.spec.name(), Ending.FAILED.value, error=error)
     return {"status": Ending.FAILED.value, "executed_locally": True, "status_code": code, "error": error}
 
 

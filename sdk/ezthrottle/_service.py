@@ -11,7 +11,7 @@ import httpx
 
 from ._answers import object_in, retry_after_s
 from ._flow import Flow, Runtime
-from ._http import AnyClient, Response, following_redirects, time_limits
+from ._http import AnyClient, Response, encoded_headers, following_redirects, time_limits
 from ._retry import RetryPolicy
 from ._settings import Settings
 from .exceptions import ServiceUnreachableError
@@ -90,10 +90,20 @@ class Service:
         body: str | bytes | None,
         timeout: float,
     ) -> Flow[Response]:
-        """Send a request to any server, past the service, following redirects; raises what httpx raises."""
+        """Send a request to any server, past the service, following redirects but for HEAD.
+
+        Raises what httpx raises.
+        """
         request = self._http.build_request(
-            method.upper(), url, headers=headers, content=body, timeout=httpx.Timeout(timeout)
+            method.upper(),
+            url,
+            headers=encoded_headers(headers or {}),
+            content=body,
+            timeout=httpx.Timeout(timeout),
         )
+        # requests.head() asks for the head of this address, not of where it points.
+        if request.method == "HEAD":
+            return Response.of((yield partial(self._http.send, request, follow_redirects=False)))
         return (yield from following_redirects(self._http, request))
 
     def send(self, request: httpx.Request, *, stream: bool = False) -> Any:

@@ -96,7 +96,8 @@ def local(client: EZThrottle, order: Order) -> Any:
     for path in ("/local", "/moved", "/missing"):
         response = client.request(f"{order['target']}{path}", "POST", {"X-Local": "1"}, "body")
         found.append([response.status_code, response.ok, response.text, response.headers["Content-Length"]])
-    return found
+    head = client.request(f"{order['target']}/moved-head", "HEAD", {"X-Name": "Zoë"})
+    return [*found, [head.status_code, head.ok, head.headers["Location"]]]
 
 
 def frugal(client: EZThrottle, order: Order) -> Any:
@@ -157,7 +158,7 @@ def own_class(_client: EZThrottle, order: Order) -> Any:
     return [
         queued,
         client.forward_or_fallback(lambda: "not called", url),
-        _message(client.get_webhook_secret),
+        _names_its_case(client.get_webhook_secret),
     ]
 
 

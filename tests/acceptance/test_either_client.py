@@ -127,6 +127,7 @@ def a_target() -> Iterator[Site]:
             site.on(path, Reply(status=status, headers=GENEROUS_PACE, body=b"no"))
         site.on("/flaky", Reply(status=500, headers=GENEROUS_PACE), Reply(headers=GENEROUS_PACE))
         site.on("/moved", Reply(status=302, headers={"Location": "/local"}))
+        site.on("/moved-head", Reply(status=302, headers={"Location": "/local"}, body=b""))
         yield site
 
 
