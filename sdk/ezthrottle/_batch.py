@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Union
 
+from ._addresses import BATCH, JOBS
 from ._answers import error_for
 from ._flow import Flow
 from ._payload import job_payload
@@ -25,9 +26,6 @@ from .step import Step
 
 if TYPE_CHECKING:
     from ._service import Service
-
-BATCH = "/api/v1/jobs:batch"
-JOBS = "/api/v1/jobs"
 
 MOST_JOBS = 250
 MOST_BYTES = 4 * 1024 * 1024

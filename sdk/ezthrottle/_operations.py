@@ -10,8 +10,18 @@ import warnings
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
-from urllib.parse import quote
 
+from ._addresses import (
+    DEAD_WEBHOOKS,
+    DOMAINS,
+    JOBS,
+    REDELIVERY,
+    REGIONS,
+    ROTATION,
+    SECRETS,
+    USAGE,
+    job_path,
+)
 from ._flow import Flow
 from ._payload import job_payload
 from ._states import Ending
@@ -28,10 +38,6 @@ if TYPE_CHECKING:
     from ._batch import Job, Progress
     from ._http import Response
     from ._service import Service
-
-JOBS = "/api/v1/jobs"
-SECRETS = "/api/v1/webhook-secrets"
-WEBHOOKS = "/api/v1/webhooks"
 
 SHORTEST_SECRET = 16
 LONG_POLL_S = 30
@@ -126,7 +132,7 @@ class Operations:
         *,
         timeout: float = 30.0,
     ) -> Flow[Response]:
-        """Send a request from this machine, past the service, following redirects.
+        """Send a request from this machine, past the service, following redirects but for HEAD.
 
         `timeout` is in seconds. Returns an `httpx.Response` that has `ok`; raises what httpx raises.
         """
@@ -188,7 +194,7 @@ class Operations:
 
         Raises NotFoundError, or what `submit_job` raises.
         """
-        return self._service.call("GET", path_of(job_id))
+        return self._service.call("GET", job_path(job_id))
 
     def wait(
         self, job_id: str, timeout: float = DEFAULT_WAIT_S, *, poll_interval: float = 2.0
@@ -247,7 +253,7 @@ class Operations:
 
         Raises ConflictError where it has ended, or NotFoundError.
         """
-        return self._service.call("DELETE", path_of(job_id))
+        return self._service.call("DELETE", job_path(job_id))
 
     def replay(self, job_id: str) -> Flow[dict[str, Any]]:
         """Submit the request of a job that has ended once more, and return the answer for the new job.
@@ -255,14 +261,14 @@ class Operations:
         Raises ConflictError where the job has not ended, or its request is kept no more, or NotFoundError.
         """
         # Not repeatable: every replay is a job of its own.
-        return self._service.call("POST", f"{path_of(job_id)}/replay", repeatable=False)
+        return self._service.call("POST", f"{job_path(job_id)}/replay", repeatable=False)
 
     def redeliver(self, job_id: str) -> Flow[dict[str, Any]]:
         """Send the webhooks of a job that has ended once more.
 
         Raises ConflictError where it has not ended, or NotFoundError.
         """
-        return self._service.call("POST", f"{path_of(job_id)}/redeliver")
+        return self._service.call("POST", f"{job_path(job_id)}/redeliver")
 
     def list_dead_webhooks(
         self,
@@ -277,7 +283,7 @@ class Operations:
         `endpoint` is a receiver's host, or an address of it; `since` and `until` are Unix ms.
         """
         asked = _given(endpoint=endpoint, since=since, until=until, limit=limit, cursor=cursor)
-        return self._service.call("GET", f"{WEBHOOKS}/dead", params=asked)
+        return self._service.call("GET", DEAD_WEBHOOKS, params=asked)
 
     def redeliver_webhooks(
         self,
@@ -292,15 +298,15 @@ class Operations:
         Returns how many (`deliveries`), and whether there are `more`.
         """
         asked = _given(webhook_id=webhook_id, endpoint=endpoint, since=since, until=until, limit=limit)
-        return self._service.call("POST", f"{WEBHOOKS}/redeliver", json=asked)
+        return self._service.call("POST", REDELIVERY, json=asked)
 
     def usage(self) -> Flow[dict[str, Any]]:
         """Return this customer's `open_jobs`, their limit, and what was used on each of the last `days`."""
-        return self._service.call("GET", "/api/v1/usage")
+        return self._service.call("GET", USAGE)
 
     def regions(self) -> Flow[dict[str, Any]]:
         """Return the `regions`, which of them are up, and how long their attempts take."""
-        return self._service.call("GET", "/api/v1/regions")
+        return self._service.call("GET", REGIONS)
 
     def domains(self, limit: int | None = None, cursor: str | None = None) -> Flow[dict[str, Any]]:
         """Return a page of the `domains` that this customer has called, by name, from `cursor` on: each one's
@@ -308,7 +314,7 @@ class Operations:
 
         The page's `next_cursor` leads to the next one, and is None on the last.
         """
-        return self._service.call("GET", "/api/v1/domains", params=_given(limit=limit, cursor=cursor))
+        return self._service.call("GET", DOMAINS, params=_given(limit=limit, cursor=cursor))
 
     def create_webhook_secret(
         self, primary_secret: str, secondary_secret: str | None = None
@@ -350,7 +356,7 @@ class Operations:
         secret = _long_enough("new_secret", new_secret)
         try:
             # Repeatable: the service takes a second rotation to the same secret for the first one.
-            return (yield from self._service.call("POST", f"{SECRETS}/rotate", json={"new_secret": secret}))
+            return (yield from self._service.call("POST", ROTATION, json={"new_secret": secret}))
         except NotFoundError:
             return (yield from self.create_webhook_secret(secret))
 
@@ -386,16 +392,11 @@ class Operations:
         params = {"wait": held_s}
         try:
             job = yield from self._service.call(
-                "GET", path_of(job_id), params=params, extra_s=held_s, at_most_s=remaining_s
+                "GET", job_path(job_id), params=params, extra_s=held_s, at_most_s=remaining_s
             )
         except (ServiceUnreachableError, ServiceUnavailableError) as error:
             return None, error
         return (job if job.get("state") in _ENDED else None), None
-
-
-def path_of(job_id: str) -> str:
-    """Return the path of a job."""
-    return f"{JOBS}/{quote(job_id, safe='')}"
 
 
 def _too_late(job_id: str, timeout: float, missed: EZThrottleError | None) -> EZThrottleError:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from .exceptions import AuthenticationError
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+KEY_REMEDY = "Pass api_key=, or set EZTHROTTLE_API_KEY, to a key made with `ezthrottle keys create`."
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,7 @@ class Settings:
     def bearer(self) -> str:
         """Return the Authorization header; raises AuthenticationError where there is no usable key."""
         if not self.api_key:
-            raise AuthenticationError(
-                "There is no API key. Pass api_key=, or set EZTHROTTLE_API_KEY, to a key made with "
-                "`ezthrottle keys create`."
-            )
+            raise AuthenticationError(f"There is no API key. {KEY_REMEDY}")
         # The HTTP library would put a header that it refuses, key and all, into its error.
         if not self.api_key.isascii() or not self.api_key.isprintable() or " " in self.api_key:
             raise AuthenticationError(

@@ -7,9 +7,10 @@ import inspect
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
+from ._addresses import DEFAULT_WEBHOOK_PORT, job_path
 from ._auto_forward import auto_forward
 from ._flow import Awaited, Blocking, run, run_async
-from ._operations import Operations, path_of
+from ._operations import Operations
 from ._settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_ATTEMPTS = 5
-DEFAULT_WEBHOOK_PORT = 5000
 
 
 class _Client:
@@ -195,7 +195,7 @@ class EZThrottle(_Client):
         """
         from ._stream import follow  # noqa: PLC0415 - loads httpx, as the client has by now
 
-        return follow(self._service, f"{path_of(job_id)}/stream", timeout)
+        return follow(self._service, f"{job_path(job_id)}/stream", timeout)
 
     def close(self) -> None:
         """Close the client's own connections, and the webhook server that it started."""
@@ -275,7 +275,7 @@ class AsyncEZThrottle(_Client):
         """Yield what happens to the job as it happens, as `EZThrottle.stream` does: use `async for`."""
         from ._stream import follow_async  # noqa: PLC0415 - as in EZThrottle
 
-        return follow_async(self._service, f"{path_of(job_id)}/stream", timeout)
+        return follow_async(self._service, f"{job_path(job_id)}/stream", timeout)
 
     async def close(self) -> None:
         """Close the client's own connections, and the webhook server that it started."""

@@ -231,4 +231,5 @@ class Step:
         return chosen
 
     def _build_job_payload(self) -> dict[str, Any]:
+        # Kept since 1.3.0 has it by this name.
         return self.spec.payload()
