@@ -232,7 +232,9 @@ class Operations:
         batches gets the jobs one by one, several at a time.
 
         Raises BatchError where some of them were not taken, with an answer or an error for each, and what
-        `submit_job` raises where the service takes none; TypeError or ValueError for what is no job.
+        `submit_job` raises where the service takes none. What is no job is a TypeError or ValueError, before
+        anything is sent where `jobs` is a sequence. Where a generator fails, or yields what is no job, when
+        some were sent, it is the cause of a BatchError that holds their answers.
         Repeating it is safe for jobs whose key is equal.
         """
         from ._batch import Submission  # noqa: PLC0415 - few programs submit many jobs
