@@ -187,7 +187,9 @@ class Step:
         """Return the step's ends seen here, oldest first: `step`, `status`, and what is known of
         `response`, `response_meaning` and `error`.
 
-        Seen are the ends on this machine, and those of jobs whose webhook this client's server received.
+        Seen are the ends on this machine, and, by the webhook server of a client that has one, those of a
+        submitted step that others follow, and of a later step that a FRUGAL one follows. A step that only the
+        service saw to its end has none: ask `get_job` of the client.
         """
         return self.spec.history.records
 
