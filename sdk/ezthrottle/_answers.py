@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import email.utils
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ._settings import KEY_REMEDY
 from .exceptions import (
     AuthenticationError,
     ConflictError,
@@ -20,13 +21,12 @@ from .exceptions import (
 if TYPE_CHECKING:
     import httpx
 
-_KEY = "Pass api_key=, or set EZTHROTTLE_API_KEY, to a key made with `ezthrottle keys create`."
 _TARGET = "Choose a target that the service may reach, or have its operator allow this one."
 _LATER = "Repeat it later: repeating a submission is safe, its idempotency key prevents a second job."
 
 _BY_STATUS: Mapping[int, tuple[type[EZThrottleError], str]] = {
     400: (InvalidJobError, "Correct it and send it again."),
-    401: (AuthenticationError, _KEY),
+    401: (AuthenticationError, KEY_REMEDY),
     403: (InvalidJobError, _TARGET),
     404: (NotFoundError, "Check the id, and that it belongs to this API key."),
     409: (ConflictError, "Look at the job's state with get_job()."),
@@ -36,12 +36,12 @@ _BY_STATUS: Mapping[int, tuple[type[EZThrottleError], str]] = {
 }
 
 
-def object_in(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object in a successful answer.
+def object_in(response: httpx.Response, accepted: Collection[int] = ()) -> dict[str, Any]:
+    """Return the JSON object in an answer that is successful, or has one of the `accepted` statuses.
 
     Raises the EZThrottleError that belongs to the status, or a plain one where the service did not answer.
     """
-    if not response.is_success:
+    if not response.is_success and response.status_code not in accepted:
         raise error_in(response)
     answer = _json_object(response)
     if answer is None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Union
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, Union
 
+from ._addresses import BATCH, JOBS
 from ._answers import error_for
 from ._flow import Flow
 from ._payload import job_payload
@@ -25,9 +26,6 @@ from .step import Step
 
 if TYPE_CHECKING:
     from ._service import Service
-
-BATCH = "/api/v1/jobs:batch"
-JOBS = "/api/v1/jobs"
 
 MOST_JOBS = 250
 MOST_BYTES = 4 * 1024 * 1024
@@ -57,29 +55,54 @@ class Submission:
         self._progress = progress
         self._takes_batches = True
         self._broken = False
+        self._unread: Exception | None = None
         self._answers: list[Answer] = []
 
     def answers(self, jobs: Iterable[Job]) -> Flow[list[dict[str, Any]]]:
         """Submit the jobs and return an answer for each, in their order."""
         total = len(jobs) if isinstance(jobs, Sized) else None
+        if isinstance(jobs, Sequence):
+            yield from self._checked(jobs)
         flows = (self._sent(chunk) for chunk in self._until_broken(_chunks(jobs)))
         yield partial(self._service.runtime.in_order, flows, BATCHES_AT_ONCE, partial(self._take, total))
+        if self._unread is not None:
+            self._cut_short(self._unread)
         taken = [answer for answer in self._answers if isinstance(answer, dict)]
         if len(taken) < len(self._answers):
             raise self._failure(len(taken))
         return taken
 
+    def _checked(self, jobs: Sequence[Job]) -> Flow[None]:
+        # What can be read twice is found to be no job before any of it is sent.
+        for number, job in enumerate(jobs):
+            _encoded(job)
+            if number % MOST_JOBS == 0:
+                yield partial(self._service.runtime.sleep, 0)
+
     def _until_broken(self, chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
-        # A service that is away would be tried for the full time limit by each of the batches.
-        for chunk in chunks:
-            if self._broken:
-                return
-            yield chunk
+        try:
+            for chunk in chunks:
+                # A service that is away would be tried for the full time limit by each of the batches.
+                if self._broken:
+                    return
+                yield chunk
+        except Exception as error:  # noqa: BLE001 - raised once the answers on their way are in
+            self._unread = error
 
     def _take(self, total: int | None, answers: list[Answer]) -> None:
         self._answers += answers
         if self._progress is not None:
             self._progress(len(self._answers), total)
+
+    def _cut_short(self, error: Exception) -> NoReturn:
+        if not self._answers:
+            raise error
+        taken = sum(isinstance(answer, dict) for answer in self._answers)
+        raise BatchError(
+            f"{len(self._answers)} jobs were sent, of which {taken} were taken, when the next could "
+            f"not be read: {type(error).__name__}: {error}. See `answers` for those that were sent.",
+            answers=self._answers,
+        ) from error
 
     def _failure(self, taken: int) -> EZThrottleError:
         errors = [answer for answer in self._answers if isinstance(answer, EZThrottleError)]

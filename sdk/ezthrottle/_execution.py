@@ -76,9 +76,8 @@ def _local_request(step: Step, client: Client) -> Callable[[], Any]:
 
 
 def _succeeded(step: Step, client: Client, response: Response) -> Flow[dict[str, Any]]:
-    step.spec.history.add(step.spec.name(), Ending.SUCCESS, response=response.text)
-    if step.spec.on_success is not None:
-        yield from execution(step.spec.on_success, client)
+    step.spec.history.add(step.spec.name(), Ending.SUCCESS.value, response=response.text)
+    yield from _on_success(step, client)
     return {
         "status": Ending.SUCCESS.value,
         "executed_locally": True,
@@ -87,9 +86,14 @@ def _succeeded(step: Step, client: Client, response: Response) -> Flow[dict[str,
     }
 
 
+def _on_success(step: Step, client: Client) -> Flow[None]:
+    if step.spec.on_success is not None:
+        yield from execution(step.spec.on_success, client)
+
+
 def _failed(step: Step, code: int) -> dict[str, Any]:
     error = f"Request failed: {code}"
-    step.spec.history.add(step.spec.name(), Ending.FAILED, error=error)
+    step.spec.history.add(step.spec.name(), Ending.FAILED.value, error=error)
     return {"status": Ending.FAILED.value, "executed_locally": True, "status_code": code, "error": error}
 
 
@@ -99,6 +103,7 @@ def _first_successful_fallback(step: Step, client: Client, code: int | None) -> 
         if fallback.spec.step_type is StepType.FRUGAL and _matches(trigger, code):
             result = yield from _run_locally(fallback, client)
             if result is not None and result["status"] == Ending.SUCCESS:
+                yield from _on_success(step, client)
                 return result
     return None
 

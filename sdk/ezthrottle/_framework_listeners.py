@@ -7,7 +7,8 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ._listener import PATH, WORKFLOW, refusal_of, said
+from ._addresses import WEBHOOK, WORKFLOW
+from ._listener import refusal_of, said
 from .webhook_utils import SIGNATURE_HEADER
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def fastapi_app(receive: Receive) -> FastAPI:
         return JSONResponse(said(status), status)
 
     app = FastAPI()
-    app.router.add_route(PATH, take, methods=["POST"])
+    app.router.add_route(WEBHOOK, take, methods=["POST"])
     return app
 
 
@@ -54,7 +55,7 @@ def flask_app(receive: Receive) -> Flask:
             status = receive(request.get_data(), signature, request.args.get(WORKFLOW))
         return said(status), int(status)
 
-    app.add_url_rule(PATH, view_func=take, methods=["POST"])
+    app.add_url_rule(WEBHOOK, view_func=take, methods=["POST"])
     return app
 
 

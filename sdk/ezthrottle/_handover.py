@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
+from ._addresses import WORKFLOW
 from ._spec import StepType
 
 if TYPE_CHECKING:
@@ -66,8 +68,14 @@ class Handover:
             token = uuid.uuid4().hex
             self._tokens.append(token)
             self._server.register_workflow(token, client=self._client, step=step, awaited=awaited, **ours)
-            _add_webhook(payload, f"{self._server.get_url()}?workflow={token}")
+            _add_webhook(payload, _with_parameter(self._server.get_url(), WORKFLOW, token))
         return payload
+
+
+def _with_parameter(url: str, name: str, value: str) -> str:
+    parts = urlsplit(url)
+    query = "&".join(filter(None, (parts.query, f"{name}={value}")))
+    return urlunsplit(parts._replace(query=query))
 
 
 def _add_webhook(payload: dict[str, Any], url: str) -> None:

@@ -6,6 +6,7 @@ only verifies webhooks has no need of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ssl import SSLContext
@@ -64,6 +65,21 @@ def pooled_async_client() -> httpx.AsyncClient:
 def time_limits(timeout: float) -> httpx.Timeout:
     """Return the limits of one exchange: `timeout` seconds of silence, and less for connecting."""
     return httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT_S))
+
+
+def encoded_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return the headers with their values in Latin-1, or in UTF-8 where that cannot hold them."""
+    # httpx by itself refuses what is not ASCII.
+    return [(name.encode("ascii"), _encoded(value)) for name, value in headers.items()]
+
+
+def _encoded(value: str | bytes) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode()
 
 
 def following_redirects(http: AnyClient, request: httpx.Request) -> Flow[Response]:

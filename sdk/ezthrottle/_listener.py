@@ -10,12 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Protocol
 from urllib.parse import parse_qs, urlsplit
 
+from ._addresses import WEBHOOK, WORKFLOW
 from .webhook_utils import SIGNATURE_HEADER
 
 _log = logging.getLogger("ezthrottle")
 
-PATH = "/webhook"
-WORKFLOW = "workflow"
 LARGEST_BODY = 32 * 1024 * 1024
 MOST_DIGITS = 10
 
@@ -81,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         url = urlsplit(self.path)
         length = self.headers.get("Content-Length", "")
-        refusal = refusal_of(length) if url.path == PATH else HTTPStatus.NOT_FOUND
+        refusal = refusal_of(length) if url.path == WEBHOOK else HTTPStatus.NOT_FOUND
         if refusal is not None:
             self._answer(refusal)
             return

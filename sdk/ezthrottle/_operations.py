@@ -10,39 +10,53 @@ import warnings
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
-from urllib.parse import quote
 
+from ._addresses import (
+    DEAD_WEBHOOKS,
+    DOMAINS,
+    JOBS,
+    REDELIVERY,
+    REGIONS,
+    ROTATION,
+    SECRETS,
+    USAGE,
+    job_path,
+)
 from ._flow import Flow
 from ._payload import job_payload
 from ._states import Ending
-from .exceptions import NotFoundError, ServiceUnavailableError, ServiceUnreachableError, TimeoutError  # noqa: A004
+from .exceptions import (
+    EZThrottleError,
+    NotFoundError,
+    ServiceUnavailableError,
+    ServiceUnreachableError,
+    TimeoutError,  # noqa: A004 - the published name
+)
 
 if TYPE_CHECKING:
+    from ._auto_forward import SubmitsJobs
     from ._batch import Job, Progress
     from ._http import Response
     from ._service import Service
-
-JOBS = "/api/v1/jobs"
-SECRETS = "/api/v1/webhook-secrets"
-WEBHOOKS = "/api/v1/webhooks"
 
 SHORTEST_SECRET = 16
 LONG_POLL_S = 30
 DEFAULT_WAIT_S = 300.0
 
-
+_NOT_FOUND = 404
 _ENDED = frozenset(ending.value for ending in Ending)
 
 
 class Operations:
     """The flows of one client.
 
-    >>> run(Operations(service).submit_job("https://api.example.com"))["job_id"]
+    >>> run(Operations(service, client).submit_job("https://api.example.com"))["job_id"]
     'job_1763674210055_853341'
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, client: SubmitsJobs) -> None:
         self._service = service
+        self._client = client
 
     def submit_job(  # noqa: PLR0917 - the published signature
         self,
@@ -118,7 +132,7 @@ class Operations:
         *,
         timeout: float = 30.0,
     ) -> Flow[Response]:
-        """Send a request from this machine, past the service, following redirects.
+        """Send a request from this machine, past the service, following redirects but for HEAD.
 
         `timeout` is in seconds. Returns an `httpx.Response` that has `ok`; raises what httpx raises.
         """
@@ -136,8 +150,14 @@ class Operations:
     ) -> Flow[dict[str, Any]]:
         """Submit a job with one webhook. Deprecated: use `submit_job` or `Step`."""
         warnings.warn("queue_request() is deprecated: use submit_job()", DeprecationWarning, stacklevel=3)
-        return self.submit_job(
-            url, method, headers, body, metadata, webhooks=_one_webhook(webhook_url), retry_at=retry_at
+        return self._submitted(
+            url=url,
+            method=method,
+            headers=headers,
+            body=body,
+            metadata=metadata,
+            webhooks=_one_webhook(webhook_url),
+            retry_at=retry_at,
         )
 
     def queue_and_wait(  # noqa: PLR0917 - the published signature
@@ -154,11 +174,18 @@ class Operations:
     ) -> Flow[dict[str, Any]]:
         """Submit a job and wait for its end, as `submit_job` and `wait` do.
 
-        `timeout` is in seconds; `poll_interval` is the pause in seconds before asking again where an answer
-        comes at once. Returns the job. Raises what those two raise, ezthrottle.TimeoutError among them.
+        `timeout` is in seconds, from when the service has the job; `poll_interval` is the pause in seconds
+        before asking again where an answer comes at once. Returns the job. Raises what those two raise,
+        ezthrottle.TimeoutError among them.
         """
-        answer = yield from self.submit_job(
-            url, method, headers, body, metadata, webhooks=_one_webhook(webhook_url), retry_at=retry_at
+        answer = yield from self._submitted(
+            url=url,
+            method=method,
+            headers=headers,
+            body=body,
+            metadata=metadata,
+            webhooks=_one_webhook(webhook_url),
+            retry_at=retry_at,
         )
         return (yield from self.wait(answer["job_id"], timeout, poll_interval=poll_interval))
 
@@ -167,7 +194,7 @@ class Operations:
 
         Raises NotFoundError, or what `submit_job` raises.
         """
-        return self._service.call("GET", path_of(job_id))
+        return self._service.call("GET", job_path(job_id))
 
     def wait(
         self, job_id: str, timeout: float = DEFAULT_WAIT_S, *, poll_interval: float = 2.0
@@ -176,21 +203,21 @@ class Operations:
 
         `timeout` is in seconds. The service holds each question until the job ends; `poll_interval` is the
         pause in seconds where it answers early. A service that is away for a while does not end the wait.
-        Raises ezthrottle.TimeoutError, after which the job goes on, or NotFoundError.
+        Raises ezthrottle.TimeoutError, after which the job goes on, a second late at most where the service
+        is silent; ServiceUnreachableError or ServiceUnavailableError where it is away at the end; or
+        NotFoundError.
         """
         deadline = time.monotonic() + timeout
         while True:
             asked = time.monotonic()
-            held_s = int(min(max(deadline - asked, 0.0), LONG_POLL_S))
-            job = yield from self._when_ended(job_id, held_s, deadline)
+            remaining_s = max(deadline - asked, 0.0)
+            held_s = int(min(remaining_s, LONG_POLL_S))
+            job, missed = yield from self._when_ended(job_id, held_s, remaining_s)
             if job is not None:
                 return job
             now = time.monotonic()
             if now >= deadline:
-                raise TimeoutError(
-                    f"Job {job_id} has not ended within {timeout} s. It goes on: ask again with "
-                    "wait() or get_job()."
-                )
+                raise _too_late(job_id, timeout, missed) from missed
             if now - asked < max(held_s / 2, 1.0):
                 yield partial(self._service.runtime.sleep, min(poll_interval, deadline - now))
 
@@ -205,7 +232,9 @@ class Operations:
         batches gets the jobs one by one, several at a time.
 
         Raises BatchError where some of them were not taken, with an answer or an error for each, and what
-        `submit_job` raises where the service takes none; TypeError or ValueError for what is no job.
+        `submit_job` raises where the service takes none. What is no job is a TypeError or ValueError, before
+        anything is sent where `jobs` is a sequence. Where a generator fails, or yields what is no job, when
+        some were sent, it is the cause of a BatchError that holds their answers.
         Repeating it is safe for jobs whose key is equal.
         """
         from ._batch import Submission  # noqa: PLC0415 - few programs submit many jobs
@@ -226,7 +255,7 @@ class Operations:
 
         Raises ConflictError where it has ended, or NotFoundError.
         """
-        return self._service.call("DELETE", path_of(job_id))
+        return self._service.call("DELETE", job_path(job_id))
 
     def replay(self, job_id: str) -> Flow[dict[str, Any]]:
         """Submit the request of a job that has ended once more, and return the answer for the new job.
@@ -234,14 +263,14 @@ class Operations:
         Raises ConflictError where the job has not ended, or its request is kept no more, or NotFoundError.
         """
         # Not repeatable: every replay is a job of its own.
-        return self._service.call("POST", f"{path_of(job_id)}/replay", repeatable=False)
+        return self._service.call("POST", f"{job_path(job_id)}/replay", repeatable=False)
 
     def redeliver(self, job_id: str) -> Flow[dict[str, Any]]:
         """Send the webhooks of a job that has ended once more.
 
         Raises ConflictError where it has not ended, or NotFoundError.
         """
-        return self._service.call("POST", f"{path_of(job_id)}/redeliver")
+        return self._service.call("POST", f"{job_path(job_id)}/redeliver")
 
     def list_dead_webhooks(
         self,
@@ -256,7 +285,7 @@ class Operations:
         `endpoint` is a receiver's host, or an address of it; `since` and `until` are Unix ms.
         """
         asked = _given(endpoint=endpoint, since=since, until=until, limit=limit, cursor=cursor)
-        return self._service.call("GET", f"{WEBHOOKS}/dead", params=asked)
+        return self._service.call("GET", DEAD_WEBHOOKS, params=asked)
 
     def redeliver_webhooks(
         self,
@@ -271,15 +300,15 @@ class Operations:
         Returns how many (`deliveries`), and whether there are `more`.
         """
         asked = _given(webhook_id=webhook_id, endpoint=endpoint, since=since, until=until, limit=limit)
-        return self._service.call("POST", f"{WEBHOOKS}/redeliver", json=asked)
+        return self._service.call("POST", REDELIVERY, json=asked)
 
     def usage(self) -> Flow[dict[str, Any]]:
         """Return this customer's `open_jobs`, their limit, and what was used on each of the last `days`."""
-        return self._service.call("GET", "/api/v1/usage")
+        return self._service.call("GET", USAGE)
 
     def regions(self) -> Flow[dict[str, Any]]:
         """Return the `regions`, which of them are up, and how long their attempts take."""
-        return self._service.call("GET", "/api/v1/regions")
+        return self._service.call("GET", REGIONS)
 
     def domains(self, limit: int | None = None, cursor: str | None = None) -> Flow[dict[str, Any]]:
         """Return a page of the `domains` that this customer has called, by name, from `cursor` on: each one's
@@ -287,7 +316,7 @@ class Operations:
 
         The page's `next_cursor` leads to the next one, and is None on the last.
         """
-        return self._service.call("GET", "/api/v1/domains", params=_given(limit=limit, cursor=cursor))
+        return self._service.call("GET", DOMAINS, params=_given(limit=limit, cursor=cursor))
 
     def create_webhook_secret(
         self, primary_secret: str, secondary_secret: str | None = None
@@ -310,12 +339,15 @@ class Operations:
             return (yield from self._service.call("GET", SECRETS))
         except NotFoundError as error:
             raise NotFoundError(
-                "There is no webhook secret yet: make one with create_webhook_secret().", status_code=404
+                "No webhook secrets configured: make one with create_webhook_secret().", status_code=404
             ) from error
 
     def delete_webhook_secret(self) -> Flow[dict[str, Any]]:
-        """Delete the secrets; webhooks are unsigned from then on. Returns `{"status", "message"}`."""
-        return self._service.call("DELETE", SECRETS)
+        """Delete the secrets; webhooks are unsigned from then on.
+
+        Returns `{"status", "message"}`, or what the service says where there is none: that is no error.
+        """
+        return self._service.call("DELETE", SECRETS, accepted=(_NOT_FOUND,))
 
     def rotate_webhook_secret(self, new_secret: str) -> Flow[dict[str, Any]]:
         """Sign with `new_secret`, and with the former secret too, so that no receiver misses a delivery.
@@ -326,7 +358,7 @@ class Operations:
         secret = _long_enough("new_secret", new_secret)
         try:
             # Repeatable: the service takes a second rotation to the same secret for the first one.
-            return (yield from self._service.call("POST", f"{SECRETS}/rotate", json={"new_secret": secret}))
+            return (yield from self._service.call("POST", ROTATION, json={"new_secret": secret}))
         except NotFoundError:
             return (yield from self.create_webhook_secret(secret))
 
@@ -346,25 +378,39 @@ class Operations:
         answered by the fallback: the service is there then, and says what to correct.
         """
         try:
-            return (yield from self.submit_job(url, method, headers, body, **kwargs))
+            return (yield from self._submitted(url=url, method=method, headers=headers, body=body, **kwargs))
         except ServiceUnreachableError:
             return (yield fallback)
 
-    def _when_ended(self, job_id: str, held_s: int, deadline: float) -> Flow[dict[str, Any] | None]:
+    def _submitted(self, **job: Any) -> Flow[dict[str, Any]]:
+        # The client's own method: a program may have made a class of it that does more.
+        answer: dict[str, Any] = yield partial(self._client.submit_job, **job)
+        return answer
+
+    def _when_ended(
+        self, job_id: str, held_s: int, remaining_s: float
+    ) -> Flow[tuple[dict[str, Any] | None, EZThrottleError | None]]:
+        """Return the job if it has ended by now, or else why the service could not be asked, if so."""
+        params = {"wait": held_s}
         try:
             job = yield from self._service.call(
-                "GET", path_of(job_id), params={"wait": held_s}, extra_s=held_s
+                "GET", job_path(job_id), params=params, extra_s=held_s, at_most_s=remaining_s
             )
-        except (ServiceUnreachableError, ServiceUnavailableError):
-            if time.monotonic() >= deadline:
-                raise
-            return None
-        return job if job.get("state") in _ENDED else None
+        except (ServiceUnreachableError, ServiceUnavailableError) as error:
+            return None, error
+        return (job if job.get("state") in _ENDED else None), None
 
 
-def path_of(job_id: str) -> str:
-    """Return the path of a job."""
-    return f"{JOBS}/{quote(job_id, safe='')}"
+def _too_late(job_id: str, timeout: float, missed: EZThrottleError | None) -> EZThrottleError:
+    from ._service import is_silence  # noqa: PLC0415 - loads httpx, as the client has by now
+
+    silent = isinstance(missed, ServiceUnreachableError) and is_silence(missed)
+    if missed is not None and not silent:
+        return missed
+    said = "is not known to have ended" if silent else "has not ended"
+    return TimeoutError(
+        f"Job {job_id} {said} within {timeout} s. It goes on: ask again with wait() or get_job()."
+    )
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the receivers for Flask, FastAPI and Django share: reading a delivery, once it is proven to be one."""
+"""What all receivers share: reading a delivery, and, for Flask, FastAPI and Django, proving it to be one."""
 
 from __future__ import annotations
 
@@ -41,14 +41,19 @@ class Deliveries:
             verified, reason = verify_webhook_signature(body, signature, self._secret, self._tolerance)
         if not verified:
             raise WebhookVerificationError(reason)
-        return _delivery_in(body)
+        delivery = delivery_in(body)
+        if delivery is None:
+            raise WebhookVerificationError("not_a_delivery")
+        return delivery
 
 
-def _delivery_in(body: bytes) -> dict[str, Any]:
+def delivery_in(body: bytes) -> dict[str, Any] | None:
+    """Return the delivery that a body holds, or None where it is something else."""
     try:
         delivery = json.loads(body)
-    except ValueError:
-        delivery = None
-    if not isinstance(delivery, dict) or "job_id" not in delivery:
-        raise WebhookVerificationError("not_a_delivery")
-    return delivery
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(delivery, dict):
+        return None
+    named = isinstance(delivery.get("job_id"), str) and isinstance(delivery.get("status"), str)
+    return delivery if named else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
@@ -28,3 +28,7 @@ class RetryPolicy:
         pause = max(at_least_s, backoff * random.uniform(0.5, 1.0))  # noqa: S311 - spread, not secrecy
         within = attempt < self.max_attempts and elapsed_s + pause <= self.budget_s
         return pause if within else None
+
+    def within(self, seconds: float) -> RetryPolicy:
+        """Return this policy with no attempt started after so many seconds."""
+        return replace(self, budget_s=min(self.budget_s, seconds))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from .exceptions import AuthenticationError
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+KEY_REMEDY = "Pass api_key=, or set EZTHROTTLE_API_KEY, to a key made with `ezthrottle keys create`."
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ class Settings:
         """Return the settings for these arguments, filled up from the environment; `urls` in order."""
         return cls(_api_key_from(api_key), _base_url_from(urls), timeout, max_attempts)
 
+    def with_api_key(self, api_key: str | None) -> Settings:
+        """Return these settings with another key."""
+        return replace(self, api_key=_api_key_from(api_key))
+
+    def with_url(self, *urls: str | None) -> Settings:
+        """Return these settings with another address: the first of `urls` that is given."""
+        return replace(self, base_url=_base_url_from(urls))
+
     def __post_init__(self) -> None:
         if self.timeout <= 0:
             raise ValueError(f"timeout is {self.timeout}; give a number of seconds above 0")
@@ -41,10 +50,7 @@ class Settings:
     def bearer(self) -> str:
         """Return the Authorization header; raises AuthenticationError where there is no usable key."""
         if not self.api_key:
-            raise AuthenticationError(
-                "There is no API key. Pass api_key=, or set EZTHROTTLE_API_KEY, to a key made with "
-                "`ezthrottle keys create`."
-            )
+            raise AuthenticationError(f"There is no API key. {KEY_REMEDY}")
         # The HTTP library would put a header that it refuses, key and all, into its error.
         if not self.api_key.isascii() or not self.api_key.isprintable() or " " in self.api_key:
             raise AuthenticationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from .step import Step
 
 DEFAULT_LOCAL_TIMEOUT_S = 30
+
+_CHILDREN_OF_A_FALLBACK = (
+    "The service does not start what follows the fallback {}: hang it on the step that begins the chain, "
+    "which succeeds with any of its fallbacks."
+)
 
 
 class StepType(Enum):
@@ -104,6 +110,8 @@ class StepSpec:
     def _fallback_chain(self) -> dict[str, Any]:
         chain: dict[str, Any] = {}
         for step, trigger in reversed(self.fallbacks):
+            if step.spec.children():
+                warnings.warn(_CHILDREN_OF_A_FALLBACK.format(step.spec.name()), stacklevel=2)
             fallback = {**step.spec.payload(), "trigger": trigger}
             if chain:
                 fallback["fallback_job"] = chain

@@ -7,9 +7,10 @@ import inspect
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
+from ._addresses import DEFAULT_WEBHOOK_PORT, job_path
 from ._auto_forward import auto_forward
 from ._flow import Awaited, Blocking, run, run_async
-from ._operations import Operations, path_of
+from ._operations import Operations
 from ._settings import Settings
 
 if TYPE_CHECKING:
@@ -32,19 +33,52 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_ATTEMPTS = 5
-DEFAULT_WEBHOOK_PORT = 5000
 
 
 class _Client:
     """What both clients hold."""
 
-    def __init__(self, settings: Settings, service: Service) -> None:
-        self.api_key = settings.api_key
-        self.base_url = self.ezthrottle_url = self.tracktags_url = settings.base_url
+    submit_job: Callable[..., Any]
+
+    def __init__(self, service: Service, named_url: str | None, ezthrottle_url: str | None) -> None:
         self.webhook_server: WebhookServer | None = None
         self._service = service
-        self._operations = Operations(service)
+        self._named_url = named_url
+        self._ezthrottle_url = ezthrottle_url
         self._stop_webhook_server = _nothing
+
+    @property
+    def api_key(self) -> str | None:
+        """The key that goes along with every call; another one may be set."""
+        return self._service.settings.api_key
+
+    @api_key.setter
+    def api_key(self, api_key: str | None) -> None:
+        self._service.settings = self._service.settings.with_api_key(api_key)
+
+    @property
+    def base_url(self) -> str:
+        """The service's address; another one may be set, under this name or as `tracktags_url`."""
+        return self._service.settings.base_url
+
+    @base_url.setter
+    def base_url(self, url: str | None) -> None:
+        self._move(url, self._ezthrottle_url)
+
+    tracktags_url = base_url
+
+    @property
+    def ezthrottle_url(self) -> str:
+        """What was given so, or else the service's address; it is called here if nothing else was named."""
+        return self._ezthrottle_url or self.base_url
+
+    @ezthrottle_url.setter
+    def ezthrottle_url(self, url: str | None) -> None:
+        self._move(self._named_url, url)
+
+    def _move(self, named_url: str | None, ezthrottle_url: str | None) -> None:
+        self._service.settings = self._service.settings.with_url(named_url, ezthrottle_url)
+        self._named_url, self._ezthrottle_url = named_url, ezthrottle_url
 
     def _receive_webhooks(self, server: WebhookServer | None, start: bool, port: int) -> None:
         self.webhook_server = server
@@ -61,7 +95,7 @@ def _blocking(
 ) -> Callable[Concatenate[_Client, P], T]:
     @functools.wraps(operation)
     def method(self: _Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return run(operation(self._operations, *args, **kwargs))
+        return run(operation(Operations(self._service, self), *args, **kwargs))
 
     return _with_signature_of(operation, method)
 
@@ -71,7 +105,7 @@ def _awaited(
 ) -> Callable[Concatenate[_Client, P], Coroutine[Any, Any, T]]:
     @functools.wraps(operation)
     async def method(self: _Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await run_async(operation(self._operations, *args, **kwargs))
+        return await run_async(operation(Operations(self._service, self), *args, **kwargs))
 
     return _with_signature_of(operation, method)
 
@@ -92,8 +126,9 @@ class EZThrottle(_Client):
     """The blocking client. It may be shared by threads, and keeps its connections open between calls.
 
     `api_key` and `base_url` default to EZTHROTTLE_API_KEY and EZTHROTTLE_URL, and the latter to
-    http://127.0.0.1:8080. `ezthrottle_url` and `tracktags_url`, from the time when these were two servers,
-    name the service too. `timeout` is the seconds of silence after which one attempt is given up, and the
+    http://127.0.0.1:8080. `tracktags_url`, and after it `ezthrottle_url`, from the time when these were two
+    servers, name the service where `base_url` does not. The addresses and the key may be set to others, for
+    the calls from then on. `timeout` is the seconds of silence after which one attempt is given up, and the
     time in which a call is repeated, at most `max_attempts` times in all. `http_client` is used instead of
     a pool of the client's own and is left open. A `webhook_server`, or one started on `webhook_port` by
     `start_webhook_server`, runs the FRUGAL steps that follow a job.
@@ -123,10 +158,10 @@ class EZThrottle(_Client):
         from ._http import pooled_client  # noqa: PLC0415 - httpx takes longer to load than all the rest
         from ._service import Service  # noqa: PLC0415 - the same
 
-        settings = Settings.of(api_key, (base_url, ezthrottle_url, tracktags_url), timeout, max_attempts)
+        settings = Settings.of(api_key, (base_url, tracktags_url, ezthrottle_url), timeout, max_attempts)
         http = pooled_client() if http_client is None else http_client
         self._own_http = http if http_client is None else None
-        super().__init__(settings, Service(http, Blocking(), settings))
+        super().__init__(Service(http, Blocking(), settings), base_url or tracktags_url, ezthrottle_url)
         self._receive_webhooks(webhook_server, start_webhook_server, webhook_port)
 
     submit_job = _blocking(Operations.submit_job)
@@ -160,7 +195,7 @@ class EZThrottle(_Client):
         """
         from ._stream import follow  # noqa: PLC0415 - loads httpx, as the client has by now
 
-        return follow(self._service, f"{path_of(job_id)}/stream", timeout)
+        return follow(self._service, f"{job_path(job_id)}/stream", timeout)
 
     def close(self) -> None:
         """Close the client's own connections, and the webhook server that it started."""
@@ -208,10 +243,10 @@ class AsyncEZThrottle(_Client):
         from ._http import pooled_async_client  # noqa: PLC0415 - as in EZThrottle
         from ._service import Service  # noqa: PLC0415 - as in EZThrottle
 
-        settings = Settings.of(api_key, (base_url, ezthrottle_url, tracktags_url), timeout, max_attempts)
+        settings = Settings.of(api_key, (base_url, tracktags_url, ezthrottle_url), timeout, max_attempts)
         http = pooled_async_client() if http_client is None else http_client
         self._own_http = http if http_client is None else None
-        super().__init__(settings, Service(http, Awaited(), settings))
+        super().__init__(Service(http, Awaited(), settings), base_url or tracktags_url, ezthrottle_url)
         self._receive_webhooks(webhook_server, start_webhook_server, webhook_port)
 
     submit_job = _awaited(Operations.submit_job)
@@ -240,7 +275,7 @@ class AsyncEZThrottle(_Client):
         """Yield what happens to the job as it happens, as `EZThrottle.stream` does: use `async for`."""
         from ._stream import follow_async  # noqa: PLC0415 - as in EZThrottle
 
-        return follow_async(self._service, f"{path_of(job_id)}/stream", timeout)
+        return follow_async(self._service, f"{job_path(job_id)}/stream", timeout)
 
     async def close(self) -> None:
         """Close the client's own connections, and the webhook server that it started."""

@@ -97,8 +97,9 @@ class ConflictError(EZThrottleError):
 class BatchError(EZThrottleError):
     """Some jobs of a `submit_many` were not taken; the others were, and go on.
 
-    `answers` has a place for each job that was read, in their order: the service's answer, or the
-    EZThrottleError that says why there is none.
+    `answers` has a place for each job that was sent, in their order: the service's answer, or the
+    EZThrottleError that says why there is none. It is shorter than the jobs where the service went away, or
+    where one of the next jobs could not be read: the `__cause__` is that error then.
 
     >>> try:
     ...     client.submit_many(jobs)

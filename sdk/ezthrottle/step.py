@@ -138,7 +138,11 @@ class Step:
         trigger_on_error: list[int] | None = None,
         trigger_on_timeout: int | None = None,
     ) -> Step:
-        """Add a step to try on these statuses, or after so many ms; on any failure if neither is given."""
+        """Add a step to try on these statuses, or after so many ms; on any failure if neither is given.
+
+        It is another way to do what this step does, so that what follows belongs to this step: the service
+        starts no `on_success` and no `on_failure` of a fallback, and a submission with one warns.
+        """
         trigger: dict[str, Any] = {}
         if trigger_on_error:
             trigger = {"type": "on_error", "codes": trigger_on_error}
@@ -148,7 +152,7 @@ class Step:
         return self
 
     def on_success(self, step: Step) -> Step:
-        """Set the step to start when this one has succeeded."""
+        """Set the step to start when this one, or one of its fallbacks, has succeeded."""
         self.spec.on_success = step
         return self
 
@@ -183,7 +187,9 @@ class Step:
         """Return the step's ends seen here, oldest first: `step`, `status`, and what is known of
         `response`, `response_meaning` and `error`.
 
-        Seen are the ends on this machine, and those of jobs whose webhook this client's server received.
+        Seen are the ends on this machine, and, by the webhook server of a client that has one, those of a
+        submitted step that others follow, and of a later step that a FRUGAL one follows. A step that only the
+        service saw to its end has none: ask `get_job` of the client.
         """
         return self.spec.history.records
 
@@ -227,4 +233,5 @@ class Step:
         return chosen
 
     def _build_job_payload(self) -> dict[str, Any]:
+        # Kept since 1.3.0 has it by this name.
         return self.spec.payload()

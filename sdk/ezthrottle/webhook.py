@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections import OrderedDict
@@ -11,7 +10,9 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable
 
+from ._addresses import DEFAULT_WEBHOOK_PORT, WEBHOOK
 from ._continuation import starter_for
+from ._receiving import delivery_in
 from ._states import Ending
 from .event_store import EventStore
 from .exceptions import EZThrottleError
@@ -29,7 +30,6 @@ __all__ = ["FastAPIWebhookServer", "FlaskWebhookServer", "WebhookServer", "creat
 
 _log = logging.getLogger("ezthrottle")
 
-DEFAULT_PORT = 5000
 LOOPBACK = "127.0.0.1"
 # A result holds a response of up to some MiB, so that the newest only are kept; ids are small.
 MOST_RESULTS = 1_000
@@ -100,7 +100,7 @@ class WebhookServer:
     ) -> None:
         self.callback = callback
         self.host = host
-        self.port = DEFAULT_PORT if port is None else port
+        self.port = DEFAULT_WEBHOOK_PORT if port is None else port
         self.event_store = EventStore() if event_store is None else event_store
         self.results: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._public_url = public_url
@@ -136,7 +136,7 @@ class WebhookServer:
         if self._public_url is not None:
             return self._public_url
         host = "localhost" if self.host in {LOOPBACK, "0.0.0.0", ""} else self.host  # noqa: S104 - compared
-        return f"http://{host}:{self.port}/webhook"
+        return f"http://{host}:{self.port}{WEBHOOK}"
 
     def register_workflow(
         self,
@@ -178,7 +178,7 @@ class WebhookServer:
         """Take in one delivery, and return the status to answer it with."""
         if self._secret is not None and not verify_webhook_signature(body, signature, self._secret)[0]:
             return HTTPStatus.UNAUTHORIZED
-        data = _delivery_in(body)
+        data = delivery_in(body)
         if data is None:
             return HTTPStatus.BAD_REQUEST
         self._keep(data)
@@ -281,13 +281,3 @@ def _was_cancelled(data: dict[str, Any]) -> bool:
     # A cancelled job is delivered as failed, but whoever cancelled it wants nothing to follow.
     error = data.get("error")
     return isinstance(error, dict) and error.get("code") == Ending.CANCELLED.value
-
-
-def _delivery_in(body: bytes) -> dict[str, Any] | None:
-    try:
-        data = json.loads(body)
-    except ValueError:
-        return None
-    if not isinstance(data, dict):
-        return None
-    return data if isinstance(data.get("job_id"), str) and isinstance(data.get("status"), str) else None

@@ -96,7 +96,8 @@ def local(client: EZThrottle, order: Order) -> Any:
     for path in ("/local", "/moved", "/missing"):
         response = client.request(f"{order['target']}{path}", "POST", {"X-Local": "1"}, "body")
         found.append([response.status_code, response.ok, response.text, response.headers["Content-Length"]])
-    return found
+    head = client.request(f"{order['target']}/moved-head", "HEAD", {"X-Name": "Zoë"})
+    return [*found, [head.status_code, head.ok, head.headers["Location"]]]
 
 
 def frugal(client: EZThrottle, order: Order) -> Any:
@@ -141,6 +142,26 @@ def deprecated(client: EZThrottle, order: Order) -> Any:
         return client.queue_request(f"{order['target']}/queued", f"{order['receiver']}/deprecated", "POST")
 
 
+def own_class(_client: EZThrottle, order: Order) -> Any:
+    """Have a class of one's own add to every job, and set key and address afterwards."""
+
+    class Marking(EZThrottle):
+        def submit_job(self, url: str, **job: Any) -> Any:
+            return super().submit_job(url, **{**job, "metadata": {"marked": "yes"}})
+
+    client = Marking("ck_live_cust_nobody_0", order["nobody"], order["nobody"])
+    client.api_key, client.tracktags_url = order["api_key"], order["base_url"]
+    url = f"{order['target']}/marked"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        queued = client.queue_request(url, "", "POST")
+    return [
+        queued,
+        client.forward_or_fallback(lambda: "not called", url),
+        _names_its_case(client.get_webhook_secret),
+    ]
+
+
 def secrets(client: EZThrottle, order: Order) -> Any:
     """Store, look at and delete secrets."""
     found = [_failure(client.get_webhook_secret), client.create_webhook_secret("the first of all secrets")]
@@ -152,6 +173,7 @@ def secrets(client: EZThrottle, order: Order) -> Any:
         client.get_webhook_secret(),
         client.delete_webhook_secret(),
         _failure(client.get_webhook_secret),
+        _failure(client.delete_webhook_secret),
     ]
     return [*found, _failure(lambda: client.create_webhook_secret("short"))]
 
@@ -194,6 +216,13 @@ def _failure(call: Callable[[], Any]) -> Any:
         return "ValueError"
 
 
+def _names_its_case(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except EZThrottleError as error:
+        return "No webhook secrets configured" in str(error)
+
+
 ACTIONS: list[Callable[[EZThrottle, Order], Any]] = [
     everything,
     arguments,
@@ -205,6 +234,7 @@ ACTIONS: list[Callable[[EZThrottle, Order], Any]] = [
     frugal,
     forward,
     deprecated,
+    own_class,
     secrets,
     refused,
     away,
@@ -215,7 +245,7 @@ ACTIONS: list[Callable[[EZThrottle, Order], Any]] = [
 def main() -> None:
     """Do all of it."""
     order = json.load(sys.stdin)
-    client = EZThrottle(order["api_key"], tracktags_url=order["base_url"], ezthrottle_url=order["base_url"])
+    client = EZThrottle(order["api_key"], tracktags_url=order["base_url"], ezthrottle_url=order["nobody"])
     json.dump({action.__name__: action(client, order) for action in ACTIONS}, sys.stdout)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -84,7 +85,7 @@ class Doorkeeper:
     def pass_on(self, method: str, path: str, headers: dict[str, str], body: bytes) -> httpx.Response:
         asked = json.loads(body) if body else None
         if path == "/api/v1/proxy":
-            inner = asked["target_url"].removeprefix(self.url)
+            inner = urlsplit(asked["target_url"]).path
             self.calls.append([asked["method"], inner, json.loads(asked["body"] or "null")])
         else:
             self.calls.append([method, path, asked])
@@ -126,6 +127,7 @@ def a_target() -> Iterator[Site]:
             site.on(path, Reply(status=status, headers=GENEROUS_PACE, body=b"no"))
         site.on("/flaky", Reply(status=500, headers=GENEROUS_PACE), Reply(headers=GENEROUS_PACE))
         site.on("/moved", Reply(status=302, headers={"Location": "/local"}))
+        site.on("/moved-head", Reply(status=302, headers={"Location": "/local"}, body=b""))
         yield site
 
 

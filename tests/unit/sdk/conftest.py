@@ -1,5 +1,7 @@
 """Real HTTP servers on loopback that record what they are asked and answer by script."""
 
+from __future__ import annotations
+
 import json
 import socket
 import threading

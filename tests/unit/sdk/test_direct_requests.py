@@ -46,6 +46,21 @@ def test_redirects_are_followed(client: EZThrottle, target: Any, answer: Any) ->
     assert [past.status_code for past in response.history] == [303]
 
 
+def test_the_head_of_a_redirect_is_the_redirects_own(client: EZThrottle, target: Any, answer: Any) -> None:
+    target.on("HEAD", "/old", answer(302, "", {"Location": "/new"}))
+    response = client.request(f"{target.url}/old", "head")
+    assert (response.status_code, response.ok, response.headers["Location"]) == (302, True, "/new")
+
+
+@pytest.mark.parametrize(("value", "sent"), [("Zoë", "Zoë".encode("latin-1")), ("雪", "雪".encode())])
+def test_a_header_may_hold_letters_outside_ascii(
+    client: EZThrottle, target: Any, answer: Any, value: str, sent: bytes
+) -> None:
+    target.on("GET", "/", answer(200))
+    client.request(f"{target.url}/", headers={"X-Name": value})
+    assert target.seen[0].headers["x-name"].encode("latin-1") == sent
+
+
 def test_credentials_do_not_follow_a_redirect_to_another_host(
     client: EZThrottle, service: Any, target: Any, answer: Any
 ) -> None:

@@ -61,6 +61,19 @@ def test_the_readmes_examples_run(
     assert submitted == [f"{target.url}/charge"] * 4
 
 
+def test_every_section_has_an_example_and_every_example_a_line() -> None:
+    examples = README.parent / "examples"
+    table = [
+        line.split("|")[1:-1]
+        for line in (examples / "README.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `")
+    ]
+    listed = {name for files, _, _ in table for name in re.findall(r"`(\w+)\.py`", files)}
+    sections = re.findall(r"^## (.*)$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == {path.stem for path in examples.glob("*.py")} - {"stand_in"}
+    assert {section.strip() for _, _, section in table} - {""} == set(sections)
+
+
 @pytest.mark.parametrize(
     "module", ["_events", "_history", "_retry", "_settings", "_spec", "event_store", "webhook"]
 )

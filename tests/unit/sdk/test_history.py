@@ -46,6 +46,16 @@ def test_a_failure_is_traced_by_its_request_where_it_has_no_description(
     assert step.execution_trace() == f"1. {line}\n2. {line}"
 
 
+def test_a_status_is_the_text_that_the_service_has_for_it(
+    client: EZThrottle, target: Any, answer: Any
+) -> None:
+    target.on("GET", "/a", answer(200), answer(404))
+    step = _frugal(f"{target.url}/a")
+    step.execute(client)
+    step.execute(client)
+    assert [f"{record['status']}" for record in step.get_execution_history()] == ["success", "failed"]
+
+
 def test_a_long_response_is_shortened_in_the_trace_only(client: EZThrottle, target: Any, answer: Any) -> None:
     target.on("GET", "/a", answer(200, "x" * 201))
     step = _frugal(f"{target.url}/a")

@@ -193,6 +193,32 @@ def test_a_child_that_cannot_be_submitted_does_not_forward_its_parent(
     assert len(service.seen) == 1
 
 
+def test_what_follows_a_step_starts_also_where_a_fallback_saved_it_here(
+    client: EZThrottle, service: Any, target: Any, answer: Any
+) -> None:
+    target.on("GET", "/a", answer(500))
+    target.on("GET", "/b", answer(500))
+    target.on("GET", "/c", answer(200, "third"))
+    second = _frugal(f"{target.url}/b").fallback(_frugal(f"{target.url}/c"), [500])
+    step = _frugal(f"{target.url}/a").fallback(second, [500]).on_success(Step().url(f"{target.url}/next"))
+
+    assert step.execute(client)["response"] == "third"
+    assert [seen.json()["url"] for seen in service.requests("POST", JOBS)] == [f"{target.url}/next"]
+
+
+def test_what_follows_a_fallback_and_a_step_starts_once_each(
+    client: EZThrottle, service: Any, target: Any, answer: Any
+) -> None:
+    target.on("GET", "/a", answer(500))
+    target.on("GET", "/b", answer(200))
+    saving = _frugal(f"{target.url}/b").on_success(Step().url(f"{target.url}/of-the-fallback"))
+    step = _frugal(f"{target.url}/a").fallback(saving).on_success(Step().url(f"{target.url}/of-the-step"))
+
+    step.execute(client)
+    started = [seen.json()["url"] for seen in service.requests("POST", JOBS)]
+    assert started == [f"{target.url}/of-the-fallback", f"{target.url}/of-the-step"]
+
+
 async def test_execute_async_uses_the_asyncio_client(service: Any, target: Any, answer: Any) -> None:
     target.on("GET", "/a", answer(500))
     target.on("GET", "/b", answer(200, "spare"))

@@ -122,6 +122,15 @@ def test_children_are_jobs_within_the_job() -> None:
     }
 
 
+def test_what_follows_a_fallback_is_said_not_to_be_run_by_the_service() -> None:
+    fallback = Step().url(f"{URL}/b").on_success(Step().url(f"{URL}/never"))
+    step = (
+        Step().url(URL).on_success(Step().url(f"{URL}/s")).fallback(Step().url(f"{URL}/c").fallback(fallback))
+    )
+    with pytest.warns(UserWarning, match=rf"does not start what follows the fallback GET {URL}/b"):
+        step.spec.payload()
+
+
 def test_a_child_may_be_set_up_after_it_was_chained() -> None:
     child = Step()
     step = Step().url(URL).on_success(child)

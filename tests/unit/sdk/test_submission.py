@@ -5,6 +5,7 @@ import httpx
 import pytest
 
 from ezthrottle import (
+    AsyncEZThrottle,
     AuthenticationError,
     EZThrottle,
     EZThrottleError,
@@ -251,7 +252,8 @@ def test_key_and_address_come_from_the_environment(service: Any, monkeypatch: py
         ({"base_url": "http://a:1/prefix"}, "http://a:1/prefix"),
         ({"tracktags_url": "http://t"}, "http://t"),
         ({"ezthrottle_url": "http://e"}, "http://e"),
-        ({"ezthrottle_url": "http://e", "tracktags_url": "http://t"}, "http://e"),
+        ({"ezthrottle_url": "http://e", "tracktags_url": "http://t"}, "http://t"),
+        ({"tracktags_url": "http://t", "base_url": "http://b"}, "http://b"),
         ({"ezthrottle_url": "http://e", "base_url": "http://b"}, "http://b"),
     ],
 )
@@ -261,7 +263,75 @@ def test_the_most_definite_address_is_used(
     if arguments:
         monkeypatch.setenv("EZTHROTTLE_URL", "http://from.environment")
     with EZThrottle(API_KEY, **arguments) as client:
-        assert client.base_url == client.ezthrottle_url == client.tracktags_url == expected
+        assert client.base_url == client.tracktags_url == expected
+        assert client.ezthrottle_url == arguments.get("ezthrottle_url", expected)
+
+
+def test_the_key_goes_to_the_address_that_the_published_client_called(service: Any, dead_url: str) -> None:
+    with EZThrottle(API_KEY, tracktags_url=service.url, ezthrottle_url=dead_url) as client:
+        assert client.submit_job("https://api.example.com")["job_id"] == JOB_ID
+
+
+@pytest.mark.parametrize("name", ["base_url", "tracktags_url", "ezthrottle_url"])
+def test_an_address_that_is_set_later_is_called(
+    service: Any, monkeypatch: pytest.MonkeyPatch, dead_url: str, name: str
+) -> None:
+    monkeypatch.setenv("EZTHROTTLE_URL", dead_url)
+    with EZThrottle(API_KEY) as client:
+        setattr(client, name, f"{service.url}/")
+        assert client.submit_job("https://api.example.com")["job_id"] == JOB_ID
+
+
+def test_an_address_that_was_not_called_before_is_not_called_when_it_changes(
+    service: Any, dead_url: str
+) -> None:
+    with EZThrottle(API_KEY, tracktags_url=service.url, ezthrottle_url="http://e") as client:
+        client.ezthrottle_url = dead_url
+        assert (client.base_url, client.ezthrottle_url) == (service.url, dead_url)
+        assert client.submit_job("https://api.example.com")["job_id"] == JOB_ID
+
+
+def test_an_address_that_cannot_be_meant_changes_nothing(client: EZThrottle, service: Any) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        client.base_url = "localhost"
+    client.api_key = API_KEY
+    client.ezthrottle_url = "http://e"
+    assert client.base_url == service.url
+
+
+async def test_a_key_that_is_set_later_is_used(service: Any) -> None:
+    async with AsyncEZThrottle("ck_live_cust_acme_former", base_url=service.url) as client:
+        client.api_key = f"{API_KEY}\n"
+        await client.submit_job("https://api.example.com")
+    assert service.seen[0].headers["authorization"] == f"Bearer {API_KEY}"
+
+
+class Marking(EZThrottle):
+    """A program's own client, which adds to every job."""
+
+    def submit_job(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = super().submit_job(*args, account="team-a", **kwargs)
+        return answer
+
+
+@pytest.mark.parametrize("name", ["queue_request", "queue_and_wait", "forward_or_fallback"])
+@pytest.mark.filterwarnings("ignore:queue_request")
+def test_what_submits_uses_the_submit_job_of_a_subclass(service: Any, answer: Any, name: str) -> None:
+    service.on("GET", f"{JOBS}/{JOB_ID}", answer(200, {"job_id": JOB_ID, "state": "success"}))
+    given = {"fallback": lambda: None} if name == "forward_or_fallback" else {"webhook_url": ""}
+    with Marking(API_KEY, base_url=service.url) as client:
+        assert getattr(client, name)(url="https://api.example.com", **given)["job_id"] == JOB_ID
+    assert service.seen[0].json()["account"] == "team-a"
+
+
+async def test_the_asyncio_client_too_uses_the_submit_job_of_a_subclass(service: Any) -> None:
+    class AsyncMarking(AsyncEZThrottle):
+        async def submit_job(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+            return await super().submit_job(*args, account="team-a", **kwargs)
+
+    async with AsyncMarking(API_KEY, base_url=service.url) as client:
+        await client.forward_or_fallback(lambda: None, "https://api.example.com")
+    assert service.seen[0].json()["account"] == "team-a"
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,47 @@ def test_an_argument_that_submit_job_does_not_take_is_named(client: EZThrottle, 
     assert batches.seen == []
 
 
+def test_a_list_is_found_to_hold_what_is_no_job_before_any_of_it_is_sent(
+    client: EZThrottle, batches: Any
+) -> None:
+    with pytest.raises(TypeError, match="'webhook'"):
+        client.submit_many([*_jobs(600), {"url": URL, "webhook": "https://app.example.com"}])
+    assert batches.seen == []
+
+
+@pytest.mark.parametrize("at", [300, 600])
+def test_a_generator_that_ends_in_what_is_no_job_does_not_lose_what_was_taken(
+    client: EZThrottle, batches: Any, at: int
+) -> None:
+    with pytest.raises(BatchError, match=r"could not be read: ValueError: a job has no url") as caught:
+        client.submit_many(iter([*_jobs(at), {"method": "POST"}]))
+    sent = [job for seen in batches.seen for job in seen.json()["jobs"]]
+    assert len(sent) == at // 250 * 250
+    assert _ids(caught.value.answers) == [f"job_{number}" for number in range(len(sent))]
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+async def test_a_generator_that_fails_does_not_lose_what_was_taken(batches: Any) -> None:
+    def jobs() -> Iterator[dict[str, Any]]:
+        yield from _jobs(300)
+        raise OSError("the file ends here")
+
+    async with AsyncEZThrottle(API_KEY, base_url=batches.url) as client:
+        with pytest.raises(BatchError, match=r"250 were taken.*the file ends here") as caught:
+            await client.submit_many(jobs())
+    assert len(caught.value.answers) == 250
+
+
+def test_a_generator_that_fails_at_once_fails_with_its_own_error(client: EZThrottle, batches: Any) -> None:
+    def jobs() -> Iterator[dict[str, Any]]:
+        yield from _jobs(10)
+        raise OSError("the file ends here")
+
+    with pytest.raises(OSError, match="the file ends here"):
+        client.submit_many(jobs())
+    assert batches.seen == []
+
+
 def test_a_refused_job_does_not_lose_the_others(client: EZThrottle, batches: Any) -> None:
     with pytest.raises(BatchError, match=r"1 of 3 jobs.*mars is not known") as caught:
         client.submit_many([{"url": f"{URL}/1"}, {"url": f"{URL}/refuse"}, {"url": f"{URL}/3"}])

@@ -1,10 +1,19 @@
+import socket
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import ezthrottle
-from ezthrottle import AsyncEZThrottle, EZThrottle, EZThrottleError, NotFoundError, ServiceUnreachableError
+from ezthrottle import (
+    AsyncEZThrottle,
+    EZThrottle,
+    EZThrottleError,
+    NotFoundError,
+    ServiceUnreachableError,
+)
 
 API_KEY = "ck_live_cust_acme_s3cr3t"
 JOB_ID = "job_1763674210055_853341"
@@ -91,3 +100,33 @@ async def test_the_asyncio_client_waits_too(service: Any, answer: Any) -> None:
     service.on("GET", JOB, answer(200, RUNNING), answer(200, ENDED))
     async with AsyncEZThrottle(API_KEY, base_url=service.url) as client:
         assert await client.wait(JOB_ID, poll_interval=0.01) == ENDED
+
+
+@pytest.fixture
+def silent_url() -> Iterator[str]:
+    """The address of a server that takes connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_wait_gives_a_silent_service_no_more_time_than_was_asked_for(silent_url: str) -> None:
+    start = time.monotonic()
+    with EZThrottle(API_KEY, base_url=silent_url) as client, pytest.raises(ezthrottle.TimeoutError) as caught:
+        client.wait(JOB_ID, timeout=0.5)
+    assert time.monotonic() - start < 3
+    assert isinstance(caught.value.__cause__, ServiceUnreachableError)
+
+
+def test_queue_and_wait_gives_a_service_that_falls_silent_no_more_time(service: Any, answer: Any) -> None:
+    given_up = threading.Event()
+
+    def hold(_: object) -> Any:
+        given_up.wait(20)
+        return answer(200, ENDED)
+
+    service.on("GET", JOB, hold)
+    start = time.monotonic()
+    with EZThrottle(API_KEY, base_url=service.url) as client, pytest.raises(ezthrottle.TimeoutError):
+        client.queue_and_wait("https://api.example.com", "", timeout=0.5)
+    assert time.monotonic() - start < 3
+    given_up.set()

@@ -46,13 +46,19 @@ def test_the_masked_secrets_are_returned(client: EZThrottle, service: Any, answe
 
 
 def test_without_a_secret_the_error_says_how_to_make_one(client: EZThrottle) -> None:
-    with pytest.raises(NotFoundError, match="create_webhook_secret"):
+    with pytest.raises(NotFoundError, match=r"No webhook secrets configured.*create_webhook_secret"):
         client.get_webhook_secret()
 
 
 def test_the_secrets_are_deleted(client: EZThrottle, service: Any, answer: Any) -> None:
     service.on("DELETE", SECRETS, answer(200, OK))
     assert client.delete_webhook_secret() == OK
+
+
+def test_deleting_what_is_not_there_is_no_error(client: EZThrottle, service: Any, answer: Any) -> None:
+    nothing = {"status": 404, "title": "Not Found", "error": "there are no webhook secrets"}
+    service.on("DELETE", SECRETS, answer(404, nothing))
+    assert client.delete_webhook_secret() == nothing
 
 
 def test_rotation_leaves_the_former_secret_to_the_service(

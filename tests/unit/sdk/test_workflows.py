@@ -1,6 +1,7 @@
 """Chains of which the client's webhook server runs the FRUGAL steps, and the service the rest."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -72,6 +73,23 @@ def test_a_failed_job_starts_the_other_child(
     _deliver(server.get_url(), "failed")
     ok_target.wait_for("GET", "/failure")
     assert [seen.path for seen in ok_target.seen] == ["/failure"]
+
+
+@pytest.mark.parametrize(
+    ("public_url", "expected"),
+    [("https://app.example.com/hook", ""), ("https://app.example.com/hook?key=a%26b", "key=a%26b&")],
+)
+def test_the_token_of_a_later_job_keeps_the_query_of_the_public_url(
+    service: Any, public_url: str, expected: str
+) -> None:
+    middle = Step().url(f"{URL}/middle").on_success(_frugal(f"{URL}/here"))
+    with (
+        WebhookServer(port=0, public_url=public_url) as server,
+        EZThrottle(API_KEY, base_url=service.url, webhook_server=server) as client,
+    ):
+        Step().url(URL).on_success(middle).execute(client)
+    (webhook,) = service.seen[0].json()["on_success"]["webhooks"]
+    assert re.fullmatch(f"https://app.example.com/hook\\?{expected}workflow=[0-9a-f]{{32}}", webhook["url"])
 
 
 def test_a_cancelled_job_starts_nothing(receiving: EZThrottle, server: WebhookServer, ok_target: Any) -> None:

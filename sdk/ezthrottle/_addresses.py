@@ -1,0 +1,26 @@
+"""Where things are: the service's calls, and this machine's webhook server."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+_API = "/api/v1"
+JOBS = f"{_API}/jobs"
+BATCH = f"{_API}/jobs:batch"
+SECRETS = f"{_API}/webhook-secrets"
+ROTATION = f"{SECRETS}/rotate"
+DEAD_WEBHOOKS = f"{_API}/webhooks/dead"
+REDELIVERY = f"{_API}/webhooks/redeliver"
+USAGE = f"{_API}/usage"
+REGIONS = f"{_API}/regions"
+DOMAINS = f"{_API}/domains"
+
+DEFAULT_WEBHOOK_PORT = 5000
+WEBHOOK = "/webhook"
+# The parameter by which a webhook names what waits for it, where the job's id was not known before.
+WORKFLOW = "workflow"
+
+
+def job_path(job_id: str) -> str:
+    """Return the path of a job."""
+    return f"{JOBS}/{quote(job_id, safe='')}"

@@ -1,0 +1,67 @@
+"""The SDK under the oldest Python that it promises, where that one is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = ROOT / ".venv-oldest"
+OLDEST = "python3.9"
+LIBRARIES = (
+    "httpx>=0.27,<0.29",
+    "django",
+    "fastapi",
+    "flask",
+    "pytest",
+    "pytest-asyncio",
+    "pytest-timeout",
+    "requests",
+    "uvicorn",
+)
+# Of that Python's asyncio, as the test runner uses it; under later ones these are errors.
+LEFT_OPEN = ("unclosed event loop", "unclosed <socket.socket")
+
+
+def _candidates() -> list[Path]:
+    on_the_path = shutil.which(OLDEST)
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    # What pyenv puts on the path runs only where that version was chosen.
+    return [*([Path(on_the_path)] if on_the_path else []), *versions.glob(f"3.9.*/bin/{OLDEST}")]
+
+
+def _runs(python: Path) -> bool:
+    return subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def python() -> Path:
+    """The interpreter of an environment beside this project's."""
+    found = next(filter(_runs, _candidates()), None)
+    if found is None:
+        pytest.skip(f"{OLDEST} is not installed")
+    python, complete = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "complete"
+    if not complete.exists():
+        subprocess.run([found, "-m", "venv", "--clear", ENVIRONMENT], check=True)
+        (ENVIRONMENT / ".gitignore").write_text("*\n")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *LIBRARIES], check=True)
+        complete.touch()
+    return python
+
+
+@pytest.mark.timeout(600)
+def test_the_sdk_does_under_it_what_it_does_under_ours(python: Path) -> None:
+    ignored = [option for text in LEFT_OPEN for option in ("-W", f"ignore:{text}:ResourceWarning")]
+    done = subprocess.run(
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ignored, "tests/unit/sdk"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'sdk'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
