@@ -291,7 +291,11 @@ class DomainLimiter:
         self._queue.take()
         self._leave_line(ticket)
         self._out[permit] = ticket, self._spend(ticket, now), now
-        self._launch(self, ticket, permit)
+        try:
+            self._launch(self, ticket, permit)
+        except BaseException:
+            self.unused(permit)
+            raise
         return True
 
     def _let_lapse(self, now: float) -> None:

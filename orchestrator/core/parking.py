@@ -62,6 +62,10 @@ class Parking:
             for parked in self._without_region.pop(region, ()):
                 parked.enqueue()
 
+    def release_all(self) -> None:
+        """Queue again what waits for any region."""
+        self.release(list(self._without_region))
+
     def behind_breaker(self, parked: Parked, region: RegionName) -> None:
         """Keep a ticket until the breaker between ``region`` and the target lets it pass."""
         parked.keep_place()

@@ -143,8 +143,7 @@ class Shard:
         self.domains.begin(await self.store.paces(), after_another_life=self.epoch > 1)
         self.peers.begin(self.epoch)
         self.dispatcher.begin()
-        for region in self.options.regions:
-            self.ways.region_lost(self.peers.peer(region))
+        self.ways.begin()
         for waiting in await self.store.waiting():
             await self._recover(waiting)
         await self.courier.begin()

@@ -62,11 +62,17 @@ class Ways:
         for domain in self.circuits.troubled:
             self._domain(domain).pump()
 
+    def begin(self) -> None:
+        """No region is heard yet, and some that jobs name may not be there any more: see ``region_lost``."""
+        self._when_gone(self.parking.release_all)
+
     def region_lost(self, peer: Peer) -> None:
         """A region went down: what may run nowhere else is judged again when its time is over."""
         if peer.health is RegionHealth.DOWN:
-            due = self._clock.now() + self.strict_down_s + LOOK_MARGIN_S
-            self._clock.call_at(due, lambda: self.parking.release([peer.name]))
+            self._when_gone(lambda: self.parking.release([peer.name]))
+
+    def _when_gone(self, judge: Callable[[], None]) -> None:
+        self._clock.call_at(self._clock.now() + self.strict_down_s + LOOK_MARGIN_S, judge)
 
     def gone_for_good(self, region: RegionName) -> bool:
         """Whether a leg that may run in this region only is to be given up."""

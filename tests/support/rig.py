@@ -19,7 +19,7 @@ from orchestrator.ports.egress import EgressError, Gate
 from orchestrator.ports.store import StoredJob
 from orchestrator.wire.messages import Heartbeat, Message
 from regions.executor import Executor
-from tests.support.virtual_loop import VirtualClock, VirtualLoop
+from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
 
 IAD, LAX, ORD = (RegionName(name) for name in ("iad", "lax", "ord"))
 EPOCH_MS = 1_763_674_210_000
@@ -79,10 +79,34 @@ class Rig:
         self._executors: dict[RegionName, Executor] = {}
         self._regions = regions
         self.shard: Shard
+        self._process: Process
         self._pace = pace
 
     async def begin(self) -> None:
         """Start the shard, and let every region be heard."""
+        await self._start()
+        self._beat_for_ever()
+
+    async def restart(self, *, regions: tuple[RegionName, ...] = (), drain_s: float | None = None) -> None:
+        """Start everything again over what is on disk, after ``kill -9`` of all processes or an
+        orderly stop; with other ``regions`` where these are named.
+        """
+        if drain_s is not None:
+            await self._process.spawn(self._stop(drain_s))
+        self._process.kill()
+        self._regions = regions or self._regions
+        await self._start()
+        self._beat()
+
+    async def _start(self) -> None:
+        self._process = self.loop.process("the service")
+        await self._process.spawn(self._live())
+
+    async def _stop(self, drain_s: float) -> None:
+        await self.shard.drain(drain_s)
+        await self.shard.close()
+
+    async def _live(self) -> None:
         options = ShardOptions(regions=self._regions, pace=self._pace)
         self.shard = Shard(store=self.store, links=self, clock=self.clock, random=Random(2), options=options)
         for region in self._regions:
@@ -90,7 +114,6 @@ class Rig:
             self._executors[region] = Executor(egress, self.clock, self.shard.receive)
             self._executors[region].unfence(math.inf)
         await self.shard.begin()
-        self._beat()
 
     async def submit(self, *, customer: str = "cust_acme", **fields: Any) -> JobId:
         """Take a job in, and say its id."""
@@ -106,7 +129,7 @@ class Rig:
             spec=spec,
         )
         await self.store.submit(job)
-        self.shard.admit(job)
+        self._process.context.run(self.shard.admit, job)
         return job_id
 
     async def show(self, job_id: JobId) -> StoredJob:
@@ -143,8 +166,12 @@ class Rig:
 
     def _beat(self) -> None:
         for region in self.alive:
-            self.shard.heartbeat(Heartbeat(region, "one", self.shard.epoch), "boot")
-        self.loop.call_later(HEARTBEAT_EVERY_S, self._beat)
+            beat = Heartbeat(region, "one", self.shard.epoch)
+            self._process.context.run(self.shard.heartbeat, beat, "boot")
+
+    def _beat_for_ever(self) -> None:
+        self._beat()
+        self.loop.call_later(HEARTBEAT_EVERY_S, self._beat_for_ever)
 
 
 @dataclass(frozen=True, slots=True)
