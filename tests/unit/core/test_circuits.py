@@ -109,6 +109,18 @@ async def test_a_job_that_can_never_succeed_does_not_keep_the_breaker_open(rig: 
     assert (await rig.ended(good, within_s=30)).state is JobState.SUCCESS
 
 
+@in_virtual_time(Pace(10.0, 10))
+async def test_one_customers_broken_page_does_not_hold_the_others_at_the_pace_of_probes(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(status=500 if call.url.endswith("broken") else 200)
+    await flood(rig, 400, every_s=0.0, customer="cust_broken", url=f"{URL}broken")
+    await asyncio.sleep(20)
+    assert set(breakers(rig).values()) == {BreakerState.OPEN}
+    begun = rig.loop.time()
+    await all_end(rig, await flood(rig, 200, every_s=0.0, customer="cust_well"))
+    # Half of the pace is its share; until the breakers have closed again there are only probes.
+    assert rig.loop.time() - begun <= 200 / 5 + 2 * PROBE_MOST_S
+
+
 @in_virtual_time()
 async def test_a_lone_job_fails_when_its_own_budget_is_spent(rig: Rig) -> None:
     rig.answer = fails_in(*ALL)
