@@ -353,6 +353,7 @@ class Shard:
             if self.peers.all_regions_heard():
                 self.domains.release()
             self.ways.region_up()
+            self.courier.region_up(peer.name)
 
     def _peer_lost(self, peer: Peer) -> None:
         self.courier.resend(peer.name)

@@ -169,6 +169,45 @@ def test_a_webhook_waits_while_none_of_its_regions_is_up(office: PostOffice) -> 
     assert [arrival.region for arrival in office.arrivals] == [LAX]
 
 
+def test_webhooks_that_wait_for_a_region_hold_up_no_others_to_their_receiver(office: PostOffice) -> None:
+    office.receivers["a.test"] = up
+    office.down |= {LAX}
+
+    async def play() -> int:
+        await office.until(10)
+        for _ in range(32):
+            await office.tell(hook("a.test", LAX))
+        await office.tell(hook("a.test"))
+        await office.until(11)
+        assert [arrival.region for arrival in office.arrivals] == [WEBHOOKS]
+        await office.until(600)
+        waiting = office.shard.courier.waiting
+        office.down.clear()
+        await office.until(602)
+        return waiting
+
+    assert office.run(play) == 32
+    assert [arrival.region for arrival in office.arrivals[1:]] == [LAX] * 32
+    assert office.shard.courier.waiting == 0
+
+
+def test_a_webhook_that_waits_for_its_regions_leaves_from_the_first_that_is_heard(
+    office: PostOffice,
+) -> None:
+    office.receivers["a.test"] = up
+    office.down |= {LAX, IAD}
+
+    async def play() -> None:
+        await office.until(10)
+        await office.tell(hook("a.test", LAX, IAD))
+        await office.until(20)
+        office.down.discard(IAD)
+        await office.until(30)
+
+    office.run(play)
+    assert [arrival.region for arrival in office.arrivals] == [IAD]
+
+
 def test_a_hanging_receiver_has_its_own_places_and_holds_up_nobody(office: PostOffice) -> None:
     office.receivers |= {"hangs.test": hangs, "works.test": up}
 
