@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 from orchestrator.core.circuits import Circuits
+from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.fairness import Ticket
@@ -15,35 +15,14 @@ ANY = RegionName("")
 """Where a leg goes that may run in any region; no region can bear that name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
-    """A ticket put aside. ``spare``: it uses only what no first leg of its target wants."""
-
-    domain: DomainLimiter
-    ticket: Ticket
-    spare: bool
-
-    def keep_place(self) -> None:
-        """Let its job go on waiting where it stood in the queue."""
-        if not self.spare:
-            self.domain.keep_place(self.ticket)
-
-    def enqueue(self) -> None:
-        """Put it back where it came from."""
-        if self.spare:
-            self.domain.enqueue_spare(self.ticket)
-        else:
-            self.domain.enqueue(self.ticket)
-
-
 class Parking:
     """Keeps tickets away from their queue, where each would take a permit only to give it back."""
 
     def __init__(self, clock: Clock, circuits: Circuits) -> None:
         self._clock = clock
         self._circuits = circuits
-        self._without_region: dict[RegionName, list[Parked]] = {}
-        self._behind: dict[tuple[TargetDomain, RegionName], deque[Parked]] = {}
+        self._without_region: dict[RegionName, list[Claim]] = {}
+        self._behind: dict[tuple[TargetDomain, RegionName], deque[Claim]] = {}
         self._timed: set[tuple[TargetDomain, RegionName]] = set()
 
     def __len__(self) -> int:
@@ -51,26 +30,26 @@ class Parking:
         without_region = sum(map(len, self._without_region.values()))
         return without_region + sum(map(len, self._behind.values()))
 
-    def without_region(self, parked: Parked, region: RegionName = ANY) -> None:
+    def without_region(self, claim: Claim, region: RegionName = ANY) -> None:
         """Keep a ticket until ``region`` takes work."""
-        parked.keep_place()
-        self._without_region.setdefault(region, []).append(parked)
+        claim.keep_place()
+        self._without_region.setdefault(region, []).append(claim)
 
     def release(self, regions: Collection[RegionName]) -> None:
         """Queue again what waits for one of ``regions``."""
         for region in (ANY, *regions) if regions and self._without_region else ():
-            for parked in self._without_region.pop(region, ()):
-                parked.enqueue()
+            for claim in self._without_region.pop(region, ()):
+                claim.enqueue()
 
     def release_all(self) -> None:
         """Queue again what waits for any region."""
         self.release(list(self._without_region))
 
-    def behind_breaker(self, parked: Parked, region: RegionName) -> None:
+    def behind_breaker(self, claim: Claim, region: RegionName) -> None:
         """Keep a ticket until the breaker between ``region`` and the target lets it pass."""
-        parked.keep_place()
-        self._behind.setdefault((parked.domain.name, region), deque()).append(parked)
-        self._wake(parked.domain, region)
+        claim.keep_place()
+        self._behind.setdefault((claim.domain.name, region), deque()).append(claim)
+        self._wake(claim.domain, region)
 
     def stir(self, domain: DomainLimiter, region: RegionName) -> None:
         """A breaker has changed: queue again what it lets pass."""
@@ -80,8 +59,8 @@ class Parking:
         offer = self._circuits.offer(domain.name, [region])
         if offer.regions and region not in offer.ill:
             del self._behind[domain.name, region]
-            for parked in waiting:
-                parked.enqueue()
+            for claim in waiting:
+                claim.enqueue()
         elif offer.regions:
             waiting.popleft().enqueue()
             if not waiting:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
+from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.ending import children_of, ending_of, known_children
-from orchestrator.core.parking import ANY, Parked
+from orchestrator.core.parking import ANY
 from orchestrator.core.surroundings import Surroundings
 from orchestrator.domain.accounts import account_of
 from orchestrator.domain.breaker import Cause
@@ -42,7 +43,16 @@ from orchestrator.domain.job import ExecutionMode, Guarantee, Job, JobSpec, Regi
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
 from orchestrator.domain.report import webhook_body
 from orchestrator.domain.routing import place
-from orchestrator.domain.run import Answer, Attempt, Leg, LegState, note_close, note_start, waiting_legs
+from orchestrator.domain.run import (
+    Answer,
+    Attempt,
+    Leg,
+    LegState,
+    is_further,
+    note_close,
+    note_start,
+    waiting_legs,
+)
 from orchestrator.domain.settling import Ended, Failure, FailureCode, answer_to_show
 from orchestrator.domain.target_request import target_request
 from orchestrator.ports.store import Accepted, Duplicate
@@ -139,7 +149,7 @@ class JobSupervisor:
         found = next((a for a in open_in_course(self.course) if a.id == attempt), None)
         step = step_of(self.course, attempt)
         if found is not None and step is not None:
-            self._domain(step).enqueue(self._ticket(step, found.leg))
+            self._claim(step, found.leg).enqueue()
 
     def attempt_ended(self, attempt: AttemptId, ended: Ended) -> None:
         """An attempt is over: decide what follows."""
@@ -221,25 +231,19 @@ class JobSupervisor:
     def _wait_elsewhere(self, step: int, leg: int) -> None:
         """Nothing takes the leg now: wait for its region or behind its breaker, or give it up."""
         region = self._leg(step, leg).region
-        parked = Parked(self._domain(step), self._ticket(step, leg), self._is_spare(step, leg))
+        claim = self._claim(step, leg)
         strict = self._spec(step).region_policy is RegionPolicy.STRICT
         with_credit = self._in.peers.regions_with_credit()
         if strict and self._in.ways.gone_for_good(region):
             self._give_up(step, leg)
         elif region not in with_credit if strict else not with_credit:
-            self._in.ways.parking.without_region(parked, region if strict else ANY)
+            self._in.ways.parking.without_region(claim, region if strict else ANY)
             self._in.lay_down(self)
         else:
-            cause = self._in.ways.circuits.shut_by(parked.domain.name, [region] if strict else with_credit)
+            cause = self._in.ways.circuits.shut_by(claim.domain.name, [region] if strict else with_credit)
             if cause is None or not self.leave_shut(step, cause):
-                self._in.ways.parking.behind_breaker(parked, region)
+                self._in.ways.parking.behind_breaker(claim, region)
                 self._in.lay_down(self)
-
-    def _is_spare(self, step: int, leg: int) -> bool:
-        """Whether a leg uses only what no first leg wants: it never ran, and another one of its step did."""
-        run, mode = run_of(self.course, step), self._spec(step).execution_mode
-        fresh = all(attempt.leg != leg for attempt in run.attempts)
-        return bool(run.made) and fresh and mode is not ExecutionMode.FANOUT
 
     def _give_up(self, step: int, leg: int) -> None:
         down = f"region {self._leg(step, leg).region} has been down for {self._in.ways.strict_down_s:g} s"
@@ -278,11 +282,8 @@ class JobSupervisor:
             late_s = self._in.ways.circuits.late_after_s(self._domain(step).name, attempt.region)
             self._in.clock.call_at(self._in.clock.now() + late_s, lambda: self._hedge(step, attempt.id))
         elif step not in self._spares_queued:
-            # Only a race can do without its further legs: those of a fan-out wait their turn like any.
-            domain = self._domain(step)
-            queue = domain.enqueue_spare if mode is ExecutionMode.RACE else domain.enqueue
             for leg in waiting_legs(run_of(self.course, step)):
-                queue(self._ticket(step, leg))
+                self._claim(step, leg).enqueue()
         self._spares_queued.add(step)
 
     def _hedge(self, step: int, attempt: AttemptId) -> None:
@@ -292,7 +293,7 @@ class JobSupervisor:
         self.course, leg = hedge_step(self.course, self.job.spec, step)
         if leg is not None:
             self._note()
-            self._domain(step).enqueue_spare(self._ticket(step, leg))
+            self._claim(step, leg).enqueue()
 
     def _queue(self, step: int, leg: int, *, spends: bool = False) -> None:
         delay_s = (self._leg(step, leg).not_before_ms - self._in.clock.unix_ms()) / 1000
@@ -303,13 +304,13 @@ class JobSupervisor:
             self._in.clock.call_at(due, lambda: self._enqueue(step, leg, spends=spends))
 
     def _enqueue(self, step: int, leg: int, *, spends: bool) -> None:
-        domain, ticket = self._domain(step), self._ticket(step, leg)
+        claim = self._claim(step, leg)
         if self._spec(step).fallback is not None:
-            self._in.ways.detours.queued(domain.name, ticket)
+            self._in.ways.detours.queued(claim.domain.name, claim.ticket)
         if spends:
-            self._in.ways.repeats.enqueue(domain, ticket)
+            self._in.ways.repeats.enqueue(claim)
         else:
-            domain.enqueue(ticket)
+            claim.enqueue()
 
     def _watch_for_lateness(self, step: int) -> None:
         """Begin the fallback that waits for this step to be late, when it is."""
@@ -326,6 +327,12 @@ class JobSupervisor:
             self.course = begin_step(self.course, self.job.spec, following)
             self._note()
             self._queue(following, 0)
+
+    def _claim(self, step: int, leg: int) -> Claim:
+        # Only a fan-out cannot do without its further legs: they wait their turn like any.
+        further = is_further(run_of(self.course, step), leg)
+        spare = further and self._spec(step).execution_mode is not ExecutionMode.FANOUT
+        return Claim(self._domain(step), self._ticket(step, leg), spare)
 
     def _ticket(self, step: int, leg: int) -> Ticket:
         spec, customer = self._spec(step), self.job.customer

@@ -155,6 +155,11 @@ def waiting_legs(run: Run) -> list[int]:
     return [index for index, leg in enumerate(run.legs) if leg.state is LegState.WAITING]
 
 
+def is_further(run: Run, leg: int) -> bool:
+    """Whether another leg went out before this one."""
+    return bool(run.attempts) and run.attempts[0].leg != leg
+
+
 def open_attempts(run: Run) -> list[Attempt]:
     """Attempts whose end is not known."""
     return [attempt for attempt in run.attempts if attempt.verdict is None]

@@ -74,6 +74,8 @@ class Rig:
         self.calls: list[Call] = []
         self.log = True
         self.answer: Answer = lambda call: Reply()
+        self.connects_in_s: dict[RegionName, float] = {}
+        """How long a region takes for a connection."""
         self.alive = set(regions)
         self._random = Random(1)
         self._executors: dict[RegionName, Executor] = {}
@@ -196,6 +198,7 @@ class _Egress:
 
     async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
         job_id = JobId(dict(request.headers)["X-EZThrottle-Job-Id"])
+        await asyncio.sleep(self.rig.connects_in_s.get(self.region, 0.0))
         call = Call(self.rig.loop.time(), self.region, request.url, job_id)
         reply = self.rig.answer(call)
         if reply.fault is not Fault.CONNECT:
