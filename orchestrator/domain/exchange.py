@@ -58,3 +58,8 @@ class Fault(StrEnum):
     """Somebody asked for its end."""
     LOST = "lost"
     """Its region went down while it was under way."""
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether the other side has certainly seen nothing."""
+        return self in (Fault.CONNECT, Fault.CONNECT_TIMEOUT, Fault.NOT_ALLOWED, Fault.INVALID)
