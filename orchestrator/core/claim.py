@@ -25,3 +25,7 @@ class Claim:
             self.domain.enqueue_spare(self.ticket)
         else:
             self.domain.enqueue(self.ticket)
+
+    def withdraw(self) -> None:
+        """Nobody waits for it any more, wherever its ticket lies."""
+        self.domain.withdraw(self.ticket, spare=self.spare)

@@ -61,10 +61,12 @@ from orchestrator.ports.store import Accepted, Duplicate
 class JobSupervisor:
     """Drives the pure rules of ``domain.course`` with what really happens."""
 
-    __slots__ = ("_in", "_spares_queued", "_watched", "course", "job", "state")
+    __slots__ = ("_in", "_queued", "_spares_queued", "_watched", "course", "job", "state")
 
     def __init__(self, surroundings: Surroundings, job: Job, state: JobState, course: Course) -> None:
         self._in = surroundings
+        self._queued = {(PRIMARY, 0)} if state is JobState.QUEUED else set[tuple[int, int]]()
+        """Steps and legs whose tickets are out: in a queue, or on their way back into it."""
         self._spares_queued = {step for step, run in enumerate(course.runs) if run and run.made}
         self._watched: set[int] = set()
         self.job = job
@@ -73,6 +75,7 @@ class JobSupervisor:
 
     def launch(self, step: int, leg: int, permit: int) -> None:
         """Use a permit for a leg, or give it back."""
+        self._queued.discard((step, leg))
         domain = self._domain(step)
         if self.state.ended:
             domain.unused(permit)
@@ -149,7 +152,7 @@ class JobSupervisor:
         found = next((a for a in open_in_course(self.course) if a.id == attempt), None)
         step = step_of(self.course, attempt)
         if found is not None and step is not None:
-            self._claim(step, found.leg).enqueue()
+            self._enqueue(step, found.leg)
 
     def attempt_ended(self, attempt: AttemptId, ended: Ended) -> None:
         """An attempt is over: decide what follows."""
@@ -238,12 +241,16 @@ class JobSupervisor:
             self._give_up(step, leg)
         elif region not in with_credit if strict else not with_credit:
             self._in.ways.parking.without_region(claim, region if strict else ANY)
-            self._in.lay_down(self)
+            self._lie_down(step, leg)
         else:
             cause = self._in.ways.circuits.shut_by(claim.domain.name, [region] if strict else with_credit)
             if cause is None or not self.leave_shut(step, cause):
                 self._in.ways.parking.behind_breaker(claim, region)
-                self._in.lay_down(self)
+                self._lie_down(step, leg)
+
+    def _lie_down(self, step: int, leg: int) -> None:
+        self._queued.add((step, leg))
+        self._in.lay_down(self)
 
     def _give_up(self, step: int, leg: int) -> None:
         down = f"region {self._leg(step, leg).region} has been down for {self._in.ways.strict_down_s:g} s"
@@ -283,7 +290,7 @@ class JobSupervisor:
             self._in.clock.call_at(self._in.clock.now() + late_s, lambda: self._hedge(step, attempt.id))
         elif step not in self._spares_queued:
             for leg in waiting_legs(run_of(self.course, step)):
-                self._claim(step, leg).enqueue()
+                self._enqueue(step, leg)
         self._spares_queued.add(step)
 
     def _hedge(self, step: int, attempt: AttemptId) -> None:
@@ -293,7 +300,7 @@ class JobSupervisor:
         self.course, leg = hedge_step(self.course, self.job.spec, step)
         if leg is not None:
             self._note()
-            self._claim(step, leg).enqueue()
+            self._enqueue(step, leg)
 
     def _queue(self, step: int, leg: int, *, spends: bool = False) -> None:
         delay_s = (self._leg(step, leg).not_before_ms - self._in.clock.unix_ms()) / 1000
@@ -303,8 +310,9 @@ class JobSupervisor:
             due = self._in.clock.now() + delay_s
             self._in.clock.call_at(due, lambda: self._enqueue(step, leg, spends=spends))
 
-    def _enqueue(self, step: int, leg: int, *, spends: bool) -> None:
+    def _enqueue(self, step: int, leg: int, *, spends: bool = False) -> None:
         claim = self._claim(step, leg)
+        self._queued.add((step, leg))
         if self._spec(step).fallback is not None:
             self._in.ways.detours.queued(claim.domain.name, claim.ticket)
         if spends:
@@ -372,17 +380,20 @@ class JobSupervisor:
         cancel: tuple[AttemptId, ...] = (),
     ) -> None:
         self.state = advance(self.state, event)
-        for begun, run in enumerate(self.course.runs):
-            if run and any(not leg.state.over for leg in run.legs):
-                domain = self._domain(begun)
-                domain.withdraw(self.job.customer, self.job.order_key, self.job.id)
-                self._in.ways.detours.gone(domain.name, self._ticket(begun, 0))
+        self._withdraw()
         now_ms = self._in.clock.unix_ms()
         self.course, still_open = abandon_course(self.course, now_ms)
         for attempt in (*cancel, *still_open):
             self._in.dispatcher.cancel(attempt)
         body = webhook_body(self.job, self.course, self.state, step=step, answer=answer, failure=failure)
         self._in.spawn(self._commit(body, now_ms))
+
+    def _withdraw(self) -> None:
+        for step, leg in self._queued:
+            claim = self._claim(step, leg)
+            claim.withdraw()
+            self._in.ways.detours.gone(claim.domain.name, claim.ticket)
+        self._queued.clear()
 
     async def _commit(self, body: bytes, now_ms: int) -> None:
         born = children_of(self.job, self.state, now_ms, self._in.random)

@@ -89,8 +89,8 @@ def a_leg_is_not_sent_twice(scenario: Scenario, history: History) -> Iterator[st
 
 
 def at_most_once_is_kept(scenario: Scenario, history: History) -> Iterator[str]:
-    """Such a step is written again only where its last request was answered with a retry code; and where nothing
-    was written everybody knows it, as long as messages arrive.
+    """Such a step is written again only where its last request was answered with a retry code. While messages
+    arrive, it is known where nothing was written.
     """
     for stored in history.final.values():
         unknown = b'"code":"unknown_outcome"' in (stored.result or b"")

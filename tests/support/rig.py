@@ -54,9 +54,11 @@ class RigStore(MemoryStore):
     """A store that may take its time to read a job."""
 
     load_takes_s = 0.0
+    loads = 0
 
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
+        self.loads += 1
         if self.load_takes_s:
             await asyncio.sleep(self.load_takes_s)
         return await super().load(job_id)

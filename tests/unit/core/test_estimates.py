@@ -143,7 +143,7 @@ def test_a_job_that_was_cancelled_in_its_queue_counts_no_more() -> None:
     tickets = outlet.put(30, "cust_a")
     left = tickets[1::2]
     for ticket in tickets[::2]:
-        outlet.limiter.withdraw(ticket.customer, ticket.order_key, ticket.job_id)
+        outlet.limiter.withdraw(ticket)
     assert outlet.limiter.waiting == outlet.limiter.waiting_of(CustomerId("cust_a")) == len(left)
     assert [position for position, _ in foretold(outlet, left).values()] == list(range(1, len(left) + 1))
 

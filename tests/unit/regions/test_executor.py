@@ -46,7 +46,9 @@ async def test_an_attempt_of_which_nothing_was_written_has_no_start(fault: Fault
     executor = Executor(Closes(fault), clock, reports.put_nowait)
     executor.unfence(math.inf)
 
-    executor.receive(RunAttempt(AttemptId("1"), clock.now(), HttpRequest(method="GET", url="http://a.example/")))
+    executor.receive(
+        RunAttempt(AttemptId("1"), clock.now(), HttpRequest(method="GET", url="http://a.example/"))
+    )
     done = await reports.get()
 
     assert isinstance(done, AttemptDone)
