@@ -57,7 +57,7 @@ class Fault(StrEnum):
     CANCELLED = "cancelled"
     """Somebody asked for its end."""
     LOST = "lost"
-    """Its region went down while it was under way."""
+    """Its region went down while it was under way, or its way was shut before it could start."""
 
     @property
     def unwritten(self) -> bool:

@@ -88,6 +88,36 @@ async def test_waiting_jobs_are_index_entries_and_no_supervisors(rig: Rig) -> No
     assert len(rig.shard._supervisors) <= before + 10
 
 
+async def connect_while_it_opens(rig: Rig, **fields: object) -> list[JobId]:
+    """Let attempts be ready at their executor in IAD when the breaker there opens."""
+    rig.connects_in_s = {IAD: 3.0}
+    rig.answer = fails_in(IAD)
+    ids = await flood(rig, 30, every_s=0.0, url=f"{URL}slow", **fields)
+    await asyncio.sleep(0.5)
+    rig.connects_in_s.clear()
+    await flood(rig, 20, every_s=0.1, region_policy=STRICT, retry_policy=RetryPolicy(max_retries=0))
+    assert breakers(rig)[IAD] is not BreakerState.CLOSED
+    return ids
+
+
+@in_virtual_time(Pace(100.0, 100))
+async def test_attempts_that_are_ready_at_their_executor_pass_no_open_breaker(rig: Rig) -> None:
+    ids = await connect_while_it_opens(rig, region_policy=STRICT)
+    await asyncio.sleep(2)
+    assert sum(rig.seen(job_id) != [] for job_id in ids) <= 3
+    rig.answer = fails_in()
+    await all_end(rig, ids)
+    assert {region for job_id in ids for region in rig.seen(job_id)} == {IAD}
+
+
+@in_virtual_time(Pace(100.0, 100))
+async def test_attempts_that_are_ready_when_the_breaker_opens_go_on_from_another_region(rig: Rig) -> None:
+    ids = await connect_while_it_opens(rig)
+    await all_end(rig, ids)
+    assert rig.loop.time() < 10
+    assert sum(IAD in rig.seen(job_id) for job_id in ids) <= 3
+
+
 @in_virtual_time()
 async def test_strict_jobs_wait_behind_their_regions_breaker_as_index_entries(rig: Rig) -> None:
     await break_down(rig, IAD)
