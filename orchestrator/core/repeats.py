@@ -1,12 +1,12 @@
 """Repeats that wait for their target's retry budget before they queue for a permit."""
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.breaker import Cause, Sign, sign_of
-from orchestrator.domain.ids import TargetDomain
+from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.retry_budget import RetryBudget, next_token_at, note_first, note_sign, spend
 from orchestrator.ports.clock import Clock
 
@@ -16,13 +16,28 @@ DOMAINS_MOST = 20_000
 
 @dataclass(slots=True)
 class _Account:
+    """``waiting`` are the repeats by customer, whose turn comes next first."""
+
     budget: RetryBudget
-    waiting: deque[Claim] = field(default_factory=deque)
+    waiting: OrderedDict[CustomerId, deque[Claim]] = field(default_factory=OrderedDict)
     timed: bool = False
+
+    def add(self, claim: Claim) -> None:
+        """Put a repeat behind its customer's others."""
+        self.waiting.setdefault(claim.ticket.customer, deque()).append(claim)
+
+    def take(self) -> Claim:
+        """Take the next customer's first."""
+        customer, claims = next(iter(self.waiting.items()))
+        claim = claims.popleft()
+        self.waiting.move_to_end(customer)
+        if not claims:
+            del self.waiting[customer]
+        return claim
 
 
 class Repeats:
-    """Lets repeats out to their targets' queues, in the order in which they came."""
+    """Lets repeats out to their targets' queues, the customers' in turn."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -30,13 +45,13 @@ class Repeats:
 
     def __len__(self) -> int:
         """Count the repeats that wait."""
-        return sum(len(account.waiting) for account in self._accounts.values())
+        return sum(len(claims) for account in self._accounts.values() for claims in account.waiting.values())
 
     def enqueue(self, claim: Claim) -> None:
         """Queue a repeat as soon as the budget allows."""
         claim.keep_place()
         account = self._accounts.get(claim.domain.name) or self._open(claim.domain.name)
-        account.waiting.append(claim)
+        account.add(claim)
         self._release(account)
 
     def sent_first(self, domain: DomainLimiter) -> None:
@@ -73,7 +88,7 @@ class Repeats:
                 self._wake(account)
                 return
             account.budget = left
-            account.waiting.popleft().enqueue()
+            account.take().enqueue()
 
     def _wake(self, account: _Account) -> None:
         if not account.timed:

@@ -240,6 +240,29 @@ async def test_a_target_that_half_fails_gets_few_repeats_beside_its_first_attemp
     await all_end(rig, ids)
 
 
+@in_virtual_time(Pace(20.0, 20))
+async def test_another_customers_repeat_does_not_wait_behind_a_flood_of_repeats(rig: Rig) -> None:
+    met: set[JobId] = set()
+
+    def answer(call: Call) -> Reply:
+        again = call.job_id in met
+        met.add(call.job_id)
+        return Reply(status=500 if call.url.endswith("broken") or not (again or call.url == URL) else 200)
+
+    rig.answer = answer
+    policy = RetryPolicy(max_retries=20, retry_codes=frozenset({500}))
+    for _ in range(300):
+        await rig.submit(customer="cust_broken", url=f"{URL}broken", retry_policy=policy)
+        await rig.submit(customer="cust_well")
+    await asyncio.sleep(15)
+    assert len(rig.shard.ways.repeats) > 50
+    begun = rig.loop.time()
+    stored = await rig.run(customer="cust_once", url=f"{URL}once", retry_policy=policy)
+    assert stored.state is JobState.SUCCESS
+    # A backoff of about a second, a token or two at two seconds each, and its turns.
+    assert rig.loop.time() - begun <= 6
+
+
 @in_virtual_time()
 async def test_the_breakers_of_one_target_are_not_those_of_another(rig: Rig) -> None:
     await break_down(rig, *ALL)
