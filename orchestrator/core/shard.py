@@ -52,7 +52,7 @@ from orchestrator.wire.messages import (
 )
 
 CRASHES_MOST = 3
-CANCEL_WITHIN_S = 5.0
+END_WITHIN_S = 5.0
 DELIVERIES_DRAIN_S = 2.0
 READY_WITHOUT_ALL_AFTER_S = 15.0
 """Since the start: a region that is dead then keeps the service waiting no longer."""
@@ -205,8 +205,7 @@ class Shard:
         supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)
         if supervisor is None or not supervisor.cancel():
             return False
-        with self.board.watch(job_id) as watch:
-            await watch.end(CANCEL_WITHIN_S)
+        await self._on_disk(job_id)
         return True
 
     @property
@@ -380,6 +379,12 @@ class Shard:
         supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)
         if supervisor is not None:
             supervisor.time_out()
+            await self._on_disk(job_id)
+
+    async def _on_disk(self, job_id: JobId) -> None:
+        """Wait for the commit of an end that has just been decided."""
+        with self.board.watch(job_id) as watch:
+            await watch.end(END_WITHIN_S)
 
 
 def _ticket_of(waiting: WaitingJob) -> Ticket:
