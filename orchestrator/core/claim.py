@@ -8,11 +8,15 @@ from orchestrator.domain.fairness import Ticket
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A leg that wants a permit. ``spare``: it uses only what no first leg of its target wants."""
+    """A leg that wants a permit. ``spare``: it uses only what no first leg of its target wants.
+
+    ``may_leave``: its step has a fallback.
+    """
 
     domain: DomainLimiter
     ticket: Ticket
-    spare: bool
+    spare: bool = False
+    may_leave: bool = False
 
     def keep_place(self) -> None:
         """Let its job count as waiting, though its ticket is not in the queue yet."""

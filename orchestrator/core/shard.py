@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
 
+from orchestrator.core.claim import Claim
 from orchestrator.core.courier import Courier
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_book import DomainBook
@@ -158,7 +159,7 @@ class Shard:
         state = first_state(self.clock.unix_ms(), job.spec.retry_at)
         ticket = Ticket(job.order_key, job.id, customer=job.customer, account=job.account, cost=job.spec.cost)
         at_ms = job.spec.retry_at if state is JobState.SCHEDULED else None
-        self._queue(ticket, domain, at_ms, may_leave=job.spec.fallback is not None)
+        self._queue(Claim(domain, ticket, may_leave=job.spec.fallback is not None), at_ms)
         return self.place(job) or Place(1, 0.0)
 
     def place(self, job: Job) -> Place | None:
@@ -248,20 +249,12 @@ class Shard:
         """Return never; raise what went wrong where this shard can't go on (a full disk, say)."""
         await self._tasks.failed()
 
-    def _queue(
-        self, ticket: Ticket, domain: DomainLimiter, at_ms: int | None, *, may_leave: bool = False
-    ) -> None:
+    def _queue(self, claim: Claim, at_ms: int | None) -> None:
         delay_s = 0.0 if at_ms is None else (at_ms - self.clock.unix_ms()) / 1000
         if delay_s <= 0:
-            self._enqueue(domain, ticket, may_leave=may_leave)
+            self.ways.line_up(claim)
         else:
-            due = self.clock.now() + delay_s
-            self.clock.call_at(due, lambda: self._enqueue(domain, ticket, may_leave=may_leave))
-
-    def _enqueue(self, domain: DomainLimiter, ticket: Ticket, *, may_leave: bool) -> None:
-        if may_leave:
-            self.ways.detours.queued(domain.name, ticket)
-        domain.enqueue(ticket)
+            self.clock.call_at(self.clock.now() + delay_s, lambda: self.ways.line_up(claim))
 
     def _launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
         self.ways.detours.gone(domain.name, ticket)
@@ -305,7 +298,7 @@ class Shard:
         domain = self.domain(waiting.domain)
         self.ledger.found(waiting.customer, waiting.domain)
         if waiting.state is not JobState.RUNNING:
-            self._queue(_ticket_of(waiting), domain, waiting.not_before_ms)
+            self._queue(Claim(domain, _ticket_of(waiting)), waiting.not_before_ms)
             return
         stored = await self.store.load(waiting.id)
         if stored is not None:

@@ -1,6 +1,6 @@
 """One job's life: its legs go out, their ends come in, and the job is won, lost or tried again."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -105,6 +105,7 @@ class JobSupervisor:
         self.course, following = leave_shut_step(self.course, self.job.spec, step, cause)
         if following is None:
             return False
+        self._withdraw([step])
         self._note()
         self._queue(following, 0)
         return True
@@ -245,7 +246,7 @@ class JobSupervisor:
         else:
             cause = self._in.ways.circuits.shut_by(claim.domain.name, [region] if strict else with_credit)
             if cause is None or not self.leave_shut(step, cause):
-                self._in.ways.parking.behind_breaker(claim, region)
+                self._in.ways.wait_behind_breaker(claim, region, strict=strict)
                 self._lie_down(step, leg)
 
     def _lie_down(self, step: int, leg: int) -> None:
@@ -311,14 +312,8 @@ class JobSupervisor:
             self._in.clock.call_at(due, lambda: self._enqueue(step, leg, spends=spends))
 
     def _enqueue(self, step: int, leg: int, *, spends: bool = False) -> None:
-        claim = self._claim(step, leg)
         self._queued.add((step, leg))
-        if self._spec(step).fallback is not None:
-            self._in.ways.detours.queued(claim.domain.name, claim.ticket)
-        if spends:
-            self._in.ways.repeats.enqueue(claim)
-        else:
-            claim.enqueue()
+        self._in.ways.line_up(self._claim(step, leg), spends=spends)
 
     def _watch_for_lateness(self, step: int) -> None:
         """Begin the fallback that waits for this step to be late, when it is."""
@@ -340,7 +335,8 @@ class JobSupervisor:
         # Only a fan-out cannot do without its further legs: they wait their turn like any.
         further = is_further(run_of(self.course, step), leg)
         spare = further and self._spec(step).execution_mode is not ExecutionMode.FANOUT
-        return Claim(self._domain(step), self._ticket(step, leg), spare)
+        may_leave = self._spec(step).fallback is not None
+        return Claim(self._domain(step), self._ticket(step, leg), spare, may_leave)
 
     def _ticket(self, step: int, leg: int) -> Ticket:
         spec, customer = self._spec(step), self.job.customer
@@ -380,7 +376,7 @@ class JobSupervisor:
         cancel: tuple[AttemptId, ...] = (),
     ) -> None:
         self.state = advance(self.state, event)
-        self._withdraw()
+        self._withdraw(range(len(self.course.runs)))
         now_ms = self._in.clock.unix_ms()
         self.course, still_open = abandon_course(self.course, now_ms)
         for attempt in (*cancel, *still_open):
@@ -388,12 +384,11 @@ class JobSupervisor:
         body = webhook_body(self.job, self.course, self.state, step=step, answer=answer, failure=failure)
         self._in.spawn(self._commit(body, now_ms))
 
-    def _withdraw(self) -> None:
-        for step, leg in self._queued:
-            claim = self._claim(step, leg)
-            claim.withdraw()
-            self._in.ways.detours.gone(claim.domain.name, claim.ticket)
-        self._queued.clear()
+    def _withdraw(self, steps: Collection[int]) -> None:
+        """Let go of the tickets of steps that are over."""
+        for step, leg in [queued for queued in self._queued if queued[0] in steps]:
+            self._queued.discard((step, leg))
+            self._in.ways.withdraw(self._claim(step, leg), self._leg(step, leg).region)
 
     async def _commit(self, body: bytes, now_ms: int) -> None:
         born = children_of(self.job, self.state, now_ms, self._in.random)

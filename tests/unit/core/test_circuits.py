@@ -212,6 +212,32 @@ async def test_a_fallback_for_another_code_waits_with_its_step(rig: Rig) -> None
     assert (await rig.ended(job_id)).state is JobState.SUCCESS
 
 
+@in_virtual_time(Pace(20.0, 20))
+async def test_a_queued_step_is_asked_again_when_something_else_shuts_its_way(rig: Rig) -> None:
+    trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({503}))
+    await break_down(rig, *ALL, status=500)
+    ids = await flood(rig, 50, every_s=0.0, fallback=Fallback(trigger, OTHER))
+    await asyncio.sleep(10)
+    assert OTHER.url not in [call.url for call in rig.calls]
+    rig.answer = fails_in(*ALL, status=503)
+    await all_end(rig, ids)
+    assert {call.url for call in rig.calls if call.job_id in ids[10:]} == {OTHER.url}
+
+
+@in_virtual_time(Pace(20.0, 20))
+async def test_a_step_that_waited_behind_its_own_breaker_may_leave_as_well(rig: Rig) -> None:
+    trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({503}))
+    await break_down(rig, IAD, status=500)
+    fields = {"region_policy": STRICT, "fallback": Fallback(trigger, OTHER)}
+    ids = await flood(rig, 20, every_s=0.0, **fields)
+    await asyncio.sleep(5)
+    assert len(rig.shard.ways.parking) > 10
+    rig.answer = fails_in(IAD, status=503)
+    await all_end(rig, ids)
+    left = [job_id for job_id in ids if [c.url for c in rig.calls if c.job_id == job_id] == [OTHER.url]]
+    assert len(left) >= 15, "all but those that probed"
+
+
 @in_virtual_time()
 async def test_a_code_that_the_jobs_own_policy_lists_is_waited_out_before_the_fallback(rig: Rig) -> None:
     await break_down(rig, *ALL, status=503)
