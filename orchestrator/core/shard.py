@@ -34,7 +34,7 @@ from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import STRICT_DOWN_S
 from orchestrator.domain.settling import Ended, Failure, FailureCode
-from orchestrator.ports.clock import Clock
+from orchestrator.ports.clock import Clock, Timer
 from orchestrator.ports.links import RegionLinks
 from orchestrator.ports.store import Ending, Store, StoredJob, WaitingJob
 from orchestrator.wire.messages import (
@@ -117,6 +117,7 @@ class Shard:
         self.redelivery = Redelivery(store, clock, self.courier, per_s=options.delivery.redelivery_rps)
         self._supervisors: dict[JobId, JobSupervisor] = {}
         self._fresh = FreshJobs()
+        self._scheduled: dict[JobId, Timer] = {}
         self._loading: dict[JobId, asyncio.Future[None]] = {}
         self.board = NoticeBoard()
         self._attempts = 0
@@ -254,7 +255,12 @@ class Shard:
         if delay_s <= 0:
             self.ways.line_up(claim)
         else:
-            self.clock.call_at(self.clock.now() + delay_s, lambda: self.ways.line_up(claim))
+            due = self.clock.now() + delay_s
+            self._scheduled[claim.ticket.job_id] = self.clock.call_at(due, lambda: self._is_due(claim))
+
+    def _is_due(self, claim: Claim) -> None:
+        del self._scheduled[claim.ticket.job_id]
+        self.ways.line_up(claim)
 
     def _launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
         self.ways.detours.gone(domain.name, ticket)
@@ -361,6 +367,8 @@ class Shard:
 
     def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
         self._supervisors.pop(ending.job_id, None)
+        if (timer := self._scheduled.pop(ending.job_id, None)) is not None:
+            timer.cancel()
         self.tally.ended[ending.state] += 1
         self.ledger.ended(ending)
         self.courier.take(supervisor.job, ending.result, ending.outbox)

@@ -1,6 +1,6 @@
 """One job's life: its legs go out, their ends come in, and the job is won, lost or tried again."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -55,13 +55,14 @@ from orchestrator.domain.run import (
 )
 from orchestrator.domain.settling import Ended, Failure, FailureCode, answer_to_show
 from orchestrator.domain.target_request import target_request
+from orchestrator.ports.clock import Timer
 from orchestrator.ports.store import Accepted, Duplicate
 
 
 class JobSupervisor:
     """Drives the pure rules of ``domain.course`` with what really happens."""
 
-    __slots__ = ("_in", "_queued", "_spares_queued", "_watched", "course", "job", "state")
+    __slots__ = ("_in", "_queued", "_spares_queued", "_timers", "_watched", "course", "job", "state")
 
     def __init__(self, surroundings: Surroundings, job: Job, state: JobState, course: Course) -> None:
         self._in = surroundings
@@ -69,6 +70,7 @@ class JobSupervisor:
         """Steps and legs whose tickets are out: in a queue, or on their way back into it."""
         self._spares_queued = {step for step, run in enumerate(course.runs) if run and run.made}
         self._watched: set[int] = set()
+        self._timers: dict[Hashable, Timer] = {}
         self.job = job
         self.state = state
         self.course = course
@@ -288,7 +290,7 @@ class JobSupervisor:
         mode = self._spec(step).execution_mode
         if mode is ExecutionMode.HEDGE:
             late_s = self._in.ways.circuits.late_after_s(self._domain(step).name, attempt.region)
-            self._in.clock.call_at(self._in.clock.now() + late_s, lambda: self._hedge(step, attempt.id))
+            self._after(late_s, attempt.id, lambda: self._hedge(step, attempt.id))
         elif step not in self._spares_queued:
             for leg in waiting_legs(run_of(self.course, step)):
                 self._enqueue(step, leg)
@@ -308,8 +310,17 @@ class JobSupervisor:
         if delay_s <= 0:
             self._enqueue(step, leg, spends=spends)
         else:
-            due = self._in.clock.now() + delay_s
-            self._in.clock.call_at(due, lambda: self._enqueue(step, leg, spends=spends))
+            self._after(delay_s, (step, leg), lambda: self._enqueue(step, leg, spends=spends))
+
+    def _after(self, delay_s: float, what: Hashable, do: Callable[[], None]) -> None:
+        """Do something later, once, unless the job has ended by then."""
+
+        def due() -> None:
+            del self._timers[what]
+            do()
+
+        if what not in self._timers:
+            self._timers[what] = self._in.clock.call_at(self._in.clock.now() + delay_s, due)
 
     def _enqueue(self, step: int, leg: int, *, spends: bool = False) -> None:
         self._queued.add((step, leg))
@@ -323,7 +334,7 @@ class JobSupervisor:
             return
         self._watched.add(step)
         due_s = (started_ms + following[1] - self._in.clock.unix_ms()) / 1000
-        self._in.clock.call_at(self._in.clock.now() + due_s, lambda: self._late(step, following[0]))
+        self._after(due_s, step, lambda: self._late(step, following[0]))
 
     def _late(self, step: int, following: int) -> None:
         if not self.state.ended and is_running(self.course, step) and self.course.runs[following] is None:
@@ -377,6 +388,8 @@ class JobSupervisor:
     ) -> None:
         self.state = advance(self.state, event)
         self._withdraw(range(len(self.course.runs)))
+        while self._timers:
+            self._timers.popitem()[1].cancel()
         now_ms = self._in.clock.unix_ms()
         self.course, still_open = abandon_course(self.course, now_ms)
         for attempt in (*cancel, *still_open):

@@ -97,3 +97,36 @@ async def test_two_tickets_of_one_job_are_both_dropped(rig: Rig) -> None:
     await rig.run()
     assert rig.seen(fanout) == [IAD]
     assert rig.store.loads - reads <= 4
+
+
+def timers(rig: Rig) -> int:
+    """Count what the service still wants to be called for, an hour from now or later."""
+    later = rig.loop.time() + 3_000
+    return sum(when > later and not handle.cancelled() for when, _, handle, _ in rig.loop._timers)
+
+
+@in_virtual_time()
+async def test_a_scheduled_job_that_is_cancelled_leaves_no_timer(rig: Rig) -> None:
+    before = timers(rig)
+    for _ in range(20):
+        job_id = await rig.submit(retry_at=rig.clock.unix_ms() + 300 * 24 * 3_600_000)
+        await rig.shard.cancel(job_id)
+    assert timers(rig) == before
+
+
+@in_virtual_time()
+async def test_a_job_that_is_cancelled_in_its_backoff_leaves_no_timer(rig: Rig) -> None:
+    before = timers(rig)
+    rig.answer = lambda call: Reply(status=429, headers={"retry-after": "3600"})
+    there = JobSpec(url="https://fallback.example.com/", regions=(IAD,), metadata={})
+    late = Trigger(kind=TriggerKind.ON_TIMEOUT, timeout_ms=7_200_000)
+    jobs = [
+        await rig.submit(url=f"https://{number}.example.com/", fallback=Fallback(late, there))
+        for number in range(20)
+    ]
+    await asyncio.sleep(1)
+    assert timers(rig) >= before + 40
+    for job_id in jobs:
+        await rig.shard.cancel(job_id)
+    # Each target that told its pace still looks at its own clock.
+    assert timers(rig) <= before + 20
