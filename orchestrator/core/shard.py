@@ -234,6 +234,18 @@ class Shard:
         await self._until(lambda: not (self.dispatcher or self._tasks), deadline)
         last_call = min(deadline, self.clock.now() + DELIVERIES_DRAIN_S)
         await self._until(lambda: not (self.courier or self._tasks), last_call)
+        # Where one of these fails, the next start takes this stop for a crash, and nothing worse.
+        await asyncio.gather(*map(self._let_go, self._supervisors.values()), return_exceptions=True)
+
+    async def _let_go(self, supervisor: JobSupervisor) -> None:
+        """Save what is still under way as lost by an orderly stop. What may be sent once only stays as it is:
+        the next start has to know that it was.
+        """
+        job, course = supervisor.job, supervisor.course
+        repeats = job.spec.guarantee is not Guarantee.AT_MOST_ONCE
+        if repeats and open_in_course(course) and not supervisor.state.ended:
+            lost = lose_all_steps(course, crashed=False)
+            await self.store.save_course(job.id, job.customer, supervisor.state, lost)
 
     async def _until(self, holds: Callable[[], bool], deadline: float) -> None:
         while not holds() and self.clock.now() < deadline:  # noqa: ASYNC110  # these counts share no event
@@ -312,7 +324,11 @@ class Shard:
 
     def _resume(self, stored: StoredJob) -> None:
         before = stored.course or begin_course(stored.job.spec)
-        course = before if stored.job.spec.guarantee is Guarantee.AT_MOST_ONCE else lose_all_steps(before)
+        course = (
+            before
+            if stored.job.spec.guarantee is Guarantee.AT_MOST_ONCE
+            else lose_all_steps(before, crashed=True)
+        )
         supervisor = JobSupervisor(self._surroundings, stored.job, stored.state, course)
         self._supervisors[stored.job.id] = supervisor
         if course.crashes >= CRASHES_MOST:

@@ -71,6 +71,11 @@ class Course:
         return max((run.crashes for run in self.runs if run is not None), default=0)
 
     @property
+    def written(self) -> bool:
+        """Whether a target may have seen any attempt, kept or not."""
+        return any(run.written for run in self.runs if run is not None)
+
+    @property
     def attempts(self) -> list[Attempt]:
         """Every attempt that is kept, over all steps, in their order."""
         found = [attempt for run in self.runs if run is not None for attempt in run.attempts]
@@ -240,9 +245,9 @@ def abandon_course(course: Course, now_ms: int) -> tuple[Course, tuple[AttemptId
     return course, cancel
 
 
-def lose_all_steps(course: Course) -> Course:
-    """The service died: see ``run.lose_all``."""
-    return replace(course, runs=tuple(run and lose_all(run) for run in course.runs))
+def lose_all_steps(course: Course, *, crashed: bool) -> Course:
+    """The service ended: see ``run.lose_all``."""
+    return replace(course, runs=tuple(run and lose_all(run, crashed=crashed) for run in course.runs))
 
 
 def open_in_course(course: Course) -> list[Attempt]:

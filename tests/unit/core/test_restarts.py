@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.shard import CRASHES_MOST
 from orchestrator.domain.fairness import Ticket, one_each
 from orchestrator.domain.ids import JobId, TargetDomain
-from orchestrator.domain.job import RegionPolicy
+from orchestrator.domain.job import Guarantee, RegionPolicy
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import STRICT_DOWN_S
@@ -62,3 +63,37 @@ async def test_a_permit_whose_launch_breaks_comes_back(rig: Rig) -> None:
     with pytest.raises(LookupError):
         limiter.enqueue(Ticket(0, JobId("job_1")))
     assert (limiter.in_flight, limiter.waiting, limiter.next_start_s) == (0, 0, 0.0)
+
+
+@in_virtual_time()
+async def test_a_job_that_takes_long_lives_through_any_number_of_orderly_stops(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(after_s=50.0)
+    job_id = await rig.submit(timeout_ms=60_000)
+    for _ in range(2 * CRASHES_MOST):
+        await asyncio.sleep(10)
+        await rig.restart(drain_s=1.0)
+    stored = await rig.ended(job_id)
+    assert stored.state is JobState.SUCCESS
+    assert len(rig.seen(job_id)) == 2 * CRASHES_MOST + 1
+
+
+@in_virtual_time()
+async def test_a_job_that_is_there_whenever_the_service_dies_is_given_up(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(after_s=50.0)
+    job_id = await rig.submit(timeout_ms=60_000)
+    for _ in range(CRASHES_MOST):
+        await asyncio.sleep(10)
+        await rig.restart()
+    stored = await rig.ended(job_id)
+    assert b'"poison"' in (stored.result or b"")
+
+
+@in_virtual_time()
+async def test_a_request_that_may_be_sent_once_is_not_repeated_after_an_orderly_stop(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(after_s=50.0)
+    job_id = await rig.submit(timeout_ms=60_000, guarantee=Guarantee.AT_MOST_ONCE)
+    await asyncio.sleep(10)
+    await rig.restart(drain_s=1.0)
+    stored = await rig.ended(job_id)
+    assert b'"unknown_outcome"' in (stored.result or b"")
+    assert len(rig.seen(job_id)) == 1

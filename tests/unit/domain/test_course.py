@@ -243,7 +243,7 @@ def test_a_crash_sends_the_legs_of_every_step_back_to_wait() -> None:
     play.course = begin_step(play.course, play.spec, 1)
     play.send(1)
 
-    after = lose_all_steps(play.course)
+    after = lose_all_steps(play.course, crashed=True)
 
     assert open_in_course(after) == []
     assert after.crashes == 1
