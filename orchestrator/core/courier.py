@@ -33,7 +33,7 @@ EXPECT_WITHIN_S = 90.0
 """Longer than the sender's own limits: beyond it, its silence counts as a lost message."""
 FAILURES_COUNT_FOR_S = 3_600.0
 WAITING_BYTES = 32 * 1024 * 1024
-"""Bodies kept for deliveries that wait in line; those of the others are read again from disk."""
+"""Results and jobs kept for deliveries that wait in line; those of the others are read again from disk."""
 _DOWN_ALL_THE_TIME = "not sent: the receiver was down until the schedule was over"
 
 
@@ -215,7 +215,7 @@ class Courier:
 
     def _line_up(self, endpoint: Endpoint, turn: Turn, *, first: bool = False) -> None:
         if turn.parcel is not None:
-            self._waiting_bytes += len(turn.parcel.body)
+            self._waiting_bytes += turn.parcel.size
         if first:
             endpoint.line.appendleft(turn)
         else:
@@ -225,9 +225,9 @@ class Courier:
             self._let_go(turn)
 
     def _let_go(self, turn: Turn) -> None:
-        """Forget the body of a delivery in line: it is on disk."""
+        """Forget what a delivery in line brings: it is on disk."""
         if turn.parcel is not None:
-            self._waiting_bytes -= len(turn.parcel.body)
+            self._waiting_bytes -= turn.parcel.size
             turn.parcel = None
 
     def _pump(self, endpoint: Endpoint) -> None:
@@ -236,7 +236,7 @@ class Courier:
         while endpoint.line and endpoint.has_room(now):
             turn = endpoint.start()
             if turn.parcel is not None:
-                self._waiting_bytes -= len(turn.parcel.body)
+                self._waiting_bytes -= turn.parcel.size
             self._begin_turn(endpoint, turn)
         probes_in_s = endpoint.probes_in_s(now)
         if endpoint.line and probes_in_s is not None and not endpoint.waking:

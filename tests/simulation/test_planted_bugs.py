@@ -267,7 +267,7 @@ def an_executor_forgets_what_it_ended(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("nothing_fails_unexpectedly")
 def an_overdue_job_is_taken_up_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(FreshJobs, "take", lambda self, job_id: self._jobs.get(job_id))
+    patch.setattr(FreshJobs, "take", lambda self, job_id: self._jobs.get(job_id, (None,))[0])
 
 
 @breaks("nothing_leaks")

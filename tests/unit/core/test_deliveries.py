@@ -344,7 +344,7 @@ def test_a_stop_does_not_wait_for_a_receiver_that_hangs(office: PostOffice) -> N
 def test_bodies_of_a_long_line_are_read_again_from_disk(
     office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.core.courier.WAITING_BYTES", 1_000)
+    monkeypatch.setattr("orchestrator.core.courier.WAITING_BYTES", 20_000)
     office.receivers["a.test"] = up
 
     async def play() -> int:
@@ -355,9 +355,26 @@ def test_bodies_of_a_long_line_are_read_again_from_disk(
         await office.until(5)
         return kept
 
-    assert 0 < office.run(play) <= 1_000
+    assert 0 < office.run(play) <= 20_000
     assert len(office.arrivals) == 100
     assert office.shard.courier._waiting_bytes == 0
+
+
+def test_what_a_job_holds_besides_its_result_counts_in_a_line(
+    office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.core.courier.WAITING_BYTES", 500_000)
+    office.receivers["a.test"] = hangs
+
+    async def play() -> int:
+        for _ in range(100):
+            await office.tell(hook("a.test"), metadata={"large": "x" * 50_000})
+        await office.until(0.001)
+        return sum(
+            turn.parcel is not None for e in office.shard.courier._endpoints.values() for turn in e.line
+        )
+
+    assert 0 < office.run(play) <= 10
 
 
 def test_a_secret_that_changed_while_it_was_read_is_read_again(
