@@ -164,9 +164,14 @@ class Shard:
         return self.place(job) or Place(1, 0.0)
 
     def place(self, job: Job) -> Place | None:
-        """Say where a job stands in its target's queue; None where it does not wait there."""
-        domain = self.domains.get(job.domain)
-        return None if domain is None else domain.place(job.customer, job.order_key, job.id)
+        """Say where a job stands in its target's queue, or in a fallback's, if it starts earlier there; None
+        where it does not wait.
+        """
+        supervisor = self._supervisors.get(job.id)
+        names = [job.domain] if supervisor is None else supervisor.targets
+        queues = [queue for name in names if (queue := self.domains.get(name)) is not None]
+        places = [queue.place(job.customer, job.order_key, job.id) for queue in queues]
+        return min(filter(None, places), key=lambda place: place.wait_s, default=None)
 
     def under_way(self, job_id: JobId) -> tuple[JobState, Course] | None:
         """Say how far a job is whose supervisor is at work: newer than what is on disk."""

@@ -38,7 +38,7 @@ from orchestrator.domain.course import (
     with_attempt,
 )
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import AttemptId, RegionName, target_domain
+from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain, target_domain
 from orchestrator.domain.job import ExecutionMode, Guarantee, Job, JobSpec, RegionPolicy
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
 from orchestrator.domain.report import webhook_body
@@ -74,6 +74,11 @@ class JobSupervisor:
         self.job = job
         self.state = state
         self.course = course
+
+    @property
+    def targets(self) -> list[TargetDomain]:
+        """Name the targets of the steps that have begun."""
+        return [self._domain(step).name for step, run in enumerate(self.course.runs) if run is not None]
 
     def launch(self, step: int, leg: int, permit: int) -> None:
         """Use a permit for a leg, or give it back."""
