@@ -37,6 +37,7 @@ from orchestrator.domain.course import (
     timeout_after,
     with_attempt,
 )
+from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain, target_domain
 from orchestrator.domain.job import ExecutionMode, Guarantee, Job, JobSpec, RegionPolicy
@@ -120,18 +121,20 @@ class JobSupervisor:
     def fail(self, failure: Failure) -> None:
         """End the job without success, whatever it was doing."""
         if not self.state.ended:
-            begun = [(step, run) for step, run in enumerate(self.course.runs) if run is not None]
-            seen = [(step, answer) for step, run in begun if (answer := answer_to_show(run))]
-            step, answer = seen[-1] if seen else (PRIMARY, None)
-            self._conclude(JobEvent.GAVE_UP, step, answer, failure)
+            self._give_in(JobEvent.GAVE_UP, failure)
 
     def cancel(self) -> bool:
         """End the job because its owner asked; say whether it was still open."""
         if self.state.ended:
             return False
-        failure = Failure(FailureCode.CANCELLED, "cancelled by its owner")
-        self._conclude(JobEvent.CANCEL, PRIMARY, None, failure)
+        self._give_in(JobEvent.CANCEL, Failure(FailureCode.CANCELLED, "cancelled by its owner"))
         return True
+
+    def _give_in(self, event: JobEvent, failure: Failure) -> None:
+        begun = [(step, run) for step, run in enumerate(self.course.runs) if run is not None]
+        seen = [(step, answer) for step, run in begun if (answer := answer_to_show(run))]
+        step, answer = seen[-1] if seen else (PRIMARY, None)
+        self._conclude(event, step, answer, failure)
 
     def time_out(self) -> None:
         """The job's time is over."""
@@ -215,6 +218,10 @@ class JobSupervisor:
     async def _mark_then_send(self, step: int, attempt: Attempt, permit: int) -> None:
         await self._in.store.save_course(self.job.id, self.job.customer, self.state, self.course)
         if self.state.ended:
+            self._domain(step).unused(permit)
+        elif attempt.region not in self._in.peers.regions_up():
+            # It went down meanwhile. Posted all the same, nobody could know what became of the request.
+            self.attempt_ended(attempt.id, _UNSENT)
             self._domain(step).unused(permit)
         else:
             self._in.moved(self.job.id)
@@ -428,3 +435,6 @@ class JobSupervisor:
     def _note(self) -> None:
         self._in.moved(self.job.id)
         self._in.store.note_course(self.job.id, self.job.customer, self.state, self.course)
+
+
+_UNSENT = Ended(None, Fault.LOST, "the region went down before the request was sent", written=False)

@@ -10,9 +10,11 @@ from typing import Any
 from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
+from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.ports.egress import EgressError, Gate
@@ -51,9 +53,10 @@ Answer = Callable[[Call], Reply]
 
 
 class RigStore(MemoryStore):
-    """A store that may take its time to read a job."""
+    """A store that may take its time to read a job, or to save how far it is."""
 
     load_takes_s = 0.0
+    saving_takes_s = 0.0
     loads = 0
 
     async def load(self, job_id: JobId) -> StoredJob | None:
@@ -62,6 +65,11 @@ class RigStore(MemoryStore):
         if self.load_takes_s:
             await asyncio.sleep(self.load_takes_s)
         return await super().load(job_id)
+
+    async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
+        """Save how far a job is."""
+        await asyncio.sleep(self.saving_takes_s)
+        await super().save_course(job_id, customer, state, course)
 
 
 class Rig:

@@ -3,7 +3,7 @@
 import asyncio
 
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import ExecutionMode, Fallback, JobSpec, RegionPolicy, Trigger
+from orchestrator.domain.job import ExecutionMode, Fallback, Guarantee, JobSpec, RegionPolicy, Trigger
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.routing import DOWN_AFTER_S, STRICT_DOWN_S
@@ -77,6 +77,22 @@ async def test_a_region_that_was_never_heard_counts_as_down_from_the_start(rig: 
     stored = await rig.run(regions=(IAD,), region_policy=STRICT)
     assert stored.state is JobState.FAILED
     assert rig.loop.time() < STRICT_DOWN_S + 5
+
+
+@in_virtual_time()
+async def test_a_request_that_may_be_sent_once_is_not_sent_to_a_region_that_went_down_meanwhile(
+    rig: Rig,
+) -> None:
+    rig.store.saving_takes_s = GONE_S
+    rig.alive.discard(IAD)
+    job_id = await rig.submit(regions=(IAD,), guarantee=Guarantee.AT_MOST_ONCE)
+    await asyncio.sleep(GONE_S)
+    rig.store.saving_takes_s = 0.0
+    stored = await rig.ended(job_id)
+    assert stored.state is JobState.SUCCESS
+    assert len(rig.seen(job_id)) == 1
+    assert [attempt.written for attempt in run_of(stored).attempts] == [False, True]
+    assert rig.shard.domain(stored.job.domain).in_flight == 0
 
 
 @in_virtual_time()

@@ -99,6 +99,17 @@ async def test_two_tickets_of_one_job_are_both_dropped(rig: Rig) -> None:
     assert rig.store.loads - reads <= 4
 
 
+@in_virtual_time()
+async def test_a_job_that_is_cancelled_shows_the_last_response_that_was_seen(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(status=503, headers={"retry-after": "60"})
+    job_id = await rig.submit()
+    await asyncio.sleep(1)
+    await rig.shard.cancel(job_id)
+    stored = await rig.show(job_id)
+    assert stored.state is JobState.CANCELLED
+    assert b'"status_code":503' in (stored.result or b"")
+
+
 def timers(rig: Rig) -> int:
     """Count what the service still wants to be called for, an hour from now or later."""
     later = rig.loop.time() + 3_000
