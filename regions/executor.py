@@ -225,7 +225,9 @@ class Executor:
 
     def _finish(self, attempt: AttemptId, fault: Fault, message: str) -> None:
         started = self._end(attempt)
-        self._report(AttemptDone(attempt, started, None, fault, message))
+        # Behind an open gate the connection may still turn out to be closed, or the request unwritable.
+        began = None if fault.unwritten else started
+        self._report(AttemptDone(attempt, began, None, fault, message))
 
     def _end(self, attempt: AttemptId) -> float | None:
         work = self._work.pop(attempt)

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
-from orchestrator.domain.ids import DeliveryId
+from orchestrator.domain.ids import DeliveryId, TargetDomain, target_domain
 from orchestrator.domain.signing import signature_headers
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.egress import Egress, EgressError
@@ -37,7 +36,7 @@ class WebhookSender:
         self._clock = clock
         self._report = report
         self._places = places
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._endpoints: dict[TargetDomain, _Endpoint] = {}
         self._under_way: dict[tuple[DeliveryId, int], asyncio.Task[None]] = {}
 
     def receive(self, message: Message) -> None:
@@ -59,7 +58,7 @@ class WebhookSender:
         await self._egress.close()
 
     async def _deliver(self, message: Deliver) -> None:
-        name = urlsplit(message.url).netloc.lower()
+        name = target_domain(message.url)
         endpoint = self._endpoints.get(name)
         if endpoint is None:
             endpoint = self._endpoints[name] = _Endpoint(asyncio.Semaphore(self._places))

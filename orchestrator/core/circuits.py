@@ -103,6 +103,10 @@ class Circuits:
         ill = {r for r in open_to if r in routes and routes[r].breaker.state is not BreakerState.CLOSED}
         return Offer(_fastest_first(open_to, routes), ill, doubted)
 
+    def admits(self, domain: TargetDomain, region: RegionName) -> bool:
+        """Whether a request to the target may go from a region now."""
+        return bool(self.offer(domain, [region]).regions)
+
     def healthy(self, domain: TargetDomain, regions: Sequence[RegionName]) -> list[RegionName]:
         """Name those of ``regions`` that nothing speaks against, the fastest first."""
         offer = self.offer(domain, regions)

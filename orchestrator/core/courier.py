@@ -33,7 +33,7 @@ EXPECT_WITHIN_S = 90.0
 """Longer than the sender's own limits: beyond it, its silence counts as a lost message."""
 FAILURES_COUNT_FOR_S = 3_600.0
 WAITING_BYTES = 32 * 1024 * 1024
-"""Bodies kept for deliveries that wait in line; those of the others are read again from disk."""
+"""Results and jobs kept for deliveries that wait in line; those of the others are read again from disk."""
 _DOWN_ALL_THE_TIME = "not sent: the receiver was down until the schedule was over"
 
 
@@ -61,6 +61,15 @@ class _Sent:
         return self.parcel.job.spec.webhooks[self.turn.index].regions
 
 
+@dataclass(frozen=True, slots=True)
+class _Stranded:
+    """A delivery whose webhook names regions, none of which is up."""
+
+    turn: Turn
+    endpoint: TargetDomain
+    regions: tuple[RegionName, ...]
+
+
 class Courier:
     """Keeps what is pending, by endpoint; bodies only for what is being sent, and a bounded rest."""
 
@@ -85,6 +94,7 @@ class Courier:
         self._endpoints: dict[TargetDomain, Endpoint] = {}
         self._under_way: dict[DeliveryId, _Sent] = {}
         self._timers: dict[DeliveryId, Timer] = {}
+        self._stranded: list[_Stranded] = []
         self._secrets: dict[CustomerId, tuple[str, ...]] = {}
         self._secrets_changes = 0
         self._waiting_bytes = 0
@@ -101,8 +111,8 @@ class Courier:
 
     @property
     def waiting(self) -> int:
-        """Count the deliveries that wait for their endpoints."""
-        return sum(len(endpoint.line) for endpoint in self._endpoints.values())
+        """Count the deliveries that wait for their endpoints, or for a region to leave from."""
+        return sum(len(endpoint.line) for endpoint in self._endpoints.values()) + len(self._stranded)
 
     def take(self, job: Job, body: bytes, entries: Sequence[OutboxEntry]) -> None:
         """Tell a job's receivers, all at once; the outbox is on disk by now."""
@@ -126,6 +136,15 @@ class Courier:
         """A sender lost what it had."""
         for delivery in [id_ for id_, sent in self._under_way.items() if sent.peer == peer]:
             self._send_again(delivery)
+
+    def region_up(self, region: RegionName) -> None:
+        """A region is heard: line up again what waits for it."""
+        waiting, self._stranded = self._stranded, []
+        for stranded in waiting:
+            if region in stranded.regions:
+                self._line_up(self._endpoint(stranded.endpoint), stranded.turn)
+            else:
+                self._stranded.append(stranded)
 
     def delivered(self, message: Delivered) -> None:
         """Take the end of one delivery attempt."""
@@ -196,7 +215,7 @@ class Courier:
 
     def _line_up(self, endpoint: Endpoint, turn: Turn, *, first: bool = False) -> None:
         if turn.parcel is not None:
-            self._waiting_bytes += len(turn.parcel.body)
+            self._waiting_bytes += turn.parcel.size
         if first:
             endpoint.line.appendleft(turn)
         else:
@@ -206,9 +225,9 @@ class Courier:
             self._let_go(turn)
 
     def _let_go(self, turn: Turn) -> None:
-        """Forget the body of a delivery in line: it is on disk."""
+        """Forget what a delivery in line brings: it is on disk."""
         if turn.parcel is not None:
-            self._waiting_bytes -= len(turn.parcel.body)
+            self._waiting_bytes -= turn.parcel.size
             turn.parcel = None
 
     def _pump(self, endpoint: Endpoint) -> None:
@@ -217,7 +236,7 @@ class Courier:
         while endpoint.line and endpoint.has_room(now):
             turn = endpoint.start()
             if turn.parcel is not None:
-                self._waiting_bytes -= len(turn.parcel.body)
+                self._waiting_bytes -= turn.parcel.size
             self._begin_turn(endpoint, turn)
         probes_in_s = endpoint.probes_in_s(now)
         if endpoint.line and probes_in_s is not None and not endpoint.waking:
@@ -257,8 +276,18 @@ class Courier:
             endpoint.give_back(turn)
             return
         sent = _Sent(parcel=parcel, turn=turn, endpoint=endpoint, secrets=secrets)
-        self._under_way[entry.id] = sent
-        self._send(sent, self._first_peer(sent.regions))
+        peer = self._first_peer(sent.regions)
+        if peer is None:
+            self._strand(sent)
+        else:
+            self._under_way[entry.id] = sent
+            self._send(sent, peer)
+
+    def _strand(self, sent: _Sent) -> None:
+        """Keep a delivery out of its endpoint's line, as an index entry, until it can leave."""
+        sent.endpoint.give_back(sent.turn)
+        sent.turn.parcel = None
+        self._stranded.append(_Stranded(sent.turn, sent.endpoint.name, sent.regions))
 
     def _send(self, sent: _Sent, peer: RegionName) -> None:
         entry = sent.entry
@@ -269,12 +298,11 @@ class Courier:
         url = sent.parcel.job.spec.webhooks[entry.index].url
         self._peers.post(peer, Deliver(entry.id, sent.number, url, sent.parcel.body, sent.secrets))
 
-    def _first_peer(self, regions: tuple[RegionName, ...]) -> RegionName:
-        if not regions:
+    def _first_peer(self, regions: tuple[RegionName, ...]) -> RegionName | None:
+        """Choose who sends; None while none of the regions is up."""
+        if not any(self._peers.knows(region) for region in regions):
             return WEBHOOKS
-        up = next_region(regions, (), self._peers.regions_up())
-        # None is up: it waits at the first for that to be heard, or for the sweep to look again.
-        return up or next((region for region in regions if self._peers.knows(region)), WEBHOOKS)
+        return next_region(regions, (), self._peers.regions_up())
 
     async def _secrets_of(self, customer: CustomerId) -> tuple[str, ...]:
         known = self._secrets.get(customer)

@@ -135,8 +135,15 @@ class Dispatcher:
         peer.link.post(RunAttempt(attempt, now, request))
 
     def go(self, attempt: AttemptId, permit: int) -> None:
-        """Give a ready attempt its new permit."""
+        """Give a ready attempt its new permit. Where a breaker has opened meanwhile the attempt ends instead:
+        its leg may go from elsewhere.
+        """
         opened = self._open[attempt]
+        if not self._ways.circuits.admits(opened.domain.name, opened.peer.name):
+            opened.domain.unused(permit)
+            opened.peer.link.post(CancelAttempt(attempt))
+            self._close(attempt, _SHUT)
+            return
         now = self._clock.now()
         opened.permit = permit
         opened.phase = Phase.GOING
@@ -275,3 +282,4 @@ class Dispatcher:
 
 _LOST = Ended(None, Fault.LOST, "the region went down while the request was under way")
 _LOST_UNWRITTEN = replace(_LOST, written=False)
+_SHUT = replace(_LOST_UNWRITTEN, message="the way to the target was shut while the request waited to start")

@@ -78,8 +78,8 @@ class DomainLimiter:
         self._queue = FairQueue(weight, by_account=self._steering.account_queues)
         self._line: Line | None = None
         self._gates: Gates | None = None
-        self._gone: set[JobId] | None = None
-        """Jobs that have ended while they waited here, for as long as anything does."""
+        self._gone: set[Ticket] | None = None
+        """Of legs that wait here no longer, for as long as anything does."""
         self._limiter = Limiter(self.pace, not_before=not_before)
         self._out: dict[int, tuple[Ticket, list[Passage], float]] = {}
         self._place_s = 0.0
@@ -142,13 +142,13 @@ class DomainLimiter:
             self._line = Line()
         self._line.add(self._queue.turn_of(ticket), ticket)
 
-    def withdraw(self, customer: CustomerId, order_key: int, job_id: JobId) -> None:
-        """A job that waits here has ended. Its tickets are dropped when they come to the front."""
-        if self._line is not None:
-            if self._line.withdraw(customer, order_key, job_id) and self._queue:
-                self._gone = self._gone or set()
-                self._gone.add(job_id)
-            self._line = self._line if self._line.count else None
+    def withdraw(self, ticket: Ticket, *, spare: bool = False) -> None:
+        """A leg that waits here does so no longer. Its ticket is dropped when it comes to the front."""
+        if (self._leave_line(ticket) or spare) and self._queue:
+            self._gone = self._gone or set()
+            self._gone.add(ticket)
+            if spare:
+                self._queue.thin_out_spare(ticket, self._is_gone)
 
     def place(self, customer: CustomerId, order_key: int, job_id: JobId) -> Place | None:
         """Say where a job stands, and when it starts if nothing new comes and all stays as it is: the pace,
@@ -291,7 +291,11 @@ class DomainLimiter:
         self._queue.take()
         self._leave_line(ticket)
         self._out[permit] = ticket, self._spend(ticket, now), now
-        self._launch(self, ticket, permit)
+        try:
+            self._launch(self, ticket, permit)
+        except BaseException:
+            self.unused(permit)
+            raise
         return True
 
     def _let_lapse(self, now: float) -> None:
@@ -310,11 +314,13 @@ class DomainLimiter:
         throttle = self._steering.throttle
         return ticket, now if throttle is None else throttle.next_at(now, ticket.cost)
 
-    def _leave_line(self, ticket: Ticket) -> None:
-        if self._line is not None:
-            self._line.remove(self._queue.turn_of(ticket), ticket)
-            # A target without work holds no line, as it holds no queue.
-            self._line = self._line if self._line.count else None
+    def _leave_line(self, ticket: Ticket) -> bool:
+        if self._line is None:
+            return False
+        stood = self._line.remove(self._queue.turn_of(ticket), ticket)
+        # A target without work holds no line, as it holds no queue.
+        self._line = self._line if self._line.count else None
+        return stood
 
     def _spend(self, ticket: Ticket, now: float) -> list[Passage]:
         passages = self._gates.spend(ticket, now) if self._gates is not None else []
@@ -339,9 +345,9 @@ class DomainLimiter:
             self._gates.look_again(ticket)
 
     def _is_gone(self, ticket: Ticket) -> bool:
-        if self._gone is None or ticket.job_id not in self._gone:
+        if self._gone is None or ticket not in self._gone:
             return False
-        self._gone.discard(ticket.job_id)
+        self._gone.discard(ticket)
         self._leave_line(ticket)
         if self._gates is not None:
             # Its lane may have been let in by a gate: the next one there has its turn then.

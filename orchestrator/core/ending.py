@@ -34,7 +34,7 @@ def ending_of(
         result=body,
         ended_ms=now_ms,
         outbox=outbox,
-        key_freed=not any(attempt.written for attempt in course.attempts),
+        key_freed=not course.written,
         children=tuple(children),
     )
 

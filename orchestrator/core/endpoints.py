@@ -4,10 +4,10 @@ A receiver that is slow, hangs or is down keeps its own places and its own line 
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.domain.ids import JobId, TargetDomain
-from orchestrator.domain.job import Job
+from orchestrator.domain.job import Job, held_bytes
 from orchestrator.ports.store import OutboxEntry
 
 FAILURES_TO_OPEN = 5
@@ -18,11 +18,15 @@ PROBE_EVERY_S = 5.0
 
 @dataclass(slots=True)
 class Parcel:
-    """One job's result on its way to its receivers."""
+    """One job's result on its way to its receivers. ``size`` is in bytes, the job's own included."""
 
     job: Job
     body: bytes
     entries: list[OutboxEntry]
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = len(self.body) + held_bytes(self.job.spec)
 
 
 @dataclass(slots=True, eq=False)

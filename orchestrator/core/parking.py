@@ -2,48 +2,36 @@
 
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 from orchestrator.core.circuits import Circuits
+from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import RegionName, TargetDomain
 from orchestrator.ports.clock import Clock
 
 ANY = RegionName("")
 """Where a leg goes that may run in any region; no region can bear that name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
-    """A ticket put aside. ``spare``: it uses only what no first leg of its target wants."""
-
-    domain: DomainLimiter
-    ticket: Ticket
-    spare: bool
-
-    def keep_place(self) -> None:
-        """Let its job go on waiting where it stood in the queue."""
-        if not self.spare:
-            self.domain.keep_place(self.ticket)
-
-    def enqueue(self) -> None:
-        """Put it back where it came from."""
-        if self.spare:
-            self.domain.enqueue_spare(self.ticket)
-        else:
-            self.domain.enqueue(self.ticket)
-
-
 class Parking:
-    """Keeps tickets away from their queue, where each would take a permit only to give it back."""
+    """Keeps tickets away from their queue, where each would take a permit only to give it back.
 
-    def __init__(self, clock: Clock, circuits: Circuits) -> None:
+    Args:
+        clock: Time.
+        circuits: Which ways are passable.
+        release: Takes a claim that is to queue again, and the region that it waited for.
+    """
+
+    def __init__(
+        self, clock: Clock, circuits: Circuits, release: Callable[[Claim, RegionName], None]
+    ) -> None:
         self._clock = clock
         self._circuits = circuits
-        self._without_region: dict[RegionName, list[Parked]] = {}
-        self._behind: dict[tuple[TargetDomain, RegionName], deque[Parked]] = {}
+        self._release = release
+        self._without_region: dict[RegionName, list[Claim]] = {}
+        self._behind: dict[tuple[TargetDomain, RegionName], deque[Claim]] = {}
         self._timed: set[tuple[TargetDomain, RegionName]] = set()
 
     def __len__(self) -> int:
@@ -51,22 +39,26 @@ class Parking:
         without_region = sum(map(len, self._without_region.values()))
         return without_region + sum(map(len, self._behind.values()))
 
-    def without_region(self, parked: Parked, region: RegionName = ANY) -> None:
+    def without_region(self, claim: Claim, region: RegionName = ANY) -> None:
         """Keep a ticket until ``region`` takes work."""
-        parked.keep_place()
-        self._without_region.setdefault(region, []).append(parked)
+        claim.keep_place()
+        self._without_region.setdefault(region, []).append(claim)
 
     def release(self, regions: Collection[RegionName]) -> None:
         """Queue again what waits for one of ``regions``."""
         for region in (ANY, *regions) if regions and self._without_region else ():
-            for parked in self._without_region.pop(region, ()):
-                parked.enqueue()
+            for claim in self._without_region.pop(region, ()):
+                self._release(claim, region)
 
-    def behind_breaker(self, parked: Parked, region: RegionName) -> None:
+    def release_all(self) -> None:
+        """Queue again what waits for any region."""
+        self.release(list(self._without_region))
+
+    def behind_breaker(self, claim: Claim, region: RegionName) -> None:
         """Keep a ticket until the breaker between ``region`` and the target lets it pass."""
-        parked.keep_place()
-        self._behind.setdefault((parked.domain.name, region), deque()).append(parked)
-        self._wake(parked.domain, region)
+        claim.keep_place()
+        self._behind.setdefault((claim.domain.name, region), deque()).append(claim)
+        self._wake(claim.domain, region)
 
     def stir(self, domain: DomainLimiter, region: RegionName) -> None:
         """A breaker has changed: queue again what it lets pass."""
@@ -76,10 +68,10 @@ class Parking:
         offer = self._circuits.offer(domain.name, [region])
         if offer.regions and region not in offer.ill:
             del self._behind[domain.name, region]
-            for parked in waiting:
-                parked.enqueue()
+            for claim in waiting:
+                self._release(claim, region)
         elif offer.regions:
-            waiting.popleft().enqueue()
+            self._release(waiting.popleft(), region)
             if not waiting:
                 del self._behind[domain.name, region]
         self._wake(domain, region)
@@ -97,40 +89,61 @@ class Parking:
         self.stir(domain, region)
 
 
+_Way = tuple[TargetDomain, RegionName]
+
+
 class Detours:
     """Queued steps with a fallback: while every way to their target is shut, they need not wait.
 
     Args:
-        shut_by: Says what opened the breakers on all ways to a target; None while one is passable.
-        leave: Takes the ticket of a step that may go on to its fallback. It stays in its queue as well.
+        shut_by: Says what opened the breakers on all ways to a target, or on that from one region; None while
+            one is passable.
+        leave: Takes the ticket of a step that may go on to its fallback; one that does is ``gone``.
     """
 
     def __init__(
-        self, shut_by: Callable[[TargetDomain], Cause | None], leave: Callable[[Ticket, Cause], None]
+        self,
+        shut_by: Callable[[TargetDomain, RegionName], Cause | None],
+        leave: Callable[[Ticket, Cause], None],
     ) -> None:
         self._shut_by = shut_by
         self._leave = leave
-        self._queued: dict[TargetDomain, dict[tuple[JobId, int], Ticket]] = {}
+        self._queued: dict[_Way, dict[frozenset[Cause], dict[Ticket, None]]] = {}
+        """By the causes for which they did not leave: nobody is asked twice."""
 
-    def queued(self, domain: TargetDomain, ticket: Ticket) -> None:
-        """A step with a fallback is about to wait for a permit."""
-        self._queued.setdefault(domain, {})[ticket.job_id, ticket.step] = ticket
-        self.look(domain)
+    def queued(self, domain: TargetDomain, ticket: Ticket, region: RegionName = ANY) -> None:
+        """A step with a fallback is about to wait: for a permit, or for the way from one region."""
+        self._queued.setdefault((domain, region), {}).setdefault(frozenset(), {})[ticket] = None
+        self.look(domain, region)
 
-    def gone(self, domain: TargetDomain, ticket: Ticket) -> None:
-        """It waits no longer."""
-        queued = self._queued.get(domain)
-        if queued is not None:
-            queued.pop((ticket.job_id, ticket.step), None)
-            if not queued:
-                del self._queued[domain]
+    def gone(self, domain: TargetDomain, ticket: Ticket, region: RegionName = ANY) -> None:
+        """It waits there no longer."""
+        way = domain, region
+        queued = self._queued.get(way)
+        if queued is None:
+            return
+        for asked in [asked for asked, tickets in queued.items() if ticket in tickets]:
+            del queued[asked][ticket]
+            if not queued[asked]:
+                del queued[asked]
+        if not queued:
+            del self._queued[way]
 
-    def look(self, domain: TargetDomain) -> None:
-        """Let them leave if every way is shut."""
-        cause = self._shut_by(domain) if domain in self._queued else None
+    def look(self, domain: TargetDomain, region: RegionName = ANY) -> None:
+        """Let them leave if every way that they may take is shut."""
+        way = domain, region
+        cause = self._shut_by(domain, region) if way in self._queued else None
         if cause is not None:
-            for ticket in self._queued.pop(domain).values():
+            for ticket in self._not_asked(self._queued[way], cause):
                 self._leave(ticket, cause)
+
+    def _not_asked(self, queued: dict[frozenset[Cause], dict[Ticket, None]], cause: Cause) -> list[Ticket]:
+        found: list[Ticket] = []
+        for asked in [asked for asked in queued if cause not in asked]:
+            tickets = queued.pop(asked)
+            queued.setdefault(asked | {cause}, {}).update(tickets)
+            found += tickets
+        return found
 
 
 LOOK_LEAST_S = 0.05

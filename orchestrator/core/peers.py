@@ -73,11 +73,12 @@ class PeerBook:
         self._on_lost = on_lost
         self._epoch = 0
         self._last_judged = clock.now()
+        self._begun_at = float("inf")
 
     def begin(self, epoch: int) -> None:
         """Start judging, under this shard's fencing number."""
         self._epoch = epoch
-        self._last_judged = self._clock.now()
+        self._last_judged = self._begun_at = self._clock.now()
         for peer in self._peers.values():
             peer.down_since = self._last_judged
         self._clock.call_at(self._last_judged + HEARTBEAT_EVERY_S, self._judge)
@@ -103,8 +104,12 @@ class PeerBook:
         return [p.name for p in self.regions() if p.health is RegionHealth.UP and p.has_credit]
 
     def down_s(self, region: RegionName) -> float:
-        """Say for how many seconds a region has been DOWN; 0 while it is not."""
-        peer = self._peers[region]
+        """Say for how many seconds a region has been DOWN; 0 while it is not. One that is not there any more
+        has been since this shard began.
+        """
+        peer = self._peers.get(region)
+        if peer is None:
+            return self._clock.now() - self._begun_at
         return self._clock.now() - peer.down_since if peer.health is RegionHealth.DOWN else 0.0
 
     def all_regions_heard(self) -> bool:

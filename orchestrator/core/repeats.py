@@ -1,12 +1,12 @@
 """Repeats that wait for their target's retry budget before they queue for a permit."""
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.breaker import Cause, Sign, sign_of
-from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import TargetDomain
+from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.retry_budget import RetryBudget, next_token_at, note_first, note_sign, spend
 from orchestrator.ports.clock import Clock
 
@@ -16,13 +16,28 @@ DOMAINS_MOST = 20_000
 
 @dataclass(slots=True)
 class _Account:
+    """``waiting`` are the repeats by customer, whose turn comes next first."""
+
     budget: RetryBudget
-    waiting: deque[Ticket] = field(default_factory=deque)
+    waiting: OrderedDict[CustomerId, deque[Claim]] = field(default_factory=OrderedDict)
     timed: bool = False
+
+    def add(self, claim: Claim) -> None:
+        """Put a repeat behind its customer's others."""
+        self.waiting.setdefault(claim.ticket.customer, deque()).append(claim)
+
+    def take(self) -> Claim:
+        """Take the next customer's first."""
+        customer, claims = next(iter(self.waiting.items()))
+        claim = claims.popleft()
+        self.waiting.move_to_end(customer)
+        if not claims:
+            del self.waiting[customer]
+        return claim
 
 
 class Repeats:
-    """Lets repeats out to their targets' queues, in the order in which they came."""
+    """Lets repeats out to their targets' queues, the customers' in turn."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -30,21 +45,21 @@ class Repeats:
 
     def __len__(self) -> int:
         """Count the repeats that wait."""
-        return sum(len(account.waiting) for account in self._accounts.values())
+        return sum(len(claims) for account in self._accounts.values() for claims in account.waiting.values())
 
-    def enqueue(self, domain: DomainLimiter, ticket: Ticket) -> None:
+    def enqueue(self, claim: Claim) -> None:
         """Queue a repeat as soon as the budget allows."""
-        domain.keep_place(ticket)
-        account = self._accounts.get(domain.name) or self._open(domain.name)
-        account.waiting.append(ticket)
-        self._release(domain, account)
+        claim.keep_place()
+        account = self._accounts.get(claim.domain.name) or self._open(claim.domain.name)
+        account.add(claim)
+        self._release(account)
 
     def sent_first(self, domain: DomainLimiter) -> None:
         """A leg's first attempt went out."""
         account = self._accounts.get(domain.name)
         if account is not None:
             account.budget = note_first(account.budget)
-            self._release(domain, account)
+            self._release(account)
 
     def ended(self, domain: DomainLimiter, cause: Cause) -> None:
         """An attempt ended."""
@@ -54,7 +69,7 @@ class Repeats:
             return
         account = account or self._open(domain.name)
         account.budget = note_sign(account.budget, well=sign is Sign.WELL)
-        self._release(domain, account)
+        self._release(account)
         if not account.waiting and not account.budget.spent(self._clock.now()):
             del self._accounts[domain.name]
 
@@ -66,21 +81,21 @@ class Repeats:
         account = self._accounts[name] = _Account(RetryBudget(at=self._clock.now()))
         return account
 
-    def _release(self, domain: DomainLimiter, account: _Account) -> None:
+    def _release(self, account: _Account) -> None:
         while account.waiting:
             left = spend(account.budget, self._clock.now())
             if left is None:
-                self._wake(domain, account)
+                self._wake(account)
                 return
             account.budget = left
-            domain.enqueue(account.waiting.popleft())
+            account.take().enqueue()
 
-    def _wake(self, domain: DomainLimiter, account: _Account) -> None:
+    def _wake(self, account: _Account) -> None:
         if not account.timed:
             account.timed = True
             due = next_token_at(account.budget, self._clock.now())
-            self._clock.call_at(due, lambda: self._woken(domain, account))
+            self._clock.call_at(due, lambda: self._woken(account))
 
-    def _woken(self, domain: DomainLimiter, account: _Account) -> None:
+    def _woken(self, account: _Account) -> None:
         account.timed = False
-        self._release(domain, account)
+        self._release(account)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
 
+from orchestrator.core.claim import Claim
 from orchestrator.core.courier import Courier
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_book import DomainBook
@@ -33,7 +34,7 @@ from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import STRICT_DOWN_S
 from orchestrator.domain.settling import Ended, Failure, FailureCode
-from orchestrator.ports.clock import Clock
+from orchestrator.ports.clock import Clock, Timer
 from orchestrator.ports.links import RegionLinks
 from orchestrator.ports.store import Ending, Store, StoredJob, WaitingJob
 from orchestrator.wire.messages import (
@@ -52,7 +53,7 @@ from orchestrator.wire.messages import (
 )
 
 CRASHES_MOST = 3
-CANCEL_WITHIN_S = 5.0
+END_WITHIN_S = 5.0
 DELIVERIES_DRAIN_S = 2.0
 READY_WITHOUT_ALL_AFTER_S = 15.0
 """Since the start: a region that is dead then keeps the service waiting no longer."""
@@ -116,6 +117,7 @@ class Shard:
         self.redelivery = Redelivery(store, clock, self.courier, per_s=options.delivery.redelivery_rps)
         self._supervisors: dict[JobId, JobSupervisor] = {}
         self._fresh = FreshJobs()
+        self._scheduled: dict[JobId, Timer] = {}
         self._loading: dict[JobId, asyncio.Future[None]] = {}
         self.board = NoticeBoard()
         self._attempts = 0
@@ -143,8 +145,7 @@ class Shard:
         self.domains.begin(await self.store.paces(), after_another_life=self.epoch > 1)
         self.peers.begin(self.epoch)
         self.dispatcher.begin()
-        for region in self.options.regions:
-            self.ways.region_lost(self.peers.peer(region))
+        self.ways.begin()
         for waiting in await self.store.waiting():
             await self._recover(waiting)
         await self.courier.begin()
@@ -159,13 +160,18 @@ class Shard:
         state = first_state(self.clock.unix_ms(), job.spec.retry_at)
         ticket = Ticket(job.order_key, job.id, customer=job.customer, account=job.account, cost=job.spec.cost)
         at_ms = job.spec.retry_at if state is JobState.SCHEDULED else None
-        self._queue(ticket, domain, at_ms, may_leave=job.spec.fallback is not None)
+        self._queue(Claim(domain, ticket, may_leave=job.spec.fallback is not None), at_ms)
         return self.place(job) or Place(1, 0.0)
 
     def place(self, job: Job) -> Place | None:
-        """Say where a job stands in its target's queue; None where it does not wait there."""
-        domain = self.domains.get(job.domain)
-        return None if domain is None else domain.place(job.customer, job.order_key, job.id)
+        """Say where a job stands in its target's queue, or in a fallback's, if it starts earlier there; None
+        where it does not wait.
+        """
+        supervisor = self._supervisors.get(job.id)
+        names = [job.domain] if supervisor is None else supervisor.targets
+        queues = [queue for name in names if (queue := self.domains.get(name)) is not None]
+        places = [queue.place(job.customer, job.order_key, job.id) for queue in queues]
+        return min(filter(None, places), key=lambda place: place.wait_s, default=None)
 
     def under_way(self, job_id: JobId) -> tuple[JobState, Course] | None:
         """Say how far a job is whose supervisor is at work: newer than what is on disk."""
@@ -206,8 +212,7 @@ class Shard:
         supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)
         if supervisor is None or not supervisor.cancel():
             return False
-        with self.board.watch(job_id) as watch:
-            await watch.end(CANCEL_WITHIN_S)
+        await self._on_disk(job_id)
         return True
 
     @property
@@ -234,6 +239,18 @@ class Shard:
         await self._until(lambda: not (self.dispatcher or self._tasks), deadline)
         last_call = min(deadline, self.clock.now() + DELIVERIES_DRAIN_S)
         await self._until(lambda: not (self.courier or self._tasks), last_call)
+        # Where one of these fails, the next start takes this stop for a crash, and nothing worse.
+        await asyncio.gather(*map(self._let_go, self._supervisors.values()), return_exceptions=True)
+
+    async def _let_go(self, supervisor: JobSupervisor) -> None:
+        """Save what is still under way as lost by an orderly stop. What may be sent once only stays as it is:
+        the next start has to know that it was.
+        """
+        job, course = supervisor.job, supervisor.course
+        repeats = job.spec.guarantee is not Guarantee.AT_MOST_ONCE
+        if repeats and open_in_course(course) and not supervisor.state.ended:
+            lost = lose_all_steps(course, crashed=False)
+            await self.store.save_course(job.id, job.customer, supervisor.state, lost)
 
     async def _until(self, holds: Callable[[], bool], deadline: float) -> None:
         while not holds() and self.clock.now() < deadline:  # noqa: ASYNC110  # these counts share no event
@@ -250,20 +267,17 @@ class Shard:
         """Return never; raise what went wrong where this shard can't go on (a full disk, say)."""
         await self._tasks.failed()
 
-    def _queue(
-        self, ticket: Ticket, domain: DomainLimiter, at_ms: int | None, *, may_leave: bool = False
-    ) -> None:
+    def _queue(self, claim: Claim, at_ms: int | None) -> None:
         delay_s = 0.0 if at_ms is None else (at_ms - self.clock.unix_ms()) / 1000
         if delay_s <= 0:
-            self._enqueue(domain, ticket, may_leave=may_leave)
+            self.ways.line_up(claim)
         else:
             due = self.clock.now() + delay_s
-            self.clock.call_at(due, lambda: self._enqueue(domain, ticket, may_leave=may_leave))
+            self._scheduled[claim.ticket.job_id] = self.clock.call_at(due, lambda: self._is_due(claim))
 
-    def _enqueue(self, domain: DomainLimiter, ticket: Ticket, *, may_leave: bool) -> None:
-        if may_leave:
-            self.ways.detours.queued(domain.name, ticket)
-        domain.enqueue(ticket)
+    def _is_due(self, claim: Claim) -> None:
+        del self._scheduled[claim.ticket.job_id]
+        self.ways.line_up(claim)
 
     def _launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
         self.ways.detours.gone(domain.name, ticket)
@@ -307,7 +321,7 @@ class Shard:
         domain = self.domain(waiting.domain)
         self.ledger.found(waiting.customer, waiting.domain)
         if waiting.state is not JobState.RUNNING:
-            self._queue(_ticket_of(waiting), domain, waiting.not_before_ms)
+            self._queue(Claim(domain, _ticket_of(waiting)), waiting.not_before_ms)
             return
         stored = await self.store.load(waiting.id)
         if stored is not None:
@@ -315,7 +329,11 @@ class Shard:
 
     def _resume(self, stored: StoredJob) -> None:
         before = stored.course or begin_course(stored.job.spec)
-        course = before if stored.job.spec.guarantee is Guarantee.AT_MOST_ONCE else lose_all_steps(before)
+        course = (
+            before
+            if stored.job.spec.guarantee is Guarantee.AT_MOST_ONCE
+            else lose_all_steps(before, crashed=True)
+        )
         supervisor = JobSupervisor(self._surroundings, stored.job, stored.state, course)
         self._supervisors[stored.job.id] = supervisor
         if course.crashes >= CRASHES_MOST:
@@ -354,6 +372,7 @@ class Shard:
             if self.peers.all_regions_heard():
                 self.domains.release()
             self.ways.region_up()
+            self.courier.region_up(peer.name)
 
     def _peer_lost(self, peer: Peer) -> None:
         self.courier.resend(peer.name)
@@ -369,6 +388,8 @@ class Shard:
 
     def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
         self._supervisors.pop(ending.job_id, None)
+        if (timer := self._scheduled.pop(ending.job_id, None)) is not None:
+            timer.cancel()
         self.tally.ended[ending.state] += 1
         self.ledger.ended(ending)
         self.courier.take(supervisor.job, ending.result, ending.outbox)
@@ -380,6 +401,12 @@ class Shard:
         supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)
         if supervisor is not None:
             supervisor.time_out()
+            await self._on_disk(job_id)
+
+    async def _on_disk(self, job_id: JobId) -> None:
+        """Wait for the commit of an end that has just been decided."""
+        with self.board.watch(job_id) as watch:
+            await watch.end(END_WITHIN_S)
 
 
 def _ticket_of(waiting: WaitingJob) -> Ticket:

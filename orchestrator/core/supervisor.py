@@ -1,12 +1,13 @@
 """One job's life: its legs go out, their ends come in, and the job is won, lost or tried again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
+from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.ending import children_of, ending_of, known_children
-from orchestrator.core.parking import ANY, Parked
+from orchestrator.core.parking import ANY
 from orchestrator.core.surroundings import Surroundings
 from orchestrator.domain.accounts import account_of
 from orchestrator.domain.breaker import Cause
@@ -36,33 +37,53 @@ from orchestrator.domain.course import (
     timeout_after,
     with_attempt,
 )
+from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import AttemptId, RegionName, target_domain
+from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain, target_domain
 from orchestrator.domain.job import ExecutionMode, Guarantee, Job, JobSpec, RegionPolicy
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
 from orchestrator.domain.report import webhook_body
 from orchestrator.domain.routing import place
-from orchestrator.domain.run import Answer, Attempt, Leg, LegState, note_close, note_start, waiting_legs
+from orchestrator.domain.run import (
+    Answer,
+    Attempt,
+    Leg,
+    LegState,
+    is_further,
+    note_close,
+    note_start,
+    waiting_legs,
+)
 from orchestrator.domain.settling import Ended, Failure, FailureCode, answer_to_show
 from orchestrator.domain.target_request import target_request
+from orchestrator.ports.clock import Timer
 from orchestrator.ports.store import Accepted, Duplicate
 
 
 class JobSupervisor:
     """Drives the pure rules of ``domain.course`` with what really happens."""
 
-    __slots__ = ("_in", "_spares_queued", "_watched", "course", "job", "state")
+    __slots__ = ("_in", "_queued", "_spares_queued", "_timers", "_watched", "course", "job", "state")
 
     def __init__(self, surroundings: Surroundings, job: Job, state: JobState, course: Course) -> None:
         self._in = surroundings
+        self._queued = {(PRIMARY, 0)} if state is JobState.QUEUED else set[tuple[int, int]]()
+        """Steps and legs whose tickets are out: in a queue, or on their way back into it."""
         self._spares_queued = {step for step, run in enumerate(course.runs) if run and run.made}
         self._watched: set[int] = set()
+        self._timers: dict[Hashable, Timer] = {}
         self.job = job
         self.state = state
         self.course = course
 
+    @property
+    def targets(self) -> list[TargetDomain]:
+        """Name the targets of the steps that have begun."""
+        return [self._domain(step).name for step, run in enumerate(self.course.runs) if run is not None]
+
     def launch(self, step: int, leg: int, permit: int) -> None:
         """Use a permit for a leg, or give it back."""
+        self._queued.discard((step, leg))
         domain = self._domain(step)
         if self.state.ended:
             domain.unused(permit)
@@ -92,6 +113,7 @@ class JobSupervisor:
         self.course, following = leave_shut_step(self.course, self.job.spec, step, cause)
         if following is None:
             return False
+        self._withdraw([step])
         self._note()
         self._queue(following, 0)
         return True
@@ -99,18 +121,20 @@ class JobSupervisor:
     def fail(self, failure: Failure) -> None:
         """End the job without success, whatever it was doing."""
         if not self.state.ended:
-            begun = [(step, run) for step, run in enumerate(self.course.runs) if run is not None]
-            seen = [(step, answer) for step, run in begun if (answer := answer_to_show(run))]
-            step, answer = seen[-1] if seen else (PRIMARY, None)
-            self._conclude(JobEvent.GAVE_UP, step, answer, failure)
+            self._give_in(JobEvent.GAVE_UP, failure)
 
     def cancel(self) -> bool:
         """End the job because its owner asked; say whether it was still open."""
         if self.state.ended:
             return False
-        failure = Failure(FailureCode.CANCELLED, "cancelled by its owner")
-        self._conclude(JobEvent.CANCEL, PRIMARY, None, failure)
+        self._give_in(JobEvent.CANCEL, Failure(FailureCode.CANCELLED, "cancelled by its owner"))
         return True
+
+    def _give_in(self, event: JobEvent, failure: Failure) -> None:
+        begun = [(step, run) for step, run in enumerate(self.course.runs) if run is not None]
+        seen = [(step, answer) for step, run in begun if (answer := answer_to_show(run))]
+        step, answer = seen[-1] if seen else (PRIMARY, None)
+        self._conclude(event, step, answer, failure)
 
     def time_out(self) -> None:
         """The job's time is over."""
@@ -139,7 +163,7 @@ class JobSupervisor:
         found = next((a for a in open_in_course(self.course) if a.id == attempt), None)
         step = step_of(self.course, attempt)
         if found is not None and step is not None:
-            self._domain(step).enqueue(self._ticket(step, found.leg))
+            self._enqueue(step, found.leg)
 
     def attempt_ended(self, attempt: AttemptId, ended: Ended) -> None:
         """An attempt is over: decide what follows."""
@@ -195,6 +219,10 @@ class JobSupervisor:
         await self._in.store.save_course(self.job.id, self.job.customer, self.state, self.course)
         if self.state.ended:
             self._domain(step).unused(permit)
+        elif attempt.region not in self._in.peers.regions_up():
+            # It went down meanwhile. Posted all the same, nobody could know what became of the request.
+            self.attempt_ended(attempt.id, _UNSENT)
+            self._domain(step).unused(permit)
         else:
             self._in.moved(self.job.id)
             self._post(step, attempt, permit)
@@ -221,25 +249,23 @@ class JobSupervisor:
     def _wait_elsewhere(self, step: int, leg: int) -> None:
         """Nothing takes the leg now: wait for its region or behind its breaker, or give it up."""
         region = self._leg(step, leg).region
-        parked = Parked(self._domain(step), self._ticket(step, leg), self._is_spare(step, leg))
+        claim = self._claim(step, leg)
         strict = self._spec(step).region_policy is RegionPolicy.STRICT
         with_credit = self._in.peers.regions_with_credit()
         if strict and self._in.ways.gone_for_good(region):
             self._give_up(step, leg)
         elif region not in with_credit if strict else not with_credit:
-            self._in.ways.parking.without_region(parked, region if strict else ANY)
-            self._in.lay_down(self)
+            self._in.ways.parking.without_region(claim, region if strict else ANY)
+            self._lie_down(step, leg)
         else:
-            cause = self._in.ways.circuits.shut_by(parked.domain.name, [region] if strict else with_credit)
+            cause = self._in.ways.circuits.shut_by(claim.domain.name, [region] if strict else with_credit)
             if cause is None or not self.leave_shut(step, cause):
-                self._in.ways.parking.behind_breaker(parked, region)
-                self._in.lay_down(self)
+                self._in.ways.wait_behind_breaker(claim, region, strict=strict)
+                self._lie_down(step, leg)
 
-    def _is_spare(self, step: int, leg: int) -> bool:
-        """Whether a leg uses only what no first leg wants: it never ran, and another one of its step did."""
-        run, mode = run_of(self.course, step), self._spec(step).execution_mode
-        fresh = all(attempt.leg != leg for attempt in run.attempts)
-        return bool(run.made) and fresh and mode is not ExecutionMode.FANOUT
+    def _lie_down(self, step: int, leg: int) -> None:
+        self._queued.add((step, leg))
+        self._in.lay_down(self)
 
     def _give_up(self, step: int, leg: int) -> None:
         down = f"region {self._leg(step, leg).region} has been down for {self._in.ways.strict_down_s:g} s"
@@ -276,13 +302,10 @@ class JobSupervisor:
         mode = self._spec(step).execution_mode
         if mode is ExecutionMode.HEDGE:
             late_s = self._in.ways.circuits.late_after_s(self._domain(step).name, attempt.region)
-            self._in.clock.call_at(self._in.clock.now() + late_s, lambda: self._hedge(step, attempt.id))
+            self._after(late_s, attempt.id, lambda: self._hedge(step, attempt.id))
         elif step not in self._spares_queued:
-            # Only a race can do without its further legs: those of a fan-out wait their turn like any.
-            domain = self._domain(step)
-            queue = domain.enqueue_spare if mode is ExecutionMode.RACE else domain.enqueue
             for leg in waiting_legs(run_of(self.course, step)):
-                queue(self._ticket(step, leg))
+                self._enqueue(step, leg)
         self._spares_queued.add(step)
 
     def _hedge(self, step: int, attempt: AttemptId) -> None:
@@ -292,24 +315,28 @@ class JobSupervisor:
         self.course, leg = hedge_step(self.course, self.job.spec, step)
         if leg is not None:
             self._note()
-            self._domain(step).enqueue_spare(self._ticket(step, leg))
+            self._enqueue(step, leg)
 
     def _queue(self, step: int, leg: int, *, spends: bool = False) -> None:
         delay_s = (self._leg(step, leg).not_before_ms - self._in.clock.unix_ms()) / 1000
         if delay_s <= 0:
             self._enqueue(step, leg, spends=spends)
         else:
-            due = self._in.clock.now() + delay_s
-            self._in.clock.call_at(due, lambda: self._enqueue(step, leg, spends=spends))
+            self._after(delay_s, (step, leg), lambda: self._enqueue(step, leg, spends=spends))
 
-    def _enqueue(self, step: int, leg: int, *, spends: bool) -> None:
-        domain, ticket = self._domain(step), self._ticket(step, leg)
-        if self._spec(step).fallback is not None:
-            self._in.ways.detours.queued(domain.name, ticket)
-        if spends:
-            self._in.ways.repeats.enqueue(domain, ticket)
-        else:
-            domain.enqueue(ticket)
+    def _after(self, delay_s: float, what: Hashable, do: Callable[[], None]) -> None:
+        """Do something later, once, unless the job has ended by then."""
+
+        def due() -> None:
+            del self._timers[what]
+            do()
+
+        if what not in self._timers:
+            self._timers[what] = self._in.clock.call_at(self._in.clock.now() + delay_s, due)
+
+    def _enqueue(self, step: int, leg: int, *, spends: bool = False) -> None:
+        self._queued.add((step, leg))
+        self._in.ways.line_up(self._claim(step, leg), spends=spends)
 
     def _watch_for_lateness(self, step: int) -> None:
         """Begin the fallback that waits for this step to be late, when it is."""
@@ -319,13 +346,20 @@ class JobSupervisor:
             return
         self._watched.add(step)
         due_s = (started_ms + following[1] - self._in.clock.unix_ms()) / 1000
-        self._in.clock.call_at(self._in.clock.now() + due_s, lambda: self._late(step, following[0]))
+        self._after(due_s, step, lambda: self._late(step, following[0]))
 
     def _late(self, step: int, following: int) -> None:
         if not self.state.ended and is_running(self.course, step) and self.course.runs[following] is None:
             self.course = begin_step(self.course, self.job.spec, following)
             self._note()
             self._queue(following, 0)
+
+    def _claim(self, step: int, leg: int) -> Claim:
+        # Only a fan-out cannot do without its further legs: they wait their turn like any.
+        further = is_further(run_of(self.course, step), leg)
+        spare = further and self._spec(step).execution_mode is not ExecutionMode.FANOUT
+        may_leave = self._spec(step).fallback is not None
+        return Claim(self._domain(step), self._ticket(step, leg), spare, may_leave)
 
     def _ticket(self, step: int, leg: int) -> Ticket:
         spec, customer = self._spec(step), self.job.customer
@@ -365,17 +399,21 @@ class JobSupervisor:
         cancel: tuple[AttemptId, ...] = (),
     ) -> None:
         self.state = advance(self.state, event)
-        for begun, run in enumerate(self.course.runs):
-            if run and any(not leg.state.over for leg in run.legs):
-                domain = self._domain(begun)
-                domain.withdraw(self.job.customer, self.job.order_key, self.job.id)
-                self._in.ways.detours.gone(domain.name, self._ticket(begun, 0))
+        self._withdraw(range(len(self.course.runs)))
+        while self._timers:
+            self._timers.popitem()[1].cancel()
         now_ms = self._in.clock.unix_ms()
         self.course, still_open = abandon_course(self.course, now_ms)
         for attempt in (*cancel, *still_open):
             self._in.dispatcher.cancel(attempt)
         body = webhook_body(self.job, self.course, self.state, step=step, answer=answer, failure=failure)
         self._in.spawn(self._commit(body, now_ms))
+
+    def _withdraw(self, steps: Collection[int]) -> None:
+        """Let go of the tickets of steps that are over."""
+        for step, leg in [queued for queued in self._queued if queued[0] in steps]:
+            self._queued.discard((step, leg))
+            self._in.ways.withdraw(self._claim(step, leg), self._leg(step, leg).region)
 
     async def _commit(self, body: bytes, now_ms: int) -> None:
         born = children_of(self.job, self.state, now_ms, self._in.random)
@@ -397,3 +435,6 @@ class JobSupervisor:
     def _note(self) -> None:
         self._in.moved(self.job.id)
         self._in.store.note_course(self.job.id, self.job.customer, self.state, self.course)
+
+
+_UNSENT = Ended(None, Fault.LOST, "the region went down before the request was sent", written=False)

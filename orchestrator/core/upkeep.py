@@ -1,5 +1,6 @@
 """What a shard does now and then."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,7 +21,7 @@ class Upkeep:
         store: Knows what is overdue, and what is old.
         clock: Time.
         spawn: Runs work to its end.
-        time_out: Ends one job.
+        time_out: Ends one job, and returns when that is on disk.
         read_plans: Takes note of customers' plans.
     """
 
@@ -50,11 +51,14 @@ class Upkeep:
 
     def _end_overdue(self) -> None:
         self._spawn(self._fail_overdue())
-        self._clock.call_at(self._clock.now() + OVERDUE_EVERY_S, self._end_overdue)
 
     async def _fail_overdue(self) -> None:
-        for job_id in await self._store.overdue(self._clock.unix_ms(), OVERDUE_BATCH):
-            await self._time_out(job_id)
+        found = OVERDUE_BATCH
+        while found == OVERDUE_BATCH:
+            overdue = await self._store.overdue(self._clock.unix_ms(), OVERDUE_BATCH)
+            await asyncio.gather(*map(self._time_out, overdue))
+            found = len(overdue)
+        self._clock.call_at(self._clock.now() + OVERDUE_EVERY_S, self._end_overdue)
 
     def _purge(self) -> None:
         self._spawn(self._store.purge(self._clock.unix_ms()))

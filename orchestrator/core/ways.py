@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.core.circuits import Circuits
+from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
-from orchestrator.core.parking import Detours, Parking
+from orchestrator.core.parking import ANY, Detours, Parking
 from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.repeats import Repeats
 from orchestrator.domain.breaker import Cause
@@ -43,9 +44,34 @@ class Ways:
         self._domain = domain
         self.strict_down_s = strict_down_s
         self.circuits = Circuits(clock, self._changed)
-        self.parking = Parking(clock, self.circuits)
+        self.parking = Parking(clock, self.circuits, self._released)
         self.detours = Detours(self._shut_by, leave)
         self.repeats = Repeats(clock)
+
+    def line_up(self, claim: Claim, *, spends: bool = False) -> None:
+        """Let a leg wait for its permit; one that ``spends`` waits for the target's retry budget first."""
+        if claim.may_leave:
+            self.detours.queued(claim.domain.name, claim.ticket)
+        if spends:
+            self.repeats.enqueue(claim)
+        else:
+            claim.enqueue()
+
+    def wait_behind_breaker(self, claim: Claim, region: RegionName, *, strict: bool) -> None:
+        """Keep a leg until the way from its region opens; a strict one leaves when that alone is shut."""
+        self.parking.behind_breaker(claim, region)
+        if claim.may_leave:
+            self.detours.queued(claim.domain.name, claim.ticket, region if strict else ANY)
+
+    def withdraw(self, claim: Claim, region: RegionName) -> None:
+        """A leg that waits does so no longer."""
+        claim.withdraw()
+        for place in (ANY, region):
+            self.detours.gone(claim.domain.name, claim.ticket, place)
+
+    def _released(self, claim: Claim, region: RegionName) -> None:
+        self.detours.gone(claim.domain.name, claim.ticket, region)
+        self.line_up(claim)
 
     def opens_at(self, domain: TargetDomain, now: float) -> float:
         """Say when a request to a target may next go from anywhere: ``now`` or later, monotonic s."""
@@ -62,11 +88,17 @@ class Ways:
         for domain in self.circuits.troubled:
             self._domain(domain).pump()
 
+    def begin(self) -> None:
+        """No region is heard yet, and some that jobs name may not be there any more: see ``region_lost``."""
+        self._when_gone(self.parking.release_all)
+
     def region_lost(self, peer: Peer) -> None:
         """A region went down: what may run nowhere else is judged again when its time is over."""
         if peer.health is RegionHealth.DOWN:
-            due = self._clock.now() + self.strict_down_s + LOOK_MARGIN_S
-            self._clock.call_at(due, lambda: self.parking.release([peer.name]))
+            self._when_gone(lambda: self.parking.release([peer.name]))
+
+    def _when_gone(self, judge: Callable[[], None]) -> None:
+        self._clock.call_at(self._clock.now() + self.strict_down_s + LOOK_MARGIN_S, judge)
 
     def gone_for_good(self, region: RegionName) -> bool:
         """Whether a leg that may run in this region only is to be given up."""
@@ -102,11 +134,12 @@ class Ways:
         """Count the breakers that are not closed, by region: labels of a metric stay bounded."""
         return {peer.name: self.circuits.troubled_from(peer.name) for peer in self._peers.regions()}
 
-    def _shut_by(self, domain: TargetDomain) -> Cause | None:
-        return self.circuits.shut_by(domain, self._peers.regions_up())
+    def _shut_by(self, domain: TargetDomain, region: RegionName) -> Cause | None:
+        return self.circuits.shut_by(domain, self._peers.regions_up() if region == ANY else [region])
 
     def _changed(self, domain: TargetDomain, region: RegionName) -> None:
         limiter = self._domain(domain)
         self.detours.look(domain)
+        self.detours.look(domain, region)
         self.parking.stir(limiter, region)
         limiter.pump()

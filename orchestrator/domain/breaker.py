@@ -2,7 +2,7 @@
 but a probe now and then, until the target answers again.
 
 Only different jobs in a row count, and any answer ends the row: one job, or one broken page among
-others that work, opens nothing.
+others that work, opens nothing, and does not keep what is open from closing either.
 """
 
 import math
@@ -17,6 +17,8 @@ PROBE_FIRST_S = 1.0
 PROBE_MOST_S = 5.0
 """A target that is back is found within this."""
 PASSES_TO_CLOSE = 5
+FAILURES_TO_REOPEN = 5
+"""In a row, once a probe has passed. With more the moments of a target that flickers would add up."""
 CREDIT_PER_PASS = 2
 """Each probe that passes lets two more go: twice as many each time, as in TCP's slow start."""
 
@@ -96,15 +98,19 @@ def note_end(breaker: Breaker, cause: Cause, job: JobId, *, sent_at: float, now:
         return breaker
     if sign is Sign.WELL:
         return _well(breaker, sent_at)
-    match breaker.state:
-        case BreakerState.CLOSED:
-            row = breaker.failing | {job}
-            broken = len(row) >= FAILURES_IN_A_ROW
-            return _opened(breaker, cause, now) if broken else replace(breaker, failing=row)
-        case BreakerState.HALF_OPEN:
-            return _opened(breaker, cause, now)
-        case BreakerState.OPEN:
-            return breaker
+    if breaker.state is BreakerState.OPEN:
+        return breaker
+    row = breaker.failing | {job}
+    return (
+        _opened(breaker, cause, now) if len(row) >= _opens_after(breaker) else replace(breaker, failing=row)
+    )
+
+
+def _opens_after(breaker: Breaker) -> int:
+    """How many failures in a row open it."""
+    if breaker.state is BreakerState.CLOSED:
+        return FAILURES_IN_A_ROW
+    return FAILURES_TO_REOPEN if breaker.passes else 1
 
 
 def _well(breaker: Breaker, sent_at: float) -> Breaker:
@@ -116,6 +122,7 @@ def _well(breaker: Breaker, sent_at: float) -> Breaker:
         breaker,
         state=BreakerState.HALF_OPEN,
         since=sent_at,
+        failing=frozenset(),
         credit=breaker.credit + CREDIT_PER_PASS,
         passes=breaker.passes + 1,
     )

@@ -4,13 +4,14 @@ A fallback is a step of the same job. Which one begins depends on how the step b
 first success of any step wins, and the job is lost when the last step that runs has failed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import AttemptId, JobId, RegionName
 from orchestrator.domain.job import JobSpec, TriggerKind
+from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import (
     Answer,
     Attempt,
@@ -69,6 +70,11 @@ class Course:
     def crashes(self) -> int:
         """The most crashes that any step has lived through."""
         return max((run.crashes for run in self.runs if run is not None), default=0)
+
+    @property
+    def written(self) -> bool:
+        """Whether a target may have seen any attempt, kept or not."""
+        return any(run.written for run in self.runs if run is not None)
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -177,8 +183,7 @@ def settle_attempt(
         up=up,
         handed_on=_codes_after(course, spec, step),
     )
-    timed_out = ended.fault in _TIMEOUTS
-    return _follow(_with_run(course, step, run), spec, step, decision, timed_out=timed_out, now_ms=now_ms)
+    return _follow(_with_run(course, step, run), spec, step, decision, now_ms)
 
 
 def give_up_leg(
@@ -186,7 +191,7 @@ def give_up_leg(
 ) -> tuple[Course, Outcome]:
     """A leg that waits can't be sent: decide what follows for the job."""
     run, decision = give_up(run_of(course, step), leg, failure)
-    return _follow(_with_run(course, step, run), spec, step, decision, timed_out=False, now_ms=now_ms)
+    return _follow(_with_run(course, step, run), spec, step, decision, now_ms)
 
 
 def leave_shut_step(course: Course, spec: JobSpec, step: int, cause: Cause) -> tuple[Course, int | None]:
@@ -197,7 +202,7 @@ def leave_shut_step(course: Course, spec: JobSpec, step: int, cause: Cause) -> t
     busy = any(leg.state in (LegState.UNDER_WAY, LegState.WON) for leg in run.legs)
     if busy or _repeats_left(run, spec.steps[step], cause):
         return course, None
-    following = _next_step(course, spec, step, cause.status, timed_out=cause.fault in _TIMEOUTS)
+    following = _next_step(course, spec, step, {cause.status}, timed_out=cause.fault in _TIMEOUTS)
     if following is None:
         return course, None
     return begin_step(_with_run(course, step, leave(run)), spec, following), following
@@ -212,7 +217,9 @@ def hedge_step(course: Course, spec: JobSpec, step: int) -> tuple[Course, int | 
 def timeout_after(course: Course, spec: JobSpec, step: int) -> tuple[int, int] | None:
     """Say which step begins when ``step`` is late, and how late in ms; None where none does."""
     for candidate, trigger in enumerate(spec.triggers[step:], step + 1):
-        if trigger.kind is TriggerKind.ON_TIMEOUT and course.runs[candidate] is None:
+        if course.runs[candidate] is not None:
+            break
+        if trigger.kind is TriggerKind.ON_TIMEOUT:
             return candidate, trigger.timeout_ms
     return None
 
@@ -240,9 +247,9 @@ def abandon_course(course: Course, now_ms: int) -> tuple[Course, tuple[AttemptId
     return course, cancel
 
 
-def lose_all_steps(course: Course) -> Course:
-    """The service died: see ``run.lose_all``."""
-    return replace(course, runs=tuple(run and lose_all(run) for run in course.runs))
+def lose_all_steps(course: Course, *, crashed: bool) -> Course:
+    """The service ended: see ``run.lose_all``."""
+    return replace(course, runs=tuple(run and lose_all(run, crashed=crashed) for run in course.runs))
 
 
 def open_in_course(course: Course) -> list[Attempt]:
@@ -256,7 +263,7 @@ def step_name(step: int) -> str:
 
 
 def _follow(
-    course: Course, spec: JobSpec, step: int, decision: Decision, *, timed_out: bool, now_ms: int
+    course: Course, spec: JobSpec, step: int, decision: Decision, now_ms: int
 ) -> tuple[Course, Outcome]:
     match decision:
         case Succeed(leg, response):
@@ -264,7 +271,7 @@ def _follow(
             course, cancel = abandon_course(course, now_ms)
             return course, Won(step, Answer(region, response), decision.cancel + cancel)
         case Fail():
-            return _after_failure(course, spec, step, decision, now_ms, timed_out=timed_out)
+            return _after_failure(course, spec, step, decision, now_ms)
         case Repeat(leg, spends):
             return course, RepeatLeg(step, leg, spends)
         case Await():
@@ -272,14 +279,16 @@ def _follow(
 
 
 def _after_failure(
-    course: Course, spec: JobSpec, step: int, fail: Fail, now_ms: int, *, timed_out: bool
+    course: Course, spec: JobSpec, step: int, fail: Fail, now_ms: int
 ) -> tuple[Course, Outcome]:
     if fail.failure.code is FailureCode.UNKNOWN_OUTCOME:
         course, cancel = abandon_course(course, now_ms)
         return course, Lost(step, fail.failure, fail.answer, cancel)
-    answered = fail.failure.code is FailureCode.STATUS and fail.answer is not None
-    status = fail.answer.response.status if answered and fail.answer else None
-    following = _next_step(course, spec, step, status, timed_out=timed_out)
+    # Any leg's end counts, whichever came first: those of a race come in any order.
+    run = run_of(course, step)
+    codes = {answer.response.status for answer in run.answers}
+    timed_out = any(a.verdict is Verdict.END and a.fault in _TIMEOUTS for a in run.attempts)
+    following = _next_step(course, spec, step, codes, timed_out=timed_out)
     if following is not None:
         return begin_step(course, spec, following), BeginStep(following)
     if any(is_running(course, other) for other in range(len(course.runs))):
@@ -288,17 +297,18 @@ def _after_failure(
 
 
 def _next_step(
-    course: Course, spec: JobSpec, step: int, status: int | None, *, timed_out: bool
+    course: Course, spec: JobSpec, step: int, codes: Collection[int | None], *, timed_out: bool
 ) -> int | None:
     """Find the first fallback after ``step`` whose trigger matches; a trigger that does not match
-    passes the same outcome on to the fallback after it.
+    passes the same outcome on to the fallback after it. What comes after one that has begun is judged by how
+    that one goes.
     """
     for candidate, trigger in enumerate(spec.triggers[step:], step + 1):
         if course.runs[candidate] is not None:
-            continue
+            break
         if (
             trigger.kind is TriggerKind.ANY
-            or (trigger.kind is TriggerKind.ON_ERROR and status in trigger.codes)
+            or (trigger.kind is TriggerKind.ON_ERROR and not trigger.codes.isdisjoint(codes))
             or (trigger.kind is TriggerKind.ON_TIMEOUT and timed_out)
         ):
             return candidate
@@ -317,10 +327,8 @@ def _repeats_left(run: Run, spec: JobSpec, cause: Cause) -> bool:
 def _codes_after(course: Course, spec: JobSpec, step: int) -> frozenset[int]:
     codes: frozenset[int] = frozenset()
     for candidate, trigger in enumerate(spec.triggers[step:], step + 1):
-        if course.runs[candidate] is not None:
-            continue
-        if trigger.kind is TriggerKind.ANY:
-            # It takes every failure: what lies behind it is never judged by how this step went.
+        # What takes every failure, or has begun: what lies behind is never judged by how this step went.
+        if trigger.kind is TriggerKind.ANY or course.runs[candidate] is not None:
             break
         codes |= trigger.codes
     return codes

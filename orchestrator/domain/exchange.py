@@ -57,4 +57,9 @@ class Fault(StrEnum):
     CANCELLED = "cancelled"
     """Somebody asked for its end."""
     LOST = "lost"
-    """Its region went down while it was under way."""
+    """Its region went down while it was under way, or its way was shut before it could start."""
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether the other side has certainly seen nothing."""
+        return self in (Fault.CONNECT, Fault.CONNECT_TIMEOUT, Fault.NOT_ALLOWED, Fault.INVALID)

@@ -72,13 +72,15 @@ def one_each(_: CustomerId) -> int:
 class Lane:
     """The tickets of one customer with one account, lowest key first."""
 
-    __slots__ = ("heap", "key", "parked", "turn")
+    __slots__ = ("gone", "heap", "key", "parked", "turn")
 
     def __init__(self, key: Key, turn: "_Turn") -> None:
         self.key = key
         self.turn = turn
         self.heap: list[Ticket] = []
         self.parked = False
+        self.gone = 0
+        """Tickets for which nobody waits any more, as far as they were counted."""
 
     def unpark(self) -> None:
         """Its gate may be open: it takes part again, early on, for it had less than its share meanwhile."""
@@ -182,6 +184,25 @@ class _Rotation:
             self._old.append(side.popleft())
         return ticket
 
+    def thin_out(self, key: Key, gone: Gone) -> None:
+        """Nobody waits for one more ticket of a lane: drop all such when they are half of it. So each costs
+        O(1), and they are never many.
+        """
+        lane = self._lanes.get(key)
+        if lane is None:
+            return
+        lane.gone += 1
+        if lane.parked or 2 * lane.gone < len(lane.heap):
+            return
+        lane.gone = 0
+        kept = [ticket for ticket in lane.heap if not gone(ticket)]
+        self.count -= len(lane.heap) - len(kept)
+        lane.heap = kept
+        heapq.heapify(kept)
+        self._put_forward(lane)
+        # Entries of what was dropped would stay for as long as nobody asks for the head.
+        lane.turn.head()
+
     def share(self, key: Key, *, before: bool = False, times: int = 1) -> Share:
         """Say what a turn gets, whether it takes part now or not."""
         turn, weight = self._turns.get(key), self.weight(key)
@@ -224,12 +245,15 @@ class _Rotation:
     def _pop(self, lane: Lane) -> Ticket:
         ticket = heapq.heappop(lane.heap)
         self.count -= 1
+        self._put_forward(lane)
+        return ticket
+
+    def _put_forward(self, lane: Lane) -> None:
         if lane.heap:
             lane.turn.offer(lane)
         else:
             del self._lanes[lane.key]
             lane.turn.lanes -= 1
-        return ticket
 
     def _side(self) -> deque[_Turn]:
         newcomers_wait = self._in_a_row >= FRESH_IN_A_ROW and self._old
@@ -314,6 +338,15 @@ class FairQueue:
         if not rotation.count:
             self._drop(rotation)
         return ticket
+
+    def thin_out_spare(self, ticket: Ticket, gone: Gone) -> None:
+        """Nobody waits for a further leg any more. While first legs keep coming it is never at the front,
+        where it would be dropped: ``gone`` is asked of others like it too.
+        """
+        if self._spare is not None:
+            self._spare.thin_out((ticket.customer, ticket.account), gone)
+            if not self._spare.count:
+                self._drop(self._spare)
 
     def share_of(self, turn: Key) -> Share:
         """Say what a turn of first legs gets."""

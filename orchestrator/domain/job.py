@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from sys import getsizeof
 from typing import Any
 
 from orchestrator.domain.accounts import account_of
@@ -10,6 +11,8 @@ from orchestrator.domain.ids import AccountId, CustomerId, JobId, RegionName, Ta
 DEFAULT_DEADLINE_MS = 7 * 24 * 3600 * 1000
 DEFAULT_TIMEOUT_MS = 30_000
 DEFAULT_PRIORITY = 5
+SPEC_BYTES = 600
+"""Of a spec's records in memory, without what they hold."""
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 
@@ -196,6 +199,24 @@ def with_one_guarantee(spec: JobSpec) -> JobSpec:
         return spec
     inner = with_one_guarantee(replace(fallback.spec, guarantee=Guarantee.AT_MOST_ONCE))
     return replace(spec, guarantee=Guarantee.AT_MOST_ONCE, fallback=replace(fallback, spec=inner))
+
+
+def held_bytes(spec: JobSpec) -> int:
+    """Estimate the bytes that a spec takes in memory, everything nested in it included."""
+    size = SPEC_BYTES + getsizeof(spec.url) + _value_bytes(spec.metadata) + _value_bytes(spec.body)
+    size += sum(getsizeof(name) + getsizeof(value) for name, value in spec.headers)
+    size += sum(getsizeof(webhook.url) for webhook in spec.webhooks)
+    nested = (spec.fallback.spec if spec.fallback else None, spec.on_success, spec.on_failure)
+    return size + sum(held_bytes(inner) for inner in nested if inner is not None)
+
+
+def _value_bytes(value: Any) -> int:
+    inner = 0
+    if isinstance(value, dict):
+        inner = sum(getsizeof(key) + _value_bytes(item) for key, item in value.items())
+    elif isinstance(value, list):
+        inner = sum(map(_value_bytes, value))
+    return getsizeof(value) + inner
 
 
 def spec_to_record(spec: JobSpec) -> dict[str, Any]:

@@ -57,14 +57,6 @@ class _Sorted:
         self._delete(number, index)
         return True
 
-    def remove_job(self, order_key: int, job_id: JobId) -> int:
-        """Take a job's tickets out; say how many there were."""
-        removed = 0
-        while (found := self._first_of(order_key, job_id)) is not None:
-            self._delete(*found)
-            removed += 1
-        return removed
-
     def first_of(self, order_key: int, job_id: JobId) -> tuple[int, Ticket] | None:
         """Find a job's first ticket, and count those ahead of it; None where it has none."""
         found = self._first_of(order_key, job_id)
@@ -116,20 +108,15 @@ class Line:
         """A leg waits; adding it twice changes nothing."""
         self.count += self._customers.setdefault(turn[0], {}).setdefault(turn, _Sorted()).add(ticket)
 
-    def remove(self, turn: Key, ticket: Ticket) -> None:
-        """A leg had its turn."""
+    def remove(self, turn: Key, ticket: Ticket) -> bool:
+        """A leg had its turn, or waits no longer; say whether it did."""
         tickets = self._customers.get(turn[0], {}).get(turn)
-        if tickets is not None:
-            self.count -= tickets.remove(ticket)
-            self._tidy(turn, tickets)
-
-    def withdraw(self, customer: CustomerId, order_key: int, job_id: JobId) -> bool:
-        """A job waits no longer, though its tickets may still lie in the queue. Say whether it did wait."""
-        before = self.count
-        for turn, tickets in [*self._customers.get(customer, {}).items()]:
-            self.count -= tickets.remove_job(order_key, job_id)
-            self._tidy(turn, tickets)
-        return self.count < before
+        if tickets is None:
+            return False
+        stood = tickets.remove(ticket)
+        self.count -= stood
+        self._tidy(turn, tickets)
+        return stood
 
     def stand(self, customer: CustomerId, order_key: int, job_id: JobId, queue: FairQueue) -> Stand | None:
         """Say where a job stands; None where it does not wait."""

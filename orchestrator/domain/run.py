@@ -77,7 +77,7 @@ class Answer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """Everything that has to survive a crash about a job under way. ``crashes`` counts the times
-    that the service died while an attempt of the job was open.
+    that the service died while an attempt of the job was open, since one last came to its own end.
     """
 
     legs: tuple[Leg, ...]
@@ -90,6 +90,13 @@ class Run:
     last_seen: Answer | None = None
     """The latest response that ended nothing, its body cut to LAST_SEEN_BYTES."""
     crashes: int = 0
+    forgotten_written: bool = False
+    """Whether a target may have seen one of the attempts that are not kept any more."""
+
+    @property
+    def written(self) -> bool:
+        """Whether a target may have seen anything."""
+        return self.forgotten_written or any(attempt.written for attempt in self.attempts)
 
 
 def begin(spec: JobSpec) -> Run:
@@ -106,12 +113,13 @@ def dispatch(
     number = run.made + 1 if number is None else number
     record = Attempt(id=attempt, number=number, leg=leg, region=region, granted_ms=now_ms)
     run = set_leg(run, leg, region=region, state=LegState.UNDER_WAY)
-    return replace(
+    run = replace(
         run,
-        attempts=_bounded((*run.attempts, record)),
+        attempts=(*run.attempts, record),
         made=run.made + 1,
         used_regions=run.used_regions | {region},
-    ), record
+    )
+    return _bounded(run), record
 
 
 def add_hedge(run: Run, spec: JobSpec) -> tuple[Run, int | None]:
@@ -137,8 +145,8 @@ def note_close(run: Run, attempt: AttemptId, closed_ms: int) -> Run:
     return update_attempt(run, attempt, closed_ms=closed_ms)
 
 
-def lose_all(run: Run) -> Run:
-    """The service died with attempts open: their legs wait again, and the crash is counted."""
+def lose_all(run: Run, *, crashed: bool) -> Run:
+    """The service ended with attempts open: their legs wait again. That it has ``crashed`` is counted."""
     if not any(leg.state is LegState.UNDER_WAY for leg in run.legs):
         return run
     legs = tuple(
@@ -147,12 +155,17 @@ def lose_all(run: Run) -> Run:
     attempts = tuple(
         a if a.verdict else replace(a, fault=Fault.LOST, verdict=Verdict.WAIT) for a in run.attempts
     )
-    return replace(run, legs=legs, attempts=attempts, crashes=run.crashes + 1)
+    return replace(run, legs=legs, attempts=attempts, crashes=run.crashes + crashed)
 
 
 def waiting_legs(run: Run) -> list[int]:
     """Indexes of the legs that wait for a permit."""
     return [index for index, leg in enumerate(run.legs) if leg.state is LegState.WAITING]
+
+
+def is_further(run: Run, leg: int) -> bool:
+    """Whether another leg went out before this one."""
+    return bool(run.attempts) and run.attempts[0].leg != leg
 
 
 def open_attempts(run: Run) -> list[Attempt]:
@@ -215,10 +228,12 @@ def set_leg(run: Run, index: int, **changes: Any) -> Run:
     return replace(run, legs=(*run.legs[:index], leg, *run.legs[index + 1 :]))
 
 
-def _bounded(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    if len(attempts) <= ATTEMPTS_KEPT:
-        return attempts
+def _bounded(run: Run) -> Run:
+    if len(run.attempts) <= ATTEMPTS_KEPT:
+        return run
     half = ATTEMPTS_KEPT // 2
+    between = run.attempts[half:-half]
     # One that is still open stays: its end could not be recorded, and its leg would wait for ever.
-    still_open = (a for a in attempts[half:-half] if a.verdict is None)
-    return (*attempts[:half], *still_open, *attempts[-half:])
+    kept = (*run.attempts[:half], *(a for a in between if a.verdict is None), *run.attempts[-half:])
+    written = run.forgotten_written or any(a.written for a in between if a.verdict is not None)
+    return replace(run, attempts=kept, forgotten_written=written)

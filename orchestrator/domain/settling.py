@@ -129,6 +129,8 @@ def settle(
     found = find_attempt(run, attempt)
     if found is None or found.verdict is not None:
         return run, Await()
+    if ended.fault is not Fault.LOST and run.crashes:
+        run = replace(run, crashes=0)
     verdict = _judge(spec, ended, handed_on)
     run = update_attempt(
         run,

@@ -100,7 +100,7 @@ async def test_what_is_learned_after_the_end_joins_the_timeline(store: Store) ->
     job = a_job()
     await store.submit(job)
     await store.end(an_ending(job))
-    learned = lose_all_steps(a_course(job))
+    learned = lose_all_steps(a_course(job), crashed=True)
     store.note_timeline(job.id, job.customer, learned)
     await flush(store)
     stored = await store.load(job.id)

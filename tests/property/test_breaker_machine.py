@@ -6,6 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from orchestrator.domain.breaker import (
     FAILURES_IN_A_ROW,
+    FAILURES_TO_REOPEN,
     PROBE_MOST_S,
     Breaker,
     BreakerState,
@@ -45,8 +46,10 @@ class BreakerLife(RuleBasedStateMachine):
         sent_at = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
         before = self.breaker
         self.breaker = note_end(before, cause, JobId(f"job_1_{job}"), sent_at=sent_at, now=self.now)
-        if before.state is BreakerState.CLOSED and self.breaker.state is BreakerState.OPEN:
-            assert len(before.failing) == FAILURES_IN_A_ROW - 1
+        if before.state is not BreakerState.OPEN and self.breaker.state is BreakerState.OPEN:
+            tried = FAILURES_TO_REOPEN if before.passes else 1
+            most = FAILURES_IN_A_ROW if before.state is BreakerState.CLOSED else tried
+            assert len(before.failing) == most - 1
 
     @precondition(lambda self: not self.under_way and self.breaker.state is not BreakerState.CLOSED)
     @rule()

@@ -1,5 +1,6 @@
 """What the store's columns hold comes back as it was."""
 
+import msgpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +47,7 @@ RUNS = st.builds(
     used_regions=st.frozensets(REGION),
     answers=st.lists(st.builds(Answer, REGION, RESPONSES), max_size=3).map(tuple),
     crashes=COUNTS,
+    forgotten_written=st.booleans(),
 )
 
 
@@ -61,6 +63,13 @@ COURSES = st.builds(
 @settings(max_examples=80, deadline=None)
 def test_a_course_comes_back_from_its_column(course: Course) -> None:
     assert unpack_course(pack_course(course)) == course
+
+
+def test_a_course_that_was_stored_before_forgotten_attempts_counted_is_read() -> None:
+    course = Course((Run(legs=()),))
+    runs, children = msgpack.unpackb(pack_course(course))
+    del runs[0]["forgotten_written"]
+    assert unpack_course(msgpack.packb([runs, children])) == course
 
 
 @given(SPECS)

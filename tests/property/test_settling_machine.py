@@ -154,7 +154,7 @@ class RunLife(RuleBasedStateMachine):
     @precondition(lambda self: not self.over and self.spec.guarantee is Guarantee.AT_LEAST_ONCE)
     @rule()
     def the_service_crashes(self) -> None:
-        self.run = lose_all(self.run)
+        self.run = lose_all(self.run, crashed=True)
 
     @precondition(lambda self: self.over)
     @rule()

@@ -12,11 +12,14 @@ from random import Random
 from orchestrator.core.intake import Acknowledgement, Intake, KnownAlready
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.core.supervisor import JobSupervisor
+from orchestrator.domain.course import run_of, step_of
 from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, target_domain
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
+from orchestrator.domain.run import find_attempt
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
 from orchestrator.wire.mailbox import Mailbox
@@ -254,11 +257,19 @@ class SimulatedLink:
 
     def _grant(self, message: RunAttempt) -> Grant:
         headers = dict(message.request.headers)
+        owner = self._host.living().dispatcher._open[message.attempt].owner
+        assert isinstance(owner, JobSupervisor)
+        step = step_of(owner.course, message.attempt)
+        assert step is not None
+        attempt = find_attempt(run_of(owner.course, step), message.attempt)
+        assert attempt is not None
         return Grant(
             self._stage.loop.time(),
             message.attempt,
             JobId(headers["X-EZThrottle-Job-Id"]),
-            int(headers["X-EZThrottle-Attempt"]),
+            attempt.number,
+            step,
+            attempt.leg,
             self._region,
             target_domain(message.request.url),
             message.request.url,

@@ -206,9 +206,7 @@ def _frees_its_key(history: History, job_id: JobId) -> bool:
     stored = history.final.get(job_id)
     if stored is None or not stored.state.ended:
         return False
-    return stored.state is not JobState.SUCCESS and not any(
-        attempt.written for attempt in (stored.course.attempts if stored.course else ())
-    )
+    return stored.state is not JobState.SUCCESS and not (stored.course and stored.course.written)
 
 
 def _end_s(stored: StoredJob) -> float:

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from orchestrator.domain.fairness import Key, Ticket
-from tests.simulation.history import History
+from orchestrator.domain.ids import JobId
+from orchestrator.domain.job import ExecutionMode
+from tests.simulation.history import Grant, History
 from tests.simulation.queues import Move, QueueEvent, QueueLog
 from tests.simulation.scenario import Scenario
 
@@ -74,15 +76,41 @@ def the_lowest_key_goes_first(scenario: Scenario, history: History) -> Iterator[
 
 
 def first_legs_go_before_further_ones(scenario: Scenario, history: History) -> Iterator[str]:
-    """A race's further leg goes only while no other first leg may."""
+    """A leg whose step another leg began goes only while no first leg may, whichever queue it comes from."""
+    began = _first_grants(history)
     for log in history.queues:
         for event, queue in _replay(log):
-            if event.move is Move.GOES and event.spare:
-                yield from (
-                    f"a further leg, {event.ticket}, went before {party}, {_at(event)}"
-                    for party in queue.ready()
-                    if not party.spare
-                )
+            if event.move is not Move.GOES or not (event.spare or _is_further(event.ticket, event.at, began)):
+                continue
+            yield from (
+                f"a further leg, {event.ticket}, went before {ticket}, {_at(event)}"
+                for party, tickets in queue.ready().items()
+                for ticket in tickets
+                if not (party.spare or ticket is event.ticket or _is_further(ticket, event.at, began))
+            )
+
+
+_Began = dict[tuple[JobId, int], Grant]
+"""The first grant of each step. One that a shard had not written when it died is known to no other."""
+
+
+def _first_grants(history: History) -> _Began:
+    known = {
+        attempt.id
+        for stored in history.final.values()
+        for attempt in (stored.course.attempts if stored.course else ())
+    }
+    began: _Began = {}
+    for grant in history.grants:
+        mode = history.submitted[grant.job_id].spec.steps[grant.step].execution_mode
+        if grant.attempt in known and mode is not ExecutionMode.FANOUT:
+            began.setdefault((grant.job_id, grant.step), grant)
+    return began
+
+
+def _is_further(ticket: Ticket | None, at: float, began: _Began) -> bool:
+    first = began.get((ticket.job_id, ticket.step)) if ticket is not None else None
+    return first is not None and ticket is not None and first.at < at and first.leg != ticket.leg
 
 
 @dataclass(frozen=True, slots=True, order=True)

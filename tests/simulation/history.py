@@ -35,12 +35,14 @@ class CancelAnswered:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The shard let an attempt start: it posted a RunAttempt, or a GoAttempt where ``again``."""
+    """The shard let an attempt of a leg start: it posted a RunAttempt, or a GoAttempt where ``again``."""
 
     at: float
     attempt: AttemptId
     job_id: JobId
     number: int
+    step: int
+    leg: int
     region: RegionName
     domain: TargetDomain
     url: str

@@ -89,8 +89,13 @@ def a_leg_is_not_sent_twice(scenario: Scenario, history: History) -> Iterator[st
 
 
 def at_most_once_is_kept(scenario: Scenario, history: History) -> Iterator[str]:
-    """Such a step is written again only where its last request was answered with a retry code."""
+    """Such a step is written again only where its last request was answered with a retry code. While messages
+    arrive, it is known where nothing was written.
+    """
     for stored in history.final.values():
+        unknown = b'"code":"unknown_outcome"' in (stored.result or b"")
+        if scenario.faultless and unknown and not history.requests_of(stored.job.id):
+            yield f"{stored.job.id} ended as unknown, and no target saw it"
         by_step: defaultdict[int, list[TargetRequest]] = defaultdict(list)
         for request in history.requests_of(stored.job.id):
             by_step[_step_of(stored.job, request)].append(request)

@@ -83,14 +83,21 @@ class LoggedQueue(FairQueue):
             gate = closed(ticket)
             return None if gate is None else _NotedGate(self, gate)
 
-        def noted_gone(ticket: Ticket) -> bool:
+        return super().peek(noted, self._noted_gone(gone))
+
+    def thin_out_spare(self, ticket: Ticket, gone: Gone) -> None:
+        """Drop further legs for which nobody waits."""
+        super().thin_out_spare(ticket, self._noted_gone(gone))
+
+    def _noted_gone(self, gone: Gone) -> Gone:
+        def noted(ticket: Ticket) -> bool:
             dropped = gone(ticket)
             if dropped:
                 lane = (ticket.customer, ticket.account)
                 self._note(Move.DROPPED, lane, ticket=ticket, spare=not self._is_first(ticket))
             return dropped
 
-        return super().peek(noted, noted_gone)
+        return noted
 
     def take(self) -> Ticket:
         """Take it."""

@@ -25,6 +25,7 @@ from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import Job
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.quota import Quota
+from orchestrator.domain.run import Run, is_further
 from orchestrator.domain.signals import Signal
 from orchestrator.domain.steering import Steering
 from orchestrator.domain.throttle import Throttle
@@ -202,6 +203,14 @@ def a_further_leg_takes_a_first_legs_turn(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(FairQueue, "peek", spare_first)
 
 
+@breaks("first_legs_go_before_further_ones")
+def a_further_leg_counts_as_a_first_one_once_it_ran(patch: pytest.MonkeyPatch) -> None:
+    def fresh(run: Run, leg: int) -> bool:
+        return is_further(run, leg) and all(attempt.leg != leg for attempt in run.attempts)
+
+    patch.setattr(supervisor, "is_further", fresh)
+
+
 @breaks("quotas_are_kept", metered)
 def a_quota_is_not_spent_from(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Quota, "spend", lambda self, now, cost: None)
@@ -258,7 +267,7 @@ def an_executor_forgets_what_it_ended(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("nothing_fails_unexpectedly")
 def an_overdue_job_is_taken_up_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(FreshJobs, "take", lambda self, job_id: self._jobs.get(job_id))
+    patch.setattr(FreshJobs, "take", lambda self, job_id: self._jobs.get(job_id, (None,))[0])
 
 
 @breaks("nothing_leaks")

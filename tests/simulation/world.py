@@ -247,6 +247,7 @@ class World:
         for domain in shard.domains.values():
             left[f"places in flight at {domain.name}"] = domain.in_flight
             left[f"tickets at {domain.name}"] = domain.waiting
+            left[f"tickets in the queue of {domain.name}"] = int(bool(domain._queue))
         for peer in shard.peers.all():
             left[f"attempts counted at {peer.name}"] = peer.attempts_open
             left[f"bytes counted at {peer.name}"] = peer.bytes_open

@@ -10,16 +10,18 @@ from typing import Any
 from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
+from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.ports.egress import EgressError, Gate
 from orchestrator.ports.store import StoredJob
 from orchestrator.wire.messages import Heartbeat, Message
 from regions.executor import Executor
-from tests.support.virtual_loop import VirtualClock, VirtualLoop
+from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
 
 IAD, LAX, ORD = (RegionName(name) for name in ("iad", "lax", "ord"))
 EPOCH_MS = 1_763_674_210_000
@@ -51,15 +53,23 @@ Answer = Callable[[Call], Reply]
 
 
 class RigStore(MemoryStore):
-    """A store that may take its time to read a job."""
+    """A store that may take its time to read a job, or to save how far it is."""
 
     load_takes_s = 0.0
+    saving_takes_s = 0.0
+    loads = 0
 
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
+        self.loads += 1
         if self.load_takes_s:
             await asyncio.sleep(self.load_takes_s)
         return await super().load(job_id)
+
+    async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
+        """Save how far a job is."""
+        await asyncio.sleep(self.saving_takes_s)
+        await super().save_course(job_id, customer, state, course)
 
 
 class Rig:
@@ -74,15 +84,41 @@ class Rig:
         self.calls: list[Call] = []
         self.log = True
         self.answer: Answer = lambda call: Reply()
+        self.connects_in_s: dict[RegionName, float] = {}
+        """How long a region takes for a connection."""
         self.alive = set(regions)
         self._random = Random(1)
         self._executors: dict[RegionName, Executor] = {}
         self._regions = regions
         self.shard: Shard
+        self._process: Process
         self._pace = pace
 
     async def begin(self) -> None:
         """Start the shard, and let every region be heard."""
+        await self._start()
+        self._beat_for_ever()
+
+    async def restart(self, *, regions: tuple[RegionName, ...] = (), drain_s: float | None = None) -> None:
+        """Start everything again over what is on disk, after ``kill -9`` of all processes or an
+        orderly stop; with other ``regions`` where these are named.
+        """
+        if drain_s is not None:
+            await self._process.spawn(self._stop(drain_s))
+        self._process.kill()
+        self._regions = regions or self._regions
+        await self._start()
+        self._beat()
+
+    async def _start(self) -> None:
+        self._process = self.loop.process("the service")
+        await self._process.spawn(self._live())
+
+    async def _stop(self, drain_s: float) -> None:
+        await self.shard.drain(drain_s)
+        await self.shard.close()
+
+    async def _live(self) -> None:
         options = ShardOptions(regions=self._regions, pace=self._pace)
         self.shard = Shard(store=self.store, links=self, clock=self.clock, random=Random(2), options=options)
         for region in self._regions:
@@ -90,7 +126,6 @@ class Rig:
             self._executors[region] = Executor(egress, self.clock, self.shard.receive)
             self._executors[region].unfence(math.inf)
         await self.shard.begin()
-        self._beat()
 
     async def submit(self, *, customer: str = "cust_acme", **fields: Any) -> JobId:
         """Take a job in, and say its id."""
@@ -106,7 +141,7 @@ class Rig:
             spec=spec,
         )
         await self.store.submit(job)
-        self.shard.admit(job)
+        self._process.context.run(self.shard.admit, job)
         return job_id
 
     async def show(self, job_id: JobId) -> StoredJob:
@@ -143,8 +178,12 @@ class Rig:
 
     def _beat(self) -> None:
         for region in self.alive:
-            self.shard.heartbeat(Heartbeat(region, "one", self.shard.epoch), "boot")
-        self.loop.call_later(HEARTBEAT_EVERY_S, self._beat)
+            beat = Heartbeat(region, "one", self.shard.epoch)
+            self._process.context.run(self.shard.heartbeat, beat, "boot")
+
+    def _beat_for_ever(self) -> None:
+        self._beat()
+        self.loop.call_later(HEARTBEAT_EVERY_S, self._beat_for_ever)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +208,7 @@ class _Egress:
 
     async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
         job_id = JobId(dict(request.headers)["X-EZThrottle-Job-Id"])
+        await asyncio.sleep(self.rig.connects_in_s.get(self.region, 0.0))
         call = Call(self.rig.loop.time(), self.region, request.url, job_id)
         reply = self.rig.answer(call)
         if reply.fault is not Fault.CONNECT:

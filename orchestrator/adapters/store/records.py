@@ -82,6 +82,7 @@ def _run_out(run: Run) -> dict[str, Any]:
         "attempts": [[getattr(a, name) for name in _ATTEMPT_FIELDS] for a in run.attempts],
         "counts": [run.made, run.retries, run.reroutes, run.crashes],
         "used": sorted(run.used_regions),
+        "forgotten_written": run.forgotten_written,
         "answers": [_answer_out(answer) for answer in run.answers],
         "last_seen": _answer_out(run.last_seen) if run.last_seen else None,
     }
@@ -97,6 +98,8 @@ def _run_in(record: dict[str, Any]) -> Run:
         reroutes=reroutes,
         crashes=crashes,
         used_regions=frozenset(record["used"]),
+        # Runs that were stored before this was kept do not have it.
+        forgotten_written=record.get("forgotten_written", False),
         answers=tuple(_answer_in(values) for values in record["answers"]),
         last_seen=_answer_in(record["last_seen"]) if record["last_seen"] else None,
     )

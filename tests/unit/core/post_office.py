@@ -99,10 +99,10 @@ class PostOffice:
         """Wait until a time in virtual s."""
         await asyncio.sleep(at_s - self.loop.time())
 
-    async def tell(self, *webhooks: Webhook, body: bytes = b'{"status":"success"}') -> Job:
+    async def tell(self, *webhooks: Webhook, body: bytes = b'{"status":"success"}', **fields: object) -> Job:
         """End a job: its result is on disk, and goes to these."""
         self._jobs += 1
-        job = a_job(self._jobs, webhooks=webhooks)
+        job = a_job(self._jobs, webhooks=webhooks, **fields)
         await self.store.submit(job)
         ending = an_ending(job, ended_ms=self.clock.unix_ms(), result=body, course=a_course(job))
         ending = replace(ending, outbox=tuple(self._due_now(entry) for entry in ending.outbox))

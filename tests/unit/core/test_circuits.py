@@ -88,6 +88,36 @@ async def test_waiting_jobs_are_index_entries_and_no_supervisors(rig: Rig) -> No
     assert len(rig.shard._supervisors) <= before + 10
 
 
+async def connect_while_it_opens(rig: Rig, **fields: object) -> list[JobId]:
+    """Let attempts be ready at their executor in IAD when the breaker there opens."""
+    rig.connects_in_s = {IAD: 3.0}
+    rig.answer = fails_in(IAD)
+    ids = await flood(rig, 30, every_s=0.0, url=f"{URL}slow", **fields)
+    await asyncio.sleep(0.5)
+    rig.connects_in_s.clear()
+    await flood(rig, 20, every_s=0.1, region_policy=STRICT, retry_policy=RetryPolicy(max_retries=0))
+    assert breakers(rig)[IAD] is not BreakerState.CLOSED
+    return ids
+
+
+@in_virtual_time(Pace(100.0, 100))
+async def test_attempts_that_are_ready_at_their_executor_pass_no_open_breaker(rig: Rig) -> None:
+    ids = await connect_while_it_opens(rig, region_policy=STRICT)
+    await asyncio.sleep(2)
+    assert sum(rig.seen(job_id) != [] for job_id in ids) <= 3
+    rig.answer = fails_in()
+    await all_end(rig, ids)
+    assert {region for job_id in ids for region in rig.seen(job_id)} == {IAD}
+
+
+@in_virtual_time(Pace(100.0, 100))
+async def test_attempts_that_are_ready_when_the_breaker_opens_go_on_from_another_region(rig: Rig) -> None:
+    ids = await connect_while_it_opens(rig)
+    await all_end(rig, ids)
+    assert rig.loop.time() < 10
+    assert sum(IAD in rig.seen(job_id) for job_id in ids) <= 3
+
+
 @in_virtual_time()
 async def test_strict_jobs_wait_behind_their_regions_breaker_as_index_entries(rig: Rig) -> None:
     await break_down(rig, IAD)
@@ -107,6 +137,18 @@ async def test_a_job_that_can_never_succeed_does_not_keep_the_breaker_open(rig: 
     await flood(rig, 2, url=f"{URL}broken")
     good = await rig.submit()
     assert (await rig.ended(good, within_s=30)).state is JobState.SUCCESS
+
+
+@in_virtual_time(Pace(10.0, 10))
+async def test_one_customers_broken_page_does_not_hold_the_others_at_the_pace_of_probes(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(status=500 if call.url.endswith("broken") else 200)
+    await flood(rig, 400, every_s=0.0, customer="cust_broken", url=f"{URL}broken")
+    await asyncio.sleep(20)
+    assert set(breakers(rig).values()) == {BreakerState.OPEN}
+    begun = rig.loop.time()
+    await all_end(rig, await flood(rig, 200, every_s=0.0, customer="cust_well"))
+    # Half of the pace is its share; until the breakers have closed again there are only probes.
+    assert rig.loop.time() - begun <= 200 / 5 + 2 * PROBE_MOST_S
 
 
 @in_virtual_time()
@@ -170,6 +212,32 @@ async def test_a_fallback_for_another_code_waits_with_its_step(rig: Rig) -> None
     assert (await rig.ended(job_id)).state is JobState.SUCCESS
 
 
+@in_virtual_time(Pace(20.0, 20))
+async def test_a_queued_step_is_asked_again_when_something_else_shuts_its_way(rig: Rig) -> None:
+    trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({503}))
+    await break_down(rig, *ALL, status=500)
+    ids = await flood(rig, 50, every_s=0.0, fallback=Fallback(trigger, OTHER))
+    await asyncio.sleep(10)
+    assert OTHER.url not in [call.url for call in rig.calls]
+    rig.answer = fails_in(*ALL, status=503)
+    await all_end(rig, ids)
+    assert {call.url for call in rig.calls if call.job_id in ids[10:]} == {OTHER.url}
+
+
+@in_virtual_time(Pace(20.0, 20))
+async def test_a_step_that_waited_behind_its_own_breaker_may_leave_as_well(rig: Rig) -> None:
+    trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({503}))
+    await break_down(rig, IAD, status=500)
+    fields = {"region_policy": STRICT, "fallback": Fallback(trigger, OTHER)}
+    ids = await flood(rig, 20, every_s=0.0, **fields)
+    await asyncio.sleep(5)
+    assert len(rig.shard.ways.parking) > 10
+    rig.answer = fails_in(IAD, status=503)
+    await all_end(rig, ids)
+    left = [job_id for job_id in ids if [c.url for c in rig.calls if c.job_id == job_id] == [OTHER.url]]
+    assert len(left) >= 15, "all but those that probed"
+
+
 @in_virtual_time()
 async def test_a_code_that_the_jobs_own_policy_lists_is_waited_out_before_the_fallback(rig: Rig) -> None:
     await break_down(rig, *ALL, status=503)
@@ -196,6 +264,29 @@ async def test_a_target_that_half_fails_gets_few_repeats_beside_its_first_attemp
     repeats = len(rig.calls) - len({call.job_id for call in rig.calls})
     assert repeats <= 0.1 * len(ids) + TOKENS_MOST + rig.loop.time()
     await all_end(rig, ids)
+
+
+@in_virtual_time(Pace(20.0, 20))
+async def test_another_customers_repeat_does_not_wait_behind_a_flood_of_repeats(rig: Rig) -> None:
+    met: set[JobId] = set()
+
+    def answer(call: Call) -> Reply:
+        again = call.job_id in met
+        met.add(call.job_id)
+        return Reply(status=500 if call.url.endswith("broken") or not (again or call.url == URL) else 200)
+
+    rig.answer = answer
+    policy = RetryPolicy(max_retries=20, retry_codes=frozenset({500}))
+    for _ in range(300):
+        await rig.submit(customer="cust_broken", url=f"{URL}broken", retry_policy=policy)
+        await rig.submit(customer="cust_well")
+    await asyncio.sleep(15)
+    assert len(rig.shard.ways.repeats) > 50
+    begun = rig.loop.time()
+    stored = await rig.run(customer="cust_once", url=f"{URL}once", retry_policy=policy)
+    assert stored.state is JobState.SUCCESS
+    # A backoff of about a second, a token or two at two seconds each, and its turns.
+    assert rig.loop.time() - begun <= 6
 
 
 @in_virtual_time()

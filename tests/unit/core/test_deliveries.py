@@ -169,6 +169,45 @@ def test_a_webhook_waits_while_none_of_its_regions_is_up(office: PostOffice) -> 
     assert [arrival.region for arrival in office.arrivals] == [LAX]
 
 
+def test_webhooks_that_wait_for_a_region_hold_up_no_others_to_their_receiver(office: PostOffice) -> None:
+    office.receivers["a.test"] = up
+    office.down |= {LAX}
+
+    async def play() -> int:
+        await office.until(10)
+        for _ in range(32):
+            await office.tell(hook("a.test", LAX))
+        await office.tell(hook("a.test"))
+        await office.until(11)
+        assert [arrival.region for arrival in office.arrivals] == [WEBHOOKS]
+        await office.until(600)
+        waiting = office.shard.courier.waiting
+        office.down.clear()
+        await office.until(602)
+        return waiting
+
+    assert office.run(play) == 32
+    assert [arrival.region for arrival in office.arrivals[1:]] == [LAX] * 32
+    assert office.shard.courier.waiting == 0
+
+
+def test_a_webhook_that_waits_for_its_regions_leaves_from_the_first_that_is_heard(
+    office: PostOffice,
+) -> None:
+    office.receivers["a.test"] = up
+    office.down |= {LAX, IAD}
+
+    async def play() -> None:
+        await office.until(10)
+        await office.tell(hook("a.test", LAX, IAD))
+        await office.until(20)
+        office.down.discard(IAD)
+        await office.until(30)
+
+    office.run(play)
+    assert [arrival.region for arrival in office.arrivals] == [IAD]
+
+
 def test_a_hanging_receiver_has_its_own_places_and_holds_up_nobody(office: PostOffice) -> None:
     office.receivers |= {"hangs.test": hangs, "works.test": up}
 
@@ -305,7 +344,7 @@ def test_a_stop_does_not_wait_for_a_receiver_that_hangs(office: PostOffice) -> N
 def test_bodies_of_a_long_line_are_read_again_from_disk(
     office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.core.courier.WAITING_BYTES", 1_000)
+    monkeypatch.setattr("orchestrator.core.courier.WAITING_BYTES", 20_000)
     office.receivers["a.test"] = up
 
     async def play() -> int:
@@ -316,9 +355,26 @@ def test_bodies_of_a_long_line_are_read_again_from_disk(
         await office.until(5)
         return kept
 
-    assert 0 < office.run(play) <= 1_000
+    assert 0 < office.run(play) <= 20_000
     assert len(office.arrivals) == 100
     assert office.shard.courier._waiting_bytes == 0
+
+
+def test_what_a_job_holds_besides_its_result_counts_in_a_line(
+    office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.core.courier.WAITING_BYTES", 500_000)
+    office.receivers["a.test"] = hangs
+
+    async def play() -> int:
+        for _ in range(100):
+            await office.tell(hook("a.test"), metadata={"large": "x" * 50_000})
+        await office.until(0.001)
+        return sum(
+            turn.parcel is not None for e in office.shard.courier._endpoints.values() for turn in e.line
+        )
+
+    assert 0 < office.run(play) <= 10
 
 
 def test_a_secret_that_changed_while_it_was_read_is_read_again(

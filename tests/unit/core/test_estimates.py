@@ -10,10 +10,11 @@ import pytest
 
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.ids import CustomerId, target_domain
+from orchestrator.domain.job import Fallback, JobSpec, Trigger, TriggerKind
 from orchestrator.domain.pacing import Pace
 from tests.support.outlet import Outlet, Server, SlidingWindow, response
-from tests.support.rig import Rig, in_virtual_time
+from tests.support.rig import IAD, URL, Reply, Rig, in_virtual_time
 
 SHARE = 0.1
 SLOTS = 2
@@ -143,7 +144,7 @@ def test_a_job_that_was_cancelled_in_its_queue_counts_no_more() -> None:
     tickets = outlet.put(30, "cust_a")
     left = tickets[1::2]
     for ticket in tickets[::2]:
-        outlet.limiter.withdraw(ticket.customer, ticket.order_key, ticket.job_id)
+        outlet.limiter.withdraw(ticket)
     assert outlet.limiter.waiting == outlet.limiter.waiting_of(CustomerId("cust_a")) == len(left)
     assert [position for position, _ in foretold(outlet, left).values()] == list(range(1, len(left) + 1))
 
@@ -162,3 +163,22 @@ async def test_the_service_says_so_of_a_cancelled_job_as_well(rig: Rig) -> None:
     after = [place and place.position for place in map(rig.shard.place, stored)]
     assert after == [None, 1, None, 2, 3, 4]
     assert domain.waiting == 4
+
+
+@in_virtual_time(Pace(2.0, 2))
+async def test_a_job_stands_where_its_fallback_waits(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(status=500 if call.url == URL else 200, after_s=0.01)
+    there = JobSpec(url="https://fallback.example.com/", regions=(IAD,), metadata={})
+    for _ in range(5):
+        await rig.submit(url=there.url)
+    await asyncio.sleep(0.01)
+    trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({500}))
+    job_id = await rig.submit(fallback=Fallback(trigger, there))
+    await asyncio.sleep(0.1)
+    place = rig.shard.place((await rig.show(job_id)).job)
+    assert place is not None
+    domain = rig.shard.domain(target_domain(there.url))
+    assert place.position == domain.waiting >= 4
+    begun = rig.loop.time()
+    await rig.ended(job_id)
+    assert rig.loop.time() - begun == pytest.approx(place.wait_s, abs=0.5)

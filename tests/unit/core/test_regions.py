@@ -2,7 +2,8 @@
 
 import asyncio
 
-from orchestrator.domain.job import ExecutionMode, Fallback, JobSpec, RegionPolicy, Trigger
+from orchestrator.domain.ids import JobId
+from orchestrator.domain.job import ExecutionMode, Fallback, Guarantee, JobSpec, RegionPolicy, Trigger
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.routing import DOWN_AFTER_S, STRICT_DOWN_S
@@ -76,6 +77,22 @@ async def test_a_region_that_was_never_heard_counts_as_down_from_the_start(rig: 
     stored = await rig.run(regions=(IAD,), region_policy=STRICT)
     assert stored.state is JobState.FAILED
     assert rig.loop.time() < STRICT_DOWN_S + 5
+
+
+@in_virtual_time()
+async def test_a_request_that_may_be_sent_once_is_not_sent_to_a_region_that_went_down_meanwhile(
+    rig: Rig,
+) -> None:
+    rig.store.saving_takes_s = GONE_S
+    rig.alive.discard(IAD)
+    job_id = await rig.submit(regions=(IAD,), guarantee=Guarantee.AT_MOST_ONCE)
+    await asyncio.sleep(GONE_S)
+    rig.store.saving_takes_s = 0.0
+    stored = await rig.ended(job_id)
+    assert stored.state is JobState.SUCCESS
+    assert len(rig.seen(job_id)) == 1
+    assert [attempt.written for attempt in run_of(stored).attempts] == [False, True]
+    assert rig.shard.domain(stored.job.domain).in_flight == 0
 
 
 @in_virtual_time()
@@ -178,6 +195,51 @@ async def test_the_regions_are_shown_with_their_health_and_for_how_long_they_hav
     assert [shown[region]["health"] for region in ALL] == ["down", "up", "up"]
     assert 10 <= shown[IAD]["down_s"] <= 12
     assert (shown[LAX]["down_s"], shown[LAX]["attempts_open"]) == (0.0, 0)
+
+
+async def race_beside_others(rig: Rig) -> JobId:
+    """Let a race begin while others wait, at targets that take their time."""
+    rig.answer = lambda call: Reply(after_s=30.0)
+    race = await rig.submit(customer="cust_race", regions=ALL, timeout_ms=60_000)
+    for _ in range(8):
+        await rig.submit(customer="cust_other", timeout_ms=60_000)
+    await asyncio.sleep(0.6)
+    assert rig.seen(race) == [IAD]
+    return race
+
+
+@in_virtual_time(Pace(1.0, 100))
+async def test_further_legs_are_still_spare_ones_after_a_restart(rig: Rig) -> None:
+    race = await race_beside_others(rig)
+    await rig.restart()
+    await asyncio.sleep(9)
+    assert rig.seen(race) == [IAD, IAD]
+
+
+@in_virtual_time(Pace(1.0, 100))
+async def test_a_further_leg_whose_connection_was_slow_queues_as_a_further_leg_again(rig: Rig) -> None:
+    rig.connects_in_s = {LAX: 0.2, ORD: 0.2}
+    rig.answer = lambda call: Reply(after_s=30.0)
+    race = await rig.submit(customer="cust_race", regions=ALL, timeout_ms=60_000)
+    await asyncio.sleep(1.1)
+    for _ in range(8):
+        await rig.submit(customer="cust_other")
+    await asyncio.sleep(8)
+    assert rig.seen(race) == [IAD]
+
+
+@in_virtual_time(Pace(1.0, 100))
+async def test_a_further_leg_that_is_repeated_takes_no_first_legs_permit(rig: Rig) -> None:
+    paced = Reply(status=429, headers={"retry-after": "0"})
+    rig.answer = lambda call: Reply(after_s=30.0) if call.region == IAD else paced
+    race = await rig.submit(customer="cust_race", regions=(IAD, LAX), timeout_ms=60_000)
+    await asyncio.sleep(1.3)
+    assert rig.seen(race) == [IAD, LAX]
+    rig.answer = lambda call: Reply()
+    for _ in range(8):
+        await rig.submit(customer="cust_other", regions=(ORD,))
+    await asyncio.sleep(8)
+    assert rig.seen(race) == [IAD, LAX]
 
 
 @in_virtual_time(Pace(2.0, 5))

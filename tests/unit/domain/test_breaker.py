@@ -4,6 +4,7 @@ import pytest
 
 from orchestrator.domain.breaker import (
     FAILURES_IN_A_ROW,
+    FAILURES_TO_REOPEN,
     PASSES_TO_CLOSE,
     PROBE_FIRST_S,
     PROBE_MOST_S,
@@ -140,10 +141,33 @@ def test_each_probe_that_passes_lets_twice_as_many_go_until_it_closes() -> None:
     assert breaker == Breaker(since=now)
 
 
-def test_a_failure_while_it_is_tried_opens_it_again() -> None:
-    breaker = succeed(let_go(opened(), PROBE_FIRST_S), PROBE_FIRST_S)
+def half_open() -> Breaker:
+    """Tried with success, once."""
+    return succeed(let_go(opened(), PROBE_FIRST_S), PROBE_FIRST_S)
+
+
+def test_a_first_probe_that_fails_opens_it_again() -> None:
+    assert fail(let_go(opened(), PROBE_FIRST_S), at=PROBE_FIRST_S).state is BreakerState.OPEN
+
+
+def test_a_failure_after_a_probe_that_passed_only_uses_up_its_credit() -> None:
+    breaker = fail(let_go(half_open(), PROBE_FIRST_S), at=PROBE_FIRST_S)
+    assert (breaker.state, breaker.passes) == (BreakerState.HALF_OPEN, 1)
+    assert breaker.credit == half_open().credit - 1
+
+
+def test_failures_in_a_row_open_it_again_whatever_passed_before() -> None:
+    breaker = fail(half_open(), FAILURES_TO_REOPEN - 1, at=PROBE_FIRST_S)
     assert breaker.state is BreakerState.HALF_OPEN
-    assert fail(breaker, at=PROBE_FIRST_S).state is BreakerState.OPEN
+    breaker = fail(breaker, first_job=50, at=PROBE_FIRST_S)
+    assert (breaker.state, breaker.probe_at) == (BreakerState.OPEN, PROBE_FIRST_S + 2 * PROBE_FIRST_S)
+
+
+def test_one_broken_page_among_others_that_work_does_not_keep_it_from_closing() -> None:
+    breaker = half_open()
+    for number in range(PASSES_TO_CLOSE - 1):
+        breaker = succeed(fail(breaker, first_job=number, at=PROBE_FIRST_S), PROBE_FIRST_S)
+    assert breaker.state is BreakerState.CLOSED
 
 
 def test_a_probe_from_before_that_fails_late_spoils_nothing() -> None:

@@ -132,6 +132,40 @@ def test_a_race_goes_on_with_its_other_legs_when_one_meets_a_fallbacks_code() ->
     assert play.end(play.send(0, 1), answered(404)) == BeginStep(1)
 
 
+@pytest.mark.parametrize("codes", [(404, 500), (500, 404)])
+def test_a_race_goes_on_to_the_fallback_for_the_end_of_any_of_its_legs(codes: tuple[int, int]) -> None:
+    play = Play(chain(on_error(500), regions=(IAD, LAX)))
+    legs = play.send(0, 0), play.send(0, 1)
+
+    assert play.end(legs[0], answered(codes[0])) == GoOn()
+    assert play.end(legs[1], answered(codes[1])) == BeginStep(1)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_race_one_of_whose_legs_timed_out_goes_on_to_the_fallback_for_lateness(first: int) -> None:
+    spec = chain(
+        on_timeout(60_000), regions=(IAD, LAX), retry_policy=RetryPolicy(max_retries=0, max_reroutes=0)
+    )
+    play = Play(spec)
+    legs = play.send(0, 0), play.send(0, 1)
+
+    play.end(legs[first], failed(Fault.TIMEOUT))
+    assert play.end(legs[1 - first], answered(404)) == BeginStep(1)
+
+
+def test_a_late_step_that_fails_begins_no_fallback_of_the_one_that_runs() -> None:
+    play = Play(chain(on_timeout(1_000), on_error(500)))
+    slow = play.send()
+    play.course = begin_step(play.course, play.spec, 1)
+
+    assert play.end(slow, answered(500)) == RepeatLeg(0, 0, spends=True)
+    for _ in range(5):
+        outcome = play.play(0, answered(500))
+    assert outcome == GoOn()
+    assert play.course.runs[2] is None
+    assert play.play(1, answered(500)) == BeginStep(2)
+
+
 def test_the_next_fallback_is_judged_by_how_the_one_before_it_went() -> None:
     play = Play(chain(on_error(500), on_error(404)))
 
@@ -243,7 +277,7 @@ def test_a_crash_sends_the_legs_of_every_step_back_to_wait() -> None:
     play.course = begin_step(play.course, play.spec, 1)
     play.send(1)
 
-    after = lose_all_steps(play.course)
+    after = lose_all_steps(play.course, crashed=True)
 
     assert open_in_course(after) == []
     assert after.crashes == 1

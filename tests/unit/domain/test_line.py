@@ -97,13 +97,15 @@ def test_adding_and_removing_twice_changes_nothing() -> None:
     assert (waiting.line.waiting(CustomerId("cust_a")), waiting.line.count) == (2, 2)
 
 
-def test_nobody_stands_behind_a_job_that_was_withdrawn() -> None:
+def test_nobody_stands_behind_a_job_that_waits_no_longer() -> None:
     waiting = Waiting()
     waiting.add("a", 1, 2, 3)
     second_leg = ticket_of("a", 1, leg=1)
-    waiting.line.add(waiting.queue.turn_of(second_leg), second_leg)
+    turn = waiting.queue.turn_of(second_leg)
+    waiting.line.add(turn, second_leg)
     assert waiting.place("a", 2) == 3
-    waiting.line.withdraw(CustomerId("cust_a"), 1, JobId("job_1"))
+    for ticket in (ticket_of("a", 1), second_leg):
+        assert waiting.line.remove(turn, ticket)
     assert (waiting.place("a", 1), waiting.places("a", 2, 3), waiting.line.count) == (None, [1, 2], 2)
 
 
@@ -188,7 +190,8 @@ def test_a_line_of_thousands_keeps_its_order_whoever_leaves() -> None:
     waiting, keys = Waiting(), Random(4).sample(range(10_000), 3_000)
     waiting.add("a", *keys)
     for key in keys[:1_000]:
-        waiting.line.withdraw(CustomerId("cust_a"), key, JobId(f"job_{key}"))
+        gone = ticket_of("a", key)
+        waiting.line.remove(waiting.queue.turn_of(gone), gone)
     stands = [waiting.stand("a", key) for key in sorted(keys[1_000:])]
     assert [stand.in_turn for stand in stands if stand is not None] == [*range(1, 2_001)]
     assert waiting.line.count == 2_000

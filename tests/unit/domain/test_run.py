@@ -15,7 +15,7 @@ from orchestrator.domain.run import (
     waiting_legs,
 )
 from orchestrator.domain.settling import Succeed
-from tests.unit.domain.builders import IAD, LAX, NOW_MS, ORD, REGIONS, UnderWay, a_spec, answered
+from tests.unit.domain.builders import IAD, LAX, NOW_MS, ORD, REGIONS, UnderWay, a_spec, answered, failed
 
 RACE = a_spec(regions=REGIONS)
 
@@ -49,7 +49,7 @@ def test_a_crash_sends_what_was_open_back_to_wait_and_is_counted() -> None:
     job = UnderWay(RACE)
     job.play(0, answered(404))
     job.send(1)
-    run = lose_all(job.run)
+    run = lose_all(job.run, crashed=True)
     assert [leg.state for leg in run.legs] == [LegState.ENDED, LegState.WAITING, LegState.WAITING]
     assert [(a.fault, a.verdict) for a in run.attempts] == [(None, Verdict.END), (Fault.LOST, Verdict.WAIT)]
     assert (run.crashes, run.retries, run.reroutes, run.made) == (1, 0, 0, 2)
@@ -59,13 +59,13 @@ def test_a_crash_sends_what_was_open_back_to_wait_and_is_counted() -> None:
 def test_a_crash_while_nothing_was_open_is_not_counted() -> None:
     job = UnderWay(a_spec())
     job.play(0, answered(429))
-    assert lose_all(job.run) is job.run
+    assert lose_all(job.run, crashed=True) is job.run
 
 
 def test_what_an_attempt_of_before_the_crash_reports_changes_nothing() -> None:
     job = UnderWay(a_spec())
     attempt = job.send()
-    job.run = lose_all(job.run)
+    job.run = lose_all(job.run, crashed=True)
     before = job.run
     job.end(attempt, answered(200))
     assert job.run is before
@@ -93,7 +93,7 @@ def test_abandoning_twice_cancels_once() -> None:
 def test_a_leg_that_was_sent_before_a_crash_is_not_shown_as_skipped() -> None:
     job = UnderWay(RACE)
     job.send(0)
-    job.run, _ = abandon(lose_all(job.run), NOW_MS)
+    job.run, _ = abandon(lose_all(job.run, crashed=True), NOW_MS)
     assert states(job) == [LegState.CANCELLED, LegState.SKIPPED, LegState.SKIPPED]
 
 
@@ -105,6 +105,41 @@ def test_the_timeline_keeps_the_first_and_the_last_attempts() -> None:
     half = ATTEMPTS_KEPT // 2
     assert kept == [*range(1, half + 1), *range(job.run.made - half + 1, job.run.made + 1)]
     assert job.run.made == 3 * ATTEMPTS_KEPT
+
+
+def test_that_a_target_saw_something_is_known_when_the_attempt_is_not_kept_any_more() -> None:
+    job = UnderWay(a_spec())
+    refused = failed(Fault.CONNECT, written=False)
+    for number in range(3 * ATTEMPTS_KEPT):
+        job.play(0, replace(answered(429) if number == ATTEMPTS_KEPT else refused, probe=True))
+    assert not any(attempt.written for attempt in job.run.attempts)
+    assert job.run.written
+
+
+def test_nothing_is_written_where_no_attempt_was() -> None:
+    job = UnderWay(a_spec())
+    for _ in range(3 * ATTEMPTS_KEPT):
+        job.play(0, replace(failed(Fault.CONNECT, written=False), probe=True))
+    assert not job.run.written
+
+
+def test_an_attempt_that_comes_to_its_own_end_clears_the_crashes() -> None:
+    job = UnderWay(a_spec())
+    for _ in range(2):
+        job.send(0)
+        job.run = lose_all(job.run, crashed=True)
+    assert job.run.crashes == 2
+    job.play(0, failed(Fault.LOST))
+    assert job.run.crashes == 2
+    job.play(0, answered(429))
+    assert job.run.crashes == 0
+
+
+def test_an_orderly_stop_sends_what_was_open_back_to_wait_and_is_no_crash() -> None:
+    job = UnderWay(a_spec())
+    job.send(0)
+    run = lose_all(job.run, crashed=False)
+    assert ([leg.state for leg in run.legs], run.crashes) == ([LegState.WAITING], 0)
 
 
 def test_an_open_attempt_is_kept_however_many_its_sibling_makes() -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import math
 
-from orchestrator.domain.exchange import HttpRequest, HttpResponse
+import pytest
+
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId
 from orchestrator.ports.clock import SystemClock
-from orchestrator.ports.egress import Gate
+from orchestrator.ports.egress import EgressError, Gate
 from orchestrator.wire.messages import AttemptDone, Message, RunAttempt
 from regions.executor import Executor
 
@@ -22,6 +24,36 @@ class Prompt:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+class Closes:
+    """An egress whose connection was closed while the gate was shut."""
+
+    def __init__(self, fault: Fault) -> None:
+        self._fault = fault
+
+    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+        await gate()
+        raise EgressError(self._fault, "as the test says")
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.LOST])
+async def test_an_attempt_of_which_nothing_was_written_has_no_start(fault: Fault) -> None:
+    clock, reports = SystemClock(), asyncio.Queue[Message]()
+    executor = Executor(Closes(fault), clock, reports.put_nowait)
+    executor.unfence(math.inf)
+
+    executor.receive(
+        RunAttempt(AttemptId("1"), clock.now(), HttpRequest(method="GET", url="http://a.example/"))
+    )
+    done = await reports.get()
+
+    assert isinstance(done, AttemptDone)
+    assert (done.started_at is None) == fault.unwritten
+    await executor.close()
 
 
 async def test_start_and_answer_are_told_in_the_shards_time() -> None:
