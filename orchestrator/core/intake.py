@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from orchestrator.core.breather import Breather
+from orchestrator.core.faults import internal_fault
 from orchestrator.core.shard import Shard
 from orchestrator.domain.errors import EZThrottleError, InvalidFields, NotReady, OverLimit, TargetNotAllowed
 from orchestrator.domain.idempotency import content_key
@@ -161,6 +162,8 @@ class Intake:
             self._check(spec, now_ms)
         except InvalidFields as error:
             return error
+        except Exception as error:  # noqa: BLE001  # one job's must not cost the others their answers
+            return internal_fault(error)
         return spec
 
     def _check_accepting(self) -> None:

@@ -195,7 +195,11 @@ class ApiKey:
 
 
 class Store(Protocol):
-    """Durable state of one shard."""
+    """Durable state of one shard.
+
+    Every call that waits may raise StoreFailure. What work under way can't go on without (``end``,
+    ``save_course``, ``save_delivery``) is tried for a while before that.
+    """
 
     async def begin_epoch(self) -> int:
         """Take the next fencing number: 1 on a new store."""
@@ -277,6 +281,9 @@ class Store(Protocol):
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
+
+    async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
+        """Save deliveries that are to be made again, in one transaction."""
 
     async def paces(self) -> dict[TargetDomain, Learned]:
         """List what targets have taught."""

@@ -189,6 +189,42 @@ def test_a_stop_finishes_what_is_under_way_and_leaves_the_rest_to_the_next_start
         assert_ctrl_c_ends(service.process, tmp_path)
 
 
+def test_a_shard_that_can_not_be_started_again_ends_the_service_with_the_reason(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    service = start_service(tmp_path, "--regions", "iad")
+    with cleaned(service.process, tmp_path):
+        key = tmp_path / "encryption.key"
+        key.write_text("0" * len(key.read_text().strip()))
+        [shard] = [pid for pid in service.pids() if "ShardNode" in process_name(pid)]
+
+        os.kill(shard, signal.SIGKILL)
+
+        assert service.process.wait(60) == REFUSED
+        assert not processes_of(tmp_path)
+    assert "sealed with a key that this data directory does not have" in capfd.readouterr().err
+
+
+def test_a_shard_that_died_is_started_again_under_the_same_driver(tmp_path: Path) -> None:
+    service = start_service(tmp_path, "--regions", "iad")
+    with cleaned(service.process, tmp_path):
+        before = service.pids()
+        [shard] = [pid for pid in before if "ShardNode" in process_name(pid)]
+
+        os.kill(shard, signal.SIGKILL)
+
+        wait_until(lambda: any("ShardNode" in process_name(pid) for pid in set(service.pids()) - {shard}))
+        wait_until(lambda: is_ready(service))
+        assert service.process.poll() is None
+        assert "raylet" in {process_name(pid) for pid in set(before) & set(service.pids())}
+
+
+def is_ready(service: Service) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return get(service, "/readyz").status_code == httpx.codes.OK
+    return False
+
+
 def refuses(api: Api) -> bool:
     # Before the stop has reached the shard a submission would be taken, and kept for the next start.
     if api.http.get("/readyz").status_code != httpx.codes.SERVICE_UNAVAILABLE:

@@ -166,6 +166,10 @@ class DiskHandle:
         """Save how a delivery attempt ended."""
         await self._write(lambda: at_once(self._disk.committed.save_delivery(entry)))
 
+    async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
+        """Save deliveries that are to be made again, in one transaction."""
+        await self._write(lambda: at_once(self._disk.committed.reopen_deliveries(entries)))
+
     async def paces(self) -> dict[TargetDomain, Learned]:
         """List learned paces."""
         return await self._read(lambda: at_once(self._disk.committed.paces()))

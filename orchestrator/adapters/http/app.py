@@ -16,7 +16,7 @@ from orchestrator.adapters.http.job_routes import WAIT_MOST_S, JobRoutes
 from orchestrator.adapters.http.openapi import body_of, job_call, query_of
 from orchestrator.adapters.http.overview_routes import OverviewRoutes
 from orchestrator.adapters.http.paging import PAGE_DEFAULT, PAGE_MOST
-from orchestrator.adapters.http.problems import problem, problem_of
+from orchestrator.adapters.http.problems import FaultShield, as_ours, problem, problem_of
 from orchestrator.adapters.http.schema import BatchIn, ProxyIn, RedeliverIn, RotateIn, SecretsIn, SubmissionIn
 from orchestrator.adapters.http.secret_routes import SecretRoutes
 from orchestrator.adapters.http.service_routes import ServiceRoutes
@@ -81,6 +81,7 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     if with_metrics:
         app.get("/metrics")(service.metrics)
     app.get("/docs", include_in_schema=False)(DocsPage(app).show)
+    app.add_middleware(FaultShield)
     app.add_exception_handler(EZThrottleError, _our_error)
     app.add_exception_handler(HTTPException, _http_error)
     return app
@@ -103,8 +104,8 @@ class FastLane:
             return
         try:
             response = await self._submit(Request(scope, receive))
-        except EZThrottleError as error:
-            response = problem_of(error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the client is told something it can read
+            response = problem_of(as_ours(error))
         await response(scope, receive, send)
 
 

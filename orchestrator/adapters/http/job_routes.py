@@ -19,11 +19,11 @@ from orchestrator.adapters.http.documents import (
 )
 from orchestrator.adapters.http.event_stream import EventResponse, JobEvents, StreamPlaces
 from orchestrator.adapters.http.paging import read_page_query, write_cursor
-from orchestrator.adapters.http.problems import problem_document
+from orchestrator.adapters.http.problems import as_ours, problem_document
 from orchestrator.adapters.http.schema import read_submission
 from orchestrator.core.breather import Breather
 from orchestrator.core.intake import KnownAlready
-from orchestrator.domain.errors import Conflict, EZThrottleError, InvalidFields
+from orchestrator.domain.errors import Conflict, EZThrottleError
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.progress import Told
@@ -78,8 +78,8 @@ class JobRoutes:
             return document, []
         try:
             return read_submission(document, self._backend.shard.options.regions[0])
-        except InvalidFields as error:
-            return error, []
+        except Exception as error:  # noqa: BLE001  # one job's must not cost the others their answers
+            return as_ours(error), []
 
     async def show(self, request: Request) -> Response:
         """Show one job; ``?wait=SECONDS`` waits for its end, at most 60."""

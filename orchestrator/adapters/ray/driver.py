@@ -11,13 +11,16 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.adapters.http.serving import listen
+from orchestrator.adapters.process.claims import RAY_TEMP
+from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.node import ShardNode, options_for_peers
+from orchestrator.adapters.ray.shard_watch import ShardWatch
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.settings import Address, Settings
 from orchestrator.wire import names
@@ -26,8 +29,6 @@ from regions.ray_shell import ExecutorActor, WebhookActor
 LOOPBACK = "127.0.0.2"
 """Ray rewrites 127.0.0.1 to the interface's address; this one it keeps."""
 OBJECT_STORE_BYTES = 80 * 1024 * 1024
-EXIT_CONFIG = 78
-EXIT_LOST = 75
 READY_WITHIN_S = 60.0
 WATCH_EVERY_S = 0.5
 PARTS_OF_RAY = ("raylet", "gcs_server")
@@ -57,7 +58,7 @@ def main() -> int:
         return _serve(settings, shard, stopping)
     except ConfigurationError as error:
         print(f"ezthrottle: {error}", file=sys.stderr, flush=True)  # noqa: T201  # the parent shows it to people
-        return EXIT_CONFIG
+        return ExitCode.CONFIG
 
 
 def start_ray(settings: Settings) -> None:
@@ -77,7 +78,7 @@ def start_ray(settings: Settings) -> None:
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         _node_ip_address=LOOPBACK,
-        _temp_dir=os.environ.get("EZTHROTTLE_RAY_TEMP"),
+        _temp_dir=os.environ.get(RAY_TEMP),
         _system_config=HEALTH_CHECKS,
         **common,
     )
@@ -115,18 +116,26 @@ def start_actors(settings: Settings) -> Any:
 
 
 def _serve(settings: Settings, shard: Any, stopping: threading.Event) -> int:
-    if not _await_ready(shard, stopping):
+    watch = ShardWatch(shard.ready.remote)
+    if not _await_ready(watch, stopping):
         return 0
     print(_greeting(settings), flush=True)  # noqa: T201  # for people
     parts = _open_parts_of_ray()
     while not stopping.wait(WATCH_EVERY_S):
         # A pid would not tell: what died stays a zombie, for Ray does not reap it.
         for ended in select.select(parts, [], [], 0)[0]:
-            print(f"ezthrottle: the {parts[ended]} died; starting again", file=sys.stderr, flush=True)  # noqa: T201  # for people
-            os._exit(EXIT_LOST)
+            _lose(f"the {parts[ended]} died")
+        watch.look()
+        if watch.died is not None:
+            _lose(f"the shard can't be started again: {watch.died}")
     with contextlib.suppress(Exception):
         ray.get(shard.drain.remote(settings.drain_timeout_s), timeout=settings.drain_timeout_s + 3)
     return 0
+
+
+def _lose(reason: str) -> NoReturn:
+    print(f"ezthrottle: {reason}", file=sys.stderr, flush=True)  # noqa: T201  # for people
+    os._exit(ExitCode.LOST)
 
 
 def _greeting(settings: Settings) -> str:
@@ -136,26 +145,19 @@ def _greeting(settings: Settings) -> str:
     return f"ezthrottle is ready at http://{Address(settings.host, settings.port)} (regions {regions}){apart}"
 
 
-def _await_ready(shard: Any, stopping: threading.Event) -> bool:
+def _await_ready(watch: ShardWatch, stopping: threading.Event) -> bool:
     deadline = time.monotonic() + READY_WITHIN_S
     while not stopping.is_set():
-        try:
-            if ray.get(shard.ready.remote(), timeout=5):
-                return True
-        except ray.exceptions.GetTimeoutError:
-            pass
-        except ray.exceptions.ActorDiedError as error:
-            raise ConfigurationError(_reason(error)) from None
+        if watch.look():
+            return True
+        if watch.died is not None and watch.mendable:
+            _lose(watch.died)
+        if watch.died is not None:
+            raise ConfigurationError(watch.died)
         if time.monotonic() > deadline:
-            print("ezthrottle: no region came up in time", file=sys.stderr, flush=True)  # noqa: T201  # for people
-            os._exit(EXIT_LOST)
+            _lose("no region came up in time")
         stopping.wait(0.05)
     return False
-
-
-def _reason(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "the shard did not start"
 
 
 def _check(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from orchestrator.adapters.domains_file import load_known_domains
 from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.http.serving import listen, make_servers
+from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.links import RayLinks
 from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.adapters.target_guard import ResolvingGuard
@@ -32,7 +33,6 @@ from regions.offset import boot_id
 
 LOG_FILE = "service.log"
 LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
-EXIT_FAULT = 70
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class ShardNode:
             await self._shard.failed()
         except Exception:
             log.exception("the shard can't go on; its truth is on disk, a new one takes over")
-            os._exit(EXIT_FAULT)
+            os._exit(ExitCode.FAULT)
 
 
 def _open_store(settings: Settings) -> SqliteStore:

@@ -218,6 +218,11 @@ class MemoryStore:
         if entry.job_id in self._outbox:
             self._outbox[entry.job_id][entry.index] = replace(entry)
 
+    async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
+        """Save deliveries that are to be made again."""
+        for entry in entries:
+            await self.save_delivery(entry)
+
     async def paces(self) -> dict[TargetDomain, Learned]:
         """List what targets have taught."""
         return dict(self._paces)

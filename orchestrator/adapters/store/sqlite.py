@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import sqlite3
 import time
@@ -15,9 +16,10 @@ import msgpack
 
 from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.course_notes import CourseNote, CourseNotes
-from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
+from orchestrator.adapters.store.group_commit import GroupCommitWriter, Write, connect
 from orchestrator.adapters.store.migration import migrate
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
+from orchestrator.adapters.store.patience import Patience
 from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
 from orchestrator.adapters.store.retention import purge
 from orchestrator.adapters.store.sqlite_reads import (
@@ -54,6 +56,8 @@ LARGE_BODY = 64 * 1024
 """Characters of a job's bodies from which on its row is made in a thread; for less that would cost more."""
 KEY_CHECK = b"this data directory opens with this key"
 
+log = logging.getLogger(__name__)
+
 
 def data_files(data_dir: Path) -> tuple[Path, SecretBox]:
     """Make the data directory if it is not there, and open its key file.
@@ -86,9 +90,12 @@ def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
 class SqliteStore(SqliteReads):
     """The Store port on SQLite. Holds the data directory's lock for as long as it is open."""
 
-    def __init__(self, data_dir: Path, *, retention: Retention | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *, retention: Retention | None = None, patience: Patience | None = None
+    ) -> None:
         path, box = data_files(data_dir)
         self._retention = retention or Retention()
+        self._patience = patience or Patience()
         with contextlib.ExitStack() as undo:
             self._lock = _lock(data_dir / LOCK_FILE)
             undo.callback(os.close, self._lock)
@@ -107,9 +114,13 @@ class SqliteStore(SqliteReads):
         return self._writer.sizes
 
     async def begin_epoch(self) -> int:
-        """Take the next fencing number: 1 on a new store."""
+        """Take the next fencing number: 1 on a new store.
+
+        Raises:
+            StoreFailure: It could not be written.
+        """
         sql = "UPDATE shard SET epoch = epoch + 1 RETURNING epoch"
-        return int((await self._writer.write(lambda db: db.execute(sql).fetchone()))[0])
+        return int((await self._written(lambda db: db.execute(sql).fetchone()))[0])
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known.
@@ -119,11 +130,7 @@ class SqliteStore(SqliteReads):
 
         """
         row = await self._new_row(job)
-        try:
-            found = await self._writer.write(lambda db: _insert(db, row))
-        except sqlite3.Error as error:
-            raise StoreFailure(str(error)) from error
-        return _taken(job, row, found)
+        return _taken(job, row, await self._written(lambda db: _insert(db, row)))
 
     async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Accepted | Duplicate]:
         """Store several jobs in one transaction.
@@ -137,10 +144,7 @@ class SqliteStore(SqliteReads):
         for job in jobs:
             rows.append(await self._new_row(job))
             await breather.pause()
-        try:
-            found = await self._writer.write(lambda db: [_insert(db, row) for row in rows])
-        except sqlite3.Error as error:
-            raise StoreFailure(str(error)) from error
+        found = await self._written(lambda db: [_insert(db, row) for row in rows])
         return [_taken(*triple) for triple in zip(jobs, rows, found, strict=True)]
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
@@ -152,13 +156,17 @@ class SqliteStore(SqliteReads):
             self._notes.put(note)
 
     async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
-        """Save how far a job is, and wait for the commit."""
+        """Save how far a job is, and wait for the commit, on a full disk for a while.
+
+        Raises:
+            StoreFailure: It could not be written all that time.
+        """
         note = CourseNote(job_id, customer, state, course)
         self._notes.drop(job_id)
         # A later note must not be written before this one, as it would be by a flush that waits already.
         self._saving.add(job_id)
         try:
-            await self._writer.write(lambda db: note.write(db, self._box))
+            await self._kept("how far a job is", lambda db: note.write(db, self._box))
         finally:
             self._saving.discard(job_id)
 
@@ -169,7 +177,11 @@ class SqliteStore(SqliteReads):
         self._writer.post(lambda db: db.execute(sql, (sealed, job_id)))
 
     async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
-        """End a job, fill its outbox and store its children, in one transaction."""
+        """End a job, fill its outbox and store its children, in one transaction; waits on a full disk.
+
+        Raises:
+            StoreFailure: It could not be written all that time.
+        """
         self._notes.drop(ending.job_id)
         run = self._box.seal(
             pack_course(ending.course), sealing_context(ending.customer, ending.job_id, "run")
@@ -178,13 +190,26 @@ class SqliteStore(SqliteReads):
         job = (ending.state, ending.ended_ms, run, result, not ending.key_freed, ending.job_id)
         outbox = [outbox_row(entry) for entry in ending.outbox]
         children = [self._job_row(child) for child in ending.children]
-        found = await self._writer.write(lambda db: _end(db, job, outbox, children))
+        found = await self._kept("a job's end", lambda db: _end(db, job, outbox, children))
         return [_taken(*triple) for triple in zip(ending.children, children, found, strict=True)]
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
-        """Save how a delivery attempt ended."""
+        """Save how a delivery attempt ended, on a full disk after a while.
+
+        Raises:
+            StoreFailure: It could not be written all that time.
+        """
         sql, values = update_of(entry)
-        await self._writer.write(lambda db: db.execute(sql, values).rowcount)
+        await self._kept("a delivery", lambda db: db.execute(sql, values).rowcount)
+
+    async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
+        """Save deliveries that are to be made again, in one transaction.
+
+        Raises:
+            StoreFailure: They could not be written; none was.
+        """
+        updates = [update_of(entry) for entry in entries]
+        await self._written(lambda db: [db.execute(sql, values).rowcount for sql, values in updates])
 
     def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
         """Save what a target has taught; rides the next commit."""
@@ -207,21 +232,34 @@ class SqliteStore(SqliteReads):
         self._writer.post(lambda db: db.execute(sql, (customer, more.day, *counts)))
 
     async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
-        """Store a customer's webhook secrets."""
+        """Store a customer's webhook secrets.
+
+        Raises:
+            StoreFailure: They could not be written.
+        """
         plain = msgpack.packb([secrets.primary, secrets.secondary])
         sealed = self._box.seal(plain, secrets_context(customer))
         sql = "INSERT OR REPLACE INTO webhook_secrets VALUES (?, ?)"
-        await self._writer.write(lambda db: db.execute(sql, (customer, sealed)).rowcount)
+        await self._written(lambda db: db.execute(sql, (customer, sealed)).rowcount)
 
     async def drop_secrets(self, customer: CustomerId) -> bool:
-        """Delete them; say whether there were any."""
+        """Delete them; say whether there were any.
+
+        Raises:
+            StoreFailure: That could not be written.
+        """
         sql = "DELETE FROM webhook_secrets WHERE customer = ?"
-        return bool(await self._writer.write(lambda db: db.execute(sql, (customer,)).rowcount))
+        return bool(await self._written(lambda db: db.execute(sql, (customer,)).rowcount))
 
     async def purge(self, now_ms: int) -> None:
-        """Forget what is past its keeping, in batches that let other writes pass."""
-        while await self._writer.write(lambda db: purge(db, now_ms, self._retention)):
-            pass
+        """Forget what is past its keeping, in batches that let other writes pass; what can't be written now
+        is left to the next time.
+        """
+        try:
+            while await self._written(lambda db: purge(db, now_ms, self._retention)):
+                pass
+        except StoreFailure as error:
+            log.warning("what is past its keeping could not be forgotten: %s", error)
 
     async def close(self) -> None:
         """Commit what waits and close."""
@@ -229,6 +267,15 @@ class SqliteStore(SqliteReads):
         self.close_reads()
         self._write_connection.close()
         os.close(self._lock)
+
+    async def _written(self, write: Write) -> Any:
+        try:
+            return await self._writer.write(write)
+        except sqlite3.Error as error:
+            raise StoreFailure(str(error)) from error
+
+    async def _kept(self, what: str, write: Write) -> Any:
+        return await self._patience.until_written(what, lambda: self._writer.write(write))
 
     async def _new_row(self, job: Job) -> tuple[Any, ...]:
         if sum(len(part.body or "") for _, part in job.spec.parts()) < LARGE_BODY:

@@ -28,6 +28,7 @@ from orchestrator.ports.store import (
     OutboxEntry,
     PagePlace,
     StoredJob,
+    StoreFailure,
     WaitingJob,
     WebhookSecrets,
 )
@@ -186,7 +187,10 @@ class SqliteReads:
 
     async def _in_reader(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, read, self._read_connection)
+        try:
+            return await loop.run_in_executor(self._readers, read, self._read_connection)
+        except sqlite3.Error as error:
+            raise StoreFailure(str(error)) from error
 
 
 def key_hash(key: str) -> bytes:
