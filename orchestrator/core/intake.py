@@ -7,7 +7,14 @@ from random import Random
 from orchestrator.core.breather import Breather
 from orchestrator.core.faults import internal_fault
 from orchestrator.core.shard import Shard
-from orchestrator.domain.errors import EZThrottleError, InvalidFields, NotReady, OverLimit, TargetNotAllowed
+from orchestrator.domain.errors import (
+    EZThrottleError,
+    FieldError,
+    InvalidFields,
+    NotReady,
+    OverLimit,
+    TargetNotAllowed,
+)
 from orchestrator.domain.idempotency import content_key
 from orchestrator.domain.ids import CustomerId, JobId, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
@@ -96,6 +103,10 @@ class Intake:
             answers += await self._submit_some(customer, specs[start : start + COMMIT_MOST])
         return answers
 
+    def errors_in(self, spec: JobSpec) -> list[FieldError]:
+        """List everything that is wrong with a submission, its fallbacks and children included."""
+        return self._errors_in(spec, self._shard.clock.unix_ms())
+
     async def _submit_some(
         self, customer: CustomerId, specs: Sequence[JobSpec | EZThrottleError]
     ) -> list[Taken | EZThrottleError]:
@@ -171,10 +182,12 @@ class Intake:
             raise NotReady("the service is starting or stopping", retry_after_s=1)
 
     def _check(self, spec: JobSpec, now_ms: int) -> None:
-        known = self._shard.options.regions
-        errors = check_submission(spec, known_regions=known, bounds=self._bounds, now_ms=now_ms)
-        if errors:
+        if errors := self._errors_in(spec, now_ms):
             raise InvalidFields(errors)
+
+    def _errors_in(self, spec: JobSpec, now_ms: int) -> list[FieldError]:
+        known = self._shard.options.regions
+        return check_submission(spec, known_regions=known, bounds=self._bounds, now_ms=now_ms)
 
     def _answer(self, job: Job, stored: Accepted | Duplicate) -> Taken:
         if isinstance(stored, Accepted):

@@ -20,10 +20,10 @@ from orchestrator.adapters.http.documents import (
 from orchestrator.adapters.http.event_stream import EventResponse, JobEvents, StreamPlaces
 from orchestrator.adapters.http.paging import read_page_query, write_cursor
 from orchestrator.adapters.http.problems import as_ours, problem_document
-from orchestrator.adapters.http.schema import read_submission
+from orchestrator.adapters.http.submissions import read_submission
 from orchestrator.core.breather import Breather
 from orchestrator.core.intake import KnownAlready
-from orchestrator.domain.errors import Conflict, EZThrottleError
+from orchestrator.domain.errors import Conflict, EZThrottleError, InvalidFields
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.progress import Told
@@ -43,7 +43,7 @@ class JobRoutes:
         """Take one job: 202 once it is on disk, 200 where its key is known."""
         customer = await self._backend.keys.customer(request)
         document = await read_document(request, self._backend.bounds)
-        spec, ignored = read_submission(document, self._backend.shard.options.regions[0])
+        spec, ignored = self._read(document)
         taken = await self._backend.intake.submit(customer, spec)
         status = HTTPStatus.OK if isinstance(taken, KnownAlready) else HTTPStatus.ACCEPTED
         return json_response(taken_document(taken, ignored), status)
@@ -77,9 +77,15 @@ class JobRoutes:
         if isinstance(document, EZThrottleError):
             return document, []
         try:
-            return read_submission(document, self._backend.shard.options.regions[0])
+            return self._read(document)
         except Exception as error:  # noqa: BLE001  # one job's must not cost the others their answers
             return as_ours(error), []
+
+    def _read(self, document: dict[str, Any]) -> tuple[JobSpec, list[str]]:
+        reading = read_submission(document, self._backend.shard.options.regions[0])
+        if reading.errors:
+            raise InvalidFields([*reading.errors, *self._backend.intake.errors_in(reading.spec)])
+        return reading.spec, reading.ignored
 
     async def show(self, request: Request) -> Response:
         """Show one job; ``?wait=SECONDS`` waits for its end, at most 60."""

@@ -6,16 +6,15 @@ import httpx
 import pytest
 
 from orchestrator.adapters.http import job_routes
-from orchestrator.adapters.http.schema import read_submission
+from orchestrator.adapters.http.submissions import Reading, read_submission
 from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.job import JobSpec
 from tests.unit.http.gateway import JOBS, TARGET, Gateway
 
 SECRET = "card-4111"
 
 
-def spoil(document: dict[str, object], region: RegionName) -> tuple[JobSpec, list[str]]:
+def spoil(document: dict[str, object], region: RegionName) -> Reading:
     if document.get("body") == SECRET:
         raise LookupError(SECRET)
     return read_submission(document, region)
