@@ -8,6 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ LOCK_FILE = "shard.lock"
 LOCK_WAIT_S = 5.0
 LARGE_BODY = 64 * 1024
 """Characters of a job's bodies from which on its row is made in a thread; for less that would cost more."""
+SEALING_THREADS = 2
 KEY_CHECK = b"this data directory opens with this key"
 
 log = logging.getLogger(__name__)
@@ -105,6 +107,8 @@ class SqliteStore(SqliteReads):
             super().__init__(path, box)
             undo.pop_all()
         self._writer = GroupCommitWriter(self._write_connection, asyncio.get_running_loop())
+        # Not the loop's own pool, in which anybody's slow call would hold up submissions.
+        self._sealers = ThreadPoolExecutor(SEALING_THREADS, "store-sealer")
         self._notes = CourseNotes(box, self._writer.post)
         self._saving: set[JobId] = set()
 
@@ -263,7 +267,8 @@ class SqliteStore(SqliteReads):
 
     async def close(self) -> None:
         """Commit what waits and close."""
-        await asyncio.to_thread(self._writer.close)
+        await asyncio.get_running_loop().run_in_executor(self._sealers, self._writer.close)
+        self._sealers.shutdown()
         self.close_reads()
         self._write_connection.close()
         os.close(self._lock)
@@ -281,7 +286,7 @@ class SqliteStore(SqliteReads):
         if sum(len(part.body or "") for _, part in job.spec.parts()) < LARGE_BODY:
             return self._job_row(job)
         # To encrypt and digest a megabyte takes 10 ms, most of them without the interpreter's lock.
-        return await asyncio.to_thread(self._job_row, job)
+        return await asyncio.get_running_loop().run_in_executor(self._sealers, self._job_row, job)
 
     def _job_row(self, job: Job) -> tuple[Any, ...]:
         request = self._box.seal(pack_spec(job.spec), sealing_context(job.customer, job.id, "request"))
