@@ -30,7 +30,7 @@ from orchestrator.domain.job import (
     RetryPolicy,
 )
 from orchestrator.domain.submission import METHODS
-from orchestrator.domain.submission_bounds import ITEMS_READ, TIMEOUT_MS_MOST
+from orchestrator.domain.submission_bounds import ITEMS_READ, TIMEOUT_MS_MOST, SubmissionBounds
 
 SAFE_INT_MOST = 2**53
 """Beyond it, whole numbers of JSON are not exact to every reader (RFC 8259, 6)."""
@@ -179,7 +179,7 @@ class RedeliverIn(_Model):
 class ProxyIn(_Model):
     """The envelope that the published SDKs send."""
 
-    target_url: str
+    target_url: Annotated[str, Field(max_length=SubmissionBounds().url_bytes)]
     method: Annotated[Literal["GET", "POST", "DELETE"], BeforeValidator(_upper)] = "POST"
     headers: Headers = {}
     body: str = ""
