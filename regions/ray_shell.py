@@ -17,6 +17,7 @@ from orchestrator.domain.ids import RegionName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.interpreter import spare_the_collector
+from orchestrator.ports.log_file import log_to
 from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
 from orchestrator.wire.mailbox import Mailbox
@@ -55,7 +56,7 @@ class ShardPeer:
     """What both actors share: an incarnation, a mailbox to the shard, and heartbeats to it."""
 
     def __init__(self, name: RegionName, log_file: str) -> None:
-        logging.basicConfig(filename=Path(log_file), level=logging.INFO, format=LOG_FORMAT)
+        log_to(Path(log_file))
         self.incarnation = uuid.uuid4().hex
         self.clock = SystemClock()
         self.mailbox = Mailbox(shard_carrier(), Header(0, self.incarnation))
@@ -163,6 +164,3 @@ class WebhookActor:
 
 def _shard() -> Any:
     return ray.get_actor(names.SHARD, namespace=names.NAMESPACE)
-
-
-LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.adapters.store import sqlite
-from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE, SqliteStore
+from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE, LOCK_FILE, SqliteStore
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.job import Webhook
 from orchestrator.ports.store import Accepted, DeadFilter
@@ -21,7 +21,9 @@ from tests.unit.domain.builders import NOW_MS, a_job
 async def test_a_new_directory_is_its_owners_only(directory: SqliteKeeper) -> None:
     await directory.open()
     assert stat.S_IMODE(directory.data_dir.stat().st_mode) == 0o700
-    assert stat.S_IMODE((directory.data_dir / KEY_FILE).stat().st_mode) == 0o600
+    files = (KEY_FILE, LOCK_FILE, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.data_dir.iterdir()}
+    assert modes == dict.fromkeys(files, 0o600)
 
 
 async def test_another_key_file_is_refused_at_the_start(directory: SqliteKeeper) -> None:

@@ -25,6 +25,7 @@ from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import DAY_MS, Retention
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.interpreter import spare_the_collector
+from orchestrator.ports.log_file import log_to
 from orchestrator.settings import Settings
 from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, decode_one, encode
@@ -32,7 +33,6 @@ from orchestrator.wire.messages import Heartbeat
 from regions.offset import boot_id
 
 LOG_FILE = "service.log"
-LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class ShardNode:
 
     async def __init__(self, carried: dict[str, str]) -> None:  # type: ignore[misc]  # Ray awaits it
         settings = Settings.carried(carried)
-        logging.basicConfig(filename=settings.data_dir / LOG_FILE, level=logging.INFO, format=LOG_FORMAT)
+        log_to(settings.data_dir / LOG_FILE)
         self._loop = asyncio.get_running_loop()
         self._boot_id = boot_id()
         self._reader = BatchReader()

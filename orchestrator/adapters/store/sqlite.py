@@ -62,13 +62,19 @@ log = logging.getLogger(__name__)
 
 
 def data_files(data_dir: Path) -> tuple[Path, SecretBox]:
-    """Make the data directory if it is not there, and open its key file.
+    """Make the data directory if it is not there, its files its owner's alone, and open its key file.
 
     Raises:
         ValueError: The key file is damaged.
     """
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return data_dir / DATABASE, open_key_file(data_dir / KEY_FILE)
+    database = data_dir / DATABASE
+    # SQLite gives its other files the mode that this one has.
+    database.touch(0o600)
+    for path in (database, *(Path(f"{database}{suffix}") for suffix in ("-wal", "-shm"))):
+        if path.exists() and path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    return database, open_key_file(data_dir / KEY_FILE)
 
 
 def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
