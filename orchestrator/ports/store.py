@@ -220,6 +220,9 @@ class Store(Protocol):
 
         """
 
+    async def duplicates_of(self, jobs: Sequence[Job]) -> Sequence[Duplicate | None]:
+        """Say of each job, without storing it, whether its key is known."""
+
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
 

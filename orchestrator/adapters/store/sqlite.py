@@ -24,7 +24,10 @@ from orchestrator.adapters.store.patience import Patience
 from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
 from orchestrator.adapters.store.retention import purge
 from orchestrator.adapters.store.sqlite_reads import (
+    Holder,
     SqliteReads,
+    duplicate,
+    find_key,
     paces_context,
     sealing_context,
     secrets_context,
@@ -325,27 +328,22 @@ class SqliteStore(SqliteReads):
 
 _JOB_COLUMNS = 17
 _FINGERPRINT = 11
-_Found = tuple[str, str, bytes]
-"""Id, state and fingerprint of the job that has a key already."""
 
 
-def _insert(db: sqlite3.Connection, row: tuple[Any, ...]) -> _Found | None:
+def _insert(db: sqlite3.Connection, row: tuple[Any, ...]) -> Holder | None:
     marks = ", ".join("?" * _JOB_COLUMNS)
     sql = (
         f"INSERT INTO jobs VALUES ({marks}) ON CONFLICT (customer, idem_key) WHERE idem_holds = 1 DO NOTHING"  # noqa: S608  # marks only
     )
     if db.execute(sql, row).rowcount:
         return None
-    find = "SELECT id, state, fingerprint FROM jobs WHERE customer = ? AND idem_key = ? AND idem_holds = 1"
-    found: _Found = db.execute(find, (row[1], row[9])).fetchone()
-    return found
+    return find_key(db, row[1], row[9])
 
 
-def _taken(job: Job, row: tuple[Any, ...], found: _Found | None) -> Accepted | Duplicate:
+def _taken(job: Job, row: tuple[Any, ...], found: Holder | None) -> Accepted | Duplicate:
     if found is None:
         return Accepted(job)
-    job_id, state, first_fingerprint = found
-    return Duplicate(JobId(job_id), JobState(state), first_fingerprint != row[_FINGERPRINT])
+    return duplicate(found, row[_FINGERPRINT])
 
 
 def _end(
@@ -353,7 +351,7 @@ def _end(
     job: tuple[Any, ...],
     outbox: list[tuple[Any, ...]],
     children: list[tuple[Any, ...]],
-) -> list[_Found | None]:
+) -> list[Holder | None]:
     sql = """UPDATE jobs SET state = ?, ended_ms = ?, run = ?, result = ?, idem_holds = ?
              WHERE id = ? AND ended_ms IS NULL"""
     if not db.execute(sql, job).rowcount:
