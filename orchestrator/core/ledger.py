@@ -21,7 +21,7 @@ class Ledger:
         self._open: Counter[CustomerId] = Counter()
         self._reserved: Counter[CustomerId] = Counter()
         self._unsaved: dict[tuple[CustomerId, int], DayUsage] = {}
-        self._called: defaultdict[CustomerId, set[TargetDomain]] = defaultdict(set)
+        self._called: defaultdict[CustomerId, dict[TargetDomain, int]] = defaultdict(dict)
         self._saving = False
 
     def open_jobs(self, customer: CustomerId) -> int:
@@ -95,6 +95,7 @@ class Ledger:
             self._clock.call_at(self._clock.now() + SAVED_EVERY_S, self.save)
 
     def _note_call(self, customer: CustomerId, domain: TargetDomain) -> None:
-        if domain not in self._called[customer]:
-            self._called[customer].add(domain)
+        day, known = day_of(self._clock.unix_ms()), self._called[customer]
+        if known.get(domain) != day:
+            known[domain] = day
             self._store.note_domain(customer, domain)

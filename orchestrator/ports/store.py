@@ -249,7 +249,7 @@ class Store(Protocol):
         """List the targets that a customer has called, by name, those that come ``after`` one."""
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
-        """Save that a customer calls a target; rides the next commit."""
+        """Save that a customer calls a target on this day; rides the next commit."""
 
     async def usage_of(self, customer: CustomerId, since_day: int) -> Sequence[DayUsage]:
         """List what a customer used, by day, from a day on."""

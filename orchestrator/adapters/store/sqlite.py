@@ -18,7 +18,7 @@ import msgpack
 from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, Write, connect
-from orchestrator.adapters.store.migration import migrate
+from orchestrator.adapters.store.migration import migrate, today
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
 from orchestrator.adapters.store.patience import Patience
 from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
@@ -226,14 +226,19 @@ class SqliteStore(SqliteReads):
 
     def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
         """Save what a target has taught; rides the next commit."""
-        sql = "INSERT OR REPLACE INTO lessons VALUES (?, ?)"
+        sql = "INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)"
         sealed = self._box.seal(pack_learned(learned), paces_context(domain))
-        self._writer.post(lambda db: db.execute(sql, (domain, sealed)))
+        self._writer.post(lambda db: db.execute(sql, (domain, sealed, today())))
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
-        """Save that a customer calls a target; rides the next commit."""
-        sql = "INSERT OR IGNORE INTO customer_domains VALUES (?, ?)"
-        self._writer.post(lambda db: db.execute(sql, (customer, domain)))
+        """Save that a customer calls a target on this day; rides the next commit."""
+
+        def write(db: sqlite3.Connection) -> None:
+            day = today()
+            db.execute("INSERT OR REPLACE INTO customer_domains VALUES (?, ?, ?)", (customer, domain, day))
+            db.execute("UPDATE lessons SET used_day = ? WHERE domain = ?", (day, domain))
+
+        self._writer.post(write)
 
     def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
         """Add to what a customer used on a day; rides the next commit."""
