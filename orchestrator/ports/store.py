@@ -1,7 +1,7 @@
 """The store: where jobs are safe. Every method that answers has committed what it says."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.domain.course import Course
@@ -31,6 +31,8 @@ class Duplicate:
     job_id: JobId
     state: JobState
     payload_mismatch: bool
+    begins_ms: int = field(default=0, compare=False)
+    """From when on the first job is not scheduled any more, whatever the disk still says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ class JobRoutes:
         spec, ignored = self._read(document)
         taken = await self._backend.intake.submit(customer, spec)
         status = HTTPStatus.OK if isinstance(taken, KnownAlready) else HTTPStatus.ACCEPTED
-        return json_response(taken_document(taken, ignored), status)
+        return json_response(taken_document(taken, ignored, self._now_ms()), status)
 
     async def submit_batch(self, request: Request) -> Response:
         """Take up to 1,000 jobs; ``answers`` holds what each would have been answered alone, in order."""
@@ -54,10 +54,11 @@ class JobRoutes:
         data = await read_body(request, self._backend.bounds.batch_bytes)
         read = await self._read_batch(data)
         taken = await self._backend.intake.submit_many(customer, [spec for spec, _ in read])
+        now_ms = self._now_ms()
         answers = [
             problem_document(answer)
             if isinstance(answer, EZThrottleError)
-            else taken_document(answer, ignored)
+            else taken_document(answer, ignored, now_ms)
             for answer, (_, ignored) in zip(taken, read, strict=True)
         ]
         return json_response({"answers": answers}, HTTPStatus.OK)
@@ -153,7 +154,11 @@ class JobRoutes:
         key = f"{stored.job.id}/replay/{secrets.token_hex(8)}"
         spec = replace(stored.job.spec, idempotent_key=key, retry_at=None)
         taken = await self._backend.intake.submit(customer, spec)
-        return json_response(taken_document(taken, []) | {"replay_of": stored.job.id}, HTTPStatus.ACCEPTED)
+        document = taken_document(taken, [], self._now_ms())
+        return json_response(document | {"replay_of": stored.job.id}, HTTPStatus.ACCEPTED)
+
+    def _now_ms(self) -> int:
+        return self._backend.shard.clock.unix_ms()
 
     async def _load(self, customer: CustomerId, job_id: str) -> StoredJob:
         return await own_job(self._backend, customer, job_id)

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -49,7 +50,7 @@ def main() -> int:
     """Run until told to stop; give the exit code."""
     settings = Settings.carried()
     try:
-        _check(settings)
+        settings = _checked(settings)
         start_ray(settings)
         # Only now: while Ray starts, a SIGTERM just ends this process, and the parent ends the rest.
         stopping = threading.Event()
@@ -160,17 +161,20 @@ def _await_ready(watch: ShardWatch, stopping: threading.Event) -> bool:
     return False
 
 
-def _check(settings: Settings) -> None:
+def _checked(settings: Settings) -> Settings:
+    """Check the settings; choose a port where the system is to, so that a shard started again keeps it."""
     if problems := settings.problems():
         raise ConfigurationError("; ".join(problems))
-    _check_address(Address(settings.host, settings.port), "--port")
     if settings.metrics_address is not None:
-        _check_address(settings.metrics_address, "--metrics-bind")
+        _free_port(settings.metrics_address, "--metrics-bind")
+    return replace(settings, port=_free_port(Address(settings.host, settings.port), "--port"))
 
 
-def _check_address(address: Address, option: str) -> None:
+def _free_port(address: Address, option: str) -> int:
     try:
-        listen(address).close()
+        with listen(address) as listener:
+            port: int = listener.getsockname()[1]
+            return port
     except OSError as error:
         msg = f"can't listen on {address} ({error.strerror or error}): choose another {option}"
         raise ConfigurationError(msg) from None

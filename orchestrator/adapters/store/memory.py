@@ -90,7 +90,8 @@ class MemoryStore:
         if known is None:
             return None
         first = self._rows[known]
-        return Duplicate(known, first.state, payload_bytes(first.job.spec) != payload_bytes(job.spec))
+        differs = payload_bytes(first.job.spec) != payload_bytes(job.spec)
+        return Duplicate(known, first.state, differs, first.job.begins_ms)
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""

@@ -203,21 +203,22 @@ class SqliteReads:
             raise StoreFailure(str(error)) from error
 
 
-Holder = tuple[str, str, bytes]
-"""Id, state and fingerprint of the job that has a key."""
+Holder = tuple[str, str, bytes, int]
+"""Id, state and fingerprint of the job that has a key, and from when on it is not scheduled any more."""
 
 
 def find_key(db: sqlite3.Connection, customer: str, key: str) -> Holder | None:
     """Find the job that has a customer's key, which answers "duplicate" for it."""
-    sql = "SELECT id, state, fingerprint FROM jobs WHERE customer = ? AND idem_key = ? AND idem_holds = 1"
+    sql = """SELECT id, state, fingerprint, not_before_ms FROM jobs
+             WHERE customer = ? AND idem_key = ? AND idem_holds = 1"""
     found: Holder | None = db.execute(sql, (customer, key)).fetchone()
     return found
 
 
 def duplicate(first: Holder, fingerprint: bytes) -> Duplicate:
     """Say what a submission with a known key duplicates."""
-    job_id, state, first_fingerprint = first
-    return Duplicate(JobId(job_id), JobState(state), first_fingerprint != fingerprint)
+    job_id, state, first_fingerprint, begins_ms = first
+    return Duplicate(JobId(job_id), JobState(state), first_fingerprint != fingerprint, begins_ms)
 
 
 def key_hash(key: str) -> bytes:

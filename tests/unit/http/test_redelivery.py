@@ -163,3 +163,22 @@ async def test_webhooks_that_could_not_be_reopened_go_when_they_would_have_gone(
     for response in (await gateway.client.post(f"{JOBS}/{job_id}/redeliver"), await redeliver(gateway)):
         assert (response.status_code, response.headers["retry-after"]) == (503, "5")
     assert gateway.shard.courier.waiting == waiting
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "count"),
+    [
+        ("203.0.113.7", 1),
+        ("203.0.113.7:80", 1),
+        ("203.0.113.7:443", 1),
+        ("http://203.0.113.7:443/", 0),
+        ("203.0.113.8:8443", 1),
+        ("203.0.113.8", 0),
+    ],
+)
+async def test_a_port_that_is_the_schemes_own_names_no_other_receiver(
+    gateway: Gateway, endpoint: str, count: int
+) -> None:
+    await ended(gateway)
+    await answer_deliveries(gateway, 410, 2)
+    assert len((await dead(gateway, endpoint=endpoint))["deliveries"]) == count
