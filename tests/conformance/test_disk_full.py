@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator.adapters.store.patience import Patience
-from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.store import StoreFailure, WebhookSecrets
-from tests.conformance.stores import a_course, an_ending
+from tests.conformance.stores import SqliteKeeper, a_course, an_ending
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
 LARGE = "x" * 100_000
@@ -111,3 +112,16 @@ async def test_what_is_past_its_keeping_stays_where_the_disk_takes_nothing(
     assert "could not be forgotten" in caplog.text
     on_disk._write_connection.execute("PRAGMA query_only = OFF")
     await on_disk.submit(job)
+
+
+async def test_a_directory_that_can_not_be_opened_just_now_is_no_wrong_one(directory: SqliteKeeper) -> None:
+    await directory.open()
+    await directory.close()
+    database = directory.data_dir / DATABASE
+    database.with_name(f"{DATABASE}-wal").mkdir()
+    with pytest.raises(StoreFailure, match=r"unable to open|I/O"):
+        await directory.open()
+    database.with_name(f"{DATABASE}-wal").rmdir()
+    database.write_text("no database" * 100)
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        await directory.open()

@@ -1,10 +1,11 @@
 """Writes that have to succeed: a disk that is full for a moment costs a wait, not the shard."""
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,17 @@ class Patience:
                 log.warning("%s could not be written, and waits: %s", what, error)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, self.pause_most_s)
+
+
+@contextlib.contextmanager
+def failing_as_store() -> Iterator[None]:
+    """Raise StoreFailure for what may be over in a moment."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if not passes(error):
+            raise
+        raise StoreFailure(str(error)) from error
 
 
 def passes(error: sqlite3.Error) -> bool:

@@ -20,7 +20,7 @@ from orchestrator.adapters.store.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, Write, connect
 from orchestrator.adapters.store.migration import migrate, today
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
-from orchestrator.adapters.store.patience import Patience
+from orchestrator.adapters.store.patience import Patience, failing_as_store
 from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
 from orchestrator.adapters.store.retention import purge
 from orchestrator.adapters.store.sqlite_reads import (
@@ -99,7 +99,14 @@ def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
 
 
 class SqliteStore(SqliteReads):
-    """The Store port on SQLite. Holds the data directory's lock for as long as it is open."""
+    """The Store port on SQLite. Holds the data directory's lock for as long as it is open.
+
+    Raises:
+        StoreFailure: The disk takes or gives nothing just now.
+        sqlite3.Error: What lies there is no database.
+        ValueError: It was sealed with another key, or the key file is damaged.
+        RuntimeError: Another process holds the directory.
+    """
 
     def __init__(
         self, data_dir: Path, *, retention: Retention | None = None, patience: Patience | None = None
@@ -107,7 +114,7 @@ class SqliteStore(SqliteReads):
         path, box = data_files(data_dir)
         self._retention = retention or Retention()
         self._patience = patience or Patience()
-        with contextlib.ExitStack() as undo:
+        with contextlib.ExitStack() as undo, failing_as_store():
             self._lock = _lock(data_dir / LOCK_FILE)
             undo.callback(os.close, self._lock)
             self._write_connection = connect(path)
