@@ -118,7 +118,10 @@ class Intake:
         return [spec if isinstance(spec, EZThrottleError) else next(taken) for spec in judged]
 
     async def _take(self, customer: CustomerId, jobs: list[Job]) -> list[Taken | EZThrottleError]:
-        admitted, reserved = await self._admitted(customer, jobs)
+        try:
+            admitted, reserved = await self._admitted(customer, jobs)
+        except StoreFailure:
+            return [_not_stored() for _ in jobs]
         going = [job for job in admitted if isinstance(job, Job)]
         try:
             stored = await self._shard.store.submit_many(going)

@@ -228,6 +228,9 @@ async def test_what_could_not_be_stored_takes_no_place(monkeypatch: pytest.Monke
             assert (await gateway.submit()).status_code == 503
             (answer,) = await batch(gateway, {"url": TARGET})
             assert answer["status"] == 503
+            patched.setattr(MemoryStore, "duplicates_of", full)
+            answers = await batch(gateway, {"url": TARGET}, {"url": TARGET, "body": "2"}, {"url": 7})
+            assert [answer["status"] for answer in answers] == [503, 503, 422]
         assert (await gateway.submit()).status_code == 202
 
 
