@@ -17,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 VARIABLE = "EZTHROTTLE_{}"
+ONE_A_LINE = frozenset({"header"})
+"""Options that may be given several times, and hold blanks: in their variable each has a line."""
 WITHOUT_VARIABLE = frozenset({"help", "install-completion", "show-completion"})
 
 
@@ -46,5 +48,7 @@ def _name_variables(part: Any) -> None:
         names = [name.removeprefix("--") for name in option.opts if name.startswith("--")]
         if names and not option.envvar and not WITHOUT_VARIABLE & {*names}:
             option.envvar = VARIABLE.format(max(names, key=len).upper().replace("-", "_"))
+        if option.name in ONE_A_LINE:
+            option.split_envvar_value = str.splitlines
     for below in getattr(part, "commands", {}).values():
         _name_variables(below)

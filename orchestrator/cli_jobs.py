@@ -36,6 +36,7 @@ SILENT_MOST_S = 45.0
 """Three times the service's own keep-alive."""
 WAIT_MOST_S = 60.0
 
+
 jobs = typer.Typer(help="Jobs of a running service.", no_args_is_help=True)
 
 JobId = Annotated[str, typer.Argument(help="The job's id.")]

@@ -143,10 +143,6 @@ def _network_problems(networks: str) -> list[str]:
 
 def _run_driver(settings: Settings) -> int:
     from orchestrator.adapters.process.parent import run  # noqa: PLC0415  # keys need no process tree
-    from orchestrator.adapters.process.ray_token import ray_environment  # noqa: PLC0415  # the same
 
-    try:
-        env = {**os.environ, **ray_environment(settings.data_dir, os.environ), **settings.carry()}
-    except OSError as error:
-        refuse(f"--data-dir {settings.data_dir}: {error.strerror}: name a directory to write in", USAGE_ERROR)
+    env = {**os.environ, **settings.carry()}
     return run(DRIVER, data_dir=settings.data_dir, drain_timeout_s=settings.drain_timeout_s, env=env)

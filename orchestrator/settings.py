@@ -20,6 +20,7 @@ from orchestrator.domain.submission_bounds import (
     ITEMS_READ,
     JOBS_READ,
     JSON_DEPTH_READ,
+    URL_BYTES_READ,
     SubmissionBounds,
 )
 
@@ -119,6 +120,9 @@ class Settings:
     max_regions: int = _bound(_BOUNDS.regions, "Regions of a job.", ITEMS_READ)
     max_headers: int = _bound(_BOUNDS.headers, "Headers of a job.", ITEMS_READ)
     max_header_bytes: int = _bound(_BOUNDS.header_bytes, "Their size in all, in bytes.")
+    max_url_bytes: int = _bound(
+        _BOUNDS.url_bytes, "Length of a job's URL, and of each webhook's, in bytes.", URL_BYTES_READ
+    )
     max_metadata_bytes: int = _bound(_BOUNDS.metadata_bytes, "Size of a job's metadata, in bytes.")
     max_repeats: int = _bound(_BOUNDS.repeats, "Retries that a job may ask for, and reroutes.")
     max_retry_at_days: float = _bound(
@@ -217,6 +221,7 @@ class Settings:
             regions=self.max_regions,
             headers=self.max_headers,
             header_bytes=self.max_header_bytes,
+            url_bytes=self.max_url_bytes,
             metadata_bytes=self.max_metadata_bytes,
             repeats=self.max_repeats,
             retry_at_ahead_ms=int(self.max_retry_at_days * DAY_MS),

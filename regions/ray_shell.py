@@ -17,6 +17,7 @@ from orchestrator.domain.ids import RegionName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.interpreter import spare_the_collector
+from orchestrator.ports.log_file import log_to
 from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
 from orchestrator.wire.local_link import LocalCaller
@@ -53,7 +54,7 @@ class ShardPeer:
     def __init__(
         self, name: RegionName, actor_name: str, options: dict[str, Any], take: Callable[[Message], None]
     ) -> None:
-        logging.basicConfig(filename=Path(options["log_file"]), level=logging.INFO, format=LOG_FORMAT)
+        log_to(Path(options["log_file"]))
         self.incarnation = uuid.uuid4().hex
         self.clock = SystemClock()
         self._caller = LocalCaller(Path(options["socket"]), actor_name, self.receive)
@@ -170,6 +171,3 @@ class WebhookActor:
 
 def _shard() -> Any:
     return ray.get_actor(names.SHARD, namespace=names.NAMESPACE)
-
-
-LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"

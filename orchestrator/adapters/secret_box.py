@@ -11,8 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 VERSION = b"\x01"
 NONCE_BYTES = 12
-COUNTER_BYTES = 4
-"""4 billion rows a life of a process; one that seals more fails loudly rather than reuse a nonce."""
+NONCES = 1 << 8 * NONCE_BYTES
 KEY_BYTES = 32
 KEY_ID_BYTES = 4
 
@@ -24,13 +23,13 @@ class AesGcmBox:
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
         self._sealing = _key_id(keys[0])
         self._fingerprint_key = hashlib.sha256(b"fingerprint" + keys[-1]).digest()
-        self._nonce_prefix = os.urandom(NONCE_BYTES - COUNTER_BYTES)
-        self._sealed = itertools.count()
+        self._nonces = itertools.count(int.from_bytes(os.urandom(NONCE_BYTES), "big"))
 
     def seal(self, plain: bytes, context: str) -> bytes:
         """Encrypt under the newest key."""
-        # Counted, not drawn anew (NIST SP 800-38D, 8.2.1): a system call a row gives the interpreter away.
-        nonce = self._nonce_prefix + next(self._sealed).to_bytes(COUNTER_BYTES, "big")
+        # Counted on from a random place, not drawn anew: a system call a row gives the interpreter away. That
+        # two lives of a process, of 2^32 rows each, ever overlap among 2^96 has a chance of 2^-63.
+        nonce = (next(self._nonces) % NONCES).to_bytes(NONCE_BYTES, "big")
         sealed = self._ciphers[self._sealing].encrypt(nonce, plain, context.encode())
         return VERSION + self._sealing + nonce + sealed
 
@@ -79,6 +78,16 @@ def _make_key_file(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         path.hardlink_to(aside)
     aside.unlink()
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    # Rows may be on disk before the name of the file that opens them is.
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _read_keys(path: Path) -> list[bytes]:

@@ -1,12 +1,12 @@
 """Judges targets at submission. It is a courtesy: the egress judges every address that it dials."""
 
 import asyncio
-import socket
 from collections import OrderedDict
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from orchestrator.ports.clock import Clock
+from regions.egress_dns import Lookup, SystemLookup
 from regions.guard import AddressPolicy, literal_address, parse_networks
 
 RESOLVE_WITHIN_S = 0.2
@@ -17,11 +17,14 @@ REMEMBERED_MOST = 10_000
 class ResolvingGuard:
     """Refuses literal addresses and names that resolve in time to one that is forbidden."""
 
-    def __init__(self, allow_private: bool, allow_targets: str, clock: Clock) -> None:
+    def __init__(
+        self, allow_private: bool, allow_targets: str, clock: Clock, lookup: Lookup | None = None
+    ) -> None:
         self._policy = AddressPolicy(
             allow_private=allow_private, allowed_networks=parse_networks(allow_targets)
         )
         self._clock = clock
+        self._lookup = lookup or SystemLookup(patience_s=RESOLVE_WITHIN_S)
         self._known: OrderedDict[str, tuple[str | None, float]] = OrderedDict()
         self._judging: dict[str, asyncio.Future[str | None]] = {}
 
@@ -59,18 +62,14 @@ class ResolvingGuard:
 
     async def _judge(self, host: str) -> str | None:
         literal = literal_address(host)
-        addresses = [str(literal)] if literal else await _resolve(host)
+        addresses = [str(literal)] if literal else await self._resolve(host)
         for address in addresses:
             if (reason := self._policy.refusal(address)) is not None:
                 return f"{host} is not allowed as a target ({reason}); the operator may lift that"
         return None
 
-
-async def _resolve(host: str) -> list[str]:
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(RESOLVE_WITHIN_S):
-            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError, UnicodeError):
-        return []
-    return [str(entry[4][0]) for entry in found]
+    async def _resolve(self, host: str) -> Sequence[str]:
+        try:
+            return await self._lookup(host)
+        except OSError:
+            return ()

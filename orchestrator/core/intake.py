@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from random import Random
 
 from orchestrator.core.breather import Breather
+from orchestrator.core.faults import internal_fault
 from orchestrator.core.shard import Shard
-from orchestrator.domain.errors import EZThrottleError, InvalidFields, NotReady, OverLimit, TargetNotAllowed
+from orchestrator.domain.errors import (
+    EZThrottleError,
+    FieldError,
+    InvalidFields,
+    NotReady,
+    OverLimit,
+    TargetNotAllowed,
+)
 from orchestrator.domain.idempotency import content_key
 from orchestrator.domain.ids import CustomerId, JobId, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
@@ -67,17 +75,19 @@ class Intake:
             NotReady: The service is stopping, or its disk takes nothing.
         """
         self._check_accepting()
-        if not self._room(customer):
-            raise self._over_limit()
         now_ms = self._shard.clock.unix_ms()
         self._check(spec, now_ms)
         if (refusal := first_refusal(spec, await self._guard.refusals(_urls(spec)))) is not None:
             raise refusal
         job = self._job(customer, spec, now_ms)
+        if not self._shard.ledger.reserve(customer, 1, self._bounds.open_jobs):
+            return self._only_known(job, *await self._shard.store.duplicates_of([job]))
         try:
             stored = await self._shard.store.submit(job)
         except StoreFailure as error:
             raise _not_stored() from error
+        finally:
+            self._shard.ledger.release(customer, 1)
         return self._answer(job, stored)
 
     async def submit_many(
@@ -95,19 +105,33 @@ class Intake:
             answers += await self._submit_some(customer, specs[start : start + COMMIT_MOST])
         return answers
 
+    def errors_in(self, spec: JobSpec) -> list[FieldError]:
+        """List everything that is wrong with a submission, its fallbacks and children included."""
+        return self._errors_in(spec, self._shard.clock.unix_ms())
+
     async def _submit_some(
         self, customer: CustomerId, specs: Sequence[JobSpec | EZThrottleError]
     ) -> list[Taken | EZThrottleError]:
         now_ms = self._shard.clock.unix_ms()
-        judged = self._admitted(customer, await self._judge(specs, now_ms))
-        jobs = await self._jobs(customer, judged, now_ms)
-        try:
-            stored = await self._shard.store.submit_many(jobs)
-        except StoreFailure:
-            return [spec if isinstance(spec, EZThrottleError) else _not_stored() for spec in judged]
-        # Nothing may come between the commit and this: a job on disk has to be in its queue.
-        taken = map(self._answer, jobs, stored)
+        judged = await self._judge(specs, now_ms)
+        taken = iter(await self._take(customer, await self._jobs(customer, judged, now_ms)))
         return [spec if isinstance(spec, EZThrottleError) else next(taken) for spec in judged]
+
+    async def _take(self, customer: CustomerId, jobs: list[Job]) -> list[Taken | EZThrottleError]:
+        try:
+            admitted, reserved = await self._admitted(customer, jobs)
+        except StoreFailure:
+            return [_not_stored() for _ in jobs]
+        going = [job for job in admitted if isinstance(job, Job)]
+        try:
+            stored = await self._shard.store.submit_many(going)
+        except StoreFailure:
+            return [_not_stored() if isinstance(job, Job) else job for job in admitted]
+        finally:
+            self._shard.ledger.release(customer, reserved)
+        # Nothing may come between the commit and this: a job on disk has to be in its queue.
+        answers = map(self._answer, going, stored)
+        return [next(answers) if isinstance(job, Job) else job for job in admitted]
 
     async def _jobs(
         self, customer: CustomerId, judged: Sequence[JobSpec | EZThrottleError], now_ms: int
@@ -136,19 +160,28 @@ class Intake:
             for spec in judged
         ]
 
-    def _admitted(
-        self, customer: CustomerId, judged: list[JobSpec | EZThrottleError]
-    ) -> list[JobSpec | EZThrottleError]:
-        room = self._room(customer)
-        admitted: list[JobSpec | EZThrottleError] = []
-        for spec in judged:
-            takes_place = isinstance(spec, JobSpec)
-            admitted.append(self._over_limit() if takes_place and room <= 0 else spec)
-            room -= takes_place
-        return admitted
+    async def _admitted(
+        self, customer: CustomerId, jobs: list[Job]
+    ) -> tuple[list[Job | KnownAlready | OverLimit], int]:
+        """Say which jobs may be stored, and for how many of them a place is kept."""
+        ledger, most = self._shard.ledger, self._bounds.open_jobs
+        if ledger.reserve(customer, len(jobs), most):
+            return [*jobs], len(jobs)
+        admitted: list[Job | KnownAlready | OverLimit] = []
+        keys: set[str] = set()
+        for job, known in zip(jobs, await self._shard.store.duplicates_of(jobs), strict=True):
+            # One whose key a job before it in the batch brings takes no place.
+            if known is None and (job.idempotent_key in keys or ledger.reserve(customer, 1, most)):
+                keys.add(job.idempotent_key)
+                admitted.append(job)
+            else:
+                admitted.append(self._over_limit() if known is None else self._known(job, known))
+        return admitted, len(keys)
 
-    def _room(self, customer: CustomerId) -> int:
-        return max(0, self._bounds.open_jobs - self._shard.ledger.open_jobs(customer))
+    def _only_known(self, job: Job, known: Duplicate | None) -> KnownAlready:
+        if known is None:
+            raise self._over_limit()
+        return self._known(job, known)
 
     def _over_limit(self) -> OverLimit:
         message = f"{self._bounds.open_jobs} jobs are open, and more may not be at once: wait for some to end"
@@ -161,6 +194,8 @@ class Intake:
             self._check(spec, now_ms)
         except InvalidFields as error:
             return error
+        except Exception as error:  # noqa: BLE001  # one job's must not cost the others their answers
+            return internal_fault(error)
         return spec
 
     def _check_accepting(self) -> None:
@@ -168,16 +203,19 @@ class Intake:
             raise NotReady("the service is starting or stopping", retry_after_s=1)
 
     def _check(self, spec: JobSpec, now_ms: int) -> None:
-        known = self._shard.options.regions
-        errors = check_submission(spec, known_regions=known, bounds=self._bounds, now_ms=now_ms)
-        if errors:
+        if errors := self._errors_in(spec, now_ms):
             raise InvalidFields(errors)
 
+    def _errors_in(self, spec: JobSpec, now_ms: int) -> list[FieldError]:
+        known = self._shard.options.regions
+        return check_submission(spec, known_regions=known, bounds=self._bounds, now_ms=now_ms)
+
     def _answer(self, job: Job, stored: Accepted | Duplicate) -> Taken:
-        if isinstance(stored, Accepted):
-            return self._acknowledge(job)
+        return self._acknowledge(job) if isinstance(stored, Accepted) else self._known(job, stored)
+
+    def _known(self, job: Job, first: Duplicate) -> KnownAlready:
         self._shard.tally.duplicates += 1
-        return KnownAlready(duplicate=stored, idempotent_key=job.idempotent_key, warnings=warnings(job.spec))
+        return KnownAlready(duplicate=first, idempotent_key=job.idempotent_key, warnings=warnings(job.spec))
 
     def _job(self, customer: CustomerId, spec: JobSpec, now_ms: int) -> Job:
         return Job(

@@ -19,13 +19,29 @@ class Ledger:
         self._store = store
         self._clock = clock
         self._open: Counter[CustomerId] = Counter()
+        self._reserved: Counter[CustomerId] = Counter()
         self._unsaved: dict[tuple[CustomerId, int], DayUsage] = {}
-        self._called: defaultdict[CustomerId, set[TargetDomain]] = defaultdict(set)
+        self._called: defaultdict[CustomerId, dict[TargetDomain, int]] = defaultdict(dict)
         self._saving = False
 
     def open_jobs(self, customer: CustomerId) -> int:
         """Count a customer's jobs that have not ended."""
         return self._open[customer]
+
+    def reserve(self, customer: CustomerId, count: int, most: int) -> bool:
+        """Keep places for jobs that are about to be stored, unless a customer would then have more than
+        ``most``.
+        """
+        if self._open[customer] + self._reserved[customer] + count > most:
+            return False
+        self._reserved[customer] += count
+        return True
+
+    def release(self, customer: CustomerId, count: int) -> None:
+        """Give places back: the jobs were accepted, and count as open, or they were not stored."""
+        self._reserved[customer] -= count
+        if not self._reserved[customer]:
+            del self._reserved[customer]
 
     @property
     def total_open(self) -> int:
@@ -79,6 +95,7 @@ class Ledger:
             self._clock.call_at(self._clock.now() + SAVED_EVERY_S, self.save)
 
     def _note_call(self, customer: CustomerId, domain: TargetDomain) -> None:
-        if domain not in self._called[customer]:
-            self._called[customer].add(domain)
+        day, known = day_of(self._clock.unix_ms()), self._called[customer]
+        if known.get(domain) != day:
+            known[domain] = day
             self._store.note_domain(customer, domain)

@@ -8,7 +8,7 @@ from orchestrator.core.courier import Courier
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import DeadFilter, OutboxEntry, Store
+from orchestrator.ports.store import DeadFilter, OutboxEntry, Store, StoreFailure
 
 BATCH = 500
 LOG_KEPT = 100
@@ -54,7 +54,13 @@ class Redelivery:
                 for entry in entries
                 if entry.id in waited or entry.state is not DeliveryState.PENDING
             ]
-            await self._save(again)
+            try:
+                await self._save(again)
+            except StoreFailure:
+                # They go when they would have gone.
+                for entry in (entry for entry in entries if entry.id in waited):
+                    self._courier.schedule(entry)
+                raise
             return len(entries)
 
     async def dead(self, wanted: DeadFilter, most: int) -> Redelivered:
@@ -72,7 +78,7 @@ class Redelivery:
             return Redelivered(count, at_ms, bool(await self._store.dead_deliveries(wanted, most=1)))
 
     async def _save(self, entries: Sequence[OutboxEntry]) -> None:
-        await asyncio.gather(*(self._store.save_delivery(entry) for entry in entries))
+        await self._store.reopen_deliveries(entries)
         for entry in entries:
             self._courier.schedule(entry)
 

@@ -12,6 +12,7 @@
     - TryLater: the same request may pass later
         - OverLimit (429): an admission limit, with the seconds to wait
         - NotReady (503): the service is starting, stopping or without regions
+    - InternalFault (500): a bug of ours; the log says where
 - IllegalTransition: a bug of ours, never a caller's
 """
 
@@ -126,6 +127,14 @@ class NotReady(TryLater):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     slug = "not-ready"
     title = "Not ready"
+
+
+class InternalFault(EZThrottleError):
+    """The service met what nobody foresaw."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    slug = "internal"
+    title = "An error of the service"
 
 
 class IllegalTransition(Exception):

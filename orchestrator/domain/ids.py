@@ -1,5 +1,6 @@
 """Names of things. Each is a type of its own, so that none can stand where another belongs."""
 
+import re
 from functools import lru_cache
 from ipaddress import IPv6Address
 from random import Random
@@ -19,12 +20,20 @@ TargetDomain = NewType("TargetDomain", str)
 URLS_REMEMBERED = 1024
 """Customers call the same few URLs again and again; those that all differ cost what they did."""
 
+_DELIVERY_ID = re.compile(r"msg_(.{1,100})_([0-9]{1,4})\Z", re.ASCII)
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def new_job_id(now_ms: int, random: Random) -> JobId:
     """Make an id that sorts by time and can't be guessed: ``job_<unix ms>_<digits>``."""
     return JobId(f"job_{now_ms}_{random.randrange(10**12):012d}")
+
+
+def delivery_place(delivery_id: DeliveryId) -> tuple[JobId, int] | None:
+    """Say which job a delivery tells of, and which of its webhooks; None where the id is none."""
+    found = _DELIVERY_ID.match(delivery_id)
+    return (JobId(found[1]), int(found[2])) if found else None
 
 
 @lru_cache(URLS_REMEMBERED)

@@ -131,6 +131,11 @@ class JobSpec:
         return [("", self), *inner]
 
     @property
+    def has_children(self) -> bool:
+        """Whether a job of its own follows its end."""
+        return self.on_success is not None or self.on_failure is not None
+
+    @property
     def idempotent_method(self) -> bool:
         """Whether repeating the request is harmless by its method alone (RFC 9110, 9.2.2)."""
         return self.method in IDEMPOTENT_METHODS

@@ -11,6 +11,7 @@ from orchestrator.domain.ids import URLS_REMEMBERED, RegionName, target_domain
 from orchestrator.domain.job import Guarantee, JobSpec, TriggerKind
 from orchestrator.domain.retention import DAY_MS
 from orchestrator.domain.submission_bounds import KEY_LENGTH_MOST, SubmissionBounds
+from orchestrator.domain.target_request import ATTEMPT_HEADER, JOB_ID_HEADER, REGION_HEADER
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 HOP_BY_HOP = frozenset(
@@ -30,6 +31,7 @@ HOP_BY_HOP = frozenset(
 )
 """Headers that belong to a connection and not to a request (RFC 9110, 7.6.1), and those that the
 client on the wire writes itself."""
+OUR_MARKS = frozenset(name.lower() for name in (JOB_ID_HEADER, ATTEMPT_HEADER, REGION_HEADER))
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 HOST_LONGEST = 254
@@ -53,11 +55,20 @@ def check_submission(
 
 def warnings(spec: JobSpec) -> list[str]:
     """Say what a customer may not expect of a valid submission."""
-    racing = [part for _, part in spec.parts() if part.redundant and not part.idempotent_method]
+    parts = spec.parts()
+    racing = [part for _, part in parts if part.redundant and not part.idempotent_method]
+    childless = [path for path, part in parts if part.fallback and part.fallback.spec.has_children]
     return [
-        f"a {part.execution_mode} of {part.method} may execute once per region: "
-        "the target gets one Idempotency-Key for all"
-        for part in racing[:1]
+        *(
+            f"a {part.execution_mode} of {part.method} may execute once per region: "
+            "the target gets one Idempotency-Key for all"
+            for part in racing[:1]
+        ),
+        *(
+            f"on_success and on_failure of {path}fallback_job are not run: "
+            "it is a step of its job, whose own are"
+            for path in childless[:1]
+        ),
     ]
 
 
@@ -77,10 +88,10 @@ def _check_part(
     spec: JobSpec, known_regions: Sequence[RegionName], bounds: SubmissionBounds, now_ms: int
 ) -> list[FieldError]:
     return [
-        *check_url("url", spec.url),
+        *check_url("url", spec.url, bounds),
         *_check_headers(spec, bounds),
         *_check_regions(spec, known_regions, bounds),
-        *_check_webhooks(spec, known_regions),
+        *_check_webhooks(spec, known_regions, bounds),
         *_check_repeats(spec, bounds),
         *_check_key(spec),
         *_check_times(spec, bounds, now_ms),
@@ -89,8 +100,10 @@ def _check_part(
     ]
 
 
-def check_url(field: str, url: str) -> list[FieldError]:
+def check_url(field: str, url: str, bounds: SubmissionBounds) -> list[FieldError]:
     """Check that a URL can be called: http or https, a host, a port that exists, no control characters."""
+    if len(url) > bounds.url_bytes:
+        return [FieldError(field, f"is longer than {bounds.url_bytes} bytes")]
     problem = _url_problem(url)
     return [] if problem is None else [FieldError(field, problem)]
 
@@ -139,6 +152,8 @@ def _header_problem(name: str, value: str) -> str | None:
         return "is not a header name"
     if name.lower() in HOP_BY_HOP:
         return "is set by the service's own connection: leave it out"
+    if name.lower() in OUR_MARKS:
+        return "is set by the service, so that the target can rely on it: leave it out"
     if _FORBIDDEN_IN_VALUE.search(value):
         return "must not contain line breaks or control characters"
     if not value.isascii():
@@ -162,10 +177,10 @@ def _unknown_regions(
     return [FieldError(field, f"unknown region {', '.join(unknown)!r}; known are {', '.join(known)}")]
 
 
-def _check_webhooks(spec: JobSpec, known: Sequence[RegionName]) -> list[FieldError]:
+def _check_webhooks(spec: JobSpec, known: Sequence[RegionName], bounds: SubmissionBounds) -> list[FieldError]:
     errors = []
     for index, webhook in enumerate(spec.webhooks):
-        errors += check_url(f"webhooks.{index}.url", webhook.url)
+        errors += check_url(f"webhooks.{index}.url", webhook.url, bounds)
         errors += _unknown_regions(f"webhooks.{index}.regions", webhook.regions, known)
     voters = sum(webhook.has_quorum_vote for webhook in spec.webhooks)
     if spec.webhook_quorum > max(1, voters):
@@ -218,6 +233,9 @@ def _check_guarantee(spec: JobSpec) -> list[FieldError]:
 
 
 def _check_metadata(spec: JobSpec, bounds: SubmissionBounds) -> list[FieldError]:
-    if spec.metadata and len(json.dumps(spec.metadata)) > bounds.metadata_bytes:
+    if spec.metadata and len(_compact(spec.metadata).encode()) > bounds.metadata_bytes:
         return [FieldError("metadata", f"is larger than {bounds.metadata_bytes} bytes")]
     return []
+
+
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

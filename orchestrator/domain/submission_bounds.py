@@ -14,6 +14,7 @@ ITEMS_READ = 500
 operator allows: a megabyte of wrong ones must not cost an error for each.
 """
 JSON_DEPTH_READ = 100
+URL_BYTES_READ = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class SubmissionBounds:
     regions: int = 16
     headers: int = 100
     header_bytes: int = 16 * 1024
+    url_bytes: int = 8 * 1024
+    """Of one URL."""
     metadata_bytes: int = 64 * 1024
     repeats: int = 100
     """Retries, and reroutes."""

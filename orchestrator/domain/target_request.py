@@ -5,6 +5,10 @@ from orchestrator.domain.exchange import HttpRequest
 from orchestrator.domain.job import Job
 from orchestrator.domain.run import Attempt
 
+JOB_ID_HEADER = "X-EZThrottle-Job-Id"
+ATTEMPT_HEADER = "X-EZThrottle-Attempt"
+REGION_HEADER = "X-EZThrottle-Region"
+
 
 def target_request(job: Job, step: int, attempt: Attempt) -> HttpRequest:
     """Write an attempt's request. Where repeating is not harmless by method alone, all attempts and
@@ -14,9 +18,9 @@ def target_request(job: Job, step: int, attempt: Attempt) -> HttpRequest:
     spec = job.spec.steps[step]
     headers = [
         *spec.headers,
-        ("X-EZThrottle-Job-Id", job.id),
-        ("X-EZThrottle-Attempt", str(attempt.number)),
-        ("X-EZThrottle-Region", attempt.region),
+        (JOB_ID_HEADER, job.id),
+        (ATTEMPT_HEADER, str(attempt.number)),
+        (REGION_HEADER, attempt.region),
     ]
     named = {name.lower() for name, _ in spec.headers}
     if not spec.idempotent_method and "idempotency-key" not in named:

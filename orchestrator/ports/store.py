@@ -1,7 +1,7 @@
 """The store: where jobs are safe. Every method that answers has committed what it says."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.domain.course import Course
@@ -31,6 +31,8 @@ class Duplicate:
     job_id: JobId
     state: JobState
     payload_mismatch: bool
+    begins_ms: int = field(default=0, compare=False)
+    """From when on the first job is not scheduled any more, whatever the disk still says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +197,11 @@ class ApiKey:
 
 
 class Store(Protocol):
-    """Durable state of one shard."""
+    """Durable state of one shard.
+
+    Every call that waits may raise StoreFailure. What work under way can't go on without (``end``,
+    ``save_course``, ``save_delivery``) is tried for a while before that.
+    """
 
     async def begin_epoch(self) -> int:
         """Take the next fencing number: 1 on a new store."""
@@ -215,6 +221,9 @@ class Store(Protocol):
             StoreFailure: They could not be written; none was.
 
         """
+
+    async def duplicates_of(self, jobs: Sequence[Job]) -> Sequence[Duplicate | None]:
+        """Say of each job, without storing it, whether its key is known."""
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
@@ -242,7 +251,7 @@ class Store(Protocol):
         """List the targets that a customer has called, by name, those that come ``after`` one."""
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
-        """Save that a customer calls a target; rides the next commit."""
+        """Save that a customer calls a target on this day; rides the next commit."""
 
     async def usage_of(self, customer: CustomerId, since_day: int) -> Sequence[DayUsage]:
         """List what a customer used, by day, from a day on."""
@@ -277,6 +286,9 @@ class Store(Protocol):
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
+
+    async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
+        """Save deliveries that are to be made again, in one transaction."""
 
     async def paces(self) -> dict[TargetDomain, Learned]:
         """List what targets have taught."""

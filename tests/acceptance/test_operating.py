@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -187,6 +188,83 @@ def test_a_stop_finishes_what_is_under_way_and_leaves_the_rest_to_the_next_start
         assert [api.show(job_id)["state"] for job_id in jobs] == ["success"] * len(jobs)
         api.http.close()
         assert_ctrl_c_ends(service.process, tmp_path)
+
+
+def test_a_shard_that_can_not_be_started_again_ends_the_service_with_the_reason(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    service = start_service(tmp_path, "--regions", "iad")
+    with cleaned(service.process, tmp_path):
+        key = tmp_path / "encryption.key"
+        key.write_text("0" * len(key.read_text().strip()))
+        [shard] = [pid for pid in service.pids() if "ShardNode" in process_name(pid)]
+
+        os.kill(shard, signal.SIGKILL)
+
+        assert service.process.wait(60) == REFUSED
+        assert not processes_of(tmp_path)
+    assert "sealed with a key that this data directory does not have" in capfd.readouterr().err
+
+
+def test_a_shard_that_died_is_started_again_under_the_same_driver(tmp_path: Path) -> None:
+    service = start_service(tmp_path, "--regions", "iad")
+    with cleaned(service.process, tmp_path):
+        before = service.pids()
+        [shard] = [pid for pid in before if "ShardNode" in process_name(pid)]
+
+        os.kill(shard, signal.SIGKILL)
+
+        wait_until(lambda: any("ShardNode" in process_name(pid) for pid in set(service.pids()) - {shard}))
+        wait_until(lambda: is_ready(service))
+        assert service.process.poll() is None
+        assert "raylet" in {process_name(pid) for pid in set(before) & set(service.pids())}
+
+
+def test_a_disk_that_is_full_for_a_moment_costs_a_wait(tmp_path: Path, target: Site) -> None:
+    held = target.on("/held", Reply(after_s=1.0))
+    service = start_service(
+        tmp_path, "--regions", "iad", "--allow-private-targets", api_key=create_key(tmp_path, "cust_full")
+    )
+    api = Api(service.base_url, service.api_key)
+    with cleaned(service.process, tmp_path), contextlib.closing(api.http):
+        [shard] = [pid for pid in service.pids() if "ShardNode" in process_name(pid)]
+        job = api.submit(url=held)
+        target.wait(lambda seen: len(seen) == 1, "/held")
+
+        files_end_at(shard, (tmp_path / "ezthrottle.db-wal").stat().st_size)
+        secrets = {"primary_secret": "a secret of sixteen"}
+        for refused in (api.post(url=f"{held}?2"), api.http.post("/api/v1/webhook-secrets", json=secrets)):
+            assert refused.status_code == httpx.codes.SERVICE_UNAVAILABLE
+            assert int(refused.headers["retry-after"]) > 0
+        log = tmp_path / "service.log"
+        wait_until(lambda: "a job's end could not be written, and waits" in log.read_text())
+        files_end_at(shard, resource.RLIM_INFINITY)
+
+        assert api.http.get(f"/api/v1/jobs/{job['job_id']}?wait=20").json()["state"] == "success"
+        assert shard in service.pids()
+
+
+def files_end_at(pid: int, size: int) -> None:
+    """Let a process write no file beyond ``size`` bytes, as if its disk were full."""
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_a_port_that_the_system_chooses_is_told(tmp_path: Path) -> None:
+    command = [*EZTHROTTLE, "serve", "--data-dir", str(tmp_path), "--port", "0", "--regions", "iad"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    with cleaned(process, tmp_path):
+        assert process.stdout is not None
+        url = process.stdout.readline().partition("ready at ")[2].split()[0]
+
+        assert httpx.get(f"{url}/readyz", timeout=20).status_code == httpx.codes.OK
+        assert (tmp_path / "service.log").stat().st_mode & 0o777 == 0o600
+        process.stdout.close()
+
+
+def is_ready(service: Service) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return get(service, "/readyz").status_code == httpx.codes.OK
+    return False
 
 
 def refuses(api: Api) -> bool:

@@ -1,7 +1,11 @@
 from dataclasses import replace
+from typing import Any
 
+import pytest
+
+from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.ids import CustomerId, TargetDomain
+from orchestrator.domain.ids import CustomerId, DeliveryId, TargetDomain
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.ports.store import DeadFilter, DeadPlace, OutboxEntry, Store
 from tests.conformance.stores import an_ending, outbox_of
@@ -67,3 +71,30 @@ async def test_a_page_goes_on_where_the_last_one_ended(store: Store) -> None:
         seen += page
         before = DeadPlace(NOW_MS + 5, next(entry.id for entry in made if entry.id == page[-1]))
     assert seen == sorted((entry.id for entry in made), reverse=True)
+
+
+@pytest.mark.parametrize("wanted", ["nonsense", "msg__0", "msg_job_1_1_x", "msg_job_1_1", "msg_job_1_99999"])
+async def test_an_id_that_is_none_finds_nothing(store: Store, wanted: str) -> None:
+    await fail(store, await ended(store, 1), 0, NOW_MS)
+    assert await dead(store, id=wanted) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "by"),
+    [
+        ({}, "INDEX deliveries_dead (customer=?"),
+        ({"endpoint": TargetDomain("a.example.com")}, "INDEX deliveries_dead_at (customer=? AND endpoint=?"),
+        ({"id": DeliveryId("msg_job_1_1_0")}, "PRIMARY KEY (job_id=? AND position=?)"),
+    ],
+)
+async def test_however_they_are_chosen_an_index_finds_them(
+    on_disk: SqliteStore, wanted: dict[str, Any], by: str
+) -> None:
+    read: list[str] = []
+    on_disk._read_connection.set_trace_callback(read.append)
+    await dead(on_disk, **wanted)
+    (query,) = read
+    plan = await on_disk._read(f"EXPLAIN QUERY PLAN {query}")
+    assert by in plan[0][-1]
+    assert "SCAN" not in str(plan)
+    assert "TEMP B-TREE" not in str(plan) or "id" in wanted

@@ -1,18 +1,127 @@
 """A disk that takes nothing more: what can't be stored is not acknowledged, and what was stays."""
 
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 
-from orchestrator.adapters.store.sqlite import SqliteStore
-from orchestrator.ports.store import StoreFailure
-from tests.unit.domain.builders import a_job
+from orchestrator.adapters.store.patience import Patience
+from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.ports.store import StoreFailure, WebhookSecrets
+from tests.conformance.stores import SqliteKeeper, a_course, an_ending
+from tests.unit.domain.builders import ACME, NOW_MS, a_job
+
+LARGE = "x" * 100_000
+NO_LIMIT = 2**31
+SECRETS = WebhookSecrets(primary=LARGE)
+
+
+def fill(store: SqliteStore) -> None:
+    """Let the database grow no more."""
+    pages = store._write_connection.execute("PRAGMA page_count").fetchone()[0]
+    store._write_connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def make_room(store: SqliteStore) -> None:
+    store._write_connection.execute(f"PRAGMA max_page_count = {NO_LIMIT}")
+
+
+@contextlib.asynccontextmanager
+async def opened(data_dir: Path, patience: Patience) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(data_dir, patience=patience)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def until_logged(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    """The disk's refusal is seen by the writer's thread: nothing else says when."""
+    async with asyncio.timeout(10):
+        while words not in caplog.text:  # noqa: ASYNC110  # a log has no event
+            await asyncio.sleep(0.001)
 
 
 async def test_a_job_that_does_not_fit_is_refused_and_the_others_stay(on_disk: SqliteStore) -> None:
     await on_disk.submit(a_job(1))
-    pages = on_disk._write_connection.execute("PRAGMA page_count").fetchone()[0]
-    on_disk._write_connection.execute(f"PRAGMA max_page_count = {pages}")
+    fill(on_disk)
 
     with pytest.raises(StoreFailure, match="full"):
-        await on_disk.submit(a_job(2, body="x" * 100_000))
+        await on_disk.submit(a_job(2, body=LARGE))
 
     assert [waiting.id for waiting in await on_disk.waiting()] == [a_job(1).id]
+
+
+async def test_an_end_waits_until_there_is_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with opened(tmp_path, Patience(pause_s=0.001)) as store:
+        job = a_job()
+        await store.submit(job)
+        fill(store)
+        ending = asyncio.ensure_future(store.end(an_ending(job, result=LARGE.encode())))
+        await until_logged(caplog, "a job's end could not be written")
+        assert not ending.done()
+        make_room(store)
+        await ending
+        stored = await store.load(job.id)
+    assert stored is not None
+    assert (stored.state, stored.result) == (JobState.SUCCESS, LARGE.encode())
+
+
+async def test_a_mark_before_an_attempt_waits_until_there_is_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(tmp_path, Patience(pause_s=0.001)) as store:
+        job = a_job()
+        await store.submit(job)
+        fill(store)
+        course = a_course(job, attempts=2_000)
+        saving = asyncio.ensure_future(store.save_course(job.id, job.customer, JobState.RUNNING, course))
+        await until_logged(caplog, "how far a job is could not be written")
+        make_room(store)
+        await saving
+        stored = await store.load(job.id)
+    assert stored is not None
+    assert stored.course == course
+
+
+async def test_a_disk_that_stays_full_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    async with opened(tmp_path, Patience(lasts_s=0.0)) as store:
+        job = a_job()
+        await store.submit(job)
+        fill(store)
+        with pytest.raises(StoreFailure, match="full"):
+            await store.end(an_ending(job, result=LARGE.encode()))
+
+
+async def test_a_request_is_told_at_once_that_the_disk_is_full(on_disk: SqliteStore) -> None:
+    fill(on_disk)
+    with pytest.raises(StoreFailure, match="full"):
+        await on_disk.put_secrets(ACME, SECRETS)
+
+
+async def test_what_is_past_its_keeping_stays_where_the_disk_takes_nothing(
+    on_disk: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    on_disk._write_connection.execute("PRAGMA query_only = ON")
+    job = a_job()
+    await on_disk.purge(NOW_MS)
+    assert "could not be forgotten" in caplog.text
+    on_disk._write_connection.execute("PRAGMA query_only = OFF")
+    await on_disk.submit(job)
+
+
+async def test_a_directory_that_can_not_be_opened_just_now_is_no_wrong_one(directory: SqliteKeeper) -> None:
+    await directory.open()
+    await directory.close()
+    database = directory.data_dir / DATABASE
+    database.with_name(f"{DATABASE}-wal").mkdir()
+    with pytest.raises(StoreFailure, match=r"unable to open|I/O"):
+        await directory.open()
+    database.with_name(f"{DATABASE}-wal").rmdir()
+    database.write_text("no database" * 100)
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        await directory.open()

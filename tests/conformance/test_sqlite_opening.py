@@ -4,24 +4,30 @@ import contextlib
 import os
 import sqlite3
 import stat
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.adapters.store import sqlite
-from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE, SqliteStore
+from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE, LOCK_FILE, SqliteStore
 from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.job import Webhook
+from orchestrator.domain.pacing import Pace
+from orchestrator.domain.steering import Learned
 from orchestrator.ports.store import Accepted, DeadFilter
 from tests.conformance.stores import SqliteKeeper, again, an_ending, outbox_of, submit_all
-from tests.unit.domain.builders import NOW_MS, a_job
+from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
 
 async def test_a_new_directory_is_its_owners_only(directory: SqliteKeeper) -> None:
     await directory.open()
     assert stat.S_IMODE(directory.data_dir.stat().st_mode) == 0o700
-    assert stat.S_IMODE((directory.data_dir / KEY_FILE).stat().st_mode) == 0o600
+    files = (KEY_FILE, LOCK_FILE, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.data_dir.iterdir()}
+    assert modes == dict.fromkeys(files, 0o600)
 
 
 async def test_another_key_file_is_refused_at_the_start(directory: SqliteKeeper) -> None:
@@ -164,3 +170,21 @@ async def test_an_earlier_version_with_another_key_is_left_as_it_was(directory: 
     assert [entry.endpoint for entry in await (await directory.open()).outbox()] == [
         entry.endpoint for entry in outbox_of(job)
     ]
+
+
+async def test_targets_that_an_earlier_version_knew_count_as_used_on_the_day_they_are_read(
+    directory: SqliteKeeper,
+) -> None:
+    store, domain = await directory.open(), TargetDomain("a.example.com")
+    store.note_domain(ACME, domain)
+    store.note_pace(domain, Learned(pace=Pace(5.0, 3)))
+    await directory.close()
+    with contextlib.closing(sqlite3.connect(directory.data_dir / DATABASE)) as db:
+        for table in ("lessons", "customer_domains"):
+            db.execute(f"DROP INDEX {table}_used")
+            db.execute(f"ALTER TABLE {table} DROP COLUMN used_day")
+        db.commit()
+
+    store = await directory.open()
+    await store.purge(time.time_ns() // 1_000_000)
+    assert [*await store.paces()] == [*await store.domains_of(ACME, 10)] == [domain]

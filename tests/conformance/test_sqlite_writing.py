@@ -4,22 +4,38 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestrator.adapters.store import sqlite
+from orchestrator.adapters.store import retention, sqlite
 from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.job import JobSpec, Webhook
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.ports.store import Accepted
-from tests.conformance.stores import a_course, an_ending, flush, outbox_of, submit_all
-from tests.unit.domain.builders import NOW_MS, a_job
+from orchestrator.domain.pacing import Pace
+from orchestrator.domain.retention import Retention
+from orchestrator.domain.steering import Learned
+from orchestrator.ports.store import Accepted, Duplicate
+from tests.conformance.stores import SqliteKeeper, a_course, again, an_ending, flush, outbox_of, submit_all
+from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
 FULL = 2
 LARGE = sqlite.LARGE_BODY
 DAY_MS = 24 * 3600 * 1000
+
+
+@contextlib.asynccontextmanager
+async def opened(data_dir: Path, kept: Retention) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(data_dir, retention=kept)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 @contextlib.contextmanager
@@ -46,7 +62,7 @@ def boundaries(statements: list[str]) -> list[str]:
 
 
 def bad_write(db: sqlite3.Connection) -> None:
-    db.execute("INSERT INTO lessons VALUES ('half.done', x'00')")
+    db.execute("INSERT INTO lessons VALUES ('half.done', x'00', 0)")
     db.execute("INSERT INTO no_such_table VALUES (1)")
 
 
@@ -201,6 +217,61 @@ async def test_a_purge_forgets_everything_that_is_due_however_much(on_disk: Sqli
     await on_disk.purge(NOW_MS + 30 * DAY_MS)
     (left,) = (await on_disk._read("SELECT count(*) FROM jobs"))[0]
     assert left == 0
+
+
+async def test_a_batch_of_a_purge_is_bounded_by_what_it_writes_over(
+    on_disk: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [a_job(number, body="x" * 10_000) for number in range(20)]
+    await submit_all(on_disk, jobs)
+    await asyncio.gather(*(on_disk.end(an_ending(job)) for job in jobs))
+    monkeypatch.setattr(retention, "PURGE_BYTES", 50_000)
+    sizes: list[int] = []
+    whole = sqlite.purge
+
+    def counted(*arguments: Any) -> bool:
+        before = arguments[0].total_changes
+        more = whole(*arguments)
+        sizes.append(arguments[0].total_changes - before)
+        return more
+
+    monkeypatch.setattr(sqlite, "purge", counted)
+    await on_disk.purge(NOW_MS + 7 * DAY_MS)
+    assert await on_disk._read("SELECT count(*) FROM jobs WHERE result IS NOT NULL") == [(0,)]
+    # The first frees the keys as well.
+    assert sizes == [25, 5, 5, 5]
+
+
+async def test_a_key_is_held_for_its_day_however_short_payloads_are_kept(directory: SqliteKeeper) -> None:
+    kept = Retention(payload_ms=DAY_MS // 24, summary_ms=DAY_MS // 24)
+    job = a_job(1)
+    async with opened(directory.data_dir, kept) as store:
+        await store.submit(job)
+        await store.end(an_ending(job))
+        await store.purge(NOW_MS + DAY_MS - 1)
+        assert await store.load(job.id) is None
+        assert isinstance(await store.submit(again(job, 2)), Duplicate)
+        await store.purge(NOW_MS + DAY_MS)
+        assert isinstance(await store.submit(again(job, 3)), Accepted)
+
+
+async def test_what_is_known_of_a_target_is_forgotten_a_month_after_its_last_job(
+    on_disk: SqliteStore,
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    used, unused = TargetDomain("used.example.com"), TargetDomain("unused.example.com")
+    for domain in (used, unused):
+        on_disk.note_pace(domain, Learned(pace=Pace(5.0, 3)))
+        on_disk.note_domain(ACME, domain)
+    await on_disk.purge(now_ms + 29 * DAY_MS)
+    assert set(await on_disk.paces()) == set(await on_disk.domains_of(ACME, 10)) == {used, unused}
+
+    old = "UPDATE {} SET used_day = used_day - 31"
+    for table in ("lessons", "customer_domains"):
+        await on_disk._writer.write(lambda db, table=table: db.execute(old.format(table)).rowcount)
+    on_disk.note_domain(ACME, used)
+    await on_disk.purge(now_ms)
+    assert [*await on_disk.paces()] == [*await on_disk.domains_of(ACME, 10)] == [used]
 
 
 async def test_readers_do_not_wait_for_the_writer(on_disk: SqliteStore) -> None:

@@ -164,3 +164,16 @@ async def test_many_jobs_are_stored_at_once_each_unless_its_key_is_known(keeper:
     ]
     assert await store.submit_many([]) == []
     assert len(await (await keeper.open()).waiting()) == 400
+
+
+async def test_a_known_key_is_found_without_storing_anything(store: Store) -> None:
+    job = a_job(1)
+    await store.submit(job)
+    same, other_body, new = again(job, 2), again(job, 3, body="other"), a_job(4)
+    found = await store.duplicates_of([same, other_body, new])
+    assert found == [
+        Duplicate(job.id, JobState.QUEUED, False),
+        Duplicate(job.id, JobState.QUEUED, True),
+        None,
+    ]
+    assert [waiting.id for waiting in await store.waiting()] == [job.id]

@@ -21,6 +21,7 @@ from orchestrator.domain.signals import (
     retry_after_s,
 )
 from orchestrator.domain.submission import check_url
+from orchestrator.domain.submission_bounds import SubmissionBounds
 from tests.property.strategies import CUSTOMERS, SPECS, TEXT
 
 PACING_HEADERS = [
@@ -132,5 +133,5 @@ def test_a_stored_spec_asks_for_the_same_as_the_one_that_came(spec: JobSpec) -> 
 @given(st.text(max_size=60) | st.from_regex(r"https?://[^/]{0,30}/?"))
 @settings(max_examples=400, deadline=None)
 def test_a_url_is_refused_or_has_a_domain_whatever_it_is(url: str) -> None:
-    if not check_url("url", url):
+    if not check_url("url", url, SubmissionBounds()):
         assert target_domain(url)

@@ -123,6 +123,10 @@ class DiskHandle:
         """Store several jobs in one transaction."""
         return await self._write(lambda: [self._disk.submit(job) for job in jobs])
 
+    async def duplicates_of(self, jobs: Sequence[Job]) -> Sequence[Duplicate | None]:
+        """Say of each job, without storing it, whether its key is known."""
+        return await self._read(lambda: at_once(self._disk.committed.duplicates_of(jobs)))
+
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
         return await self._read(lambda: at_once(self._disk.committed.waiting()))
@@ -165,6 +169,10 @@ class DiskHandle:
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
         await self._write(lambda: at_once(self._disk.committed.save_delivery(entry)))
+
+    async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
+        """Save deliveries that are to be made again, in one transaction."""
+        await self._write(lambda: at_once(self._disk.committed.reopen_deliveries(entries)))
 
     async def paces(self) -> dict[TargetDomain, Learned]:
         """List learned paces."""

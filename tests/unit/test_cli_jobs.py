@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from bench.loopback import Reply, Site, running_site
 from orchestrator import cli_jobs
-from orchestrator.cli import app
+from orchestrator.cli import app, command
 
 KEY = "ck_live_cust_acme_s3cret"
 JOBS = "/api/v1/jobs"
@@ -99,6 +99,17 @@ def test_a_job_is_submitted_by_options(site: Site, tmp_path: Path) -> None:
         "idempotent_key": "k",
     }
     assert site.seen(JOBS)[-1].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_headers_in_a_variable_stand_on_lines_of_their_own(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.on(JOBS, answer(TAKEN, 202))
+    given = {"URL": site.url(""), "API_KEY": KEY, "HEADER": "X-A: one and two\nX-B: three"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"EZTHROTTLE_{name}", value)
+    command()(["jobs", "submit", "https://a.example/"], standalone_mode=False)
+    assert sent(site)["headers"] == {"X-A": "one and two", "X-B": "three"}
 
 
 def test_a_whole_job_comes_from_a_file_and_options_override_it(site: Site) -> None:

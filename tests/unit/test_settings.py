@@ -126,6 +126,7 @@ def test_every_bound_on_a_submission_can_be_set() -> None:
         max_regions=8,
         max_headers=9,
         max_header_bytes=10,
+        max_url_bytes=16,
         max_metadata_bytes=11,
         max_repeats=12,
         max_retry_at_days=0.5,
@@ -135,7 +136,7 @@ def test_every_bound_on_a_submission_can_be_set() -> None:
     assert settings.problems() == []
     set_to = asdict(settings.bounds)
     assert set_to.pop("retry_at_ahead_ms") == 12 * 3600 * 1000
-    assert sorted(set_to.values()) == [*range(1, 13), 14, 15]
+    assert sorted(set_to.values()) == [*range(1, 13), 14, 15, 16]
     assert Settings().bounds == defaults
 
 

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.adapters.http.backend import API, JOBS_PATH, Backend
 from orchestrator.adapters.http.delivery_routes import DeliveryRoutes
@@ -16,7 +16,7 @@ from orchestrator.adapters.http.job_routes import WAIT_MOST_S, JobRoutes
 from orchestrator.adapters.http.openapi import body_of, job_call, query_of
 from orchestrator.adapters.http.overview_routes import OverviewRoutes
 from orchestrator.adapters.http.paging import PAGE_DEFAULT, PAGE_MOST
-from orchestrator.adapters.http.problems import problem, problem_of
+from orchestrator.adapters.http.problems import FaultShield, as_ours, problem, problem_of
 from orchestrator.adapters.http.schema import BatchIn, ProxyIn, RedeliverIn, RotateIn, SecretsIn, SubmissionIn
 from orchestrator.adapters.http.secret_routes import SecretRoutes
 from orchestrator.adapters.http.service_routes import ServiceRoutes
@@ -46,7 +46,15 @@ DEAD_QUERY = query_of(
 def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     """Build the application; metrics that are bound apart are none of its business."""
     told = "An API dam: durable, paced, raced HTTP jobs."
-    app = FastAPI(title="EZThrottle", version="1", description=told, docs_url=None, redoc_url=None)
+    # No redirects: where one would lead is made of a header that anybody may write.
+    app = FastAPI(
+        title="EZThrottle",
+        version="1",
+        description=told,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     jobs, secrets, service = JobRoutes(backend), SecretRoutes(backend), ServiceRoutes(backend)
     overview = OverviewRoutes(backend)
     deliveries = DeliveryRoutes(backend)
@@ -81,9 +89,30 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     if with_metrics:
         app.get("/metrics")(service.metrics)
     app.get("/docs", include_in_schema=False)(DocsPage(app).show)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(FaultShield)
     app.add_exception_handler(EZThrottleError, _our_error)
     app.add_exception_handler(HTTPException, _http_error)
     return app
+
+
+class HeadAsGet:
+    """Answers HEAD as GET without its body (RFC 9110, 9.3.2), but for streams, which have no end."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
+
+        async def bodiless(message: Message) -> None:
+            is_body = message["type"] == "http.response.body"
+            await send({**message, "body": b""} if is_body else message)
+
+        if scope["type"] == "http" and scope["method"] == "HEAD" and not scope["path"].endswith("/stream"):
+            await self._app(dict(scope) | {"method": "GET"}, receive, bodiless)
+        else:
+            await self._app(scope, receive, send)
 
 
 class FastLane:
@@ -103,8 +132,8 @@ class FastLane:
             return
         try:
             response = await self._submit(Request(scope, receive))
-        except EZThrottleError as error:
-            response = problem_of(error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the client is told something it can read
+            response = problem_of(as_ours(error))
         await response(scope, receive, send)
 
 

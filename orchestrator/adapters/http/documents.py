@@ -10,10 +10,10 @@ from orchestrator.domain.report import timeline_document
 from orchestrator.ports.store import JobSummary, OutboxEntry, StoredJob
 
 
-def taken_document(taken: Taken, ignored: list[str]) -> dict[str, Any]:
+def taken_document(taken: Taken, ignored: list[str], now_ms: int) -> dict[str, Any]:
     """Answer a submission; ``ignored`` names fields that nobody knows."""
     if isinstance(taken, KnownAlready):
-        return duplicate_document(taken, ignored)
+        return duplicate_document(taken, ignored, now_ms)
     return acknowledgement_document(taken, ignored)
 
 
@@ -31,15 +31,16 @@ def acknowledgement_document(taken: Acknowledgement, ignored: list[str]) -> dict
     }
 
 
-def duplicate_document(known: KnownAlready, ignored: list[str]) -> dict[str, Any]:
+def duplicate_document(known: KnownAlready, ignored: list[str], now_ms: int) -> dict[str, Any]:
     """Answer a submission whose key is known."""
+    first = known.duplicate
     document: dict[str, Any] = {
-        "job_id": known.duplicate.job_id,
+        "job_id": first.job_id,
         "status": "duplicate",
-        "state": known.duplicate.state,
+        "state": state_shown(first.state, first.begins_ms, now_ms),
         "idempotent_key": known.idempotent_key,
     }
-    if known.duplicate.payload_mismatch:
+    if first.payload_mismatch:
         document["payload_mismatch"] = True
     return document | _warnings([*known.warnings, *ignored])
 

@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
+from starlette.routing import Match
 
 from orchestrator.adapters.http.bodies import read_body
 from orchestrator.adapters.http.keys import KeyRing
@@ -29,9 +30,10 @@ CONTENT_HEADERS = ("content-type", "retry-after")
 class Envelope:
     """Opens envelopes and hands their content to the application itself."""
 
-    def __init__(self, app: ASGIApp, keys: KeyRing, bounds: SubmissionBounds, prefix: str) -> None:
+    def __init__(self, app: Starlette, keys: KeyRing, bounds: SubmissionBounds, prefix: str) -> None:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://service")
+        self._app = app
         self._keys = keys
         self._bounds = bounds
         self._prefix = prefix
@@ -61,12 +63,16 @@ class Envelope:
         except (ValueError, httpx.InvalidURL):
             raise self._not_own() from None
         # Only now are escapes and dots undone, as the application will see them.
-        if call.url.path.rstrip("/") == f"{self._prefix}/proxy":
+        if call.url.path.rstrip("/") == f"{self._prefix}/proxy" or not self._is_known(call):
             raise self._not_own()
         if call.url.path.rstrip("/").endswith("/stream"):
             message = "an event stream has no end to put into an envelope: ask for it directly, or use ?wait="
             raise InvalidFields([FieldError("target_url", message)])
         return call
+
+    def _is_known(self, call: httpx.Request) -> bool:
+        scope = {"type": "http", "path": call.url.path, "method": call.method, "headers": []}
+        return any(route.matches(scope)[0] is not Match.NONE for route in self._app.routes)
 
     def _own_path(self, target_url: str) -> str:
         parts = urlsplit(target_url)

@@ -19,8 +19,8 @@ from orchestrator.adapters.http.documents import (
 )
 from orchestrator.adapters.http.event_stream import EventResponse, JobEvents, StreamPlaces
 from orchestrator.adapters.http.paging import read_page_query, write_cursor
-from orchestrator.adapters.http.problems import problem_document
-from orchestrator.adapters.http.schema import read_submission
+from orchestrator.adapters.http.problems import as_ours, problem_document
+from orchestrator.adapters.http.submissions import read_submission
 from orchestrator.core.breather import Breather
 from orchestrator.core.intake import KnownAlready
 from orchestrator.domain.errors import Conflict, EZThrottleError, InvalidFields
@@ -43,10 +43,10 @@ class JobRoutes:
         """Take one job: 202 once it is on disk, 200 where its key is known."""
         customer = await self._backend.keys.customer(request)
         document = await read_document(request, self._backend.bounds)
-        spec, ignored = read_submission(document, self._backend.shard.options.regions[0])
+        spec, ignored = self._read(document)
         taken = await self._backend.intake.submit(customer, spec)
         status = HTTPStatus.OK if isinstance(taken, KnownAlready) else HTTPStatus.ACCEPTED
-        return json_response(taken_document(taken, ignored), status)
+        return json_response(taken_document(taken, ignored, self._now_ms()), status)
 
     async def submit_batch(self, request: Request) -> Response:
         """Take up to 1,000 jobs; ``answers`` holds what each would have been answered alone, in order."""
@@ -54,10 +54,11 @@ class JobRoutes:
         data = await read_body(request, self._backend.bounds.batch_bytes)
         read = await self._read_batch(data)
         taken = await self._backend.intake.submit_many(customer, [spec for spec, _ in read])
+        now_ms = self._now_ms()
         answers = [
             problem_document(answer)
             if isinstance(answer, EZThrottleError)
-            else taken_document(answer, ignored)
+            else taken_document(answer, ignored, now_ms)
             for answer, (_, ignored) in zip(taken, read, strict=True)
         ]
         return json_response({"answers": answers}, HTTPStatus.OK)
@@ -77,9 +78,15 @@ class JobRoutes:
         if isinstance(document, EZThrottleError):
             return document, []
         try:
-            return read_submission(document, self._backend.shard.options.regions[0])
-        except InvalidFields as error:
-            return error, []
+            return self._read(document)
+        except Exception as error:  # noqa: BLE001  # one job's must not cost the others their answers
+            return as_ours(error), []
+
+    def _read(self, document: dict[str, Any]) -> tuple[JobSpec, list[str]]:
+        reading = read_submission(document, self._backend.shard.options.regions[0])
+        if reading.errors:
+            raise InvalidFields([*reading.errors, *self._backend.intake.errors_in(reading.spec)])
+        return reading.spec, reading.ignored
 
     async def show(self, request: Request) -> Response:
         """Show one job; ``?wait=SECONDS`` waits for its end, at most 60."""
@@ -147,7 +154,11 @@ class JobRoutes:
         key = f"{stored.job.id}/replay/{secrets.token_hex(8)}"
         spec = replace(stored.job.spec, idempotent_key=key, retry_at=None)
         taken = await self._backend.intake.submit(customer, spec)
-        return json_response(taken_document(taken, []) | {"replay_of": stored.job.id}, HTTPStatus.ACCEPTED)
+        document = taken_document(taken, [], self._now_ms())
+        return json_response(document | {"replay_of": stored.job.id}, HTTPStatus.ACCEPTED)
+
+    def _now_ms(self) -> int:
+        return self._backend.shard.clock.unix_ms()
 
     async def _load(self, customer: CustomerId, job_id: str) -> StoredJob:
         return await own_job(self._backend, customer, job_id)

@@ -6,8 +6,48 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.domain.errors import EZThrottleError, InvalidFields, NotAuthorized, TryLater
+from orchestrator.core.faults import internal_fault
+from orchestrator.domain.errors import EZThrottleError, InvalidFields, NotAuthorized, NotReady, TryLater
+from orchestrator.ports.store import StoreFailure
+
+RETRY_STORE_AFTER_S = 5
+
+
+class FaultShield:
+    """Round an application: whatever goes wrong in it is answered with a problem document."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the client is told something it can read
+            response = problem_of(as_ours(error))
+            # An answer that has begun can't be taken back: the server closes its connection.
+            if not begun and scope["type"] == "http":
+                await response(scope, receive, send)
+
+
+def as_ours(error: Exception) -> EZThrottleError:
+    """Put any error into the terms of the API."""
+    match error:
+        case EZThrottleError():
+            return error
+        case StoreFailure():
+            return NotReady("the disk takes or gives nothing just now", RETRY_STORE_AFTER_S)
+        case _:
+            return internal_fault(error)
 
 
 def problem(

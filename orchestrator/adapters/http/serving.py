@@ -11,10 +11,10 @@ from starlette.routing import Route
 
 from orchestrator.adapters.http.app import FastLane, make_app
 from orchestrator.adapters.http.backend import Backend
+from orchestrator.adapters.http.protocol import BoundedProtocol, connections_most
 from orchestrator.adapters.http.service_routes import ServiceRoutes
 from orchestrator.settings import Address, Settings
 
-LONGEST_HEAD_BYTES = 64 * 1024
 KEEP_ALIVE_S = 30
 
 
@@ -58,6 +58,11 @@ def _metrics_app(backend: Backend) -> Starlette:
     return Starlette(routes=[Route("/metrics", ServiceRoutes(backend).metrics)])
 
 
+def _protocol() -> type[BoundedProtocol]:
+    # uvicorn makes the protocols itself: what they are to know stands in their class.
+    return type("Protocol", (BoundedProtocol,), {"connections_most": connections_most()})
+
+
 def _server(app: Callable[..., Any]) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
@@ -67,6 +72,6 @@ def _server(app: Callable[..., Any]) -> uvicorn.Server:
         log_config=None,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=LONGEST_HEAD_BYTES,
+        http=_protocol(),
     )
     return _Server(config)

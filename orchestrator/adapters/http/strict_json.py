@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.domain.errors import MalformedJson
@@ -125,32 +126,35 @@ def check_value(value: object, depth_most: int, *, escaped: bool) -> None:
         MalformedJson: It has more than ``depth_most`` levels, or a lone surrogate.
 
     """
-    check_depth(value, depth_most)
-    try:
-        # A lone surrogate survives the decoder as an escape; encoding finds it at C speed.
+    for part in _parts(value):
+        _check_levels([part], depth_most)
+        # Only now, and part by part: the encoder goes down by calls, of which there are not many.
         if escaped:
-            json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        msg = "a string holds a lone surrogate"
-        raise MalformedJson(msg) from None
+            _check_characters(part)
 
 
-def check_depth(value: object, depth_most: int) -> None:
-    """Walk a parsed value level by level. A job nested in a job (a fallback, a child) begins anew: how
-    deep chains may be is another bound.
-
-    Raises:
-        MalformedJson: It has more than ``depth_most`` levels.
-
+def _parts(value: object) -> Iterator[object]:
+    """Take a submission apart. A job nested in a job (a fallback, a child) counts its levels anew: how deep
+    chains may be is another bound.
     """
     jobs = [value]
     while jobs:
         job = jobs.pop()
-        level = [job]
-        if isinstance(job, dict):
-            jobs += [job[name] for name in CHAIN_FIELDS if isinstance(job.get(name), dict)]
-            level = [{name: child for name, child in job.items() if name not in CHAIN_FIELDS}]
-        _check_levels(level, depth_most)
+        if not isinstance(job, dict):
+            yield job
+            continue
+        nested = [name for name in CHAIN_FIELDS if type(job.get(name)) is dict]
+        jobs += [job[name] for name in nested]
+        yield {name: child for name, child in job.items() if name not in nested} if nested else job
+
+
+def _check_characters(value: object) -> None:
+    try:
+        # A lone surrogate survives the decoder as an escape; encoding finds it at C speed.
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        msg = "a string holds a lone surrogate"
+        raise MalformedJson(msg) from None
 
 
 def not_json(error: json.JSONDecodeError) -> MalformedJson:

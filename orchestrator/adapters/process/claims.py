@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+RAY_TEMP = "EZTHROTTLE_RAY_TEMP"
+"""The environment variable that tells the driver where Ray's files go."""
 _RAY_TEMP_MAX_BYTES = 42
 """Ray puts sockets some 65 bytes deeper, and a socket's path ends at 107."""
 

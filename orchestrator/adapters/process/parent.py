@@ -14,13 +14,20 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from orchestrator.adapters.process.claims import RayTempDir, RefusedError, held_data_dir, ray_temp_path
+from orchestrator.adapters.process.claims import (
+    RAY_TEMP,
+    RayTempDir,
+    RefusedError,
+    held_data_dir,
+    ray_temp_path,
+)
+from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.process.output import StderrRelay, say
+from orchestrator.adapters.process.ray_token import ray_environment
 from orchestrator.adapters.process.restarts import RestartBudget
 from orchestrator.adapters.process.tree import MARK, ProcessTree, TreeSurvivesError, tree_id
 from orchestrator.adapters.process.waiting import SignalInbox
 
-RAY_TEMP = "EZTHROTTLE_RAY_TEMP"
 DRAIN_GRACE_S = 5.0
 KILL_TIMEOUT_S = 15.0
 _RELAY_TIMEOUT_S = 1.0
@@ -41,10 +48,10 @@ class Exit(IntEnum):
 def run(command: Sequence[str], *, data_dir: Path, drain_timeout_s: float, env: Mapping[str, str]) -> int:
     """Run ``command`` as the driver of ``data_dir`` until a stop signal; give the exit code to leave with.
 
-    ``env`` is the driver's whole environment, to which ``EZTHROTTLE_TREE`` and ``EZTHROTTLE_RAY_TEMP`` are
-    added. SIGTERM, SIGINT, SIGHUP or SIGQUIT ask the driver to end by SIGTERM, and it has
+    ``env`` is the driver's environment, to which ``EZTHROTTLE_TREE``, ``EZTHROTTLE_RAY_TEMP`` and what Ray
+    needs are added. SIGTERM, SIGINT, SIGHUP or SIGQUIT ask the driver to end by SIGTERM, and it has
     ``drain_timeout_s`` plus 5 s; a second one, SIGHUP apart, ends all at once. A driver that exits with
-    ``os.EX_CONFIG`` is not started again. For the main thread of a process that exits right afterwards;
+    ``ExitCode.CONFIG`` is not started again. For the main thread of a process that exits right afterwards;
     whatever other children it has are reaped.
     """
     try:
@@ -52,7 +59,9 @@ def run(command: Sequence[str], *, data_dir: Path, drain_timeout_s: float, env: 
             tree = tree_id(held)
             with RayTempDir.claimed(ray_temp_path(tree, env.get("TMPDIR"))) as temp:
                 _become_subreaper()
-                launch = _Launch(command, _driver_env(env, tree, temp.path), drain_timeout_s + DRAIN_GRACE_S)
+                # Only under the lock: the Ray of a service that runs reads its token again and again.
+                complete = {**_driver_env(env, tree, temp.path), **ray_environment(held, env)}
+                launch = _Launch(command, complete, drain_timeout_s + DRAIN_GRACE_S)
                 return _Parent(launch, ProcessTree(tree), temp, inbox).serve()
     except RefusedError as error:
         say(str(error))
@@ -116,7 +125,7 @@ class _Parent:
             life = self._live_once()
             if life.stopped:
                 return Exit.STOPPED
-            if life.exit_code == os.EX_CONFIG:
+            if life.exit_code == ExitCode.CONFIG:
                 return Exit.REFUSED
             budget = budget.after_death(time.monotonic())
             if budget.spent:

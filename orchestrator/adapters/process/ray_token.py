@@ -5,6 +5,8 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.adapters.process.claims import RefusedError
+
 TOKEN_FILE = "ray.token"  # noqa: S105  # the name of a file
 TOKEN_BYTES = 32
 
@@ -12,7 +14,8 @@ TOKEN_BYTES = 32
 def ray_environment(data_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
     """Say what to add to ``env`` for Ray. When a cluster is joined, its own ``RAY_AUTH_*`` hold.
 
-    Without a token anybody who reaches Ray's ports could run code: see CVE-2023-48022.
+    Without a token anybody who reaches Ray's ports could run code: see CVE-2023-48022. The caller holds
+    the data directory, given as resolved. Raises RefusedError when the token can't be written.
     """
     common = {"RAY_USAGE_STATS_ENABLED": "0"}
     if env.get("RAY_ADDRESS"):
@@ -26,9 +29,11 @@ def ray_environment(data_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _token_file(data_dir: Path) -> Path:
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = data_dir.resolve() / TOKEN_FILE
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_hex(TOKEN_BYTES))
+    path = data_dir / TOKEN_FILE
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(TOKEN_BYTES))
+    except OSError as error:
+        raise RefusedError(f"{path} can't be written: {error}; make room, or let it be written") from error
     return path

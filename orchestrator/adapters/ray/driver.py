@@ -11,15 +11,18 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.adapters.http.serving import listen
-from orchestrator.adapters.process.parent import RAY_TEMP
+from orchestrator.adapters.process.claims import RAY_TEMP
+from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.node import ShardNode, options_for_peers
+from orchestrator.adapters.ray.shard_watch import ShardWatch
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.settings import Address, Settings
 from orchestrator.wire import names
@@ -28,8 +31,6 @@ from regions.ray_shell import ExecutorActor, WebhookActor
 LOOPBACK = "127.0.0.2"
 """Ray rewrites 127.0.0.1 to the interface's address; this one it keeps."""
 OBJECT_STORE_BYTES = 80 * 1024 * 1024
-EXIT_CONFIG = 78
-EXIT_LOST = 75
 READY_WITHIN_S = 60.0
 WATCH_EVERY_S = 0.5
 PARTS_OF_RAY = ("raylet", "gcs_server")
@@ -54,7 +55,7 @@ def main() -> int:
     """Run until told to stop; give the exit code."""
     settings = Settings.carried()
     try:
-        _check(settings)
+        settings = _checked(settings)
         start_ray(settings)
         # Only now: while Ray starts, a SIGTERM just ends this process, and the parent ends the rest.
         stopping = threading.Event()
@@ -63,7 +64,7 @@ def main() -> int:
         return _serve(settings, shard, stopping)
     except ConfigurationError as error:
         print(f"ezthrottle: {error}", file=sys.stderr, flush=True)  # noqa: T201  # the parent shows it to people
-        return EXIT_CONFIG
+        return ExitCode.CONFIG
 
 
 def start_ray(settings: Settings) -> None:
@@ -123,18 +124,26 @@ def start_actors(settings: Settings) -> Any:
 
 
 def _serve(settings: Settings, shard: Any, stopping: threading.Event) -> int:
-    if not _await_ready(shard, stopping):
+    watch = ShardWatch(shard.ready.remote)
+    if not _await_ready(watch, stopping):
         return 0
     print(_greeting(settings), flush=True)  # noqa: T201  # for people
     parts = _open_parts_of_ray()
     while not stopping.wait(WATCH_EVERY_S):
         # A pid would not tell: what died stays a zombie, for Ray does not reap it.
         for ended in select.select(parts, [], [], 0)[0]:
-            print(f"ezthrottle: the {parts[ended]} died; starting again", file=sys.stderr, flush=True)  # noqa: T201  # for people
-            os._exit(EXIT_LOST)
+            _lose(f"the {parts[ended]} died")
+        watch.look()
+        if watch.died is not None:
+            _lose(f"the shard can't be started again: {watch.died}")
     with contextlib.suppress(Exception):
         ray.get(shard.drain.remote(settings.drain_timeout_s), timeout=settings.drain_timeout_s + 3)
     return 0
+
+
+def _lose(reason: str) -> NoReturn:
+    print(f"ezthrottle: {reason}", file=sys.stderr, flush=True)  # noqa: T201  # for people
+    os._exit(ExitCode.LOST)
 
 
 def _greeting(settings: Settings) -> str:
@@ -144,39 +153,35 @@ def _greeting(settings: Settings) -> str:
     return f"ezthrottle is ready at http://{Address(settings.host, settings.port)} (regions {regions}){apart}"
 
 
-def _await_ready(shard: Any, stopping: threading.Event) -> bool:
+def _await_ready(watch: ShardWatch, stopping: threading.Event) -> bool:
     deadline = time.monotonic() + READY_WITHIN_S
     while not stopping.is_set():
-        try:
-            if ray.get(shard.ready.remote(), timeout=5):
-                return True
-        except ray.exceptions.GetTimeoutError:
-            pass
-        except ray.exceptions.ActorDiedError as error:
-            raise ConfigurationError(_reason(error)) from None
+        if watch.look():
+            return True
+        if watch.died is not None and watch.mendable:
+            _lose(watch.died)
+        if watch.died is not None:
+            raise ConfigurationError(watch.died)
         if time.monotonic() > deadline:
-            print("ezthrottle: no region came up in time", file=sys.stderr, flush=True)  # noqa: T201  # for people
-            os._exit(EXIT_LOST)
+            _lose("no region came up in time")
         stopping.wait(0.05)
     return False
 
 
-def _reason(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "the shard did not start"
-
-
-def _check(settings: Settings) -> None:
+def _checked(settings: Settings) -> Settings:
+    """Check the settings; choose a port where the system is to, so that a shard started again keeps it."""
     if problems := settings.problems():
         raise ConfigurationError("; ".join(problems))
-    _check_address(Address(settings.host, settings.port), "--port")
     if settings.metrics_address is not None:
-        _check_address(settings.metrics_address, "--metrics-bind")
+        _free_port(settings.metrics_address, "--metrics-bind")
+    return replace(settings, port=_free_port(Address(settings.host, settings.port), "--port"))
 
 
-def _check_address(address: Address, option: str) -> None:
+def _free_port(address: Address, option: str) -> int:
     try:
-        listen(address).close()
+        with listen(address) as listener:
+            port: int = listener.getsockname()[1]
+            return port
     except OSError as error:
         msg = f"can't listen on {address} ({error.strerror or error}): choose another {option}"
         raise ConfigurationError(msg) from None

@@ -13,6 +13,7 @@ from orchestrator.adapters.domains_file import load_known_domains
 from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.http.serving import listen, make_servers
+from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.links import ActorLinks
 from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.adapters.target_guard import ResolvingGuard
@@ -25,6 +26,7 @@ from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import DAY_MS, Retention
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.interpreter import spare_the_collector
+from orchestrator.ports.log_file import log_to
 from orchestrator.settings import Settings
 from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, decode_one, encode
@@ -33,8 +35,6 @@ from orchestrator.wire.messages import Heartbeat
 from regions.offset import boot_id
 
 LOG_FILE = "service.log"
-LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
-EXIT_FAULT = 70
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class ShardNode:
 
     async def __init__(self, carried: dict[str, str], socket: str) -> None:  # type: ignore[misc]  # Ray awaits it
         settings = Settings.carried(carried)
-        logging.basicConfig(filename=settings.data_dir / LOG_FILE, level=logging.INFO, format=LOG_FORMAT)
+        log_to(settings.data_dir / LOG_FILE)
         self._loop = asyncio.get_running_loop()
         self._boot_id = boot_id()
         self._reader = BatchReader()
@@ -112,7 +112,7 @@ class ShardNode:
             await self._shard.failed()
         except Exception:
             log.exception("the shard can't go on; its truth is on disk, a new one takes over")
-            os._exit(EXIT_FAULT)
+            os._exit(ExitCode.FAULT)
 
 
 def _open_store(settings: Settings) -> SqliteStore:

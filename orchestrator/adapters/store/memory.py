@@ -74,15 +74,24 @@ class MemoryStore:
         return [self._insert(job) for job in jobs]
 
     def _insert(self, job: Job) -> Accepted | Duplicate:
-        key = (job.customer, job.idempotent_key)
-        known = self._keys.get(key)
+        known = self._duplicate_of(job)
         if known is not None:
-            first = self._rows[known]
-            differs = payload_bytes(first.job.spec) != payload_bytes(job.spec)
-            return Duplicate(known, first.state, differs)
-        self._keys[key] = job.id
+            return known
+        self._keys[job.customer, job.idempotent_key] = job.id
         self._rows[job.id] = _Row(job, first_state(job.accepted_ms, job.spec.retry_at))
         return Accepted(job)
+
+    async def duplicates_of(self, jobs: Sequence[Job]) -> Sequence[Duplicate | None]:
+        """Say of each job, without storing it, whether its key is known."""
+        return [self._duplicate_of(job) for job in jobs]
+
+    def _duplicate_of(self, job: Job) -> Duplicate | None:
+        known = self._keys.get((job.customer, job.idempotent_key))
+        if known is None:
+            return None
+        first = self._rows[known]
+        differs = payload_bytes(first.job.spec) != payload_bytes(job.spec)
+        return Duplicate(known, first.state, differs, first.job.begins_ms)
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
@@ -217,6 +226,11 @@ class MemoryStore:
         """Save how a delivery attempt ended."""
         if entry.job_id in self._outbox:
             self._outbox[entry.job_id][entry.index] = replace(entry)
+
+    async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
+        """Save deliveries that are to be made again."""
+        for entry in entries:
+            await self.save_delivery(entry)
 
     async def paces(self) -> dict[TargetDomain, Learned]:
         """List what targets have taught."""

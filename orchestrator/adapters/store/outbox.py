@@ -7,7 +7,7 @@ from typing import Any
 import msgpack
 
 from orchestrator.domain.fanout import NO_REGION, DeliveryAttempt, DeliveryState
-from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain, delivery_place
 from orchestrator.ports.store import DeadFilter, DeadPlace, OutboxEntry
 
 _COLUMNS = "job_id, position, id, customer, state, attempts, first_ms, next_ms, log, endpoint"
@@ -15,7 +15,7 @@ _INSERT = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 
 _UPDATE = """UPDATE deliveries SET state = ?, attempts = ?, first_ms = ?, next_ms = ?, log = ?
              WHERE job_id = ? AND position = ?"""
 _SELECT = f"SELECT {_COLUMNS} FROM deliveries WHERE"  # noqa: S608  # names of our own
-_NEWEST = DeadPlace(2**62, DeliveryId(""))
+_NEWEST = (2**62, "")
 
 
 def outbox_row(entry: OutboxEntry) -> tuple[Any, ...]:
@@ -68,13 +68,24 @@ def read_dead(
     db: sqlite3.Connection, wanted: DeadFilter, most: int, before: DeadPlace | None
 ) -> list[OutboxEntry]:
     """List deliveries that failed for good; see ``Store.dead_deliveries``."""
-    start = before or _NEWEST
-    sql = f"""{_SELECT} customer = ? AND state = 'failed' AND (next_ms, id) < (?, ?)
-              AND next_ms >= ? AND next_ms < ? AND (? IS NULL OR endpoint = ?) AND (? IS NULL OR id = ?)
-              ORDER BY next_ms DESC, id DESC LIMIT ?"""
-    values = (wanted.customer, start.at_ms, start.id, wanted.since_ms, wanted.until_ms)
-    chosen = (wanted.endpoint, wanted.endpoint, wanted.id, wanted.id)
-    return [_entry(row) for row in db.execute(sql, (*values, *chosen, most))]
+    where, values = _chosen(wanted)
+    # No id comes before the empty one: where a page begins and ``until_ms`` are one bound.
+    start = min((wanted.until_ms, ""), (before.at_ms, before.id) if before else _NEWEST)
+    sql = f"""{_SELECT} {where} AND customer = ? AND state = 'failed' AND (next_ms, id) < (?, ?)
+              AND next_ms >= ? ORDER BY next_ms DESC, id DESC LIMIT ?"""
+    within = (wanted.customer, *start, wanted.since_ms, most)
+    return [_entry(row) for row in db.execute(sql, (*values, *within))]
+
+
+def _chosen(wanted: DeadFilter) -> tuple[str, list[Any]]:
+    # Each choice by itself, so that an index serves it: with "? IS NULL OR" every row would be looked at.
+    chosen: dict[str, Any] = {}
+    if wanted.endpoint is not None:
+        chosen["endpoint"] = wanted.endpoint
+    if wanted.id is not None:
+        job_id, position = delivery_place(wanted.id) or (None, None)
+        chosen |= {"id": wanted.id, "job_id": job_id, "position": position}
+    return " AND ".join(["TRUE", *(f"{name} = ?" for name in chosen)]), [*chosen.values()]
 
 
 def _entry(row: tuple[Any, ...]) -> OutboxEntry:

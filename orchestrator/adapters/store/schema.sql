@@ -51,12 +51,14 @@ CREATE INDEX IF NOT EXISTS deliveries_dead ON deliveries (customer, next_ms, id)
 
 CREATE TABLE IF NOT EXISTS lessons (
     domain TEXT PRIMARY KEY,
-    learned BLOB NOT NULL -- sealed: it names accounts
+    learned BLOB NOT NULL, -- sealed: it names accounts
+    used_day INTEGER NOT NULL -- of its last job, since 1970, UTC
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS customer_domains (
     customer TEXT NOT NULL,
     domain TEXT NOT NULL,
+    used_day INTEGER NOT NULL,
     PRIMARY KEY (customer, domain)
 ) WITHOUT ROWID;
 

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import sqlite3
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,17 @@ import msgpack
 
 from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.course_notes import CourseNote, CourseNotes
-from orchestrator.adapters.store.group_commit import GroupCommitWriter, connect
-from orchestrator.adapters.store.migration import migrate
+from orchestrator.adapters.store.group_commit import GroupCommitWriter, Write, connect
+from orchestrator.adapters.store.migration import migrate, today
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
+from orchestrator.adapters.store.patience import Patience, failing_as_store
 from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
 from orchestrator.adapters.store.retention import purge
 from orchestrator.adapters.store.sqlite_reads import (
+    Holder,
     SqliteReads,
+    duplicate,
+    find_key,
     paces_context,
     sealing_context,
     secrets_context,
@@ -52,17 +58,26 @@ LOCK_FILE = "shard.lock"
 LOCK_WAIT_S = 5.0
 LARGE_BODY = 64 * 1024
 """Characters of a job's bodies from which on its row is made in a thread; for less that would cost more."""
+SEALING_THREADS = 2
 KEY_CHECK = b"this data directory opens with this key"
+
+log = logging.getLogger(__name__)
 
 
 def data_files(data_dir: Path) -> tuple[Path, SecretBox]:
-    """Make the data directory if it is not there, and open its key file.
+    """Make the data directory if it is not there, its files its owner's alone, and open its key file.
 
     Raises:
         ValueError: The key file is damaged.
     """
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return data_dir / DATABASE, open_key_file(data_dir / KEY_FILE)
+    database = data_dir / DATABASE
+    # SQLite gives its other files the mode that this one has.
+    database.touch(0o600)
+    for path in (database, *(Path(f"{database}{suffix}") for suffix in ("-wal", "-shm"))):
+        if path.exists() and path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    return database, open_key_file(data_dir / KEY_FILE)
 
 
 def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
@@ -84,12 +99,22 @@ def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
 
 
 class SqliteStore(SqliteReads):
-    """The Store port on SQLite. Holds the data directory's lock for as long as it is open."""
+    """The Store port on SQLite. Holds the data directory's lock for as long as it is open.
 
-    def __init__(self, data_dir: Path, *, retention: Retention | None = None) -> None:
+    Raises:
+        StoreFailure: The disk takes or gives nothing just now.
+        sqlite3.Error: What lies there is no database.
+        ValueError: It was sealed with another key, or the key file is damaged.
+        RuntimeError: Another process holds the directory.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, retention: Retention | None = None, patience: Patience | None = None
+    ) -> None:
         path, box = data_files(data_dir)
         self._retention = retention or Retention()
-        with contextlib.ExitStack() as undo:
+        self._patience = patience or Patience()
+        with contextlib.ExitStack() as undo, failing_as_store():
             self._lock = _lock(data_dir / LOCK_FILE)
             undo.callback(os.close, self._lock)
             self._write_connection = connect(path)
@@ -98,6 +123,8 @@ class SqliteStore(SqliteReads):
             super().__init__(path, box)
             undo.pop_all()
         self._writer = GroupCommitWriter(self._write_connection, asyncio.get_running_loop())
+        # Not the loop's own pool, in which anybody's slow call would hold up submissions.
+        self._sealers = ThreadPoolExecutor(SEALING_THREADS, "store-sealer")
         self._notes = CourseNotes(box, self._writer.post)
         self._saving: set[JobId] = set()
 
@@ -107,9 +134,13 @@ class SqliteStore(SqliteReads):
         return self._writer.sizes
 
     async def begin_epoch(self) -> int:
-        """Take the next fencing number: 1 on a new store."""
+        """Take the next fencing number: 1 on a new store.
+
+        Raises:
+            StoreFailure: It could not be written.
+        """
         sql = "UPDATE shard SET epoch = epoch + 1 RETURNING epoch"
-        return int((await self._writer.write(lambda db: db.execute(sql).fetchone()))[0])
+        return int((await self._written(lambda db: db.execute(sql).fetchone()))[0])
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known.
@@ -119,11 +150,7 @@ class SqliteStore(SqliteReads):
 
         """
         row = await self._new_row(job)
-        try:
-            found = await self._writer.write(lambda db: _insert(db, row))
-        except sqlite3.Error as error:
-            raise StoreFailure(str(error)) from error
-        return _taken(job, row, found)
+        return _taken(job, row, await self._written(lambda db: _insert(db, row)))
 
     async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Accepted | Duplicate]:
         """Store several jobs in one transaction.
@@ -137,10 +164,7 @@ class SqliteStore(SqliteReads):
         for job in jobs:
             rows.append(await self._new_row(job))
             await breather.pause()
-        try:
-            found = await self._writer.write(lambda db: [_insert(db, row) for row in rows])
-        except sqlite3.Error as error:
-            raise StoreFailure(str(error)) from error
+        found = await self._written(lambda db: [_insert(db, row) for row in rows])
         return [_taken(*triple) for triple in zip(jobs, rows, found, strict=True)]
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
@@ -152,13 +176,17 @@ class SqliteStore(SqliteReads):
             self._notes.put(note)
 
     async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
-        """Save how far a job is, and wait for the commit."""
+        """Save how far a job is, and wait for the commit, on a full disk for a while.
+
+        Raises:
+            StoreFailure: It could not be written all that time.
+        """
         note = CourseNote(job_id, customer, state, course)
         self._notes.drop(job_id)
         # A later note must not be written before this one, as it would be by a flush that waits already.
         self._saving.add(job_id)
         try:
-            await self._writer.write(lambda db: note.write(db, self._box))
+            await self._kept("how far a job is", lambda db: note.write(db, self._box))
         finally:
             self._saving.discard(job_id)
 
@@ -169,7 +197,11 @@ class SqliteStore(SqliteReads):
         self._writer.post(lambda db: db.execute(sql, (sealed, job_id)))
 
     async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
-        """End a job, fill its outbox and store its children, in one transaction."""
+        """End a job, fill its outbox and store its children, in one transaction; waits on a full disk.
+
+        Raises:
+            StoreFailure: It could not be written all that time.
+        """
         self._notes.drop(ending.job_id)
         run = self._box.seal(
             pack_course(ending.course), sealing_context(ending.customer, ending.job_id, "run")
@@ -178,24 +210,42 @@ class SqliteStore(SqliteReads):
         job = (ending.state, ending.ended_ms, run, result, not ending.key_freed, ending.job_id)
         outbox = [outbox_row(entry) for entry in ending.outbox]
         children = [self._job_row(child) for child in ending.children]
-        found = await self._writer.write(lambda db: _end(db, job, outbox, children))
+        found = await self._kept("a job's end", lambda db: _end(db, job, outbox, children))
         return [_taken(*triple) for triple in zip(ending.children, children, found, strict=True)]
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
-        """Save how a delivery attempt ended."""
+        """Save how a delivery attempt ended, on a full disk after a while.
+
+        Raises:
+            StoreFailure: It could not be written all that time.
+        """
         sql, values = update_of(entry)
-        await self._writer.write(lambda db: db.execute(sql, values).rowcount)
+        await self._kept("a delivery", lambda db: db.execute(sql, values).rowcount)
+
+    async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
+        """Save deliveries that are to be made again, in one transaction.
+
+        Raises:
+            StoreFailure: They could not be written; none was.
+        """
+        updates = [update_of(entry) for entry in entries]
+        await self._written(lambda db: [db.execute(sql, values).rowcount for sql, values in updates])
 
     def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
         """Save what a target has taught; rides the next commit."""
-        sql = "INSERT OR REPLACE INTO lessons VALUES (?, ?)"
+        sql = "INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)"
         sealed = self._box.seal(pack_learned(learned), paces_context(domain))
-        self._writer.post(lambda db: db.execute(sql, (domain, sealed)))
+        self._writer.post(lambda db: db.execute(sql, (domain, sealed, today())))
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
-        """Save that a customer calls a target; rides the next commit."""
-        sql = "INSERT OR IGNORE INTO customer_domains VALUES (?, ?)"
-        self._writer.post(lambda db: db.execute(sql, (customer, domain)))
+        """Save that a customer calls a target on this day; rides the next commit."""
+
+        def write(db: sqlite3.Connection) -> None:
+            day = today()
+            db.execute("INSERT OR REPLACE INTO customer_domains VALUES (?, ?, ?)", (customer, domain, day))
+            db.execute("UPDATE lessons SET used_day = ? WHERE domain = ?", (day, domain))
+
+        self._writer.post(write)
 
     def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
         """Add to what a customer used on a day; rides the next commit."""
@@ -207,34 +257,57 @@ class SqliteStore(SqliteReads):
         self._writer.post(lambda db: db.execute(sql, (customer, more.day, *counts)))
 
     async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
-        """Store a customer's webhook secrets."""
+        """Store a customer's webhook secrets.
+
+        Raises:
+            StoreFailure: They could not be written.
+        """
         plain = msgpack.packb([secrets.primary, secrets.secondary])
         sealed = self._box.seal(plain, secrets_context(customer))
         sql = "INSERT OR REPLACE INTO webhook_secrets VALUES (?, ?)"
-        await self._writer.write(lambda db: db.execute(sql, (customer, sealed)).rowcount)
+        await self._written(lambda db: db.execute(sql, (customer, sealed)).rowcount)
 
     async def drop_secrets(self, customer: CustomerId) -> bool:
-        """Delete them; say whether there were any."""
+        """Delete them; say whether there were any.
+
+        Raises:
+            StoreFailure: That could not be written.
+        """
         sql = "DELETE FROM webhook_secrets WHERE customer = ?"
-        return bool(await self._writer.write(lambda db: db.execute(sql, (customer,)).rowcount))
+        return bool(await self._written(lambda db: db.execute(sql, (customer,)).rowcount))
 
     async def purge(self, now_ms: int) -> None:
-        """Forget what is past its keeping, in batches that let other writes pass."""
-        while await self._writer.write(lambda db: purge(db, now_ms, self._retention)):
-            pass
+        """Forget what is past its keeping, in batches that let other writes pass; what can't be written now
+        is left to the next time.
+        """
+        try:
+            while await self._written(lambda db: purge(db, now_ms, self._retention)):
+                pass
+        except StoreFailure as error:
+            log.warning("what is past its keeping could not be forgotten: %s", error)
 
     async def close(self) -> None:
         """Commit what waits and close."""
-        await asyncio.to_thread(self._writer.close)
+        await asyncio.get_running_loop().run_in_executor(self._sealers, self._writer.close)
+        self._sealers.shutdown()
         self.close_reads()
         self._write_connection.close()
         os.close(self._lock)
+
+    async def _written(self, write: Write) -> Any:
+        try:
+            return await self._writer.write(write)
+        except sqlite3.Error as error:
+            raise StoreFailure(str(error)) from error
+
+    async def _kept(self, what: str, write: Write) -> Any:
+        return await self._patience.until_written(what, lambda: self._writer.write(write))
 
     async def _new_row(self, job: Job) -> tuple[Any, ...]:
         if sum(len(part.body or "") for _, part in job.spec.parts()) < LARGE_BODY:
             return self._job_row(job)
         # To encrypt and digest a megabyte takes 10 ms, most of them without the interpreter's lock.
-        return await asyncio.to_thread(self._job_row, job)
+        return await asyncio.get_running_loop().run_in_executor(self._sealers, self._job_row, job)
 
     def _job_row(self, job: Job) -> tuple[Any, ...]:
         request = self._box.seal(pack_spec(job.spec), sealing_context(job.customer, job.id, "request"))
@@ -267,27 +340,22 @@ class SqliteStore(SqliteReads):
 
 _JOB_COLUMNS = 17
 _FINGERPRINT = 11
-_Found = tuple[str, str, bytes]
-"""Id, state and fingerprint of the job that has a key already."""
 
 
-def _insert(db: sqlite3.Connection, row: tuple[Any, ...]) -> _Found | None:
+def _insert(db: sqlite3.Connection, row: tuple[Any, ...]) -> Holder | None:
     marks = ", ".join("?" * _JOB_COLUMNS)
     sql = (
         f"INSERT INTO jobs VALUES ({marks}) ON CONFLICT (customer, idem_key) WHERE idem_holds = 1 DO NOTHING"  # noqa: S608  # marks only
     )
     if db.execute(sql, row).rowcount:
         return None
-    find = "SELECT id, state, fingerprint FROM jobs WHERE customer = ? AND idem_key = ? AND idem_holds = 1"
-    found: _Found = db.execute(find, (row[1], row[9])).fetchone()
-    return found
+    return find_key(db, row[1], row[9])
 
 
-def _taken(job: Job, row: tuple[Any, ...], found: _Found | None) -> Accepted | Duplicate:
+def _taken(job: Job, row: tuple[Any, ...], found: Holder | None) -> Accepted | Duplicate:
     if found is None:
         return Accepted(job)
-    job_id, state, first_fingerprint = found
-    return Duplicate(JobId(job_id), JobState(state), first_fingerprint != row[_FINGERPRINT])
+    return duplicate(found, row[_FINGERPRINT])
 
 
 def _end(
@@ -295,7 +363,7 @@ def _end(
     job: tuple[Any, ...],
     outbox: list[tuple[Any, ...]],
     children: list[tuple[Any, ...]],
-) -> list[_Found | None]:
+) -> list[Holder | None]:
     sql = """UPDATE jobs SET state = ?, ended_ms = ?, run = ?, result = ?, idem_holds = ?
              WHERE id = ? AND ended_ms IS NULL"""
     if not db.execute(sql, job).rowcount:

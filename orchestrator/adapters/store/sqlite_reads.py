@@ -14,6 +14,7 @@ from orchestrator.adapters.store.group_commit import connect
 from orchestrator.adapters.store.listing import read_page, read_summary
 from orchestrator.adapters.store.outbox import read_dead, read_deliveries, read_pending
 from orchestrator.adapters.store.records import unpack_course, unpack_learned, unpack_spec
+from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
@@ -23,11 +24,13 @@ from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import (
     DeadFilter,
     DeadPlace,
+    Duplicate,
     JobPage,
     JobSummary,
     OutboxEntry,
     PagePlace,
     StoredJob,
+    StoreFailure,
     WaitingJob,
     WebhookSecrets,
 )
@@ -42,6 +45,14 @@ class SqliteReads:
         self._box = box
         self._read_connection = connect(path)
         self._readers = ThreadPoolExecutor(1, "store-reader")
+
+    async def duplicates_of(self, jobs: Sequence[Job]) -> Sequence[Duplicate | None]:
+        """Say of each job, without storing it, whether its key is known."""
+        return await self._in_reader(lambda db: [self._duplicate_of(db, job) for job in jobs])
+
+    def _duplicate_of(self, db: sqlite3.Connection, job: Job) -> Duplicate | None:
+        first = find_key(db, job.customer, job.idempotent_key)
+        return first and duplicate(first, self._box.fingerprint(payload_bytes(job.spec)))
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
@@ -186,7 +197,28 @@ class SqliteReads:
 
     async def _in_reader(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, read, self._read_connection)
+        try:
+            return await loop.run_in_executor(self._readers, read, self._read_connection)
+        except sqlite3.Error as error:
+            raise StoreFailure(str(error)) from error
+
+
+Holder = tuple[str, str, bytes, int]
+"""Id, state and fingerprint of the job that has a key, and from when on it is not scheduled any more."""
+
+
+def find_key(db: sqlite3.Connection, customer: str, key: str) -> Holder | None:
+    """Find the job that has a customer's key, which answers "duplicate" for it."""
+    sql = """SELECT id, state, fingerprint, not_before_ms FROM jobs
+             WHERE customer = ? AND idem_key = ? AND idem_holds = 1"""
+    found: Holder | None = db.execute(sql, (customer, key)).fetchone()
+    return found
+
+
+def duplicate(first: Holder, fingerprint: bytes) -> Duplicate:
+    """Say what a submission with a known key duplicates."""
+    job_id, state, first_fingerprint, begins_ms = first
+    return Duplicate(JobId(job_id), JobState(state), first_fingerprint != fingerprint, begins_ms)
 
 
 def key_hash(key: str) -> bytes:

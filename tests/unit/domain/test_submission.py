@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.job import ExecutionMode, Guarantee, RetryPolicy, Webhook
+from orchestrator.domain.job import ExecutionMode, Fallback, Guarantee, RetryPolicy, Trigger, Webhook
 from orchestrator.domain.submission import HOP_BY_HOP, check_submission, check_url, warnings
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, ORD, REGIONS, SEA, a_spec
@@ -61,7 +61,7 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
     ],
 )
 def test_a_url_that_can_be_called_is_right(url: str) -> None:
-    assert check_url("url", url) == []
+    assert check_url("url", url, SubmissionBounds()) == []
 
 
 @pytest.mark.parametrize(
@@ -103,12 +103,16 @@ def test_a_url_that_can_be_called_is_right(url: str) -> None:
     ],
 )
 def test_a_url_that_cannot_be_called_is_named_with_its_field(url: str) -> None:
-    assert [error.field for error in check_url("webhooks.3.url", url)] == ["webhooks.3.url"]
+    assert [error.field for error in check_url("webhooks.3.url", url, SubmissionBounds())] == [
+        "webhooks.3.url"
+    ]
 
 
 @pytest.mark.parametrize("url", ["203.0.113.7", "javascript:alert(1)", "file:///etc/passwd", "example.com/a"])
 def test_a_url_without_http_is_told_what_to_begin_with(url: str) -> None:
-    assert [error.message for error in check_url("url", url)] == ["must begin with http:// or https://"]
+    assert [error.message for error in check_url("url", url, SubmissionBounds())] == [
+        "must begin with http:// or https://"
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(HOP_BY_HOP))
@@ -212,8 +216,40 @@ def test_at_most_once_runs_in_one_region() -> None:
 
 def test_metadata_is_bounded_in_size() -> None:
     bounds = SubmissionBounds(metadata_bytes=20)
-    assert problems(bounds, metadata={"a": "x" * 10}) == {}
+    assert problems(bounds, metadata={"a": "x" * 12}) == {}
     assert problems(bounds, metadata={"a": "x" * 13}) == {"metadata": "is larger than 20 bytes"}
+
+
+def test_metadata_counts_as_the_bytes_that_it_is_sent_in() -> None:
+    bounds = SubmissionBounds(metadata_bytes=20)
+    assert problems(bounds, metadata={"a": "水" * 4}) == {}
+    assert problems(bounds, metadata={"a": "水" * 5}) == {"metadata": "is larger than 20 bytes"}
+
+
+@pytest.mark.parametrize("path", ["", "webhooks.0."])
+def test_urls_are_bounded_in_length(path: str) -> None:
+    long = "https://a.example.com/" + "x" * (8 * 2**10)
+    fields: dict[str, Any] = {"webhooks": (Webhook(url=long),)} if path else {"url": long}
+    assert problems(**fields) == {f"{path}url": "is longer than 8192 bytes"}
+    assert (
+        problems(
+            **{**fields, **({"webhooks": (Webhook(url=long[:8192]),)} if path else {"url": long[:8192]})}
+        )
+        == {}
+    )
+
+
+@pytest.mark.parametrize("name", ["X-EZThrottle-Job-Id", "x-ezthrottle-attempt", "X-EZTHROTTLE-REGION"])
+def test_the_marks_of_the_service_are_its_own(name: str) -> None:
+    assert list(problems(headers=((name, "mine"),))) == [f"headers.{name}"]
+
+
+@pytest.mark.parametrize("child", ["on_success", "on_failure"])
+def test_children_of_a_fallback_are_warned_of_for_they_do_not_run(child: str) -> None:
+    step = Fallback(Trigger(), a_spec(**{child: a_spec()}))
+    (warning,) = warnings(a_spec(on_failure=a_spec(fallback=step)))
+    assert "of on_failure.fallback_job are not run" in warning
+    assert warnings(a_spec(fallback=Fallback(Trigger(), a_spec()), **{child: a_spec()})) == []
 
 
 def test_the_bounds_are_the_contracts() -> None:
@@ -226,6 +262,7 @@ def test_the_bounds_are_the_contracts() -> None:
         regions=16,
         headers=100,
         header_bytes=16 * 2**10,
+        url_bytes=8 * 2**10,
         metadata_bytes=64 * 2**10,
         repeats=100,
         retry_at_ahead_ms=YEAR_MS,

@@ -96,6 +96,11 @@ async def test_a_query_reaches_the_inner_call(gateway: Gateway) -> None:
     assert (status, shown["job_id"]) == (200, document["job_id"])
 
 
+async def test_a_method_is_read_in_any_case(gateway: Gateway) -> None:
+    status, _ = forwarded(await wrapped(gateway, target_url=ANYWHERE + JOBS, method="get", body=""))
+    assert status == 200
+
+
 @pytest.mark.parametrize("base", ["http://localhost:8080", "https://evil.example", "http://[::1]", ""])
 async def test_whatever_host_is_named_the_service_answers_itself(gateway: Gateway, base: str) -> None:
     assert forwarded(await wrapped(gateway, target_url=base + JOBS))[0] == 202
@@ -111,6 +116,9 @@ async def test_whatever_host_is_named_the_service_answers_itself(gateway: Gatewa
         "https://evil.example/api/v1",
         "https://evil.example//api/v1/jobs",
         f"{ANYWHERE}/metrics",
+        f"{ANYWHERE}/api/v1/nothing",
+        f"{ANYWHERE}/api/v1/jobs/",
+        f"{ANYWHERE}/api/v1/jobs/job_1_1/nothing",
         f"{ANYWHERE}/healthz",
         f"{ANYWHERE}/api/v1/../../metrics",
         f"{ANYWHERE}/api/v1/\x00",

@@ -1,10 +1,11 @@
 """Fields that are wrong are named, each with what would be right."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.unit.http.gateway import TARGET, Gateway
+from tests.unit.http.gateway import BOUNDS, TARGET, Gateway, running_gateway
 
 YEAR_MS = 366 * 24 * 3600 * 1000
 HOOK = {"url": "http://203.0.113.9/hook"}
@@ -153,12 +154,12 @@ async def test_a_camel_case_field_that_is_wrong_is_named_too(gateway: Gateway) -
     assert error["field"] in {"timeout_ms", "timeoutMs"}
 
 
-async def test_metadata_is_bounded(gateway: Gateway) -> None:
-    response = await gateway.post(
-        b'{"url":"' + TARGET.encode() + b'","metadata":{"a":"' + b"\xc3\xa4" * 12_000 + b'"}}'
-    )
-    assert response.status_code == 422
-    assert response.json()["errors"][0]["field"] == "metadata"
+async def test_metadata_is_bounded() -> None:
+    async for gateway in running_gateway(bounds=replace(BOUNDS, metadata_bytes=1_000)):
+        assert (await gateway.submit(metadata={"a": "ä" * 490})).status_code == 202
+        response = await gateway.submit(metadata={"a": "ä" * 500})
+        assert response.status_code == 422
+        assert [error["field"] for error in response.json()["errors"]] == ["metadata"]
 
 
 async def test_a_start_more_than_a_year_ahead_is_refused(gateway: Gateway) -> None:

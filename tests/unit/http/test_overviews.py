@@ -1,10 +1,15 @@
 """What was used, which regions are up, how the targets stand."""
 
+import asyncio
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.domain.job import Job
+from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
 from tests.unit.domain.builders import ACME
 from tests.unit.http.gateway import BETAS_KEY, BOUNDS, JOBS, KEY, TARGET, Gateway, running_gateway, turns
 from tests.unit.http.test_batches import batch
@@ -177,6 +182,56 @@ async def test_a_customer_may_have_only_so_many_open_jobs() -> None:
         assert others.status_code == 202
         await gateway.client.delete(f"{JOBS}/{answers[0]['job_id']}")
         assert (await gateway.submit(body="7")).status_code == 202
+
+
+async def test_jobs_that_come_at_once_are_no_more_than_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = MemoryStore.submit
+
+    async def later(store: MemoryStore, job: Job) -> Accepted | Duplicate:
+        await turns()
+        return await at_once(store, job)
+
+    monkeypatch.setattr(MemoryStore, "submit", later)
+    async for gateway in running_gateway(bounds=replace(BOUNDS, open_jobs=5)):
+        answers = await asyncio.gather(*(gateway.submit(body=str(n)) for n in range(50)))
+        assert Counter(answer.status_code for answer in answers) == {202: 5, 429: 45}
+        await gateway.client.delete(f"{JOBS}/{answers[0].json()['job_id']}")
+        assert (await gateway.submit(body="one more")).status_code == 202
+
+
+async def test_a_known_key_is_a_duplicate_at_the_limit_too() -> None:
+    async for gateway in running_gateway(bounds=replace(BOUNDS, open_jobs=2)):
+        first = await gateway.submit(body="1")
+        assert (await gateway.submit(body="1")).status_code == 200
+        assert (await gateway.submit(body="2")).status_code == 202
+        again = await gateway.submit(body="1")
+        assert (again.status_code, again.json()["job_id"]) == (200, first.json()["job_id"])
+        bodies = ("2", "3", "1")
+        answers = await batch(gateway, *({"url": TARGET, "body": body} for body in bodies))
+        assert [answer["status"] for answer in answers] == ["duplicate", 429, "duplicate"]
+
+
+async def test_a_key_that_stands_twice_in_a_batch_takes_one_place() -> None:
+    async for gateway in running_gateway(bounds=replace(BOUNDS, open_jobs=2)):
+        answers = await batch(gateway, *({"url": TARGET, "body": body} for body in ("1", "1", "2", "3", "2")))
+        assert [answer["status"] for answer in answers] == ["queued", "duplicate", "queued", 429, "duplicate"]
+
+
+async def test_what_could_not_be_stored_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> None:
+        raise StoreFailure("database or disk is full")
+
+    async for gateway in running_gateway(bounds=replace(BOUNDS, open_jobs=1)):
+        with monkeypatch.context() as patched:
+            patched.setattr(MemoryStore, "submit", full)
+            patched.setattr(MemoryStore, "submit_many", full)
+            assert (await gateway.submit()).status_code == 503
+            (answer,) = await batch(gateway, {"url": TARGET})
+            assert answer["status"] == 503
+            patched.setattr(MemoryStore, "duplicates_of", full)
+            answers = await batch(gateway, {"url": TARGET}, {"url": TARGET, "body": "2"}, {"url": 7})
+            assert [answer["status"] for answer in answers] == [503, 503, 422]
+        assert (await gateway.submit()).status_code == 202
 
 
 async def test_over_the_limit_an_envelope_is_denied() -> None:

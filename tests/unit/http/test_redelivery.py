@@ -4,7 +4,9 @@ from typing import Any
 import httpx
 import pytest
 
+from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.core.peers import WEBHOOKS
+from orchestrator.ports.store import StoreFailure
 from orchestrator.wire.messages import Deliver, Delivered
 from tests.unit.http.gateway import BETAS_KEY, JOBS, Gateway, turns
 
@@ -146,3 +148,37 @@ async def test_a_wrong_redelivery_changes_nothing(gateway: Gateway, fields: dict
     await answer_deliveries(gateway, 410, 2)
     assert (await redeliver(gateway, **fields)).status_code == 422
     assert len((await dead(gateway))["deliveries"]) == 2
+
+
+async def test_webhooks_that_could_not_be_reopened_go_when_they_would_have_gone(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise StoreFailure("database or disk is full")
+
+    job_id = await ended(gateway)
+    await answer_deliveries(gateway, 500, 2)
+    waiting = gateway.shard.courier.waiting
+    monkeypatch.setattr(MemoryStore, "reopen_deliveries", full)
+    for response in (await gateway.client.post(f"{JOBS}/{job_id}/redeliver"), await redeliver(gateway)):
+        assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert gateway.shard.courier.waiting == waiting
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "count"),
+    [
+        ("203.0.113.7", 1),
+        ("203.0.113.7:80", 1),
+        ("203.0.113.7:443", 1),
+        ("http://203.0.113.7:443/", 0),
+        ("203.0.113.8:8443", 1),
+        ("203.0.113.8", 0),
+    ],
+)
+async def test_a_port_that_is_the_schemes_own_names_no_other_receiver(
+    gateway: Gateway, endpoint: str, count: int
+) -> None:
+    await ended(gateway)
+    await answer_deliveries(gateway, 410, 2)
+    assert len((await dead(gateway, endpoint=endpoint))["deliveries"]) == count

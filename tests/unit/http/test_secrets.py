@@ -4,7 +4,8 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.ports.store import WebhookSecrets
+from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.ports.store import StoreFailure, WebhookSecrets
 from tests.unit.domain.builders import ACME
 from tests.unit.http.gateway import BETAS_KEY, SECRETS, Gateway
 
@@ -128,3 +129,15 @@ async def test_the_next_delivery_is_signed_with_the_new_secret(gateway: Gateway)
     assert await courier._secrets_of(ACME) == (SECOND, FIRST)
     await gateway.client.delete(SECRETS)
     assert await courier._secrets_of(ACME) == ()
+
+
+async def test_secrets_that_could_not_be_stored_are_to_be_sent_again(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise StoreFailure("database or disk is full")
+
+    monkeypatch.setattr(MemoryStore, "put_secrets", full)
+    response = await create(gateway, primary_secret=FIRST)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert response.headers["content-type"] == "application/problem+json"

@@ -157,3 +157,22 @@ async def test_what_is_not_there_is_told_as_a_problem(
 
 async def test_a_wrong_method_is_told_which_ones_there_are(gateway: Gateway) -> None:
     assert "GET" in (await gateway.client.post("/healthz")).headers["allow"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/openapi.json", "/docs", JOBS, "/api/v1/usage"])
+async def test_head_is_get_without_a_body(gateway: Gateway, path: str) -> None:
+    whole, head = await gateway.client.get(path), await gateway.client.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+
+
+async def test_a_stream_has_no_head_for_it_has_no_end(gateway: Gateway) -> None:
+    job = (await gateway.submit()).json()
+    assert (await gateway.client.head(f"{JOBS}/{job['job_id']}/stream")).status_code == 405
+
+
+@pytest.mark.parametrize("path", [f"{JOBS}/", "/healthz/", "/api/v1/usage/"])
+async def test_a_slash_too_many_is_404_and_leads_nowhere(gateway: Gateway, path: str) -> None:
+    response = await gateway.client.get(path, headers={"host": "evil.example"})
+    assert (response.status_code, "location" in response.headers) == (404, False)
+    assert response.headers["content-type"] == "application/problem+json"

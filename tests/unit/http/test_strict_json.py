@@ -119,3 +119,24 @@ def test_a_body_of_countless_containers_is_refused_before_it_is_read(tiny: str) 
 def test_brackets_in_strings_are_not_counted() -> None:
     document = {"body": '[{"a": "[\\"[{"}]' * 20_000, "m": ["\\", "["]}
     assert parse_object(json.dumps(document).encode(), DEPTH) == document
+
+
+@pytest.mark.parametrize("opening", ['{"a":', "[", '{"on_success":[', '{"fallback_job":[[', '{"on_success":'])
+@pytest.mark.parametrize("levels", [100, 900, 2_000, 50_000])
+def test_no_depth_is_too_deep_for_an_answer(opening: str, levels: int) -> None:
+    closing = "".join({"{": "}", "[": "]"}.get(mark, "") for mark in reversed(opening))
+    inside = opening * levels + '"\\u00e9"' + closing * levels
+    message = refusal(f'{{"metadata": {inside}}}')
+    assert "nested deeper than 32 levels" in message or "more than 25000 arrays" in message
+
+
+@pytest.mark.parametrize("levels", [33, 500])
+def test_a_list_in_the_place_of_a_job_is_no_chain(levels: int) -> None:
+    deep = '{"on_success":' + "[" * levels + "]" * levels + "}"
+    assert "nested deeper" in refusal(deep)
+
+
+def test_a_chain_of_jobs_is_as_long_as_the_reader_of_jobs_lets_it() -> None:
+    chain = '{"on_success":' * 300 + '{"a": "\\u00e9"}' + "}" * 300
+    assert parse_object(chain.encode(), DEPTH)
+    assert "surrogate" in refusal(chain.replace("00e9", "d800"))

@@ -246,3 +246,14 @@ async def test_the_framework_answers_as_the_fast_lane_does(gateway: Gateway) -> 
             answers = [await client.post(JOBS, content=body) for client in (gateway.client, slow)]
             assert answers[0].status_code == answers[1].status_code
             assert answers[0].content == answers[1].content
+
+
+async def test_a_duplicate_of_a_scheduled_job_whose_time_has_come_is_queued_as_the_job_itself_says(
+    gateway: Gateway,
+) -> None:
+    later = {"body": "later", "retry_at": gateway.clock.unix_ms() + 60_000}
+    first = (await gateway.submit(**later)).json()
+    assert (await gateway.submit(**later)).json()["state"] == "scheduled"
+    gateway.clock.ahead_s += 61
+    shown = (await gateway.client.get(f"{JOBS}/{first['job_id']}")).json()["state"]
+    assert (await gateway.submit(**later)).json()["state"] == shown == "queued"

@@ -1,7 +1,7 @@
 """Addresses that may not be called are refused where they can be known."""
 
-import asyncio
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -90,13 +90,13 @@ def resolves(monkeypatch: pytest.MonkeyPatch) -> Callable[[Resolver], None]:
     """Put a resolver in the system's place: no test asks a name server."""
 
     def put(resolver: Resolver) -> None:
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolver)
+        monkeypatch.setattr(socket, "getaddrinfo", resolver)
 
     return put
 
 
 def to_addresses(*addresses: str) -> Resolver:
-    async def resolve(host: str, *args: Any, **kwargs: Any) -> list[Any]:
+    def resolve(host: str, *args: Any, **kwargs: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in addresses]
 
     return resolve
@@ -119,7 +119,7 @@ async def test_a_name_that_resolves_to_allowed_addresses_is_taken(
 async def test_a_name_that_does_not_resolve_is_taken(
     gateway: Gateway, resolves: Callable[[Resolver], None]
 ) -> None:
-    async def fails(*args: Any, **kwargs: Any) -> list[Any]:
+    def fails(*args: Any, **kwargs: Any) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
     resolves(fails)
@@ -129,19 +129,22 @@ async def test_a_name_that_does_not_resolve_is_taken(
 async def test_a_name_that_resolves_too_slowly_is_taken(
     gateway: Gateway, resolves: Callable[[Resolver], None]
 ) -> None:
-    async def hangs(*args: Any, **kwargs: Any) -> list[Any]:
-        await asyncio.Event().wait()
+    over = threading.Event()
+
+    def hangs(*args: Any, **kwargs: Any) -> list[Any]:
+        over.wait()
         return []
 
     resolves(hangs)
     assert (await gateway.submit(url="http://slow.example.com/")).status_code == 202
+    over.set()
 
 
 @pytest.mark.parametrize("host", ["a" * 300, "a..b", "-", "x" * 64 + ".com", "xn--a"])
 async def test_a_name_that_no_resolver_takes_breaks_nothing(
     gateway: Gateway, resolves: Callable[[Resolver], None], host: str
 ) -> None:
-    async def encodes(name: str, *args: Any, **kwargs: Any) -> list[Any]:
+    def encodes(name: str, *args: Any, **kwargs: Any) -> list[Any]:
         name.encode("idna")
         return []
 

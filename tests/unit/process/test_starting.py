@@ -1,5 +1,6 @@
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -63,6 +64,15 @@ def test_a_deleted_data_directory_does_not_let_a_second_serve_in(bench: "Workben
     (bench.data_dir / "serve.lock").unlink()
     assert bench.serve(RESTS).wait() == 2
     assert driver.is_alive()
+
+
+def test_a_serve_that_is_refused_leaves_the_token_of_the_one_that_runs(bench: "Workbench") -> None:
+    bench.serve(REPORTS_WHAT_IT_WAS_GIVEN)
+    token = Path(bench.hear("driver").detail["environment"]["RAY_AUTH_TOKEN_PATH"])
+    before = token.read_text()
+    assert bench.serve(RESTS).wait() == 2
+    assert token.read_text() == before
+    assert token.stat().st_mode & 0o777 == 0o600
 
 
 def test_processes_of_another_data_directory_are_left_alone(bench: "Workbench") -> None:

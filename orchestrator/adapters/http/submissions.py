@@ -1,0 +1,230 @@
+"""A submission, read job by job: what is wrong is collected, so that one answer names all of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
+
+from orchestrator.adapters.http.schema import (
+    FallbackIn,
+    RetryPolicyIn,
+    SubmissionIn,
+    TriggerIn,
+    WebhookIn,
+    field_error,
+    unknown_fields,
+)
+from orchestrator.domain.errors import NAMED_MOST, FieldError, InvalidFields
+from orchestrator.domain.ids import RegionName
+from orchestrator.domain.job import (
+    Fallback,
+    JobSpec,
+    RetryPolicy,
+    Trigger,
+    TriggerKind,
+    Webhook,
+    with_one_guarantee,
+)
+from orchestrator.domain.submission_bounds import CHAIN_DEPTH_READ, JOBS_READ
+
+WARNINGS_MOST = 50
+IN_ORDER = "http://unread.invalid/"
+"""Stands for a URL that can't be read, so that the rest can be judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A submission as read. Where there are ``errors``, ``spec`` is the rest, and only to be judged."""
+
+    spec: JobSpec
+    ignored: list[str]
+    """Names the fields that nobody knows."""
+    errors: list[FieldError]
+
+
+def read_submission(document: dict[str, Any], default_region: RegionName) -> Reading:
+    """Read one job with its fallbacks and children.
+
+    Raises:
+        InvalidFields: It holds more jobs than are read, or more is wrong than is named.
+
+    """
+    reader = _Reader(default_region)
+    spec = reader.job(SubmissionIn, document, "")
+    return Reading(spec, reader.ignored, reader.errors)
+
+
+class _Reader:
+    """Reads a job and what is nested in it; ``path`` is where in the submission that stands."""
+
+    def __init__(self, default_region: RegionName) -> None:
+        self._default_region = default_region
+        self.ignored: list[str] = []
+        self.errors: list[FieldError] = []
+        self._jobs = 0
+
+    def job(self, kind: type[SubmissionIn], document: dict[str, Any], path: str) -> JobSpec:
+        self._jobs += 1
+        if path.count(".") > CHAIN_DEPTH_READ or self._jobs > JOBS_READ:
+            too_many = FieldError(path.rstrip("."), "is one job too many, or nested too deep")
+            raise InvalidFields([*self.errors, too_many])
+        model, read = self._model(kind, document, path)
+        self._ignore(path, _unknown_in_submission(kind, read, model))
+        spec = _spec(
+            model,
+            self._default_region,
+            fallback=self._fallback(model.fallback_job, f"{path}fallback_job."),
+            on_success=self._child(model.on_success, f"{path}on_success."),
+            on_failure=self._child(model.on_failure, f"{path}on_failure."),
+        )
+        return with_one_guarantee(spec)
+
+    def _model(
+        self, kind: type[SubmissionIn], document: dict[str, Any], path: str
+    ) -> tuple[SubmissionIn, dict[str, Any]]:
+        """Read one job's own fields; give them with the document that they were read from."""
+        try:
+            return kind.model_validate(document), document
+        except ValidationError as error:
+            found = error.errors(include_input=False)
+        self._wrong(path, [field_error(detail) for detail in found])
+        # From the last to the first: an item that is left out must not move those that are named.
+        for detail in reversed(found):
+            document = _mended(document, detail["loc"])
+        return kind.model_validate(document), document
+
+    def _child(self, document: dict[str, Any] | None, path: str) -> JobSpec | None:
+        return None if document is None else self.job(SubmissionIn, document, path)
+
+    def _fallback(self, document: dict[str, Any] | None, path: str) -> Fallback | None:
+        if document is None:
+            return None
+        given = document.get("trigger") or {}
+        trigger = self._trigger(given, f"{path}trigger.") if isinstance(given, dict) else Trigger()
+        return Fallback(trigger, self.job(FallbackIn, document, path))
+
+    def _trigger(self, given: dict[str, Any], path: str) -> Trigger:
+        self._ignore(path, unknown_fields(TriggerIn, given))
+        try:
+            model = TriggerIn.model_validate(given)
+        except ValidationError as error:
+            self._wrong(path, [field_error(detail) for detail in error.errors(include_input=False)])
+            return Trigger()
+        self._wrong(path, _trigger_errors(model))
+        return Trigger(
+            kind=TriggerKind(model.type), codes=frozenset(model.codes), timeout_ms=model.timeout_ms or 0
+        )
+
+    def _wrong(self, path: str, errors: list[FieldError]) -> None:
+        self.errors += [FieldError(path + error.field, error.message) for error in errors]
+        if len(self.errors) >= NAMED_MOST:
+            raise InvalidFields(self.errors)
+
+    def _ignore(self, path: str, names: list[str]) -> None:
+        room = WARNINGS_MOST - len(self.ignored)
+        self.ignored += [f"unknown field {path + name!r} was ignored" for name in names[:room]]
+
+
+def _trigger_errors(model: TriggerIn) -> list[FieldError]:
+    match TriggerKind(model.type):
+        case TriggerKind.ON_ERROR if not model.codes:
+            return [FieldError("codes", "on_error needs the status codes that it waits for")]
+        case TriggerKind.ON_TIMEOUT if model.timeout_ms is None:
+            return [FieldError("timeout_ms", "on_timeout needs the time after which it begins")]
+        case TriggerKind.ANY if model.codes or model.timeout_ms is not None:
+            return [FieldError("type", "is on_error where there are codes, on_timeout where there is a time")]
+        case _:
+            return []
+
+
+def _mended(document: dict[str, Any], place: tuple[int | str, ...]) -> dict[str, Any]:
+    """Leave out what can't be read: as little as lets the rest be judged."""
+    match place:
+        case ("webhooks", int(index), *inner):
+            webhooks = list(document["webhooks"])
+            webhooks[index] = _left_out(webhooks[index], inner[0]) if inner else {"url": IN_ORDER}
+            return document | {"webhooks": webhooks}
+        case (str(name), int(index), *_):
+            return document | {name: document[name][:index] + document[name][index + 1 :]}
+        case (str(name), str(inner), *_):
+            return document | {name: _left_out(document[name], inner)}
+        case ("webhooks",):
+            # How many have a vote can't be said.
+            return _left_out(_left_out(document, "webhooks"), "webhook_quorum")
+        case _:
+            return _left_out(document, place[0])
+
+
+def _left_out(holder: dict[str, Any], key: int | str) -> dict[str, Any]:
+    rest = {name: item for name, item in holder.items() if name not in (key, to_camel(str(key)))}
+    return rest | {"url": IN_ORDER} if key == "url" else rest
+
+
+def _unknown_in_submission(
+    kind: type[SubmissionIn], document: dict[str, Any], model: SubmissionIn
+) -> list[str]:
+    names = unknown_fields(kind, document)
+    for index, webhook in enumerate(document["webhooks"] if model.webhooks else ()):
+        names += [f"webhooks.{index}.{name}" for name in unknown_fields(WebhookIn, webhook)]
+    if model.retry_policy is not None:
+        policy = document.get("retry_policy")
+        # As the schema reads it: the first of the two that is there.
+        given = document["retryPolicy"] if policy is None else policy
+        names += [f"retry_policy.{name}" for name in unknown_fields(RetryPolicyIn, given)]
+    return names
+
+
+def _spec(
+    model: SubmissionIn,
+    default_region: RegionName,
+    *,
+    fallback: Fallback | None,
+    on_success: JobSpec | None,
+    on_failure: JobSpec | None,
+) -> JobSpec:
+    policy = model.retry_policy
+    return JobSpec(
+        url=model.url,
+        method=model.method,
+        headers=tuple(model.headers.items()),
+        body=model.body,
+        metadata=model.metadata,
+        webhooks=tuple(_webhook(webhook) for webhook in model.webhooks),
+        webhook_quorum=model.webhook_quorum,
+        regions=_regions(model.regions) or (default_region,),
+        region_policy=model.region_policy,
+        execution_mode=model.execution_mode,
+        retry_policy=_retry_policy(policy) if policy else None,
+        fallback=fallback,
+        on_success=on_success,
+        on_failure=on_failure,
+        on_failure_timeout_ms=model.on_failure_timeout_ms,
+        idempotent_key=model.idempotent_key,
+        retry_at=model.retry_at,
+        priority=model.priority,
+        timeout_ms=model.timeout_ms,
+        deadline_ms=model.deadline_ms,
+        guarantee=model.guarantee,
+        cost=model.cost,
+        account=model.account,
+    )
+
+
+def _webhook(webhook: WebhookIn) -> Webhook:
+    return Webhook(
+        url=webhook.url, regions=_regions(webhook.regions), has_quorum_vote=webhook.has_quorum_vote
+    )
+
+
+def _retry_policy(policy: RetryPolicyIn) -> RetryPolicy:
+    return RetryPolicy(
+        max_retries=policy.max_retries,
+        max_reroutes=policy.max_reroutes,
+        retry_codes=frozenset(policy.retry_codes),
+        reroute_codes=frozenset(policy.reroute_codes),
+    )
+
+
+def _regions(names: list[str]) -> tuple[RegionName, ...]:
+    return tuple(RegionName(name) for name in dict.fromkeys(names))
