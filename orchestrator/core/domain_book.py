@@ -100,7 +100,7 @@ class DomainBook(Mapping[TargetDomain, DomainLimiter]):
             account_queues=policy.account_queues,
             weight=self._weight,
             learned=learned,
-            not_before=self._held_until + (learned.pace if learned else base).window_s,
+            not_before=self._held_until + ((learned.pace if learned else None) or base).window_s,
             launch=self._launch,
             opens_at=self._opens_at,
         )

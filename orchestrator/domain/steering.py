@@ -2,21 +2,24 @@
 
 ``X-EZTHROTTLE-*``, ``X-Aqueduct-*`` and 503s bind the domain; a 429 or a budget that answers a request with
 credentials binds that account, and the domain once two accounts hear it. What lowers a domain's pace and
-only one customer hears binds others for a minute at most; from then on it binds that customer alone.
+only one customer hears binds others for a minute at most; it binds that customer as long as it was meant.
+Another customer bears witness only to what it was told as strictly, of the same kind.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum, auto
 from http import HTTPStatus
 
 from orchestrator.domain.budgets import Budget, BudgetUnit, read_budgets
 from orchestrator.domain.ids import AccountId, CustomerId
-from orchestrator.domain.in_force import Binds, InForce, SignalKind
+from orchestrator.domain.in_force import Binds, InForce
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
 from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, SILENT, Signal, read_signal, retry_after_s
 from orchestrator.domain.throttle import Throttle, pace_in_force
-from orchestrator.domain.witnesses import WITNESSED_WITHIN_S, Witnesses
+from orchestrator.domain.witnesses import Asked, Witnesses
 
 PACE_WINDOW_MOST_S = 60.0
 """A quota of so short a window is a pace; one of a longer window may be used up faster at first."""
@@ -27,6 +30,15 @@ SWITCHED_AT_MOST_EVERY_S = 60.0
 THROTTLES_MOST = 10_000
 SWEPT_FROM = 64
 _REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+class _Kind(Enum):
+    """What witnesses can bear witness to. Each kind has its own: a budget says nothing of a pause."""
+
+    PACE = auto()
+    PAUSE = auto()
+    BUDGET = auto()
+    REFUSAL = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +68,11 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """What a target has taught, as it is kept on disk. Times are Unix ms."""
+    """What a target has taught, as it is kept on disk. Times are Unix ms. What it did not say is None: that
+    is the operator's to change.
+    """
 
-    pace: Pace
+    pace: Pace | None = None
     lapses_ms: int | None = None
     account_queues: bool | None = None
     paused_until_ms: int | None = None
@@ -76,16 +90,17 @@ class Steering:
     """The pace in force at one domain, and the throttles of the domain, its accounts and customers."""
 
     __slots__ = (
-        "_accounts",
         "_base",
-        "_budgeted",
+        "_before",
         "_caps",
-        "_customers",
-        "_held",
+        "_queues_by_default",
+        "_queues_told",
+        "_refused",
         "_swept_at",
         "_switched_at",
         "_told_at",
-        "account_queues",
+        "_told_customer",
+        "_witnesses",
         "state",
         "throttle",
         "throttles",
@@ -94,17 +109,21 @@ class Steering:
     def __init__(self, base: Pace, caps: PaceCaps, *, account_queues: bool = False) -> None:
         self._base = base
         self._caps = caps
-        self.account_queues = account_queues
+        self._queues_by_default = account_queues
+        self._queues_told: bool | None = None
         self.state = PaceState(base)
         self.throttle: Throttle | None = None
         """The domain's own."""
         self.throttles: dict[str, Throttle] | None = None
         """By account id, or ``customer_key``."""
         # Most domains never need these: an idle one has to be small.
-        self._customers: Witnesses | None = None
-        self._accounts: Witnesses | None = None
-        self._budgeted: Witnesses | None = None
-        self._held: tuple[CustomerId, float] | None = None
+        self._witnesses: dict[tuple[_Kind, bool], Witnesses] | None = None
+        self._told_customer: CustomerId | None = None
+        """Who was told the pace in force."""
+        self._before: PaceState | None = None
+        """What held before one customer alone was told of a lower pace."""
+        self._refused: tuple[CustomerId, float] | None = None
+        """Who alone was refused without a word, and until when that binds the whole domain."""
         self._switched_at = float("-inf")
         self._told_at = float("-inf")
         self._swept_at = SWEPT_FROM
@@ -115,11 +134,16 @@ class Steering:
         return self.state.pace != self._base
 
     @property
+    def account_queues(self) -> bool:
+        """Whether each account has a queue of its own."""
+        return self._queues_by_default if self._queues_told is None else self._queues_told
+
+    @property
     def next_change_at(self) -> float:
         """When something lapses by itself; infinite where nothing does."""
         lapses_at = self.state.lapses_at
-        held_until = self._held[1] if self._held is not None else float("inf")
-        return held_until if lapses_at is None else min(lapses_at, held_until)
+        handed_over_at = self._refused[1] if self._refused is not None else math.inf
+        return handed_over_at if lapses_at is None else min(lapses_at, handed_over_at)
 
     def throttles_of(self, customer: CustomerId, account: AccountId | None) -> list[tuple[str, Throttle]]:
         """List what binds a customer's requests with an account, besides the domain's own throttle."""
@@ -131,18 +155,17 @@ class Steering:
     def in_force(self, now: float) -> Iterator[InForce]:
         """Show what holds the domain's requests back, besides the pace that it began with."""
         if self.steered:
-            ends_at = self.next_change_at
-            until = None if ends_at == float("inf") else ends_at
-            yield pace_in_force(self.state.pace, self.state.source, until)
+            yield pace_in_force(self.state.pace, self.state.source, self.state.lapses_at)
         if self.throttle is not None:
             yield from self.throttle.in_force(now)
 
     def in_force_for(self, customer: CustomerId, now: float) -> Iterator[InForce]:
         """Show what binds a customer here, or the accounts whose answers it was last to hear."""
         own = (self.throttles or {}).get(customer_key(customer))
+        # While what one customer was told holds the whole domain, it stands there.
+        all_of_it = {(signal.kind, signal.source, signal.rps) for signal in self.in_force(now)}
         for signal in own.in_force(now) if own is not None else ():
-            # While a pace told to one customer holds the whole domain, it stands there.
-            if signal.kind is not SignalKind.PACE or signal.rps != self.state.pace.rps:
+            if (signal.kind, signal.source, signal.rps) not in all_of_it:
                 yield replace(signal, binds=Binds.CUSTOMER)
         for key, throttle in (self.throttles or {}).items():
             for signal in throttle.in_force(now) if throttle.heard_by == customer else ():
@@ -167,10 +190,10 @@ class Steering:
     def lapse(self, now: float) -> bool:
         """Let go of what is over; say whether the pace changed."""
         before = self.state
-        if self._held is not None and now >= self._held[1]:
-            self._hand_over(self._held[0], now)
+        if self._refused is not None and now >= self._refused[1]:
+            self._hand_over(self._refused[0], now)
         if self.state.lapses_at is not None and now >= self.state.lapses_at:
-            self.state = PaceState(self._base)
+            self.state, self._told_customer, self._before = self._fallen_back(now), None, None
         if self.throttle is not None and self.throttle.at_rest(now):
             self.throttle = None
         return self.state.pace != before.pace
@@ -185,10 +208,10 @@ class Steering:
         paused = throttle is not None and throttle.paused_until > now
         accounts = (self.throttles or {}).items()
         return Learned(
-            pace=self.state.pace,
+            pace=self.state.pace if self.steered else None,
             source=self.state.source,
             lapses_ms=None if lapses_at is None else unix(lapses_at),
-            account_queues=self.account_queues,
+            account_queues=self._queues_told,
             paused_until_ms=unix(throttle.paused_until) if throttle is not None and paused else None,
             tried_rps=throttle.tried_rate if throttle is not None else None,
             accounts_paused=tuple((key, unix(t.paused_until)) for key, t in accounts if t.paused_until > now),
@@ -200,18 +223,18 @@ class Steering:
         def monotonic(at_ms: int) -> float:
             return now + (at_ms - unix_ms) / 1000
 
-        if learned.account_queues is not None:
-            self.account_queues = learned.account_queues
-        pace = learned.pace
-        told = Signal(rps=pace.rps, max_concurrent=pace.max_concurrent, source=learned.source)
-        state = steer(self.state, told, base=self._base, caps=self._caps, now=now)
-        if state.lapses_at is not None and learned.lapses_ms is not None:
-            state = replace(state, lapses_at=min(state.lapses_at, monotonic(learned.lapses_ms)))
-        self.state = state
+        self._queues_told = learned.account_queues
+        if (pace := learned.pace) is not None:
+            told = Signal(rps=pace.rps, max_concurrent=pace.max_concurrent, source=learned.source)
+            state = steer(self.state, told, base=self._base, caps=self._caps, now=now)
+            if learned.lapses_ms is not None:
+                lapses_at = monotonic(learned.lapses_ms)
+                state = replace(state, lapses_at=min(state.lapses_at or lapses_at, lapses_at))
+            self.state = state
         if learned.paused_until_ms is not None and learned.paused_until_ms > unix_ms:
             self._own().pause(monotonic(learned.paused_until_ms), now)
         if learned.tried_rps is not None:
-            self._own().try_rate(state.pace.rps, learned.tried_rps)
+            self._own().try_rate(self.state.pace.rps, learned.tried_rps)
         for key, until_ms in learned.accounts_paused:
             if until_ms > unix_ms:
                 self._throttle(key, now).pause(monotonic(until_ms), now)
@@ -224,19 +247,35 @@ class Steering:
             # Regions report in their own time: what a target raised it may have lowered since.
             signal = _no_higher(signal, self.state.pace)
         self._told_at = max(self._told_at, heard.answered_at)
-        state = steer(self.state, signal, base=self._base, caps=self._caps, now=now)
-        if state.lapses_at is not None:
+        before = self.state
+        state = steer(before, signal, base=self._base, caps=self._caps, now=now)
+        others = self._before or (before if self._told_customer != customer else None)
+        if state.lapses_at is not None or (others is not None and _lower(state, others)):
             self._throttle(customer_key(customer), now).tell(state.pace, now, state.source)
-            self._customers = self._customers or Witnesses()
-            until = self._customers.hear(customer, now)
+            asked = (state.pace.rps, float(state.pace.max_concurrent))
+            until = self._hear(_Kind.PACE, customer, asked, now)
             if until <= now:
                 return changed
-            self._held = None if until == float("inf") else (customer, until)
-            state = replace(state, lapses_at=min(state.lapses_at, until))
+            self._before = others if until < math.inf else self._before
+            state = replace(state, lapses_at=min(state.lapses_at or now + state.pace.lapse_s, until))
         else:
             self._let_go(customer)
-        before, self.state = self.state, state
+            self._before = None
+        self.state, self._told_customer = state, customer
         return changed or state.pace != before.pace
+
+    def _fallen_back(self, now: float) -> PaceState:
+        """Say what holds when a lowered pace lapses: what others were told before, or what it began with."""
+        before = self._before
+        holds = before is not None and (before.lapses_at is None or before.lapses_at > now)
+        return before if before is not None and holds else PaceState(self._base)
+
+    def _hear(
+        self, kind: _Kind, who: CustomerId | AccountId, asked: Asked, now: float, *, account: bool = False
+    ) -> float:
+        """Note what a customer or an account was told; say until when that binds all."""
+        self._witnesses = self._witnesses if self._witnesses is not None else {}
+        return self._witnesses.setdefault((kind, account), Witnesses()).hear(who, asked, now)
 
     def _let_go(self, customer: CustomerId) -> None:
         throttle = (self.throttles or {}).get(customer_key(customer))
@@ -250,7 +289,7 @@ class Steering:
             or now < self._switched_at + SWITCHED_AT_MOST_EVERY_S
         ):
             return False
-        self.account_queues = bool(account_queues)
+        self._queues_told = account_queues
         self._switched_at = now
         return True
 
@@ -259,13 +298,16 @@ class Steering:
         if (
             budget.unit is BudgetUnit.CONCURRENT
             or budget.remaining is None
-            or self._is_ours(budget, limiter, now)
+            or (not heard.refused and self._is_ours(budget, limiter, now))
         ):
             return changed
-        for throttle in self._bound(heard, now, strong=budget.exhausted):
+        asked = (budget.remaining / max(budget.reset_s or budget.window_s or 1.0, 1.0),)
+        # What is left of an account's own budget is no matter of the others'.
+        shared = budget.exhausted or not heard.binds_account
+        for throttle, until in self._bound(heard, _Kind.BUDGET, asked, now, shared=shared):
             own = throttle is self.throttle
             throttle.learn(
-                budget if not own else _within(budget, WITNESSED_WITHIN_S, self._held is not None),
+                _within(budget, until - now),
                 now,
                 in_flight=max(0, (limiter.in_flight if own else throttle.out) - 1),
                 cost_in_flight=throttle.cost_out,
@@ -283,7 +325,9 @@ class Steering:
         pace = Pace(told.rps or self.state.pace.rps, told.max_concurrent or self.state.pace.max_concurrent)
         if pace.rps < self.state.pace.rps or pace.max_concurrent < self.state.pace.max_concurrent:
             self._account(heard.account, heard.customer, now).tell(pace, now, budget.header)
-        return False
+        asked = (pace.rps, float(pace.max_concurrent))
+        heard_by_two = self._hear(_Kind.PACE, heard.account, asked, now, account=True) == math.inf
+        return heard_by_two and not self.account_queues and self._tell(told, heard, now)
 
     def _is_ours(self, budget: Budget, limiter: Limiter, now: float) -> bool:
         """Whether the pace itself keeps a short window's quota, nobody else spending from it."""
@@ -292,16 +336,18 @@ class Steering:
         return not budget.exhausted or limiter.recent(now) >= OURS * budget.limit
 
     def _pause(self, heard: Heard, now: float, wait_s: float) -> bool:
-        for throttle in self._bound(heard, now, strong=True):
-            throttle.pause(now + wait_s, now)
-        return wait_s > 0
+        if wait_s <= 0:
+            return False
+        for throttle, until in self._bound(heard, _Kind.PAUSE, (1 / wait_s,), now):
+            throttle.pause(min(now + wait_s, until), now)
+        return True
 
     def _slow_down(self, heard: Heard, limiter: Limiter, now: float) -> bool:
         pace = self.state.pace
         # Much faster than just now nothing was tried.
         begin = 2 * max(1, limiter.recent(now)) / pace.window_s
-        bound = self._bound(heard, now, strong=True)
-        lowered = [t.refused(heard.started_at, now, ceiling=pace.rps, begin=begin) for t in bound]
+        bound = self._bound(heard, _Kind.REFUSAL, (), now)
+        lowered = [t.refused(heard.started_at, now, ceiling=pace.rps, begin=begin) for t, _ in bound]
         return any(lowered)
 
     def _answered(self, heard: Heard) -> None:
@@ -310,33 +356,36 @@ class Steering:
         for _, throttle in self.throttles_of(heard.customer, heard.account):
             throttle.answered(heard.started_at, ceiling=self.state.pace.rps)
 
-    def _bound(self, heard: Heard, now: float, *, strong: bool) -> list[Throttle]:
-        """List whom a refusal or a budget binds. ``strong``: it lets nothing through for now."""
+    def _bound(
+        self, heard: Heard, kind: _Kind, asked: Asked, now: float, *, shared: bool = True
+    ) -> list[tuple[Throttle, float]]:
+        """List whom an answer binds, and until when. ``shared``: of two accounts that hear it, all."""
         if not heard.binds_account or heard.account is None:
-            return [self._domain_or_customer(heard.customer, now, strong=strong)]
-        bound = [self._account(heard.account, heard.customer, now)]
-        if strong and not self.account_queues:
-            self._accounts = self._accounts or Witnesses()
-            if self._accounts.hear(heard.account, now) == float("inf"):
-                bound.append(self._domain_or_customer(heard.customer, now, strong=strong))
+            return self._domain_or_customer(heard.customer, kind, asked, now)
+        bound = [(self._account(heard.account, heard.customer, now), math.inf)]
+        if shared and not self.account_queues:
+            until = self._hear(kind, heard.account, asked, now, account=True)
+            bound += self._domain_or_customer(heard.customer, kind, asked, now) if until == math.inf else ()
         return bound
 
-    def _domain_or_customer(self, customer: CustomerId, now: float, *, strong: bool) -> Throttle:
-        if strong:
-            witnesses = self._customers = self._customers or Witnesses()
-        else:
-            witnesses = self._budgeted = self._budgeted or Witnesses()
-        until = witnesses.hear(customer, now)
+    def _domain_or_customer(
+        self, customer: CustomerId, kind: _Kind, asked: Asked, now: float
+    ) -> list[tuple[Throttle, float]]:
+        until = self._hear(kind, customer, asked, now)
         if until <= now:
-            return self._throttle(customer_key(customer), now)
-        self._held = None if until == float("inf") else (customer, until)
-        return self._own()
+            return [(self._throttle(customer_key(customer), now), math.inf)]
+        if kind is _Kind.REFUSAL:
+            # A rate is found by trying, and by one throttle: it goes over to the customer whole.
+            self._refused = None if until == math.inf else (customer, until)
+            return [(self._own(), until)]
+        alone = [] if until == math.inf else [(self._throttle(customer_key(customer), now), math.inf)]
+        return [(self._own(), until), *alone]
 
     def _hand_over(self, customer: CustomerId, now: float) -> None:
-        """Nobody else heard it: from now on it binds the one who did."""
+        """Nobody else was refused: from now on the rate found by trying binds the one who was."""
         if self.throttle is not None:
-            self._throttle(customer_key(customer), now).take_over(self.throttle, now)
-        self.throttle, self._held = None, None
+            self._throttle(customer_key(customer), now).take_tried_rate(self.throttle)
+        self._refused = None
 
     def _own(self) -> Throttle:
         self.throttle = self.throttle or Throttle()
@@ -385,9 +434,13 @@ def _is_pace(budget: Budget) -> bool:
     return budget.rate is not None and (budget.window_s or 0) <= PACE_WINDOW_MOST_S and not budget.refills
 
 
-def _within(budget: Budget, most_s: float, alone: bool) -> Budget:
-    """Bound how long one customer's word about a budget binds the whole domain."""
-    if not alone or budget.reset_s is None or budget.reset_s <= most_s or budget.remaining is None:
+def _lower(state: PaceState, before: PaceState) -> bool:
+    return state.pace.rps < before.pace.rps or state.pace.max_concurrent < before.pace.max_concurrent
+
+
+def _within(budget: Budget, most_s: float) -> Budget:
+    """Bound how long a budget holds: of what is left, as much as such a part of its time has."""
+    if budget.reset_s is None or budget.reset_s <= most_s or budget.remaining is None:
         return budget
     share = most_s / budget.reset_s
     return replace(budget, reset_s=most_s, remaining=budget.remaining * share)

@@ -165,11 +165,9 @@ class Throttle:
         """Go on from a rate that was found before."""
         self._tried = TriedRate(ceiling, begin)
 
-    def take_over(self, other: "Throttle", now: float) -> None:
-        """Keep to what another throttle was asked as well."""
-        self.pause(other.paused_until, now)
-        self._tried = other._tried or self._tried  # noqa: SLF001  # of its own kind
-        self._quotas |= other._quotas  # noqa: SLF001  # the same
+    def take_tried_rate(self, other: "Throttle") -> None:
+        """Go on from the rate that another throttle found by trying; that one goes by it no longer."""
+        self._tried, other._tried = other._tried or self._tried, None  # noqa: SLF001  # of its own kind
         self._slot = max(self._slot, other._slot)  # noqa: SLF001  # what it let out last was this one's
 
     def in_force(self, now: float) -> Iterator[InForce]:

@@ -51,14 +51,16 @@ def unpack_quorum(data: bytes | None) -> tuple[int, list[bool]] | JobDelivery:
 def pack_learned(learned: Learned) -> bytes:
     """Write what a target has taught."""
     values = {field.name: getattr(learned, field.name) for field in fields(Learned)}
-    return _pack(values | {"pace": [learned.pace.rps, learned.pace.max_concurrent]})
+    pace = learned.pace
+    return _pack(values | {"pace": None if pace is None else [pace.rps, pace.max_concurrent]})
 
 
 def unpack_learned(data: bytes) -> Learned:
     """Read what a target has taught."""
     values = msgpack.unpackb(data)
     accounts = tuple((key, until_ms) for key, until_ms in values["accounts_paused"])
-    return Learned(**values | {"pace": Pace(*values["pace"]), "accounts_paused": accounts})
+    pace = None if values["pace"] is None else Pace(*values["pace"])
+    return Learned(**values | {"pace": pace, "accounts_paused": accounts})
 
 
 def pack_course(course: Course) -> bytes:

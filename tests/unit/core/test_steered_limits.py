@@ -111,20 +111,92 @@ def test_the_operators_caps_hold() -> None:
     ids=str,
 )
 @pytest.mark.parametrize("refuses", [False, True])
+@pytest.mark.parametrize(
+    ("honest", "others_rps"),
+    [
+        ({}, 2.0),
+        ({"x-ezthrottle-rps": "3"}, 1.5),
+        ({"x-ezthrottle-rps": "8", "x-ezthrottle-max-concurrent": "8"}, 4.0),
+        ({"x-ratelimit-limit": "5000", "x-ratelimit-remaining": "4900", "x-ratelimit-reset": "600"}, 2.0),
+    ],
+    ids=["says nothing", "lowers", "raises", "tells a budget"],
+)
 def test_one_customers_page_holds_others_up_for_a_minute_at_most(
-    evil: dict[str, object], refuses: bool
+    evil: dict[str, object], refuses: bool, honest: dict[str, object], others_rps: float
 ) -> None:
     def answer(ticket: Ticket, _: float) -> HttpResponse:
         if ticket.customer == "cust_evil":
             return response(503 if refuses else 200, **evil, **({"retry-after": 3600} if refuses else {}))
-        return response(200)
+        return response(200, **honest)
 
     outlet = Outlet(Scripted(answer), pace=Pace(4.0, 4))
-    outlet.put(2_000, "cust_evil")
-    outlet.put(2_000, "cust_b")
+    outlet.put(3_000, "cust_evil")
+    outlet.put(5_000, "cust_b")
     outlet.run(600)
     for minute in range(1, 9):
-        assert len(outlet.between(minute * 60 + 1, minute * 60 + 61, "cust_b")) >= 0.95 * 2 * 60
+        assert len(outlet.between(minute * 60 + 2, minute * 60 + 62, "cust_b")) >= 0.95 * others_rps * 60
+
+
+def test_a_page_that_names_the_default_does_not_undo_what_its_target_raised() -> None:
+    def answer(ticket: Ticket, now: float) -> HttpResponse:
+        if ticket.customer == "cust_evil":
+            return response(200, **{"x-ezthrottle-rps": "2"})
+        return response(200, **({"x-ezthrottle-rps": "20"} if now < 5 else {}))
+
+    outlet = Outlet(Scripted(answer), pace=Pace(2.0, 40))
+    outlet.put(20, "cust_b")
+    outlet.run(10)
+    outlet.put(3_000, "cust_evil")
+    outlet.put(3_000, "cust_b")
+    outlet.run(120)
+    assert len(outlet.between(80, 120, "cust_b")) >= 0.9 * 18 * 40
+
+
+@pytest.mark.parametrize("accounts", [1, 2, 4])
+def test_a_stated_limit_is_kept_by_all_accounts_together(accounts: int) -> None:
+    server = FixedWindow(10, {"ratelimit-policy": '"a";q=10;w=1'})
+    outlet = Outlet(server, pace=Pace(40.0, 40))
+    for number in range(accounts):
+        outlet.put(1_000, f"cust_{number}", f"account_{number}")
+    outlet.run(60)
+    assert refused(outlet, since=5) == 0
+    assert len(outlet.between(5, 60)) >= 0.9 * 10 * 55
+
+
+def test_a_quota_that_two_accounts_are_told_may_raise_the_pace() -> None:
+    outlet = Outlet(
+        Scripted(lambda *_: response(200, **{"ratelimit-policy": '"a";q=50;w=1'})), pace=Pace(2.0, 50)
+    )
+    outlet.put(1_000, "cust_x", "x")
+    outlet.put(1_000, "cust_y", "y")
+    outlet.run(20)
+    assert len(outlet.between(10, 20)) >= 0.9 * 50 * 10
+
+
+def test_a_pause_that_one_customer_heard_binds_only_that_one_after_a_restart() -> None:
+    def answer(ticket: Ticket, _: float) -> HttpResponse:
+        evil = ticket.customer == "cust_evil"
+        return response(503, retry_after=86_400) if evil else response(200)
+
+    before = Outlet(Scripted(answer), pace=Pace(4.0, 4))
+    before.put(1, "cust_evil")
+    before.run(30)
+    after = Outlet(Scripted(answer), pace=Pace(4.0, 4), learned=before.limiter.learned, clock=before.clock)
+    after.put(100, "cust_evil")
+    after.put(400, "cust_b")
+    after.run(100)
+    assert not after.between(0, 100, "cust_evil")
+    assert len(after.between(40, 100, "cust_b")) >= 0.9 * 4 * 60
+
+
+def test_what_no_target_told_is_the_operators_to_change_after_a_restart() -> None:
+    before = Outlet(
+        Scripted(lambda *_: response(503, retry_after=1)), pace=Pace(20.0, 20), account_queues=True
+    )
+    before.put(1)
+    before.run(1)
+    after = Outlet(Scripted(lambda *_: response(200)), pace=Pace(5.0, 5), learned=before.limiter.learned)
+    assert (after.limiter.pace, after.limiter.account_queues) == (Pace(5.0, 5), False)
 
 
 def test_a_bad_key_slows_nobody_but_its_owner() -> None:
