@@ -149,6 +149,8 @@ class DomainLimiter:
             self._gone.add(ticket)
             if spare:
                 self._queue.thin_out_spare(ticket, self._is_gone)
+                # What was dropped may have had the turn of others behind its gate.
+                self.pump()
 
     def place(self, customer: CustomerId, order_key: int, job_id: JobId) -> Place | None:
         """Say where a job stands, and when it starts if nothing new comes and all stays as it is: the pace,

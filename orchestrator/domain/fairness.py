@@ -164,6 +164,9 @@ class _Rotation:
                 self._leave(side)
             elif gone(lane.heap[0]):
                 self._pop(lane)
+                if turn.deficit and not turn.lanes:
+                    # It has had some of its turn: who comes back at once is no newcomer.
+                    self._end_turn(side)
             elif (gate := closed(lane.heap[0])) is not None:
                 lane.parked = True
                 gate.park(lane)
@@ -179,10 +182,13 @@ class _Rotation:
             turn.deficit += self.weight(turn.key)
         turn.deficit -= 1
         if turn.deficit < 1 or turn.head() is None:
-            turn.deficit = 0
-            self._in_a_row = self._in_a_row + 1 if side is self._fresh else 0
-            self._old.append(side.popleft())
+            self._end_turn(side)
         return ticket
+
+    def _end_turn(self, side: deque[_Turn]) -> None:
+        side[0].deficit = 0
+        self._in_a_row = self._in_a_row + 1 if side is self._fresh else 0
+        self._old.append(side.popleft())
 
     def thin_out(self, key: Key, gone: Gone) -> None:
         """Nobody waits for one more ticket of a lane: drop all such when they are half of it. So each costs
@@ -312,16 +318,13 @@ class FairQueue:
         """Show the next ticket; None where none may go now. What a closed gate holds back is parked there,
         and what is gone is dropped: it takes nobody's turn, not even its own account's.
         """
-        for rotation in (self._first, self._spare):
-            lane = rotation.head(closed, gone) if rotation is not None else None
-            if rotation is not None and lane is not None:
-                # Looking at further legs may have opened a gate for a first one: that goes before them.
-                freed = self._first.head(closed, gone) if rotation is self._spare and self._first else None
-                self._next = (self._first, freed) if self._first and freed else (rotation, lane)
-                return self._next[1].heap[0]
-            if rotation is not None and not rotation.count:
-                self._drop(rotation)
-        return None
+        shown = self._head(self._first, closed, gone)
+        if shown is None and self._spare is not None:
+            further = self._head(self._spare, closed, gone)
+            # Looking at further legs may have opened a gate for a first one: that goes before them.
+            shown = self._head(self._first, closed, gone) or further
+        self._next = shown
+        return None if shown is None else shown[1].heap[0]
 
     def take(self) -> Ticket:
         """Take the ticket that ``peek`` has just shown.
@@ -378,6 +381,12 @@ class FairQueue:
 
     def _rotation(self) -> _Rotation:
         return _Rotation(self._weight, by_account=self.by_account)
+
+    def _head(self, rotation: _Rotation | None, closed: Closed, gone: Gone) -> tuple[_Rotation, Lane] | None:
+        lane = rotation.head(closed, gone) if rotation is not None else None
+        if rotation is not None and not rotation.count:
+            self._drop(rotation)
+        return None if rotation is None or lane is None else (rotation, lane)
 
     def _drop(self, rotation: _Rotation) -> None:
         if rotation is self._first:

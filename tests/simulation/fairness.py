@@ -102,8 +102,9 @@ def _first_grants(history: History) -> _Began:
     }
     began: _Began = {}
     for grant in history.grants:
-        mode = history.submitted[grant.job_id].spec.steps[grant.step].execution_mode
-        if grant.attempt in known and mode is not ExecutionMode.FANOUT:
+        job = history.submitted.get(grant.job_id)
+        fanout = job is not None and job.spec.steps[grant.step].execution_mode is ExecutionMode.FANOUT
+        if grant.attempt in known and not fanout:
             began.setdefault((grant.job_id, grant.step), grant)
     return began
 

@@ -59,12 +59,14 @@ def logged_queues(logs: list[QueueLog], now: Callable[[], float]) -> Iterator[No
 class LoggedQueue(FairQueue):
     """A real queue that tells what it does."""
 
-    __slots__ = ("_log", "_now")
+    __slots__ = ("_log", "_now", "_spares")
 
     def __init__(self, weight: Weight, *, by_account: bool, log: QueueLog, now: Callable[[], float]) -> None:
         super().__init__(weight, by_account=by_account)
         self._log = log
         self._now = now
+        self._spares: set[int] = set()
+        """By identity: a ticket may be queued twice."""
 
     def push(self, ticket: Ticket) -> None:
         """Queue a leg that may not be passed over."""
@@ -74,6 +76,7 @@ class LoggedQueue(FairQueue):
     def push_spare(self, ticket: Ticket) -> None:
         """Queue a further leg of a race."""
         self._note(Move.WAITS, (ticket.customer, ticket.account), ticket=ticket, spare=True)
+        self._spares.add(id(ticket))
         super().push_spare(ticket)
 
     def peek(self, closed: Closed = lambda _: None, gone: Gone = lambda _: False) -> Ticket | None:
@@ -94,25 +97,28 @@ class LoggedQueue(FairQueue):
             dropped = gone(ticket)
             if dropped:
                 lane = (ticket.customer, ticket.account)
-                self._note(Move.DROPPED, lane, ticket=ticket, spare=not self._is_first(ticket))
+                self._note(Move.DROPPED, lane, ticket=ticket, spare=self._was_spare(ticket))
             return dropped
 
         return noted
 
     def take(self) -> Ticket:
         """Take it."""
-        spare = self._next is not None and self._next[0] is self._spare
         ticket = super().take()
+        spare = self._was_spare(ticket)
         self._note(Move.GOES, (ticket.customer, ticket.account), ticket=ticket, spare=spare)
         return ticket
 
     def regroup(self, *, by_account: bool) -> None:
         """Give each account its own turn, or each customer one."""
         self._log.events.append(QueueEvent(self._now(), Move.REGROUPED, by_account))
+        self._spares.clear()
         super().regroup(by_account=by_account)
 
-    def _is_first(self, ticket: Ticket) -> bool:
-        return self._first is not None and any(ticket is queued for queued in self._first.tickets())
+    def _was_spare(self, ticket: Ticket) -> bool:
+        spare = id(ticket) in self._spares
+        self._spares.discard(id(ticket))
+        return spare
 
     def note_lane(self, move: Move, lane: Lane) -> None:
         """Write down that a lane was held back, or let go on."""
