@@ -1,15 +1,20 @@
 """The target domains that a shard paces."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from weakref import WeakValueDictionary
 
 from orchestrator.core.domain_limiter import DomainLimiter, Launch
-from orchestrator.domain.fairness import Weight
+from orchestrator.domain.fairness import Ticket, Weight
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import DOWN_AFTER_S
 from orchestrator.domain.steering import Learned
+from orchestrator.domain.witnesses import FORGOTTEN_AFTER_S
 from orchestrator.ports.clock import Clock
+
+LOOKED_AT_ONCE = 1_000
 
 
 class DomainBook(Mapping[TargetDomain, DomainLimiter]):
@@ -29,13 +34,16 @@ class DomainBook(Mapping[TargetDomain, DomainLimiter]):
         self._pace = pace
         self._caps = caps
         self._known = known
-        self._launch = launch
+        self._hand_on = launch
         self._opens_at = opens_at
         self._limiters: dict[TargetDomain, DomainLimiter] = {}
+        # Who still holds an idle one (a timer of a job for tomorrow) and who asks for it have the same.
+        self._idle: WeakValueDictionary[TargetDomain, DomainLimiter] = WeakValueDictionary()
         self._learned: Mapping[TargetDomain, Learned] = {}
         self._weights: dict[CustomerId, int] = {}
-        # A bound method is made anew at each look-up: very many limiters share this one.
+        # A bound method is made anew at each look-up: very many limiters share these.
         self._weight: Weight = self._weight_of
+        self._launch_one: Launch = self._launch
         self._held = False
         self._held_until = float("-inf")
         self._closed = False
@@ -54,7 +62,7 @@ class DomainBook(Mapping[TargetDomain, DomainLimiter]):
 
     def limiter(self, name: TargetDomain) -> DomainLimiter:
         """Find a domain's limiter, or make it."""
-        return self._limiters.get(name) or self._make(name)
+        return self._limiters.get(name) or self._take_up(name)
 
     def begin(self, learned: Mapping[TargetDomain, Learned], *, after_another_life: bool) -> None:
         """Take what targets have taught. Where an earlier life of the shard sent something, nothing starts
@@ -76,10 +84,19 @@ class DomainBook(Mapping[TargetDomain, DomainLimiter]):
             if not self._closed:
                 limiter.release()
 
+    async def forget_idle(self) -> None:
+        """Let go of those that have been at rest for long: their number is what customers make it."""
+        names = list(self._limiters)
+        for begin in range(0, len(names), LOOKED_AT_ONCE):
+            for name in names[begin : begin + LOOKED_AT_ONCE]:
+                if self._limiters[name].at_rest(FORGOTTEN_AFTER_S):
+                    self._idle[name] = self._limiters.pop(name)
+            await asyncio.sleep(0)
+
     def close(self) -> None:
         """Let nothing start any more."""
         self._closed = True
-        for limiter in self._limiters.values():
+        for limiter in (*self._limiters.values(), *self._idle.values()):
             limiter.hold()
 
     def weigh(self, plans: Iterable[tuple[CustomerId, str]]) -> None:
@@ -89,10 +106,22 @@ class DomainBook(Mapping[TargetDomain, DomainLimiter]):
             weights[customer] = max(weights.get(customer, 1), self._known.weights.get(plan, 1))
         self._weights = weights
 
+    def _launch(self, limiter: DomainLimiter, ticket: Ticket, permit: int) -> None:
+        if limiter.name not in self._limiters:
+            # It was idle, and got its work from who still held it.
+            self._limiters[limiter.name] = self._idle.pop(limiter.name, limiter)
+        self._hand_on(limiter, ticket, permit)
+
+    def _take_up(self, name: TargetDomain) -> DomainLimiter:
+        limiter = self._limiters[name] = self._idle.pop(name) if name in self._idle else self._make(name)
+        if self._closed or self._held:
+            limiter.hold()
+        return limiter
+
     def _make(self, name: TargetDomain) -> DomainLimiter:
         learned, policy = self._learned.get(name), self._known.policy(name)
         base = policy.pace(self._pace)
-        limiter = self._limiters[name] = DomainLimiter(
+        return DomainLimiter(
             name,
             self._clock,
             base=base,
@@ -101,12 +130,9 @@ class DomainBook(Mapping[TargetDomain, DomainLimiter]):
             weight=self._weight,
             learned=learned,
             not_before=self._held_until + ((learned.pace if learned else None) or base).window_s,
-            launch=self._launch,
+            launch=self._launch_one,
             opens_at=self._opens_at,
         )
-        if self._closed or self._held:
-            limiter.hold()
-        return limiter
 
     def _weight_of(self, customer: CustomerId) -> int:
         return self._weights.get(customer, 1)

@@ -36,6 +36,7 @@ class DomainLimiter:
     """The only way to a target. State of one domain is in one place, so its limit needs no lock."""
 
     __slots__ = (
+        "__weakref__",
         "_clock",
         "_gates",
         "_gone",
@@ -128,6 +129,14 @@ class DomainLimiter:
     def account_queues(self) -> bool:
         """Whether each account has a queue of its own."""
         return self._queue.by_account
+
+    def at_rest(self, for_s: float) -> bool:
+        """Whether it knows nothing that a new one would not: nobody waits or is under way, nothing has
+        started for so long, and nothing that its target told holds.
+        """
+        now = self._clock.now()
+        busy = self._queue or self._out or self._line is not None
+        return self._open and not busy and self._limiter.at_rest(now, for_s) and self._steering.at_rest(now)
 
     def in_force_for(self, customer: CustomerId) -> list[InForce]:
         """List the signals that hold a customer's requests back; of accounts, only its own."""

@@ -1,6 +1,6 @@
 """What each customer has under way and has used."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import replace
 
 from orchestrator.domain.ids import CustomerId, TargetDomain
@@ -21,7 +21,9 @@ class Ledger:
         self._open: Counter[CustomerId] = Counter()
         self._reserved: Counter[CustomerId] = Counter()
         self._unsaved: dict[tuple[CustomerId, int], DayUsage] = {}
-        self._called: defaultdict[CustomerId, dict[TargetDomain, int]] = defaultdict(dict)
+        self._called: set[tuple[CustomerId, TargetDomain]] = set()
+        """On this day."""
+        self._day = 0
         self._saving = False
 
     def open_jobs(self, customer: CustomerId) -> int:
@@ -95,7 +97,9 @@ class Ledger:
             self._clock.call_at(self._clock.now() + SAVED_EVERY_S, self.save)
 
     def _note_call(self, customer: CustomerId, domain: TargetDomain) -> None:
-        day, known = day_of(self._clock.unix_ms()), self._called[customer]
-        if known.get(domain) != day:
-            known[domain] = day
+        day = day_of(self._clock.unix_ms())
+        if day != self._day:
+            self._day, self._called = day, set()
+        if (customer, domain) not in self._called:
+            self._called.add((customer, domain))
             self._store.note_domain(customer, domain)

@@ -84,7 +84,6 @@ class Shard:
         self._random = random
         self._tasks = Tasks()
         self.spawn = self._tasks.spawn
-        self._upkeep = Upkeep(store, clock, self.spawn, self._time_out, self._read_plans)
         names = (*options.regions, WEBHOOKS)
         self.peers = PeerBook(names, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
         self.tally = Tally()
@@ -97,6 +96,9 @@ class Shard:
             known=options.known,
             launch=self._launch,
             opens_at=self.ways.opens_at,
+        )
+        self._upkeep = Upkeep(
+            store, clock, self.spawn, self._time_out, self._read_plans, self.domains.forget_idle
         )
         self.dispatcher = Dispatcher(
             self.peers,

@@ -12,6 +12,7 @@ OVERDUE_EVERY_S = 1.0
 OVERDUE_BATCH = 200
 PURGE_EVERY_S = 600.0
 PLANS_EVERY_S = 10.0
+IDLE_EVERY_S = 60.0
 
 
 class Upkeep:
@@ -23,6 +24,7 @@ class Upkeep:
         spawn: Runs work to its end.
         time_out: Ends one job, and returns when that is on disk.
         read_plans: Takes note of customers' plans.
+        forget_idle: Lets go of what is known of targets that nobody calls.
     """
 
     def __init__(
@@ -32,18 +34,25 @@ class Upkeep:
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         time_out: Callable[[JobId], Coroutine[Any, Any, None]],
         read_plans: Callable[[], Coroutine[Any, Any, None]],
+        forget_idle: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         self._store = store
         self._clock = clock
         self._spawn = spawn
         self._time_out = time_out
         self._read_plans = read_plans
+        self._forget_idle = forget_idle
 
     def begin(self) -> None:
         """Do it now, and from now on."""
         self._end_overdue()
         self._follow_plans()
         self._purge()
+        self._look_for_idle()
+
+    def _look_for_idle(self) -> None:
+        self._spawn(self._forget_idle())
+        self._clock.call_at(self._clock.now() + IDLE_EVERY_S, self._look_for_idle)
 
     def _follow_plans(self) -> None:
         self._spawn(self._read_plans())

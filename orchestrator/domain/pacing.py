@@ -169,6 +169,10 @@ class Limiter:
         # An emptied dict keeps its table: an idle target is to cost little.
         self._out = self._out or {}
 
+    def at_rest(self, now: float, for_s: float) -> bool:
+        """Whether nothing is in flight or held up, and nothing has started for ``for_s`` and a window."""
+        return not self._out and now >= max(self._not_before, self._last_start + for_s + self.pace.window_s)
+
     def pause(self, until: float) -> None:
         """Start nothing before ``until``."""
         self._not_before = max(self._not_before, until)

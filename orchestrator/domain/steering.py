@@ -145,6 +145,13 @@ class Steering:
         handed_over_at = self._refused[1] if self._refused is not None else math.inf
         return handed_over_at if lapses_at is None else min(lapses_at, handed_over_at)
 
+    def at_rest(self, now: float) -> bool:
+        """Whether nothing that was told holds any more."""
+        holding = [self.throttle] if self.throttle is not None else []
+        holding += (self.throttles or {}).values()
+        told = self.steered or self._queues_told is not None or self._refused is not None
+        return not told and all(throttle.at_rest(now) for throttle in holding)
+
     def throttles_of(self, customer: CustomerId, account: AccountId | None) -> list[tuple[str, Throttle]]:
         """List what binds a customer's requests with an account, besides the domain's own throttle."""
         if not self.throttles:

@@ -12,6 +12,8 @@ from orchestrator.domain.pacing import CATCH_UP_S, Limiter, Outlook, Pace
 from orchestrator.domain.quota import Quota
 
 LONGEST_PAUSE_S = 24 * 3600.0
+QUOTAS_MOST = 16
+"""A target may name ever new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class Throttle:
         self.heard_by: CustomerId | None = None
         """Whose request was told last what it asks; None where nobody's since the start."""
         self._tried: TriedRate | None = None
-        self._quotas: dict[str, Quota] = {}
+        self._quotas: dict[tuple[str, bytes | None], Quota] = {}
+        """By name and partition, the latest heard last."""
         self._slot = -math.inf
         self._last = -math.inf
 
@@ -136,9 +139,13 @@ class Throttle:
         """Follow a budget, as an answer tells it. Other requests in flight may not be counted in it yet."""
         if budget.remaining is not None:
             out = cost_in_flight if budget.unit is BudgetUnit.TOKENS else in_flight
-            self._quotas[budget.name] = Quota(
+            key = (budget.name, budget.partition)
+            self._quotas.pop(key, None)
+            self._quotas[key] = Quota(
                 budget, remaining=budget.remaining, in_flight=out, now=now, since=self._last
             )
+            if len(self._quotas) > QUOTAS_MOST:
+                del self._quotas[next(iter(self._quotas))]
 
     def refused(self, started_at: float, now: float, *, ceiling: float, begin: float) -> bool:
         """A request was refused without a word about when or how much; say whether that lowered the rate.

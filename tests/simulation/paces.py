@@ -135,7 +135,8 @@ class PaceLine:
         learned = began.paces.get(domain)
         lapses_ms = learned.lapses_ms if learned is not None else None
         lapses_at = inf if lapses_ms is None else (lapses_ms - EPOCH_MS) / 1000
-        self._set(began.at, self._base if learned is None else learned.pace, lapses_at)
+        told = learned.pace if learned is not None else None
+        self._set(began.at, told or self._base, lapses_at)
 
     def _set(self, at: float, pace: Pace, lapses_at: float) -> None:
         lowered = pace.rps < self._base.rps or pace.max_concurrent < self._base.max_concurrent
