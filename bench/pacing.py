@@ -30,7 +30,7 @@ from bench.pacing_figures import STEADY, Found, Told, judge, judge_unknown
 from bench.service import Bystanders, Service, running_service
 from bench.strict_rules import Dialect, Kind, Limit
 from bench.strict_server import Arrival, Phase, Plan, StrictServer, running_servers
-from orchestrator.ports.interpreter import spare_the_collector
+from orchestrator.runtime.gc_tuning import spare_the_collector
 
 REGIONS = ("iad", "lax", "ord")
 DIALECTS = {

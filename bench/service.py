@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from orchestrator.adapters.process.claims import ray_temp_path
+from orchestrator.adapters.process.directories import ray_temp_path
 from orchestrator.adapters.process.tree import tree_id
 
 EZTHROTTLE = (sys.executable, "-m", "orchestrator")

@@ -78,7 +78,7 @@ class Executor:
         self._report = report
         self._work: dict[AttemptId, _Work] = {}
         self._ended: OrderedDict[AttemptId, _Memory] = OrderedDict()
-        self._deaf_from = -math.inf
+        self._lease_until = -math.inf
         self._heeds_from = math.inf
         self.clock_offset_s = 0.0
         """The shard's clock minus this one."""
@@ -101,26 +101,26 @@ class Executor:
                 raise TypeError(msg)
 
     def fence(self) -> None:
-        """The shard is out of earshot, or a new one: close everything and start nothing."""
-        self._deaf_from = -math.inf
+        """The lease has run out, or a new shard grants another: close everything and start nothing."""
+        self._lease_until = -math.inf
         for work in self._work.values():
             work.end_as(Fault.LOST)
 
-    def unfence(self, deaf_from: float) -> None:
-        """The shard is heard; it is out of earshot from ``deaf_from`` (this clock) unless heard again."""
-        if self.deaf:
+    def unfence(self, lease_until: float) -> None:
+        """The shard is heard: work may go on until ``lease_until`` (this clock), or it is heard again."""
+        if self.lease_expired:
             self._heeds_from = self._clock.now()
-        self._deaf_from = deaf_from
+        self._lease_until = lease_until
 
     @property
-    def deaf(self) -> bool:
-        """Whether the shard is out of earshot."""
+    def lease_expired(self) -> bool:
+        """Whether the shard has been silent for so long that it may give this work away."""
         # By the clock and not by a flag: a loop that was busy for long must not start what it finds waiting.
-        return self._clock.now() > self._deaf_from
+        return self._clock.now() > self._lease_until
 
     def _obeys(self, start_at: float) -> bool:
         """Whether a grant is for now, and not one that was on its way while the shard gave it up."""
-        return not self.deaf and start_at >= max(self._heeds_from, self._clock.now() - STALE_AFTER_S)
+        return not self.lease_expired and start_at >= max(self._heeds_from, self._clock.now() - STALE_AFTER_S)
 
     async def close(self) -> None:
         """End every attempt, then the client."""
@@ -198,8 +198,8 @@ class Executor:
     async def _gate(self, attempt: AttemptId) -> None:
         work = self._work[attempt]
         await self._permission(attempt, work)
-        if self.deaf:
-            raise EgressError(Fault.LOST, "the shard is out of earshot")
+        if self.lease_expired:
+            raise EgressError(Fault.LOST, "the shard was not heard for too long")
         if work.timer is not None:
             work.timer.cancel()
         work.started_at = self._clock.now()
@@ -246,7 +246,7 @@ class Executor:
             del self._ended[oldest]
 
 
-class Earshot:
+class ShardLease:
     """Fences the executor when no shard was heard for a while, before the shard gives its work away.
 
     ``epoch`` is the shard incarnation that the executor works for; 0 while it works for none.
@@ -271,10 +271,10 @@ class Earshot:
 
     def check(self) -> None:
         """Fence if the silence has lasted too long; call this more often than that."""
-        deaf_from = self._heard_at + SELF_FENCE_AFTER_S
-        closing = self._executor.deaf and len(self._executor)
+        lease_until = self._heard_at + SELF_FENCE_AFTER_S
+        closing = self._executor.lease_expired and len(self._executor)
         # The epoch stays when only silence came between: the shard still has to hear how its attempts ended.
-        if self.epoch and not closing and self._clock.now() <= deaf_from:
-            self._executor.unfence(deaf_from)
+        if self.epoch and not closing and self._clock.now() <= lease_until:
+            self._executor.unfence(lease_until)
         else:
             self._executor.fence()

@@ -16,18 +16,18 @@ import ray
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.ports.clock import SystemClock
-from orchestrator.ports.interpreter import spare_the_collector
-from orchestrator.ports.log_file import log_to
+from orchestrator.runtime.gc_tuning import spare_the_collector
+from orchestrator.runtime.log_file import log_to
+from orchestrator.runtime.process_vitals import mailbox_vitals, process_vitals
 from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
 from orchestrator.wire.local_link import LocalCaller
 from orchestrator.wire.mailbox import Mailbox
 from orchestrator.wire.messages import Deliver, Heartbeat, HeartbeatReply, Message
-from orchestrator.wire.vitals import mailbox_vitals, process_vitals
-from regions.egress import AiohttpEgress
-from regions.executor import Earshot, Executor
+from regions.clock_offset import ClockOffset, boot_id
+from regions.egress.client import AiohttpEgress
+from regions.executor import Executor, ShardLease
 from regions.guard import AddressPolicy, parse_networks
-from regions.offset import ClockOffset, boot_id
 from regions.ray_carrier import RayCarrier
 from regions.webhooks import WebhookSender
 
@@ -128,7 +128,7 @@ class ExecutorActor:
         self._executor = Executor(egress, clock, self._peer.mailbox.post)
         # Webhooks that name this region leave from here: a process of their own would cost 60 MB a region.
         self._sender = make_sender(egress, self._peer, options)
-        self._earshot = Earshot(self._executor, clock)
+        self._lease = ShardLease(self._executor, clock)
         self._offset = ClockOffset(boot_id())
         self._check()
         self._peer.start(self._hear)
@@ -145,11 +145,11 @@ class ExecutorActor:
 
     def _hear(self, reply: HeartbeatReply, sent: float, received: float) -> int:
         self._executor.clock_offset_s = self._offset.learn(reply, sent, received)
-        self._earshot.heard(reply.epoch, sent)
-        return self._earshot.epoch
+        self._lease.heard(reply.epoch, sent)
+        return self._lease.epoch
 
     def _check(self) -> None:
-        self._earshot.check()
+        self._lease.check()
         asyncio.get_running_loop().call_later(HEARTBEAT_EVERY_S / 2, self._check)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from orchestrator.ports.clock import Clock
-from regions.egress_dns import Lookup, SystemLookup
+from regions.egress.dns import Lookup, SystemLookup
 from regions.guard import AddressPolicy, literal_address, parse_networks
 
 RESOLVE_WITHIN_S = 0.2

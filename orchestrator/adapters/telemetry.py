@@ -15,13 +15,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from orchestrator.core.counters import OTHER
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard
-from orchestrator.core.tally import OTHER
 from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.routing import RegionHealth
-from orchestrator.wire.vitals import Vitals, process_vitals
+from orchestrator.runtime.process_vitals import Vitals, process_vitals
 
 DOMAINS_SHOWN = 20
 SHARD = "shard"
@@ -51,11 +51,11 @@ class ShardCollector(Collector):
         yield from self._actors()
 
     def _jobs(self) -> Iterator[Metric]:
-        tally = self._shard.tally
-        yield _counter("ezthrottle_jobs_accepted", "Jobs committed and acknowledged", tally.accepted)
-        yield _counter("ezthrottle_jobs_duplicate", "Submissions whose key was known", tally.duplicates)
+        counters = self._shard.counters
+        yield _counter("ezthrottle_jobs_accepted", "Jobs committed and acknowledged", counters.accepted)
+        yield _counter("ezthrottle_jobs_duplicate", "Submissions whose key was known", counters.duplicates)
         ended = CounterMetricFamily("ezthrottle_jobs_ended", "Jobs that ended", labels=["state"])
-        for state, count in tally.ended.items():
+        for state, count in counters.ended.items():
             ended.add_metric([state], count)
         yield ended
         total = self._shard.ledger.total_open
@@ -74,7 +74,7 @@ class ShardCollector(Collector):
         throttled = CounterMetricFamily(
             "ezthrottle_answers_429", "Answers of 429 by target; the first of them by name", labels=["domain"]
         )
-        for name, count in self._shard.tally.throttled.items():
+        for name, count in self._shard.counters.throttled.items():
             throttled.add_metric([name], count)
         yield throttled
 
@@ -82,7 +82,7 @@ class ShardCollector(Collector):
         attempts = CounterMetricFamily(
             "ezthrottle_attempts", "Attempts that ended", labels=["region", "outcome"]
         )
-        for (region, outcome), count in self._shard.tally.attempts.items():
+        for (region, outcome), count in self._shard.counters.attempts.items():
             attempts.add_metric([region, outcome], count)
         yield attempts
         in_flight = len(self._shard.dispatcher)
@@ -90,7 +90,7 @@ class ShardCollector(Collector):
         took = HistogramMetricFamily(
             "ezthrottle_attempt_seconds", "From an attempt's first byte to its end", labels=["region"]
         )
-        for region, seconds in self._shard.tally.attempt_seconds.items():
+        for region, seconds in self._shard.counters.attempt_seconds.items():
             took.add_metric([region], seconds.buckets(), seconds.total)
         yield took
 
@@ -98,14 +98,14 @@ class ShardCollector(Collector):
         made = CounterMetricFamily(
             "ezthrottle_delivery_attempts", "Webhook attempts, by the state they left", labels=["state"]
         )
-        for state, count in self._shard.tally.deliveries.items():
+        for state, count in self._shard.counters.deliveries.items():
             made.add_metric([state], count)
         yield made
         in_flight = len(self._shard.courier)
         yield GaugeMetricFamily("ezthrottle_deliveries_in_flight", "Webhooks being sent", value=in_flight)
         waiting = self._shard.courier.waiting
         yield GaugeMetricFamily("ezthrottle_deliveries_waiting", "Webhooks in line", value=waiting)
-        took = self._shard.tally.delivery_seconds
+        took = self._shard.counters.delivery_seconds
         yield _histogram("ezthrottle_delivery_seconds", "How long a webhook attempt took", took)
 
     def _regions(self) -> Iterator[Metric]:
@@ -122,12 +122,12 @@ class ShardCollector(Collector):
         open_ = GaugeMetricFamily(
             "ezthrottle_breakers_open", "Targets whose breaker is not closed, by region", labels=["region"]
         )
-        for region, count in self._shard.ways.open_breakers().items():
+        for region, count in self._shard.routes.open_breakers().items():
             open_.add_metric([region], count)
         yield open_
 
     def _batches(self) -> Iterator[Metric]:
-        sizes = self._shard.tally.batch_messages
+        sizes = self._shard.counters.batch_messages
         yield _histogram("ezthrottle_batch_messages", "Messages in a batch that reached the shard", sizes)
         if self._commit_sizes is not None:
             yield _histogram("ezthrottle_commit_writes", "Writes that shared a commit", self._commit_sizes)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from orchestrator.core.counters import Counters
 from orchestrator.core.endpoints import Endpoint, Parcel, Turn
 from orchestrator.core.peers import WEBHOOKS, PeerBook
-from orchestrator.core.tally import Tally
 from orchestrator.domain.fanout import (
     NO_REGION,
     DeliveryAttempt,
@@ -81,7 +81,7 @@ class Courier:
         random: Random,
         *,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
-        tally: Tally,
+        counters: Counters,
         options: DeliveryOptions,
     ) -> None:
         self._store = store
@@ -89,7 +89,7 @@ class Courier:
         self._clock = clock
         self._random = random
         self._spawn = spawn
-        self._tally = tally
+        self._counters = counters
         self._options = options
         self._endpoints: dict[TargetDomain, Endpoint] = {}
         self._under_way: dict[DeliveryId, _Sent] = {}
@@ -167,7 +167,7 @@ class Courier:
     def _noted(self, sent: _Sent, message: Delivered) -> OutboxEntry:
         entry, now_ms = sent.entry, self._clock.unix_ms()
         region = NO_REGION if sent.peer == WEBHOOKS else sent.peer
-        self._tally.delivery_seconds.observe(message.took_ms / 1000)
+        self._counters.delivery_seconds.observe(message.took_ms / 1000)
         line = DeliveryAttempt(now_ms, message.status, message.took_ms, message.message, region)
         first_ms = entry.first_ms if entry.first_ms is not None else now_ms - message.took_ms
         return replace(entry, first_ms=first_ms, log=(*entry.log, line))
@@ -190,7 +190,7 @@ class Courier:
 
     async def _record(self, entry: OutboxEntry) -> None:
         await self._store.save_delivery(entry)
-        self._tally.deliveries[entry.state] += 1
+        self._counters.deliveries[entry.state] += 1
         if entry.state is DeliveryState.PENDING:
             self.schedule(entry)
 
@@ -309,7 +309,7 @@ class Courier:
         if known is None:
             changes = self._secrets_changes
             stored = await self._store.secrets(customer)
-            known = stored.in_force if stored else ()
+            known = stored.active_limits if stored else ()
             if changes == self._secrets_changes:
                 self._secrets[customer] = known
         return known

@@ -7,10 +7,10 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Protocol
 
+from orchestrator.core.counters import Counters
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peers import Peer, PeerBook
-from orchestrator.core.tally import Tally
-from orchestrator.core.ways import Ways
+from orchestrator.core.routes import Routes
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import Fault, HttpRequest
 from orchestrator.domain.ids import AttemptId, JobId, RegionName
@@ -82,15 +82,15 @@ class Dispatcher:
         self,
         peers: PeerBook,
         clock: Clock,
-        tally: Tally,
+        counters: Counters,
         *,
-        ways: Ways,
+        routes: Routes,
         steered: Callable[[DomainLimiter], None],
     ) -> None:
         self._peers = peers
         self._clock = clock
-        self._tally = tally
-        self._ways = ways
+        self._counters = counters
+        self._routes = routes
         self._steered = steered
         self._open: dict[AttemptId, OpenAttempt] = {}
 
@@ -126,7 +126,7 @@ class Dispatcher:
             job=job,
             peer=peer,
             permit=permit,
-            probe=self._ways.circuits.sent(domain.name, region),
+            probe=self._routes.target_health.sent(domain.name, region),
             sent_at=now,
             size=size,
             time_limit_s=limit_s,
@@ -139,7 +139,7 @@ class Dispatcher:
         its leg may go from elsewhere.
         """
         opened = self._open[attempt]
-        if not self._ways.circuits.admits(opened.domain.name, opened.peer.name):
+        if not self._routes.target_health.admits(opened.domain.name, opened.peer.name):
             opened.domain.unused(permit)
             opened.peer.link.post(CancelAttempt(attempt))
             self._close(attempt, _SHUT)
@@ -147,7 +147,7 @@ class Dispatcher:
         now = self._clock.now()
         opened.permit = permit
         opened.phase = Phase.GOING
-        opened.probe = self._ways.circuits.sent(opened.domain.name, opened.peer.name)
+        opened.probe = self._routes.target_health.sent(opened.domain.name, opened.peer.name)
         opened.sent_at = now
         opened.due = now + opened.time_limit_s
         opened.peer.link.post(GoAttempt(attempt, now))
@@ -211,13 +211,13 @@ class Dispatcher:
         took_s = self._clock.now() - started_at if answered and started_at is not None else None
         domain, region = opened.domain, opened.peer.name
         if started_at is not None:
-            self._tally.attempt_took(region, self._clock.now() - started_at)
+            self._counters.attempt_took(region, self._clock.now() - started_at)
         if cause.status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._tally.answered_429(domain.name)
-        self._ways.circuits.ended(
+            self._counters.answered_429(domain.name)
+        self._routes.target_health.ended(
             domain.name, region, opened.job, cause, sent_at=opened.sent_at, took_s=took_s
         )
-        self._ways.repeats.ended(domain, cause)
+        self._routes.retry_budgets.ended(domain, cause)
 
     def lose(self, peer: Peer) -> None:
         """A peer lost what it had."""
@@ -243,12 +243,12 @@ class Dispatcher:
         opened.peer.attempts_open -= 1
         opened.peer.bytes_open -= opened.size
         outcome = f"{ended.response.status // 100}xx" if ended.response else str(ended.fault)
-        self._tally.attempts[opened.peer.name, outcome] += 1
+        self._counters.attempts[opened.peer.name, outcome] += 1
         opened.owner.attempt_ended(attempt, ended)
         if opened.permit is not None:
             give_back = opened.domain.closed if ended.written else opened.domain.unused
             give_back(opened.permit)
-        self._ways.credit_back()
+        self._routes.credit_back()
 
     def _hear(self, opened: OpenAttempt, message: AttemptDone) -> None:
         if message.response is None:

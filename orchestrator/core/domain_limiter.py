@@ -6,12 +6,12 @@ from itertools import islice
 from math import isfinite
 
 from orchestrator.core.gates import Gates
+from orchestrator.domain.active_limits import ActiveLimit
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import FairQueue, Gate, Ticket, Weight
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
-from orchestrator.domain.in_force import InForce
-from orchestrator.domain.line import Line, Stand
 from orchestrator.domain.pacing import Limiter, Outlook, Pace, PaceCaps
+from orchestrator.domain.queue_position import PositionIndex, Standing
 from orchestrator.domain.steering import Heard, Learned, Steering
 from orchestrator.domain.throttle import Passage
 from orchestrator.ports.clock import Clock, Timer, utc
@@ -25,7 +25,7 @@ Launch = Callable[["DomainLimiter", Ticket, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueuePosition:
     """A job's place among those that wait, from 1, and an estimate of the seconds until its start."""
 
     position: int
@@ -77,7 +77,7 @@ class DomainLimiter:
         if learned is not None:
             self._steering.restore(learned, clock.now(), clock.unix_ms())
         self._queue = FairQueue(weight, by_account=self._steering.account_queues)
-        self._line: Line | None = None
+        self._line: PositionIndex | None = None
         self._gates: Gates | None = None
         self._gone: set[Ticket] | None = None
         """Of legs that wait here no longer, for as long as anything does."""
@@ -138,17 +138,17 @@ class DomainLimiter:
         busy = self._queue or self._out or self._line is not None
         return self._open and not busy and self._limiter.at_rest(now, for_s) and self._steering.at_rest(now)
 
-    def in_force_for(self, customer: CustomerId) -> list[InForce]:
+    def active_limits_for(self, customer: CustomerId) -> list[ActiveLimit]:
         """List the signals that hold a customer's requests back; of accounts, only its own."""
         now = self._clock.now()
         self._let_lapse(now)
-        own = islice(self._steering.in_force_for(customer, now), ACCOUNT_SIGNALS_MOST)
-        return [*self._steering.in_force(now), *own]
+        own = islice(self._steering.active_limits_for(customer, now), ACCOUNT_SIGNALS_MOST)
+        return [*self._steering.active_limits(now), *own]
 
     def keep_place(self, ticket: Ticket) -> None:
         """Count a leg as waiting here, be it in the queue or put aside until a region is up."""
         if self._line is None:
-            self._line = Line()
+            self._line = PositionIndex()
         self._line.add(self._queue.turn_of(ticket), ticket)
 
     def withdraw(self, ticket: Ticket, *, spare: bool = False) -> None:
@@ -161,15 +161,15 @@ class DomainLimiter:
                 # What was dropped may have had the turn of others behind its gate.
                 self.pump()
 
-    def place(self, customer: CustomerId, order_key: int, job_id: JobId) -> Place | None:
+    def place(self, customer: CustomerId, order_key: int, job_id: JobId) -> QueuePosition | None:
         """Say where a job stands, and when it starts if nothing new comes and all stays as it is: the pace,
         what the target asks, and how long it takes to answer. None where the job does not wait.
         """
         line = self._line
         stand = line.stand(customer, order_key, job_id, self._queue) if line is not None else None
-        return None if stand is None else Place(stand.position, self._expected_s(stand))
+        return None if stand is None else QueuePosition(stand.position, self._expected_s(stand))
 
-    def _expected_s(self, stand: Stand) -> float:
+    def _expected_s(self, stand: Standing) -> float:
         now, ticket = self._clock.now(), stand.ticket
         opens_at = self._opens_at(self.name, now)
         all_of_it = self._limiter.outlook(now, self._place_s)

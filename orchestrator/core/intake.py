@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from orchestrator.core.breather import Breather
+from orchestrator.core.cooperative_yield import CooperativeYield
 from orchestrator.core.faults import internal_fault
 from orchestrator.core.shard import Shard
 from orchestrator.domain.errors import (
@@ -136,7 +136,7 @@ class Intake:
     async def _jobs(
         self, customer: CustomerId, judged: Sequence[JobSpec | EZThrottleError], now_ms: int
     ) -> list[Job]:
-        breather = Breather(self._shard.clock.now)
+        breather = CooperativeYield(self._shard.clock.now)
         jobs = []
         for spec in judged:
             if isinstance(spec, JobSpec):
@@ -148,7 +148,7 @@ class Intake:
     async def _judge(
         self, specs: Sequence[JobSpec | EZThrottleError], now_ms: int
     ) -> list[JobSpec | EZThrottleError]:
-        breather = Breather(self._shard.clock.now)
+        breather = CooperativeYield(self._shard.clock.now)
         judged: list[JobSpec | EZThrottleError] = []
         for spec in specs:
             judged.append(self._checked(spec, now_ms))
@@ -214,7 +214,7 @@ class Intake:
         return self._acknowledge(job) if isinstance(stored, Accepted) else self._known(job, stored)
 
     def _known(self, job: Job, first: Duplicate) -> KnownAlready:
-        self._shard.tally.duplicates += 1
+        self._shard.counters.duplicates += 1
         return KnownAlready(duplicate=first, idempotent_key=job.idempotent_key, warnings=warnings(job.spec))
 
     def _job(self, customer: CustomerId, spec: JobSpec, now_ms: int) -> Job:

@@ -3,9 +3,9 @@
 from collections import deque
 from collections.abc import Callable, Collection
 
-from orchestrator.core.circuits import Circuits
 from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.target_health import TargetHealth
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import RegionName, TargetDomain
@@ -20,15 +20,15 @@ class Parking:
 
     Args:
         clock: Time.
-        circuits: Which ways are passable.
+        target_health: Which routes are passable.
         release: Takes a claim that is to queue again, and the region that it waited for.
     """
 
     def __init__(
-        self, clock: Clock, circuits: Circuits, release: Callable[[Claim, RegionName], None]
+        self, clock: Clock, target_health: TargetHealth, release: Callable[[Claim, RegionName], None]
     ) -> None:
         self._clock = clock
-        self._circuits = circuits
+        self._target_health = target_health
         self._release = release
         self._without_region: dict[RegionName, list[Claim]] = {}
         self._behind: dict[tuple[TargetDomain, RegionName], deque[Claim]] = {}
@@ -65,7 +65,7 @@ class Parking:
         waiting = self._behind.get((domain.name, region))
         if waiting is None:
             return
-        offer = self._circuits.offer(domain.name, [region])
+        offer = self._target_health.offer(domain.name, [region])
         if offer.regions and region not in offer.ill:
             del self._behind[domain.name, region]
             for claim in waiting:
@@ -81,7 +81,7 @@ class Parking:
         if key in self._behind and key not in self._timed:
             self._timed.add(key)
             now = self._clock.now()
-            due = max(self._circuits.opens_at(domain.name, lambda: [region], now), now + LOOK_LEAST_S)
+            due = max(self._target_health.opens_at(domain.name, lambda: [region], now), now + LOOK_LEAST_S)
             self._clock.call_at(due, lambda: self._woken(domain, region))
 
     def _woken(self, domain: DomainLimiter, region: RegionName) -> None:
@@ -96,8 +96,8 @@ class Detours:
     """Queued steps with a fallback: while every way to their target is shut, they need not wait.
 
     Args:
-        shut_by: Says what opened the breakers on all ways to a target, or on that from one region; None while
-            one is passable.
+        shut_by: Says what opened the breakers on all routes to a target, or on that from one region; None
+            while one is passable.
         leave: Takes the ticket of a step that may go on to its fallback; one that does is ``gone``.
     """
 

@@ -146,7 +146,7 @@ class PeerBook:
         return reply
 
     def doubt(self, peer: Peer) -> None:
-        """It says that it is out of earshot: no new work for it until it is heard again."""
+        """It says that its lease has run out: no new work for it until it is heard again."""
         if peer.health is RegionHealth.UP:
             peer.health = RegionHealth.SUSPECT
 

@@ -7,21 +7,21 @@ from random import Random
 from typing import assert_never
 
 from orchestrator.core.claim import Claim
+from orchestrator.core.counters import Counters
 from orchestrator.core.courier import Courier
 from orchestrator.core.dispatcher import Dispatcher
-from orchestrator.core.domain_book import DomainBook
-from orchestrator.core.domain_limiter import DomainLimiter, Place
+from orchestrator.core.domain_limiter import DomainLimiter, QueuePosition
+from orchestrator.core.job_cache import JobCache
+from orchestrator.core.job_notifier import JobNotifier
 from orchestrator.core.ledger import Ledger
-from orchestrator.core.notice_board import NoticeBoard
-from orchestrator.core.payloads import FreshJobs
+from orchestrator.core.limiter_registry import LimiterRegistry
+from orchestrator.core.maintenance import Maintenance
 from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
 from orchestrator.core.redelivery import Redelivery
+from orchestrator.core.routes import Routes
 from orchestrator.core.supervisor import JobSupervisor
-from orchestrator.core.surroundings import Surroundings
-from orchestrator.core.tally import Tally
+from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.core.tasks import Tasks
-from orchestrator.core.upkeep import Upkeep
-from orchestrator.core.ways import Ways
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import Course, begin_course, lose_all_steps, open_in_course
 from orchestrator.domain.exchange import Fault
@@ -86,25 +86,25 @@ class Shard:
         self.spawn = self._tasks.spawn
         names = (*options.regions, WEBHOOKS)
         self.peers = PeerBook(names, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
-        self.tally = Tally()
+        self.counters = Counters()
         self.ledger = Ledger(store, clock)
-        self.ways = Ways(clock, self.peers, self.domain, self._leave, strict_down_s=options.strict_down_s)
-        self.domains = DomainBook(
+        self.routes = Routes(clock, self.peers, self.domain, self._leave, strict_down_s=options.strict_down_s)
+        self.domains = LimiterRegistry(
             clock,
             pace=options.pace,
             caps=options.caps,
             known=options.known,
             launch=self._launch,
-            opens_at=self.ways.opens_at,
+            opens_at=self.routes.opens_at,
         )
-        self._upkeep = Upkeep(
+        self._maintenance = Maintenance(
             store, clock, self.spawn, self._time_out, self._read_plans, self.domains.forget_idle
         )
         self.dispatcher = Dispatcher(
             self.peers,
             clock,
-            self.tally,
-            ways=self.ways,
+            self.counters,
+            routes=self.routes,
             steered=self._steered,
         )
         self.courier = Courier(
@@ -113,25 +113,25 @@ class Shard:
             clock,
             random,
             spawn=self.spawn,
-            tally=self.tally,
+            counters=self.counters,
             options=options.delivery,
         )
         self.redelivery = Redelivery(store, clock, self.courier, per_s=options.delivery.redelivery_rps)
         self._supervisors: dict[JobId, JobSupervisor] = {}
-        self._fresh = FreshJobs()
+        self._fresh = JobCache()
         self._scheduled: dict[JobId, Timer] = {}
         self._loading: dict[JobId, asyncio.Future[None]] = {}
-        self.board = NoticeBoard()
+        self.board = JobNotifier()
         self._attempts = 0
         self._begun_at = float("inf")
         self._draining = False
-        self._surroundings = Surroundings(
+        self._supervisor_context = SupervisorContext(
             store=store,
             clock=clock,
             random=random,
             peers=self.peers,
             dispatcher=self.dispatcher,
-            ways=self.ways,
+            routes=self.routes,
             domain=self.domain,
             next_attempt_id=self._next_attempt_id,
             lay_down=self._lay_down,
@@ -147,25 +147,25 @@ class Shard:
         self.domains.begin(await self.store.paces(), after_another_life=self.epoch > 1)
         self.peers.begin(self.epoch)
         self.dispatcher.begin()
-        self.ways.begin()
+        self.routes.begin()
         for waiting in await self.store.waiting():
             await self._recover(waiting)
         await self.courier.begin()
-        self._upkeep.begin()
+        self._maintenance.begin()
 
-    def admit(self, job: Job) -> Place:
+    def admit(self, job: Job) -> QueuePosition:
         """Queue a job that is on disk; say where it stands."""
         domain = self.domain(job.domain)
-        self.tally.accepted += 1
+        self.counters.accepted += 1
         self.ledger.accepted(job.customer, job.domain)
         self._fresh.put(job)
         state = first_state(self.clock.unix_ms(), job.spec.retry_at)
         ticket = Ticket(job.order_key, job.id, customer=job.customer, account=job.account, cost=job.spec.cost)
         at_ms = job.spec.retry_at if state is JobState.SCHEDULED else None
         self._queue(Claim(domain, ticket, may_leave=job.spec.fallback is not None), at_ms)
-        return self.place(job) or Place(1, 0.0)
+        return self.place(job) or QueuePosition(1, 0.0)
 
-    def place(self, job: Job) -> Place | None:
+    def place(self, job: Job) -> QueuePosition | None:
         """Say where a job stands in its target's queue, or in a fallback's, if it starts earlier there; None
         where it does not wait.
         """
@@ -272,17 +272,17 @@ class Shard:
     def _queue(self, claim: Claim, at_ms: int | None) -> None:
         delay_s = 0.0 if at_ms is None else (at_ms - self.clock.unix_ms()) / 1000
         if delay_s <= 0:
-            self.ways.line_up(claim)
+            self.routes.line_up(claim)
         else:
             due = self.clock.now() + delay_s
             self._scheduled[claim.ticket.job_id] = self.clock.call_at(due, lambda: self._is_due(claim))
 
     def _is_due(self, claim: Claim) -> None:
         del self._scheduled[claim.ticket.job_id]
-        self.ways.line_up(claim)
+        self.routes.line_up(claim)
 
     def _launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
-        self.ways.detours.gone(domain.name, ticket)
+        self.routes.detours.gone(domain.name, ticket)
         supervisor = self._supervisors.get(ticket.job_id)
         if supervisor is not None:
             supervisor.launch(ticket.step, ticket.leg, permit)
@@ -315,7 +315,7 @@ class Shard:
         return None if stored is None or stored.state.ended else stored.job
 
     def _supervise(self, job: Job) -> JobSupervisor:
-        supervisor = JobSupervisor(self._surroundings, job, JobState.QUEUED, begin_course(job.spec))
+        supervisor = JobSupervisor(self._supervisor_context, job, JobState.QUEUED, begin_course(job.spec))
         self._supervisors[job.id] = supervisor
         return supervisor
 
@@ -336,7 +336,7 @@ class Shard:
             if stored.job.spec.guarantee is Guarantee.AT_MOST_ONCE
             else lose_all_steps(before, crashed=True)
         )
-        supervisor = JobSupervisor(self._surroundings, stored.job, stored.state, course)
+        supervisor = JobSupervisor(self._supervisor_context, stored.job, stored.state, course)
         self._supervisors[stored.job.id] = supervisor
         if course.crashes >= CRASHES_MOST:
             died = f"the service died {course.crashes} times while it ran"
@@ -373,14 +373,14 @@ class Shard:
         if peer.name != WEBHOOKS:
             if self.peers.all_regions_heard():
                 self.domains.release()
-            self.ways.region_up()
+            self.routes.region_up()
             self.courier.region_up(peer.name)
 
     def _peer_lost(self, peer: Peer) -> None:
         self.courier.resend(peer.name)
         if peer.name != WEBHOOKS:
             self.dispatcher.lose(peer)
-            self.ways.region_lost(peer)
+            self.routes.region_lost(peer)
 
     def _steered(self, domain: DomainLimiter) -> None:
         self.store.note_pace(domain.name, domain.learned)
@@ -392,7 +392,7 @@ class Shard:
         self._supervisors.pop(ending.job_id, None)
         if (timer := self._scheduled.pop(ending.job_id, None)) is not None:
             timer.cancel()
-        self.tally.ended[ending.state] += 1
+        self.counters.ended[ending.state] += 1
         self.ledger.ended(ending)
         self.courier.take(supervisor.job, ending.result, ending.outbox)
         for child in spawned:

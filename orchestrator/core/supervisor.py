@@ -8,7 +8,7 @@ from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.ending import children_of, ending_of, known_children
 from orchestrator.core.parking import ANY
-from orchestrator.core.surroundings import Surroundings
+from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.domain.accounts import account_of
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import (
@@ -63,10 +63,10 @@ from orchestrator.ports.store import Accepted, Duplicate
 class JobSupervisor:
     """Drives the pure rules of ``domain.course`` with what really happens."""
 
-    __slots__ = ("_in", "_queued", "_spares_queued", "_timers", "_watched", "course", "job", "state")
+    __slots__ = ("_context", "_queued", "_spares_queued", "_timers", "_watched", "course", "job", "state")
 
-    def __init__(self, surroundings: Surroundings, job: Job, state: JobState, course: Course) -> None:
-        self._in = surroundings
+    def __init__(self, context: SupervisorContext, job: Job, state: JobState, course: Course) -> None:
+        self._context = context
         self._queued = {(PRIMARY, 0)} if state is JobState.QUEUED else set[tuple[int, int]]()
         """Steps and legs whose tickets are out: in a queue, or on their way back into it."""
         self._spares_queued = {step for step, run in enumerate(course.runs) if run and run.made}
@@ -88,13 +88,13 @@ class JobSupervisor:
         if self.state.ended:
             domain.unused(permit)
         elif (parked := self._parked(step, leg)) is not None:
-            self._in.dispatcher.go(parked, permit)
+            self._context.dispatcher.go(parked, permit)
         elif self._leg(step, leg).state is not LegState.WAITING:
             domain.unused(permit)
-        elif self._in.clock.unix_ms() >= self.job.deadline_at_ms:
+        elif self._context.clock.unix_ms() >= self.job.deadline_at_ms:
             domain.unused(permit)
             self.time_out()
-        elif self._in.clock.unix_ms() < self._leg(step, leg).not_before_ms:
+        elif self._context.clock.unix_ms() < self._leg(step, leg).not_before_ms:
             # An attempt that was lost while it waited for a permit has left this ticket behind.
             domain.unused(permit)
             self._queue(step, leg)
@@ -168,17 +168,17 @@ class JobSupervisor:
     def attempt_ended(self, attempt: AttemptId, ended: Ended) -> None:
         """An attempt is over: decide what follows."""
         if self.state.ended:
-            closed_ms = self._in.clock.unix_ms()
+            closed_ms = self._context.clock.unix_ms()
             self.course = with_attempt(self.course, attempt, lambda run: note_close(run, attempt, closed_ms))
-            self._in.store.note_timeline(self.job.id, self.job.customer, self.course)
+            self._context.store.note_timeline(self.job.id, self.job.customer, self.course)
             return
         self.course, outcome = settle_attempt(
             self.course,
             self.job.spec,
             attempt,
             ended,
-            now_ms=self._in.clock.unix_ms(),
-            jitter=self._in.random.random(),
+            now_ms=self._context.clock.unix_ms(),
+            jitter=self._context.random.random(),
             up=self._reroute_regions(attempt, ended),
         )
         self._follow(outcome)
@@ -201,34 +201,34 @@ class JobSupervisor:
                 assert_never(outcome)
 
     def _send(self, step: int, leg: int, permit: int, region: RegionName) -> None:
-        attempt_id = self._in.next_attempt_id()
-        now_ms = self._in.clock.unix_ms()
+        attempt_id = self._context.next_attempt_id()
+        now_ms = self._context.clock.unix_ms()
         if all(attempt.leg != leg for attempt in run_of(self.course, step).attempts):
-            self._in.ways.repeats.sent_first(self._domain(step))
+            self._context.routes.retry_budgets.sent_first(self._domain(step))
         self.course, attempt = dispatch_leg(self.course, step, leg, attempt_id, region, now_ms)
         if self.state is JobState.QUEUED:
             self.state = advance(self.state, JobEvent.DISPATCHED)
         if self.job.spec.guarantee is Guarantee.AT_MOST_ONCE:
-            self._in.spawn(self._mark_then_send(step, attempt, permit))
+            self._context.spawn(self._mark_then_send(step, attempt, permit))
         else:
             self._note()
             self._post(step, attempt, permit)
         self._queue_siblings(step, attempt)
 
     async def _mark_then_send(self, step: int, attempt: Attempt, permit: int) -> None:
-        await self._in.store.save_course(self.job.id, self.job.customer, self.state, self.course)
+        await self._context.store.save_course(self.job.id, self.job.customer, self.state, self.course)
         if self.state.ended:
             self._domain(step).unused(permit)
-        elif attempt.region not in self._in.peers.regions_up():
+        elif attempt.region not in self._context.peers.regions_up():
             # It went down meanwhile. Posted all the same, nobody could know what became of the request.
             self.attempt_ended(attempt.id, _UNSENT)
             self._domain(step).unused(permit)
         else:
-            self._in.moved(self.job.id)
+            self._context.moved(self.job.id)
             self._post(step, attempt, permit)
 
     def _post(self, step: int, attempt: Attempt, permit: int) -> None:
-        self._in.dispatcher.send(
+        self._context.dispatcher.send(
             attempt.id,
             self,
             job=self.job.id,
@@ -251,26 +251,30 @@ class JobSupervisor:
         region = self._leg(step, leg).region
         claim = self._claim(step, leg)
         strict = self._spec(step).region_policy is RegionPolicy.STRICT
-        with_credit = self._in.peers.regions_with_credit()
-        if strict and self._in.ways.gone_for_good(region):
+        with_credit = self._context.peers.regions_with_credit()
+        if strict and self._context.routes.gone_for_good(region):
             self._give_up(step, leg)
         elif region not in with_credit if strict else not with_credit:
-            self._in.ways.parking.without_region(claim, region if strict else ANY)
+            self._context.routes.parking.without_region(claim, region if strict else ANY)
             self._lie_down(step, leg)
         else:
-            cause = self._in.ways.circuits.shut_by(claim.domain.name, [region] if strict else with_credit)
+            cause = self._context.routes.target_health.shut_by(
+                claim.domain.name, [region] if strict else with_credit
+            )
             if cause is None or not self.leave_shut(step, cause):
-                self._in.ways.wait_behind_breaker(claim, region, strict=strict)
+                self._context.routes.wait_behind_breaker(claim, region, strict=strict)
                 self._lie_down(step, leg)
 
     def _lie_down(self, step: int, leg: int) -> None:
         self._queued.add((step, leg))
-        self._in.lay_down(self)
+        self._context.lay_down(self)
 
     def _give_up(self, step: int, leg: int) -> None:
-        down = f"region {self._leg(step, leg).region} has been down for {self._in.ways.strict_down_s:g} s"
+        down = (
+            f"region {self._leg(step, leg).region} has been down for {self._context.routes.strict_down_s:g} s"
+        )
         failure = Failure(FailureCode.REGIONS_DOWN, down)
-        now_ms = self._in.clock.unix_ms()
+        now_ms = self._context.clock.unix_ms()
         self.course, outcome = give_up_leg(self.course, self.job.spec, step, leg, failure, now_ms)
         self._follow(outcome)
         if not self.state.ended and step not in self._spares_queued:
@@ -284,10 +288,10 @@ class JobSupervisor:
 
     def _place(self, step: int, leg: int) -> RegionName | None:
         spec, wanted, domain = self._spec(step), self._leg(step, leg).region, self._domain(step).name
-        with_credit = self._in.peers.regions_with_credit()
-        if wanted in with_credit and self._in.ways.circuits.calm(domain):
+        with_credit = self._context.peers.regions_with_credit()
+        if wanted in with_credit and self._context.routes.target_health.calm(domain):
             return wanted
-        offer = self._in.ways.circuits.offer(domain, with_credit)
+        offer = self._context.routes.target_health.offer(domain, with_credit)
         return place(
             wanted,
             listed=spec.regions,
@@ -301,7 +305,7 @@ class JobSupervisor:
     def _queue_siblings(self, step: int, attempt: Attempt) -> None:
         mode = self._spec(step).execution_mode
         if mode is ExecutionMode.HEDGE:
-            late_s = self._in.ways.circuits.late_after_s(self._domain(step).name, attempt.region)
+            late_s = self._context.routes.target_health.late_after_s(self._domain(step).name, attempt.region)
             self._after(late_s, attempt.id, lambda: self._hedge(step, attempt.id))
         elif step not in self._spares_queued:
             for leg in waiting_legs(run_of(self.course, step)):
@@ -318,7 +322,7 @@ class JobSupervisor:
             self._enqueue(step, leg)
 
     def _queue(self, step: int, leg: int, *, spends: bool = False) -> None:
-        delay_s = (self._leg(step, leg).not_before_ms - self._in.clock.unix_ms()) / 1000
+        delay_s = (self._leg(step, leg).not_before_ms - self._context.clock.unix_ms()) / 1000
         if delay_s <= 0:
             self._enqueue(step, leg, spends=spends)
         else:
@@ -332,11 +336,11 @@ class JobSupervisor:
             do()
 
         if what not in self._timers:
-            self._timers[what] = self._in.clock.call_at(self._in.clock.now() + delay_s, due)
+            self._timers[what] = self._context.clock.call_at(self._context.clock.now() + delay_s, due)
 
     def _enqueue(self, step: int, leg: int, *, spends: bool = False) -> None:
         self._queued.add((step, leg))
-        self._in.ways.line_up(self._claim(step, leg), spends=spends)
+        self._context.routes.line_up(self._claim(step, leg), spends=spends)
 
     def _watch_for_lateness(self, step: int) -> None:
         """Begin the fallback that waits for this step to be late, when it is."""
@@ -345,7 +349,7 @@ class JobSupervisor:
         if following is None or started_ms is None or step in self._watched:
             return
         self._watched.add(step)
-        due_s = (started_ms + following[1] - self._in.clock.unix_ms()) / 1000
+        due_s = (started_ms + following[1] - self._context.clock.unix_ms()) / 1000
         self._after(due_s, step, lambda: self._late(step, following[0]))
 
     def _late(self, step: int, following: int) -> None:
@@ -371,14 +375,16 @@ class JobSupervisor:
 
     def _domain(self, step: int) -> DomainLimiter:
         name = self.job.domain if step == PRIMARY else target_domain(self._spec(step).url)
-        return self._in.domain(name)
+        return self._context.domain(name)
 
     def _reroute_regions(self, attempt: AttemptId, ended: Ended) -> Sequence[RegionName]:
         """Name the regions where an attempt that ended so might go on, best first."""
         step = step_of(self.course, attempt)
         if step is None or (ended.response and ended.response.successful):
             return ()
-        return self._in.ways.circuits.healthy(self._domain(step).name, self._in.peers.regions_up())
+        return self._context.routes.target_health.healthy(
+            self._domain(step).name, self._context.peers.regions_up()
+        )
 
     def _leg(self, step: int, leg: int) -> Leg:
         return run_of(self.course, step).legs[leg]
@@ -386,7 +392,7 @@ class JobSupervisor:
     def _parked(self, step: int, leg: int) -> AttemptId | None:
         for attempt in open_in_course(self.course):
             at_leg = attempt.leg == leg and step_of(self.course, attempt.id) == step
-            if at_leg and self._in.dispatcher.is_parked(attempt.id):
+            if at_leg and self._context.dispatcher.is_parked(attempt.id):
                 return attempt.id
         return None
 
@@ -402,39 +408,39 @@ class JobSupervisor:
         self._withdraw(range(len(self.course.runs)))
         while self._timers:
             self._timers.popitem()[1].cancel()
-        now_ms = self._in.clock.unix_ms()
+        now_ms = self._context.clock.unix_ms()
         self.course, still_open = abandon_course(self.course, now_ms)
         for attempt in (*cancel, *still_open):
-            self._in.dispatcher.cancel(attempt)
+            self._context.dispatcher.cancel(attempt)
         body = webhook_body(self.job, self.course, self.state, step=step, answer=answer, failure=failure)
-        self._in.spawn(self._commit(body, now_ms))
+        self._context.spawn(self._commit(body, now_ms))
 
     def _withdraw(self, steps: Collection[int]) -> None:
         """Let go of the tickets of steps that are over."""
         for step, leg in [queued for queued in self._queued if queued[0] in steps]:
             self._queued.discard((step, leg))
-            self._in.ways.withdraw(self._claim(step, leg), self._leg(step, leg).region)
+            self._context.routes.withdraw(self._claim(step, leg), self._leg(step, leg).region)
 
     async def _commit(self, body: bytes, now_ms: int) -> None:
-        born = children_of(self.job, self.state, now_ms, self._in.random)
+        born = children_of(self.job, self.state, now_ms, self._context.random)
         self.course = replace(
             self.course, children=tuple(Child(place, job.id, known=False) for place, job in born)
         )
         # The course is read now, not when the job ended: a loser may have reported its close meanwhile.
         ending = ending_of(self.job, self.state, self.course, body, now_ms, [job for _, job in born])
-        taken = await self._in.store.end(ending)
+        taken = await self._context.store.end(ending)
         if any(isinstance(child, Duplicate) for child in taken):
             self._note_known(taken)
         spawned = [child.job for child in taken if isinstance(child, Accepted)]
-        self._in.ended(self, ending, spawned)
+        self._context.ended(self, ending, spawned)
 
     def _note_known(self, taken: Sequence[Accepted | Duplicate]) -> None:
         self.course = replace(self.course, children=known_children(self.course.children, taken))
-        self._in.store.note_timeline(self.job.id, self.job.customer, self.course)
+        self._context.store.note_timeline(self.job.id, self.job.customer, self.course)
 
     def _note(self) -> None:
-        self._in.moved(self.job.id)
-        self._in.store.note_course(self.job.id, self.job.customer, self.state, self.course)
+        self._context.moved(self.job.id)
+        self._context.store.note_course(self.job.id, self.job.customer, self.state, self.course)
 
 
 _UNSENT = Ended(None, Fault.LOST, "the region went down before the request was sent", written=False)

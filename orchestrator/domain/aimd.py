@@ -14,7 +14,7 @@ CUT_SEARCHING = 0.6
 PROVEN_LEAST = 20
 FLOOR = 1 / 16
 """Of the rate last refused: a target that refuses everything is still asked now and then."""
-ONE_CUT_PER_S = 0.25
+CUT_INTERVAL_S = 0.25
 """All that were on their way at one time are refused together: that is one refusal."""
 
 
@@ -50,7 +50,7 @@ class TriedRate:
 
     def refused(self, started_at: float, now: float) -> bool:
         """Take a refusal; say whether it lowered the rate. One of before the last cut says nothing new."""
-        if started_at < self._cut_at or now < self._cut_at + ONE_CUT_PER_S:
+        if started_at < self._cut_at or now < self._cut_at + CUT_INTERVAL_S:
             return False
         rate = self.rate
         proven = self._answers >= max(PROVEN_LEAST, rate)

@@ -74,7 +74,7 @@ class Lane:
 
     __slots__ = ("gone", "heap", "key", "parked", "turn")
 
-    def __init__(self, key: Key, turn: "_Turn") -> None:
+    def __init__(self, key: Key, turn: "_Flow") -> None:
         self.key = key
         self.turn = turn
         self.heap: list[Ticket] = []
@@ -90,7 +90,7 @@ class Lane:
             self.turn.rotation.enter(self.turn)
 
 
-class _Turn:
+class _Flow:
     """Lanes that share one turn: an account's, or all of a customer's where accounts have none."""
 
     __slots__ = ("_heads", "_numbers", "deficit", "entered", "key", "lanes", "rotation")
@@ -131,9 +131,9 @@ class _Rotation:
         self._weight = weight
         self._by_account = by_account
         self._lanes: dict[Key, Lane] = {}
-        self._turns: dict[Key, _Turn] = {}
-        self._fresh: deque[_Turn] = deque()
-        self._old: deque[_Turn] = deque()
+        self._turns: dict[Key, _Flow] = {}
+        self._fresh: deque[_Flow] = deque()
+        self._old: deque[_Flow] = deque()
         self._in_a_row = 0
         self.count = 0
 
@@ -147,7 +147,7 @@ class _Rotation:
             lane.turn.offer(lane)
             self.enter(lane.turn)
 
-    def enter(self, turn: _Turn) -> None:
+    def enter(self, turn: _Flow) -> None:
         """Let a turn take part, if it does not yet."""
         if not turn.entered:
             turn.entered = True
@@ -185,7 +185,7 @@ class _Rotation:
             self._end_turn(side)
         return ticket
 
-    def _end_turn(self, side: deque[_Turn]) -> None:
+    def _end_turn(self, side: deque[_Flow]) -> None:
         side[0].deficit = 0
         self._in_a_row = self._in_a_row + 1 if side is self._fresh else 0
         self._old.append(side.popleft())
@@ -229,10 +229,10 @@ class _Rotation:
         """Whether tickets of a turn lie here."""
         return key in self._turns
 
-    def _order(self) -> list[_Turn]:
+    def _order(self) -> list[_Flow]:
         """List the turns as they come next. Of many, newcomers come first, as most of them do."""
         fresh, old, in_a_row = deque(self._fresh), deque(self._old), self._in_a_row
-        order: list[_Turn] = []
+        order: list[_Flow] = []
         while fresh and old and len(order) < LOOKED_AT_MOST:
             from_old = in_a_row >= FRESH_IN_A_ROW
             in_a_row = 0 if from_old else in_a_row + 1
@@ -261,11 +261,11 @@ class _Rotation:
             del self._lanes[lane.key]
             lane.turn.lanes -= 1
 
-    def _side(self) -> deque[_Turn]:
+    def _side(self) -> deque[_Flow]:
         newcomers_wait = self._in_a_row >= FRESH_IN_A_ROW and self._old
         return self._old if newcomers_wait or not self._fresh else self._fresh
 
-    def _leave(self, side: deque[_Turn]) -> None:
+    def _leave(self, side: deque[_Flow]) -> None:
         turn = side.popleft()
         turn.entered = False
         if not turn.lanes:
@@ -275,7 +275,7 @@ class _Rotation:
         turn_key = key if self._by_account else (key[0], None)
         turn = self._turns.get(turn_key)
         if turn is None:
-            turn = self._turns[turn_key] = _Turn(self, turn_key)
+            turn = self._turns[turn_key] = _Flow(self, turn_key)
         turn.lanes += 1
         lane = self._lanes[key] = Lane(key, turn)
         return lane

@@ -2,8 +2,8 @@
 
 import math
 
+from orchestrator.domain.active_limits import ActiveLimit, ActiveLimitKind
 from orchestrator.domain.budgets import Budget, BudgetUnit
-from orchestrator.domain.in_force import InForce, SignalKind
 
 SPREAD_FROM_S = 10.0
 """Resets are told in whole seconds: a shorter rest of a window can't be spread well, and need not be."""
@@ -42,11 +42,11 @@ class Quota:
         """Whether its reset has passed: only the next answer says what there is then."""
         return now >= self._reset_at
 
-    def in_force(self, now: float) -> InForce:
+    def active_limits(self, now: float) -> ActiveLimit:
         """Show what is left of it, and when it is whole again."""
         left = min(self._limit, self._left + self._rate * (now - self._at))
-        return InForce(
-            kind=SignalKind.BUDGET,
+        return ActiveLimit(
+            kind=ActiveLimitKind.BUDGET,
             source=self.header,
             until=self._reset_at,
             unit=self.unit,

@@ -67,7 +67,7 @@ def backoff_ms(repeats: int, retry_after_s: float | None, jitter: float) -> int:
     """Say how long the next repeat waits.
 
     Args:
-        repeats: Repeats of this leg before this one.
+        repeats: RetryBudgets of this leg before this one.
         retry_after_s: What the target asked for, if it did; it is never undercut.
         jitter: Uniform in [0, 1).
 

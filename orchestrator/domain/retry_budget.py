@@ -7,9 +7,9 @@ repeat takes one. While the target is well every answer puts a whole one in: wha
 from dataclasses import dataclass, replace
 
 SHARE = 0.1
-"""Repeats per first attempt while a target is ill."""
+"""RetryBudgets per first attempt while a target is ill."""
 PER_SECOND = 0.5
-"""Repeats that a target gets however few first attempts it has."""
+"""RetryBudgets that a target gets however few first attempts it has."""
 TOKENS_MOST = 20.0
 ILL_ABOVE = 0.2
 GAIN = 1 / 16

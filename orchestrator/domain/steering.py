@@ -13,12 +13,12 @@ from datetime import datetime
 from enum import Enum, auto
 from http import HTTPStatus
 
+from orchestrator.domain.active_limits import ActiveLimit, Scope
 from orchestrator.domain.budgets import Budget, BudgetUnit, read_budgets
 from orchestrator.domain.ids import AccountId, CustomerId
-from orchestrator.domain.in_force import Binds, InForce
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
 from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, SILENT, Signal, read_signal, retry_after_s
-from orchestrator.domain.throttle import Throttle, pace_in_force
+from orchestrator.domain.throttle import Throttle, active_pace
 from orchestrator.domain.witnesses import Asked, Witnesses
 
 PACE_WINDOW_MOST_S = 60.0
@@ -159,24 +159,24 @@ class Steering:
         keys = (customer_key(customer), *((account,) if account else ()))
         return [(key, self.throttles[key]) for key in keys if key in self.throttles]
 
-    def in_force(self, now: float) -> Iterator[InForce]:
+    def active_limits(self, now: float) -> Iterator[ActiveLimit]:
         """Show what holds the domain's requests back, besides the pace that it began with."""
         if self.steered:
-            yield pace_in_force(self.state.pace, self.state.source, self.state.lapses_at)
+            yield active_pace(self.state.pace, self.state.source, self.state.lapses_at)
         if self.throttle is not None:
-            yield from self.throttle.in_force(now)
+            yield from self.throttle.active_limits(now)
 
-    def in_force_for(self, customer: CustomerId, now: float) -> Iterator[InForce]:
+    def active_limits_for(self, customer: CustomerId, now: float) -> Iterator[ActiveLimit]:
         """Show what binds a customer here, or the accounts whose answers it was last to hear."""
         own = (self.throttles or {}).get(customer_key(customer))
         # While what one customer was told holds the whole domain, it stands there.
-        all_of_it = {(signal.kind, signal.source, signal.rps) for signal in self.in_force(now)}
-        for signal in own.in_force(now) if own is not None else ():
+        all_of_it = {(signal.kind, signal.source, signal.rps) for signal in self.active_limits(now)}
+        for signal in own.active_limits(now) if own is not None else ():
             if (signal.kind, signal.source, signal.rps) not in all_of_it:
-                yield replace(signal, binds=Binds.CUSTOMER)
+                yield replace(signal, binds=Scope.CUSTOMER)
         for key, throttle in (self.throttles or {}).items():
-            for signal in throttle.in_force(now) if throttle.heard_by == customer else ():
-                yield replace(signal, binds=Binds.ACCOUNT, account=AccountId(key))
+            for signal in throttle.active_limits(now) if throttle.heard_by == customer else ():
+                yield replace(signal, binds=Scope.ACCOUNT, account=AccountId(key))
 
     def hear(self, heard: Heard, limiter: Limiter, now: float, at: datetime) -> bool:
         """Take what an answer says about pace; say whether anything changed that outlives a restart."""

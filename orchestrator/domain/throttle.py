@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from orchestrator.domain.active_limits import REFUSALS, RETRY_AFTER, ActiveLimit, ActiveLimitKind
 from orchestrator.domain.aimd import TriedRate
 from orchestrator.domain.budgets import Budget, BudgetUnit
 from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.in_force import REFUSALS, RETRY_AFTER, InForce, SignalKind
 from orchestrator.domain.pacing import CATCH_UP_S, Limiter, Outlook, Pace
 from orchestrator.domain.quota import Quota
 
@@ -177,15 +177,15 @@ class Throttle:
         self._tried, other._tried = other._tried or self._tried, None  # noqa: SLF001  # of its own kind
         self._slot = max(self._slot, other._slot)  # noqa: SLF001  # what it let out last was this one's
 
-    def in_force(self, now: float) -> Iterator[InForce]:
+    def active_limits(self, now: float) -> Iterator[ActiveLimit]:
         """Show what holds requests back."""
         if now < self._paused_until:
-            yield InForce(kind=SignalKind.PAUSE, source=RETRY_AFTER, until=self._paused_until)
+            yield ActiveLimit(kind=ActiveLimitKind.PAUSE, source=RETRY_AFTER, until=self._paused_until)
         if now < self._told_until:
-            yield pace_in_force(self.told.pace, self._source, self._told_until)
+            yield active_pace(self.told.pace, self._source, self._told_until)
         if self._tried is not None:
-            yield InForce(kind=SignalKind.SLOWED, source=REFUSALS, rps=self._tried.rate)
-        yield from (quota.in_force(now) for quota in self._quotas.values() if not quota.expired(now))
+            yield ActiveLimit(kind=ActiveLimitKind.SLOWED, source=REFUSALS, rps=self._tried.rate)
+        yield from (quota.active_limits(now) for quota in self._quotas.values() if not quota.expired(now))
 
     def at_rest(self, now: float) -> bool:
         """Whether nothing holds any more. Budgets whose reset has passed are dropped."""
@@ -204,10 +204,14 @@ class Throttle:
         return 0.0 if self._tried is None else 1 / self._tried.rate
 
 
-def pace_in_force(pace: Pace, source: str, until: float | None) -> InForce:
+def active_pace(pace: Pace, source: str, until: float | None) -> ActiveLimit:
     """Show a pace that a target told."""
-    return InForce(
-        kind=SignalKind.PACE, source=source, until=until, rps=pace.rps, max_concurrent=pace.max_concurrent
+    return ActiveLimit(
+        kind=ActiveLimitKind.PACE,
+        source=source,
+        until=until,
+        rps=pace.rps,
+        max_concurrent=pace.max_concurrent,
     )
 
 

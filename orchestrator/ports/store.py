@@ -101,7 +101,7 @@ class JobSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class PagePlace:
+class JobCursor:
     """Where a page of jobs ended: the next one goes on with what is older than this job."""
 
     accepted_ms: int
@@ -113,7 +113,7 @@ class JobPage:
     """Some of a customer's jobs, newest first. ``next`` is None on the last page."""
 
     jobs: tuple[JobSummary, ...]
-    next: PagePlace | None
+    next: JobCursor | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ class DeadFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadPlace:
+class DeadLetterCursor:
     """Where a page of failed deliveries ended: the next one goes on with what failed before this."""
 
     at_ms: int
@@ -180,7 +180,7 @@ class WebhookSecrets:
     secondary: str | None = None
 
     @property
-    def in_force(self) -> tuple[str, ...]:
+    def active_limits(self) -> tuple[str, ...]:
         """Every secret that signs, the new one first."""
         return (self.primary, self.secondary) if self.secondary else (self.primary,)
 
@@ -238,7 +238,7 @@ class Store(Protocol):
         now_ms: int,
         most: int,
         state: JobState | None = None,
-        before: PagePlace | None = None,
+        before: JobCursor | None = None,
     ) -> JobPage:
         """List a customer's jobs, newest first. A page with a ``state`` may hold fewer than ``most`` jobs,
         even none, and not be the last: how much is looked through for one page is bounded.
@@ -280,7 +280,7 @@ class Store(Protocol):
         """List deliveries that are still to be made."""
 
     async def dead_deliveries(
-        self, wanted: DeadFilter, *, most: int, before: DeadPlace | None = None
+        self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None
     ) -> Sequence[OutboxEntry]:
         """List a customer's deliveries that failed for good, newest first."""
 

@@ -52,10 +52,10 @@ def wait_for_breakers(api: Api, target: str) -> dict[str, dict[str, Any]]:
     deadline = time.monotonic() + 30
     while True:
         domains = api.http.get("/api/v1/domains?limit=200").json()["domains"]
-        ways: dict[str, dict[str, Any]] = next(
+        routes: dict[str, dict[str, Any]] = next(
             (domain["regions"] for domain in domains if domain["domain"].endswith(target)), {}
         )
-        if len(ways) == len(REGIONS) and all(way["breaker"] != "closed" for way in ways.values()):
-            return ways
-        assert time.monotonic() < deadline, ways
+        if len(routes) == len(REGIONS) and all(way["breaker"] != "closed" for way in routes.values()):
+            return routes
+        assert time.monotonic() < deadline, routes
         time.sleep(0.02)

@@ -7,7 +7,7 @@ from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, DeliveryId, TargetDomain
 from orchestrator.domain.job import Job, Webhook
-from orchestrator.ports.store import DeadFilter, DeadPlace, OutboxEntry, Store
+from orchestrator.ports.store import DeadFilter, DeadLetterCursor, OutboxEntry, Store
 from tests.conformance.stores import an_ending, outbox_of
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
@@ -28,7 +28,9 @@ async def fail(store: Store, job: Job, index: int, at_ms: int) -> OutboxEntry:
     return entry
 
 
-async def dead(store: Store, most: int = 10, before: DeadPlace | None = None, **wanted: object) -> list[str]:
+async def dead(
+    store: Store, most: int = 10, before: DeadLetterCursor | None = None, **wanted: object
+) -> list[str]:
     fields = {"customer": ACME, **wanted}
     return [e.id for e in await store.dead_deliveries(DeadFilter(**fields), most=most, before=before)]
 
@@ -69,7 +71,7 @@ async def test_a_page_goes_on_where_the_last_one_ended(store: Store) -> None:
     before = None
     while page := await dead(store, most=4, before=before):
         seen += page
-        before = DeadPlace(NOW_MS + 5, next(entry.id for entry in made if entry.id == page[-1]))
+        before = DeadLetterCursor(NOW_MS + 5, next(entry.id for entry in made if entry.id == page[-1]))
     assert seen == sorted((entry.id for entry in made), reverse=True)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.store.patience import Patience
+from orchestrator.adapters.store.disk_retry import Patience
 from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.store import StoreFailure, WebhookSecrets

@@ -10,7 +10,7 @@ from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import Webhook
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.ports.store import JobPage, PagePlace, Store
+from orchestrator.ports.store import JobCursor, JobPage, Store
 from tests.conformance.stores import an_ending, outbox_of, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
@@ -19,7 +19,7 @@ HOOKS = (Webhook(url="https://a.example/"), Webhook(url="https://b.example/", ha
 
 
 async def page(
-    store: Store, *, state: JobState | None = None, before: PagePlace | None = None, most: int = 50
+    store: Store, *, state: JobState | None = None, before: JobCursor | None = None, most: int = 50
 ) -> JobPage:
     return await store.jobs_of(ACME, now_ms=NOW_MS + 60_000, most=most, state=state, before=before)
 

@@ -32,8 +32,8 @@ from orchestrator.wire.messages import (
     Message,
     RunAttempt,
 )
-from regions.executor import Earshot, Executor
-from regions.offset import ClockOffset
+from regions.clock_offset import ClockOffset
+from regions.executor import Executor, ShardLease
 from regions.webhooks import WebhookSender
 from tests.simulation.disk import Disk, DiskHandle
 from tests.simulation.history import AnswerHeard, Grant, History, ShardBegan
@@ -176,7 +176,7 @@ class ExecutorHost(PeerHost):
         self.egress = TargetEgress(stage.outside, name)
         self.executor = Executor(self.egress, self.clock, self._report)
         self._sender = WebhookSender(ReceiverEgress(stage.outside), self.clock, self._report)
-        self._earshot = Earshot(self.executor, self.clock)
+        self._lease = ShardLease(self.executor, self.clock)
         self._offset = ClockOffset(self.boot_id)
         self.process.call_soon(self._check)
         self.begin()
@@ -192,8 +192,8 @@ class ExecutorHost(PeerHost):
     def hear(self, reply: HeartbeatReply, sent: float, received: float) -> int:
         """Take a heartbeat's reply."""
         self.executor.clock_offset_s = self._offset.learn(reply, sent, received)
-        self._earshot.heard(reply.epoch, sent)
-        return self._earshot.epoch
+        self._lease.heard(reply.epoch, sent)
+        return self._lease.epoch
 
     def kill(self) -> None:
         """End the process; the system closes its connections."""
@@ -205,7 +205,7 @@ class ExecutorHost(PeerHost):
         self.mailbox.post(message)
 
     def _check(self) -> None:
-        self._earshot.check()
+        self._lease.check()
         self._stage.loop.call_later(HEARTBEAT_EVERY_S / 2, self._check)
 
 

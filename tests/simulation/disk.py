@@ -16,7 +16,7 @@ from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import (
     Accepted,
     DeadFilter,
-    DeadPlace,
+    DeadLetterCursor,
     Duplicate,
     Ending,
     OutboxEntry,
@@ -160,7 +160,7 @@ class DiskHandle:
         return await self._read(lambda: at_once(self._disk.committed.outbox()))
 
     async def dead_deliveries(
-        self, wanted: DeadFilter, *, most: int, before: DeadPlace | None = None
+        self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None
     ) -> Sequence[OutboxEntry]:
         """List a customer's deliveries that failed for good, newest first."""
         dead = self._disk.committed.dead_deliveries

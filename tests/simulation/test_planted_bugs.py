@@ -15,7 +15,7 @@ from orchestrator.core import supervisor
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.ending import children_of, ending_of
 from orchestrator.core.gates import Gates
-from orchestrator.core.payloads import FreshJobs
+from orchestrator.core.job_cache import JobCache
 from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.shard import Shard
 from orchestrator.core.supervisor import JobSupervisor
@@ -30,7 +30,7 @@ from orchestrator.domain.signals import Signal
 from orchestrator.domain.steering import Steering
 from orchestrator.domain.throttle import Throttle
 from orchestrator.ports.store import Accepted, Duplicate, Ending
-from regions.executor import Earshot, Executor
+from regions.executor import Executor, ShardLease
 from tests.simulation.checker import check
 from tests.simulation.disk import DiskHandle
 from tests.simulation.scenario import (
@@ -267,7 +267,7 @@ def an_executor_forgets_what_it_ended(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("nothing_fails_unexpectedly")
 def an_overdue_job_is_taken_up_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(FreshJobs, "take", lambda self, job_id: self._jobs.get(job_id, (None,))[0])
+    patch.setattr(JobCache, "take", lambda self, job_id: self._jobs.get(job_id, (None,))[0])
 
 
 @breaks("nothing_leaks")
@@ -277,11 +277,11 @@ def an_attempt_cancelled_before_its_first_step_is_forgotten(patch: pytest.Monkey
 
 @breaks("the_pace_is_never_exceeded", cut_off)
 def a_stale_message_is_obeyed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Executor, "_obeys", lambda self, start_at: not self.deaf)
+    patch.setattr(Executor, "_obeys", lambda self, start_at: not self.lease_expired)
 
 
 @breaks("no_job_is_in_a_loop", deafened)
-def an_executor_out_of_earshot_is_asked_again_at_once(patch: pytest.MonkeyPatch) -> None:
+def an_executor_whose_lease_ran_out_is_asked_again_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PeerBook, "doubt", lambda self, peer: None)
 
 
@@ -300,11 +300,11 @@ def a_restart_starts_at_once(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("in_flight_is_never_exceeded", crashing(Actor.SHARD, every_s=4.0))
 def an_executor_goes_on_for_a_dead_shard(patch: pytest.MonkeyPatch) -> None:
-    def hear(self: Earshot, epoch: int, sent: float) -> None:
+    def hear(self: ShardLease, epoch: int, sent: float) -> None:
         self._heard_at, self.epoch = sent, epoch
         self.check()
 
-    patch.setattr(Earshot, "heard", hear)
+    patch.setattr(ShardLease, "heard", hear)
 
 
 @breaks("in_flight_is_never_exceeded", crashing(*REGIONS, every_s=1.1))

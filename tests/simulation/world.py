@@ -241,8 +241,8 @@ class World:
             "timers of deliveries": len(shard.courier._timers),
             "bytes of deliveries in line": shard.courier._waiting_bytes,
             "deliveries under way": len(shard.courier),
-            "parked tickets": len(shard.ways.parking),
-            "repeats without a token": len(shard.ways.repeats),
+            "parked tickets": len(shard.routes.parking),
+            "repeats without a token": len(shard.routes.repeats),
         }
         for domain in shard.domains.values():
             left[f"places in flight at {domain.name}"] = domain.in_flight

@@ -10,8 +10,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from bench.loopback import Reply, Site, running_site
-from orchestrator import cli_jobs
-from orchestrator.cli import app, command
+from orchestrator.cli import jobs
+from orchestrator.cli.app import app, command
 
 KEY = "ck_live_cust_acme_s3cret"
 JOBS = "/api/v1/jobs"
@@ -192,7 +192,7 @@ def test_a_job_is_cancelled_and_replayed(site: Site) -> None:
 def test_a_job_is_followed_to_its_end_across_a_dropped_stream(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli_jobs, "COME_BACK_AFTER_S", 0.0)
+    monkeypatch.setattr(jobs, "COME_BACK_AFTER_S", 0.0)
     path = f"{JOBS}/{ID}/stream"
     start = ("queued", {"job_id": ID, "state": "queued"}, "0")
     sending = ("dispatching", {"attempt": 1, "region": "iad", "step": "primary"}, "1-1")

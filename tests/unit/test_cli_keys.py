@@ -7,7 +7,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from orchestrator.cli import app, command
+from orchestrator.cli.app import app, command
 
 TYPERS_OWN = ("--help", "--install-completion", "--show-completion")
 

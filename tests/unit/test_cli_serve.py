@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import cli_serve
-from orchestrator.cli import app
+from orchestrator.cli import serve as serve_module
+from orchestrator.cli.app import app
 from orchestrator.settings import Settings, option_of, variable_of
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "ezthrottle.toml"
@@ -22,7 +22,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         settings.append(given)
         return 0
 
-    monkeypatch.setattr(cli_serve, "_run_driver", run)
+    monkeypatch.setattr(serve_module, "_run_driver", run)
     return settings
 
 

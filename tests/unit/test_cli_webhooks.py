@@ -9,7 +9,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from bench.loopback import Reply, Site, running_site
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 
 KEY = "ck_live_cust_acme_s3cret"
 DEAD, REDELIVER = "/api/v1/webhooks/dead", "/api/v1/webhooks/redeliver"

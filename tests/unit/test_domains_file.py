@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.adapters.domains_file import load_known_domains
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.known_domains import BadTable
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.ports.log_file import KEPT, SharedLogHandler
+from orchestrator.runtime.log_file import KEPT, SharedLogHandler
 
 LINE = "x" * 99
 
@@ -60,7 +60,7 @@ def test_the_log_is_its_owners_alone(log_file: Path, writers: list[logging.Logge
 def test_libraries_that_tell_of_each_request_are_silent(log_file: Path) -> None:
     program = f"""
 import asyncio, logging, pathlib, httpx
-from orchestrator.ports.log_file import log_to
+from orchestrator.runtime.log_file import log_to
 
 async def answer(scope, receive, send):
     await send({{"type": "http.response.start", "status": 200, "headers": []}})

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.ports.clock import SystemClock
-from regions.egress_dns import Lookup
+from regions.egress.dns import Lookup
 
 
 class Names:

@@ -9,8 +9,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.bodies import read_body
-from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.core.intake import Intake
 from orchestrator.core.shard import Shard
@@ -31,7 +31,7 @@ class Backend:
 
     shard: Shard
     intake: Intake
-    keys: KeyRing
+    keys: ApiKeyAuthenticator
     bounds: SubmissionBounds
     commit_sizes: Histogram | None = None
     """Where the store shares commits between writes."""

@@ -13,7 +13,7 @@ from orchestrator.adapters.http.paging import decode_cursor, encode_cursor, read
 from orchestrator.adapters.http.schema import SAFE_INT_MOST, RedeliverIn, read_model
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.ids import DEFAULT_PORTS, CustomerId, DeliveryId, TargetDomain, target_domain
-from orchestrator.ports.store import DeadFilter, DeadPlace, OutboxEntry
+from orchestrator.ports.store import DeadFilter, DeadLetterCursor, OutboxEntry
 
 _PLACE = re.compile(r"([0-9]{1,16}) ([0-9a-z_]{1,80})\Z")
 _TIME = re.compile(r"[0-9]{1,16}\Z", re.ASCII)
@@ -102,11 +102,11 @@ def _time(field: str, text: str, otherwise: int) -> int:
     return int(text) if text else otherwise
 
 
-def _place(text: str) -> DeadPlace | None:
+def _place(text: str) -> DeadLetterCursor | None:
     if not text:
         return None
     found = decode_cursor(text, _PLACE)
-    return DeadPlace(int(found[1]), DeliveryId(found[2]))
+    return DeadLetterCursor(int(found[1]), DeliveryId(found[2]))
 
 
 def _dead_document(entry: OutboxEntry) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from orchestrator.core.domain_limiter import Place
+from orchestrator.core.domain_limiter import QueuePosition
 from orchestrator.core.intake import Acknowledgement, KnownAlready, Taken
 from orchestrator.domain.lifecycle import JobState, state_shown
 from orchestrator.domain.report import timeline_document
@@ -45,7 +45,7 @@ def duplicate_document(known: KnownAlready, ignored: list[str], now_ms: int) -> 
     return document | _warnings([*known.warnings, *ignored])
 
 
-def job_document(stored: StoredJob, now_ms: int, place: Place | None) -> dict[str, Any]:
+def job_document(stored: StoredJob, now_ms: int, place: QueuePosition | None) -> dict[str, Any]:
     """Show a job with every attempt and delivery, and where it waits if it does. Times are Unix ms."""
     timeline = timeline_document(stored.course) if stored.course else {"legs": [], "attempts": []}
     urls = [webhook.url for webhook in stored.job.spec.webhooks]
@@ -70,12 +70,12 @@ def forgotten_document(job: JobSummary) -> dict[str, Any]:
     return summary_document(job) | waits | {"result": None, "timeline": timeline, "forgotten": True}
 
 
-def place_document(place: Place, now_ms: int) -> dict[str, Any]:
+def place_document(place: QueuePosition, now_ms: int) -> dict[str, Any]:
     """Show where a job waits, from 1, and when it is likely to start."""
     return {"position": place.position, "estimated_start_at": now_ms + int(place.wait_s * 1000)}
 
 
-def _waiting_document(stored: StoredJob, now_ms: int, place: Place | None) -> dict[str, Any]:
+def _waiting_document(stored: StoredJob, now_ms: int, place: QueuePosition | None) -> dict[str, Any]:
     if place is not None and not stored.state.ended:
         return place_document(place, now_ms)
     later = state_shown(stored.state, stored.job.begins_ms, now_ms) is JobState.SCHEDULED

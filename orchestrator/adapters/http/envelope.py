@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
+from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.bodies import read_body
-from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.http.schema import ProxyIn, read_model
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.domain.errors import FieldError, InvalidFields, TooLarge
@@ -30,7 +30,9 @@ CONTENT_HEADERS = ("content-type", "retry-after")
 class Envelope:
     """Opens envelopes and hands their content to the application itself."""
 
-    def __init__(self, app: Starlette, keys: KeyRing, bounds: SubmissionBounds, prefix: str) -> None:
+    def __init__(
+        self, app: Starlette, keys: ApiKeyAuthenticator, bounds: SubmissionBounds, prefix: str
+    ) -> None:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://service")
         self._app = app

@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.adapters.http.documents import place_document
-from orchestrator.core.domain_limiter import Place
+from orchestrator.core.domain_limiter import QueuePosition
 from orchestrator.core.shard import Shard
 from orchestrator.domain.errors import OverLimit
 from orchestrator.domain.ids import CustomerId
@@ -23,7 +23,7 @@ COME_BACK_AFTER_MS = 2_000
 PLACE_FREE_AFTER_S = 5
 
 
-class StreamPlaces:
+class StreamSlots:
     """Counts the open streams of each customer, of whom none may hold all of the service's connections.
 
     Args:
@@ -66,7 +66,7 @@ class JobEvents:
         self._stored = stored
         self._job = stored.job
         self._told = told
-        self._place: Place | None = None
+        self._place: QueuePosition | None = None
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Give the stream in pieces, until the job's end or the service's."""

@@ -17,11 +17,11 @@ from orchestrator.adapters.http.documents import (
     summary_document,
     taken_document,
 )
-from orchestrator.adapters.http.event_stream import EventResponse, JobEvents, StreamPlaces
+from orchestrator.adapters.http.event_stream import EventResponse, JobEvents, StreamSlots
 from orchestrator.adapters.http.paging import read_page_query, write_cursor
 from orchestrator.adapters.http.problems import as_ours, problem_document
 from orchestrator.adapters.http.submissions import read_submission
-from orchestrator.core.breather import Breather
+from orchestrator.core.cooperative_yield import CooperativeYield
 from orchestrator.core.intake import KnownAlready
 from orchestrator.domain.errors import Conflict, EZThrottleError, InvalidFields
 from orchestrator.domain.ids import CustomerId
@@ -37,7 +37,7 @@ class JobRoutes:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._streams = StreamPlaces(backend.bounds.streams)
+        self._streams = StreamSlots(backend.bounds.streams)
 
     async def submit(self, request: Request) -> Response:
         """Take one job: 202 once it is on disk, 200 where its key is known."""
@@ -64,7 +64,7 @@ class JobRoutes:
         return json_response({"answers": answers}, HTTPStatus.OK)
 
     async def _read_batch(self, data: bytearray) -> list[tuple[JobSpec | EZThrottleError, list[str]]]:
-        breather = Breather(self._backend.shard.clock.now)
+        breather = CooperativeYield(self._backend.shard.clock.now)
         read: list[tuple[JobSpec | EZThrottleError, list[str]]] = []
         text = await batch_text(data, breather.pause)
         for document in read_batch(text, self._backend.bounds):

@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response
 from orchestrator.adapters.http.paging import decode_cursor, encode_cursor, read_limit
-from orchestrator.core.breather import Breather
+from orchestrator.core.cooperative_yield import CooperativeYield
 from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.domain.active_limits import ActiveLimit, ActiveLimitKind, Scope
 from orchestrator.domain.ids import CustomerId, TargetDomain
-from orchestrator.domain.in_force import Binds, InForce, SignalKind
 from orchestrator.domain.known_domains import ANY_OTHER
 from orchestrator.domain.usage import DayUsage, added, day_of
 
@@ -46,24 +46,24 @@ class OverviewRoutes:
     async def regions(self, request: Request) -> Response:
         """Show every region: its health, what it has under way, and how long its attempts take."""
         await self._backend.keys.customer(request)
-        took = self._shard.tally.attempt_seconds
+        took = self._shard.counters.attempt_seconds
         regions = [
             view | {"mean_attempt_s": took[view["region"]].mean if view["region"] in took else None}
-            for view in self._shard.ways.regions_view()
+            for view in self._shard.routes.regions_view()
         ]
         default = self._shard.options.regions[0]
         return json_response({"default_region": default, "regions": regions}, HTTPStatus.OK)
 
     async def domains(self, request: Request) -> Response:
         """Show the targets that the customer has called, by name: pace, queue, what holds them back, and the
-        ways to them; ``next_cursor`` is null on the last page.
+        routes to them; ``next_cursor`` is null on the last page.
         """
         customer = await self._backend.keys.customer(request)
         most = read_limit(request.query_params.get("limit", ""))
         cursor = request.query_params.get("cursor", "")
         after = decode_cursor(cursor, _AFTER)[1] if cursor else ""
         names = await self._shard.store.domains_of(customer, most + 1, after)
-        breather, shown = Breather(self._shard.clock.now), []
+        breather, shown = CooperativeYield(self._shard.clock.now), []
         for name in names[:most]:
             shown.append(self._domain(customer, name))
             await breather.pause()
@@ -74,7 +74,7 @@ class OverviewRoutes:
         found = self._shard.domains.get(name)
         if found is None:
             return {"domain": name} | _IDLE
-        signals = [self._signal(signal) for signal in found.in_force_for(customer)]
+        signals = [self._signal(signal) for signal in found.active_limits_for(customer)]
         return {
             "domain": name,
             "pace": self._pace(name, found),
@@ -85,7 +85,7 @@ class OverviewRoutes:
             "waiting": found.waiting,
             "waiting_yours": found.waiting_of(customer),
             "next_start_in_s": round(found.next_start_s, 3),
-            "regions": self._shard.ways.domain_view(name),
+            "regions": self._shard.routes.domain_view(name),
         }
 
     def _pace(self, name: TargetDomain, domain: DomainLimiter) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class OverviewRoutes:
             "set_by": "target" if domain.steered else "default" if unknown else "operator",
         }
 
-    def _signal(self, signal: InForce) -> dict[str, Any]:
+    def _signal(self, signal: ActiveLimit) -> dict[str, Any]:
         clock = self._shard.clock
         until = signal.until
         return {
@@ -113,7 +113,7 @@ class OverviewRoutes:
 
 
 def _pauses_all(signal: dict[str, Any]) -> bool:
-    return signal["kind"] is SignalKind.PAUSE and signal["binds"] is Binds.DOMAIN
+    return signal["kind"] is ActiveLimitKind.PAUSE and signal["binds"] is Scope.DOMAIN
 
 
 def _by_day(usages: Iterable[DayUsage]) -> list[DayUsage]:

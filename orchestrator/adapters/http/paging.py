@@ -10,7 +10,7 @@ from starlette.datastructures import QueryParams
 from orchestrator.domain.errors import FieldError, InvalidFields
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.ports.store import PagePlace
+from orchestrator.ports.store import JobCursor
 
 PAGE_DEFAULT = 50
 PAGE_MOST = 200
@@ -23,7 +23,7 @@ class PageQuery:
 
     state: JobState | None
     most: int
-    before: PagePlace | None
+    before: JobCursor | None
 
 
 def read_page_query(query: QueryParams) -> PageQuery:
@@ -37,7 +37,7 @@ def read_page_query(query: QueryParams) -> PageQuery:
     )
 
 
-def write_cursor(place: PagePlace | None) -> str | None:
+def write_cursor(place: JobCursor | None) -> str | None:
     """Write a cursor: opaque to clients, and of no use but to be handed back."""
     if place is None:
         return None
@@ -83,11 +83,11 @@ def read_limit(text: str) -> int:
     return int(text or PAGE_DEFAULT)
 
 
-def _place(text: str) -> PagePlace | None:
+def _place(text: str) -> JobCursor | None:
     if not text:
         return None
     found = decode_cursor(text, _PLACE)
-    return PagePlace(int(found[1]), JobId(found[2]))
+    return JobCursor(int(found[1]), JobId(found[2]))
 
 
 def wrong(field: str, message: str) -> InvalidFields:

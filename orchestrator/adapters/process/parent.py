@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from orchestrator.adapters.process.claims import (
+from orchestrator.adapters.process.directories import (
     RAY_TEMP,
     RayTempDir,
     RefusedError,
@@ -23,10 +23,10 @@ from orchestrator.adapters.process.claims import (
 )
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.process.output import StderrRelay, say
-from orchestrator.adapters.process.ray_token import ray_environment
+from orchestrator.adapters.process.ray_environment import ray_environment
 from orchestrator.adapters.process.restarts import RestartBudget
+from orchestrator.adapters.process.signal_inbox import SignalInbox
 from orchestrator.adapters.process.tree import MARK, ProcessTree, TreeSurvivesError, tree_id
-from orchestrator.adapters.process.waiting import SignalInbox
 
 DRAIN_GRACE_S = 5.0
 KILL_TIMEOUT_S = 15.0

@@ -19,7 +19,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.adapters.http.serving import listen
-from orchestrator.adapters.process.claims import RAY_TEMP
+from orchestrator.adapters.process.directories import RAY_TEMP
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.node import ShardNode, options_for_peers
 from orchestrator.adapters.ray.shard_watch import ShardWatch

@@ -10,8 +10,8 @@ from typing import Any
 import ray
 
 from orchestrator.adapters.domains_file import load_known_domains
+from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.backend import Backend
-from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.http.serving import listen, make_servers
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.links import ActorLinks
@@ -25,14 +25,14 @@ from orchestrator.domain.ids import RegionName
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import DAY_MS, Retention
 from orchestrator.ports.clock import SystemClock
-from orchestrator.ports.interpreter import spare_the_collector
-from orchestrator.ports.log_file import log_to
+from orchestrator.runtime.gc_tuning import spare_the_collector
+from orchestrator.runtime.log_file import log_to
 from orchestrator.settings import Settings
 from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, decode_one, encode
 from orchestrator.wire.local_link import LocalExchange
 from orchestrator.wire.messages import Heartbeat
-from regions.offset import boot_id
+from regions.clock_offset import boot_id
 
 LOG_FILE = "service.log"
 
@@ -69,7 +69,7 @@ class ShardNode:
     def _take(self, batch: bytes) -> None:
         header, messages = self._reader.read(batch)
         if header.epoch == self._shard.epoch:
-            self._shard.tally.batch_messages.observe(len(messages))
+            self._shard.counters.batch_messages.observe(len(messages))
             for message in messages:
                 self._shard.receive(message)
 
@@ -155,7 +155,7 @@ def _make_backend(settings: Settings, shard: Shard, store: SqliteStore) -> Backe
     return Backend(
         shard=shard,
         intake=Intake(shard, guard, random.Random(), bounds),  # noqa: S311  # ids, not secrets
-        keys=KeyRing(shard.store, shard.clock),
+        keys=ApiKeyAuthenticator(shard.store, shard.clock),
         bounds=bounds,
         commit_sizes=store.commit_sizes,
     )

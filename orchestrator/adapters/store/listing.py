@@ -8,12 +8,12 @@ from orchestrator.adapters.store.records import unpack_quorum
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.lifecycle import JobState, state_shown
-from orchestrator.ports.store import JobPage, JobSummary, PagePlace, judge_delivery
+from orchestrator.ports.store import JobCursor, JobPage, JobSummary, judge_delivery
 
 LOOKED_THROUGH_MOST = 10_000
 """Rows for one page. One state may be rare: a look through millions of rows would hold up every reader."""
 
-_NEWEST = PagePlace(2**62, JobId(""))
+_NEWEST = JobCursor(2**62, JobId(""))
 _FORGOTTEN = "ended_ms IS NOT NULL AND result IS NULL"
 _COLUMNS = (
     f"id, customer, domain, state, not_before_ms, accepted_ms, ended_ms, idem_key, quorum, {_FORGOTTEN}"
@@ -26,7 +26,7 @@ def read_page(
     now_ms: int,
     most: int,
     state: JobState | None,
-    before: PagePlace | None,
+    before: JobCursor | None,
 ) -> JobPage:
     """Read a page; see ``Store.jobs_of``."""
     sql = f"""SELECT {_COLUMNS} FROM jobs WHERE customer = ? AND (accepted_ms, id) < (?, ?)
@@ -41,7 +41,7 @@ def read_page(
         if len(found) == most:
             break
     full = len(found) == most or looked_at == LOOKED_THROUGH_MOST
-    place = PagePlace(last[5], JobId(last[0])) if full and last else None
+    place = JobCursor(last[5], JobId(last[0])) if full and last else None
     return JobPage(tuple(_summaries(db, found, now_ms)), place)
 
 

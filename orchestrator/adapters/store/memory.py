@@ -18,13 +18,13 @@ from orchestrator.domain.usage import DayUsage, added
 from orchestrator.ports.store import (
     Accepted,
     DeadFilter,
-    DeadPlace,
+    DeadLetterCursor,
     Duplicate,
     Ending,
+    JobCursor,
     JobPage,
     JobSummary,
     OutboxEntry,
-    PagePlace,
     StoredJob,
     WaitingJob,
     WebhookSecrets,
@@ -119,14 +119,14 @@ class MemoryStore:
         now_ms: int,
         most: int,
         state: JobState | None = None,
-        before: PagePlace | None = None,
+        before: JobCursor | None = None,
     ) -> JobPage:
         """List a customer's jobs, newest first."""
         mine = [self._summary(row, now_ms) for row in self._rows.values() if row.job.customer == customer]
         fitting = [job for job in mine if (state is None or job.state is state) and _older(job, before)]
         page = tuple(sorted(fitting, key=lambda job: (job.accepted_ms, job.id), reverse=True)[:most])
         more = len(fitting) > len(page)
-        return JobPage(page, PagePlace(page[-1].accepted_ms, page[-1].id) if more else None)
+        return JobPage(page, JobCursor(page[-1].accepted_ms, page[-1].id) if more else None)
 
     async def summary(self, job_id: JobId, now_ms: int) -> JobSummary | None:
         """Read one job as lists show it."""
@@ -211,7 +211,7 @@ class MemoryStore:
         return sorted(pending, key=lambda entry: entry.next_ms)
 
     async def dead_deliveries(
-        self, wanted: DeadFilter, *, most: int, before: DeadPlace | None = None
+        self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None
     ) -> Sequence[OutboxEntry]:
         """List a customer's deliveries that failed for good, newest first."""
         entries = (entry for entries in self._outbox.values() for entry in entries)
@@ -279,7 +279,7 @@ class MemoryStore:
         """Nothing is held."""
 
 
-def _older(job: JobSummary, place: PagePlace | None) -> bool:
+def _older(job: JobSummary, place: JobCursor | None) -> bool:
     return place is None or (job.accepted_ms, job.id) < (place.accepted_ms, place.job_id)
 
 

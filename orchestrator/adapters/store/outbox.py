@@ -8,7 +8,7 @@ import msgpack
 
 from orchestrator.domain.fanout import NO_REGION, DeliveryAttempt, DeliveryState
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain, delivery_place
-from orchestrator.ports.store import DeadFilter, DeadPlace, OutboxEntry
+from orchestrator.ports.store import DeadFilter, DeadLetterCursor, OutboxEntry
 
 _COLUMNS = "job_id, position, id, customer, state, attempts, first_ms, next_ms, log, endpoint"
 _INSERT = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # names of our own
@@ -65,7 +65,7 @@ def read_deliveries(db: sqlite3.Connection, job_id: JobId) -> tuple[OutboxEntry,
 
 
 def read_dead(
-    db: sqlite3.Connection, wanted: DeadFilter, most: int, before: DeadPlace | None
+    db: sqlite3.Connection, wanted: DeadFilter, most: int, before: DeadLetterCursor | None
 ) -> list[OutboxEntry]:
     """List deliveries that failed for good; see ``Store.dead_deliveries``."""
     where, values = _chosen(wanted)

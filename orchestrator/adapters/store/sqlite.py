@@ -17,10 +17,10 @@ import msgpack
 
 from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.course_notes import CourseNote, CourseNotes
+from orchestrator.adapters.store.disk_retry import Patience, failing_as_store
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, Write, connect
 from orchestrator.adapters.store.migration import migrate, today
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
-from orchestrator.adapters.store.patience import Patience, failing_as_store
 from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
 from orchestrator.adapters.store.retention import purge
 from orchestrator.adapters.store.sqlite_reads import (
@@ -32,7 +32,7 @@ from orchestrator.adapters.store.sqlite_reads import (
     sealing_context,
     secrets_context,
 )
-from orchestrator.core.breather import Breather
+from orchestrator.core.cooperative_yield import CooperativeYield
 from orchestrator.domain.course import Course
 from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.idempotency import payload_bytes
@@ -159,7 +159,7 @@ class SqliteStore(SqliteReads):
             StoreFailure: They could not be written; none was.
 
         """
-        breather = Breather(time.monotonic)
+        breather = CooperativeYield(time.monotonic)
         rows = []
         for job in jobs:
             rows.append(await self._new_row(job))

@@ -23,12 +23,12 @@ from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import (
     DeadFilter,
-    DeadPlace,
+    DeadLetterCursor,
     Duplicate,
+    JobCursor,
     JobPage,
     JobSummary,
     OutboxEntry,
-    PagePlace,
     StoredJob,
     StoreFailure,
     WaitingJob,
@@ -90,7 +90,7 @@ class SqliteReads:
         now_ms: int,
         most: int,
         state: JobState | None = None,
-        before: PagePlace | None = None,
+        before: JobCursor | None = None,
     ) -> JobPage:
         """List a customer's jobs, newest first."""
         return await self._in_reader(lambda db: read_page(db, customer, now_ms, most, state, before))
@@ -122,7 +122,7 @@ class SqliteReads:
         return await self._in_reader(read_pending)
 
     async def dead_deliveries(
-        self, wanted: DeadFilter, *, most: int, before: DeadPlace | None = None
+        self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None
     ) -> Sequence[OutboxEntry]:
         """List a customer's deliveries that failed for good, newest first."""
         return await self._in_reader(lambda db: read_dead(db, wanted, most, before))

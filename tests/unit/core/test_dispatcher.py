@@ -4,11 +4,11 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
+from orchestrator.core.counters import Counters
 from orchestrator.core.dispatcher import PATIENCE_S, Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peers import PeerBook
-from orchestrator.core.tally import Tally
-from orchestrator.core.ways import Ways
+from orchestrator.core.routes import Routes
 from orchestrator.domain.exchange import HttpRequest, HttpResponse
 from orchestrator.domain.fairness import Ticket, one_each
 from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
@@ -47,8 +47,8 @@ class Bench:
         self.owner = Owner()
         self.sent_at: dict[AttemptId, float] = {}
         peers = PeerBook([IAD], SilentLinks(), self.clock, on_up=_nothing, on_lost=_nothing)
-        ways = Ways(self.clock, peers, lambda _name: self.domain, lambda _ticket, _cause: None)
-        self.dispatcher = Dispatcher(peers, self.clock, Tally(), ways=ways, steered=_nothing)
+        routes = Routes(self.clock, peers, lambda _name: self.domain, lambda _ticket, _cause: None)
+        self.dispatcher = Dispatcher(peers, self.clock, Counters(), routes=routes, steered=_nothing)
         self.domain = DomainLimiter(
             TargetDomain("203.0.113.7"),
             self.clock,

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from orchestrator.core.upkeep import OVERDUE_BATCH, OVERDUE_EVERY_S
+from orchestrator.core.maintenance import OVERDUE_BATCH, OVERDUE_EVERY_S
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from tests.support.rig import Rig, in_virtual_time

@@ -1,4 +1,4 @@
-"""Short ways to say what a test is about; everything else takes its default."""
+"""Short routes to say what a test is about; everything else takes its default."""
 
 from typing import Any
 

@@ -20,4 +20,4 @@ def test_ever_new_quotas_are_not_all_remembered() -> None:
     throttle = Throttle()
     for number in range(1_000):
         learn(throttle, f"q{number}", None, 5)
-    assert len(list(throttle.in_force(0.0))) <= 16
+    assert len(list(throttle.active_limits(0.0))) <= 16

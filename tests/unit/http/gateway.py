@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 
 from orchestrator.adapters.http.app import FastLane, make_app
+from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.backend import Backend
-from orchestrator.adapters.http.keys import KeyRing
 from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.core.intake import Intake
@@ -124,7 +124,7 @@ async def running_gateway(*, bounds: SubmissionBounds = BOUNDS) -> AsyncIterator
     backend = Backend(
         shard=shard,
         intake=Intake(shard, guard, Random(2), bounds),
-        keys=KeyRing(store, clock),
+        keys=ApiKeyAuthenticator(store, clock),
         bounds=bounds,
     )
     transport = httpx.ASGITransport(FastLane(make_app(backend), backend))

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.adapters.http import batches, job_routes
 from orchestrator.adapters.store.memory import MemoryStore
-from orchestrator.core import breather, intake
+from orchestrator.core import cooperative_yield, intake
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import Job
 from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
@@ -181,7 +181,7 @@ async def test_what_is_not_utf8_is_said_with_its_place(
 async def test_others_work_between_any_two_jobs_of_a_long_batch(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breather, "SLICE_S", 0.0)
+    monkeypatch.setattr(cooperative_yield, "SLICE_S", 0.0)
     turn, turns = 0, dict[str, list[int]]()
 
     def noted(name: str, work: Callable[..., Any]) -> Callable[..., Any]:

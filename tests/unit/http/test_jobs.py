@@ -166,7 +166,7 @@ async def test_another_customers_job_cannot_be_cancelled(gateway: Gateway) -> No
 async def test_a_key_whose_job_was_never_written_is_free_again(gateway: Gateway) -> None:
     first = await submitted(gateway, deadline_ms=1, idempotent_key="mine")
     gateway.clock.ahead_s += 1.0
-    await gateway.shard._upkeep._fail_overdue()
+    await gateway.shard._maintenance._fail_overdue()
     await turns()
     assert (await shown(gateway, first)).json()["result"]["error"]["code"] == "deadline"
     again = await gateway.submit(idempotent_key="mine")

@@ -107,8 +107,8 @@ async def test_queues_of_the_busiest_targets_have_names_and_the_rest_is_other(ga
 
 async def test_the_429s_of_later_targets_are_counted_together(gateway: Gateway) -> None:
     for number in range(30):
-        gateway.shard.tally.answered_429(TargetDomain(f"{number}.example"))
-    gateway.shard.tally.answered_429(TargetDomain("3.example"))
+        gateway.shard.counters.answered_429(TargetDomain(f"{number}.example"))
+    gateway.shard.counters.answered_429(TargetDomain("3.example"))
     found = await metrics(gateway)
     assert found["ezthrottle_answers_429_total", "3.example"] == 2
     assert found["ezthrottle_answers_429_total", "other"] == 10

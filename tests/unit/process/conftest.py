@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import orchestrator
-from orchestrator.adapters.process.claims import ray_temp_path
+from orchestrator.adapters.process.directories import ray_temp_path
 from orchestrator.adapters.process.tree import ProcessTree, tree_id
 
 PATIENCE_S = 20.0

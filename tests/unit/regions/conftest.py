@@ -18,8 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from regions.egress import AiohttpEgress
-from regions.egress_dns import GuardedDialler
+from regions.egress.client import AiohttpEgress
+from regions.egress.dns import GuardedDialler
 from regions.guard import AddressPolicy
 
 
@@ -151,7 +151,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> Dialled:
             sockets.append(super().__call__(info))
             return sockets[-1]
 
-    monkeypatch.setattr("regions.egress.GuardedDialler", Recording)
+    monkeypatch.setattr("regions.egress.client.GuardedDialler", Recording)
     return sockets
 
 

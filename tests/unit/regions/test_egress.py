@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError
-from regions.egress import AiohttpEgress
+from regions.egress.client import AiohttpEgress
 from regions.guard import AddressPolicy
 
 if TYPE_CHECKING:

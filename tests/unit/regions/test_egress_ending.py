@@ -13,8 +13,8 @@ from aiohttp import AddrInfoType
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError, Gate
-from regions.egress import AiohttpEgress
-from regions.egress_dns import GuardedDialler
+from regions.egress.client import AiohttpEgress
+from regions.egress.dns import GuardedDialler
 from regions.guard import AddressPolicy
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ async def test_closing_does_not_wait_for_a_server_to_take_what_is_still_to_be_wr
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
             return opened
 
-    monkeypatch.setattr("regions.egress.GuardedDialler", Narrow)
+    monkeypatch.setattr("regions.egress.client.GuardedDialler", Narrow)
     held = Stage()
     server = await serve(held.upload)
     server.listener.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)

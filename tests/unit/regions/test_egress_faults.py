@@ -16,8 +16,8 @@ import pytest
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError
-from regions.egress import AiohttpEgress
-from regions.egress_dns import SystemLookup
+from regions.egress.client import AiohttpEgress
+from regions.egress.dns import SystemLookup
 from regions.guard import AddressPolicy, parse_networks
 
 if TYPE_CHECKING:
@@ -295,7 +295,7 @@ async def silent(peer: Peer) -> None:
     await peer.eof()
 
 
-async def deaf(peer: Peer) -> None:
+async def lease_expired(peer: Peer) -> None:
     await peer.reader.readexactly(1)
     peer.writer.transport.abort()
 
@@ -305,7 +305,7 @@ async def fine(peer: Peer) -> None:
     await peer.answer(CANARY.encode(), headers=f"Set-Cookie: a={CANARY}\r\n")
 
 
-@pytest.mark.parametrize("handler", [closing, garbage, cut, silent, deaf, fine])
+@pytest.mark.parametrize("handler", [closing, garbage, cut, silent, lease_expired, fine])
 @pytest.mark.parametrize("host", ["127.0.0.1", "unknown.test", "127.1", "evil.test"])
 async def test_no_secret_of_a_request_or_an_answer_shows_in_an_error_or_a_log(
     serve: Serve,

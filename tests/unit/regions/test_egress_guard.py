@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError
-from regions.egress import AiohttpEgress
-from regions.egress_dns import ForbiddenAddressError, GuardedDialler
+from regions.egress.client import AiohttpEgress
+from regions.egress.dns import ForbiddenAddressError, GuardedDialler
 from regions.guard import AddressPolicy, parse_networks
 
 if TYPE_CHECKING:

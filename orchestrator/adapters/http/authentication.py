@@ -1,0 +1,49 @@
+"""Whose key a request carries."""
+
+from collections import OrderedDict
+
+from starlette.requests import Request
+
+from orchestrator.domain.errors import NotAuthorized
+from orchestrator.domain.ids import CustomerId
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import Store
+
+TRUSTED_FOR_S = 2.0
+"""A revoked key works for no longer than this."""
+REMEMBERED = 10_000
+LONGEST_KEY = 512
+
+
+class ApiKeyAuthenticator:
+    """Looks keys up, and remembers the valid ones for a moment."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[CustomerId, float]] = OrderedDict()
+
+    async def customer(self, request: Request) -> CustomerId:
+        """Name the customer.
+
+        Raises:
+            NotAuthorized: There is no valid key.
+        """
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        key = key.strip()
+        if scheme.lower() != "bearer" or not key or len(key) > LONGEST_KEY:
+            raise NotAuthorized("send your API key: 'Authorization: Bearer ck_live_…'")
+        known = self._known.get(key)
+        if known is not None and self._clock.now() < known[1]:
+            return known[0]
+        return await self._look_up(key)
+
+    async def _look_up(self, key: str) -> CustomerId:
+        customer = await self._store.customer_of(key)
+        if customer is None:
+            self._known.pop(key, None)
+            raise NotAuthorized("the API key is unknown or revoked")
+        self._known[key] = (customer, self._clock.now() + TRUSTED_FOR_S)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return customer

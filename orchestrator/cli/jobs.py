@@ -1,0 +1,271 @@
+"""``ezthrottle jobs``: submit, look at, follow, cancel and replay jobs of a running service."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.cli.client import (
+    DEFAULT_URL,
+    REFUSED,
+    USAGE_ERROR,
+    ApiKey,
+    AsJson,
+    Cursor,
+    Limit,
+    Url,
+    auth,
+    base,
+    call,
+    given,
+    reaching,
+    refuse,
+    refuse_answer,
+    show,
+    table,
+    tell_of_more,
+    when,
+)
+
+COME_BACK_AFTER_S = 2.0
+SILENT_MOST_S = 45.0
+"""Three times the service's own keep-alive."""
+WAIT_MOST_S = 60.0
+
+
+jobs = typer.Typer(help="Jobs of a running service.", no_args_is_help=True)
+
+JobId = Annotated[str, typer.Argument(help="The job's id.")]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for the job's end, at most 60.", min=0, max=60)]
+
+
+@jobs.command("submit")
+def submit(
+    target: Annotated[str, typer.Argument(help="The URL to call.")] = "",
+    *,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    method: Annotated[str, typer.Option("--method", "-X", help="GET if it is left out.")] = "",
+    header: Annotated[list[str] | None, typer.Option("--header", "-H", help="'Name: value'.")] = None,
+    data: Annotated[str, typer.Option("--data", "-d", help="The body; @FILE reads a file.")] = "",
+    region: Annotated[list[str] | None, typer.Option("--region", help="Where it may run.")] = None,
+    webhook: Annotated[list[str] | None, typer.Option("--webhook", help="Who is told of the result.")] = None,
+    key: Annotated[str, typer.Option("--idempotent-key", "--key", help="Its idempotency key.")] = "",
+    file: Annotated[str, typer.Option("--file", help="The whole job as JSON; - reads the input.")] = "",
+    wait: Wait = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a job: by options, or whole from a file whose fields the options override."""
+    job = _from_file(file) | given(
+        {
+            "url": target,
+            "method": method,
+            "headers": dict(_header(line) for line in header or ()),
+            "body": _text(data),
+            "regions": region,
+            "webhooks": [{"url": receiver} for receiver in webhook or ()],
+            "idempotent_key": key,
+        }
+    )
+    if "url" not in job:
+        refuse("name the URL to call, or a --file with a job in it", USAGE_ERROR)
+    taken = call("POST", url, "/jobs", api_key, body=job)
+    if wait:
+        _show_job(_get(url, api_key, taken["job_id"], wait), as_json=as_json)
+    elif as_json:
+        show(taken)
+    else:
+        columns = ("job_id", "status", "position", "starts in s")
+        table(columns, [[taken.get(n) for n in (*columns[:3], "estimated_processing_time")]])
+        for warning in taken.get("warnings", ()):
+            typer.echo(f"warning: {warning}", err=True)
+
+
+@jobs.command("get")
+def get(
+    job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = "", wait: Wait = 0.0, *, as_json: AsJson = False
+) -> None:
+    """Show a job with its attempts and deliveries."""
+    _show_job(_get(url, api_key, job_id, wait), as_json=as_json)
+
+
+@jobs.command("list")
+def list_jobs(
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    state: Annotated[str, typer.Option(help="scheduled, queued, running, success, failed, cancelled.")] = "",
+    limit: Limit = 50,
+    cursor: Cursor = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest first."""
+    query = given({"state": state, "limit": limit, "cursor": cursor})
+    page = call("GET", url, "/jobs", api_key, params=query)
+    if as_json:
+        show(page)
+        return
+    rows = [
+        (j["job_id"], j["state"], j["delivery"], j["domain"], when(j["accepted_at"]), when(j["ended_at"]))
+        for j in page["jobs"]
+    ]
+    table(("job_id", "state", "delivery", "domain", "accepted", "ended"), rows)
+    tell_of_more(page)
+
+
+@jobs.command("tail")
+def tail(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
+    """Follow a job to its end; what happened before is told first. Exits 1 where it did not succeed."""
+    last: dict[str, Any] = {}
+    for name, document in _events(url, api_key, job_id):
+        last = document
+        if as_json:
+            typer.echo(json.dumps({"event": name} | document))
+        else:
+            typer.echo(f"{typer.style(f'{name:<12}', fg=_colour(name), bold=True)} {_line(name, document)}")
+    raise typer.Exit(0 if last.get("state") == "success" else REFUSED)
+
+
+@jobs.command("cancel")
+def cancel(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
+    """Cancel a job."""
+    done = call("DELETE", url, f"/jobs/{job_id}", api_key)
+    if as_json:
+        show(done)
+    else:
+        typer.echo(f"cancelled {done['job_id']}")
+
+
+@jobs.command("replay")
+def replay(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
+    """Make a new job of a finished one."""
+    taken = call("POST", url, f"/jobs/{job_id}/replay", api_key)
+    if as_json:
+        show(taken)
+    else:
+        typer.echo(f"{taken['job_id']} does again what {job_id} did")
+
+
+def _get(url: str, api_key: str, job_id: str, wait_s: float) -> dict[str, Any]:
+    query = {"wait": wait_s} if wait_s else None
+    return call("GET", url, f"/jobs/{job_id}", api_key, params=query, timeout_s=wait_s + WAIT_MOST_S)
+
+
+def _show_job(job: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show(job)
+        return
+    error = (job["result"] or {}).get("error") or {}
+    facts = {
+        "job": job["job_id"],
+        "state": job["state"],
+        "delivery": job["delivery"],
+        "accepted": when(job["accepted_at"]),
+        "position": job["position"],
+        "starts about": when(job["estimated_start_at"]),
+        "ended": when(job["ended_at"]),
+        "error": error.get("message"),
+    }
+    table(("", ""), [fact for fact in facts.items() if fact[1] not in ("", None)])
+    timeline = job["timeline"]
+    if timeline["attempts"]:
+        names = ("attempt", "step", "region", "status_code", "fault", "verdict")
+        table((*names, "took ms"), [[*(a[n] for n in names), _took(a)] for a in timeline["attempts"]])
+    if timeline["deliveries"]:
+        rows = [
+            (d["url"], d["state"], len(d["attempts"]), when(d["next_at"])) for d in timeline["deliveries"]
+        ]
+        table(("webhook", "state", "attempts", "next"), rows)
+
+
+def _took(attempt: dict[str, Any]) -> int | None:
+    started, ended = attempt["started_at"], attempt["ended_at"]
+    return None if started is None or ended is None else ended - started
+
+
+def _events(url: str, api_key: str, job_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give a job's events; a stream that breaks off goes on after the last one that was heard."""
+    import httpx  # noqa: PLC0415  # other commands need no HTTP client
+
+    headers = auth(api_key) | {"Accept": "text/event-stream"}
+    heard = False
+    with httpx.Client(trust_env=False, timeout=SILENT_MOST_S) as client, reaching(url):
+        while True:
+            try:
+                with client.stream("GET", f"{base(url)}/jobs/{job_id}/stream", headers=headers) as answer:
+                    if answer.is_error:
+                        answer.read()
+                        refuse_answer(answer)
+                    for name, document, event_id in _read_events(answer.iter_lines()):
+                        heard = True
+                        headers |= {"Last-Event-ID": event_id} if event_id else {}
+                        yield name, document
+                        if name in ("completed", "failed"):
+                            return
+            except httpx.TransportError:
+                if not heard:
+                    raise
+            time.sleep(COME_BACK_AFTER_S)
+
+
+def _read_events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any], str]]:
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        if line:
+            fields[name] = value.removeprefix(" ")
+        elif "event" in fields:
+            yield fields["event"], json.loads(fields["data"]), fields.get("id", "")
+            fields = {}
+
+
+def _line(name: str, document: dict[str, Any]) -> str:
+    match name:
+        case "position":
+            return f"{document['position']}, starts about {when(document['estimated_start_at'])}"
+        case "dispatching":
+            return f"attempt {document['attempt']} from {document['region']} ({document['step']})"
+        case "attempt":
+            outcome = document["status_code"] or document["fault"]
+            return f"attempt {document['attempt']} from {document['region']}: {outcome}"
+        case "completed" | "failed":
+            error = (document["result"] or {}).get("error") or {}
+            return f"{document['state']} {error.get('message', '')}".rstrip()
+        case _:
+            return str(document.get("state", ""))
+
+
+def _colour(name: str) -> str:
+    return {"completed": "green", "failed": "red"}.get(name, "cyan")
+
+
+def _from_file(name: str) -> dict[str, Any]:
+    if not name:
+        return {}
+    try:
+        document = json.loads(sys.stdin.read() if name == "-" else Path(name).read_text())
+    except (OSError, ValueError) as error:
+        refuse(f"--file {name}: {error}", USAGE_ERROR)
+    if not isinstance(document, dict):
+        refuse(f"--file {name}: a job is a JSON object", USAGE_ERROR)
+    return document
+
+
+def _text(data: str) -> str:
+    if not data.startswith("@"):
+        return data
+    try:
+        return Path(data[1:]).read_text()
+    except (OSError, ValueError) as error:
+        refuse(f"--data {data}: {error}", USAGE_ERROR)
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon:
+        refuse(f"--header {line!r}: write 'Name: value'", USAGE_ERROR)
+    return name.strip(), value.strip()

@@ -1,0 +1,41 @@
+"""What is counted while the shard works: plain numbers, read by whoever publishes them."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.histogram import SIZES, Histogram
+from orchestrator.domain.ids import RegionName, TargetDomain
+from orchestrator.domain.lifecycle import JobState
+
+THROTTLED_NAMED = 20
+OTHER = "other"
+
+
+@dataclass(slots=True)
+class Counters:
+    """Counts since this shard began. Keys are bounded: regions, enum members, some targets."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    ended: Counter[JobState] = field(default_factory=Counter)
+    attempts: Counter[tuple[RegionName, str]] = field(default_factory=Counter)
+    """By region and how it ended: a status class such as ``2xx``, or a fault."""
+    attempt_seconds: dict[RegionName, Histogram] = field(default_factory=dict)
+    """How long attempts took from their first byte to their end, by region."""
+    throttled: Counter[str] = field(default_factory=Counter)
+    """Answers of 429, by target: the first THROTTLED_NAMED by name, all others under OTHER."""
+    deliveries: Counter[DeliveryState] = field(default_factory=Counter)
+    """Delivery attempts by the state that they left; ``pending`` ones are tried again."""
+    delivery_seconds: Histogram = field(default_factory=Histogram)
+
+    batch_messages: Histogram = field(default_factory=lambda: Histogram(SIZES))
+
+    def answered_429(self, domain: TargetDomain) -> None:
+        """Count an answer of 429. Who has a name keeps it: a count that changed names would seem to fall."""
+        named = domain in self.throttled or len(self.throttled) < THROTTLED_NAMED
+        self.throttled[domain if named else OTHER] += 1
+
+    def attempt_took(self, region: RegionName, seconds: float) -> None:
+        """Count how long an attempt took."""
+        self.attempt_seconds.setdefault(region, Histogram()).observe(seconds)

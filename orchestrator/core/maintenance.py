@@ -1,0 +1,74 @@
+"""What a shard does now and then."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from orchestrator.domain.ids import JobId
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import Store
+
+OVERDUE_EVERY_S = 1.0
+OVERDUE_BATCH = 200
+PURGE_EVERY_S = 600.0
+PLANS_EVERY_S = 10.0
+IDLE_EVERY_S = 60.0
+
+
+class Maintenance:
+    """Ends jobs whose time is over, follows customers' plans, and lets the store forget what is old.
+
+    Args:
+        store: Knows what is overdue, and what is old.
+        clock: Time.
+        spawn: Runs work to its end.
+        time_out: Ends one job, and returns when that is on disk.
+        read_plans: Takes note of customers' plans.
+        forget_idle: Lets go of what is known of targets that nobody calls.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        time_out: Callable[[JobId], Coroutine[Any, Any, None]],
+        read_plans: Callable[[], Coroutine[Any, Any, None]],
+        forget_idle: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._spawn = spawn
+        self._time_out = time_out
+        self._read_plans = read_plans
+        self._forget_idle = forget_idle
+
+    def begin(self) -> None:
+        """Do it now, and from now on."""
+        self._end_overdue()
+        self._follow_plans()
+        self._purge()
+        self._look_for_idle()
+
+    def _look_for_idle(self) -> None:
+        self._spawn(self._forget_idle())
+        self._clock.call_at(self._clock.now() + IDLE_EVERY_S, self._look_for_idle)
+
+    def _follow_plans(self) -> None:
+        self._spawn(self._read_plans())
+        self._clock.call_at(self._clock.now() + PLANS_EVERY_S, self._follow_plans)
+
+    def _end_overdue(self) -> None:
+        self._spawn(self._fail_overdue())
+
+    async def _fail_overdue(self) -> None:
+        found = OVERDUE_BATCH
+        while found == OVERDUE_BATCH:
+            overdue = await self._store.overdue(self._clock.unix_ms(), OVERDUE_BATCH)
+            await asyncio.gather(*map(self._time_out, overdue))
+            found = len(overdue)
+        self._clock.call_at(self._clock.now() + OVERDUE_EVERY_S, self._end_overdue)
+
+    def _purge(self) -> None:
+        self._spawn(self._store.purge(self._clock.unix_ms()))
+        self._clock.call_at(self._clock.now() + PURGE_EVERY_S, self._purge)

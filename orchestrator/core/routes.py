@@ -1,0 +1,145 @@
+"""The routes from the regions to the targets: which are passable, and who waits for one that is not."""
+
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.core.claim import Claim
+from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.parking import ANY, Detours, Parking
+from orchestrator.core.peers import Peer, PeerBook
+from orchestrator.core.retry_budgets import RetryBudgets
+from orchestrator.core.target_health import TargetHealth
+from orchestrator.domain.breaker import Cause
+from orchestrator.domain.fairness import Ticket
+from orchestrator.domain.ids import RegionName, TargetDomain
+from orchestrator.domain.routing import STRICT_DOWN_S, RegionHealth
+from orchestrator.ports.clock import Clock
+
+LOOK_MARGIN_S = 0.05
+"""For the timer's resolution."""
+
+
+class Routes:
+    """Joins what is known of regions with what is known of targets.
+
+    Args:
+        clock: Time.
+        peers: Which regions are up.
+        domain: Finds a domain's limiter.
+        leave: Takes the ticket of a step that may go on to its fallback, and what shut the way to its target.
+        strict_down_s: How long a region is down before a leg that may run nowhere else is given up.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        peers: PeerBook,
+        domain: Callable[[TargetDomain], DomainLimiter],
+        leave: Callable[[Ticket, Cause], None],
+        *,
+        strict_down_s: float = STRICT_DOWN_S,
+    ) -> None:
+        self._clock = clock
+        self._peers = peers
+        self._domain = domain
+        self.strict_down_s = strict_down_s
+        self.target_health = TargetHealth(clock, self._changed)
+        self.parking = Parking(clock, self.target_health, self._released)
+        self.detours = Detours(self._shut_by, leave)
+        self.retry_budgets = RetryBudgets(clock)
+
+    def line_up(self, claim: Claim, *, spends: bool = False) -> None:
+        """Let a leg wait for its permit; one that ``spends`` waits for the target's retry budget first."""
+        if claim.may_leave:
+            self.detours.queued(claim.domain.name, claim.ticket)
+        if spends:
+            self.retry_budgets.enqueue(claim)
+        else:
+            claim.enqueue()
+
+    def wait_behind_breaker(self, claim: Claim, region: RegionName, *, strict: bool) -> None:
+        """Keep a leg until the way from its region opens; a strict one leaves when that alone is shut."""
+        self.parking.behind_breaker(claim, region)
+        if claim.may_leave:
+            self.detours.queued(claim.domain.name, claim.ticket, region if strict else ANY)
+
+    def withdraw(self, claim: Claim, region: RegionName) -> None:
+        """A leg that waits does so no longer."""
+        claim.withdraw()
+        for place in (ANY, region):
+            self.detours.gone(claim.domain.name, claim.ticket, place)
+
+    def _released(self, claim: Claim, region: RegionName) -> None:
+        self.detours.gone(claim.domain.name, claim.ticket, region)
+        self.line_up(claim)
+
+    def opens_at(self, domain: TargetDomain, now: float) -> float:
+        """Say when a request to a target may next go from anywhere: ``now`` or later, monotonic s."""
+        return self.target_health.opens_at(domain, self._peers.regions_with_credit, now)
+
+    def credit_back(self) -> None:
+        """An executor may have room again."""
+        if self.parking:
+            self.parking.release(self._peers.regions_with_credit())
+
+    def region_up(self) -> None:
+        """A region takes work (again)."""
+        self.credit_back()
+        for domain in self.target_health.troubled:
+            self._domain(domain).pump()
+
+    def begin(self) -> None:
+        """No region is heard yet, and some that jobs name may not be there any more: see ``region_lost``."""
+        self._when_gone(self.parking.release_all)
+
+    def region_lost(self, peer: Peer) -> None:
+        """A region went down: what may run nowhere else is judged again when its time is over."""
+        if peer.health is RegionHealth.DOWN:
+            self._when_gone(lambda: self.parking.release([peer.name]))
+
+    def _when_gone(self, judge: Callable[[], None]) -> None:
+        self._clock.call_at(self._clock.now() + self.strict_down_s + LOOK_MARGIN_S, judge)
+
+    def gone_for_good(self, region: RegionName) -> bool:
+        """Whether a leg that may run in this region only is to be given up."""
+        return self._peers.down_s(region) >= self.strict_down_s
+
+    def regions_view(self) -> list[dict[str, Any]]:
+        """Show every region as JSON: its health (``up``, ``suspect``, ``down``; it is suspect as well where
+        it reaches nothing that others reach), for how many seconds it has been down, and what its
+        executor has under way.
+        """
+        return [
+            {
+                "region": peer.name,
+                "health": self._health(peer),
+                "down_s": round(self._peers.down_s(peer.name), 3),
+                "attempts_open": peer.attempts_open,
+                "bytes_open": peer.bytes_open,
+            }
+            for peer in self._peers.regions()
+        ]
+
+    def _health(self, peer: Peer) -> RegionHealth:
+        doubted = peer.health is RegionHealth.UP and self.target_health.doubts(peer.name)
+        return RegionHealth.SUSPECT if doubted else peer.health
+
+    def domain_view(self, domain: TargetDomain) -> dict[RegionName, dict[str, Any]]:
+        """Show the routes to one target by region, as ``target_health.Route.document`` does. Regions that
+        have not called it are absent.
+        """
+        return self.target_health.view(domain)
+
+    def open_breakers(self) -> dict[RegionName, int]:
+        """Count the breakers that are not closed, by region: labels of a metric stay bounded."""
+        return {peer.name: self.target_health.troubled_from(peer.name) for peer in self._peers.regions()}
+
+    def _shut_by(self, domain: TargetDomain, region: RegionName) -> Cause | None:
+        return self.target_health.shut_by(domain, self._peers.regions_up() if region == ANY else [region])
+
+    def _changed(self, domain: TargetDomain, region: RegionName) -> None:
+        limiter = self._domain(domain)
+        self.detours.look(domain)
+        self.detours.look(domain, region)
+        self.parking.stir(limiter, region)
+        limiter.pump()

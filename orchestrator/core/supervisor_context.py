@@ -1,0 +1,40 @@
+"""What the supervisors of a shard share."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.dispatcher import Dispatcher
+from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.peers import PeerBook
+from orchestrator.core.routes import Routes
+from orchestrator.domain.ids import AttemptId, JobId, TargetDomain
+from orchestrator.domain.job import Job
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import Ending, Store
+
+if TYPE_CHECKING:
+    from orchestrator.core.supervisor import JobSupervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorContext:
+    """What supervisors of a shard share."""
+
+    store: Store
+    clock: Clock
+    random: Random
+    peers: PeerBook
+    dispatcher: Dispatcher
+    routes: Routes
+    domain: Callable[[TargetDomain], DomainLimiter]
+    """Finds a domain's limiter."""
+    next_attempt_id: Callable[[], AttemptId]
+    lay_down: Callable[["JobSupervisor"], None]
+    """Takes a supervisor that has done nothing yet: it is made anew when its job's turn comes again."""
+    ended: Callable[["JobSupervisor", Ending, list[Job]], None]
+    """Told when a job's end is on disk, and which children it spawned."""
+    moved: Callable[[JobId], None]
+    """Told that something happened to a job that has not ended."""
+    spawn: Callable[[Coroutine[Any, Any, None]], None]

@@ -1,0 +1,46 @@
+"""What holds a target's requests back now: every signal in force, where it comes from and when it ends."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.domain.budgets import BudgetUnit
+from orchestrator.domain.ids import AccountId
+
+RETRY_AFTER = "retry-after"
+REFUSALS = "429 or 503"
+"""A source that is no header: refusals that said nothing about pace."""
+
+
+class ActiveLimitKind(StrEnum):
+    """What a signal does."""
+
+    PACE = "pace"
+    PAUSE = "pause"
+    SLOWED = "slowed"
+    """A rate found by trying (AIMD), in requests per second."""
+    BUDGET = "budget"
+
+
+class Scope(StrEnum):
+    """Whom a signal binds."""
+
+    DOMAIN = "domain"
+    CUSTOMER = "customer"
+    ACCOUNT = "account"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveLimit:
+    """One signal. ``source`` is a header in lower case, or REFUSALS; ``until`` is monotonic s, None where it
+    has no end of its own; ``remaining`` is in ``unit``.
+    """
+
+    kind: ActiveLimitKind
+    source: str
+    until: float | None = None
+    rps: float | None = None
+    max_concurrent: int | None = None
+    unit: BudgetUnit | None = None
+    remaining: float | None = None
+    binds: Scope = Scope.DOMAIN
+    account: AccountId | None = None

@@ -1,0 +1,151 @@
+"""One exchange under way: its gate, its deadline and its connection.
+
+The gate sits in the request's ``send``, which the client session calls with a ready connection and before
+anything is written. Trace callbacks come at the same moment, but when one of them raises or is cancelled
+its connection is forgotten, neither closed nor given back.
+"""
+
+import asyncio
+from contextlib import suppress
+from enum import Enum, auto
+from typing import cast
+
+from aiohttp import (
+    ClientError,
+    ClientOSError,
+    ClientRequest,
+    ClientResponse,
+    ServerDisconnectedError,
+)
+from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+
+from orchestrator.domain.exchange import Fault
+from orchestrator.ports.egress import EgressError, Gate
+from regions.egress.meter import MeteredProtocol
+
+_CLEAN_TRIES = 4
+
+
+class Phase(Enum):
+    """How far an exchange has come."""
+
+    CONNECTING = auto()
+    AT_GATE = auto()
+    WRITING = auto()
+    SENT = auto()
+
+
+class UncleanError(Exception):
+    """The connection has said something before it was asked."""
+
+
+class NotResentError(Exception):
+    """The connection failed; aiohttp is shown this, because it resends after the errors that it knows."""
+
+    def __init__(self, cause: ClientError) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+class GatedExchange:
+    """Takes one request through connection, gate and answer, within its time limits."""
+
+    def __init__(self, gate: Gate, timeout_s: float) -> None:
+        self.phase = Phase.CONNECTING
+        self.gate_error: Exception | None = None
+        self.deadline = asyncio.timeout(timeout_s)
+        self._timeout_s = timeout_s
+        self._gate = gate
+        self._connection: Connection | None = None
+        self._protocol: ResponseHandler | None = None
+        self._transport: asyncio.Transport | None = None
+        self._meter: MeteredProtocol | None = None
+
+    @property
+    def overworked(self) -> bool:
+        """Whether the connection was closed because its answer made too much work."""
+        return self._meter is not None and self._meter.exhausted()
+
+    async def middleware(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Attach this exchange to aiohttp's request, and keep aiohttp from sending that twice."""
+        cast("GatedRequest", request).exchange = self
+        for _ in range(_CLEAN_TRIES):
+            with suppress(UncleanError):
+                return await self._once(request, handler)
+        raise EgressError(Fault.CONNECT, "the server speaks before it is asked")
+
+    async def pass_gate(self, connection: Connection) -> None:
+        """Hold the ready connection until the gate opens; the time limit starts anew then."""
+        if not _is_clean(connection):
+            raise UncleanError
+        self._connection = connection
+        self._protocol = connection.protocol
+        self._transport = connection.transport
+        if self._transport is not None:
+            self._meter = MeteredProtocol.before(self._transport)
+        self.phase = Phase.AT_GATE
+        self.deadline.reschedule(None)
+        await self._wait_at_gate(connection)
+        self.deadline.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
+        if connection.closed or not _is_clean(connection):
+            raise EgressError(Fault.CONNECT, "the connection was closed before the request could start")
+        self.phase = Phase.WRITING
+
+    async def _wait_at_gate(self, connection: Connection) -> None:
+        try:
+            await self._gate()
+        except Exception as error:
+            self.gate_error = error
+            connection.release()
+            raise
+
+    async def _once(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        try:
+            return await handler(request)
+        except (ClientOSError, ServerDisconnectedError) as error:
+            raise NotResentError(error) from None
+
+    def abort(self) -> None:
+        """Close the connection at once, dropping what is still to be written, if it is still ours."""
+        if self._transport is not None and self._is_ours():
+            self._transport.abort()
+
+    async def hang_up(self) -> None:
+        """Close the connection at once, and return when its socket is closed."""
+        if self._connection is None or self._protocol is None or not self._is_ours():
+            return
+        closed = self._protocol.closed
+        self.abort()
+        self._connection.close()
+        if closed is not None:
+            with suppress(ClientError):
+                await closed
+
+    def _is_ours(self) -> bool:
+        """Whether nobody else can have the connection: one that lies in the pool has kept its transport."""
+        if self._connection is None or self._protocol is None:
+            return False
+        return self._connection.protocol is not None or self._protocol.transport is None
+
+
+class GatedRequest(ClientRequest):
+    """A request that passes its exchange's gate before its first byte."""
+
+    exchange: GatedExchange
+
+    def update_expect_continue(self, expect: bool = False) -> None:
+        """Never wait for a "100 Continue": a server that sends none would use up the time limit."""
+
+    async def send(self, conn: Connection) -> ClientResponse:
+        """Write the request when the gate has opened."""
+        await self.exchange.pass_gate(conn)
+        response = await super().send(conn)
+        self.exchange.phase = Phase.SENT
+        return response
+
+
+def _is_clean(connection: Connection) -> bool:
+    """Whether nothing has arrived unasked, for it would pass for the answer to the next request."""
+    return connection.protocol is not None and not connection.protocol.should_close
