@@ -242,7 +242,7 @@ class World:
             "bytes of deliveries in line": shard.courier._waiting_bytes,
             "deliveries under way": len(shard.courier),
             "parked tickets": len(shard.routes.parking),
-            "repeats without a token": len(shard.routes.repeats),
+            "repeats without a token": len(shard.routes.retry_budgets),
         }
         for domain in shard.domains.values():
             left[f"places in flight at {domain.name}"] = domain.in_flight
