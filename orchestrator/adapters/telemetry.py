@@ -22,6 +22,7 @@ from orchestrator.core.shard import Shard
 from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.routing import RegionHealth
 from orchestrator.runtime.process_vitals import Vitals, process_vitals
+from orchestrator.wire import names
 
 DOMAINS_SHOWN = 20
 SHARD = "shard"
@@ -116,7 +117,7 @@ class ShardCollector(Collector):
         for peer in self._shard.peers.regions():
             up.add_metric([peer.name], peer.health is RegionHealth.UP)
             for state in RegionHealth:
-                health.add_metric([peer.name, state.name.lower()], peer.health is state)
+                health.add_metric([peer.name, state.name.lower()], self._shard.routes.health(peer) is state)
         yield up
         yield health
         open_ = GaugeMetricFamily(
@@ -135,7 +136,7 @@ class ShardCollector(Collector):
     def _actors(self) -> Iterator[Metric]:
         actors: dict[str, Vitals] = {SHARD: process_vitals()}
         for peer in self._shard.peers.all():
-            actors["webhooks" if peer.name == WEBHOOKS else f"executor-{peer.name}"] = peer.vitals
+            actors[names.WEBHOOKS if peer.name == WEBHOOKS else names.executor_name(peer.name)] = peer.vitals
         for key, name, told in _ACTOR_COUNTS:
             family = CounterMetricFamily(name, told, labels=["actor"])
             for actor, vitals in actors.items():
@@ -159,13 +160,23 @@ def _by_domain(busiest: Iterable[DomainLimiter], other_waiting: int, other_out: 
     waiting = GaugeMetricFamily("ezthrottle_domain_waiting", "Legs queued, by target", labels=["domain"])
     out = GaugeMetricFamily("ezthrottle_domain_in_flight", "Permits out, by target", labels=["domain"])
     rps = GaugeMetricFamily("ezthrottle_domain_pace_rps", "Pace in force, by target", labels=["domain"])
+    most = GaugeMetricFamily(
+        "ezthrottle_domain_max_concurrent", "Requests that may be in flight, by target", labels=["domain"]
+    )
+    next_s = GaugeMetricFamily(
+        "ezthrottle_domain_next_start_seconds",
+        "Until the next may start, pauses and rates found by trying included, by target",
+        labels=["domain"],
+    )
     for domain in busiest:
         waiting.add_metric([domain.name], domain.waiting)
         out.add_metric([domain.name], domain.in_flight)
         rps.add_metric([domain.name], domain.pace.rps)
+        most.add_metric([domain.name], domain.pace.max_concurrent)
+        next_s.add_metric([domain.name], domain.next_start_s)
     waiting.add_metric([OTHER], other_waiting)
     out.add_metric([OTHER], other_out)
-    yield from (waiting, out, rps)
+    yield from (waiting, out, rps, most, next_s)
 
 
 def _counter(name: str, told: str, count: int) -> Metric:

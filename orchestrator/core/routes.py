@@ -112,7 +112,7 @@ class Routes:
         return [
             {
                 "region": peer.name,
-                "health": self._health(peer),
+                "health": self.health(peer),
                 "down_s": round(self._peers.down_s(peer.name), 3),
                 "attempts_open": peer.attempts_open,
                 "bytes_open": peer.bytes_open,
@@ -120,7 +120,8 @@ class Routes:
             for peer in self._peers.regions()
         ]
 
-    def _health(self, peer: Peer) -> RegionHealth:
+    def health(self, peer: Peer) -> RegionHealth:
+        """Judge a region by its heartbeats, and by what it reaches."""
         doubted = peer.health is RegionHealth.UP and self.target_health.doubts(peer.name)
         return RegionHealth.SUSPECT if doubted else peer.health
 

@@ -91,6 +91,16 @@ async def test_durations_and_429s_are_counted(gateway: Gateway) -> None:
     assert found["ezthrottle_region_health", "down", "iad"] == 0
 
 
+async def test_a_target_that_pauses_shows_when_it_goes_on(gateway: Gateway) -> None:
+    gateway.regions_up()
+    await gateway.submit()
+    gateway.answer_attempts(503, retry_after="30")
+    found = await metrics(gateway)
+    assert found["ezthrottle_domain_pace_rps", "203.0.113.7"] == 2
+    assert found["ezthrottle_domain_max_concurrent", "203.0.113.7"] == 2
+    assert 29 < found["ezthrottle_domain_next_start_seconds", "203.0.113.7"] <= 30
+
+
 async def test_queues_of_the_busiest_targets_have_names_and_the_rest_is_other(gateway: Gateway) -> None:
     gateway.regions_up()
     for target in range(25):
