@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from orchestrator.core.intake import KnownAlready
 from orchestrator.core.peers import WEBHOOKS
-from orchestrator.domain import breaker, doubt
+from orchestrator.domain import breaker, outlier_detection
 from orchestrator.domain.errors import NotReady
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import JobId, RegionName
@@ -52,7 +52,10 @@ def simulate(scenario: Scenario) -> History:
 @contextmanager
 def quick_to_judge() -> Iterator[None]:
     """Let a few jobs and targets decide what in production takes more of them than a run has."""
-    with patch.object(breaker, "FAILURES_IN_A_ROW", ENOUGH_JOBS), patch.object(doubt, "TARGETS_TO_DOUBT", 2):
+    with (
+        patch.object(breaker, "FAILURES_IN_A_ROW", ENOUGH_JOBS),
+        patch.object(outlier_detection, "TARGETS_TO_DOUBT", 2),
+    ):
         yield
 
 
