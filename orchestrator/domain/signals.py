@@ -57,6 +57,8 @@ def _signal(values: tuple[str | None, ...]) -> Signal:
 def retry_after_s(headers: dict[str, str], now: datetime) -> float | None:
     """Read ``Retry-After`` (RFC 9110, 10.2.3): seconds, or a date; None where there is none or it is void."""
     text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
     if text.isascii() and text.isdigit():
         return float(text) if len(text) < 10 else None  # noqa: PLR2004  # thirty years
     try:

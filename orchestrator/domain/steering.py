@@ -19,7 +19,7 @@ from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
 from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, SILENT, Signal, read_signal, retry_after_s
 from orchestrator.domain.throttle import Throttle, active_pace
-from orchestrator.domain.witnesses import Asked, Witnesses
+from orchestrator.domain.witnesses import Asked, Soloists, Witnesses
 
 PACE_WINDOW_MOST_S = 60.0
 """A quota of so short a window is a pace; one of a longer window may be used up faster at first."""
@@ -32,13 +32,16 @@ SWEPT_FROM = 64
 _REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-class _Kind(Enum):
-    """What witnesses can bear witness to. Each kind has its own: a budget says nothing of a pause."""
+class _Word(Enum):
+    """What a target may say."""
 
     PACE = auto()
     PAUSE = auto()
-    BUDGET = auto()
     REFUSAL = auto()
+
+
+_Kind = _Word | BudgetUnit
+"""What witnesses can bear witness to. Each kind has its own: a budget says nothing of a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class Steering:
         "_queues_by_default",
         "_queues_told",
         "_refused",
+        "_soloists",
         "_swept_at",
         "_switched_at",
         "_told_at",
@@ -118,6 +122,7 @@ class Steering:
         """By account id, or ``customer_key``."""
         # Most domains never need these: an idle one has to be small.
         self._witnesses: dict[tuple[_Kind, bool], Witnesses] | None = None
+        self._soloists: Soloists | None = None
         self._told_customer: CustomerId | None = None
         """Who was told the pace in force."""
         self._before: PaceState | None = None
@@ -182,7 +187,7 @@ class Steering:
         """Take what an answer says about pace; say whether anything changed that outlives a restart."""
         signal = read_signal(heard.headers)
         budgets = read_budgets(heard.headers, at)
-        wait_s = retry_after_s(heard.headers, at) if heard.status >= HTTPStatus.BAD_REQUEST else None
+        wait_s = retry_after_s(heard.headers, at)
         changed = not signal.silent and self._tell(signal, heard, now)
         for budget in budgets:
             changed |= self._learn(budget, signal, heard, limiter, now)
@@ -260,7 +265,7 @@ class Steering:
         if state.lapses_at is not None or (others is not None and _lower(state, others)):
             self._throttle(customer_key(customer), now).tell(state.pace, now, state.source)
             asked = (state.pace.rps, float(state.pace.max_concurrent))
-            until = self._hear(_Kind.PACE, customer, asked, now)
+            until = self._binds_until(_Word.PACE, customer, asked, now)
             if until <= now:
                 return changed
             self._before = others if until < math.inf else self._before
@@ -277,12 +282,26 @@ class Steering:
         holds = before is not None and (before.lapses_at is None or before.lapses_at > now)
         return before if before is not None and holds else PaceState(self._base)
 
-    def _hear(
-        self, kind: _Kind, who: CustomerId | AccountId, asked: Asked, now: float, *, account: bool = False
-    ) -> float:
-        """Note what a customer or an account was told; say until when that binds all."""
+    def _binds_until(self, kind: _Kind, customer: CustomerId, asked: Asked, now: float) -> float:
+        """Note what a customer was told; say until when that binds all: a time that has passed where it binds
+        that customer only.
+        """
+        witnesses = self._who_heard(kind)
+        if not witnesses.hear(customer, asked, now):
+            self._soloists = self._soloists or Soloists()
+            return self._soloists.binds_until(customer, now)
+        if kind is _Word.REFUSAL:
+            # Each is a blow to the rate of all: those of one customer must not add up to those of many.
+            witnesses.use_up(customer)
+        return math.inf
+
+    def _two_accounts_heard(self, kind: _Kind, account: AccountId, asked: Asked, now: float) -> bool:
+        """Note what an account was told; say whether that is the domain's matter."""
+        return self._who_heard(kind, account=True).hear(account, asked, now) and not self.account_queues
+
+    def _who_heard(self, kind: _Kind, *, account: bool = False) -> Witnesses:
         self._witnesses = self._witnesses if self._witnesses is not None else {}
-        return self._witnesses.setdefault((kind, account), Witnesses()).hear(who, asked, now)
+        return self._witnesses.setdefault((kind, account), Witnesses())
 
     def _let_go(self, customer: CustomerId) -> None:
         throttle = (self.throttles or {}).get(customer_key(customer))
@@ -311,7 +330,7 @@ class Steering:
         asked = (budget.remaining / max(budget.reset_s or budget.window_s or 1.0, 1.0),)
         # What is left of an account's own budget is no matter of the others'.
         shared = budget.exhausted or not heard.binds_account
-        for throttle, until in self._bound(heard, _Kind.BUDGET, asked, now, shared=shared):
+        for throttle, until in self._bound(heard, budget.unit, asked, now, shared=shared):
             own = throttle is self.throttle
             throttle.learn(
                 _within(budget, until - now),
@@ -333,8 +352,9 @@ class Steering:
         if pace.rps < self.state.pace.rps or pace.max_concurrent < self.state.pace.max_concurrent:
             self._account(heard.account, heard.customer, now).tell(pace, now, budget.header)
         asked = (pace.rps, float(pace.max_concurrent))
-        heard_by_two = self._hear(_Kind.PACE, heard.account, asked, now, account=True) == math.inf
-        return heard_by_two and not self.account_queues and self._tell(told, heard, now)
+        return self._two_accounts_heard(_Word.PACE, heard.account, asked, now) and self._tell(
+            told, heard, now
+        )
 
     def _is_ours(self, budget: Budget, limiter: Limiter, now: float) -> bool:
         """Whether the pace itself keeps a short window's quota, nobody else spending from it."""
@@ -345,7 +365,7 @@ class Steering:
     def _pause(self, heard: Heard, now: float, wait_s: float) -> bool:
         if wait_s <= 0:
             return False
-        for throttle, until in self._bound(heard, _Kind.PAUSE, (1 / wait_s,), now):
+        for throttle, until in self._bound(heard, _Word.PAUSE, (1 / wait_s,), now):
             throttle.pause(min(now + wait_s, until), now)
         return True
 
@@ -353,7 +373,7 @@ class Steering:
         pace = self.state.pace
         # Much faster than just now nothing was tried.
         begin = 2 * max(1, limiter.recent(now)) / pace.window_s
-        bound = self._bound(heard, _Kind.REFUSAL, (), now)
+        bound = self._bound(heard, _Word.REFUSAL, (), now)
         lowered = [t.refused(heard.started_at, now, ceiling=pace.rps, begin=begin) for t, _ in bound]
         return any(lowered)
 
@@ -370,18 +390,17 @@ class Steering:
         if not heard.binds_account or heard.account is None:
             return self._domain_or_customer(heard.customer, kind, asked, now)
         bound = [(self._account(heard.account, heard.customer, now), math.inf)]
-        if shared and not self.account_queues:
-            until = self._hear(kind, heard.account, asked, now, account=True)
-            bound += self._domain_or_customer(heard.customer, kind, asked, now) if until == math.inf else ()
+        if shared and self._two_accounts_heard(kind, heard.account, asked, now):
+            bound += self._domain_or_customer(heard.customer, kind, asked, now)
         return bound
 
     def _domain_or_customer(
         self, customer: CustomerId, kind: _Kind, asked: Asked, now: float
     ) -> list[tuple[Throttle, float]]:
-        until = self._hear(kind, customer, asked, now)
+        until = self._binds_until(kind, customer, asked, now)
         if until <= now:
             return [(self._throttle(customer_key(customer), now), math.inf)]
-        if kind is _Kind.REFUSAL:
+        if kind is _Word.REFUSAL:
             # A rate is found by trying, and by one throttle: it goes over to the customer whole.
             self._refused = None if until == math.inf else (customer, until)
             return [(self._own(), until)]

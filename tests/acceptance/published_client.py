@@ -81,6 +81,23 @@ def retry(client: EZThrottle, order: Order) -> Any:
     return Step(client).url(order["url"]).retry_policy(policy).execute()
 
 
+def fallback(client: EZThrottle, order: Order) -> Any:
+    """Fall back from a failing API to a backup, and from that to another one."""
+    backup = Step().url(order["backup"]).method("POST")
+    last = Step().url(order["last"]).method("POST")
+    step = Step(client).url(order["url"]).method("POST").type(StepType.PERFORMANCE)
+    step = step.webhooks([{"url": order["webhook"]}])
+    return step.fallback(backup, trigger_on_error=[500]).fallback(last, trigger_on_error=[503]).execute()
+
+
+def workflow(client: EZThrottle, order: Order) -> Any:
+    """Charge, and send a receipt when that went well."""
+    receipt = Step().url(order["receipt"]).method("POST").webhooks([{"url": order["webhook"]}])
+    alert = Step().url(order["alert"]).method("POST")
+    step = Step(client).url(order["url"]).method("POST").type(StepType.PERFORMANCE)
+    return step.on_success(receipt).on_failure(alert).execute()
+
+
 def forward(client: EZThrottle, order: Order) -> Any:
     """Run a legacy function that hands over what it can't do itself."""
 
@@ -177,6 +194,8 @@ ACTIONS: dict[str, Callable[[EZThrottle, Order], Any]] = {
         duplicate,
         race,
         retry,
+        fallback,
+        workflow,
         forward,
         frugal,
         legacy,

@@ -119,6 +119,39 @@ def test_a_retry_policy_is_followed(run: Callable[..., Any], customer: Api, targ
     assert (job["state"], job["timeline"]["retries"]) == ("success", 1)
 
 
+def test_a_chain_of_fallbacks_ends_at_the_first_that_works(
+    run: Callable[..., Any], customer: Api, target: Site, receiver: Site
+) -> None:
+    customer.open_gate(target)
+    url, backup = target.on("/broken", Reply(status=500)), target.on("/busy", Reply(status=503))
+    last = target.on("/sound", Reply(body=b"done at last"))
+
+    submitted = run("fallback", url=url, backup=backup, last=last, webhook=receiver.url("/hook"))
+    webhook = webhook_of(receiver).json()
+
+    assert (webhook["job_id"], webhook["status"]) == (submitted["job_id"], "success")
+    assert (webhook["step"], webhook["response"]["body"]) == ("fallback_2", "done at last")
+    paths = [seen.path for seen in target.seen() if seen.headers["x-ezthrottle-job-id"] == webhook["job_id"]]
+    assert paths == ["/broken", "/busy", "/sound"]
+
+
+def test_what_follows_a_success_runs_once_and_tells_its_own_webhook(
+    run: Callable[..., Any], customer: Api, target: Site, receiver: Site
+) -> None:
+    customer.open_gate(target)
+    url, receipt = target.on("/charge", Reply()), target.on("/receipt", Reply(body=b"sent"))
+
+    submitted = run(
+        "workflow", url=url, receipt=receipt, alert=target.url("/alert"), webhook=receiver.url("/hook")
+    )
+    webhook = webhook_of(receiver).json()
+
+    assert (webhook["status"], webhook["response"]["body"]) == ("success", "sent")
+    [child] = customer.ended(submitted["job_id"])["timeline"]["children"]
+    assert (child["place"], child["job_id"]) == ("on_success", webhook["job_id"])
+    assert (len(target.seen("/receipt")), target.seen("/alert")) == (1, [])
+
+
 def test_auto_forward_hands_over_what_was_answered_with_429(
     run: Callable[..., Any], target: Site, receiver: Site
 ) -> None:

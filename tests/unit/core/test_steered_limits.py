@@ -137,6 +137,35 @@ def test_one_customers_page_holds_others_up_for_a_minute_at_most(
         assert len(outlet.between(minute * 60 + 2, minute * 60 + 62, "cust_b")) >= 0.95 * others_rps * 60
 
 
+def test_one_kind_of_word_after_the_other_holds_others_up_for_no_more_than_one_minute() -> None:
+    words = [{"x-ezthrottle-rps": "0.01"}, {"retry-after": 3600}, {"ratelimit": '"x";r=0;t=86400'}]
+
+    def answer(ticket: Ticket, now: float) -> HttpResponse:
+        if ticket.customer == "cust_evil":
+            return response(503, **words[ticket.order_key % 3])
+        return response(200)
+
+    outlet = Outlet(Scripted(answer), pace=Pace(4.0, 4))
+    for minute in range(10):
+        outlet.put(3, "cust_evil", f"key {minute}")
+        outlet.put(300, "cust_b")
+        outlet.run(60)
+    for minute in range(1, 9):
+        assert len(outlet.between(minute * 60 + 2, minute * 60 + 62, "cust_b")) >= 0.9 * 4 * 60
+
+
+def test_refusals_of_one_customer_do_not_add_up_to_those_of_others() -> None:
+    def answer(ticket: Ticket, _: float) -> HttpResponse:
+        rare = ticket.customer == "cust_b" and ticket.order_key % 200 == 0
+        return response(503 if ticket.customer == "cust_evil" or rare else 200)
+
+    outlet = Outlet(Scripted(answer), pace=Pace(20.0, 20))
+    outlet.put(3_000, "cust_evil")
+    outlet.put(6_000, "cust_b")
+    outlet.run(300)
+    assert len(outlet.between(100, 300, "cust_b")) >= 0.6 * 20 * 200
+
+
 def test_a_page_that_names_the_default_does_not_undo_what_its_target_raised() -> None:
     def answer(ticket: Ticket, now: float) -> HttpResponse:
         if ticket.customer == "cust_evil":
@@ -237,7 +266,8 @@ def test_with_account_queues_two_accounts_still_bind_only_themselves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("account", "status"), [("x", 429), ("x", 403), (None, 429), ("x", 503), (None, 503)]
+    ("account", "status"),
+    [("x", 429), ("x", 403), (None, 429), ("x", 503), (None, 503), (None, 202), ("x", 200)],
 )
 def test_retry_after_pauses_whoever_it_binds(account: str | None, status: int) -> None:
     def answer(_: Ticket, now: float) -> HttpResponse:
