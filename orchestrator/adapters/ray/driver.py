@@ -33,6 +33,7 @@ LOOPBACK = "127.0.0.2"
 OBJECT_STORE_BYTES = 80 * 1024 * 1024
 READY_WITHIN_S = 60.0
 WATCH_EVERY_S = 0.5
+ANSWERS_WITHIN_S = 2.0
 PARTS_OF_RAY = ("raylet", "gcs_server")
 """Without the one no actor comes back, without the other none is found: and Ray waits for them in vain."""
 RAY_CONFIG = {
@@ -125,9 +126,17 @@ def start_actors(settings: Settings) -> Any:
 
 def _serve(settings: Settings, shard: Any, stopping: threading.Event) -> int:
     watch = ShardWatch(shard.ready.remote)
-    if not _await_ready(watch, stopping):
-        return 0
-    print(_greeting(settings), flush=True)  # noqa: T201  # for people
+    if _await_ready(watch, stopping):
+        print(_greeting(settings), flush=True)  # noqa: T201  # for people
+        _keep_watch(watch, stopping)
+    # Customers may have found it ready a moment before this process did: then there is work to finish.
+    if watch.answers(ANSWERS_WITHIN_S):
+        with contextlib.suppress(Exception):
+            ray.get(shard.drain.remote(settings.drain_timeout_s), timeout=settings.drain_timeout_s + 3)
+    return 0
+
+
+def _keep_watch(watch: ShardWatch, stopping: threading.Event) -> None:
     parts = _open_parts_of_ray()
     while not stopping.wait(WATCH_EVERY_S):
         # A pid would not tell: what died stays a zombie, for Ray does not reap it.
@@ -136,9 +145,6 @@ def _serve(settings: Settings, shard: Any, stopping: threading.Event) -> int:
         watch.look()
         if watch.died is not None:
             _lose(f"the shard can't be started again: {watch.died}")
-    with contextlib.suppress(Exception):
-        ray.get(shard.drain.remote(settings.drain_timeout_s), timeout=settings.drain_timeout_s + 3)
-    return 0
 
 
 def _lose(reason: str) -> NoReturn:

@@ -27,6 +27,10 @@ class ShardWatch:
         """Whether what the shard died of may pass by itself, as a full disk does."""
         return self.died is not None and StoreFailure.__name__ in self.died
 
+    def answers(self, within_s: float) -> bool:
+        """Say whether the shard is up, ready or not: whether it answers in time what it was asked last."""
+        return self.died is None and bool(ray.wait([self._asked], timeout=within_s)[0])
+
     def look(self) -> bool:
         """Say whether an answer came and it was yes."""
         if not ray.wait([self._asked], timeout=0)[0]:
