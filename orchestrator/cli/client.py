@@ -18,8 +18,12 @@ REFUSED = 1
 PIPED_WIDTH = 240
 DEFAULT_URL = "http://127.0.0.1:8080"
 API = "/api/v1"
+ANSWERS = frozenset({"job_id", "jobs", "regions", "domains", "open_jobs", "deliveries", "status"})
+"""Each answer of the service has one of these."""
 
-Url = Annotated[str, typer.Option("--url", envvar="EZTHROTTLE_URL", help="The service.")]
+Url = Annotated[
+    str, typer.Option("--url", envvar="EZTHROTTLE_URL", help="The EZThrottle service, not the target.")
+]
 ApiKey = Annotated[
     str,
     typer.Option(
@@ -72,6 +76,9 @@ def call(
         if answer.is_error:
             refuse_answer(answer)
         document: dict[str, Any] = answer.json()
+        if ANSWERS.isdisjoint(document):
+            msg = "that is another server"
+            raise ValueError(msg)
     return document
 
 

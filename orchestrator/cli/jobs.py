@@ -74,15 +74,26 @@ def submit(
     if "url" not in job:
         refuse("name the URL to call, or a --file with a job in it", USAGE_ERROR)
     taken = call("POST", url, "/jobs", api_key, body=job)
+    for warning in _warnings(taken):
+        typer.echo(f"warning: {warning}", err=True)
     if wait:
-        _show_job(_get(url, api_key, taken["job_id"], wait), as_json=as_json)
+        job = _get(url, api_key, taken["job_id"], wait)
+        _show_job(job, as_json=as_json)
+        if job["state"] in ("failed", "cancelled"):
+            raise typer.Exit(REFUSED)
     elif as_json:
         show(taken)
     else:
         columns = ("job_id", "status", "position", "starts in s")
         table(columns, [[taken.get(n) for n in (*columns[:3], "estimated_processing_time")]])
-        for warning in taken.get("warnings", ()):
-            typer.echo(f"warning: {warning}", err=True)
+
+
+def _warnings(taken: dict[str, Any]) -> list[str]:
+    known = taken["status"] == "duplicate"
+    told = (
+        [f"a duplicate of {taken['job_id']}: nothing was sent; --key makes it another job"] if known else []
+    )
+    return [*told, *taken.get("warnings", ())]
 
 
 @jobs.command("get")

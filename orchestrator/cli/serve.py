@@ -38,7 +38,13 @@ def _take_file(context: typer.Context, path: Path | None) -> Path | None:
     """Let the file's values stand where neither the command line nor the environment says anything."""
     if path is not None:
         names = {_key(setting.name): setting.name for setting in fields(Settings)}
-        given = _document(path).get(FILE_TABLE, {})
+        document = _document(path)
+        for name in sorted(document.keys() - {FILE_TABLE, *DOMAIN_TABLES}):
+            remedy = (
+                f"write it under [{FILE_TABLE}]" if name in names else f"settings are under [{FILE_TABLE}]"
+            )
+            refuse(f"--config {path}: knows no {name} here: {remedy}", USAGE_ERROR)
+        given = document.get(FILE_TABLE, {})
         if not isinstance(given, dict):
             refuse(f"--config {path}: write [{FILE_TABLE}] above the settings", USAGE_ERROR)
         for key in sorted(given.keys() - names.keys()):

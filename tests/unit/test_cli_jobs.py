@@ -101,6 +101,28 @@ def test_a_job_is_submitted_by_options(site: Site, tmp_path: Path) -> None:
     assert site.seen(JOBS)[-1].headers["authorization"] == f"Bearer {KEY}"
 
 
+def test_waiting_for_a_job_that_fails_is_a_failure(site: Site) -> None:
+    site.on(JOBS, answer(TAKEN, 202))
+    site.on(f"{JOBS}/{ID}", answer(SHOWN))
+    result = run(site, "jobs", "submit", "https://api.example/pay", "--wait", "5")
+    assert (result.exit_code, ID in result.output) == (1, True)
+
+
+def test_a_duplicate_is_said_to_have_sent_nothing(site: Site) -> None:
+    site.on(JOBS, answer({"job_id": ID, "status": "duplicate", "state": "success"}))
+    site.on(f"{JOBS}/{ID}", answer(SHOWN | {"state": "success"}))
+    result = run(site, "jobs", "submit", "https://api.example/pay", "--wait", "5")
+    assert result.exit_code == 0
+    assert f"a duplicate of {ID}: nothing was sent" in result.output
+
+
+def test_another_server_is_not_taken_for_the_service(site: Site) -> None:
+    site.on(JOBS, answer({"hello": "world"}))
+    result = run(site, "jobs", "list")
+    assert result.exit_code == 1
+    assert "does not answer as the service does: that is another server" in result.output
+
+
 def test_headers_in_a_variable_stand_on_lines_of_their_own(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

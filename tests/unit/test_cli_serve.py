@@ -123,6 +123,8 @@ def test_a_file_of_settings_alone_names_no_domains(begun: list[Settings], tmp_pa
         ("[serve]\nport = 'many'\n", "--port"),
         ("[serve]\nport = -1\n", "--port must lie between"),
         ("serve = 7\n", "write [serve] above the settings"),
+        ("port = 7\n", "knows no port here: write it under [serve]"),
+        ("[serv]\nport = 7\n", "knows no serv here: settings are under [serve]"),
         ("[serve\n", "is no TOML"),
         ("[domains.x]\nrpm = 7\n", "rpm"),
     ],

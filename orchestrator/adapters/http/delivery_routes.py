@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response, own_job, read_document
 from orchestrator.adapters.http.paging import decode_cursor, encode_cursor, read_limit, wrong
-from orchestrator.adapters.http.schema import SAFE_INT_MOST, RedeliverIn, read_model
-from orchestrator.domain.errors import Conflict, NotFound
+from orchestrator.adapters.http.schema import SAFE_INT_MOST, RedeliverIn, read_model, unknown_fields
+from orchestrator.domain.errors import Conflict, FieldError, InvalidFields, NotFound
 from orchestrator.domain.ids import DEFAULT_PORTS, CustomerId, DeliveryId, TargetDomain, target_domain
 from orchestrator.ports.store import DeadFilter, DeadLetterCursor, OutboxEntry
 
@@ -52,7 +52,11 @@ class DeliveryRoutes:
     async def redeliver_dead(self, request: Request) -> Response:
         """Send failed webhooks again, all that are meant, at a bounded pace; ``more``: some are left."""
         customer = await self._backend.keys.customer(request)
-        given = read_model(RedeliverIn, await read_document(request, self._backend.bounds))
+        document = await read_document(request, self._backend.bounds)
+        if unknown := unknown_fields(RedeliverIn, document):
+            # A misspelt filter would mean all of them.
+            raise InvalidFields([FieldError(name, "is no filter of failed webhooks") for name in unknown])
+        given = read_model(RedeliverIn, document)
         wanted = DeadFilter(
             customer=customer,
             id=None if given.webhook_id is None else DeliveryId(given.webhook_id),
@@ -63,13 +67,13 @@ class DeliveryRoutes:
         again = await self._backend.shard.redelivery.dead(wanted, given.limit)
         if wanted.id is not None and not again.count:
             raise NotFound("no failed webhook of yours has that id")
-        document = {
+        answer = {
             "status": "redelivering",
             "deliveries": again.count,
             "last_at": again.last_ms,
             "more": again.more,
         }
-        return json_response(document, HTTPStatus.ACCEPTED)
+        return json_response(answer, HTTPStatus.ACCEPTED)
 
 
 def _filter(customer: CustomerId, query: QueryParams) -> DeadFilter:

@@ -142,7 +142,10 @@ async def test_a_wrong_filter_is_named(gateway: Gateway, query: dict[str, str], 
     assert [error["field"] for error in response.json()["errors"]] == [named]
 
 
-@pytest.mark.parametrize("fields", [{"limit": 0}, {"since": -1}, {"webhook_id": 7}, {"endpoint": "[::"}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"limit": 0}, {"since": -1}, {"webhook_id": 7}, {"endpoint": "[::"}, {"endpiont": "app.example.com"}],
+)
 async def test_a_wrong_redelivery_changes_nothing(gateway: Gateway, fields: dict[str, Any]) -> None:
     await ended(gateway)
     await answer_deliveries(gateway, 410, 2)
