@@ -1,68 +1,68 @@
-"""What a data directory lacks that an earlier version made."""
+"""The schema, in numbered steps. A data directory carries the number of the last one that it took, as
+SQLite's ``user_version``; each step that it lacks is taken at the next start, all in one transaction.
 
+A step is a file ``schema/NNNN_what.sql``, numbered without gaps, and never changed once it was released.
+What SQL can't say of it, sealed columns to be filled say, is a function in ``FILLS`` that runs after it.
+"""
+
+import functools
+import re
 import sqlite3
-import time
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from types import MappingProxyType
 
-from orchestrator.adapters.store.records import unpack_spec
-from orchestrator.adapters.store.sqlite_reads import sealing_context
-from orchestrator.domain.ids import target_domain
-from orchestrator.domain.usage import day_of
+from orchestrator.adapters.store.unnumbered import complete_unnumbered
 from orchestrator.ports.secret_box import SecretBox
 
-LATER_COLUMNS = (
-    ("jobs", "quorum", "BLOB"),
-    ("jobs", "queued_as", "BLOB"),
-    ("deliveries", "endpoint", "TEXT NOT NULL DEFAULT ''"),
-    ("lessons", "used_day", "INTEGER NOT NULL DEFAULT 0"),
-    ("customer_domains", "used_day", "INTEGER NOT NULL DEFAULT 0"),
+FILLS: Mapping[int, Callable[[sqlite3.Connection, SecretBox], None]] = MappingProxyType(
+    {1: complete_unnumbered}
 )
-LATER_INDEXES = (
-    """CREATE INDEX IF NOT EXISTS deliveries_dead_at ON deliveries (customer, endpoint, next_ms, id)
-       WHERE state = 'failed'""",
-    "CREATE INDEX IF NOT EXISTS lessons_used ON lessons (used_day)",
-    "CREATE INDEX IF NOT EXISTS customer_domains_used ON customer_domains (used_day)",
-)
-"""Over columns of which an earlier version may have made none: they come after those."""
+_STEP = re.compile(r"\d{4}_\w+\.sql")
+
+
+class NewerSchemaError(ValueError):
+    """A data directory that a later version of the service wrote: this one would read it wrongly."""
+
+    def __init__(self, found: int) -> None:
+        known = len(steps())
+        super().__init__(
+            f"it was written by a later version (its schema is {found}, this version knows {known}): "
+            "run that version again, or restore the backup that was made before the upgrade"
+        )
 
 
 def migrate(db: sqlite3.Connection, box: SecretBox) -> None:
-    """Add the columns that its tables lack, and fill them where they are needed; add the indexes over them.
+    """Take the steps that a database lacks, within the caller's transaction; a new one lacks them all.
 
     Raises:
+        NewerSchemaError: A later version wrote it; nothing was changed.
         ValueError: Its rows were sealed with another key.
     """
-    added = [(table, name) for table, name, kind in LATER_COLUMNS if _add_column(db, table, name, kind)]
-    if ("deliveries", "endpoint") in added:
-        _name_endpoints(db, box)
-    for table in [table for table, name in added if name == "used_day"]:
-        db.execute(f"UPDATE {table} SET used_day = ?", (today(),))  # noqa: S608  # names of our own
-    for index in LATER_INDEXES:
-        db.execute(index)
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    if found > len(steps()):
+        raise NewerSchemaError(found)
+    for number in range(found + 1, len(steps()) + 1):
+        for statement in steps()[number - 1].split(";\n"):
+            db.execute(statement)
+        FILLS.get(number, _nothing)(db, box)
+        db.execute(f"PRAGMA user_version = {number:d}")
 
 
-def today() -> int:
-    """The day, as rows about targets tell when they were used last."""
-    return day_of(time.time_ns() // 1_000_000)
+@functools.cache
+def steps() -> tuple[str, ...]:
+    """Read the SQL of all steps, in their order.
 
-
-def _add_column(db: sqlite3.Connection, table: str, name: str, kind: str) -> bool:
-    known = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
-    if name not in known:
-        db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
-    return name not in known
-
-
-def _name_endpoints(db: sqlite3.Connection, box: SecretBox) -> None:
-    """Say whom each delivery that is still to be made, or failed, goes to. Without a name of their own all
-    would wait in one line, behind whichever receiver hangs.
+    Raises:
+        RuntimeError: Two have one number, or one is missing.
     """
-    open_jobs = db.execute("SELECT DISTINCT job_id FROM deliveries WHERE state <> 'delivered'").fetchall()
-    for (job_id,) in open_jobs:
-        find = "SELECT customer, request FROM jobs WHERE id = ? AND length(request) > 0"
-        for customer, request in db.execute(find, (job_id,)).fetchall():
-            spec = unpack_spec(box.open(request, sealing_context(customer, job_id, "request")))
-            names = enumerate(target_domain(webhook.url) for webhook in spec.webhooks)
-            db.executemany(
-                "UPDATE deliveries SET endpoint = ? WHERE job_id = ? AND position = ?",
-                [(name, job_id, position) for position, name in names],
-            )
+    directory = files(__package__).joinpath("schema")
+    named = sorted(each.name for each in directory.iterdir() if _STEP.fullmatch(each.name))
+    if [int(name[:4]) for name in named] != list(range(1, len(named) + 1)):
+        msg = f"steps of the schema are numbered from 1 without gaps, not {named}"
+        raise RuntimeError(msg)
+    return tuple(directory.joinpath(name).read_text() for name in named)
+
+
+def _nothing(_db: sqlite3.Connection, _box: SecretBox) -> None:
+    """SQL said it all."""

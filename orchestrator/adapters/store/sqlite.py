@@ -9,7 +9,6 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.store.disk_retry import Patience, failing_as_store
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, Write, connect
-from orchestrator.adapters.store.migration import migrate, today
+from orchestrator.adapters.store.migration import migrate
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
 from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
 from orchestrator.adapters.store.retention import purge
@@ -32,6 +31,7 @@ from orchestrator.adapters.store.sqlite_reads import (
     sealing_context,
     secrets_context,
 )
+from orchestrator.adapters.store.unnumbered import today
 from orchestrator.core.cooperative_yield import CooperativeYield
 from orchestrator.domain.course import Course
 from orchestrator.domain.histogram import Histogram
@@ -85,11 +85,10 @@ def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
     rows were sealed with.
 
     Raises:
+        NewerSchemaError: A later version wrote it; it stays as it is.
         ValueError: It is another key.
     """
     connection.execute("BEGIN IMMEDIATE")
-    for statement in files(__package__).joinpath("schema.sql").read_text().split(";\n"):
-        connection.execute(statement)
     migrate(connection, box)
     sealed = box.seal(KEY_CHECK, "shard|key_check")
     connection.execute("INSERT INTO shard VALUES (1, 0, ?) ON CONFLICT DO NOTHING", (sealed,))

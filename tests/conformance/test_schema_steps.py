@@ -1,0 +1,201 @@
+"""How a data directory of another version is opened: an earlier one is completed, a later one is refused."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from orchestrator.adapters.store import migration
+from orchestrator.adapters.store.api_keys import open_keys
+from orchestrator.adapters.store.migration import NewerSchemaError, steps
+from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE, SqliteStore
+from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.ids import CustomerId, target_domain
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.pacing import Pace
+from orchestrator.ports.secret_box import SecretBox
+from orchestrator.ports.store import DeadFilter
+from tests.conformance.stores import SqliteKeeper, submit_all
+from tests.unit.domain.builders import ACME, NOW_MS, a_job
+
+FIRST = Path(__file__).with_name("first_schema.sql")
+UNNUMBERED = Path(__file__).with_name("unnumbered_directory.sql")
+"""What the service wrote just before directories carried a number: a job of each state, and all else."""
+KEY_OF_UNNUMBERED = "00" * 31 + "2a\n"
+
+
+@pytest.fixture
+def unnumbered(directory: SqliteKeeper) -> SqliteKeeper:
+    directory.data_dir.mkdir()
+    (directory.data_dir / KEY_FILE).write_text(KEY_OF_UNNUMBERED)
+    with database(directory) as db:
+        db.executescript(UNNUMBERED.read_text())
+    return directory
+
+
+@contextlib.contextmanager
+def database(directory: SqliteKeeper) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(sqlite3.connect(directory.data_dir / DATABASE)) as db, db:
+        yield db
+
+
+def number_of(directory: SqliteKeeper) -> int:
+    with database(directory) as db:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def set_number(directory: SqliteKeeper, number: int) -> None:
+    with database(directory) as db:
+        db.execute(f"PRAGMA user_version = {number:d}")
+
+
+def bytes_of(directory: SqliteKeeper) -> bytes:
+    return (directory.data_dir / DATABASE).read_bytes()
+
+
+def tables_of(directory: SqliteKeeper) -> Mapping[str, list[str]]:
+    """Columns of each table and index, in their order: rows are written by place."""
+    with database(directory) as db:
+        found = db.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+        return {name: [row[0] for row in db.execute(_COLUMNS[kind], (name,))] for kind, name in found}
+
+
+_COLUMNS = {
+    "table": "SELECT name FROM pragma_table_info(?)",
+    "index": "SELECT name FROM pragma_index_info(?)",
+}
+
+
+async def test_a_new_directory_carries_the_number_of_the_last_step(directory: SqliteKeeper) -> None:
+    await directory.open()
+    assert number_of(directory) == len(steps()) >= 1
+
+
+async def test_a_directory_of_just_before_the_numbers_keeps_every_job_and_all_that_was_known(
+    unnumbered: SqliteKeeper,
+) -> None:
+    store = await unnumbered.open()
+    page = await store.jobs_of(ACME, now_ms=NOW_MS, most=10)
+    assert [job.state for job in page.jobs] == [
+        JobState.FAILED,
+        JobState.SCHEDULED,
+        JobState.RUNNING,
+        JobState.QUEUED,
+        JobState.SUCCESS,
+    ]
+    loaded = [await store.load(job.id) for job in page.jobs]
+    assert [found.result for found in loaded if found] == [
+        b'{"status":"failed"}',
+        None,
+        None,
+        None,
+        b'{"status":"success"}',
+    ]
+    domain = target_domain(a_job().spec.url)
+    assert (await store.paces())[domain].pace == Pace(5.0, 3)
+    secrets = await store.secrets(ACME)
+    assert secrets is not None
+    assert secrets.primary == "whsec_of_a_test_0001"
+    assert await store.customer_of("ck_live_cust_acme_unnumbered") == ACME
+    assert [entry.state for entry in await store.outbox()] == [DeliveryState.PENDING]
+    assert len(await store.dead_deliveries(DeadFilter(customer=ACME), most=10)) == 1
+    assert [day.accepted for day in await store.usage_of(ACME, 0)] == [5]
+
+
+async def test_a_directory_of_just_before_the_numbers_takes_new_jobs(unnumbered: SqliteKeeper) -> None:
+    store = await unnumbered.open()
+    await submit_all(store, [a_job(number) for number in (11, 12)])
+    assert len((await store.jobs_of(ACME, now_ms=NOW_MS, most=10)).jobs) == 7
+    assert number_of(unnumbered) == len(steps())
+
+
+@pytest.mark.parametrize(
+    "made_by",
+    [FIRST.read_text(), UNNUMBERED.read_text()],
+    ids=["the first version", "just before the numbers"],
+)
+async def test_every_way_to_the_last_step_leads_to_the_same_tables(
+    directory: SqliteKeeper, tmp_path: Path, made_by: str
+) -> None:
+    fresh = SqliteKeeper(tmp_path / "fresh")
+    await fresh.open()
+    await fresh.close()
+    directory.data_dir.mkdir()
+    (directory.data_dir / KEY_FILE).write_text(KEY_OF_UNNUMBERED)
+    with database(directory) as db:
+        db.executescript(made_by)
+    await directory.open()
+    await directory.close()
+    wanted = tables_of(fresh)
+    assert {name: columns for name, columns in tables_of(directory).items() if name in wanted} == wanted
+
+
+async def test_a_later_version_s_directory_is_refused_in_words_and_left_as_it_is(
+    directory: SqliteKeeper,
+) -> None:
+    await directory.open()
+    await directory.close()
+    set_number(directory, len(steps()) + 7)
+    before = bytes_of(directory)
+    for _ in range(2):
+        with pytest.raises(NewerSchemaError, match=r"written by a later version.*restore the backup"):
+            await directory.open()
+    assert bytes_of(directory) == before
+
+
+async def test_keys_are_not_made_in_a_later_version_s_directory(directory: SqliteKeeper) -> None:
+    await directory.open()
+    await directory.close()
+    set_number(directory, len(steps()) + 1)
+    with pytest.raises(NewerSchemaError, match="run that version again"), open_keys(directory.data_dir):
+        pass
+
+
+async def test_a_step_that_fails_leaves_the_directory_as_it_was(
+    unnumbered: SqliteKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_half_way(db: sqlite3.Connection, _box: SecretBox) -> None:
+        db.execute("DELETE FROM jobs")
+        db.execute("CREATE TABLE half_made (id)")
+        raise sqlite3.OperationalError("the disk is full")
+
+    with database(unnumbered) as db:
+        before = list(db.iterdump())
+    with monkeypatch.context() as planted:
+        planted.setattr(migration, "FILLS", {1: fail_half_way})
+        with pytest.raises(sqlite3.OperationalError):
+            SqliteStore(unnumbered.data_dir)
+    with database(unnumbered) as db:
+        assert list(db.iterdump()) == before
+    assert number_of(unnumbered) == 0
+    assert len(await (await unnumbered.open()).waiting()) == 3
+
+
+async def test_a_directory_that_is_up_to_date_takes_no_step(
+    directory: SqliteKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await directory.open()
+    await directory.close()
+    monkeypatch.setattr(migration, "FILLS", dict.fromkeys(range(1, len(steps()) + 1), fail))
+    await directory.open()
+    assert directory.add_key(CustomerId("cust_beta"))
+
+
+def fail(_db: sqlite3.Connection, _box: SecretBox) -> None:
+    pytest.fail("a step was taken twice")
+
+
+@pytest.mark.parametrize(
+    "names", [("0002_b.sql",), ("0001_a.sql", "0001_b.sql"), ("0001_a.sql", "0003_c.sql")], ids=str
+)
+def test_steps_with_a_gap_or_with_one_number_twice_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    (tmp_path / "schema").mkdir()
+    for name in names:
+        (tmp_path / "schema" / name).write_text("SELECT 1;")
+    monkeypatch.setattr(migration, "files", lambda _package: tmp_path)
+    with pytest.raises(RuntimeError, match="numbered from 1 without gaps"):
+        steps.__wrapped__()
