@@ -9,10 +9,11 @@ from orchestrator.core.gates import Gates
 from orchestrator.domain.active_limits import ActiveLimit
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import FairQueue, Gate, Ticket, Weight
+from orchestrator.domain.heard import Heard, Learned
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.pacing import Limiter, Outlook, Pace, PaceCaps
 from orchestrator.domain.queue_position import PositionIndex, Standing
-from orchestrator.domain.steering import Heard, Learned, Steering
+from orchestrator.domain.steering import Steering
 from orchestrator.domain.throttle import Passage
 from orchestrator.ports.clock import Clock, Timer, utc
 
@@ -76,7 +77,7 @@ class DomainLimiter:
         self._steering = Steering(base, caps, account_queues=account_queues)
         if learned is not None:
             self._steering.restore(learned, clock.now(), clock.unix_ms())
-        self._queue = FairQueue(weight, by_account=self._steering.account_queues)
+        self._queue = FairQueue(weight, by_account=self._steering.binding.account_queues)
         self._line: PositionIndex | None = None
         self._gates: Gates | None = None
         self._gone: set[Ticket] | None = None
@@ -117,7 +118,7 @@ class DomainLimiter:
         next_at = self._limiter.next_at(now)
         if next_at is None:
             return 0.0
-        throttle = self._steering.throttle
+        throttle = self._steering.binding.throttle
         return (next_at if throttle is None else max(next_at, throttle.next_at(now, 1.0))) - now
 
     @property
@@ -175,11 +176,11 @@ class DomainLimiter:
         all_of_it = self._limiter.outlook(now, self._place_s)
         if isfinite(opens_at):
             all_of_it = all_of_it.joined(Outlook(opens_at))
-        throttles = self._steering.throttles_of(ticket.customer, ticket.account)
+        throttles = self._steering.binding.throttles_of(ticket.customer, ticket.account)
         bound = [(throttle, stand.in_turn) for _, throttle in throttles]
-        if self._steering.throttle is not None:
-            bound.append((self._steering.throttle, stand.position))
-            all_of_it = all_of_it.joined(self._steering.throttle.outlook(now, self._place_s))
+        if self._steering.binding.throttle is not None:
+            bound.append((self._steering.binding.throttle, stand.position))
+            all_of_it = all_of_it.joined(self._steering.binding.throttle.outlook(now, self._place_s))
         starts = [all_of_it.start(stand.position)]
         for throttle, number in bound:
             starts.append(throttle.outlook(now, self._place_s).start(number))
@@ -322,7 +323,7 @@ class DomainLimiter:
         ticket = self._queue.peek(lambda ticket: self._closed_gate(ticket, now), self._is_gone)
         if ticket is None:
             return None, self._gates.opens_at if self._gates is not None else None
-        throttle = self._steering.throttle
+        throttle = self._steering.binding.throttle
         return ticket, now if throttle is None else throttle.next_at(now, ticket.cost)
 
     def _leave_line(self, ticket: Ticket) -> bool:
@@ -335,8 +336,8 @@ class DomainLimiter:
 
     def _spend(self, ticket: Ticket, now: float) -> list[Passage]:
         passages = self._gates.spend(ticket, now) if self._gates is not None else []
-        if self._steering.throttle is not None:
-            passages.append(self._steering.throttle.spend(now, ticket.cost))
+        if self._steering.binding.throttle is not None:
+            passages.append(self._steering.binding.throttle.spend(now, ticket.cost))
         return passages
 
     def _give_back(self, permit: int, *, used: bool) -> None:
@@ -371,10 +372,10 @@ class DomainLimiter:
     def _follow(self) -> None:
         """Bring limiter, gates and queue in line with what the target said."""
         self._limiter.pace = self.pace
-        if self._gates is None and self._steering.throttles:
-            self._gates = Gates(self._steering)
-        if self._queue.by_account != self._steering.account_queues:
-            self._queue.regroup(by_account=self._steering.account_queues)
+        if self._gates is None and self._steering.binding.throttles:
+            self._gates = Gates(self._steering.binding)
+        if self._queue.by_account != self._steering.binding.account_queues:
+            self._queue.regroup(by_account=self._steering.binding.account_queues)
             self._line = None if self._line is None else self._line.regrouped(self._queue)
             if self._gates is not None:
                 self._gates.forget()

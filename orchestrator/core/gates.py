@@ -3,8 +3,8 @@
 import heapq
 from collections import deque
 
+from orchestrator.domain.binding import Binding, customer_key
 from orchestrator.domain.fairness import Lane, Ticket
-from orchestrator.domain.steering import Steering, customer_key
 from orchestrator.domain.throttle import Passage, Throttle
 
 
@@ -26,10 +26,10 @@ class _Gate:
 class Gates:
     """The gates of one domain. All times are monotonic seconds."""
 
-    __slots__ = ("_due", "_gates", "_steering")
+    __slots__ = ("_binding", "_due", "_gates")
 
-    def __init__(self, steering: Steering) -> None:
-        self._steering = steering
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
         self._gates: dict[str, _Gate] = {}
         self._due: list[tuple[float, str]] = []
 
@@ -42,7 +42,7 @@ class Gates:
 
     def closed(self, ticket: Ticket, now: float) -> _Gate | None:
         """Say which gate is closed to a ticket now, if one is."""
-        throttles = self._steering.throttles_of(ticket.customer, ticket.account)
+        throttles = self._binding.throttles_of(ticket.customer, ticket.account)
         for index, (key, throttle) in enumerate(throttles):
             opens_at = throttle.next_at(now, ticket.cost)
             if opens_at > now:
@@ -55,7 +55,7 @@ class Gates:
     def spend(self, ticket: Ticket, now: float) -> list[Passage]:
         """Let a ticket through."""
         passages = []
-        for key, throttle in self._steering.throttles_of(ticket.customer, ticket.account):
+        for key, throttle in self._binding.throttles_of(ticket.customer, ticket.account):
             passages.append(throttle.spend(now, ticket.cost))
             self._keep_open(key, throttle, now)
         return passages

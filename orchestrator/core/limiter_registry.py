@@ -6,11 +6,11 @@ from weakref import WeakValueDictionary
 
 from orchestrator.core.domain_limiter import DomainLimiter, Launch
 from orchestrator.domain.fairness import Ticket, Weight
+from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import DOWN_AFTER_S
-from orchestrator.domain.steering import Learned
 from orchestrator.domain.witnesses import FORGOTTEN_AFTER_S
 from orchestrator.ports.clock import Clock
 

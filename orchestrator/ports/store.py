@@ -6,10 +6,10 @@ from typing import Protocol
 
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, Vote, job_delivery
+from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage
 
 

@@ -1,8 +1,8 @@
 """What a store keeps beside jobs: its epoch, paces, secrets and keys."""
 
+from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.pacing import Pace
-from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import Store, WebhookSecrets
 from tests.conformance.stores import Keeper, flush

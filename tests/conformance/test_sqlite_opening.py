@@ -13,10 +13,10 @@ import pytest
 from orchestrator.adapters.store import sqlite
 from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE, LOCK_FILE, SqliteStore
 from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.job import Webhook
 from orchestrator.domain.pacing import Pace
-from orchestrator.domain.steering import Learned
 from orchestrator.ports.store import Accepted, DeadFilter
 from tests.conformance.stores import SqliteKeeper, again, an_ending, outbox_of, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job

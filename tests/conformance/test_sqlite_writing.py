@@ -14,12 +14,12 @@ import pytest
 
 from orchestrator.adapters.store import retention, sqlite
 from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.job import JobSpec, Webhook
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import Retention
-from orchestrator.domain.steering import Learned
 from orchestrator.ports.store import Accepted, Duplicate
 from tests.conformance.stores import SqliteKeeper, a_course, again, an_ending, flush, outbox_of, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.adapters.store.records import pack_course, unpack_course
 from orchestrator.domain.course import Course
+from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import (
     Accepted,

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.steering import Learned
 from orchestrator.ports.store import StoredJob
 from tests.simulation.queues import QueueLog
 

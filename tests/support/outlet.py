@@ -11,9 +11,9 @@ from typing import Protocol
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import Ticket, Weight, one_each
+from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
 from orchestrator.domain.pacing import Pace, PaceCaps
-from orchestrator.domain.steering import Learned
 
 EPOCH_MS = 1_763_674_200_000
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
+from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state, state_shown
 from orchestrator.domain.retention import Retention
-from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage, added
 from orchestrator.ports.store import (
     Accepted,

@@ -8,11 +8,11 @@ import msgpack
 from orchestrator.domain.course import Child, Course
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.fanout import JobDelivery
+from orchestrator.domain.heard import Learned
 from orchestrator.domain.job import JobSpec, spec_from_record, spec_to_record
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
-from orchestrator.domain.steering import Learned
 
 _ATTEMPT_FIELDS = tuple(field.name for field in fields(Attempt))
 _LEG_FIELDS = tuple(field.name for field in fields(Leg))

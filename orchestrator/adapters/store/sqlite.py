@@ -34,13 +34,13 @@ from orchestrator.adapters.store.sqlite_reads import (
 from orchestrator.adapters.store.unnumbered import today
 from orchestrator.core.cooperative_yield import CooperativeYield
 from orchestrator.domain.course import Course
+from orchestrator.domain.heard import Learned
 from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.retention import Retention
-from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import (

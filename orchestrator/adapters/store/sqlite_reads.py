@@ -14,11 +14,11 @@ from orchestrator.adapters.store.group_commit import connect
 from orchestrator.adapters.store.listing import read_page, read_summary
 from orchestrator.adapters.store.outbox import read_dead, read_deliveries, read_pending
 from orchestrator.adapters.store.records import unpack_course, unpack_learned, unpack_spec
+from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.steering import Learned
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import (

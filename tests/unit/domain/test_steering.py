@@ -2,10 +2,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from orchestrator.domain.heard import Heard
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
 from orchestrator.domain.signals import SILENT, Signal
-from orchestrator.domain.steering import Heard, Steering
+from orchestrator.domain.steering import Steering
 
 BASE = Pace(2.0, 2)
 

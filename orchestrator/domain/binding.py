@@ -1,0 +1,215 @@
+"""Whom a target's words bind: its domain, an account or a customer, each with a throttle of its own.
+
+``X-EZTHROTTLE-*``, ``X-Aqueduct-*`` and 503s bind the domain; a 429 or a budget that answers a request with
+credentials binds that account, and the domain once two accounts hear it. What lowers a domain's pace and
+only one customer hears binds others for a minute at most; it binds that customer as long as it was meant.
+Another customer bears witness only to what it was told as strictly, of the same kind.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from enum import Enum, auto
+
+from orchestrator.domain.active_limits import ActiveLimit, Scope
+from orchestrator.domain.budgets import BudgetUnit
+from orchestrator.domain.heard import Heard
+from orchestrator.domain.ids import AccountId, CustomerId
+from orchestrator.domain.throttle import Throttle
+from orchestrator.domain.witnesses import Asked, Soloists, Witnesses
+
+SWITCHED_AT_MOST_EVERY_S = 60.0
+THROTTLES_MOST = 10_000
+SWEPT_FROM = 64
+
+
+class Word(Enum):
+    """What a target may say."""
+
+    PACE = auto()
+    PAUSE = auto()
+    REFUSAL = auto()
+
+
+Kind = Word | BudgetUnit
+"""What witnesses can bear witness to. Each kind has its own: a budget says nothing of a pause."""
+
+
+def customer_key(customer: CustomerId) -> str:
+    """Name the throttle that binds a customer, whatever its account."""
+    return f"@{customer}"
+
+
+class Binding:
+    """The throttles of one domain, its accounts and its customers. All times are monotonic seconds."""
+
+    __slots__ = (
+        "_queues_by_default",
+        "_refused",
+        "_soloists",
+        "_swept_at",
+        "_switched_at",
+        "_witnesses",
+        "queues_told",
+        "throttle",
+        "throttles",
+    )
+
+    def __init__(self, *, account_queues: bool = False) -> None:
+        self._queues_by_default = account_queues
+        self.queues_told: bool | None = None
+        """What the target said of account queues, if it did."""
+        self.throttle: Throttle | None = None
+        """The domain's own."""
+        self.throttles: dict[str, Throttle] | None = None
+        """By account id, or ``customer_key``."""
+        # Most domains never need these: an idle one has to be small.
+        self._witnesses: dict[tuple[Kind, bool], Witnesses] | None = None
+        self._soloists: Soloists | None = None
+        self._refused: tuple[CustomerId, float] | None = None
+        """Who alone was refused without a word, and until when that binds the whole domain."""
+        self._switched_at = float("-inf")
+        self._swept_at = SWEPT_FROM
+
+    @property
+    def account_queues(self) -> bool:
+        """Whether each account has a queue of its own."""
+        return self._queues_by_default if self.queues_told is None else self.queues_told
+
+    @property
+    def next_change_at(self) -> float:
+        """When a throttle's rate goes over to a customer; infinite where none does."""
+        return math.inf if self._refused is None else self._refused[1]
+
+    def at_rest(self, now: float) -> bool:
+        """Whether no throttle holds any more."""
+        holding = [self.throttle] if self.throttle is not None else []
+        holding += (self.throttles or {}).values()
+        told = self.queues_told is not None or self._refused is not None
+        return not told and all(throttle.at_rest(now) for throttle in holding)
+
+    def lapse(self, now: float) -> None:
+        """Let go of what is over."""
+        if self._refused is not None and now >= self._refused[1]:
+            self._hand_over(self._refused[0], now)
+        if self.throttle is not None and self.throttle.at_rest(now):
+            self.throttle = None
+
+    def throttles_of(self, customer: CustomerId, account: AccountId | None) -> list[tuple[str, Throttle]]:
+        """List what binds a customer's requests with an account, besides the domain's own throttle."""
+        if not self.throttles:
+            return []
+        keys = (customer_key(customer), *((account,) if account else ()))
+        return [(key, self.throttles[key]) for key in keys if key in self.throttles]
+
+    def active_limits_for(
+        self, customer: CustomerId, shown: Iterable[ActiveLimit], now: float
+    ) -> Iterator[ActiveLimit]:
+        """Show what binds a customer here, or the accounts whose answers it was last to hear, besides what
+        is ``shown`` of the domain.
+        """
+        own = (self.throttles or {}).get(customer_key(customer))
+        # While what one customer was told holds the whole domain, it stands there.
+        all_of_it = {(signal.kind, signal.source, signal.rps) for signal in shown}
+        for signal in own.active_limits(now) if own is not None else ():
+            if (signal.kind, signal.source, signal.rps) not in all_of_it:
+                yield replace(signal, binds=Scope.CUSTOMER)
+        for key, throttle in (self.throttles or {}).items():
+            for signal in throttle.active_limits(now) if throttle.heard_by == customer else ():
+                yield replace(signal, binds=Scope.ACCOUNT, account=AccountId(key))
+
+    def switch(self, account_queues: bool | None, now: float) -> bool:
+        """Regrouping a long queue is work: a page that says now this and now that is not followed."""
+        if (
+            account_queues in (None, self.account_queues)
+            or now < self._switched_at + SWITCHED_AT_MOST_EVERY_S
+        ):
+            return False
+        self.queues_told = account_queues
+        self._switched_at = now
+        return True
+
+    def binds_until(self, kind: Kind, customer: CustomerId, asked: Asked, now: float) -> float:
+        """Note what a customer was told; say until when that binds all: a time that has passed where it binds
+        that customer only.
+        """
+        witnesses = self._who_heard(kind)
+        if not witnesses.hear(customer, asked, now):
+            self._soloists = self._soloists or Soloists()
+            return self._soloists.binds_until(customer, now)
+        if kind is Word.REFUSAL:
+            # Each is a blow to the rate of all: those of one customer must not add up to those of many.
+            witnesses.use_up(customer)
+        return math.inf
+
+    def two_accounts_heard(self, kind: Kind, account: AccountId, asked: Asked, now: float) -> bool:
+        """Note what an account was told; say whether that is the domain's matter."""
+        return self._who_heard(kind, account=True).hear(account, asked, now) and not self.account_queues
+
+    def _who_heard(self, kind: Kind, *, account: bool = False) -> Witnesses:
+        self._witnesses = self._witnesses if self._witnesses is not None else {}
+        return self._witnesses.setdefault((kind, account), Witnesses())
+
+    def let_go(self, customer: CustomerId) -> None:
+        """A customer was told a better pace than its own throttle keeps to."""
+        throttle = (self.throttles or {}).get(customer_key(customer))
+        if throttle is not None:
+            throttle.let_go()
+
+    def bound(
+        self, heard: Heard, kind: Kind, asked: Asked, now: float, *, shared: bool = True
+    ) -> list[tuple[Throttle, float]]:
+        """List whom an answer binds, and until when. ``shared``: of two accounts that hear it, all."""
+        if not heard.binds_account or heard.account is None:
+            return self._domain_or_customer(heard.customer, kind, asked, now)
+        bound = [(self.account(heard.account, heard.customer, now), math.inf)]
+        if shared and self.two_accounts_heard(kind, heard.account, asked, now):
+            bound += self._domain_or_customer(heard.customer, kind, asked, now)
+        return bound
+
+    def _domain_or_customer(
+        self, customer: CustomerId, kind: Kind, asked: Asked, now: float
+    ) -> list[tuple[Throttle, float]]:
+        until = self.binds_until(kind, customer, asked, now)
+        if until <= now:
+            return [(self.throttle_of(customer_key(customer), now), math.inf)]
+        if kind is Word.REFUSAL:
+            # A rate is found by trying, and by one throttle: it goes over to the customer whole.
+            self._refused = None if until == math.inf else (customer, until)
+            return [(self.own(), until)]
+        alone = [] if until == math.inf else [(self.throttle_of(customer_key(customer), now), math.inf)]
+        return [(self.own(), until), *alone]
+
+    def _hand_over(self, customer: CustomerId, now: float) -> None:
+        """Nobody else was refused: from now on the rate found by trying binds the one who was."""
+        if self.throttle is not None:
+            self.throttle_of(customer_key(customer), now).take_tried_rate(self.throttle)
+        self._refused = None
+
+    def own(self) -> Throttle:
+        """Find the domain's own throttle, or make it."""
+        self.throttle = self.throttle or Throttle()
+        return self.throttle
+
+    def account(self, account: AccountId, customer: CustomerId, now: float) -> Throttle:
+        """Find an account's throttle, or make it, for what ``customer`` hears."""
+        throttle = self.throttle_of(account, now)
+        throttle.heard_by = customer
+        return throttle
+
+    def throttle_of(self, key: str, now: float) -> Throttle:
+        """Find the throttle of an account or a ``customer_key``, or make it."""
+        self.throttles = self.throttles if self.throttles is not None else {}
+        found = self.throttles.get(key)
+        if found is None:
+            self._sweep(now)
+            found = self.throttles[key] = Throttle()
+        return found
+
+    def _sweep(self, now: float) -> None:
+        """Drop what no longer binds anybody, when there is twice as much as after the last time."""
+        throttles = self.throttles or {}
+        if len(throttles) >= self._swept_at:
+            kept = [(key, throttle) for key, throttle in throttles.items() if not throttle.at_rest(now)]
+            self.throttles = dict(kept[-THROTTLES_MOST:])
+            self._swept_at = max(SWEPT_FROM, 2 * len(self.throttles))

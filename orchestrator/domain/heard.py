@@ -1,0 +1,49 @@
+"""One answer of a target, as far as it is about pace, and what all of them have taught."""
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from orchestrator.domain.ids import AccountId, CustomerId
+from orchestrator.domain.pacing import Pace
+
+REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One answer, and whose request it answers. ``started_at`` and ``answered_at`` are monotonic seconds;
+    ``probe``: the request tried whether the target is back, one at a time.
+    """
+
+    status: int
+    headers: dict[str, str]
+    customer: CustomerId
+    account: AccountId | None
+    started_at: float
+    answered_at: float
+    probe: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether the target may bear no more. A 503 to a probe only says that it is not back yet."""
+        return self.status in REFUSALS and not (self.probe and self.status == HTTPStatus.SERVICE_UNAVAILABLE)
+
+    @property
+    def binds_account(self) -> bool:
+        """Whether what it refuses or budgets is the account's matter."""
+        return self.account is not None and self.status != HTTPStatus.SERVICE_UNAVAILABLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """What a target has taught, as it is kept on disk. Times are Unix ms. What it did not say is None: that
+    is the operator's to change.
+    """
+
+    pace: Pace | None = None
+    lapses_ms: int | None = None
+    account_queues: bool | None = None
+    paused_until_ms: int | None = None
+    tried_rps: float | None = None
+    accounts_paused: tuple[tuple[str, int], ...] = ()
+    source: str = field(default="", compare=False)
