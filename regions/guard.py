@@ -4,14 +4,13 @@
 multicast and IPv6 forms that carry an IPv4 address pass. So the forbidden networks are listed here.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import TypeAlias
 
-Address: TypeAlias = IPv4Address | IPv6Address
+from orchestrator.domain.hosts import Address, is_loopback_name, literal_address, plain_address
+
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
@@ -70,13 +69,7 @@ _INTERNAL = _table(
 )
 """What stands for a place inside, or for no place at all: the first row that holds gives the reason."""
 
-_TRANSPARENT = (
-    IPv6Network("::ffff:0:0/96"),  # IPv4-mapped
-    IPv6Network("::ffff:0:0:0/96"),  # IPv4-translated (RFC 2765)
-    IPv6Network("64:ff9b::/96"),  # NAT64's well-known prefix (RFC 6052)
-)
-"""Forms that are another spelling of the IPv4 address in their last 32 bits, and nothing besides."""
-
+_LOOPBACK = ("127.0.0.1", "::1")
 _COMPATIBLE = IPv6Network("::/96")
 _LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
 _6TO4 = IPv6Network("2002::/16")
@@ -107,6 +100,12 @@ class AddressPolicy:
         reasons = (self._face_refusal(face) for face in _faces(known))
         return next((reason for reason in reasons if reason is not None), None)
 
+    def name_refusal(self, name: str) -> str | None:
+        """Why a name is refused before it is resolved; None where its addresses have to be looked at."""
+        if is_loopback_name(name) and not any(map(self.permits, _LOOPBACK)):
+            return "loopback"
+        return None
+
     def _face_refusal(self, face: Address) -> str | None:
         if any(face in network for network in self.allowed_networks):
             return None
@@ -116,14 +115,11 @@ class AddressPolicy:
 
 def _faces(address: Address) -> Iterator[Address]:
     """Every address that a packet to ``address`` may end up at."""
+    address = plain_address(address)
+    yield address
     if isinstance(address, IPv4Address):
-        yield address
         return
     packed = address.packed
-    if any(address in network for network in _TRANSPARENT):
-        yield IPv4Address(packed[12:])
-        return
-    yield address
     if address in _6TO4:
         yield IPv4Address(packed[2:6])
     if address in _LOCAL_NAT64:
@@ -146,54 +142,6 @@ def _nat64_readings(packed: bytes) -> Iterator[IPv4Address]:
     for reading in map(IPv4Address, readings):
         if reading not in _THIS_NETWORK:
             yield reading
-
-
-_IPV4_PARTS = 4
-_OCTET_MAX = 255
-_LONGEST_HOST = 255
-_DOTS = re.compile("[\u3002\uff0e\uff61]")
-_NUMBER = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|0(?P<oct>[0-7]+)|(?P<dec>0|[1-9][0-9]*)")
-
-
-def literal_address(host: str) -> Address | None:
-    """The address that ``host`` spells, or None where it is a name.
-
-    Besides the usual forms it reads those which C libraries accept or a resolver makes plain on its way:
-    fewer than four parts, octal, hexadecimal and plain integers, brackets, a zone, a trailing dot,
-    full-width characters.
-    """
-    plain = unicodedata.normalize("NFKC", _DOTS.sub(".", host)).strip().rstrip(".")
-    if plain.startswith("[") and plain.endswith("]"):
-        plain = plain[1:-1]
-    try:
-        return ip_address(plain)
-    except ValueError:
-        return _numeric_ipv4(plain)
-
-
-def _numeric_ipv4(text: str) -> IPv4Address | None:
-    """Read up to four numbers as ``inet_aton`` does: the last one fills all the bytes that are left."""
-    numbers = [_number(part) for part in text.split(".")]
-    if len(numbers) > _IPV4_PARTS:
-        return None
-    *leading, last = numbers
-    value = 0
-    for number in leading:
-        if number is None or number > _OCTET_MAX:
-            return None
-        value = value << 8 | number
-    bits = 8 * (_IPV4_PARTS - len(leading))
-    if last is None or last >> bits:
-        return None
-    return IPv4Address(value << bits | last)
-
-
-def _number(text: str) -> int | None:
-    if len(text) > _LONGEST_HOST or (found := _NUMBER.fullmatch(text)) is None:
-        return None
-    if found["hex"]:
-        return int(found["hex"], 16)
-    return int(found["oct"], 8) if found["oct"] else int(found["dec"])
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:

@@ -5,9 +5,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from orchestrator.domain.hosts import literal_address
 from orchestrator.ports.clock import Clock
 from regions.egress.dns import Lookup, SystemLookup
-from regions.guard import AddressPolicy, literal_address, parse_networks
+from regions.guard import AddressPolicy, parse_networks
 
 RESOLVE_WITHIN_S = 0.2
 REMEMBERED_S = 30.0
@@ -62,11 +63,11 @@ class ResolvingGuard:
 
     async def _judge(self, host: str) -> str | None:
         literal = literal_address(host)
-        addresses = [str(literal)] if literal else await self._resolve(host)
-        for address in addresses:
-            if (reason := self._policy.refusal(address)) is not None:
-                return f"{host} is not allowed as a target ({reason}); the operator may lift that"
-        return None
+        reason = self._policy.name_refusal(host)
+        if reason is None:
+            reasons = map(self._policy.refusal, [literal] if literal else await self._resolve(host))
+            reason = next((reason for reason in reasons if reason is not None), None)
+        return reason and f"{host} is not allowed as a target ({reason}); the operator may lift that"
 
     async def _resolve(self, host: str) -> Sequence[str]:
         try:

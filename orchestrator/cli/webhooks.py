@@ -24,7 +24,7 @@ from orchestrator.cli.client import (
 
 webhooks = typer.Typer(help="Webhooks that failed for good, and sending them again.", no_args_is_help=True)
 
-Endpoint = Annotated[str, typer.Option(help="Only those to this host, with its port if it has one.")]
+Endpoint = Annotated[str, typer.Option(help="Only those to this host; with its port, unless that is 443.")]
 Since = Annotated[str, typer.Option(help="Only those that failed from this time on: ISO 8601 or Unix ms.")]
 Until = Annotated[str, typer.Option(help="Only those that failed before this time.")]
 

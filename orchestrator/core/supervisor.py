@@ -367,7 +367,7 @@ class JobSupervisor:
 
     def _ticket(self, step: int, leg: int) -> Ticket:
         spec, customer = self._spec(step), self.job.customer
-        account = account_of(customer, spec.account, spec.headers)
+        account = account_of(customer, spec.account, spec.headers, spec.url)
         return Ticket(self.job.order_key, self.job.id, leg, customer, step, account, spec.cost)
 
     def _spec(self, step: int) -> JobSpec:

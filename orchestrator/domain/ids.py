@@ -2,10 +2,11 @@
 
 import re
 from functools import lru_cache
-from ipaddress import IPv6Address
 from random import Random
 from typing import NewType
 from urllib.parse import urlsplit
+
+from orchestrator.domain.hosts import one_spelling
 
 JobId = NewType("JobId", str)
 AttemptId = NewType("AttemptId", str)
@@ -15,14 +16,15 @@ AccountId = NewType("AccountId", str)
 """An account at a target: a hash of the credentials that a request carries, or of the name it gives."""
 RegionName = NewType("RegionName", str)
 TargetDomain = NewType("TargetDomain", str)
-"""A target's host, with its port unless that is the scheme's own: the unit of pacing."""
+"""A target's host in one spelling and its port, the unit of pacing: ``host`` for 443, ``host:port`` else."""
 
 URLS_REMEMBERED = 1024
 """Customers call the same few URLs again and again; those that all differ cost what they did."""
 
 _DELIVERY_ID = re.compile(r"msg_(.{1,100})_([0-9]{1,4})\Z", re.ASCII)
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
+HTTPS_PORT = 443
+HTTP_PORT = 80
 
 
 def new_job_id(now_ms: int, random: Random) -> JobId:
@@ -45,17 +47,32 @@ def target_domain(url: str) -> TargetDomain:
 
     """
     parts = urlsplit(url)
-    host = _one_spelling((parts.hostname or "").rstrip("."))
+    host = one_spelling(parts.hostname or "")
     if not host:
         msg = "the URL names no host"
         raise ValueError(msg)
     port = parts.port
-    return TargetDomain(host if port in (None, DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{port}")
+    if port is None:
+        port = HTTP_PORT if parts.scheme == "http" else HTTPS_PORT
+    return domain_at(host, port)
 
 
-def _one_spelling(host: str) -> str:
-    # An IPv6 address has many spellings: each would be a domain with a pace of its own.
-    if ":" not in host:
-        return host
-    address = IPv6Address(host)
-    return str(address.ipv4_mapped or f"[{address}]")
+def read_domain(text: str) -> TargetDomain:
+    """Read a domain as people write one: ``host``, ``host:port``, in any spelling, or a whole URL.
+
+    Raises:
+        ValueError: It names no host, or an address or a port that is none.
+
+    """
+    return target_domain(text if "://" in text else f"https://{text}")
+
+
+def domain_at(host: str, port: int) -> TargetDomain:
+    """Write down a host in its one spelling and a port."""
+    return TargetDomain(host if port == HTTPS_PORT else f"{host}:{port}")
+
+
+def host_and_port(domain: TargetDomain) -> tuple[str, int]:
+    """Take apart what ``domain_at`` wrote."""
+    host, colon, port = domain.rpartition(":")
+    return (host, int(port)) if colon and not port.endswith("]") else (domain, HTTPS_PORT)

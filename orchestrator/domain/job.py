@@ -189,7 +189,7 @@ class Job:
     @property
     def account(self) -> AccountId | None:
         """The account at the target that its own request is made with."""
-        return account_of(self.customer, self.spec.account, self.spec.headers)
+        return account_of(self.customer, self.spec.account, self.spec.headers, self.spec.url)
 
     @property
     def order_key(self) -> int:

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.domain.ids import TargetDomain, target_domain
+from orchestrator.domain.ids import HTTP_PORT, HTTPS_PORT, TargetDomain, host_and_port, read_domain
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, RPS_MOST
 
 WEIGHT_MOST = 1_000
 WILDCARD = "*."
+_PORTS_UNNAMED = (HTTP_PORT, HTTPS_PORT)
+"""An entry that names no port holds for these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,18 +53,25 @@ class KnownDomains:
     weights: Mapping[str, int] = field(default_factory=dict)
 
     def policy(self, domain: TargetDomain) -> DomainPolicy:
-        """Find a domain's policy, the closest wildcard where it is not named itself."""
-        found = self.policies.get(domain)
-        parent = str(domain)
-        while found is None and "." in parent:
-            parent = parent.partition(".")[2]
-            found = self.policies.get(WILDCARD + parent)
-        return found or ANY_OTHER
+        """Find a domain's policy, the closest wildcard where it is not named itself. An entry without a port
+        holds for 80 and 443; one that names the port comes first.
+        """
+        host, port = host_and_port(domain)
+        ports = (f":{port}", "") if port in _PORTS_UNNAMED else (f":{port}",)
+        names = (f"{name}{suffix}" for name in _from_closest(host) for suffix in ports)
+        return next((self.policies[name] for name in names if name in self.policies), ANY_OTHER)
 
     def merged(self, other: "KnownDomains") -> "KnownDomains":
         """Let another table's entries stand in for those of the same name."""
         policies = {**self.policies, **other.policies}
         return replace(self, policies=policies, weights={**self.weights, **other.weights})
+
+
+def _from_closest(host: str) -> Iterator[str]:
+    yield host
+    while "." in host:
+        host = host.partition(".")[2]
+        yield WILDCARD + host
 
 
 class BadTable(ValueError):
@@ -99,7 +108,7 @@ def _problems(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _domain_problems(name: str, entry: object) -> Iterator[str]:
     if not _is_domain(name):
-        yield f'domains."{name}": must be a host in lower case, with its port if that is unusual, or *.HOST'
+        yield f'domains."{name}": must be a host in lower case and its usual spelling, HOST:PORT or *.HOST'
     if not isinstance(entry, dict):
         yield f'domains."{name}": must be a table: write [domains."{name}"] and its fields below'
         return
@@ -116,7 +125,7 @@ def _domain_problems(name: str, entry: object) -> Iterator[str]:
 def _is_domain(name: str) -> bool:
     host = name.removeprefix(WILDCARD)
     try:
-        return target_domain(f"https://{host}") == host
+        return read_domain(host) in (host, host.removesuffix(f":{HTTPS_PORT}"))
     except ValueError:
         return False
 

@@ -7,11 +7,13 @@ from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from orchestrator.domain.errors import FieldError
+from orchestrator.domain.hosts import ends_in_a_number, literal_address
 from orchestrator.domain.ids import URLS_REMEMBERED, RegionName, target_domain
 from orchestrator.domain.job import Guarantee, JobSpec, TriggerKind
 from orchestrator.domain.retention import DAY_MS
 from orchestrator.domain.submission_bounds import KEY_LENGTH_MOST, SubmissionBounds
 from orchestrator.domain.target_request import ATTEMPT_HEADER, JOB_ID_HEADER, REGION_HEADER
+from orchestrator.domain.url_credentials import user_has_colon
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 HOP_BY_HOP = frozenset(
@@ -121,17 +123,23 @@ def _url_problem(url: str) -> str | None:
         target_domain(url)
     except ValueError as error:
         return f"is not a URL: {error}"
+    if user_has_colon(url):
+        return "names a user with a colon (%3A): HTTP can't tell that from where the password begins"
     return _host_problem(parts)
 
 
 def _host_problem(parts: SplitResult) -> str | None:
     host = parts.hostname or ""
+    if ":" in host and "%" in host:
+        return "has a zone in its address: zones mean something on one machine only, leave it out"
     if "\\" in parts.netloc:
         return "must not contain a backslash in its host: readers take it for different ones"
     if "[" in parts.netloc and ":" not in host:
         return "has brackets in its host: they are for IPv6 addresses"
     if ":" not in host and (len(host) > HOST_LONGEST or not _HOST.fullmatch(host)):
         return "names a host that can't be: labels of 1 to 63 letters, digits, '-' and '_', with dots between"
+    if ends_in_a_number(host) and literal_address(host) is None:
+        return "names a host that ends in a number, as only addresses do, and is none"
     return "must not name port 0" if parts.port == 0 else None
 
 

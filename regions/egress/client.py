@@ -6,7 +6,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
-from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, InvalidURL, TCPConnector
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST, Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError, Gate
@@ -15,7 +15,7 @@ from regions.egress.dns import GuardedDialler, GuardedResolver, Lookup, SystemLo
 from regions.egress.exchange import GatedExchange, GatedRequest
 from regions.egress.faults import egress_error
 from regions.egress.request import WireRequest, wire_request
-from regions.guard import AddressPolicy, literal_address
+from regions.guard import AddressPolicy
 
 _AUTOMATIC_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _MAX_HEADER_BYTES = 16 * 1024
@@ -127,13 +127,7 @@ class AiohttpEgress:
             return exchange.gate_error
         if isinstance(failure, asyncio.CancelledError):
             return failure
-        if isinstance(failure, InvalidURL) and not self._permits_literal(wire.url.raw_host or ""):
-            return EgressError(Fault.NOT_ALLOWED, f"{wire.authority}: the address is not allowed")
         return egress_error(failure, exchange, wire.authority)
-
-    def _permits_literal(self, host: str) -> bool:
-        literal = literal_address(host)
-        return literal is None or self._policy.permits(literal)
 
     def _open_session(self) -> ClientSession:
         if self._closed:

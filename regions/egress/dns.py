@@ -77,9 +77,11 @@ class GuardedResolver(AbstractResolver):
         """Resolve ``host``.
 
         Raises:
-            ForbiddenAddressError: The policy refuses at least one of its addresses.
+            ForbiddenAddressError: The policy refuses the name, or at least one of its addresses.
             OSError: The name does not resolve.
         """
+        if (reason := self._policy.name_refusal(host)) is not None:
+            raise ForbiddenAddressError(reason)
         addresses = await self._lookup(host)
         for address in addresses:
             check(self._policy, address)

@@ -12,7 +12,6 @@ from aiohttp import (
     ClientPayloadError,
     ClientResponseError,
     ClientSSLError,
-    InvalidURL,
     ServerDisconnectedError,
 )
 
@@ -52,8 +51,6 @@ def _unwritten(error: BaseException) -> tuple[Fault, str]:
             return Fault.NOT_ALLOWED, f"the address is not allowed: {refusal}"
         case ClientConnectorError():
             return Fault.CONNECT, _connector_words(error)
-        case InvalidURL():
-            return Fault.INVALID, "the host is a number, but not an address in its usual form"
         case ValueError():
             return Fault.INVALID, "the request can't be put on a wire"
         case _:

@@ -8,6 +8,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from orchestrator.domain.exchange import Fault, HttpRequest
+from orchestrator.domain.hosts import ends_in_a_number, literal_address
+from orchestrator.domain.url_credentials import basic_authorization
 from orchestrator.ports.egress import EgressError
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -42,7 +44,9 @@ def wire_request(request: HttpRequest) -> WireRequest:
         raise _invalid("the method is not one that a request may have")
     headers = _headers(request)
     url = _url(request.url)
-    if url.raw_user is not None and "Authorization" in headers:
+    if basic := basic_authorization(request.url):
+        # The client on the wire would write it in Latin-1.
+        headers.setdefault("Authorization", basic)
         url = url.with_user(None)
     return WireRequest(request.method, url, headers, _body(request.body))
 
@@ -57,7 +61,17 @@ def _url(text: str) -> URL:
         raise _invalid("the URL is malformed") from None
     if not is_complete or not _HOST.fullmatch(url.raw_host or ""):
         raise _invalid("the URL is not an http or https URL with a valid host")
-    return url
+    return _usual_form(url)
+
+
+def _usual_form(url: URL) -> URL:
+    """Spell a numeric host as an address: what is dialled is what names the target."""
+    host = url.raw_host or ""
+    if not ends_in_a_number(host):
+        return url
+    if (address := literal_address(host)) is None:
+        raise _invalid("the host ends in a number, but is no address")
+    return url.with_host(str(address))
 
 
 def _headers(request: HttpRequest) -> CIMultiDict[str]:

@@ -282,7 +282,8 @@ class Operations:
     ) -> Flow[dict[str, Any]]:
         """Return a page of the webhooks that failed for good, newest first, as `list_jobs` does.
 
-        `endpoint` is a receiver's host, or an address of it; `since` and `until` are Unix ms.
+        `endpoint` is a receiver's host, with its port unless that is 443, or a URL of it;
+        `since` and `until` are Unix ms.
         """
         asked = _given(endpoint=endpoint, since=since, until=until, limit=limit, cursor=cursor)
         return self._service.call("GET", DEAD_WEBHOOKS, params=asked)

@@ -12,7 +12,7 @@ from orchestrator.adapters.http.backend import Backend, json_response, own_job, 
 from orchestrator.adapters.http.paging import decode_cursor, encode_cursor, read_limit, wrong
 from orchestrator.adapters.http.schema import SAFE_INT_MOST, RedeliverIn, read_model, unknown_fields
 from orchestrator.domain.errors import Conflict, FieldError, InvalidFields, NotFound
-from orchestrator.domain.ids import DEFAULT_PORTS, CustomerId, DeliveryId, TargetDomain, target_domain
+from orchestrator.domain.ids import CustomerId, DeliveryId, TargetDomain, read_domain
 from orchestrator.ports.store import DeadFilter, DeadLetterCursor, OutboxEntry
 
 _PLACE = re.compile(r"([0-9]{1,16}) ([0-9a-z_]{1,80})\Z")
@@ -86,18 +86,12 @@ def _filter(customer: CustomerId, query: QueryParams) -> DeadFilter:
 
 
 def _endpoint(text: str) -> TargetDomain | None:
-    """Read a host with its port, or a whole URL. A port that is a scheme's own names no other receiver."""
     if not text:
         return None
     try:
-        return target_domain(text if "://" in text else _with_scheme(text))
+        return read_domain(text)
     except ValueError:
-        raise wrong("endpoint", "must be a host, with its port if that is not the usual one") from None
-
-
-def _with_scheme(text: str) -> str:
-    scheme = next((name for name, port in DEFAULT_PORTS.items() if text.endswith(f":{port}")), "https")
-    return f"{scheme}://{text}"
+        raise wrong("endpoint", "must be a host, with its port unless that is 443, or a URL") from None
 
 
 def _time(field: str, text: str, otherwise: int) -> int:

@@ -50,7 +50,7 @@ class Bench:
         routes = Routes(self.clock, peers, lambda _name: self.domain, lambda _ticket, _cause: None)
         self.dispatcher = Dispatcher(peers, self.clock, Counters(), routes=routes, steered=_nothing)
         self.domain = DomainLimiter(
-            TargetDomain("203.0.113.7"),
+            TargetDomain("203.0.113.7:80"),
             self.clock,
             base=pace,
             caps=PaceCaps(),

@@ -49,7 +49,7 @@ async def test_a_permit_whose_launch_breaks_comes_back(rig: Rig) -> None:
         raise LookupError
 
     limiter = DomainLimiter(
-        TargetDomain("203.0.113.7"),
+        TargetDomain("203.0.113.7:80"),
         rig.clock,
         base=Pace(2.0, 2),
         caps=PaceCaps(),

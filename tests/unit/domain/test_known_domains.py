@@ -37,11 +37,38 @@ def test_what_a_policy_leaves_out_is_as_for_any_other_domain() -> None:
         ("b.a.example.com", 2),
         ("example.com", None),
         ("c.example.com:81", 4),
+        ("c.example.com", 3),
         ("x.org", None),
+        # An entry without a port holds for 80 and 443.
+        ("a.example.com:80", 1),
+        ("a.example.com:81", None),
+        ("b.a.example.com:80", 2),
+        ("b.a.example.com:8080", None),
+        ("[2001:db8::7]", 5),
+        ("[2001:db8::7]:80", 5),
+        ("[2001:db8::7]:81", None),
+        # One with a port holds for that one alone, and comes first.
+        ("d.example.com", 6),
+        ("d.example.com:80", 7),
+        ("e.d.example.com:8443", 8),
+        ("e.d.example.com", 3),
+        ("f.example.com", 9),
+        ("f.example.com:80", 10),
     ],
 )
 def test_the_closest_name_is_found(domain: str, rps: float | None) -> None:
-    names = {"a.example.com": 1, "*.a.example.com": 2, "*.example.com": 3, "c.example.com:81": 4}
+    names = {
+        "a.example.com": 1,
+        "*.a.example.com": 2,
+        "*.example.com": 3,
+        "c.example.com:81": 4,
+        "[2001:db8::7]": 5,
+        "d.example.com": 6,
+        "d.example.com:80": 7,
+        "*.d.example.com:8443": 8,
+        "f.example.com:443": 9,
+        "f.example.com": 10,
+    }
     table = KnownDomains(policies={name: DomainPolicy(rps=rps) for name, rps in names.items()})
     assert table.policy(TargetDomain(domain)).rps == rps
     assert (table.policy(TargetDomain(domain)) is ANY_OTHER) is (rps is None)
@@ -70,6 +97,10 @@ def test_the_operators_entry_replaces_the_shipped_one() -> None:
         (one(rps=5, most_rps=2), "rps", "raise most_rps"),
         ({"domains": {"API.example.com": {}}}, "API.example.com", "lower case"),
         ({"domains": {"https://a.b": {}}}, "https://a.b", "must be a host"),
+        ({"domains": {"a.b/c": {}}}, "a.b/c", "must be a host"),
+        ({"domains": {"a.b.": {}}}, "a.b.", "usual spelling"),
+        ({"domains": {"127.1": {}}}, "127.1", "usual spelling"),
+        ({"domains": {"[2001:0db8::7]": {}}}, "2001", "usual spelling"),
         ({"domains": {"a.b": 5}}, "a.b", "must be a table"),
         ({"domains": 5}, "domains", "[domains]"),
         ({"plans": {"pro": 0}}, "plans.pro", "whole number from 1"),
@@ -82,6 +113,13 @@ def test_a_wrong_field_is_named_with_its_remedy(document: dict[str, Any], field:
         read_known_domains(document)
     assert field in str(caught.value)
     assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.b", "a.b:80", "a.b:443", "*.a.b:8443", "[2001:db8::7]:443", "127.0.0.1:81"]
+)
+def test_a_host_is_named_with_or_without_a_port(name: str) -> None:
+    assert read_known_domains({"domains": {name: {"rps": 3}}}).policies == {name: DomainPolicy(rps=3)}
 
 
 def test_everything_that_is_wrong_is_named_at_once() -> None:

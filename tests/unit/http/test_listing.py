@@ -21,7 +21,7 @@ async def test_a_customers_jobs_are_listed_newest_first(gateway: Gateway) -> Non
         "job_id": mine[0],
         "state": "queued",
         "delivery": "none",
-        "domain": "203.0.113.7",
+        "domain": "203.0.113.7:80",
         "idempotent_key": first["idempotent_key"],
         "accepted_at": first["accepted_at"],
         "ended_at": None,

@@ -66,7 +66,7 @@ async def test_domains_tell_pace_queue_and_ways(gateway: Gateway) -> None:
         await submitted(gateway, body=str(number))
     document = await seen(gateway, "domains")
     (domain,) = document["domains"]
-    assert domain["domain"] == "203.0.113.7"
+    assert domain["domain"] == "203.0.113.7:80"
     assert domain["pace"] == {"rps": 2.0, "max_concurrent": 2, "set_by": "default"}
     assert domain["in_flight"] + domain["waiting"] == 5
     assert domain["waiting_yours"] == domain["waiting"]
@@ -157,7 +157,7 @@ async def test_domains_come_in_pages(gateway: Gateway) -> None:
         assert len(page["domains"]) <= 2
         names += [domain["domain"] for domain in page["domains"]]
         query = f"?limit=2&cursor={page['next_cursor']}" if page["next_cursor"] else ""
-    assert names == [f"203.0.113.{number}" for number in range(5)]
+    assert names == [f"203.0.113.{number}:80" for number in range(5)]
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "cursor=!", "cursor=%ff"])

@@ -54,14 +54,14 @@ async def test_a_failed_webhook_is_listed_and_sent_again(gateway: Gateway) -> No
     await answer_deliveries(gateway, 410, 2)
     listed = (await dead(gateway))["deliveries"]
     assert {(found["job_id"], found["endpoint"], found["status_code"]) for found in listed} == {
-        (job_id, "203.0.113.7", 410),
+        (job_id, "203.0.113.7:80", 410),
         (job_id, "203.0.113.8:8443", 410),
     }
     response = await redeliver(gateway, endpoint="203.0.113.8:8443")
     assert (response.status_code, response.json()["deliveries"], response.json()["more"]) == (202, 1, False)
     (again,) = await answer_deliveries(gateway, 200, 1)
     assert again.url == "http://203.0.113.8:8443/b"
-    assert [found["endpoint"] for found in (await dead(gateway))["deliveries"]] == ["203.0.113.7"]
+    assert [found["endpoint"] for found in (await dead(gateway))["deliveries"]] == ["203.0.113.7:80"]
 
 
 async def test_one_of_them_can_be_sent_again_by_its_id(gateway: Gateway) -> None:
@@ -171,15 +171,18 @@ async def test_webhooks_that_could_not_be_reopened_go_when_they_would_have_gone(
 @pytest.mark.parametrize(
     ("endpoint", "count"),
     [
-        ("203.0.113.7", 1),
+        ("203.0.113.7", 0),
+        ("203.0.113.7:443", 0),
         ("203.0.113.7:80", 1),
-        ("203.0.113.7:443", 1),
+        ("http://203.0.113.7/", 1),
+        ("https://203.0.113.7:80/hook", 1),
+        ("0xcb007107:80", 1),
         ("http://203.0.113.7:443/", 0),
         ("203.0.113.8:8443", 1),
         ("203.0.113.8", 0),
     ],
 )
-async def test_a_port_that_is_the_schemes_own_names_no_other_receiver(
+async def test_a_receiver_is_named_by_host_and_port_or_by_a_url_in_any_spelling(
     gateway: Gateway, endpoint: str, count: int
 ) -> None:
     await ended(gateway)

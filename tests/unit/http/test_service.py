@@ -83,7 +83,7 @@ async def test_durations_and_429s_are_counted(gateway: Gateway) -> None:
     await gateway.submit(retry_policy={"max_retries": 0})
     gateway.answer_attempts(429)
     found = await metrics(gateway)
-    assert found["ezthrottle_answers_429_total", "203.0.113.7"] == 1
+    assert found["ezthrottle_answers_429_total", "203.0.113.7:80"] == 1
     assert found["ezthrottle_attempt_seconds_count", "iad"] == 1
     assert found["ezthrottle_attempt_seconds_bucket", "+Inf", "iad"] == 1
     assert found["ezthrottle_breakers_open", "lax"] == 0
@@ -96,9 +96,9 @@ async def test_a_target_that_pauses_shows_when_it_goes_on(gateway: Gateway) -> N
     await gateway.submit()
     gateway.answer_attempts(503, retry_after="30")
     found = await metrics(gateway)
-    assert found["ezthrottle_domain_pace_rps", "203.0.113.7"] == 2
-    assert found["ezthrottle_domain_max_concurrent", "203.0.113.7"] == 2
-    assert 29 < found["ezthrottle_domain_next_start_seconds", "203.0.113.7"] <= 30
+    assert found["ezthrottle_domain_pace_rps", "203.0.113.7:80"] == 2
+    assert found["ezthrottle_domain_max_concurrent", "203.0.113.7:80"] == 2
+    assert 29 < found["ezthrottle_domain_next_start_seconds", "203.0.113.7:80"] <= 30
 
 
 async def test_queues_of_the_busiest_targets_have_names_and_the_rest_is_other(gateway: Gateway) -> None:

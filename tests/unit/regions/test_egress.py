@@ -152,6 +152,28 @@ async def test_userinfo_becomes_basic_authorization_unless_there_is_one(
     assert all(request.startswith(b"GET /x?y=%41 HTTP") for request in server.requests)
 
 
+@pytest.mark.parametrize(
+    ("userinfo", "sent"),
+    [
+        ("u:p%C3%A4ss", "u:päss".encode()),
+        ("u:p%E2%82%ACss", "u:p€ss".encode()),
+        ("us%C3%A9r", "usér:".encode()),
+        (":p", b":p"),
+        ("u%40d:1%3d2%3f", b"u@d:1=2?"),
+        ("u:p:q", b"u:p:q"),
+        ("a@b:c", b"a@b:c"),
+        ("u:%ff", b"u:\xff"),
+    ],
+)
+async def test_credentials_in_a_url_go_as_the_utf_8_that_they_are(
+    serve: Serve, egress: AiohttpEgress, userinfo: str, sent: bytes
+) -> None:
+    server = await serve()
+    await fetch(egress, server, url=server.url("/", host=f"{userinfo}@127.0.0.1"))
+    assert b"Authorization: Basic " + base64.b64encode(sent) + b"\r\n" in server.requests[0]
+    assert b"@" not in server.requests[0]
+
+
 async def test_redirects_are_not_followed_and_cookies_not_kept(serve: Serve, egress: AiohttpEgress) -> None:
     elsewhere = await serve()
 

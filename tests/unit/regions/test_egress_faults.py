@@ -329,7 +329,7 @@ async def test_no_secret_of_a_request_or_an_answer_shows_in_an_error_or_a_log(
         outcome = (await asyncio.gather(client.exchange(request, open_gate), return_exceptions=True))[0]
     gc.collect()
     assert CANARY not in caplog.text
-    if handler is not fine or host != "127.0.0.1":
+    if handler is not fine or host not in ("127.0.0.1", "127.1"):
         assert isinstance(outcome, EgressError)
         assert (outcome.__cause__, outcome.__context__) == (None, None)
         assert CANARY not in "".join(traceback.format_exception(outcome))

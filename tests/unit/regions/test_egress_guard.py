@@ -131,9 +131,37 @@ def test_the_dialler_refuses_by_itself_whatever_a_resolver_let_through() -> None
     dial((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("8.8.8.8", 80))).close()  # opened, not connected
 
 
-async def test_a_number_that_is_no_usual_address_is_refused_even_where_its_address_is_allowed(
-    serve: Serve, egress: AiohttpEgress
-) -> None:
-    server = await serve()
-    assert (await failure_of(egress, server.url(host="127.1"), shut_gate)).fault is Fault.INVALID
-    assert server.accepted == 0
+@pytest.mark.parametrize("host", ["127.1", "0x7f000001", "2130706433", "0177.0.0.01", "127.0.0.1."])
+async def test_a_numeric_host_is_dialled_and_named_as_its_usual_address(serve: Serve, host: str) -> None:
+    server, names = await serve(), Names(lambda _: [])
+    policy = AddressPolicy(allowed_networks=parse_networks("127.0.0.1/32"))
+    async with AiohttpEgress(policy, lookup=names) as client:
+        assert (await fetch(client, server.url("/a%2Fb?c=%41", host=host))).status == 200
+    assert names.asked == []
+    assert server.requests[0].startswith(b"GET /a%2Fb?c=%41 HTTP")
+    assert b"Host: 127.0.0.1:%d\r\n" % server.port in server.requests[0]
+
+
+@pytest.mark.parametrize("host", ["256.0.0.1", "1.2.3.4.5", "08.0.0.1", "host.7", "0x"])
+async def test_a_host_that_ends_in_a_number_and_is_no_address_is_asked_for_nowhere(host: str) -> None:
+    names = Names(lambda _: pytest.fail("a number was looked up"))
+    async with AiohttpEgress(AddressPolicy(), lookup=names) as client:
+        failure = await failure_of(client, f"http://{host}/", shut_gate)
+    assert (failure.fault, str(failure)) == (Fault.INVALID, "the host ends in a number, but is no address")
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost.", "api.LOCALHOST", "localhost.localdomain"])
+async def test_a_name_of_this_machine_is_refused_whatever_a_resolver_says(host: str) -> None:
+    names = Names(lambda _: ["8.8.8.8"])
+    async with AiohttpEgress(AddressPolicy(), lookup=names) as client:
+        failure = await failure_of(client, f"http://{host}/", shut_gate)
+    assert failure.fault is Fault.NOT_ALLOWED
+    assert names.asked == []
+
+
+@pytest.mark.parametrize("allowed", ["127.0.0.0/8", "::1/128"])
+async def test_a_name_of_this_machine_is_looked_up_where_its_address_is_allowed(allowed: str) -> None:
+    names = Names(lambda _: ["10.0.0.1"])
+    async with AiohttpEgress(AddressPolicy(allowed_networks=parse_networks(allowed)), lookup=names) as client:
+        failure = await failure_of(client, "http://localhost/", shut_gate)
+    assert str(failure) == "localhost:80: the address is not allowed: private (RFC 1918)"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regions.guard import AddressPolicy, literal_address, parse_networks
+from orchestrator.domain.hosts import literal_address
+from regions.guard import AddressPolicy, parse_networks
 
 DEFAULT = AddressPolicy()
 DEVELOPMENT = AddressPolicy(allow_private=True)
