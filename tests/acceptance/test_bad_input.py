@@ -221,7 +221,7 @@ def test_an_envelope_of_another_host_is_answered_here(api: Api, target: Site) ->
     answer = api.http.post("/api/v1/proxy", json=envelope)
 
     forwarded = answer.json()["forwarded_response"]
-    assert (answer.status_code, answer.json()["status"], forwarded["status_code"]) == (200, "allowed", 202)
+    assert (answer.status_code, answer.json()["status"], forwarded["status_code"]) == (200, "allowed", 201)
     assert api.ended(json.loads(forwarded["body"])["job_id"])["state"] == "success"
     assert [seen.path for seen in target.seen()] == ["/x"]
 

@@ -16,7 +16,7 @@ from orchestrator.cli.app import app, command
 KEY = "ck_live_cust_acme_s3cret"
 JOBS = "/api/v1/jobs"
 ID = "job_1763674210055_853341"
-TAKEN = {"job_id": ID, "status": "queued", "position": 3, "estimated_processing_time": 1.5}
+TAKEN = {"job_id": ID, "status": "queued", "position": 3, "estimated_processing_time": 2}
 ATTEMPT = {
     "attempt": 1,
     "step": "primary",

@@ -16,6 +16,7 @@ from orchestrator.adapters.http.job_routes import WAIT_MOST_S, JobRoutes
 from orchestrator.adapters.http.openapi import body_of, job_call, query_of
 from orchestrator.adapters.http.overview_routes import OverviewRoutes
 from orchestrator.adapters.http.paging import PAGE_DEFAULT, PAGE_MOST
+from orchestrator.adapters.http.paths import normalised
 from orchestrator.adapters.http.problems import FaultShield, as_ours, problem, problem_of
 from orchestrator.adapters.http.schema import BatchIn, ProxyIn, RedeliverIn, RotateIn, SecretsIn, SubmissionIn
 from orchestrator.adapters.http.secret_routes import SecretRoutes
@@ -116,7 +117,8 @@ class HeadAsGet:
 
 
 class FastLane:
-    """Answers submissions before the framework's layers, which cost more than the work itself.
+    """Answers submissions before the framework's layers, which cost more than the work itself. Several
+    slashes in a path count as one.
 
     Everything else, and the description of submissions in /openapi.json, is the application's.
     """
@@ -127,6 +129,7 @@ class FastLane:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
+        scope = normalised(scope)
         if scope["type"] != "http" or scope["path"] != JOBS_PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return

@@ -1,6 +1,7 @@
 """The API's answers as JSON documents."""
 
 import json
+from math import ceil
 from typing import Any
 
 from orchestrator.core.domain_limiter import QueuePosition
@@ -26,7 +27,7 @@ def acknowledgement_document(taken: Acknowledgement, ignored: list[str]) -> dict
         "idempotent_key": taken.idempotent_key,
         "queued_at": taken.queued_at_ms,
         "position": taken.position,
-        "estimated_processing_time": round(taken.wait_s, 3),
+        "estimated_processing_time": whole_seconds(taken.wait_s),
         **_warnings([*taken.warnings, *ignored]),
     }
 
@@ -112,6 +113,11 @@ def _delivery_document(entry: OutboxEntry, url: str) -> dict[str, Any]:
         ],
         "next_at": entry.next_ms if entry.state == "pending" else None,
     }
+
+
+def whole_seconds(wait_s: float) -> int:
+    """Round a time up. Clients with typed fields read a whole number, and nothing else, as one."""
+    return ceil(wait_s)
 
 
 def _warnings(warnings: list[str]) -> dict[str, list[str]]:

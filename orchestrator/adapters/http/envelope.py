@@ -4,6 +4,7 @@ The service answers for itself only: whatever host the envelope names, the call 
 """
 
 import time
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from starlette.routing import Match
 
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.bodies import read_body
+from orchestrator.adapters.http.paths import with_single_slashes
 from orchestrator.adapters.http.schema import ProxyIn, read_model
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.domain.errors import FieldError, InvalidFields, TooLarge
@@ -25,6 +27,8 @@ ENVELOPE_FACTOR = 2
 large as a batch: it is read in one piece, and 16 MiB would hold up everybody for a tenth of a second.
 """
 CONTENT_HEADERS = ("content-type", "retry-after")
+STATUS_SHOWN: dict[int, int] = {HTTPStatus.ACCEPTED: HTTPStatus.CREATED}
+"""By inner status: to the published Go client nothing but 201 is a job that was taken; the others take it."""
 
 
 class Envelope:
@@ -65,7 +69,8 @@ class Envelope:
         except (ValueError, httpx.InvalidURL):
             raise self._not_own() from None
         # Only now are escapes and dots undone, as the application will see them.
-        if call.url.path.rstrip("/") == f"{self._prefix}/proxy" or not self._is_known(call):
+        path = with_single_slashes(call.url.path)
+        if path.rstrip("/") == f"{self._prefix}/proxy" or not self._is_known(call):
             raise self._not_own()
         if call.url.path.rstrip("/").endswith("/stream"):
             message = "an event stream has no end to put into an envelope: ask for it directly, or use ?wait="
@@ -78,9 +83,10 @@ class Envelope:
 
     def _own_path(self, target_url: str) -> str:
         parts = urlsplit(target_url)
-        if not parts.path.startswith(f"{self._prefix}/") or ".." in parts.path:
+        path = with_single_slashes(parts.path)
+        if not path.startswith(f"{self._prefix}/") or ".." in path:
             raise self._not_own()
-        return parts.path + (f"?{parts.query}" if parts.query else "")
+        return path + (f"?{parts.query}" if parts.query else "")
 
     def _not_own(self) -> InvalidFields:
         message = f"must be <base>{self._prefix}/… of this service, and not its proxy"
@@ -90,7 +96,7 @@ class Envelope:
 def _allowed(inner: httpx.Response) -> Response:
     headers = {name: inner.headers[name] for name in CONTENT_HEADERS if name in inner.headers}
     forwarded: dict[str, Any] = {
-        "status_code": inner.status_code,
+        "status_code": int(STATUS_SHOWN.get(inner.status_code, inner.status_code)),
         "headers": headers,
         "body": inner.text,
     }

@@ -8,10 +8,20 @@ import resource
 from http import HTTPStatus
 from typing import Any, cast
 
-from uvicorn._types import HTTPScope
+import httptools
+from uvicorn._types import (
+    ASGI3Application,
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    ASGISendEvent,
+    HTTPScope,
+    Scope,
+)
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from orchestrator.adapters.http.lingering import LingeringTransport, Refused
 from orchestrator.adapters.http.problems import problem
+from orchestrator.adapters.http.upgrades import UpgradeBlindParser
 
 HEAD_BYTES_MOST = 64 * 1024
 HEAD_WITHIN_S = 30.0
@@ -29,9 +39,15 @@ def connections_most() -> int:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection.
+
+    The base is uvicorn's own class, whose inside is no promise of theirs: pyproject.toml pins the version,
+    and tests/unit/http/test_odd_requests.py goes through what this one relies on.
+    """
 
     connections_most = CONNECTIONS_MOST
+    refused = Refused()
+    """Of one listener: ``serving`` makes a class for each."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -39,11 +55,23 @@ class BoundedProtocol(HttpToolsProtocol):
         self._beside_body = 0
         """Bytes of the message under way that are no body; below 0, what a body has earned (see on_body)."""
         self._head_due: asyncio.TimerHandle | None = None
+        self._line: LingeringTransport
+        self._upgrades = UpgradeBlindParser(
+            self.parser,
+            on_body=self.on_body,
+            on_message_complete=self.on_message_complete,
+            headers=lambda: self.headers,
+        )
+        self.parser = cast("httptools.HttpRequestParser", self._upgrades)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base
         """Take a connection, if there is room, and wait for its first byte for a while."""
-        super().connection_made(transport)
+        self._line = LingeringTransport(transport, self._body_is_coming)
+        super().connection_made(self._line)
         if len(self.connections) > self.connections_most:
+            # It takes nobody's place while it goes.
+            self.connections.discard(self)
+            self.refused.add(self._line)
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open: try again later")
         else:
             self._await_next()
@@ -52,23 +80,49 @@ class BoundedProtocol(HttpToolsProtocol):
         """Let go of everything."""
         self._head_is_here()
         self._unset_keepalive_if_required()
+        self.refused.discard(self._line)
         super().connection_lost(exc)
+        # Both know this object, which would keep it until the next garbage collection.
+        self._line.lost()
+        del self._upgrades
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
+        if self._line.lingering:
+            self._line.drop(len(data))
+            return
         self._beside_body += len(data)
         super().data_received(data)
+        if self._line.is_closing():
+            return
         if self._beside_body > HEAD_BYTES_MOST:
             detail = f"the head of the request is larger than {HEAD_BYTES_MOST} bytes"
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
         elif not self.scope.get("method"):
             self._await_head()
         else:
-            if self._head_due is not None:
-                self._head_is_here()
-            if self.cycle.response_complete and self.timeout_keep_alive_task is None:
-                # What came is the rest of a request that was answered early, or no request at all.
+            self._head_is_here()
+            if self._is_idle() and self.timeout_keep_alive_task is None:
+                # What came is no request at all.
                 self._await_next()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # the base says no more than asyncio's default
+        """Hear that the client says no more; it may still listen for its answer (True)."""
+        if self._line.is_closing() or self._is_idle():
+            return False
+        cycle = self._newest()
+        if cycle is None or cycle.more_body or self._head_due is not None:
+            self._refuse(HTTPStatus.BAD_REQUEST, "the request broke off")
+            return False
+        cycle.keep_alive = False
+        # Who leaves a stream that has begun has heard enough of it.
+        return not cycle.response_started
+
+    def on_headers_complete(self) -> None:
+        """Begin with a request whose head is here; one that asks for another protocol is the last in this."""
+        super().on_headers_complete()
+        if self._upgrades.asked():
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body: it earns as much room beside it, for chunks have sizes, up to a head's."""
@@ -77,6 +131,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Begin to count anew, unless the head that is complete was too large."""
+        if self._upgrades.body_is_read_later:
+            return
         super().on_message_complete()
         if self._beside_body <= HEAD_BYTES_MOST or self._size_of_head() <= HEAD_BYTES_MOST:
             self._beside_body = 0
@@ -84,6 +140,37 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def shutdown(self) -> None:
+        """End with the server."""
+        if self._line.lingering:
+            self._line.abort()
+        else:
+            super().shutdown()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        async def answering(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            async def sending(message: ASGISendEvent) -> None:
+                if cycle.more_body and message["type"] == "http.response.start":
+                    # An answer that did not wait for the body: what comes of that is no next request.
+                    cycle.keep_alive = False
+                await send(message)
+
+            await app(scope, receive, sending)
+
+        super()._start_asgi_task(cycle, answering)
+
+    def _newest(self) -> RequestResponseCycle | None:
+        # The base says that there always is one, which is not so before the first whole head.
+        return cast("RequestResponseCycle | None", self.cycle)
+
+    def _body_is_coming(self) -> bool:
+        cycle = self._newest()
+        return cycle is not None and cycle.more_body
+
+    def _is_idle(self) -> bool:
+        cycle = self._newest()
+        return self._head_due is None and (cycle is None or cycle.response_complete)
 
     def _size_of_head(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -103,14 +190,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_due = None
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        if self.transport.is_closing():
+        if self._line.is_closing():
             return
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle = self._newest()
         if cycle is None or cycle.response_complete or not cycle.response_started:
-            self.transport.write(_answer(status, detail))
+            self._line.write(_answer(status, detail))
         if cycle is not None:
             cycle.disconnected = True
-        self.transport.close()
+            cycle.message_event.set()
+        self._head_is_here()
+        self._unset_keepalive_if_required()
+        self._line.linger()
 
 
 def _answer(status: HTTPStatus, detail: str) -> bytes:

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from orchestrator.adapters.http.app import FastLane, make_app
 from orchestrator.adapters.http.backend import Backend
+from orchestrator.adapters.http.lingering import Refused
 from orchestrator.adapters.http.protocol import BoundedProtocol, connections_most
 from orchestrator.adapters.http.service_routes import ServiceRoutes
 from orchestrator.settings import Address, Settings
@@ -60,7 +61,8 @@ def _metrics_app(backend: Backend) -> Starlette:
 
 def _protocol() -> type[BoundedProtocol]:
     # uvicorn makes the protocols itself: what they are to know stands in their class.
-    return type("Protocol", (BoundedProtocol,), {"connections_most": connections_most()})
+    known = {"connections_most": connections_most(), "refused": Refused()}
+    return type("Protocol", (BoundedProtocol,), known)
 
 
 def _server(app: Callable[..., Any]) -> uvicorn.Server:
@@ -73,5 +75,6 @@ def _server(app: Callable[..., Any]) -> uvicorn.Server:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
         http=_protocol(),
+        ws="none",
     )
     return _Server(config)

@@ -5,7 +5,7 @@ from orchestrator.core.shard import READY_WITHOUT_ALL_AFTER_S
 from orchestrator.domain.ids import RegionName, TargetDomain
 from orchestrator.wire.messages import Heartbeat
 from tests.unit.domain.builders import REGIONS
-from tests.unit.http.gateway import JOBS, Gateway
+from tests.unit.http.gateway import JOBS, TARGET, Gateway
 
 
 async def test_the_process_says_that_it_lives(gateway: Gateway) -> None:
@@ -186,3 +186,21 @@ async def test_a_slash_too_many_is_404_and_leads_nowhere(gateway: Gateway, path:
     response = await gateway.client.get(path, headers={"host": "evil.example"})
     assert (response.status_code, "location" in response.headers) == (404, False)
     assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "//api/v1/jobs"),
+        ("POST", "/api/v1//jobs"),
+        ("GET", "//api/v1/jobs"),
+        ("GET", "//api///v1/usage"),
+        ("GET", "//healthz"),
+    ],
+)
+async def test_a_base_url_with_a_slash_at_its_end_is_no_other_address(
+    gateway: Gateway, method: str, path: str
+) -> None:
+    document = {"url": TARGET} if method == "POST" else None
+    response = await gateway.client.request(method, f"http://service{path}", json=document)
+    assert response.status_code == (202 if method == "POST" else 200)

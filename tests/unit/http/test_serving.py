@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from orchestrator.adapters.http import protocol, serving
+from orchestrator.adapters.http.lingering import DROPPED_BYTES_MOST
 from orchestrator.adapters.http.protocol import HEAD_BYTES_MOST
 from orchestrator.adapters.http.serving import listen, make_servers
 from orchestrator.settings import Address, Settings
@@ -120,11 +121,19 @@ async def test_a_large_head_that_comes_whole_is_refused_too(gateway: Gateway) ->
 
 async def test_fields_after_a_body_are_bounded_as_those_before_it(gateway: Gateway) -> None:
     async with connected(gateway) as (reader, writer):
+        writer.write(CHUNKED[:-2] + b"authorization: Bearer " + KEY.encode() + b"\r\n\r\n1\r\na\r\n0\r\n")
+        await send_fields(writer, 2 * HEAD_BYTES_MOST)
+        assert (await answer_to(reader))[0] == 431
+
+
+async def test_fields_after_a_body_that_was_answered_early_are_dropped_and_not_for_ever(
+    gateway: Gateway,
+) -> None:
+    async with connected(gateway) as (reader, writer):
         writer.write(CHUNKED + b"1\r\na\r\n0\r\n")
-        # The request itself is answered before that.
         assert (await reader.readline()).startswith(b"HTTP/1.1 401")
         with pytest.raises(ConnectionError):
-            await send_fields(writer, 100 * HEAD_BYTES_MOST)
+            await send_fields(writer, 100 * DROPPED_BYTES_MOST)
 
 
 async def test_a_large_body_in_small_chunks_is_no_large_head(gateway: Gateway) -> None:

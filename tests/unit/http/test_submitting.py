@@ -27,8 +27,9 @@ async def test_a_job_is_acknowledged_as_the_contract_says(gateway: Gateway) -> N
         "idempotent_key": content_key(ACME, TARGET, "GET", None),
         "queued_at": int(document["job_id"].split("_")[1]),
         "position": 1,
-        "estimated_processing_time": 0.0,
+        "estimated_processing_time": 0,
     }
+    assert '"estimated_processing_time":0}' in response.text
 
 
 async def test_a_job_is_on_disk_when_it_is_acknowledged(gateway: Gateway) -> None:
@@ -112,7 +113,7 @@ async def test_a_job_for_later_is_scheduled_with_the_time_until_then(gateway: Ga
     retry_at = gateway.clock.unix_ms() + 3_600_000
     document = (await gateway.submit(retry_at=retry_at, regions=["iad", "lax"])).json()
     assert document["status"] == "scheduled"
-    assert 3_590 < document["estimated_processing_time"] <= 3_600
+    assert document["estimated_processing_time"] in range(3_591, 3_601)
 
 
 async def test_jobs_of_one_target_queue_up_behind_each_other(gateway: Gateway) -> None:
@@ -124,7 +125,7 @@ async def test_jobs_of_one_target_queue_up_behind_each_other(gateway: Gateway) -
     assert [answer["position"] for answer in answers[2:]] == list(range(1, 11))
     waits = [answer["estimated_processing_time"] for answer in answers]
     assert waits == sorted(waits)
-    assert waits[-1] > 3.0
+    assert waits[-1] > 3
 
 
 @pytest.mark.parametrize("same", [{}, {"idempotent_key": "mine"}])

@@ -1,0 +1,115 @@
+"""Closing a connection whose client may still be sending.
+
+To close a socket that holds unread bytes resets it, and a client that is told of a reset while it sends loses
+the answer that is on its way to it. So the answer goes first, with the end of our side of the stream; what
+still comes is dropped for a while; and only then is the connection closed (RFC 9112, 9.6).
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+DROPPED_FOR_S = 5.0
+DROPPED_BYTES_MOST = 16 * 1024 * 1024
+REFUSED_MOST = 128
+"""Connections over the limit that are let down gently at once: each holds a file that was kept back."""
+
+
+class LingeringTransport(asyncio.Transport):
+    """A connection's transport. ``close`` is a gentle one where its client may be sending.
+
+    Args:
+        under: What the event loop made.
+        sends: Says whether the client may still be sending.
+
+    """
+
+    def __init__(self, under: asyncio.Transport, sends: Callable[[], bool]) -> None:
+        super().__init__()
+        self._under = under
+        self._sends = sends
+        self._dropped = 0
+        self._over: asyncio.TimerHandle | None = None
+
+    @property
+    def lingering(self) -> bool:
+        """Whether all has been said, and what comes is dropped."""
+        return self._over is not None
+
+    def close(self) -> None:
+        """Say no more; close at once where nobody sends, else after a while."""
+        if self.lingering or self._under.is_closing():
+            return
+        if self._sends():
+            self.linger()
+        else:
+            self._under.close()
+
+    def linger(self) -> None:
+        """End our side of the stream, and drop what comes until the client ends its own."""
+        self._over = asyncio.get_running_loop().call_later(DROPPED_FOR_S, self._under.abort)
+        with contextlib.suppress(OSError, RuntimeError):
+            self._under.write_eof()
+        # Reading may have been paused for a body that nobody wants any more.
+        with contextlib.suppress(RuntimeError):
+            self._under.resume_reading()
+
+    def drop(self, size: int) -> None:
+        """Count bytes that came too late; too many end the connection."""
+        self._dropped += size
+        if self._dropped > DROPPED_BYTES_MOST:
+            self._under.abort()
+
+    def lost(self) -> None:
+        """Let go of everything: the connection is gone."""
+        self._sends = _nobody
+        if self._over is not None:
+            self._over.cancel()
+
+    def is_closing(self) -> bool:
+        """Whether there is nothing more to be said."""
+        return self.lingering or self._under.is_closing()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send, unless all has been said."""
+        if not self.lingering:
+            self._under.write(data)
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._under.abort()
+
+    def pause_reading(self) -> None:
+        """Let the client wait."""
+        self._under.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on."""
+        self._under.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Tell about the socket."""
+        return self._under.get_extra_info(name, default)
+
+
+def _nobody() -> bool:
+    return False
+
+
+class Refused:
+    """The connections over the limit that are being let down: of too many, the oldest is closed at once."""
+
+    def __init__(self) -> None:
+        self._transports: OrderedDict[LingeringTransport, None] = OrderedDict()
+
+    def add(self, transport: LingeringTransport) -> None:
+        """Let one more down."""
+        self._transports[transport] = None
+        if len(self._transports) > REFUSED_MOST:
+            self._transports.popitem(last=False)[0].abort()
+
+    def discard(self, transport: LingeringTransport) -> None:
+        """Forget one that is gone."""
+        self._transports.pop(transport, None)
