@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.client import USAGE_ERROR, AsJson, refuse, show, table, when
+from orchestrator.domain.roles import Role
 from orchestrator.settings import Settings
 
 keys = typer.Typer(help="API keys: they work before and while the service runs.", no_args_is_help=True)
@@ -18,13 +19,23 @@ DataDir = Annotated[
 ]
 KeyId = Annotated[str, typer.Argument(help="The key's id, as 'keys list' shows it; not the key itself.")]
 DEFAULT_DIR = Settings().data_dir
-COLUMNS = ("key_id", "customer", "plan", "created", "revoked")
+DEFAULT_PLAN = "pro"
+COLUMNS = ("key_id", "customer", "plan", "role", "created", "revoked")
 
 
 @keys.command("create")
 def create(
     customer: Annotated[str, typer.Option(help="Whose key: an id such as cust_acme.")],
-    plan: Annotated[str, typer.Option(help="The customer's plan: its weight is in --domains-file.")] = "pro",
+    plan: Annotated[
+        str, typer.Option(help="The customer's plan: its weight is in --domains-file.")
+    ] = DEFAULT_PLAN,
+    role: Annotated[
+        Role,
+        typer.Option(help="submit: a customer's own jobs; admin: all customers' targets, and changing them."),
+    ] = Role.SUBMIT,
+    domains_file: Annotated[
+        Path | None, typer.Option(help="The file whose [plans] the service weighs by.")
+    ] = None,
     data_dir: DataDir = DEFAULT_DIR,
     *,
     as_json: AsJson = False,
@@ -32,13 +43,17 @@ def create(
     """Make a key and show it, this once."""
     from orchestrator.adapters.store.api_keys import create_key  # noqa: PLC0415  # serve needs no SQL
 
+    doubt = _doubt_about(plan, domains_file)
     with _opened(data_dir) as db:
         try:
-            key, made = create_key(db, customer, plan)
+            key, made = create_key(db, customer, plan, role)
         except ValueError as error:
             refuse(str(error), USAGE_ERROR)
+    if doubt:
+        typer.echo(f"ezthrottle: {doubt}", err=True)
     if as_json:
-        show({"api_key": key, "key_id": made.key_id, "customer": made.customer, "plan": made.plan})
+        names = ("key_id", "customer", "plan", "role")
+        show({"api_key": key} | {name: getattr(made, name) for name in names})
     else:
         typer.echo(f"{key}\n(key id {made.key_id}; it is shown this once, so keep it safe)")
 
@@ -50,7 +65,7 @@ def list_all(data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> Non
 
     with _opened(data_dir, must_exist=True) as db:
         rows = [
-            (key.key_id, key.customer, key.plan, when(key.created_ms), when(key.revoked_ms))
+            (key.key_id, key.customer, key.plan, key.role, when(key.created_ms), when(key.revoked_ms))
             for key in list_keys(db)
         ]
     if as_json:
@@ -71,6 +86,22 @@ def revoke(key_id: KeyId, data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = 
         show({"key_id": key_id, "status": "revoked"})
     else:
         typer.echo(f"revoked {key_id}")
+
+
+def _doubt_about(plan: str, domains_file: Path | None) -> str | None:
+    """Say what speaks against a plan; None where nothing does."""
+    from orchestrator.adapters.domains_file import load_known_domains  # noqa: PLC0415  # 'list' reads no table
+    from orchestrator.domain.known_domains import BadTable  # noqa: PLC0415  # the same
+
+    try:
+        plans = load_known_domains(domains_file).weights
+    except BadTable as error:
+        refuse(f"--domains-file: {error}", USAGE_ERROR)
+    if plan in plans or (plan == DEFAULT_PLAN and not plans):
+        return None
+    named = f"those named there are {', '.join(sorted(plans))}" if plans else "none is named there"
+    where = "no --domains-file is given" if domains_file is None else f"--domains-file {domains_file}"
+    return f"plan {plan!r} has no weight ({where}: {named}); it gets 1 permit of a turn"
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@
         - TargetNotAllowed (403): the operator's guard forbids that address
         - TooLarge (413): the body is over the limit
     - NotAuthorized (401): send a valid key
+    - NotPermitted (403): send a key of another role
     - NotFound (404): no such thing, or not yours
     - Conflict (409): too late, or not in this state
     - TryLater: the same request may pass later
@@ -87,6 +88,14 @@ class NotAuthorized(EZThrottleError):
     status = HTTPStatus.UNAUTHORIZED
     slug = "not-authorized"
     title = "A valid API key is needed"
+
+
+class NotPermitted(EZThrottleError):
+    """The key is valid, and of a role that may not do this."""
+
+    status = HTTPStatus.FORBIDDEN
+    slug = "not-permitted"
+    title = "Another role is needed"
 
 
 class NotFound(EZThrottleError):

@@ -10,6 +10,7 @@ from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.roles import Caller, Role
 from orchestrator.domain.usage import DayUsage
 
 
@@ -194,6 +195,7 @@ class ApiKey:
     plan: str
     created_ms: int
     revoked_ms: int | None = None
+    role: Role = Role.SUBMIT
 
 
 class Store(Protocol):
@@ -308,8 +310,8 @@ class Store(Protocol):
     async def drop_secrets(self, customer: CustomerId) -> bool:
         """Delete them; say whether there were any."""
 
-    async def customer_of(self, key: str) -> CustomerId | None:
-        """Whose API key this is; None where it is unknown or revoked."""
+    async def caller_of(self, key: str) -> Caller | None:
+        """Whose API key this is, and of which role; None where it is unknown or revoked."""
 
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping."""

@@ -61,14 +61,15 @@ async def test_dropping_secrets_says_whether_there_were_any(store: Store) -> Non
 async def test_a_key_names_its_customer_until_it_is_revoked(keeper: Keeper) -> None:
     store = await keeper.open()
     mine, theirs = keeper.add_key(ACME), keeper.add_key(BETA)
-    assert [await store.customer_of(key) for key in (mine, theirs)] == [ACME, BETA]
+    found = [await store.caller_of(key) for key in (mine, theirs)]
+    assert [caller and caller.customer for caller in found] == [ACME, BETA]
     keeper.revoke(mine)
-    assert [await store.customer_of(key) for key in (mine, theirs)] == [None, BETA]
+    assert [await store.caller_of(key) for key in (mine, theirs)] == [None, found[1]]
 
 
 async def test_a_key_that_nobody_made_names_nobody(store: Store) -> None:
-    assert await store.customer_of("ck_live_cust_acme_guessed") is None
-    assert await store.customer_of("") is None
+    assert await store.caller_of("ck_live_cust_acme_guessed") is None
+    assert await store.caller_of("") is None
 
 
 async def test_the_plans_of_valid_keys_are_listed(keeper: Keeper) -> None:

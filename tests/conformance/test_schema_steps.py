@@ -15,6 +15,7 @@ from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, target_domain
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.roles import Role
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DeadFilter
 from tests.conformance.stores import SqliteKeeper, submit_all
@@ -98,7 +99,9 @@ async def test_a_directory_of_just_before_the_numbers_keeps_every_job_and_all_th
     secrets = await store.secrets(ACME)
     assert secrets is not None
     assert secrets.primary == "whsec_of_a_test_0001"
-    assert await store.customer_of("ck_live_cust_acme_unnumbered") == ACME
+    caller = await store.caller_of("ck_live_cust_acme_unnumbered")
+    assert caller is not None
+    assert (caller.customer, caller.role) == (ACME, Role.SUBMIT)
     assert [entry.state for entry in await store.outbox()] == [DeliveryState.PENDING]
     assert len(await store.dead_deliveries(DeadFilter(customer=ACME), most=10)) == 1
     assert [day.accepted for day in await store.usage_of(ACME, 0)] == [5]

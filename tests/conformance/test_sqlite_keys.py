@@ -1,12 +1,15 @@
 """API keys in a data directory, made and revoked beside the running service or without one."""
 
+import contextlib
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from orchestrator.adapters.store.api_keys import create_key, list_keys, open_keys, revoke_key
-from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore
+from orchestrator.domain.roles import Caller, Role
 from tests.conformance.stores import SqliteKeeper
 from tests.unit.domain.builders import ACME
 
@@ -20,15 +23,17 @@ def test_a_key_is_made_before_the_service_ever_ran(tmp_path: Path) -> None:
 
 async def test_a_key_made_before_works_in_the_service(directory: SqliteKeeper) -> None:
     key = directory.add_key(ACME)
-    assert await (await directory.open()).customer_of(key) == ACME
+    caller = await (await directory.open()).caller_of(key)
+    assert caller is not None
+    assert (caller.customer, caller.role) == (ACME, Role.SUBMIT)
 
 
 async def test_a_key_made_or_revoked_while_the_service_runs_counts_at_once(directory: SqliteKeeper) -> None:
     store = await directory.open()
     key = directory.add_key(ACME)
-    assert await store.customer_of(key) == ACME
+    assert await store.caller_of(key) is not None
     directory.revoke(key)
-    assert await store.customer_of(key) is None
+    assert await store.caller_of(key) is None
 
 
 def test_keys_are_listed_without_themselves(tmp_path: Path) -> None:
@@ -66,6 +71,26 @@ async def test_a_thousand_keys_are_all_different(tmp_path: Path) -> None:
 
 async def test_a_key_is_compared_whole(directory: SqliteKeeper, on_disk: SqliteStore) -> None:
     key = directory.add_key(ACME)
-    assert await on_disk.customer_of(key[:-1]) is None
-    assert await on_disk.customer_of(key + "x") is None
-    assert await on_disk.customer_of(key.upper()) is None
+    assert await on_disk.caller_of(key[:-1]) is None
+    assert await on_disk.caller_of(key + "x") is None
+    assert await on_disk.caller_of(key.upper()) is None
+
+
+async def test_a_key_has_the_role_that_it_was_made_with(directory: SqliteKeeper) -> None:
+    with open_keys(directory.data_dir) as db:
+        (key, made), _ = create_key(db, "cust_ops", "pro", Role.ADMIN), create_key(db, "cust_acme", "pro")
+        assert [listed.role for listed in list_keys(db)] in (["admin", "submit"], ["submit", "admin"])
+    assert await (await directory.open()).caller_of(key) == Caller(made.customer, Role.ADMIN, made.key_id)
+
+
+async def test_keys_that_an_earlier_version_made_may_submit_and_no_more(directory: SqliteKeeper) -> None:
+    await directory.open()
+    key = directory.add_key(ACME)
+    await directory.close()
+    with contextlib.closing(sqlite3.connect(directory.data_dir / DATABASE)) as db:
+        db.execute("ALTER TABLE api_keys DROP COLUMN role")
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+    caller = await (await directory.open()).caller_of(key)
+    assert caller is not None
+    assert (caller.customer, caller.role) == (ACME, Role.SUBMIT)

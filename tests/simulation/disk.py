@@ -12,6 +12,7 @@ from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.roles import Caller
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import (
     Accepted,
@@ -206,9 +207,9 @@ class DiskHandle:
         """List customers with the plans of their valid keys."""
         return await self._read(lambda: at_once(self._disk.committed.plans()))
 
-    async def customer_of(self, key: str) -> CustomerId | None:
-        """Whose API key this is; None where it is unknown or revoked."""
-        return await self._read(lambda: at_once(self._disk.committed.customer_of(key)))
+    async def caller_of(self, key: str) -> Caller | None:
+        """Whose API key this is, and of which role; None where it is unknown or revoked."""
+        return await self._read(lambda: at_once(self._disk.committed.caller_of(key)))
 
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping."""

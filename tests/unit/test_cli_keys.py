@@ -38,6 +38,57 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path) -> None:
     assert listed["revoked"]
 
 
+def test_a_key_is_made_for_its_role_and_listed_with_it(tmp_path: Path) -> None:
+    created(tmp_path)
+    made = run("create", "--customer", "cust_ops", "--role", "admin", "--data-dir", tmp_path, "--json")
+    assert json.loads(made.stdout)["role"] == "admin"
+    listed = json.loads(run("list", "--data-dir", tmp_path, "--json").stdout)
+    assert {key["customer"]: key["role"] for key in listed} == {"cust_acme": "submit", "cust_ops": "admin"}
+    assert "admin" in run("list", "--data-dir", tmp_path).stdout
+
+
+def test_a_role_that_there_is_not_makes_no_key(tmp_path: Path) -> None:
+    answer = run("create", "--customer", "cust_ops", "--role", "root", "--data-dir", tmp_path)
+    assert (answer.exit_code, "'submit', 'admin'" in answer.stderr) == (2, True)
+    assert not (tmp_path / "ezthrottle.db").exists()
+
+
+PLANS = "[plans]\npro = 4\nfree = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("plan", "table", "told"),
+    [
+        ("gold", PLANS, "those named there are free, pro"),
+        ("Pro", PLANS, "those named there are free, pro"),
+        ("pro", "[plans]\nfree = 1\n", "those named there are free"),
+        ("gold", "", "none is named there"),
+        ("gold", None, "no --domains-file is given"),
+        ("free", PLANS, ""),
+        ("pro", PLANS, ""),
+        ("pro", "", ""),
+        ("pro", None, ""),
+    ],
+)
+def test_a_plan_that_has_no_weight_is_warned_of(
+    tmp_path: Path, plan: str, table: str | None, told: str
+) -> None:
+    options: list[str | Path] = ["--customer", "cust_acme", "--plan", plan, "--data-dir", tmp_path, "--json"]
+    if table is not None:
+        (tmp_path / "domains.toml").write_text(table)
+        options += ["--domains-file", tmp_path / "domains.toml"]
+    made = run("create", *options)
+    assert json.loads(made.stdout)["plan"] == plan
+    assert (told in made.stderr, bool(made.stderr)) == (True, bool(told))
+
+
+def test_a_domains_file_that_can_not_be_read_makes_no_key(tmp_path: Path) -> None:
+    options = ("--data-dir", tmp_path, "--domains-file", tmp_path / "typo.toml")
+    answer = run("create", "--customer", "cust_acme", *options)
+    assert (answer.exit_code, "typo.toml" in answer.stderr) == (2, True)
+    assert not (tmp_path / "ezthrottle.db").exists()
+
+
 def test_a_key_that_is_not_there_can_not_be_revoked(tmp_path: Path) -> None:
     created(tmp_path)
     answer = run("revoke", "nonsense", "--data-dir", tmp_path)

@@ -1,11 +1,12 @@
-"""Whose key a request carries."""
+"""Whose key a request carries, and what that key may do."""
 
 from collections import OrderedDict
 
 from starlette.requests import Request
 
-from orchestrator.domain.errors import NotAuthorized
+from orchestrator.domain.errors import NotAuthorized, NotPermitted
 from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Store
 
@@ -21,10 +22,30 @@ class ApiKeyAuthenticator:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._known: OrderedDict[str, tuple[CustomerId, float]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
     async def customer(self, request: Request) -> CustomerId:
         """Name the customer.
+
+        Raises:
+            NotAuthorized: There is no valid key.
+        """
+        return (await self.caller(request)).customer
+
+    async def admin(self, request: Request) -> Caller:
+        """Name the operator who calls.
+
+        Raises:
+            NotAuthorized: There is no valid key.
+            NotPermitted: The key is none of an operator's.
+        """
+        caller = await self.caller(request)
+        if not caller.admin:
+            raise NotPermitted("a key of the role admin is needed: 'ezthrottle keys create --role admin'")
+        return caller
+
+    async def caller(self, request: Request) -> Caller:
+        """Name who calls.
 
         Raises:
             NotAuthorized: There is no valid key.
@@ -38,12 +59,12 @@ class ApiKeyAuthenticator:
             return known[0]
         return await self._look_up(key)
 
-    async def _look_up(self, key: str) -> CustomerId:
-        customer = await self._store.customer_of(key)
-        if customer is None:
+    async def _look_up(self, key: str) -> Caller:
+        caller = await self._store.caller_of(key)
+        if caller is None:
             self._known.pop(key, None)
             raise NotAuthorized("the API key is unknown or revoked")
-        self._known[key] = (customer, self._clock.now() + TRUSTED_FOR_S)
+        self._known[key] = (caller, self._clock.now() + TRUSTED_FOR_S)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        return customer
+        return caller

@@ -13,6 +13,7 @@ from orchestrator.adapters.store.group_commit import connect
 from orchestrator.adapters.store.sqlite import data_files, prepare
 from orchestrator.adapters.store.sqlite_reads import key_hash
 from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.roles import Role
 from orchestrator.ports.store import ApiKey
 
 CUSTOMER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
@@ -34,7 +35,9 @@ def open_keys(data_dir: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def create_key(db: sqlite3.Connection, customer: str, plan: str) -> tuple[str, ApiKey]:
+def create_key(
+    db: sqlite3.Connection, customer: str, plan: str, role: Role = Role.SUBMIT
+) -> tuple[str, ApiKey]:
     """Make a key; it is shown this once, and only its hash is kept.
 
     Raises:
@@ -49,18 +52,20 @@ def create_key(db: sqlite3.Connection, customer: str, plan: str) -> tuple[str, A
         customer=CustomerId(customer),
         plan=plan,
         created_ms=time.time_ns() // 1_000_000,
+        role=role,
     )
-    sql = "INSERT INTO api_keys VALUES (?, ?, ?, ?, ?, NULL)"
-    db.execute(sql, (key_hash(key), made.key_id, made.customer, made.plan, made.created_ms))
+    columns = "key_hash, key_id, customer, plan, created_ms, role"
+    sql = f"INSERT INTO api_keys ({columns}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608  # names of our own
+    db.execute(sql, (key_hash(key), made.key_id, made.customer, made.plan, made.created_ms, made.role))
     return key, made
 
 
 def list_keys(db: sqlite3.Connection) -> list[ApiKey]:
     """List every key, oldest first."""
-    sql = "SELECT key_id, customer, plan, created_ms, revoked_ms FROM api_keys ORDER BY created_ms, key_id"
+    names = ("key_id", "customer", "plan", "created_ms", "revoked_ms")
+    sql = f"SELECT role, {', '.join(names)} FROM api_keys ORDER BY created_ms, key_id"  # noqa: S608  # names of our own
     return [
-        ApiKey(key_id=key_id, customer=customer, plan=plan, created_ms=created, revoked_ms=revoked)
-        for key_id, customer, plan, created, revoked in db.execute(sql)
+        ApiKey(role=Role(role), **dict(zip(names, values, strict=True))) for role, *values in db.execute(sql)
     ]
 
 

@@ -14,6 +14,7 @@ from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state, state_shown
 from orchestrator.domain.retention import Retention
+from orchestrator.domain.roles import Caller, Role
 from orchestrator.domain.usage import DayUsage, added
 from orchestrator.ports.store import (
     Accepted,
@@ -59,6 +60,8 @@ class MemoryStore:
         self._secrets: dict[CustomerId, WebhookSecrets] = {}
         self.api_keys: dict[str, CustomerId] = {}
         self.plan_of: dict[CustomerId, str] = {}
+        self.role_of: dict[str, Role] = {}
+        """By key; of one that is not named, SUBMIT."""
 
     async def begin_epoch(self) -> int:
         """Take the next fencing number: 1 on a new store."""
@@ -256,9 +259,12 @@ class MemoryStore:
         """Delete them; say whether there were any."""
         return self._secrets.pop(customer, None) is not None
 
-    async def customer_of(self, key: str) -> CustomerId | None:
-        """Whose API key this is; None where it is unknown or revoked."""
-        return self.api_keys.get(key)
+    async def caller_of(self, key: str) -> Caller | None:
+        """Whose API key this is, and of which role; None where it is unknown or revoked."""
+        customer = self.api_keys.get(key)
+        if customer is None:
+            return None
+        return Caller(customer, self.role_of.get(key, Role.SUBMIT), key_id=f"key of {customer}")
 
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping."""

@@ -19,6 +19,7 @@ from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.roles import Caller, Role
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import (
@@ -148,11 +149,11 @@ class SqliteReads:
         primary, secondary = msgpack.unpackb(self._box.open(rows[0][0], secrets_context(customer)))
         return WebhookSecrets(primary=primary, secondary=secondary)
 
-    async def customer_of(self, key: str) -> CustomerId | None:
-        """Whose API key this is; None where it is unknown or revoked."""
-        sql = "SELECT customer FROM api_keys WHERE key_hash = ? AND revoked_ms IS NULL"
+    async def caller_of(self, key: str) -> Caller | None:
+        """Whose API key this is, and of which role; None where it is unknown or revoked."""
+        sql = "SELECT customer, role, key_id FROM api_keys WHERE key_hash = ? AND revoked_ms IS NULL"
         rows = await self._read(sql, key_hash(key))
-        return CustomerId(rows[0][0]) if rows else None
+        return Caller(CustomerId(rows[0][0]), Role(rows[0][1]), rows[0][2]) if rows else None
 
     def close_reads(self) -> None:
         """Finish what is being read, and close."""

@@ -18,6 +18,7 @@ from orchestrator.core.intake import Intake
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId, RegionName
+from orchestrator.domain.roles import Role
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.clock import SystemClock
 from orchestrator.wire.messages import AttemptDone, Heartbeat, Message, RunAttempt
@@ -25,6 +26,7 @@ from tests.unit.domain.builders import ACME, REGIONS
 
 BETA = CustomerId("cust_beta")
 KEY, BETAS_KEY = "ck_live_cust_acme_s3cret", "ck_live_cust_beta_s3cret"
+OPERATORS_KEY = "ck_live_cust_ops_s3cret"
 TARGET = "http://203.0.113.7/pay?order=7"
 """An address of documentation: here the operator has lifted the guard for it, and nothing is sent."""
 JOBS = "/api/v1/jobs"
@@ -116,7 +118,8 @@ async def turns() -> None:
 async def running_gateway(*, bounds: SubmissionBounds = BOUNDS) -> AsyncIterator[Gateway]:
     """Start a shard over an empty store, with two customers."""
     store, links, clock = MemoryStore(), SilentLinks(), MovableClock()
-    store.api_keys |= {KEY: ACME, BETAS_KEY: BETA}
+    store.api_keys |= {KEY: ACME, BETAS_KEY: BETA, OPERATORS_KEY: CustomerId("cust_ops")}
+    store.role_of[OPERATORS_KEY] = Role.ADMIN
     options = ShardOptions(regions=REGIONS)
     shard = Shard(store=store, links=links, clock=clock, random=Random(1), options=options)
     await shard.begin()

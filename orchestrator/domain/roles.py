@@ -1,0 +1,29 @@
+"""Who calls, and what a key may do."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.domain.ids import CustomerId
+
+
+class Role(StrEnum):
+    """What an API key is for."""
+
+    SUBMIT = "submit"
+    """A customer's own: jobs, webhooks, secrets, and what concerns them."""
+    ADMIN = "admin"
+    """That, all customers' targets, and the acts that change how a target is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose key a call carries, its role, and its id, which is no secret: acts are logged by it."""
+
+    customer: CustomerId
+    role: Role = Role.SUBMIT
+    key_id: str = ""
+
+    @property
+    def admin(self) -> bool:
+        """Whether all customers' targets may be seen and changed."""
+        return self.role is Role.ADMIN
