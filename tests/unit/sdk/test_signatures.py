@@ -94,6 +94,7 @@ def test_a_signature_without_its_time_has_expired() -> None:
         (BODY, "é" * 64),
         (BODY.decode().encode("utf-16"), _v1()),
     ],
+    ids=["longer", "of another secret", "shorter", "in capitals", "not ASCII", "encoded anew"],
 )
 def test_a_forged_altered_truncated_or_reencoded_delivery_does_not_match(body: bytes, signature: str) -> None:
     assert verify_webhook_signature(body, _header(signature), SECRET) == (False, "signature_mismatch")
