@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from orchestrator.core.counters import OTHER
 from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.pace_view import PaceView
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard
 from orchestrator.domain.histogram import Histogram
@@ -71,7 +72,7 @@ class ShardCollector(Collector):
         yield GaugeMetricFamily("ezthrottle_permits_out", "Permits taken and not given back", value=out)
         busiest = nlargest(DOMAINS_SHOWN, domains, key=lambda domain: domain.waiting + domain.in_flight)
         rest = (waiting - sum(d.waiting for d in busiest), out - sum(d.in_flight for d in busiest))
-        yield from _by_domain(busiest, *rest)
+        yield from _by_domain([(domain, self._shard.view(domain)) for domain in busiest], *rest)
         throttled = CounterMetricFamily(
             "ezthrottle_answers_429", "Answers of 429 by target; the first of them by name", labels=["domain"]
         )
@@ -156,27 +157,40 @@ def render_metrics(shard: Shard, commit_sizes: Histogram | None = None) -> bytes
     return generate_latest(registry)
 
 
-def _by_domain(busiest: Iterable[DomainLimiter], other_waiting: int, other_out: int) -> Iterator[Metric]:
+def _by_domain(
+    busiest: Iterable[tuple[DomainLimiter, PaceView]], other_waiting: int, other_out: int
+) -> Iterator[Metric]:
     waiting = GaugeMetricFamily("ezthrottle_domain_waiting", "Legs queued, by target", labels=["domain"])
     out = GaugeMetricFamily("ezthrottle_domain_in_flight", "Permits out, by target", labels=["domain"])
-    rps = GaugeMetricFamily("ezthrottle_domain_pace_rps", "Pace in force, by target", labels=["domain"])
+    rps = GaugeMetricFamily(
+        "ezthrottle_domain_pace_rps",
+        "Starts a second that all that is in force leaves to those that wait, by target",
+        labels=["domain"],
+    )
     most = GaugeMetricFamily(
         "ezthrottle_domain_max_concurrent", "Requests that may be in flight, by target", labels=["domain"]
     )
     next_s = GaugeMetricFamily(
         "ezthrottle_domain_next_start_seconds",
-        "Until the next may start, pauses and rates found by trying included, by target",
+        "Until the next may start, by target; +Inf while nobody knows",
         labels=["domain"],
     )
-    for domain in busiest:
+    limited = GaugeMetricFamily(
+        "ezthrottle_domain_limited_by",
+        "1 for the kind of signal that sets the pace, none for the pace to begin with, by target",
+        labels=["domain", "kind"],
+    )
+    for domain, view in busiest:
+        effective = view.effective(None)
         waiting.add_metric([domain.name], domain.waiting)
         out.add_metric([domain.name], domain.in_flight)
-        rps.add_metric([domain.name], domain.pace.rps)
-        most.add_metric([domain.name], domain.pace.max_concurrent)
-        next_s.add_metric([domain.name], domain.next_start_s)
+        rps.add_metric([domain.name], effective.rps)
+        most.add_metric([domain.name], effective.max_concurrent)
+        next_s.add_metric([domain.name], view.next_start_s(None))
+        limited.add_metric([domain.name, effective.limit.kind if effective.limit else "none"], 1)
     waiting.add_metric([OTHER], other_waiting)
     out.add_metric([OTHER], other_out)
-    yield from (waiting, out, rps, most, next_s)
+    yield from (waiting, out, rps, most, next_s, limited)
 
 
 def _counter(name: str, told: str, count: int) -> Metric:

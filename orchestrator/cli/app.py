@@ -4,9 +4,10 @@ from typing import Any
 
 import typer
 
+from orchestrator.cli.domains import domains
 from orchestrator.cli.jobs import jobs
 from orchestrator.cli.keys import keys
-from orchestrator.cli.overview import domains, regions, usage
+from orchestrator.cli.overview import regions, usage
 from orchestrator.cli.serve import serve
 from orchestrator.cli.webhooks import webhooks
 
@@ -23,10 +24,11 @@ WITHOUT_VARIABLE = frozenset({"help", "install-completion", "show-completion"})
 
 
 app.command()(serve)
-for overview in (regions, domains, usage):
+for overview in (regions, usage):
     app.command()(overview)
 app.add_typer(keys, name="keys")
 app.add_typer(jobs, name="jobs")
+app.add_typer(domains, name="domains")
 app.add_typer(webhooks, name="webhooks")
 
 

@@ -237,7 +237,8 @@ def _read_events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any], st
 def _line(name: str, document: dict[str, Any]) -> str:
     match name:
         case "position":
-            return f"{document['position']}, starts about {when(document['estimated_start_at'])}"
+            starts_at = document["estimated_start_at"]
+            return f"{document['position']}" + (f", starts about {when(starts_at)}" if starts_at else "")
         case "dispatching":
             return f"attempt {document['attempt']} from {document['region']} ({document['step']})"
         case "attempt":

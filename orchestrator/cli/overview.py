@@ -1,20 +1,13 @@
-"""``ezthrottle regions``, ``domains`` and ``usage``: how a running service stands."""
-
-from typing import Any
+"""``ezthrottle regions`` and ``usage``: how a running service stands."""
 
 from orchestrator.cli.client import (
     DEFAULT_URL,
     ApiKey,
     AsJson,
-    Cursor,
-    Limit,
     Url,
     call,
-    given,
     show,
     table,
-    tell_of_more,
-    when,
 )
 
 
@@ -37,41 +30,6 @@ def regions(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = F
     table(("region", "health", "under way", "mean ms", "down s"), rows)
 
 
-def domains(
-    url: Url = DEFAULT_URL,
-    api_key: ApiKey = "",
-    limit: Limit = 50,
-    cursor: Cursor = "",
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Show the targets that you have called: pace, queue, signals, and the breakers that are not closed."""
-    document = call("GET", url, "/domains", api_key, params=given({"limit": limit, "cursor": cursor}))
-    if as_json:
-        show(document)
-        return
-    rows = [
-        (
-            d["domain"],
-            d["pace"] and f"{d['pace']['rps']:g}",
-            d["pace"] and d["pace"]["max_concurrent"],
-            d["pace"] and d["pace"]["set_by"],
-            d["in_flight"],
-            d["waiting"],
-            d["waiting_yours"],
-            when(d["paused_until"]),
-            ", ".join(name for name, way in d["regions"].items() if way["breaker"] != "closed"),
-        )
-        for d in document["domains"]
-    ]
-    columns = ("domain", "rps", "at once", "set by", "in flight", "waiting", "yours", "paused until")
-    table((*columns, "breakers"), rows)
-    signals = [(d["domain"], *_signal(signal)) for d in document["domains"] for signal in d["signals"]]
-    if signals:
-        table(("domain", "signal", "value", "binds", "until"), signals)
-    tell_of_more(document)
-
-
 def usage(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
     """Show your open jobs, and what was used day by day."""
     document = call("GET", url, "/usage", api_key)
@@ -81,17 +39,6 @@ def usage(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = Fal
     columns = ("date", "accepted", "success", "failed", "cancelled", "attempts")
     table(("customer", "open jobs", "of at most"), [_open(document)])
     table(columns, [[day[name] for name in columns] for day in document["days"]])
-
-
-def _signal(signal: dict[str, Any]) -> tuple[object, ...]:
-    whom = {"customer": "you", "account": f"account {signal['account']}"}.get(signal["binds"], "all")
-    return signal["source"], f"{signal['kind']} {_value(signal)}".rstrip(), whom, when(signal["until"])
-
-
-def _value(signal: dict[str, Any]) -> str:
-    if signal["remaining"] is not None:
-        return f"{signal['remaining']:g} {signal['unit']} left"
-    return "" if signal["rps"] is None else f"{signal['rps']:g}/s"
 
 
 def _down(seconds: float) -> str:

@@ -2,32 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
-from math import isfinite
+from math import inf
 
 from orchestrator.core.gates import Gates
+from orchestrator.core.pace_view import PaceView
 from orchestrator.domain.active_limits import ActiveLimit
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import FairQueue, Gate, Ticket, Weight
 from orchestrator.domain.heard import Heard, Learned
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
-from orchestrator.domain.pacing import Limiter, Outlook, Pace, PaceCaps
-from orchestrator.domain.queue_position import PositionIndex, Standing
+from orchestrator.domain.overruling import AS_IT_IS, Overruling, SetPace
+from orchestrator.domain.pacing import Limiter, Pace, PaceCaps
+from orchestrator.domain.queue_position import PositionIndex
 from orchestrator.domain.steering import Steering
 from orchestrator.domain.throttle import Passage
 from orchestrator.ports.clock import Clock, Timer, utc
 
 PLACE_WEIGHT = 0.1
 """Of the latest request in the mean time that a place in flight is held."""
-ACCOUNT_SIGNALS_MOST = 100
-"""A customer may have any number of accounts: no more of their signals are shown."""
 Launch = Callable[["DomainLimiter", Ticket, int], None]
 """Takes a ticket whose permit was granted; gives the permit back through the limiter."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """A job's place among those that wait, from 1, and an estimate of the seconds until its start."""
+    """A job's place among those that wait, from 1, and an estimate of the seconds until its start: infinite
+    while nobody knows.
+    """
 
     position: int
     wait_s: float
@@ -47,6 +48,7 @@ class DomainLimiter:
         "_open",
         "_opens_at",
         "_out",
+        "_overruling",
         "_place_s",
         "_pumping",
         "_queue",
@@ -66,6 +68,7 @@ class DomainLimiter:
         account_queues: bool,
         weight: Weight,
         learned: Learned | None,
+        overruling: Overruling = AS_IT_IS,
         not_before: float,
         launch: Launch,
         opens_at: Callable[[TargetDomain, float], float],
@@ -77,6 +80,8 @@ class DomainLimiter:
         self._steering = Steering(base, caps, account_queues=account_queues)
         if learned is not None:
             self._steering.restore(learned, clock.now(), clock.unix_ms())
+        self._overruling = overruling
+        self._steering.overrule(*self._set())
         self._queue = FairQueue(weight, by_account=self._steering.binding.account_queues)
         self._line: PositionIndex | None = None
         self._gates: Gates | None = None
@@ -94,7 +99,7 @@ class DomainLimiter:
     @property
     def pace(self) -> Pace:
         """The pace in force."""
-        return self._steering.state.pace
+        return self._steering.pace
 
     @property
     def learned(self) -> Learned:
@@ -110,16 +115,6 @@ class DomainLimiter:
     def in_flight(self) -> int:
         """Places taken."""
         return self._limiter.in_flight
-
-    @property
-    def next_start_s(self) -> float:
-        """Seconds until the next permit, pauses included; 0 where one has to come back first."""
-        now = self._clock.now()
-        next_at = self._limiter.next_at(now)
-        if next_at is None:
-            return 0.0
-        throttle = self._steering.binding.throttle
-        return (next_at if throttle is None else max(next_at, throttle.next_at(now, 1.0))) - now
 
     @property
     def steered(self) -> bool:
@@ -139,12 +134,20 @@ class DomainLimiter:
         busy = self._queue or self._out or self._line is not None
         return self._open and not busy and self._limiter.at_rest(now, for_s) and self._steering.at_rest(now)
 
-    def active_limits_for(self, customer: CustomerId) -> list[ActiveLimit]:
-        """List the signals that hold a customer's requests back; of accounts, only its own."""
+    def view(self, breaker: ActiveLimit | None = None) -> PaceView:
+        """Show what holds now; ``breaker`` is what shuts the ways to the target, where that is so."""
         now = self._clock.now()
         self._let_lapse(now)
-        own = islice(self._steering.active_limits_for(customer, now), ACCOUNT_SIGNALS_MOST)
-        return [*self._steering.active_limits(now), *own]
+        return PaceView(
+            now,
+            self._steering,
+            self._limiter,
+            self._queue,
+            self.overruling,
+            place_s=self._place_s,
+            opens_at=self._opens_at(self.name, now),
+            breaker=breaker,
+        )
 
     def keep_place(self, ticket: Ticket) -> None:
         """Count a leg as waiting here, be it in the queue or put aside until a region is up."""
@@ -168,24 +171,7 @@ class DomainLimiter:
         """
         line = self._line
         stand = line.stand(customer, order_key, job_id, self._queue) if line is not None else None
-        return None if stand is None else QueuePosition(stand.position, self._expected_s(stand))
-
-    def _expected_s(self, stand: Standing) -> float:
-        now, ticket = self._clock.now(), stand.ticket
-        opens_at = self._opens_at(self.name, now)
-        all_of_it = self._limiter.outlook(now, self._place_s)
-        if isfinite(opens_at):
-            all_of_it = all_of_it.joined(Outlook(opens_at))
-        throttles = self._steering.binding.throttles_of(ticket.customer, ticket.account)
-        bound = [(throttle, stand.in_turn) for _, throttle in throttles]
-        if self._steering.binding.throttle is not None:
-            bound.append((self._steering.binding.throttle, stand.position))
-            all_of_it = all_of_it.joined(self._steering.binding.throttle.outlook(now, self._place_s))
-        starts = [all_of_it.start(stand.position)]
-        for throttle, number in bound:
-            starts.append(throttle.outlook(now, self._place_s).start(number))
-            starts.append(throttle.paid_at(now, ticket.cost, number))
-        return max(starts) - now
+        return None if stand is None else QueuePosition(stand.position, self.view().expected_s(stand))
 
     def waiting_of(self, customer: CustomerId) -> int:
         """Count a customer's jobs that wait here."""
@@ -200,6 +186,33 @@ class DomainLimiter:
     def enqueue_spare(self, ticket: Ticket) -> None:
         """Queue a leg that uses what nobody else wants."""
         self._queue.push_spare(ticket)
+        self.pump()
+
+    @property
+    def overruling(self) -> Overruling:
+        """What the operator said, as far as it holds now."""
+        return self._overruling.at(self._clock.unix_ms())
+
+    def overrule(self, overruling: Overruling) -> None:
+        """Keep to what the operator says from now on."""
+        self._overruling = overruling
+        self._steering.overrule(*self._set())
+        self._follow()
+        self.pump()
+
+    def _set(self) -> tuple[SetPace | None, float]:
+        """Give the pace that the operator set, and until when (monotonic s)."""
+        pace = self._overruling.pace
+        if pace is None or pace.until_ms is None:
+            return pace, inf
+        return pace, self._clock.now() + (pace.until_ms - self._clock.unix_ms()) / 1000
+
+    def forget_learned(self, *, but_queues: bool = False) -> None:
+        """Forget what its target taught; ``but_queues``: not whether each account has a queue of its own."""
+        self._steering.forget(but_queues=but_queues)
+        if self._gates is not None:
+            self._gates.open_all()
+        self._follow()
         self.pump()
 
     def hold(self) -> None:
@@ -279,7 +292,7 @@ class DomainLimiter:
             return
         self._pumping = True
         try:
-            while self._open and self._queue and self._let_out_one():
+            while self._open and not self._overruling.pause and self._queue and self._let_out_one():
                 pass
         finally:
             self._pumping = False

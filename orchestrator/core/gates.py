@@ -72,6 +72,13 @@ class Gates:
         if ticket.account is not None:
             self._wake(ticket.account)
 
+    def open_all(self) -> None:
+        """Let every lane try again: what held them back is forgotten."""
+        for key in list(self._gates):
+            while key in self._gates:
+                self._wake(key)
+        self._due.clear()
+
     def forget(self) -> None:
         """Let go of all lanes: the queue was built anew."""
         self._gates.clear()

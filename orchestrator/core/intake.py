@@ -32,7 +32,7 @@ COMMIT_MOST = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledgement:
-    """The job is on disk. ``wait_s`` estimates the time until its start."""
+    """The job is on disk. ``wait_s`` estimates the time until its start, infinite while nobody knows."""
 
     job_id: JobId
     state: JobState

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from weakref import WeakValueDictionary
 
 from orchestrator.core.domain_limiter import DomainLimiter, Launch
@@ -9,6 +10,7 @@ from orchestrator.domain.fairness import Ticket, Weight
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.known_domains import KnownDomains
+from orchestrator.domain.overruling import AS_IT_IS, Overruling
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import DOWN_AFTER_S
 from orchestrator.domain.witnesses import FORGOTTEN_AFTER_S
@@ -39,7 +41,9 @@ class LimiterRegistry(Mapping[TargetDomain, DomainLimiter]):
         self._limiters: dict[TargetDomain, DomainLimiter] = {}
         # Who still holds an idle one (a timer of a job for tomorrow) and who asks for it have the same.
         self._idle: WeakValueDictionary[TargetDomain, DomainLimiter] = WeakValueDictionary()
-        self._learned: Mapping[TargetDomain, Learned] = {}
+        self._learned: dict[TargetDomain, Learned] = {}
+        """Of those that were not called yet: what is older than their limiters is of no use any more."""
+        self._overrulings: dict[TargetDomain, Overruling] = {}
         self._weights: dict[CustomerId, int] = {}
         # A bound method is made anew at each look-up: very many limiters share these.
         self._weight: Weight = self._weight_of
@@ -64,11 +68,53 @@ class LimiterRegistry(Mapping[TargetDomain, DomainLimiter]):
         """Find a domain's limiter, or make it."""
         return self._limiters.get(name) or self._take_up(name)
 
-    def begin(self, learned: Mapping[TargetDomain, Learned], *, after_another_life: bool) -> None:
-        """Take what targets have taught. Where an earlier life of the shard sent something, nothing starts
-        until no executor can be at it any more: it hears of this life, or is fenced.
+    def find(self, name: TargetDomain) -> DomainLimiter | None:
+        """Find a domain's limiter, an idle one too that somebody still holds; None where there is none."""
+        return self._limiters.get(name) or self._idle.get(name)
+
+    def look(self, name: TargetDomain) -> DomainLimiter:
+        """Find a domain's limiter, or make one to look at, which is not kept."""
+        return self.find(name) or self._make(name, self._learned.get(name))
+
+    def overruling(self, name: TargetDomain) -> Overruling:
+        """Say what the operator said of a domain, as far as it holds now."""
+        return self._overrulings.get(name, AS_IT_IS).at(self._clock.unix_ms())
+
+    def overrule(self, name: TargetDomain, overruling: Overruling) -> None:
+        """Keep to what the operator says of a domain from now on."""
+        self._overrulings.pop(name, None)
+        if overruling:
+            self._overrulings[name] = overruling
+        if (limiter := self.find(name)) is not None:
+            limiter.overrule(overruling)
+
+    def queues_told(self, name: TargetDomain) -> bool | None:
+        """Say whether a domain's target asked for a queue for each account; None where it said nothing."""
+        limiter = self.find(name)
+        learned = self._learned.get(name, Learned()) if limiter is None else limiter.learned
+        return learned.account_queues
+
+    def forget_learned(self, name: TargetDomain, *, but_queues: bool = False) -> None:
+        """Forget what a domain's target taught; ``but_queues``: not whether each account has a queue."""
+        queues = self.queues_told(name) if but_queues else None
+        if (limiter := self.find(name)) is not None:
+            limiter.forget_learned(but_queues=but_queues)
+        elif name in self._learned:
+            self._learned[name] = Learned(account_queues=queues)
+
+    def begin(
+        self,
+        learned: Mapping[TargetDomain, Learned],
+        overrulings: Mapping[TargetDomain, Overruling] = MappingProxyType({}),
+        *,
+        after_another_life: bool,
+    ) -> None:
+        """Take what targets have taught, and what the operator said. Where an earlier life of the shard sent
+        something, nothing starts until no executor can be at it any more: it hears of this life, or is
+        fenced.
         """
-        self._learned = learned
+        self._learned = dict(learned)
+        self._overrulings = dict(overrulings)
         if after_another_life:
             self._held = True
             self._clock.call_at(self._clock.now() + DOWN_AFTER_S, self.release)
@@ -113,13 +159,15 @@ class LimiterRegistry(Mapping[TargetDomain, DomainLimiter]):
         self._hand_on(limiter, ticket, permit)
 
     def _take_up(self, name: TargetDomain) -> DomainLimiter:
-        limiter = self._limiters[name] = self._idle.pop(name) if name in self._idle else self._make(name)
+        limiter = self._limiters[name] = (
+            self._idle.pop(name) if name in self._idle else self._make(name, self._learned.pop(name, None))
+        )
         if self._closed or self._held:
             limiter.hold()
         return limiter
 
-    def _make(self, name: TargetDomain) -> DomainLimiter:
-        learned, policy = self._learned.get(name), self._known.policy(name)
+    def _make(self, name: TargetDomain, learned: Learned | None) -> DomainLimiter:
+        policy = self._known.policy(name)
         base = policy.pace(self._pace)
         return DomainLimiter(
             name,
@@ -129,6 +177,7 @@ class LimiterRegistry(Mapping[TargetDomain, DomainLimiter]):
             account_queues=policy.account_queues,
             weight=self._weight,
             learned=learned,
+            overruling=self.overruling(name),
             not_before=self._held_until + ((learned.pace if learned else None) or base).window_s,
             launch=self._launch_one,
             opens_at=self._opens_at,

@@ -73,6 +73,13 @@ class RetryBudgets:
         if not retries.waiting and not retries.budget.spent(self._clock.now()):
             del self._by_domain[domain.name]
 
+    def forget(self, name: TargetDomain) -> None:
+        """Let a target's repeats go as if none had been made."""
+        retries = self._by_domain.get(name)
+        if retries is not None:
+            retries.budget = RetryBudget(at=self._clock.now())
+            self._release(retries)
+
     def _open(self, name: TargetDomain) -> _DomainRetries:
         if len(self._by_domain) >= DOMAINS_MOST:
             oldest = next((old for old, retries in self._by_domain.items() if not retries.waiting), None)

@@ -9,6 +9,7 @@ from orchestrator.core.parking import ANY, Detours, Parking
 from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.retry_budgets import RetryBudgets
 from orchestrator.core.target_health import TargetHealth
+from orchestrator.domain.active_limits import ActiveLimit
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import RegionName, TargetDomain
@@ -73,9 +74,18 @@ class Routes:
         self.detours.gone(claim.domain.name, claim.ticket, region)
         self.line_up(claim)
 
+    def forget(self, domain: TargetDomain) -> None:
+        """Forget what was learned of the ways to a target, and how often it may be asked again."""
+        self.target_health.forget(domain)
+        self.retry_budgets.forget(domain)
+
     def opens_at(self, domain: TargetDomain, now: float) -> float:
         """Say when a request to a target may next go from anywhere: ``now`` or later, monotonic s."""
         return self.target_health.opens_at(domain, self._peers.regions_with_credit, now)
+
+    def breaker_limit(self, domain: TargetDomain) -> ActiveLimit | None:
+        """Show the breakers that shut every way to a target; None where one is passable."""
+        return self.target_health.breaker_limit(domain, self._peers.regions_up())
 
     def credit_back(self) -> None:
         """An executor may have room again."""

@@ -16,6 +16,8 @@ from orchestrator.core.job_notifier import JobNotifier
 from orchestrator.core.ledger import Ledger
 from orchestrator.core.limiter_registry import LimiterRegistry
 from orchestrator.core.maintenance import Maintenance
+from orchestrator.core.operator import Operator
+from orchestrator.core.pace_view import PaceView
 from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
 from orchestrator.core.redelivery import Redelivery
 from orchestrator.core.routes import Routes
@@ -97,6 +99,7 @@ class Shard:
             launch=self._launch,
             opens_at=self.routes.opens_at,
         )
+        self.operator = Operator(store, clock, self.domains, self.routes)
         self._maintenance = Maintenance(
             store, clock, self.spawn, self._time_out, self._read_plans, self.domains.forget_idle
         )
@@ -144,7 +147,8 @@ class Shard:
         """Take the next epoch, queue what the store holds, and start."""
         self.epoch = await self.store.begin_epoch()
         self._begun_at = self.clock.now()
-        self.domains.begin(await self.store.paces(), after_another_life=self.epoch > 1)
+        paces, overrulings = await self.store.paces(), await self.store.overrulings()
+        self.domains.begin(paces, overrulings, after_another_life=self.epoch > 1)
         self.peers.begin(self.epoch)
         self.dispatcher.begin()
         self.routes.begin()
@@ -185,6 +189,10 @@ class Shard:
     def domain(self, name: TargetDomain) -> DomainLimiter:
         """Find a domain's limiter, or make it."""
         return self.domains.limiter(name)
+
+    def view(self, domain: DomainLimiter) -> PaceView:
+        """Show what holds at a target now, the ways to it included."""
+        return domain.view(self.routes.breaker_limit(domain.name))
 
     def receive(self, message: Message) -> None:
         """Take a message from an executor or the webhook actor."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.domain.active_limits import ActiveLimit, ActiveLimitKind
 from orchestrator.domain.breaker import (
     Breaker,
     BreakerState,
@@ -135,6 +136,21 @@ class TargetHealth:
             return breakers[0].cause
         return None
 
+    def breaker_limit(self, domain: TargetDomain, regions: Sequence[RegionName]) -> ActiveLimit | None:
+        """Show the breakers of all ways from ``regions`` together; None where one of them is closed."""
+        if domain not in self._troubled or not regions:
+            return None
+        routes = self._routes[domain]
+        breakers = [routes[region].breaker if region in routes else _CLOSED for region in regions]
+        if any(breaker.state is BreakerState.CLOSED for breaker in breakers):
+            return None
+        cause = breakers[0].cause
+        return ActiveLimit(
+            kind=ActiveLimitKind.BREAKER,
+            source=str(cause.status or cause.fault) if cause else "",
+            rps=sum(1 / breaker.pause_s for breaker in breakers if breaker.pause_s),
+        )
+
     def late_after_s(self, domain: TargetDomain, region: RegionName) -> float:
         """How long an answer of the target may take before it counts as late."""
         routes = self._routes.get(domain, {})
@@ -178,6 +194,13 @@ class TargetHealth:
         route.breaker = note_end(before, cause, job, sent_at=sent_at, now=self._clock.now())
         if route.breaker.state is not before.state or route.breaker.credit != before.credit:
             self._count_trouble(domain, before, route.breaker)
+            self._changed(domain, region)
+
+    def forget(self, domain: TargetDomain) -> None:
+        """Close a target's breakers: what was sent before tells nothing any more."""
+        self._troubled.pop(domain, None)
+        for region, route in self._routes.get(domain, {}).items():
+            route.breaker, route.silent = Breaker(since=self._clock.now()), False
             self._changed(domain, region)
 
     def view(self, domain: TargetDomain) -> dict[RegionName, dict[str, Any]]:

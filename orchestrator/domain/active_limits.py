@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.domain.budgets import BudgetUnit
-from orchestrator.domain.ids import AccountId
+from orchestrator.domain.ids import AccountId, CustomerId
 
 RETRY_AFTER = "retry-after"
 REFUSALS = "429 or 503"
 """A source that is no header: refusals that said nothing about pace."""
+OPERATOR = "operator"
+"""Another: what was set with ``PUT /api/v1/domains/{domain}/pace``, or ``ezthrottle domains set``."""
 
 
 class ActiveLimitKind(StrEnum):
@@ -19,6 +21,8 @@ class ActiveLimitKind(StrEnum):
     SLOWED = "slowed"
     """A rate found by trying (AIMD), in requests per second."""
     BUDGET = "budget"
+    BREAKER = "breaker"
+    """Nothing goes but a probe now and then, until the target answers again."""
 
 
 class Scope(StrEnum):
@@ -31,8 +35,9 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveLimit:
-    """One signal. ``source`` is a header in lower case, or REFUSALS; ``until`` is monotonic s, None where it
-    has no end of its own; ``remaining`` is in ``unit``.
+    """One signal. ``source`` is a header in lower case, REFUSALS, OPERATOR, or what opened a breaker;
+    ``until`` is monotonic s, None where it has no end of its own; ``rps`` is the rate that it allows, 0 where
+    nothing may start, None where it holds no rate down just now; ``remaining`` is in ``unit``.
     """
 
     kind: ActiveLimitKind
@@ -43,4 +48,5 @@ class ActiveLimit:
     unit: BudgetUnit | None = None
     remaining: float | None = None
     binds: Scope = Scope.DOMAIN
+    customer: CustomerId | None = None
     account: AccountId | None = None

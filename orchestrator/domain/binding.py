@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from enum import Enum, auto
+from typing import Any
 
 from orchestrator.domain.active_limits import ActiveLimit, Scope
 from orchestrator.domain.budgets import BudgetUnit
@@ -35,9 +36,13 @@ Kind = Word | BudgetUnit
 """What witnesses can bear witness to. Each kind has its own: a budget says nothing of a pause."""
 
 
+CUSTOMER_MARK = "@"
+"""No account's id begins so."""
+
+
 def customer_key(customer: CustomerId) -> str:
     """Name the throttle that binds a customer, whatever its account."""
-    return f"@{customer}"
+    return f"{CUSTOMER_MARK}{customer}"
 
 
 class Binding:
@@ -103,20 +108,40 @@ class Binding:
         return [(key, self.throttles[key]) for key in keys if key in self.throttles]
 
     def active_limits_for(
-        self, customer: CustomerId, shown: Iterable[ActiveLimit], now: float
+        self, customer: CustomerId | None, shown: Iterable[ActiveLimit], now: float
     ) -> Iterator[ActiveLimit]:
         """Show what binds a customer here, or the accounts whose answers it was last to hear, besides what
-        is ``shown`` of the domain.
+        is ``shown`` of the domain; of None, what binds anybody.
         """
-        own = (self.throttles or {}).get(customer_key(customer))
         # While what one customer was told holds the whole domain, it stands there.
         all_of_it = {(signal.kind, signal.source, signal.rps) for signal in shown}
-        for signal in own.active_limits(now) if own is not None else ():
-            if (signal.kind, signal.source, signal.rps) not in all_of_it:
-                yield replace(signal, binds=Scope.CUSTOMER)
         for key, throttle in (self.throttles or {}).items():
-            for signal in throttle.active_limits(now) if throttle.heard_by == customer else ():
-                yield replace(signal, binds=Scope.ACCOUNT, account=AccountId(key))
+            whose = throttle.heard_by or CustomerId(key.removeprefix(CUSTOMER_MARK))
+            if customer not in (None, whose):
+                continue
+            for signal in self._limits_of(key, throttle, now):
+                if signal.binds is Scope.ACCOUNT or (signal.kind, signal.source, signal.rps) not in all_of_it:
+                    yield signal
+
+    def limits_for(
+        self, customer: CustomerId, account: AccountId | None, now: float
+    ) -> Iterator[ActiveLimit]:
+        """Show what binds a customer's requests with an account, besides what binds the whole domain."""
+        for key, throttle in self.throttles_of(customer, account):
+            yield from self._limits_of(key, throttle, now)
+
+    def _limits_of(self, key: str, throttle: Throttle, now: float) -> Iterator[ActiveLimit]:
+        if key.startswith(CUSTOMER_MARK):
+            whose = CustomerId(key.removeprefix(CUSTOMER_MARK))
+            named: dict[str, Any] = {"binds": Scope.CUSTOMER, "customer": whose}
+        else:
+            named = {"binds": Scope.ACCOUNT, "customer": throttle.heard_by, "account": AccountId(key)}
+        return (replace(signal, **named) for signal in throttle.active_limits(now))
+
+    def forget(self) -> None:
+        """Drop every throttle, and who bore witness to what. Whether accounts have queues stays as it is."""
+        self.throttle = self.throttles = self._witnesses = self._soloists = self._refused = None
+        self._swept_at = SWEPT_FROM
 
     def switch(self, account_queues: bool | None, now: float) -> bool:
         """Regrouping a long queue is work: a page that says now this and now that is not followed."""

@@ -243,6 +243,10 @@ class _Rotation:
         """Give the permits of one turn."""
         return max(1, self._weight(turn[0]))
 
+    def heads(self) -> Iterator[Ticket]:
+        """Give the first ticket of each lane."""
+        return (lane.heap[0] for lane in self._lanes.values())
+
     def tickets(self) -> Iterator[Ticket]:
         """Give every ticket, in no order."""
         for lane in self._lanes.values():
@@ -301,6 +305,10 @@ class FairQueue:
     def __bool__(self) -> bool:
         """Whether anything waits, spare legs included."""
         return bool((self._first and self._first.count) or (self._spare and self._spare.count))
+
+    def heads(self) -> Iterator[Ticket]:
+        """Give the first ticket of each customer's with each account, in no order, held back or not."""
+        return iter(()) if self._first is None else self._first.heads()
 
     def push(self, ticket: Ticket) -> None:
         """Queue a leg that may not be passed over."""

@@ -49,9 +49,16 @@ class Quota:
             kind=ActiveLimitKind.BUDGET,
             source=self.header,
             until=self._reset_at,
+            rps=self._rate_for(left),
             unit=self.unit,
             remaining=max(0.0, left),
         )
+
+    def _rate_for(self, left: float) -> float | None:
+        """Say at which rate requests that cost one are paid now; None where they all are."""
+        if left < 1:
+            return self._rate
+        return 1 / self._spread_s if self._spread_s else None
 
     def next_at(self, now: float, cost: float) -> float:
         """When a request can be paid: ``now`` or later. ``cost`` is its tokens."""

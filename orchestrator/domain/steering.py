@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from orchestrator.domain.active_limits import ActiveLimit
+from orchestrator.domain.active_limits import OPERATOR, ActiveLimit
 from orchestrator.domain.binding import Binding, Word, customer_key
 from orchestrator.domain.budgets import Budget, BudgetUnit, read_budgets
 from orchestrator.domain.heard import REFUSALS, Heard, Learned
 from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.overruling import SetPace
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
 from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, SILENT, Signal, read_signal, retry_after_s
 from orchestrator.domain.throttle import active_pace
@@ -24,7 +25,17 @@ OURS = 0.9
 class Steering:
     """The pace in force at one domain, and the throttles that hold beside it (``binding``)."""
 
-    __slots__ = ("_base", "_before", "_caps", "_told_at", "_told_customer", "binding", "state")
+    __slots__ = (
+        "_base",
+        "_before",
+        "_caps",
+        "_set",
+        "_set_until",
+        "_told_at",
+        "_told_customer",
+        "binding",
+        "state",
+    )
 
     def __init__(self, base: Pace, caps: PaceCaps, *, account_queues: bool = False) -> None:
         self._base = base
@@ -35,7 +46,15 @@ class Steering:
         """Who was told the pace in force."""
         self._before: PaceState | None = None
         """What held before one customer alone was told of a lower pace."""
-        self._told_at = float("-inf")
+        self._told_at = -math.inf
+        self._set: SetPace | None = None
+        """What the operator set in its place, and until when."""
+        self._set_until = math.inf
+
+    @property
+    def pace(self) -> Pace:
+        """The pace in force."""
+        return self.state.pace if self._set is None else self._set.over(self.state.pace)
 
     @property
     def steered(self) -> bool:
@@ -45,8 +64,8 @@ class Steering:
     @property
     def next_change_at(self) -> float:
         """When something lapses by itself; infinite where nothing does."""
-        lapses_at, changes_at = self.state.lapses_at, self.binding.next_change_at
-        return changes_at if lapses_at is None else min(lapses_at, changes_at)
+        lapses_at = math.inf if self.state.lapses_at is None else self.state.lapses_at
+        return min(lapses_at, self.binding.next_change_at, self._set_until)
 
     def at_rest(self, now: float) -> bool:
         """Whether nothing that was told holds any more."""
@@ -54,38 +73,59 @@ class Steering:
 
     def active_limits(self, now: float) -> Iterator[ActiveLimit]:
         """Show what holds the domain's requests back, besides the pace that it began with."""
-        if self.steered:
+        if self._set is not None:
+            yield active_pace(self.pace, OPERATOR, None if self._set_until == math.inf else self._set_until)
+        elif self.steered:
             yield active_pace(self.state.pace, self.state.source, self.state.lapses_at)
         if self.binding.throttle is not None:
             yield from self.binding.throttle.active_limits(now)
 
-    def active_limits_for(self, customer: CustomerId, now: float) -> Iterator[ActiveLimit]:
-        """Show what binds a customer here, or the accounts whose answers it was last to hear."""
+    def active_limits_for(self, customer: CustomerId | None, now: float) -> Iterator[ActiveLimit]:
+        """Show what binds a customer here, or the accounts whose answers it was last to hear; of None, what
+        binds anybody.
+        """
         return self.binding.active_limits_for(customer, self.active_limits(now), now)
+
+    def overrule(self, pace: SetPace | None, until: float) -> None:
+        """Keep to what the operator set, until monotonic ``until``; None: no longer."""
+        self._set, self._set_until = pace, until if pace is not None else math.inf
+
+    def forget(self, *, but_queues: bool = False) -> None:
+        """Forget what was learned; ``but_queues``: not whether each account has a queue."""
+        self.state, self._told_customer, self._before = PaceState(self._base), None, None
+        self.binding.forget()
+        if not but_queues:
+            self.binding.queues_told = None
 
     def hear(self, heard: Heard, limiter: Limiter, now: float, at: datetime) -> bool:
         """Take what an answer says about pace; say whether anything changed that outlives a restart."""
         signal = read_signal(heard.headers)
         budgets = read_budgets(heard.headers, at)
         wait_s = retry_after_s(heard.headers, at)
+        rate_is_set = self._set is not None and self._set.rps is not None
+        if self._set is not None:
+            signal, budgets = self._set.heeded(signal), tuple(self._set.heeded_of(budgets))
         changed = not signal.silent and self._tell(signal, heard, now)
         for budget in budgets:
             changed |= self._learn(budget, signal, heard, limiter, now)
         if wait_s is not None:
             return self._pause(heard, now, wait_s) or changed
         if heard.refused and signal.silent and not any(budget.exhausted for budget in budgets):
-            return self._slow_down(heard, limiter, now) or changed
+            # What is set is not found by trying.
+            return (not rate_is_set and self._slow_down(heard, limiter, now)) or changed
         if heard.status not in REFUSALS:
             self._answered(heard)
         return changed
 
     def lapse(self, now: float) -> bool:
         """Let go of what is over; say whether the pace changed."""
-        before = self.state
+        before = self.pace
         self.binding.lapse(now)
+        if now >= self._set_until:
+            self.overrule(None, math.inf)
         if self.state.lapses_at is not None and now >= self.state.lapses_at:
             self.state, self._told_customer, self._before = self._fallen_back(now), None, None
-        return self.state.pace != before.pace
+        return self.pace != before
 
     def learned(self, now: float, unix_ms: int) -> Learned:
         """Write down what has to outlive a restart."""

@@ -180,7 +180,9 @@ class Throttle:
     def active_limits(self, now: float) -> Iterator[ActiveLimit]:
         """Show what holds requests back."""
         if now < self._paused_until:
-            yield ActiveLimit(kind=ActiveLimitKind.PAUSE, source=RETRY_AFTER, until=self._paused_until)
+            yield ActiveLimit(
+                kind=ActiveLimitKind.PAUSE, source=RETRY_AFTER, until=self._paused_until, rps=0.0
+            )
         if now < self._told_until:
             yield active_pace(self.told.pace, self._source, self._told_until)
         if self._tried is not None:

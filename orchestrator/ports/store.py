@@ -10,6 +10,7 @@ from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.roles import Caller, Role
 from orchestrator.domain.usage import DayUsage
 
@@ -249,8 +250,12 @@ class Store(Protocol):
     async def summary(self, job_id: JobId, now_ms: int) -> JobSummary | None:
         """Read one job as lists show it; it can be read for longer than its payload is kept."""
 
-    async def domains_of(self, customer: CustomerId, most: int, after: str = "") -> Sequence[TargetDomain]:
-        """List the targets that a customer has called, by name, those that come ``after`` one."""
+    async def domains_of(
+        self, customer: CustomerId | None, most: int, after: str = ""
+    ) -> Sequence[TargetDomain]:
+        """List the targets that a customer has called, by name, those that come ``after`` one; of None, all
+        that anybody has called, or that the operator spoke of.
+        """
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
         """Save that a customer calls a target on this day; rides the next commit."""
@@ -297,6 +302,20 @@ class Store(Protocol):
 
     def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
         """Save what a target has taught; rides the next commit."""
+
+    async def overrulings(self) -> dict[TargetDomain, Overruling]:
+        """List what the operator said of domains."""
+
+    async def save_overruling(
+        self, domain: TargetDomain, overruling: Overruling, learned: Learned | None = None
+    ) -> None:
+        """Save what the operator says of a domain from now on, and what is taken as learned there (None:
+        what was), in one transaction.
+
+        Raises:
+            StoreFailure: It could not be written.
+
+        """
 
     async def plans(self) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their valid keys."""

@@ -1,14 +1,12 @@
 """API keys in a data directory, made and revoked beside the running service or without one."""
 
-import contextlib
 import re
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 from orchestrator.adapters.store.api_keys import create_key, list_keys, open_keys, revoke_key
-from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore
+from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.domain.roles import Caller, Role
 from tests.conformance.stores import SqliteKeeper
 from tests.unit.domain.builders import ACME
@@ -81,16 +79,3 @@ async def test_a_key_has_the_role_that_it_was_made_with(directory: SqliteKeeper)
         (key, made), _ = create_key(db, "cust_ops", "pro", Role.ADMIN), create_key(db, "cust_acme", "pro")
         assert [listed.role for listed in list_keys(db)] in (["admin", "submit"], ["submit", "admin"])
     assert await (await directory.open()).caller_of(key) == Caller(made.customer, Role.ADMIN, made.key_id)
-
-
-async def test_keys_that_an_earlier_version_made_may_submit_and_no_more(directory: SqliteKeeper) -> None:
-    await directory.open()
-    key = directory.add_key(ACME)
-    await directory.close()
-    with contextlib.closing(sqlite3.connect(directory.data_dir / DATABASE)) as db:
-        db.execute("ALTER TABLE api_keys DROP COLUMN role")
-        db.execute("PRAGMA user_version = 1")
-        db.commit()
-    caller = await (await directory.open()).caller_of(key)
-    assert caller is not None
-    assert (caller.customer, caller.role) == (ACME, Role.SUBMIT)

@@ -12,6 +12,7 @@ from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.roles import Caller
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import (
@@ -202,6 +203,16 @@ class DiskHandle:
     async def drop_secrets(self, customer: CustomerId) -> bool:
         """Delete them; say whether there were any."""
         return await self._write(lambda: at_once(self._disk.committed.drop_secrets(customer)))
+
+    async def overrulings(self) -> dict[TargetDomain, Overruling]:
+        """List what the operator said of domains."""
+        return await self._read(lambda: at_once(self._disk.committed.overrulings()))
+
+    async def save_overruling(
+        self, domain: TargetDomain, overruling: Overruling, learned: Learned | None = None
+    ) -> None:
+        """Save what the operator says of a domain, and what is taken as learned there."""
+        await self._write(lambda: at_once(self._disk.committed.save_overruling(domain, overruling, learned)))
 
     async def plans(self) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their valid keys."""

@@ -11,14 +11,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestrator.adapters.http.backend import API, JOBS_PATH, Backend
 from orchestrator.adapters.http.delivery_routes import DeliveryRoutes
 from orchestrator.adapters.http.docs_page import DocsPage
+from orchestrator.adapters.http.domain_routes import DomainRoutes
 from orchestrator.adapters.http.envelope import Envelope
 from orchestrator.adapters.http.job_routes import WAIT_MOST_S, JobRoutes
-from orchestrator.adapters.http.openapi import body_of, job_call, query_of
+from orchestrator.adapters.http.openapi import body_of, job_call, path_of, query_of
 from orchestrator.adapters.http.overview_routes import OverviewRoutes
 from orchestrator.adapters.http.paging import PAGE_DEFAULT, PAGE_MOST
 from orchestrator.adapters.http.paths import normalised
 from orchestrator.adapters.http.problems import FaultShield, as_ours, problem, problem_of
-from orchestrator.adapters.http.schema import BatchIn, ProxyIn, RedeliverIn, RotateIn, SecretsIn, SubmissionIn
+from orchestrator.adapters.http.schema import (
+    BatchIn,
+    PaceIn,
+    ProxyIn,
+    RedeliverIn,
+    RotateIn,
+    SecretsIn,
+    SubmissionIn,
+)
 from orchestrator.adapters.http.secret_routes import SecretRoutes
 from orchestrator.adapters.http.service_routes import ServiceRoutes
 from orchestrator.domain.errors import EZThrottleError
@@ -34,6 +43,7 @@ NAMES_QUERY = query_of(
     limit={"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE_DEFAULT},
     cursor={"type": "string"},
 )
+DOMAIN_CALL = path_of("domain")
 _TIME = {"type": "integer", "minimum": 0, "description": "Unix ms"}
 DEAD_QUERY = query_of(
     endpoint={"type": "string"},
@@ -57,7 +67,7 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
         redirect_slashes=False,
     )
     jobs, secrets, service = JobRoutes(backend), SecretRoutes(backend), ServiceRoutes(backend)
-    overview = OverviewRoutes(backend)
+    overview, domains = OverviewRoutes(backend), DomainRoutes(backend)
     deliveries = DeliveryRoutes(backend)
     app.post(JOBS_PATH, status_code=202, openapi_extra=body_of(SubmissionIn))(jobs.submit)
     app.post(f"{JOBS_PATH}:batch", openapi_extra=body_of(BatchIn))(jobs.submit_batch)
@@ -70,6 +80,11 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     app.get(f"{API}/usage")(overview.usage)
     app.get(f"{API}/regions")(overview.regions)
     app.get(f"{API}/domains", openapi_extra=NAMES_QUERY)(overview.domains)
+    for act in (domains.reset, domains.pause, domains.resume):
+        app.post(f"{API}/domains/{{domain:path}}:{act.__name__}", openapi_extra=DOMAIN_CALL)(act)
+    app.put(f"{API}/domains/{{domain:path}}/pace", openapi_extra=DOMAIN_CALL | body_of(PaceIn))(
+        domains.set_pace
+    )
     app.delete(f"{JOBS_PATH}/{{job_id}}", openapi_extra=job_call())(jobs.cancel)
     app.post(f"{API}/webhook-secrets", openapi_extra=body_of(SecretsIn))(secrets.create)
     app.get(f"{API}/webhook-secrets")(secrets.show)

@@ -1,7 +1,7 @@
 """The API's answers as JSON documents."""
 
 import json
-from math import ceil
+from math import ceil, isfinite
 from typing import Any
 
 from orchestrator.core.domain_limiter import QueuePosition
@@ -27,7 +27,7 @@ def acknowledgement_document(taken: Acknowledgement, ignored: list[str]) -> dict
         "idempotent_key": taken.idempotent_key,
         "queued_at": taken.queued_at_ms,
         "position": taken.position,
-        "estimated_processing_time": whole_seconds(taken.wait_s),
+        **_expected(taken.wait_s),
         **_warnings([*taken.warnings, *ignored]),
     }
 
@@ -72,8 +72,9 @@ def forgotten_document(job: JobSummary) -> dict[str, Any]:
 
 
 def place_document(place: QueuePosition, now_ms: int) -> dict[str, Any]:
-    """Show where a job waits, from 1, and when it is likely to start."""
-    return {"position": place.position, "estimated_start_at": now_ms + int(place.wait_s * 1000)}
+    """Show where a job waits, from 1, and when it is likely to start; null while its target is paused."""
+    starts_at = now_ms + int(place.wait_s * 1000) if isfinite(place.wait_s) else None
+    return {"position": place.position, "estimated_start_at": starts_at}
 
 
 def _waiting_document(stored: StoredJob, now_ms: int, place: QueuePosition | None) -> dict[str, Any]:
@@ -118,6 +119,11 @@ def _delivery_document(entry: OutboxEntry, url: str) -> dict[str, Any]:
 def whole_seconds(wait_s: float) -> int:
     """Round a time up. Clients with typed fields read a whole number, and nothing else, as one."""
     return ceil(wait_s)
+
+
+def _expected(wait_s: float) -> dict[str, int]:
+    """Tell how long a job is likely to wait; nothing where nobody knows, as while its target is paused."""
+    return {"estimated_processing_time": whole_seconds(wait_s)} if isfinite(wait_s) else {}
 
 
 def _warnings(warnings: list[str]) -> dict[str, list[str]]:

@@ -23,10 +23,14 @@ def query_of(**parameters: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def path_of(name: str) -> dict[str, Any]:
+    """Describe what stands in a handler's path, for ``openapi_extra``."""
+    return {"parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}]}
+
+
 def job_call(**query: dict[str, Any]) -> dict[str, Any]:
     """Describe a call about one job, for ``openapi_extra``: its id in the path, and the query."""
-    job_id = {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string"}}
-    return {"parameters": [job_id, *query_of(**query)["parameters"]]}
+    return {"parameters": [*path_of("job_id")["parameters"], *query_of(**query)["parameters"]]}
 
 
 def _inlined(node: Any, definitions: dict[str, Any]) -> Any:

@@ -9,17 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response
+from orchestrator.adapters.http.domain_documents import domain_document, named_customer
 from orchestrator.adapters.http.paging import decode_cursor, encode_cursor, read_limit
 from orchestrator.core.cooperative_yield import CooperativeYield
-from orchestrator.core.domain_limiter import DomainLimiter
-from orchestrator.domain.active_limits import ActiveLimit, ActiveLimitKind, Scope
-from orchestrator.domain.ids import CustomerId, TargetDomain
-from orchestrator.domain.known_domains import ANY_OTHER
 from orchestrator.domain.usage import DayUsage, added, day_of
 
 DAYS_SHOWN = 30
-LABEL_LENGTH = 12
-"""Digits of an account's hash that are enough to tell a customer's own accounts apart."""
 _AFTER = re.compile(r"(.{1,300})\Z")
 
 
@@ -55,65 +50,20 @@ class OverviewRoutes:
         return json_response({"default_region": default, "regions": regions}, HTTPStatus.OK)
 
     async def domains(self, request: Request) -> Response:
-        """Show the targets that the customer has called, by name: pace, queue, what holds them back, and the
-        routes to them; ``next_cursor`` is null on the last page.
+        """Show the targets that the customer has called, all customers' to an admin, by name: the pace that
+        holds and why, queue, signals, and the routes to them; ``next_cursor`` is null on the last page.
         """
-        customer = await self._backend.keys.customer(request)
+        caller = await self._backend.keys.caller(request)
         most = read_limit(request.query_params.get("limit", ""))
         cursor = request.query_params.get("cursor", "")
         after = decode_cursor(cursor, _AFTER)[1] if cursor else ""
-        names = await self._shard.store.domains_of(customer, most + 1, after)
+        names = await self._shard.store.domains_of(named_customer(caller), most + 1, after)
         breather, shown = CooperativeYield(self._shard.clock.now), []
         for name in names[:most]:
-            shown.append(self._domain(customer, name))
+            shown.append(domain_document(self._shard, caller, name))
             await breather.pause()
         following = encode_cursor(names[most - 1]) if len(names) > most else None
         return json_response({"domains": shown, "next_cursor": following}, HTTPStatus.OK)
-
-    def _domain(self, customer: CustomerId, name: TargetDomain) -> dict[str, Any]:
-        found = self._shard.domains.get(name)
-        if found is None:
-            return {"domain": name} | _IDLE
-        signals = [self._signal(signal) for signal in found.active_limits_for(customer)]
-        return {
-            "domain": name,
-            "pace": self._pace(name, found),
-            "signals": signals,
-            "paused_until": max((s["until"] for s in signals if _pauses_all(s)), default=None),
-            "account_queues": found.account_queues,
-            "in_flight": found.in_flight,
-            "waiting": found.waiting,
-            "waiting_yours": found.waiting_of(customer),
-            "next_start_in_s": round(found.next_start_s, 3),
-            "regions": self._shard.routes.domain_view(name),
-        }
-
-    def _pace(self, name: TargetDomain, domain: DomainLimiter) -> dict[str, Any]:
-        unknown = self._shard.options.known.policy(name) is ANY_OTHER
-        return {
-            "rps": domain.pace.rps,
-            "max_concurrent": domain.pace.max_concurrent,
-            "set_by": "target" if domain.steered else "default" if unknown else "operator",
-        }
-
-    def _signal(self, signal: ActiveLimit) -> dict[str, Any]:
-        clock = self._shard.clock
-        until = signal.until
-        return {
-            "kind": signal.kind,
-            "source": signal.source or None,
-            "binds": signal.binds,
-            "account": signal.account and signal.account[:LABEL_LENGTH],
-            "until": None if until is None else clock.unix_ms() + int((until - clock.now()) * 1000),
-            "rps": None if signal.rps is None else round(signal.rps, 3),
-            "max_concurrent": signal.max_concurrent,
-            "unit": signal.unit,
-            "remaining": None if signal.remaining is None else round(signal.remaining, 3),
-        }
-
-
-def _pauses_all(signal: dict[str, Any]) -> bool:
-    return signal["kind"] is ActiveLimitKind.PAUSE and signal["binds"] is Scope.DOMAIN
 
 
 def _by_day(usages: Iterable[DayUsage]) -> list[DayUsage]:
@@ -132,16 +82,3 @@ def _day(usage: DayUsage) -> dict[str, Any]:
         "cancelled": usage.cancelled,
         "attempts": usage.attempts,
     }
-
-
-_IDLE: dict[str, Any] = {
-    "pace": None,
-    "signals": [],
-    "paused_until": None,
-    "account_queues": None,
-    "in_flight": 0,
-    "waiting": 0,
-    "waiting_yours": 0,
-    "next_start_in_s": 0.0,
-    "regions": {},
-}

@@ -29,6 +29,7 @@ from orchestrator.domain.job import (
     RegionPolicy,
     RetryPolicy,
 )
+from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, RPS_MOST
 from orchestrator.domain.submission import METHODS
 from orchestrator.domain.submission_bounds import ITEMS_READ, TIMEOUT_MS_MOST, SubmissionBounds
 
@@ -174,6 +175,16 @@ class RedeliverIn(_Model):
     since: Annotated[int, Field(ge=0, le=SAFE_INT_MOST)] | None = None
     until: Annotated[int, Field(ge=0, le=SAFE_INT_MOST)] | None = None
     limit: Annotated[int, Field(ge=1, le=REDELIVER_MOST)] = REDELIVER_MOST
+
+
+class PaceIn(_Model):
+    """A pace that the operator sets in place of what a target states, and of what was learned; without any
+    field it is lifted. ``until_ms`` is Unix ms.
+    """
+
+    rps: Annotated[float, Field(ge=RPS_LEAST, le=RPS_MOST)] | None = None
+    max_concurrent: Annotated[int, Field(ge=1, le=CONCURRENT_MOST)] | None = None
+    until_ms: Annotated[int, Field(ge=1, le=SAFE_INT_MOST)] | None = None
 
 
 class ProxyIn(_Model):

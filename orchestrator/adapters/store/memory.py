@@ -13,6 +13,7 @@ from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state, state_shown
+from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.retention import Retention
 from orchestrator.domain.roles import Caller, Role
 from orchestrator.domain.usage import DayUsage, added
@@ -57,6 +58,7 @@ class MemoryStore:
         self._domains: set[tuple[CustomerId, TargetDomain]] = set()
         self._usage: dict[tuple[CustomerId, int], DayUsage] = {}
         self._paces: dict[TargetDomain, Learned] = {}
+        self._overrulings: dict[TargetDomain, Overruling] = {}
         self._secrets: dict[CustomerId, WebhookSecrets] = {}
         self.api_keys: dict[str, CustomerId] = {}
         self.plan_of: dict[CustomerId, str] = {}
@@ -136,10 +138,13 @@ class MemoryStore:
         row = self._rows.get(job_id)
         return self._summary(row, now_ms) if row else None
 
-    async def domains_of(self, customer: CustomerId, most: int, after: str = "") -> Sequence[TargetDomain]:
-        """List the targets that a customer has called, by name, those that come ``after`` one."""
-        found = (domain for owner, domain in self._domains if owner == customer and domain > after)
-        return sorted(found)[:most]
+    async def domains_of(
+        self, customer: CustomerId | None, most: int, after: str = ""
+    ) -> Sequence[TargetDomain]:
+        """List the targets that a customer (None: anybody) has called, by name, those ``after`` one."""
+        found = {domain for owner, domain in self._domains if customer in (None, owner)}
+        found |= self._overrulings.keys() if customer is None else set()
+        return sorted(domain for domain in found if domain > after)[:most]
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
         """Save that a customer calls a target."""
@@ -242,6 +247,20 @@ class MemoryStore:
     def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
         """Save what a target has taught."""
         self._paces[domain] = learned
+
+    async def overrulings(self) -> dict[TargetDomain, Overruling]:
+        """List what the operator said of domains."""
+        return dict(self._overrulings)
+
+    async def save_overruling(
+        self, domain: TargetDomain, overruling: Overruling, learned: Learned | None = None
+    ) -> None:
+        """Save what the operator says of a domain, and what is taken as learned there."""
+        self._overrulings.pop(domain, None)
+        if overruling:
+            self._overrulings[domain] = overruling
+        if learned is not None:
+            self._paces[domain] = learned
 
     async def plans(self) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their valid keys."""

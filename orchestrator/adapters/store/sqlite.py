@@ -20,6 +20,7 @@ from orchestrator.adapters.store.disk_retry import Patience, failing_as_store
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, Write, connect
 from orchestrator.adapters.store.migration import migrate
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
+from orchestrator.adapters.store.overrulings import write_overruling
 from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
 from orchestrator.adapters.store.retention import purge
 from orchestrator.adapters.store.sqlite_reads import (
@@ -40,6 +41,7 @@ from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state
+from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.retention import Retention
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.secret_box import SecretBox
@@ -232,9 +234,28 @@ class SqliteStore(SqliteReads):
 
     def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
         """Save what a target has taught; rides the next commit."""
-        sql = "INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)"
-        sealed = self._box.seal(pack_learned(learned), paces_context(domain))
-        self._writer.post(lambda db: db.execute(sql, (domain, sealed, today())))
+        row = self._lesson(domain, learned)
+        self._writer.post(lambda db: db.execute(_LEARN, row))
+
+    async def save_overruling(
+        self, domain: TargetDomain, overruling: Overruling, learned: Learned | None = None
+    ) -> None:
+        """Save what the operator says of a domain, and what is taken as learned there, in one transaction.
+
+        Raises:
+            StoreFailure: It could not be written.
+        """
+        row = None if learned is None else self._lesson(domain, learned)
+
+        def write(db: sqlite3.Connection) -> None:
+            write_overruling(db, domain, overruling)
+            if row is not None:
+                db.execute(_LEARN, row)
+
+        await self._written(write)
+
+    def _lesson(self, domain: TargetDomain, learned: Learned) -> tuple[Any, ...]:
+        return domain, self._box.seal(pack_learned(learned), paces_context(domain)), today()
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
         """Save that a customer calls a target on this day; rides the next commit."""
@@ -337,6 +358,7 @@ class SqliteStore(SqliteReads):
         return self._box.seal(plain, sealing_context(job.customer, job.id, "queued_as"))
 
 
+_LEARN = "INSERT OR REPLACE INTO lessons VALUES (?, ?, ?)"
 _JOB_COLUMNS = 17
 _FINGERPRINT = 11
 

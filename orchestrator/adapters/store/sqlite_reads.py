@@ -13,12 +13,14 @@ import msgpack
 from orchestrator.adapters.store.group_commit import connect
 from orchestrator.adapters.store.listing import read_page, read_summary
 from orchestrator.adapters.store.outbox import read_dead, read_deliveries, read_pending
+from orchestrator.adapters.store.overrulings import read_overrulings
 from orchestrator.adapters.store.records import unpack_course, unpack_learned, unpack_spec
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.roles import Caller, Role
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.secret_box import SecretBox
@@ -100,10 +102,17 @@ class SqliteReads:
         """Read one job as lists show it, its payload kept or not."""
         return await self._in_reader(lambda db: read_summary(db, job_id, now_ms))
 
-    async def domains_of(self, customer: CustomerId, most: int, after: str = "") -> Sequence[TargetDomain]:
-        """List the targets that a customer has called, by name, those that come ``after`` one."""
+    async def domains_of(
+        self, customer: CustomerId | None, most: int, after: str = ""
+    ) -> Sequence[TargetDomain]:
+        """List the targets that a customer (None: anybody) has called, by name, those ``after`` one."""
         sql = "SELECT domain FROM customer_domains WHERE customer = ? AND domain > ? ORDER BY domain LIMIT ?"
-        return [TargetDomain(domain) for (domain,) in await self._read(sql, customer, after, most)]
+        values: tuple[object, ...] = (customer, after, most)
+        if customer is None:
+            sql = """SELECT domain FROM customer_domains WHERE domain > ?
+                     UNION SELECT domain FROM overrulings WHERE domain > ? ORDER BY domain LIMIT ?"""
+            values = (after, after, most)
+        return [TargetDomain(domain) for (domain,) in await self._read(sql, *values)]
 
     async def usage_of(self, customer: CustomerId, since_day: int) -> Sequence[DayUsage]:
         """List what a customer used, by day, from a day on."""
@@ -135,6 +144,10 @@ class SqliteReads:
             TargetDomain(domain): unpack_learned(self._box.open(sealed, paces_context(domain)))
             for domain, sealed in rows
         }
+
+    async def overrulings(self) -> dict[TargetDomain, Overruling]:
+        """List what the operator said of domains."""
+        return await self._in_reader(read_overrulings)
 
     async def plans(self) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their valid keys."""

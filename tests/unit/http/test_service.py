@@ -96,7 +96,8 @@ async def test_a_target_that_pauses_shows_when_it_goes_on(gateway: Gateway) -> N
     await gateway.submit()
     gateway.answer_attempts(503, retry_after="30")
     found = await metrics(gateway)
-    assert found["ezthrottle_domain_pace_rps", "203.0.113.7:80"] == 2
+    assert found["ezthrottle_domain_pace_rps", "203.0.113.7:80"] == 0
+    assert found["ezthrottle_domain_limited_by", "203.0.113.7:80", "pause"] == 1
     assert found["ezthrottle_domain_max_concurrent", "203.0.113.7:80"] == 2
     assert 29 < found["ezthrottle_domain_next_start_seconds", "203.0.113.7:80"] <= 30
 

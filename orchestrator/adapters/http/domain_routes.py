@@ -1,0 +1,89 @@
+"""What an operator does to a target domain, over HTTP."""
+
+import re
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.adapters.http.backend import Backend, json_response, read_document
+from orchestrator.adapters.http.domain_documents import domain_document
+from orchestrator.adapters.http.paging import wrong
+from orchestrator.adapters.http.schema import PaceIn, read_model, unknown_fields
+from orchestrator.domain.errors import FieldError, InvalidFields
+from orchestrator.domain.ids import TargetDomain, read_domain
+from orchestrator.domain.overruling import SetPace
+from orchestrator.domain.roles import Caller
+
+_DOMAIN = re.compile(r"(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?\Z")
+_SCHEME = re.compile(r"^(https?:)/+")
+Act = Callable[[Caller, TargetDomain], Awaitable[None]]
+
+
+class DomainRoutes:
+    """Acts of an operator; each answers with the domain as it stands then, and needs the role admin."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._operator = backend.shard.operator
+
+    async def reset(self, request: Request) -> Response:
+        """Forget what was learned of a domain: paces, waits, budgets and breakers. What you set stays."""
+        return await self._do(request, self._operator.reset)
+
+    async def pause(self, request: Request) -> Response:
+        """Start nothing there until ``:resume``. Jobs wait, and keep their deadlines."""
+        return await self._do(request, self._operator.pause)
+
+    async def resume(self, request: Request) -> Response:
+        """Let a domain go that was paused."""
+        return await self._do(request, self._operator.resume)
+
+    async def set_pace(self, request: Request) -> Response:
+        """Set a pace in place of what the target stated and what was learned; an empty document lifts it.
+        Waits that the target names from then on are kept.
+        """
+        caller = await self._backend.keys.admin(request)
+        domain = _domain_of(request)
+        given = _read_pace(
+            await read_document(request, self._backend.bounds), self._backend.shard.clock.unix_ms()
+        )
+        await self._operator.set_pace(caller, domain, given)
+        return self._show(caller, domain)
+
+    async def _do(self, request: Request, act: Act) -> Response:
+        caller = await self._backend.keys.admin(request)
+        domain = _domain_of(request)
+        await act(caller, domain)
+        return self._show(caller, domain)
+
+    def _show(self, caller: Caller, domain: TargetDomain) -> Response:
+        return json_response(domain_document(self._backend.shard, caller, domain), HTTPStatus.OK)
+
+
+def _domain_of(request: Request) -> TargetDomain:
+    # Doubled slashes of a path are read as one, those of a URL in it too.
+    text = _SCHEME.sub(r"\1//", request.path_params["domain"])
+    try:
+        domain = read_domain(text)
+    except ValueError:
+        domain = TargetDomain("")
+    if not _DOMAIN.match(domain):
+        raise wrong("domain", "must be a host, with its port if that is not 443")
+    return domain
+
+
+def _read_pace(document: dict[str, object], now_ms: int) -> SetPace:
+    if unknown := unknown_fields(PaceIn, document):
+        # A misspelt field would lift the pace that it was to set.
+        raise InvalidFields(
+            [FieldError(name, f"is no field; there are {', '.join(PaceIn.model_fields)}") for name in unknown]
+        )
+    given = read_model(PaceIn, document)
+    if given.until_ms is not None and given.until_ms <= now_ms:
+        raise wrong("until_ms", "has passed: it is Unix time in milliseconds, and must lie ahead")
+    pace = SetPace(rps=given.rps, max_concurrent=given.max_concurrent, until_ms=given.until_ms)
+    if pace.empty and pace.until_ms is not None:
+        raise wrong("until_ms", "needs a pace that ends then: give rps or max_concurrent")
+    return pace

@@ -1,0 +1,112 @@
+"""What holds at one target now, for those who look: signals, the pace that they leave, the next starts."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from orchestrator.domain.active_limits import OPERATOR, ActiveLimit, ActiveLimitKind
+from orchestrator.domain.effective_pace import EffectivePace, of_pace
+from orchestrator.domain.fairness import LOOKED_AT_MOST, FairQueue, Ticket
+from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.overruling import Overruling
+from orchestrator.domain.pacing import Limiter, Outlook
+from orchestrator.domain.queue_position import Standing
+from orchestrator.domain.steering import Steering
+
+ACCOUNT_SIGNALS_MOST = 100
+"""A customer may have any number of accounts: no more of their signals are shown."""
+HEADS_READ_MOST = 10_000
+_NO_JOB = JobId("")
+_PAUSED = ActiveLimit(kind=ActiveLimitKind.PAUSE, source=OPERATOR, rps=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PaceView:
+    """A look at one target at monotonic ``now``; ``opens_at`` is when a way to it opens, ``breaker`` what
+    shuts them all. A ``customer`` of None looks for everybody.
+    """
+
+    now: float
+    steering: Steering
+    limiter: Limiter
+    queue: FairQueue
+    overruling: Overruling
+    place_s: float
+    opens_at: float
+    breaker: ActiveLimit | None
+
+    def signals(self, customer: CustomerId | None) -> list[ActiveLimit]:
+        """List the signals that hold a customer's requests back; of accounts, only its own."""
+        own = islice(self.steering.active_limits_for(customer, self.now), ACCOUNT_SIGNALS_MOST)
+        return [*self._of_all(), *own]
+
+    def effective(self, customer: CustomerId | None) -> EffectivePace:
+        """Say which pace the signals leave to a customer; where its requests wait behind limits of their own,
+        to those that wait.
+        """
+        of_all = of_pace(self.steering.pace).under(self._of_all())
+        heads, count = self._heads(customer)
+        lanes = [of_pace(self.steering.pace).under(self._of_lane(head)) for head in heads]
+        return of_all.shared_by(lanes, of=count)
+
+    def next_start_s(self, customer: CustomerId | None) -> float:
+        """Estimate the seconds until a customer's next request may start; infinite while nobody knows."""
+        if self.overruling.pause is not None:
+            return math.inf
+        heads, _ = self._heads(customer)
+        lanes = [self._lane_begins_at(head) for head in heads]
+        return max(self._begins_at(), min(lanes, default=self.now)) - self.now
+
+    def expected_s(self, stand: Standing) -> float:
+        """Estimate the seconds until a job starts that waits; infinite while nobody knows."""
+        if self.overruling.pause is not None:
+            return math.inf
+        ticket, binding = stand.ticket, self.steering.binding
+        bound = [
+            (throttle, stand.in_turn) for _, throttle in binding.throttles_of(ticket.customer, ticket.account)
+        ]
+        bound += [(binding.throttle, stand.position)] if binding.throttle is not None else []
+        starts = [self._outlook().start(stand.position)]
+        for throttle, number in bound:
+            starts.append(throttle.outlook(self.now, self.place_s).start(number))
+            starts.append(throttle.paid_at(self.now, ticket.cost, number))
+        return max(starts) - self.now
+
+    def _of_all(self) -> Iterator[ActiveLimit]:
+        if self.overruling.pause is not None:
+            yield _PAUSED
+        if self.breaker is not None:
+            yield self.breaker
+        yield from self.steering.active_limits(self.now)
+
+    def _of_lane(self, head: Ticket) -> Iterator[ActiveLimit]:
+        return self.steering.binding.limits_for(head.customer, head.account, self.now)
+
+    def _heads(self, customer: CustomerId | None) -> tuple[list[Ticket], int]:
+        """Give some of those whose requests wait, and how many they are."""
+        if not self.steering.binding.throttles:
+            return [], 0
+        heads = islice(self.queue.heads(), HEADS_READ_MOST)
+        waiting = [head for head in heads if customer in (None, head.customer)]
+        if customer is not None and not waiting:
+            return [Ticket(0, _NO_JOB, customer=customer)], 1
+        return waiting[:LOOKED_AT_MOST], len(waiting)
+
+    def _outlook(self) -> Outlook:
+        outlook = self.limiter.outlook(self.now, self.place_s)
+        if math.isfinite(self.opens_at):
+            outlook = outlook.joined(Outlook(self.opens_at))
+        throttle = self.steering.binding.throttle
+        return outlook if throttle is None else outlook.joined(throttle.outlook(self.now, self.place_s))
+
+    def _begins_at(self) -> float:
+        throttle, begins_at = self.steering.binding.throttle, self._outlook().begins_at
+        return begins_at if throttle is None else max(begins_at, throttle.paid_at(self.now, 1.0, 1))
+
+    def _lane_begins_at(self, head: Ticket) -> float:
+        starts = [self.now]
+        for _, throttle in self.steering.binding.throttles_of(head.customer, head.account):
+            starts.append(throttle.outlook(self.now, self.place_s).begins_at)
+            starts.append(throttle.paid_at(self.now, head.cost, 1))
+        return max(starts)

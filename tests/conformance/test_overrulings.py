@@ -1,0 +1,61 @@
+"""What the operator said of domains, on every store."""
+
+from orchestrator.domain.heard import Learned
+from orchestrator.domain.ids import TargetDomain
+from orchestrator.domain.overruling import AS_IT_IS, Overruling, Pause, SetPace
+from orchestrator.domain.pacing import Pace
+from orchestrator.ports.store import Store
+from tests.conformance.stores import Keeper
+from tests.unit.domain.builders import ACME
+
+API, OTHER = TargetDomain("api.example.com"), TargetDomain("other.example.com:8443")
+BOTH = Overruling(
+    pace=SetPace(rps=0.5, max_concurrent=3, until_ms=1_900_000_000_000, at_ms=7, by="one"),
+    pause=Pause(at_ms=8, by="two"),
+)
+
+
+async def test_what_the_operator_said_is_there_after_a_restart(keeper: Keeper) -> None:
+    store = await keeper.open()
+    said = {API: BOTH, OTHER: Overruling(pause=Pause(at_ms=9, by="one"))}
+    for domain, overruling in said.items():
+        await store.save_overruling(domain, overruling)
+    assert await (await keeper.open()).overrulings() == said
+
+
+async def test_each_part_comes_back_as_it_was(store: Store) -> None:
+    for said in (
+        Overruling(pace=SetPace(rps=100_000.0, at_ms=1, by="k")),
+        Overruling(pace=SetPace(max_concurrent=1, at_ms=1, by="k")),
+        BOTH,
+    ):
+        await store.save_overruling(API, said)
+        assert await store.overrulings() == {API: said}
+
+
+async def test_what_says_nothing_is_not_kept(store: Store) -> None:
+    await store.save_overruling(API, BOTH)
+    await store.save_overruling(API, AS_IT_IS)
+    assert await store.overrulings() == {}
+
+
+async def test_what_was_learned_is_replaced_where_that_is_asked_for(keeper: Keeper) -> None:
+    store = await keeper.open()
+    store.note_pace(API, Learned(pace=Pace(5.0, 3)))
+    await store.save_overruling(API, BOTH)
+    assert (await store.paces())[API].pace == Pace(5.0, 3)
+    await store.save_overruling(API, BOTH, Learned())
+    assert (await (await keeper.open()).paces())[API] == Learned()
+
+
+async def test_everybodys_domains_are_listed_once_and_those_that_the_operator_spoke_of(
+    keeper: Keeper,
+) -> None:
+    store = await keeper.open()
+    store.note_domain(ACME, API)
+    store.note_domain(type(ACME)("cust_beta"), API)
+    await store.save_overruling(OTHER, BOTH)
+    assert await store.domains_of(None, 10) == [API, OTHER]
+    assert await store.domains_of(None, 1) == [API]
+    assert await store.domains_of(None, 10, after=API) == [OTHER]
+    assert await store.domains_of(ACME, 10) == [API]
