@@ -16,6 +16,7 @@ import ray
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.ports.clock import SystemClock
+from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.gc_tuning import spare_the_collector
 from orchestrator.runtime.log_file import log_to
 from orchestrator.runtime.process_vitals import mailbox_vitals, process_vitals
@@ -23,7 +24,7 @@ from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
 from orchestrator.wire.local_link import LocalCaller
 from orchestrator.wire.mailbox import Mailbox
-from orchestrator.wire.messages import Deliver, Heartbeat, HeartbeatReply, Message
+from orchestrator.wire.messages import Deliver, Heartbeat, HeartbeatReply, JobResult, Message
 from regions.clock_offset import ClockOffset, boot_id
 from regions.egress.client import AiohttpEgress
 from regions.executor import Executor, ShardLease
@@ -70,6 +71,7 @@ class ShardPeer:
     def start(self, hear: Callable[[HeartbeatReply, float, float], int]) -> None:
         """Begin to beat. ``hear`` takes each reply and says for which epoch this actor works now."""
         spare_the_collector()
+        give_memory_back()
         self._calling = self._loop.create_task(self._caller.keep_connected())
         self._hear = hear
         self._beating.start()
@@ -138,7 +140,7 @@ class ExecutorActor:
         self._peer.receive(batch)
 
     def _take(self, message: Message) -> None:
-        if isinstance(message, Deliver):
+        if isinstance(message, Deliver | JobResult):
             self._sender.receive(message)
         else:
             self._executor.receive(message)

@@ -6,12 +6,15 @@ webhook names regions, signs and sends.
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from random import Random
 from typing import Any
 
 from orchestrator.core.counters import Counters
+from orchestrator.core.delivery_room import DeliveryRoom
 from orchestrator.core.endpoints import Endpoint, Parcel, Turn
 from orchestrator.core.peers import WEBHOOKS, PeerBook
+from orchestrator.core.signing_secrets import SigningSecrets
 from orchestrator.domain.fanout import (
     NO_REGION,
     DeliveryAttempt,
@@ -22,18 +25,20 @@ from orchestrator.domain.fanout import (
     next_region,
     seems_down,
 )
-from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.signals import retry_after_s
 from orchestrator.ports.clock import Clock, Timer, utc
 from orchestrator.ports.store import OutboxEntry, Store
-from orchestrator.wire.messages import Deliver, Delivered
+from orchestrator.wire.messages import Deliver, Delivered, JobResult, NeedResult
 
 EXPECT_WITHIN_S = 90.0
 """Longer than the sender's own limits: beyond it, its silence counts as a lost message."""
 FAILURES_COUNT_FOR_S = 3_600.0
 WAITING_BYTES = 32 * 1024 * 1024
-"""Results and jobs kept for deliveries that wait in line; those of the others are read again from disk."""
+"""Results kept for deliveries that wait in line; those of the others are read again from disk."""
+RETRIED_MOST = 16
+"""Endpoints that are looked at again when room comes back, those that have waited longest first."""
 _DOWN_ALL_THE_TIME = "not sent: the receiver was down until the schedule was over"
 
 
@@ -58,7 +63,7 @@ class _Sent:
     @property
     def regions(self) -> tuple[RegionName, ...]:
         """The regions that its webhook names."""
-        return self.parcel.job.spec.webhooks[self.turn.index].regions
+        return self.parcel.webhooks[self.turn.index].regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,10 @@ class Courier:
         self._under_way: dict[DeliveryId, _Sent] = {}
         self._timers: dict[DeliveryId, Timer] = {}
         self._stranded: list[_Stranded] = []
-        self._secrets: dict[CustomerId, tuple[str, ...]] = {}
-        self._secrets_changes = 0
+        self._room = DeliveryRoom()
+        self._without_room: dict[TargetDomain, None] = {}
+        self._bringing: set[tuple[RegionName, JobId]] = set()
+        self.secrets = SigningSecrets(store)
         self._waiting_bytes = 0
 
     async def begin(self) -> None:
@@ -116,14 +123,9 @@ class Courier:
 
     def take(self, job: Job, body: bytes, entries: Sequence[OutboxEntry]) -> None:
         """Tell a job's receivers, all at once; the outbox is on disk by now."""
-        parcel = Parcel(job, body, list(entries))
+        parcel = Parcel.of(job, body, len(body), entries)
         for entry in entries:
             self._line_up(self._endpoint(entry.endpoint), self._turn(entry, parcel))
-
-    def forget_secrets(self, customer: CustomerId) -> None:
-        """A customer's secrets changed: read them anew."""
-        self._secrets.pop(customer, None)
-        self._secrets_changes += 1
 
     def call_off(self, delivery: DeliveryId) -> bool:
         """Forget a delivery's next time; say whether it waited for one, and not in line or at a sender."""
@@ -160,9 +162,24 @@ class Courier:
         del self._under_way[message.delivery]
         sent.parcel.entries[entry.index] = entry = self._judge(entry, message)
         sent.endpoint.settle(sent.turn, self._clock.now(), down=seems_down(message.status))
+        self._room.give_back(sent.turn)
         self._spawn(self._record(entry))
         self._give_up_in_line(sent.endpoint)
         self._pump(sent.endpoint)
+        self._pump_those_without_room()
+
+    def needs_result(self, message: NeedResult) -> None:
+        """A sender has a delivery, and not the large result that it brings: read that now."""
+        sent = self._under_way.get(message.delivery)
+        if sent is not None and (sent.peer, sent.turn.job_id) not in self._bringing:
+            self._bringing.add((sent.peer, sent.turn.job_id))
+            self._spawn(self._bring_result(sent.peer, sent.turn.job_id))
+
+    async def _bring_result(self, peer: RegionName, job_id: JobId) -> None:
+        body = await self._store.result(job_id)
+        self._bringing.discard((peer, job_id))
+        if body is not None:
+            self._peers.post(peer, JobResult(job_id, body))
 
     def _noted(self, sent: _Sent, message: Delivered) -> OutboxEntry:
         entry, now_ms = sent.entry, self._clock.unix_ms()
@@ -205,7 +222,9 @@ class Courier:
 
     def _turn(self, entry: OutboxEntry, parcel: Parcel | None = None) -> Turn:
         first_ms = entry.first_ms if entry.first_ms is not None else entry.next_ms
-        return Turn(entry.job_id, entry.index, first_ms + self._options.schedule.lasts_ms, parcel)
+        over_ms = first_ms + self._options.schedule.lasts_ms
+        body_bytes = 0 if parcel is None else parcel.body_bytes
+        return Turn(entry.job_id, entry.customer, entry.index, over_ms, parcel, body_bytes)
 
     def _endpoint(self, name: TargetDomain) -> Endpoint:
         found = self._endpoints.get(name)
@@ -233,8 +252,13 @@ class Courier:
     def _pump(self, endpoint: Endpoint) -> None:
         """Let out of the line what may go now."""
         now = self._clock.now()
+        self._without_room.pop(endpoint.name, None)
         while endpoint.line and endpoint.has_room(now):
-            turn = endpoint.start()
+            turn = endpoint.start(self._room.fits)
+            if turn is None:
+                self._without_room[endpoint.name] = None
+                break
+            self._room.take(turn)
             if turn.parcel is not None:
                 self._waiting_bytes -= turn.parcel.size
             self._begin_turn(endpoint, turn)
@@ -249,8 +273,17 @@ class Courier:
         endpoint.waking = False
         self._pump(endpoint)
 
+    def _pump_those_without_room(self) -> None:
+        for name in list(islice(self._without_room, RETRIED_MOST)):
+            self._pump(self._endpoint(name))
+
+    def _give_back(self, endpoint: Endpoint, turn: Turn) -> None:
+        """It did not go, or nobody knows how it went."""
+        endpoint.give_back(turn)
+        self._room.give_back(turn)
+
     def _begin_turn(self, endpoint: Endpoint, turn: Turn) -> None:
-        secrets = self._secrets.get(turn.parcel.job.customer) if turn.parcel is not None else None
+        secrets = self.secrets.known(turn.customer)
         if turn.parcel is not None and secrets is not None:
             self._dispatch(endpoint, turn, turn.parcel, secrets)
         else:
@@ -259,21 +292,34 @@ class Courier:
     async def _load_and_dispatch(self, endpoint: Endpoint, turn: Turn) -> None:
         parcel = turn.parcel or await self._read(turn.job_id)
         if parcel is None:
+            self._give_back(endpoint, turn)
+        elif turn.parcel is None and not self._has_room_for(turn, parcel):
             endpoint.give_back(turn)
+            turn.parcel = parcel
+            self._line_up(endpoint, turn, first=True)
         else:
-            self._dispatch(endpoint, turn, parcel, await self._secrets_of(parcel.job.customer))
+            self._dispatch(endpoint, turn, parcel, await self.secrets.of(turn.customer))
         self._pump(endpoint)
 
+    def _has_room_for(self, turn: Turn, parcel: Parcel) -> bool:
+        """Count a delivery as large as it has turned out to be, if there is room for that."""
+        self._room.give_back(turn)
+        turn.body_bytes = parcel.body_bytes
+        if not self._room.fits(turn):
+            return False
+        self._room.take(turn)
+        return True
+
     async def _read(self, job_id: JobId) -> Parcel | None:
-        stored = await self._store.load(job_id)
-        if stored is None or stored.result is None:
+        stored = await self._store.look(job_id)
+        if stored is None or not stored.result_bytes:
             return None
-        return Parcel(stored.job, stored.result, list(stored.deliveries))
+        return Parcel.of(stored.job, stored.result, stored.result_bytes, stored.deliveries)
 
     def _dispatch(self, endpoint: Endpoint, turn: Turn, parcel: Parcel, secrets: tuple[str, ...]) -> None:
         entry = parcel.entries[turn.index]
         if entry.state is not DeliveryState.PENDING or entry.id in self._under_way:
-            endpoint.give_back(turn)
+            self._give_back(endpoint, turn)
             return
         sent = _Sent(parcel=parcel, turn=turn, endpoint=endpoint, secrets=secrets)
         peer = self._first_peer(sent.regions)
@@ -285,7 +331,7 @@ class Courier:
 
     def _strand(self, sent: _Sent) -> None:
         """Keep a delivery out of its endpoint's line, as an index entry, until it can leave."""
-        sent.endpoint.give_back(sent.turn)
+        self._give_back(sent.endpoint, sent.turn)
         sent.turn.parcel = None
         self._stranded.append(_Stranded(sent.turn, sent.endpoint.name, sent.regions))
 
@@ -295,24 +341,15 @@ class Courier:
         sent.tried = (*sent.tried, peer)
         sent.number = len(entry.log) + 1
         sent.expected_by = self._clock.now() + EXPECT_WITHIN_S
-        url = sent.parcel.job.spec.webhooks[entry.index].url
-        self._peers.post(peer, Deliver(entry.id, sent.number, url, sent.parcel.body, sent.secrets))
+        url = sent.parcel.webhooks[entry.index].url
+        job_id = sent.turn.job_id
+        self._peers.post(peer, Deliver(entry.id, sent.number, url, sent.parcel.body, sent.secrets, job_id))
 
     def _first_peer(self, regions: tuple[RegionName, ...]) -> RegionName | None:
         """Choose who sends; None while none of the regions is up."""
         if not any(self._peers.knows(region) for region in regions):
             return WEBHOOKS
         return next_region(regions, (), self._peers.regions_up())
-
-    async def _secrets_of(self, customer: CustomerId) -> tuple[str, ...]:
-        known = self._secrets.get(customer)
-        if known is None:
-            changes = self._secrets_changes
-            stored = await self._store.secrets(customer)
-            known = stored.active_limits if stored else ()
-            if changes == self._secrets_changes:
-                self._secrets[customer] = known
-        return known
 
     def _give_up_in_line(self, endpoint: Endpoint) -> None:
         """End what has waited behind an open breaker until its schedule was over."""
@@ -344,6 +381,6 @@ class Courier:
 
     def _send_again(self, delivery: DeliveryId) -> None:
         sent = self._under_way.pop(delivery)
-        sent.endpoint.give_back(sent.turn)
+        self._give_back(sent.endpoint, sent.turn)
         sent.turn.parcel = sent.parcel
         self._line_up(sent.endpoint, sent.turn, first=True)

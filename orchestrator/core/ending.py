@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from orchestrator.domain.course import Child, Course
+from orchestrator.domain.course import Child, Course, without_answers
 from orchestrator.domain.ids import DeliveryId, new_job_id, target_domain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
@@ -14,7 +14,9 @@ from orchestrator.ports.store import Accepted, Duplicate, Ending, OutboxEntry
 def ending_of(
     job: Job, state: JobState, course: Course, body: bytes, now_ms: int, children: Sequence[Job]
 ) -> Ending:
-    """Write down a job's end; its key is free again where no attempt was written."""
+    """Write down a job's end; its key is free again where no attempt was written. Answers stand in the
+    result, and nowhere else.
+    """
     outbox = tuple(
         OutboxEntry(
             id=DeliveryId(f"msg_{job.id}_{index}"),
@@ -30,7 +32,7 @@ def ending_of(
         job_id=job.id,
         customer=job.customer,
         state=state,
-        course=course,
+        course=without_answers(course),
         result=body,
         ended_ms=now_ms,
         outbox=outbox,

@@ -4,42 +4,64 @@ A receiver that is slow, hangs or is down keeps its own places and its own line 
 """
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
-from orchestrator.domain.ids import JobId, TargetDomain
-from orchestrator.domain.job import Job, held_bytes
+from orchestrator.domain.byte_budget import LARGE_BYTES
+from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
+from orchestrator.domain.job import Job, Webhook
 from orchestrator.ports.store import OutboxEntry
 
 FAILURES_TO_OPEN = 5
 """Failures in a row that open a breaker."""
 PROBE_EVERY_S = 5.0
 """How long an open breaker waits after a failure before it lets one delivery try."""
+LOOKED_AT_MOST = 64
+"""Deliveries at the head of a line, of which the first that there is room for goes."""
+ENTRY_BYTES = 500
+"""Of a delivery's record in memory."""
 
 
 @dataclass(slots=True)
 class Parcel:
-    """One job's result on its way to its receivers. ``size`` is in bytes, the job's own included."""
+    """One job's result on its way to its receivers. ``body`` is None where it is large: it stays on disk, and
+    is read when it goes. ``size`` is what the parcel takes in memory, in bytes.
+    """
 
-    job: Job
-    body: bytes
+    job_id: JobId
+    customer: CustomerId
+    webhooks: Sequence[Webhook]
+    body: bytes | None
+    body_bytes: int
     entries: list[OutboxEntry]
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = len(self.body) + held_bytes(self.job.spec)
+        urls = sum(len(webhook.url) for webhook in self.webhooks)
+        self.size = len(self.body or b"") + urls + ENTRY_BYTES * len(self.entries)
+
+    @classmethod
+    def of(cls, job: Job, body: bytes | None, body_bytes: int, entries: Sequence[OutboxEntry]) -> "Parcel":
+        """Pack a job's result; a large one is left on disk."""
+        kept = body if body_bytes <= LARGE_BYTES else None
+        return cls(job.id, job.customer, job.spec.webhooks, kept, body_bytes, list(entries))
 
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """A delivery that waits for its endpoint. ``parcel`` is None where it is read when its turn comes.
+    """A delivery that waits for its endpoint. ``parcel`` is None where it is read when its turn comes, and
+    ``body_bytes`` 0 while nobody knows how large its body is.
 
     ``over_ms`` is the Unix ms after which nothing but a working receiver is worth an attempt.
     """
 
     job_id: JobId
+    customer: CustomerId
     index: int
     over_ms: int
     parcel: Parcel | None = None
+    body_bytes: int = 0
 
 
 class Endpoint:
@@ -79,13 +101,18 @@ class Endpoint:
         waits = self.is_open and self._probe is None and self.in_flight < self.places
         return max(0.0, self._probe_at - now) if waits else None
 
-    def start(self) -> Turn:
-        """Let the first of the line go."""
-        turn = self.line.popleft()
-        self.in_flight += 1
-        if self.is_open:
-            self._probe = turn
-        return turn
+    def start(self, fits: Callable[[Turn], bool]) -> Turn | None:
+        """Let the first go that there is room for; None where that is nobody: one customer's large results
+        hold up nobody else's.
+        """
+        for place, turn in enumerate(islice(self.line, LOOKED_AT_MOST)):
+            if fits(turn):
+                del self.line[place]
+                self.in_flight += 1
+                if self.is_open:
+                    self._probe = turn
+                return turn
+        return None
 
     def give_back(self, turn: Turn) -> None:
         """It did not go, or nobody knows how it went: that says nothing of the receiver."""

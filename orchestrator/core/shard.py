@@ -49,7 +49,9 @@ from orchestrator.wire.messages import (
     GoAttempt,
     Heartbeat,
     HeartbeatReply,
+    JobResult,
     Message,
+    NeedResult,
     PermitUnused,
     RunAttempt,
 )
@@ -207,7 +209,17 @@ class Shard:
                 self.dispatcher.ready(message)
             case Delivered():
                 self.courier.delivered(message)
-            case RunAttempt() | GoAttempt() | CancelAttempt() | Deliver() | Heartbeat() | HeartbeatReply():
+            case NeedResult():
+                self.courier.needs_result(message)
+            case (
+                RunAttempt()
+                | GoAttempt()
+                | CancelAttempt()
+                | Deliver()
+                | JobResult()
+                | Heartbeat()
+                | HeartbeatReply()
+            ):
                 msg = f"a shard does not take {type(message).__name__}"
                 raise TypeError(msg)
             case _:

@@ -36,6 +36,7 @@ from orchestrator.domain.course import (
     step_of,
     timeout_after,
     with_attempt,
+    without_answers,
 )
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
@@ -170,7 +171,7 @@ class JobSupervisor:
         if self.state.ended:
             closed_ms = self._context.clock.unix_ms()
             self.course = with_attempt(self.course, attempt, lambda run: note_close(run, attempt, closed_ms))
-            self._context.store.note_timeline(self.job.id, self.job.customer, self.course)
+            self._context.store.note_timeline(self.job.id, self.job.customer, without_answers(self.course))
             return
         self.course, outcome = settle_attempt(
             self.course,
@@ -436,7 +437,7 @@ class JobSupervisor:
 
     def _note_known(self, taken: Sequence[Accepted | Duplicate]) -> None:
         self.course = replace(self.course, children=known_children(self.course.children, taken))
-        self._context.store.note_timeline(self.job.id, self.job.customer, self.course)
+        self._context.store.note_timeline(self.job.id, self.job.customer, without_answers(self.course))
 
     def _note(self) -> None:
         self._context.moved(self.job.id)

@@ -126,6 +126,12 @@ class GoOn:
 Outcome = Won | Lost | RepeatLeg | BeginStep | GoOn
 
 
+def without_answers(course: Course) -> Course:
+    """Leave out the answers that were kept in case the job ended with them: they may be large."""
+    runs = (run and replace(run, answers=(), last_seen=None) for run in course.runs)
+    return replace(course, runs=tuple(runs))
+
+
 def begin_course(spec: JobSpec) -> Course:
     """Plan a job: its primary step begins, its fallbacks wait."""
     steps = spec.steps

@@ -206,6 +206,15 @@ def with_one_guarantee(spec: JobSpec) -> JobSpec:
     return replace(spec, guarantee=Guarantee.AT_MOST_ONCE, fallback=replace(fallback, spec=inner))
 
 
+def without_payload(job: Job) -> Job:
+    """Leave out what may be large: what stays says whose the job is, and where it stands in its queue."""
+    spec = job.spec
+    bare = JobSpec(
+        url=spec.url, metadata={}, regions=spec.regions, retry_at=spec.retry_at, priority=spec.priority
+    )
+    return replace(job, spec=bare)
+
+
 def held_bytes(spec: JobSpec) -> int:
     """Estimate the bytes that a spec takes in memory, everything nested in it included."""
     size = SPEC_BYTES + getsizeof(spec.url) + _value_bytes(spec.metadata) + _value_bytes(spec.body)

@@ -37,19 +37,34 @@ def webhook_body(
     run = course.runs[step]
     if run is not None and job.spec.steps[step].execution_mode is ExecutionMode.FANOUT:
         document["responses"] = fanout_document(run.answers)
-    return _write(document).encode()
+    # JSON's own escape is what a lone surrogate is replaced with: nothing that is told may break an end.
+    return _write(document).encode(errors="backslashreplace")
 
 
 def response_document(response: HttpResponse) -> dict[str, Any]:
-    """Show a response; a body that is not UTF-8 goes as base64."""
+    """Show a response; a body that is not plain text goes as base64."""
     document: dict[str, Any] = {"status_code": response.status, "headers": response.headers}
-    try:
-        document["body"] = response.body.decode()
-    except UnicodeDecodeError:
+    text = _plain_text(response.body)
+    if text is None:
         document |= {"body": base64.b64encode(response.body).decode(), "body_encoding": "base64"}
+    else:
+        document["body"] = text
     if response.truncated:
         document["truncated"] = True
     return document
+
+
+def _plain_text(body: bytes) -> str | None:
+    """Read a body as text; None where it is not UTF-8, or holds so many control characters that JSON, which
+    writes each in six bytes, would make it larger than base64 does.
+    """
+    controls = len(body) - len(body.translate(None, _CONTROLS))
+    if 5 * controls > len(body) / 3:
+        return None
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def fanout_document(answers: Iterable[Answer]) -> dict[str, Any]:
@@ -108,4 +123,7 @@ def _child_document(child: Child) -> dict[str, Any]:
     return {"place": child.place, "job_id": child.job_id, "status": "duplicate" if child.known else "queued"}
 
 
-_write = json.JSONEncoder(separators=(",", ":")).encode
+_CONTROLS = bytes(set(range(0x20)) - set(b"\b\t\n\f\r"))
+"""What JSON has no short escape for (RFC 8259, 7)."""
+# Not in ASCII alone: every letter beyond it would take six bytes instead of two or three.
+_write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

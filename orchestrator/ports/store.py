@@ -63,6 +63,8 @@ class StoredJob:
     ended_ms: int | None
     deliveries: tuple["OutboxEntry", ...]
     """One for each of the job's webhooks, in their order; none before the job has ended."""
+    result_bytes: int = 0
+    """Its size, where ``result`` was left out as well."""
 
     @property
     def delivery(self) -> JobDelivery:
@@ -234,6 +236,15 @@ class Store(Protocol):
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole; None once its request is forgotten."""
 
+    async def look(self, job_id: JobId, reader: CustomerId | None = None) -> StoredJob | None:
+        """Read one job without what may be large: a result of more than LARGE_BYTES, of which the size is
+        told, and the answers that its course keeps. For a ``reader`` in that customer's turn, and never in
+        the way of what the service itself reads.
+        """
+
+    async def result(self, job_id: JobId, reader: CustomerId | None = None) -> bytes | None:
+        """Read a job's result; None where it has none, or it is forgotten. ``reader`` as above."""
+
     async def jobs_of(
         self,
         customer: CustomerId,
@@ -247,7 +258,9 @@ class Store(Protocol):
         even none, and not be the last: how much is looked through for one page is bounded.
         """
 
-    async def summary(self, job_id: JobId, now_ms: int) -> JobSummary | None:
+    async def summary(
+        self, job_id: JobId, now_ms: int, reader: CustomerId | None = None
+    ) -> JobSummary | None:
         """Read one job as lists show it; it can be read for longer than its payload is kept."""
 
     async def domains_of(

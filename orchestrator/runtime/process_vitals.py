@@ -15,7 +15,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 def process_vitals() -> Vitals:
     """Measure this process: CPU time used, s, and resident memory, bytes (0 where it can't be told)."""
-    return {"cpu_s": time.process_time(), "resident_bytes": _resident_bytes()}
+    return {"cpu_s": time.process_time(), "resident_bytes": resident_bytes()}
 
 
 def mailbox_vitals(mailbox: Mailbox) -> Vitals:
@@ -23,7 +23,8 @@ def mailbox_vitals(mailbox: Mailbox) -> Vitals:
     return {"batches_sent": mailbox.batches_sent, "messages_sent": mailbox.messages_sent}
 
 
-def _resident_bytes() -> float:
+def resident_bytes() -> float:
+    """Measure this process's resident memory, bytes; 0 where it can't be told."""
     try:
         return float(_STATM.read_text().split()[1]) * _PAGE_BYTES
     except OSError:

@@ -20,12 +20,14 @@ from orchestrator.wire.messages import (
     GoAttempt,
     Heartbeat,
     HeartbeatReply,
+    JobResult,
     Message,
+    NeedResult,
     PermitUnused,
     RunAttempt,
 )
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 FRAGMENT_BYTES = 64 * 1024
 PARTIAL_MOST = 1_000
 _FRAGMENT = 0
@@ -188,7 +190,7 @@ def _read_done(item: list[Any]) -> Message:
 
 
 def _read_deliver(item: list[Any]) -> Message:
-    return Deliver(item[1], item[2], item[3], item[4], tuple(item[5]))
+    return Deliver(item[1], item[2], item[3], item[4], tuple(item[5]), item[6])
 
 
 def _read_delivered(item: list[Any]) -> Message:
@@ -208,10 +210,12 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
         7,
         lambda m: (m.attempt, m.started_at, _response_out(m.response), m.fault, m.message, m.answered_at),
     ),
-    Deliver: (8, _plain("delivery", "attempt", "url", "body", "secrets")),
+    Deliver: (8, _plain("delivery", "attempt", "url", "body", "secrets", "job")),
     Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after", "fault")),
     Heartbeat: (10, _plain("region", "incarnation", "epoch", "vitals")),
     HeartbeatReply: (11, _plain("epoch", "now", "boot_id")),
+    NeedResult: (12, _plain("delivery", "attempt")),
+    JobResult: (13, _plain("job", "body")),
 }
 _READERS: dict[int, Callable[[list[Any]], Message]] = {
     1: _read_run,
@@ -225,4 +229,6 @@ _READERS: dict[int, Callable[[list[Any]], Message]] = {
     9: _read_delivered,
     10: _build(Heartbeat),
     11: _build(HeartbeatReply),
+    12: _build(NeedResult),
+    13: _build(JobResult),
 }

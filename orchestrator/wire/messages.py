@@ -7,7 +7,7 @@ the carrier may bring one twice.
 from dataclasses import dataclass, field
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
-from orchestrator.domain.ids import AttemptId, DeliveryId, RegionName
+from orchestrator.domain.ids import AttemptId, DeliveryId, JobId, RegionName
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,33 @@ class AttemptDone:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Shard to webhook actor or executor: sign ``body`` with ``secrets`` (primary first) and send it."""
+    """Shard to webhook actor or executor: sign ``body`` with ``secrets`` (primary first) and send it.
+
+    A large body is None: whoever has it not from another delivery of the same job asks for it.
+    """
 
     delivery: DeliveryId
     attempt: int
     url: str
-    body: bytes
+    body: bytes | None
     secrets: tuple[str, ...]
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class NeedResult:
+    """The sender to shard: it has the delivery, and not the result that it brings."""
+
+    delivery: DeliveryId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """Shard to sender: the result of a job, for every delivery of it there."""
+
+    job: JobId
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +148,8 @@ Message = (
     | AttemptStarted
     | AttemptDone
     | Deliver
+    | NeedResult
+    | JobResult
     | Delivered
     | Heartbeat
     | HeartbeatReply

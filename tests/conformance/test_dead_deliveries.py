@@ -93,7 +93,7 @@ async def test_however_they_are_chosen_an_index_finds_them(
     on_disk: SqliteStore, wanted: dict[str, Any], by: str
 ) -> None:
     read: list[str] = []
-    on_disk._read_connection.set_trace_callback(read.append)
+    on_disk._lanes._shown._connection.set_trace_callback(read.append)
     await dead(on_disk, **wanted)
     (query,) = read
     plan = await on_disk._read(f"EXPLAIN QUERY PLAN {query}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
-from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, RegionName
+from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName
 from orchestrator.domain.job import (
     ExecutionMode,
     Fallback,
@@ -28,7 +28,9 @@ from orchestrator.wire.messages import (
     GoAttempt,
     Heartbeat,
     HeartbeatReply,
+    JobResult,
     Message,
+    NeedResult,
     PermitUnused,
     RunAttempt,
 )
@@ -134,7 +136,17 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
         st.none() | st.sampled_from(Fault),
         TEXT,
     ),
-    Deliver: st.builds(Deliver, DELIVERIES, COUNTS, TEXT, BYTES, st.lists(TEXT, max_size=2).map(tuple)),
+    Deliver: st.builds(
+        Deliver,
+        DELIVERIES,
+        COUNTS,
+        TEXT,
+        st.none() | BYTES,
+        st.lists(TEXT, max_size=2).map(tuple),
+        TEXT.map(JobId),
+    ),
+    NeedResult: st.builds(NeedResult, DELIVERIES, COUNTS),
+    JobResult: st.builds(JobResult, TEXT.map(JobId), BYTES),
     Delivered: st.builds(Delivered, DELIVERIES, COUNTS, st.none() | STATUS, COUNTS, TEXT, TEXT),
     Heartbeat: st.builds(
         Heartbeat, REGION, TEXT, COUNTS, st.dictionaries(TEXT, st.floats(0, 1e9), max_size=4)

@@ -29,6 +29,7 @@ from orchestrator.wire.messages import (
     GoAttempt,
     Heartbeat,
     HeartbeatReply,
+    JobResult,
     Message,
     RunAttempt,
 )
@@ -184,7 +185,7 @@ class ExecutorHost(PeerHost):
     def receive(self, message: Message) -> None:
         """Take a message from the shard."""
         self._stage.history.counts[f"{type(message).__name__} received"] += 1
-        if isinstance(message, Deliver):
+        if isinstance(message, Deliver | JobResult):
             self._sender.receive(message)
         else:
             self.executor.receive(message)

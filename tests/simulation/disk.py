@@ -95,6 +95,10 @@ class Disk:
             deliveries=stored.deliveries,
         )
 
+    def look(self, job_id: JobId) -> StoredJob | None:
+        """Read a job without what may be large."""
+        return at_once(self.committed.look(job_id))
+
     def _log(self, job_id: JobId) -> None:
         stored = at_once(self.committed.load(job_id))
         if stored is not None:
@@ -136,6 +140,14 @@ class DiskHandle:
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
         return await self._read(lambda: self._disk.load(job_id))
+
+    async def look(self, job_id: JobId, reader: CustomerId | None = None) -> StoredJob | None:  # the port's
+        """Read one job without what may be large."""
+        return await self._read(lambda: self._disk.look(job_id))
+
+    async def result(self, job_id: JobId, reader: CustomerId | None = None) -> bytes | None:  # the port's
+        """Read a job's result."""
+        return await self._read(lambda: at_once(self._disk.committed.result(job_id)))
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit."""

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.bodies import read_body
+from orchestrator.adapters.http.large_answers import ResultResponse, SharedResults
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.core.intake import Intake
 from orchestrator.core.shard import Shard
@@ -33,6 +34,7 @@ class Backend:
     intake: Intake
     keys: ApiKeyAuthenticator
     bounds: SubmissionBounds
+    results: SharedResults
     commit_sizes: Histogram | None = None
     """Where the store shares commits between writes."""
 
@@ -43,13 +45,14 @@ async def read_document(request: Request, bounds: SubmissionBounds) -> dict[str,
 
 
 async def own_job(backend: Backend, customer: CustomerId, job_id: str) -> StoredJob:
-    """Read a job of the customer's own.
+    """Read a job of the customer's own, without its result where that is large.
 
     Raises:
         NotFound: There is none of that id, or it is somebody else's.
         Conflict: Its payload is not kept any more.
     """
-    stored = await backend.shard.store.load(JobId(job_id)) if JOB_ID.match(job_id) else None
+    store = backend.shard.store
+    stored = await store.look(JobId(job_id), customer) if JOB_ID.match(job_id) else None
     if stored is not None and stored.job.customer == customer:
         return stored
     await own_line(backend, customer, job_id)
@@ -63,7 +66,8 @@ async def own_line(backend: Backend, customer: CustomerId, job_id: str) -> JobSu
         NotFound: There is none of that id, or it is somebody else's.
     """
     now_ms = backend.shard.clock.unix_ms()
-    found = await backend.shard.store.summary(JobId(job_id), now_ms) if JOB_ID.match(job_id) else None
+    store = backend.shard.store
+    found = await store.summary(JobId(job_id), now_ms, customer) if JOB_ID.match(job_id) else None
     if found is None or found.customer != customer:
         raise NotFound("there is no such job, or it is not yours")
     return found
@@ -72,6 +76,16 @@ async def own_line(backend: Backend, customer: CustomerId, job_id: str) -> JobSu
 def json_response(document: dict[str, Any], status: HTTPStatus) -> Response:
     """Answer with a JSON document."""
     return Response(_write(document), status_code=status.value, media_type="application/json")
+
+
+def shown_response(backend: Backend, stored: StoredJob, document: dict[str, Any]) -> Response:
+    """Answer with the document of a job; a large result is sent from a copy that all its readers share."""
+    if stored.result is not None or not stored.result_bytes:
+        return json_response(document, HTTPStatus.OK)
+    job = stored.job
+    return ResultResponse(
+        _write(document), lambda: backend.results.borrow(job.customer, job.id, stored.result_bytes)
+    )
 
 
 _write = json.JSONEncoder(separators=(",", ":")).encode

@@ -4,6 +4,7 @@ import json
 from math import ceil, isfinite
 from typing import Any
 
+from orchestrator.adapters.http.large_answers import PLACE_OF_RESULT
 from orchestrator.core.domain_limiter import QueuePosition
 from orchestrator.core.intake import Acknowledgement, KnownAlready, Taken
 from orchestrator.domain.lifecycle import JobState, state_shown
@@ -58,10 +59,17 @@ def job_document(stored: StoredJob, now_ms: int, place: QueuePosition | None) ->
         "accepted_at": stored.job.accepted_ms,
         "ended_at": stored.ended_ms,
         **_waiting_document(stored, now_ms, place),
-        "result": json.loads(stored.result) if stored.result else None,
+        "result": result_document(stored),
         "timeline": timeline
         | {"deliveries": [_delivery_document(entry, urls[entry.index]) for entry in stored.deliveries]},
     }
+
+
+def result_document(stored: StoredJob) -> Any:
+    """Show a job's result, or its place where it is too large to be read for this."""
+    if stored.result is None:
+        return PLACE_OF_RESULT if stored.result_bytes else None
+    return json.loads(stored.result)
 
 
 def forgotten_document(job: JobSummary) -> dict[str, Any]:

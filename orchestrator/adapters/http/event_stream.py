@@ -3,15 +3,18 @@
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from orchestrator.adapters.http.documents import place_document
+from orchestrator.adapters.http.documents import place_document, result_document
+from orchestrator.adapters.http.large_answers import PLACE_OF_RESULT, SharedResults, in_pieces
 from orchestrator.core.domain_limiter import QueuePosition
 from orchestrator.core.shard import Shard
 from orchestrator.domain.errors import OverLimit
 from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.job import without_payload
 from orchestrator.domain.lifecycle import JobState, state_shown
 from orchestrator.domain.progress import Event, EventName, Told, end_event, news
 from orchestrator.ports.store import StoredJob
@@ -59,12 +62,15 @@ class JobEvents:
         shard: Whose job it is.
         stored: The job, as its owner was allowed to see it.
         told: What the client knows already.
+        results: Where a large result is read from.
     """
 
-    def __init__(self, shard: Shard, stored: StoredJob, told: Told) -> None:
+    def __init__(self, shard: Shard, results: SharedResults, stored: StoredJob, told: Told) -> None:
         self._shard = shard
-        self._stored = stored
-        self._job = stored.job
+        self._results = results
+        # For as long as the stream lasts, and with it a hundred others: nothing that may be large.
+        self._job = without_payload(stored.job)
+        self._stored = replace(stored, job=self._job, result=None)
         self._told = told
         self._place: QueuePosition | None = None
 
@@ -74,25 +80,26 @@ class JobEvents:
         with self._shard.board.watch(self._job.id) as watch:
             happened, spoke_at = True, self._now()
             while True:
-                if happened and await self._look():
-                    spoken = [*self._news(), self._end()]
-                else:
-                    spoken = [*(self._news() if happened else ()), *self._position()]
+                over = happened and await self._look()
+                spoken = [*(self._news() if happened else ()), *(() if over else self._position())]
                 if not spoken and self._now() - spoke_at >= KEEP_ALIVE_S:
                     yield b": still here\n\n"
                     spoke_at = self._now()
                 for event in spoken:
                     yield _written(event)
                     spoke_at = self._now()
-                if self._stored.state.ended or not self._shard.accepting:
+                if over:
+                    async for piece in self._last_words():
+                        yield piece
+                if over or not self._shard.accepting:
                     return
                 happened = await watch.news(POSITION_EVERY_S if self._waits() else KEEP_ALIVE_S)
 
     async def _look(self) -> bool:
         """Read the job anew; say whether it has ended."""
-        found = await self._shard.store.load(self._job.id)
+        found = await self._shard.store.look(self._job.id, self._job.customer)
         if found is not None:
-            self._stored = found
+            self._stored = replace(found, job=self._job)
         return self._stored.state.ended
 
     def _news(self) -> Iterator[Event]:
@@ -115,15 +122,23 @@ class JobEvents:
         if place is not None and moved:
             yield Event(EventName.POSITION, place_document(place, self._shard.clock.unix_ms()))
 
-    def _end(self) -> Event:
-        result = json.loads(self._stored.result) if self._stored.result else None
+    async def _last_words(self) -> AsyncIterator[bytes]:
+        """Tell the job's end, with its result."""
         document = {
             "job_id": self._job.id,
             "state": self._stored.state,
             "ended_at": self._stored.ended_ms,
-            "result": result,
+            "result": result_document(self._stored),
         }
-        return end_event(self._stored.state, document)
+        event = _written(end_event(self._stored.state, document))
+        before, place, after = event.partition(f'"{PLACE_OF_RESULT}"'.encode())
+        yield before
+        if place:
+            size = self._stored.result_bytes
+            async with self._results.borrow(self._job.customer, self._job.id, size) as result:
+                for piece in in_pieces(result):
+                    yield piece
+            yield after
 
     def _waits(self) -> bool:
         return self._stored.state in (JobState.SCHEDULED, JobState.QUEUED)

@@ -8,7 +8,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchestrator.adapters.http.backend import Backend, json_response, own_job, own_line, read_document
+from orchestrator.adapters.http.backend import (
+    Backend,
+    json_response,
+    own_job,
+    own_line,
+    read_document,
+    shown_response,
+)
 from orchestrator.adapters.http.batches import batch_text, read_batch
 from orchestrator.adapters.http.bodies import read_body
 from orchestrator.adapters.http.documents import (
@@ -24,7 +31,7 @@ from orchestrator.adapters.http.submissions import read_submission
 from orchestrator.core.cooperative_yield import CooperativeYield
 from orchestrator.core.intake import KnownAlready
 from orchestrator.domain.errors import Conflict, EZThrottleError, InvalidFields
-from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.progress import Told
 from orchestrator.ports.store import StoredJob
@@ -92,22 +99,23 @@ class JobRoutes:
         """Show one job; ``?wait=SECONDS`` waits for its end, at most 60."""
         customer = await self._backend.keys.customer(request)
         job_id = request.path_params["job_id"]
+        await self._await_end(customer, job_id, _wait_seconds(request.query_params.get("wait")))
         try:
             stored = await self._load(customer, job_id)
         except Conflict:
             line = await own_line(self._backend, customer, job_id)
             return json_response(forgotten_document(line), HTTPStatus.OK)
-        wait_s = _wait_seconds(request.query_params.get("wait"))
-        if wait_s and not stored.state.ended:
-            with self._backend.shard.board.watch(stored.job.id) as watch:
-                # It may have ended between the look and the watch.
-                if not (await self._load(customer, job_id)).state.ended:
-                    await watch.end(wait_s)
-            stored = await self._load(customer, job_id)
         shard = self._backend.shard
-        return json_response(
-            job_document(stored, shard.clock.unix_ms(), shard.place(stored.job)), HTTPStatus.OK
-        )
+        document = job_document(stored, shard.clock.unix_ms(), shard.place(stored.job))
+        return shown_response(self._backend, stored, document)
+
+    async def _await_end(self, customer: CustomerId, job_id: str, wait_s: float) -> None:
+        """Wait for a job's end. Nothing of the job is held meanwhile: thousands may wait."""
+        if wait_s and not (await own_line(self._backend, customer, job_id)).state.ended:
+            with self._backend.shard.board.watch(JobId(job_id)) as watch:
+                # It may have ended between the look and the watch.
+                if not (await own_line(self._backend, customer, job_id)).state.ended:
+                    await watch.end(wait_s)
 
     async def stream(self, request: Request) -> Response:
         """Send a job's events as they happen, and those that were missed first; its end ends the stream.
@@ -121,7 +129,7 @@ class JobRoutes:
             # To an EventSource, 204 means: do not come again.
             return Response(status_code=HTTPStatus.NO_CONTENT)
         over = self._streams.take(customer)
-        return EventResponse(JobEvents(self._backend.shard, stored, told), over)
+        return EventResponse(JobEvents(self._backend.shard, self._backend.results, stored, told), over)
 
     async def list_jobs(self, request: Request) -> Response:
         """List the customer's jobs, newest first; ``next_cursor`` is null on the last page."""

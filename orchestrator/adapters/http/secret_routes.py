@@ -55,12 +55,12 @@ class SecretRoutes:
         customer = await self._backend.keys.customer(request)
         if not await self._backend.shard.store.drop_secrets(customer):
             raise NotFound(_NO_SECRETS)
-        self._backend.shard.courier.forget_secrets(customer)
+        self._backend.shard.courier.secrets.forget(customer)
         return _status("webhook secrets deleted")
 
     async def _put(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
         await self._backend.shard.store.put_secrets(customer, secrets)
-        self._backend.shard.courier.forget_secrets(customer)
+        self._backend.shard.courier.secrets.forget(customer)
 
     async def _stored(self, customer: CustomerId) -> WebhookSecrets:
         secrets = await self._backend.shard.store.secrets(customer)

@@ -12,6 +12,7 @@ import ray
 from orchestrator.adapters.domains_file import load_known_domains
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.backend import Backend
+from orchestrator.adapters.http.large_answers import SharedResults
 from orchestrator.adapters.http.serving import listen, make_servers
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.links import ActorLinks
@@ -25,6 +26,7 @@ from orchestrator.domain.ids import RegionName
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import DAY_MS, Retention
 from orchestrator.ports.clock import SystemClock
+from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.gc_tuning import spare_the_collector
 from orchestrator.runtime.log_file import log_to
 from orchestrator.settings import Settings
@@ -56,6 +58,7 @@ class ShardNode:
         await self._shard.begin()
         await self._listen(Path(socket))
         spare_the_collector()
+        give_memory_back()
         self._serving = [
             self._loop.create_task(server.serve([listen(address)])) for server, address in servers
         ]
@@ -157,6 +160,7 @@ def _make_backend(settings: Settings, shard: Shard, store: SqliteStore) -> Backe
         intake=Intake(shard, guard, random.Random(), bounds),  # noqa: S311  # ids, not secrets
         keys=ApiKeyAuthenticator(shard.store, shard.clock),
         bounds=bounds,
+        results=SharedResults(shard.store),
         commit_sizes=store.commit_sizes,
     )
 

@@ -6,7 +6,8 @@ It commits at once and seals nothing; a new shard over the same object is a rest
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.domain.course import Course
+from orchestrator.domain.byte_budget import LARGE_BYTES
+from orchestrator.domain.course import Course, without_answers
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
@@ -115,7 +116,22 @@ class MemoryStore:
             result=row.result,
             ended_ms=row.ended_ms,
             deliveries=tuple(self._outbox.get(job_id, ())),
+            result_bytes=len(row.result or b""),
         )
+
+    async def look(self, job_id: JobId, reader: CustomerId | None = None) -> StoredJob | None:  # noqa: ARG002  # the port's
+        """Read one job without what may be large."""
+        stored = await self.load(job_id)
+        if stored is None:
+            return None
+        course = stored.course and without_answers(stored.course)
+        small = stored.result_bytes <= LARGE_BYTES
+        return replace(stored, course=course, result=stored.result if small else None)
+
+    async def result(self, job_id: JobId, reader: CustomerId | None = None) -> bytes | None:  # noqa: ARG002  # the port's
+        """Read a job's result."""
+        row = self._rows.get(job_id)
+        return row.result if row is not None and not row.forgotten else None
 
     async def jobs_of(
         self,
@@ -133,7 +149,12 @@ class MemoryStore:
         more = len(fitting) > len(page)
         return JobPage(page, JobCursor(page[-1].accepted_ms, page[-1].id) if more else None)
 
-    async def summary(self, job_id: JobId, now_ms: int) -> JobSummary | None:
+    async def summary(
+        self,
+        job_id: JobId,
+        now_ms: int,
+        reader: CustomerId | None = None,  # noqa: ARG002  # the port's
+    ) -> JobSummary | None:
         """Read one job as lists show it."""
         row = self._rows.get(job_id)
         return self._summary(row, now_ms) if row else None

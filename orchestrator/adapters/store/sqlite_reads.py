@@ -1,20 +1,20 @@
-"""The embedded store's reads: one thread and one connection, beside the writer's."""
+"""The embedded store's reads, each in its lane beside the writer."""
 
-import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgpack
 
-from orchestrator.adapters.store.group_commit import connect
 from orchestrator.adapters.store.listing import read_page, read_summary
 from orchestrator.adapters.store.outbox import read_dead, read_deliveries, read_pending
 from orchestrator.adapters.store.overrulings import read_overrulings
+from orchestrator.adapters.store.reader_lanes import ReaderLanes
 from orchestrator.adapters.store.records import unpack_course, unpack_learned, unpack_spec
+from orchestrator.domain.byte_budget import LARGE_BYTES
+from orchestrator.domain.course import without_answers
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
@@ -33,12 +33,11 @@ from orchestrator.ports.store import (
     JobSummary,
     OutboxEntry,
     StoredJob,
-    StoreFailure,
     WaitingJob,
     WebhookSecrets,
 )
 
-_T = TypeVar("_T")
+_LOADED = "customer, domain, idem_key, accepted_ms, state, ended_ms, request, run, length(result)"
 
 
 class SqliteReads:
@@ -46,12 +45,11 @@ class SqliteReads:
 
     def __init__(self, path: Path, box: SecretBox) -> None:
         self._box = box
-        self._read_connection = connect(path)
-        self._readers = ThreadPoolExecutor(1, "store-reader")
+        self._lanes = ReaderLanes(path)
 
     async def duplicates_of(self, jobs: Sequence[Job]) -> Sequence[Duplicate | None]:
         """Say of each job, without storing it, whether its key is known."""
-        return await self._in_reader(lambda db: [self._duplicate_of(db, job) for job in jobs])
+        return await self._lanes.work.read(lambda db: [self._duplicate_of(db, job) for job in jobs])
 
     def _duplicate_of(self, db: sqlite3.Connection, job: Job) -> Duplicate | None:
         first = find_key(db, job.customer, job.idempotent_key)
@@ -84,7 +82,23 @@ class SqliteReads:
 
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
-        return await self._in_reader(lambda db: self._load(db, job_id))
+        return await self._lanes.work.read(lambda db: self._load(db, job_id))
+
+    async def look(self, job_id: JobId, reader: CustomerId | None = None) -> StoredJob | None:
+        """Read one job without what may be large; see ``Store.look``."""
+
+        def read(db: sqlite3.Connection) -> StoredJob | None:
+            return self._load(db, job_id, large=False)
+
+        return await (self._lanes.work.read(read) if reader is None else self._lanes.shown(reader, read))
+
+    async def result(self, job_id: JobId, reader: CustomerId | None = None) -> bytes | None:
+        """Read a job's result; see ``Store.result``."""
+
+        def read(db: sqlite3.Connection) -> bytes | None:
+            return self._result(db, job_id)
+
+        return await (self._lanes.work.read(read) if reader is None else self._lanes.shown(reader, read))
 
     async def jobs_of(
         self,
@@ -96,11 +110,15 @@ class SqliteReads:
         before: JobCursor | None = None,
     ) -> JobPage:
         """List a customer's jobs, newest first."""
-        return await self._in_reader(lambda db: read_page(db, customer, now_ms, most, state, before))
+        return await self._lanes.shown(
+            customer, lambda db: read_page(db, customer, now_ms, most, state, before)
+        )
 
-    async def summary(self, job_id: JobId, now_ms: int) -> JobSummary | None:
+    async def summary(
+        self, job_id: JobId, now_ms: int, reader: CustomerId | None = None
+    ) -> JobSummary | None:
         """Read one job as lists show it, its payload kept or not."""
-        return await self._in_reader(lambda db: read_summary(db, job_id, now_ms))
+        return await self._lanes.shown(reader or "", lambda db: read_summary(db, job_id, now_ms))
 
     async def domains_of(
         self, customer: CustomerId | None, most: int, after: str = ""
@@ -112,14 +130,15 @@ class SqliteReads:
             sql = """SELECT domain FROM customer_domains WHERE domain > ?
                      UNION SELECT domain FROM overrulings WHERE domain > ? ORDER BY domain LIMIT ?"""
             values = (after, after, most)
-        return [TargetDomain(domain) for (domain,) in await self._read(sql, *values)]
+        rows = await self._lanes.shown(customer or "", _rows(sql, *values))
+        return [TargetDomain(domain) for (domain,) in rows]
 
     async def usage_of(self, customer: CustomerId, since_day: int) -> Sequence[DayUsage]:
         """List what a customer used, by day, from a day on."""
         sql = """SELECT day, accepted, success, failed, cancelled, attempts FROM usage
                  WHERE customer = ? AND day >= ? ORDER BY day"""
         names = ("day", "accepted", "success", "failed", "cancelled", "attempts")
-        rows = await self._read(sql, customer, since_day)
+        rows = await self._lanes.shown(customer, _rows(sql, customer, since_day))
         return [DayUsage(**dict(zip(names, row, strict=True))) for row in rows]
 
     async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
@@ -129,13 +148,13 @@ class SqliteReads:
 
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""
-        return await self._in_reader(read_pending)
+        return await self._lanes.work.read(read_pending)
 
     async def dead_deliveries(
         self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None
     ) -> Sequence[OutboxEntry]:
         """List a customer's deliveries that failed for good, newest first."""
-        return await self._in_reader(lambda db: read_dead(db, wanted, most, before))
+        return await self._lanes.shown(wanted.customer, lambda db: read_dead(db, wanted, most, before))
 
     async def paces(self) -> dict[TargetDomain, Learned]:
         """List what targets have taught."""
@@ -147,16 +166,17 @@ class SqliteReads:
 
     async def overrulings(self) -> dict[TargetDomain, Overruling]:
         """List what the operator said of domains."""
-        return await self._in_reader(read_overrulings)
+        return await self._lanes.work.read(read_overrulings)
 
     async def plans(self) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their valid keys."""
         sql = "SELECT DISTINCT customer, plan FROM api_keys WHERE revoked_ms IS NULL"
-        return [(CustomerId(customer), plan) for customer, plan in await self._read(sql)]
+        return [(CustomerId(customer), plan) for customer, plan in await self._lanes.quick.read(_rows(sql))]
 
     async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
         """Read a customer's webhook secrets."""
-        rows = await self._read("SELECT secrets FROM webhook_secrets WHERE customer = ?", customer)
+        sql = "SELECT secrets FROM webhook_secrets WHERE customer = ?"
+        rows = await self._lanes.quick.read(_rows(sql, customer))
         if not rows:
             return None
         primary, secondary = msgpack.unpackb(self._box.open(rows[0][0], secrets_context(customer)))
@@ -165,31 +185,21 @@ class SqliteReads:
     async def caller_of(self, key: str) -> Caller | None:
         """Whose API key this is, and of which role; None where it is unknown or revoked."""
         sql = "SELECT customer, role, key_id FROM api_keys WHERE key_hash = ? AND revoked_ms IS NULL"
-        rows = await self._read(sql, key_hash(key))
+        rows = await self._lanes.quick.read(_rows(sql, key_hash(key)))
         return Caller(CustomerId(rows[0][0]), Role(rows[0][1]), rows[0][2]) if rows else None
 
     def close_reads(self) -> None:
         """Finish what is being read, and close."""
-        self._readers.shutdown()
-        self._read_connection.close()
+        self._lanes.close()
 
-    def _load(self, db: sqlite3.Connection, job_id: JobId) -> StoredJob | None:
-        sql = """SELECT customer, domain, idem_key, accepted_ms, state, ended_ms, request, run, result
-                 FROM jobs WHERE id = ?"""
-        row = db.execute(sql, (job_id,)).fetchone()
-        if row is None:
+    def _load(self, db: sqlite3.Connection, job_id: JobId, *, large: bool = True) -> StoredJob | None:
+        row = db.execute(f"SELECT {_LOADED} FROM jobs WHERE id = ?", (job_id,)).fetchone()  # noqa: S608  # names of our own
+        if row is None or not row[6]:
             return None
-        customer, domain, key, accepted_ms, state, ended_ms, request, run, result = row
-        if not request:
-            return None
-
-        def opened(sealed: bytes | None, column: str) -> bytes | None:
-            return (
-                None if sealed is None else self._box.open(sealed, sealing_context(customer, job_id, column))
-            )
-
-        course = opened(run, "run")
-        spec = unpack_spec(self._box.open(request, sealing_context(customer, job_id, "request")))
+        customer, domain, key, accepted_ms, state, ended_ms, request, run, result_bytes = row
+        course = None if run is None else unpack_course(self._opened(customer, job_id, "run", run))
+        spec = unpack_spec(self._opened(customer, job_id, "request", request))
+        with_result = result_bytes is not None and (large or result_bytes <= LARGE_BYTES)
         return StoredJob(
             job=Job(
                 id=job_id,
@@ -200,21 +210,26 @@ class SqliteReads:
                 spec=spec,
             ),
             state=JobState(state),
-            course=None if course is None else unpack_course(course),
-            result=opened(result, "result"),
+            course=course if large or course is None else without_answers(course),
+            result=self._result(db, job_id) if with_result else None,
             ended_ms=ended_ms,
             deliveries=read_deliveries(db, job_id),
+            result_bytes=result_bytes or 0,
         )
 
-    async def _read(self, sql: str, *values: object) -> list[Any]:
-        return await self._in_reader(lambda db: db.execute(sql, values).fetchall())
+    def _result(self, db: sqlite3.Connection, job_id: JobId) -> bytes | None:
+        row = db.execute("SELECT customer, result FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return self._opened(row[0], job_id, "result", row[1]) if row and row[1] is not None else None
 
-    async def _in_reader(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._readers, read, self._read_connection)
-        except sqlite3.Error as error:
-            raise StoreFailure(str(error)) from error
+    async def _read(self, sql: str, *values: object) -> list[Any]:
+        return await self._lanes.work.read(_rows(sql, *values))
+
+    def _opened(self, customer: str, job_id: JobId, column: str, sealed: bytes) -> bytes:
+        return self._box.open(sealed, sealing_context(customer, job_id, column))
+
+
+def _rows(sql: str, *values: object) -> Callable[[sqlite3.Connection], list[Any]]:
+    return lambda db: db.execute(sql, values).fetchall()
 
 
 Holder = tuple[str, str, bytes, int]

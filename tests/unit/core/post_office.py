@@ -16,7 +16,7 @@ from orchestrator.domain.ids import RegionName
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.ports.egress import EgressError, Gate
 from orchestrator.ports.store import OutboxEntry, StoredJob
-from orchestrator.wire.messages import Deliver, Heartbeat, Message
+from orchestrator.wire.messages import Deliver, Heartbeat, JobResult, Message
 from regions.webhooks import WebhookSender
 from tests.conformance.stores import a_course, an_ending
 from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
@@ -59,6 +59,8 @@ class PostOffice:
         self.down: set[RegionName] = set()
         self.busy: dict[str, int] = {}
         self.busiest: dict[str, int] = {}
+        self.results_carried = 0
+        """Large results that went to a sender."""
         self.shard: Shard
         self._beating = beating
         self._options = options or DeliveryOptions()
@@ -146,7 +148,8 @@ class PostOffice:
 
     def carry(self, region: RegionName, message: Message) -> None:
         """Take a message to a peer, if it is there."""
-        if isinstance(message, Deliver) and region not in self.down:
+        if isinstance(message, Deliver | JobResult) and region not in self.down:
+            self.results_carried += isinstance(message, JobResult)
             self.loop.outside.call_soon(self._senders[region].receive, message)
 
     def _report(self, message: Message) -> None:

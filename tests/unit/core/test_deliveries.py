@@ -2,8 +2,10 @@
 
 import pytest
 
+from orchestrator.core.delivery_room import DELIVERY_BYTES
 from orchestrator.core.endpoints import FAILURES_TO_OPEN, PROBE_EVERY_S
 from orchestrator.core.peers import WEBHOOKS
+from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fanout import DeliveryOptions, DeliveryState, JobDelivery, Schedule
 from orchestrator.domain.ids import CustomerId
@@ -360,7 +362,7 @@ def test_bodies_of_a_long_line_are_read_again_from_disk(
     assert office.shard.courier._waiting_bytes == 0
 
 
-def test_what_a_job_holds_besides_its_result_counts_in_a_line(
+def test_where_a_result_goes_counts_in_a_line_too(
     office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.core.courier.WAITING_BYTES", 500_000)
@@ -368,7 +370,7 @@ def test_what_a_job_holds_besides_its_result_counts_in_a_line(
 
     async def play() -> int:
         for _ in range(100):
-            await office.tell(hook("a.test"), metadata={"large": "x" * 50_000})
+            await office.tell(hook("a.test", path="/" + "x" * 50_000))
         await office.until(0.001)
         return sum(
             turn.parcel is not None for e in office.shard.courier._endpoints.values() for turn in e.line
@@ -385,14 +387,79 @@ def test_a_secret_that_changed_while_it_was_read_is_read_again(
     async def overtaken(customer: CustomerId) -> WebhookSecrets | None:
         found = await read(customer)
         await office.store.put_secrets(customer, WebhookSecrets(primary="the_new_secret_1"))
-        office.shard.courier.forget_secrets(customer)
+        office.shard.courier.secrets.forget(customer)
         return found
 
     async def play() -> tuple[str, ...]:
         await office.store.put_secrets(ACME, WebhookSecrets(primary="the_old_secret_1"))
         with monkeypatch.context() as patched:
             patched.setattr(office.store, "secrets", overtaken)
-            await office.shard.courier._secrets_of(ACME)
-        return await office.shard.courier._secrets_of(ACME)
+            await office.shard.courier.secrets.of(ACME)
+        return await office.shard.courier.secrets.of(ACME)
 
     assert office.run(play) == ("the_new_secret_1",)
+
+
+LARGE = b"x" * 5 * 1024 * 1024
+
+
+def test_one_customers_large_results_to_receivers_that_hang_hold_up_nobody_else(office: PostOffice) -> None:
+    hanging = [f"hangs-{number}.test" for number in range(20)]
+    office.receivers |= dict.fromkeys(hanging, hangs) | {"works.test": up}
+
+    async def play() -> list[int]:
+        used = []
+        for _ in range(12):
+            await office.tell(*map(hook, hanging), body=LARGE)
+        for _ in range(10):
+            await office.until(office.loop.time() + 0.5)
+            await office.tell(hook("works.test"), customer=CustomerId("cust_beta"))
+            await office.tell(hook("works.test"), customer=CustomerId("cust_gamma"), body=LARGE)
+            used.append(office.shard.courier._room.used)
+        await office.until(office.loop.time() + 0.5)
+        return used
+
+    used = office.run(play)
+    assert max(used) <= DELIVERY_BYTES
+    assert len(office.at("works.test")) == 20
+    # The first jobs reach all of their receivers: these share one copy, and it is counted once.
+    assert {len(office.at(host)) for host in hanging} == {4}
+
+
+def test_large_results_wait_for_room_and_all_arrive(office: PostOffice) -> None:
+    office.receivers["slow.test"] = up
+
+    async def play() -> int:
+        for _ in range(60):
+            await office.tell(hook("slow.test"), body=LARGE)
+        await office.until(30)
+        return office.shard.courier._room.used
+
+    assert office.run(play) == 0
+    assert len({arrival.webhook_id for arrival in office.at("slow.test")}) == 60
+
+
+def test_after_a_restart_large_results_are_counted_as_large(office: PostOffice) -> None:
+    office.receivers["hangs.test"] = hangs
+
+    async def play() -> int:
+        for _ in range(30):
+            await office.tell(hook("hangs.test"), body=LARGE)
+        await office.restart()
+        await office.until(office.loop.time() + 1)
+        return office.shard.courier._room.used
+
+    assert DELIVERY_BYTES / 4 < office.run(play) <= DELIVERY_BYTES
+
+
+def test_a_result_is_brought_once_for_all_deliveries_of_its_job(office: PostOffice) -> None:
+    hosts = [f"{number}.test" for number in range(20)]
+    office.receivers |= dict.fromkeys(hosts, up)
+
+    async def play() -> JobDelivery:
+        job = await office.tell(*map(hook, hosts), body=b"y" * (LARGE_BYTES + 1))
+        await office.until(2)
+        return (await office.stored(job)).delivery
+
+    assert office.run(play) is JobDelivery.DELIVERED
+    assert office.results_carried == 1

@@ -12,6 +12,7 @@ import httpx
 from orchestrator.adapters.http.app import FastLane, make_app
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.backend import Backend
+from orchestrator.adapters.http.large_answers import SharedResults
 from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.core.intake import Intake
@@ -129,6 +130,7 @@ async def running_gateway(*, bounds: SubmissionBounds = BOUNDS) -> AsyncIterator
         intake=Intake(shard, guard, Random(2), bounds),
         keys=ApiKeyAuthenticator(store, clock),
         bounds=bounds,
+        results=SharedResults(shard.store),
     )
     transport = httpx.ASGITransport(FastLane(make_app(backend), backend))
     headers = {"authorization": f"Bearer {KEY}"}

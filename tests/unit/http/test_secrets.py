@@ -124,11 +124,11 @@ async def test_customers_have_secrets_of_their_own(gateway: Gateway) -> None:
 async def test_the_next_delivery_is_signed_with_the_new_secret(gateway: Gateway) -> None:
     courier = gateway.shard.courier
     await create(gateway, primary_secret=FIRST)
-    assert await courier._secrets_of(ACME) == (FIRST,)
+    assert await courier.secrets.of(ACME) == (FIRST,)
     await rotate(gateway, new_secret=SECOND)
-    assert await courier._secrets_of(ACME) == (SECOND, FIRST)
+    assert await courier.secrets.of(ACME) == (SECOND, FIRST)
     await gateway.client.delete(SECRETS)
-    assert await courier._secrets_of(ACME) == ()
+    assert await courier.secrets.of(ACME) == ()
 
 
 async def test_secrets_that_could_not_be_stored_are_to_be_sent_again(

@@ -3,7 +3,7 @@
 import asyncio
 
 from orchestrator.domain.exchange import HttpRequest, HttpResponse
-from orchestrator.domain.ids import DeliveryId
+from orchestrator.domain.ids import DeliveryId, JobId
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.egress import Gate
 from orchestrator.wire.messages import Deliver, Message
@@ -35,7 +35,7 @@ async def test_two_spellings_of_one_receiver_share_its_places() -> None:
     urls = ("http://a.test/", "http://A.test:80/", "http://a.test./")
 
     for number, url in enumerate(urls):
-        sender.receive(Deliver(DeliveryId(f"msg_{number}"), 1, url, b"{}", ()))
+        sender.receive(Deliver(DeliveryId(f"msg_{number}"), 1, url, b"{}", (), JobId("job_1_1")))
     for _ in range(10):
         await asyncio.sleep(0)
     egress.may_answer.set()
