@@ -24,7 +24,9 @@ from orchestrator.wire.messages import (
     Message,
     PermitUnused,
     RunAttempt,
+    SendAnswer,
 )
+from regions.held_answers import HeldAnswers
 
 GRANT_LASTS_S = 0.05
 """How long past its start time a permit may still be used."""
@@ -76,6 +78,7 @@ class Executor:
         self._egress = egress
         self._clock = clock
         self._report = report
+        self._answers = HeldAnswers(clock, report)
         self._work: dict[AttemptId, _Work] = {}
         self._ended: OrderedDict[AttemptId, _Memory] = OrderedDict()
         self._lease_until = -math.inf
@@ -96,6 +99,8 @@ class Executor:
                 self._go(message)
             case CancelAttempt():
                 self._cancel(message.attempt)
+            case SendAnswer():
+                self._answers.send(message.attempt)
             case _:
                 msg = f"an executor does not take {type(message).__name__}"
                 raise TypeError(msg)
@@ -105,6 +110,10 @@ class Executor:
         self._lease_until = -math.inf
         for work in self._work.values():
             work.end_as(Fault.LOST)
+
+    def forget_answers(self) -> None:
+        """Another shard works here now: it knows of none of the answers that are held."""
+        self._answers.forget()
 
     def unfence(self, lease_until: float) -> None:
         """The shard is heard: work may go on until ``lease_until`` (this clock), or it is heard again."""
@@ -171,6 +180,8 @@ class Executor:
             work.end_as(Fault.CANCELLED)
         elif attempt not in self._ended:
             self._remember(attempt, early=True)
+        else:
+            self._answers.drop(attempt)
 
     async def _attempt(self, attempt: AttemptId, request: HttpRequest) -> None:
         try:
@@ -184,7 +195,7 @@ class Executor:
         else:
             answered = self._clock.now() + self.clock_offset_s
             started = self._end(attempt)
-            self._report(AttemptDone(attempt, started, response, answered_at=answered))
+            self._answers.report(AttemptDone(attempt, started, response, answered_at=answered))
 
     def _end_unbegun(self, attempt: AttemptId) -> None:
         # A task that is cancelled before its first step runs none of its handlers.
@@ -266,6 +277,7 @@ class ShardLease:
         if epoch != self.epoch:
             # What an older shard began is unknown to this one: it is closed before the new one's begins.
             self._executor.fence()
+            self._executor.forget_answers()
             self.epoch = 0 if len(self._executor) else epoch
         self.check()
 

@@ -1,5 +1,6 @@
 """Attempts under way: sends them to executors, and brings back what these report."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -7,17 +8,19 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Protocol
 
+from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.counters import Counters
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.routes import Routes
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import Fault, HttpRequest
-from orchestrator.domain.ids import AttemptId, JobId, RegionName
+from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName
 from orchestrator.domain.settling import Ended
 from orchestrator.domain.signals import retry_after_s
 from orchestrator.ports.clock import Clock
 from orchestrator.wire.messages import (
+    AnswerHeld,
     AttemptDone,
     AttemptReady,
     AttemptStarted,
@@ -25,11 +28,14 @@ from orchestrator.wire.messages import (
     GoAttempt,
     PermitUnused,
     RunAttempt,
+    SendAnswer,
 )
 
 PATIENCE_S = 10.0
 """Beyond an attempt's own limits, before its silence counts as a loss."""
 SWEEP_EVERY_S = 1.0
+ANSWER_WITHIN_S = 60.0
+"""From the moment it is asked for, before a large answer counts as lost."""
 
 
 class AttemptOwner(Protocol):
@@ -65,6 +71,7 @@ class OpenAttempt:
     owner: AttemptOwner
     domain: DomainLimiter
     job: JobId
+    customer: CustomerId
     peer: Peer
     permit: int | None
     phase: Phase = Phase.SENT
@@ -85,12 +92,14 @@ class Dispatcher:
         counters: Counters,
         *,
         routes: Routes,
+        answers: AnswerIntake,
         steered: Callable[[DomainLimiter], None],
     ) -> None:
         self._peers = peers
         self._clock = clock
         self._counters = counters
         self._routes = routes
+        self._answers = answers
         self._steered = steered
         self._open: dict[AttemptId, OpenAttempt] = {}
 
@@ -108,6 +117,7 @@ class Dispatcher:
         owner: AttemptOwner,
         *,
         job: JobId,
+        customer: CustomerId,
         domain: DomainLimiter,
         permit: int,
         region: RegionName,
@@ -124,6 +134,7 @@ class Dispatcher:
             owner=owner,
             domain=domain,
             job=job,
+            customer=customer,
             peer=peer,
             permit=permit,
             probe=self._routes.target_health.sent(domain.name, region),
@@ -187,6 +198,24 @@ class Dispatcher:
         if opened is not None and opened.permit is not None:
             self._note_start(message.attempt, opened, message.at)
 
+    def answer_held(self, message: AnswerHeld) -> None:
+        """A large answer is at its executor: ask for it once there is room."""
+        opened = self._open.get(message.attempt)
+        if opened is not None:
+            # Nobody's fault but this side's, however long it takes.
+            opened.due = math.inf
+            self._answers.offer(
+                message.attempt, opened.customer, message.size, lambda: self._ask_for(message.attempt)
+            )
+
+    def _ask_for(self, attempt: AttemptId) -> bool:
+        opened = self._open.get(attempt)
+        if opened is None:
+            return False
+        opened.due = self._clock.now() + ANSWER_WITHIN_S
+        opened.peer.link.post(SendAnswer(attempt))
+        return True
+
     def done(self, message: AttemptDone) -> None:
         """An attempt is over and its connection closed or given back."""
         opened = self._open.get(message.attempt)
@@ -222,6 +251,9 @@ class Dispatcher:
     def lose(self, peer: Peer) -> None:
         """A peer lost what it had."""
         for attempt in [a for a, opened in self._open.items() if opened.peer is peer]:
+            if self._open[attempt].due == math.inf:
+                # If it is heard again it must not wait to be asked for this.
+                peer.link.post(CancelAttempt(attempt))
             self._lose(attempt)
 
     def _lose(self, attempt: AttemptId) -> None:
@@ -245,6 +277,8 @@ class Dispatcher:
         outcome = f"{ended.response.status // 100}xx" if ended.response else str(ended.fault)
         self._counters.attempts[opened.peer.name, outcome] += 1
         opened.owner.attempt_ended(attempt, ended)
+        # Only now: what of it is to be saved is counted already.
+        self._answers.arrived(attempt)
         if opened.permit is not None:
             give_back = opened.domain.closed if ended.written else opened.domain.unused
             give_back(opened.permit)

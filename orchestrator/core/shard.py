@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
 
+from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.claim import Claim
 from orchestrator.core.counters import Counters
 from orchestrator.core.courier import Courier
@@ -40,6 +41,7 @@ from orchestrator.ports.clock import Clock, Timer
 from orchestrator.ports.links import RegionLinks
 from orchestrator.ports.store import Ending, Store, StoredJob, WaitingJob
 from orchestrator.wire.messages import (
+    AnswerHeld,
     AttemptDone,
     AttemptReady,
     AttemptStarted,
@@ -54,6 +56,7 @@ from orchestrator.wire.messages import (
     NeedResult,
     PermitUnused,
     RunAttempt,
+    SendAnswer,
 )
 
 CRASHES_MOST = 3
@@ -105,11 +108,13 @@ class Shard:
         self._maintenance = Maintenance(
             store, clock, self.spawn, self._time_out, self._read_plans, self.domains.forget_idle
         )
+        self.answers = AnswerIntake(self.spawn)
         self.dispatcher = Dispatcher(
             self.peers,
             clock,
             self.counters,
             routes=self.routes,
+            answers=self.answers,
             steered=self._steered,
         )
         self.courier = Courier(
@@ -136,6 +141,7 @@ class Shard:
             random=random,
             peers=self.peers,
             dispatcher=self.dispatcher,
+            answers=self.answers,
             routes=self.routes,
             domain=self.domain,
             next_attempt_id=self._next_attempt_id,
@@ -199,6 +205,8 @@ class Shard:
     def receive(self, message: Message) -> None:
         """Take a message from an executor or the webhook actor."""
         match message:
+            case AnswerHeld():
+                self.dispatcher.answer_held(message)
             case AttemptDone():
                 self.dispatcher.done(message)
             case AttemptStarted():
@@ -215,6 +223,7 @@ class Shard:
                 RunAttempt()
                 | GoAttempt()
                 | CancelAttempt()
+                | SendAnswer()
                 | Deliver()
                 | JobResult()
                 | Heartbeat()

@@ -233,6 +233,7 @@ class JobSupervisor:
             attempt.id,
             self,
             job=self.job.id,
+            customer=self.job.customer,
             domain=self._domain(step),
             permit=permit,
             region=attempt.region,
@@ -414,6 +415,7 @@ class JobSupervisor:
         for attempt in (*cancel, *still_open):
             self._context.dispatcher.cancel(attempt)
         body = webhook_body(self.job, self.course, self.state, step=step, answer=answer, failure=failure)
+        self._context.answers.begin_to_save(self.job.customer, len(body))
         self._context.spawn(self._commit(body, now_ms))
 
     def _withdraw(self, steps: Collection[int]) -> None:
@@ -430,6 +432,7 @@ class JobSupervisor:
         # The course is read now, not when the job ended: a loser may have reported its close meanwhile.
         ending = ending_of(self.job, self.state, self.course, body, now_ms, [job for _, job in born])
         taken = await self._context.store.end(ending)
+        self._context.answers.saved(self.job.customer, len(body))
         if any(isinstance(child, Duplicate) for child in taken):
             self._note_known(taken)
         spawned = [child.job for child in taken if isinstance(child, Accepted)]

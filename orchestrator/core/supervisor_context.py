@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peers import PeerBook
@@ -27,6 +28,7 @@ class SupervisorContext:
     random: Random
     peers: PeerBook
     dispatcher: Dispatcher
+    answers: AnswerIntake
     routes: Routes
     domain: Callable[[TargetDomain], DomainLimiter]
     """Finds a domain's limiter."""

@@ -11,6 +11,7 @@ import msgpack
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.wire.messages import (
+    AnswerHeld,
     AttemptDone,
     AttemptReady,
     AttemptStarted,
@@ -25,6 +26,7 @@ from orchestrator.wire.messages import (
     NeedResult,
     PermitUnused,
     RunAttempt,
+    SendAnswer,
 )
 
 WIRE_VERSION = 3
@@ -216,6 +218,8 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
     HeartbeatReply: (11, _plain("epoch", "now", "boot_id")),
     NeedResult: (12, _plain("delivery", "attempt")),
     JobResult: (13, _plain("job", "body")),
+    AnswerHeld: (14, _plain("attempt", "size")),
+    SendAnswer: (15, _plain("attempt")),
 }
 _READERS: dict[int, Callable[[list[Any]], Message]] = {
     1: _read_run,
@@ -231,4 +235,6 @@ _READERS: dict[int, Callable[[list[Any]], Message]] = {
     11: _build(HeartbeatReply),
     12: _build(NeedResult),
     13: _build(JobResult),
+    14: _build(AnswerHeld),
+    15: _build(SendAnswer),
 }

@@ -57,6 +57,21 @@ class AttemptStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerHeld:
+    """Executor to shard: an answer is whole, its body so large (bytes) that it has to be asked for."""
+
+    attempt: AttemptId
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendAnswer:
+    """Shard to executor: there is room for the answer that is held."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptDone:
     """Executor to shard: an answer or a fault; the connection is closed or given back.
 
@@ -146,6 +161,8 @@ Message = (
     | PermitUnused
     | AttemptReady
     | AttemptStarted
+    | AnswerHeld
+    | SendAnswer
     | AttemptDone
     | Deliver
     | NeedResult

@@ -19,6 +19,7 @@ from orchestrator.domain.job import (
 )
 from orchestrator.domain.submission import METHODS
 from orchestrator.wire.messages import (
+    AnswerHeld,
     AttemptDone,
     AttemptReady,
     AttemptStarted,
@@ -33,6 +34,7 @@ from orchestrator.wire.messages import (
     NeedResult,
     PermitUnused,
     RunAttempt,
+    SendAnswer,
 )
 
 TEXT = st.text(max_size=40)
@@ -145,6 +147,8 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
         st.lists(TEXT, max_size=2).map(tuple),
         TEXT.map(JobId),
     ),
+    AnswerHeld: st.builds(AnswerHeld, ATTEMPTS, COUNTS),
+    SendAnswer: st.builds(SendAnswer, ATTEMPTS),
     NeedResult: st.builds(NeedResult, DELIVERIES, COUNTS),
     JobResult: st.builds(JobResult, TEXT.map(JobId), BYTES),
     Delivered: st.builds(Delivered, DELIVERIES, COUNTS, st.none() | STATUS, COUNTS, TEXT, TEXT),

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -47,6 +48,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     after_s: float = 0.01
     fault: Fault | None = None
+    body: bytes = b""
 
 
 Answer = Callable[[Call], Reply]
@@ -83,6 +85,8 @@ class Rig:
         self.store = RigStore()
         self.calls: list[Call] = []
         self.log = True
+        self.received: Counter[type[Message]] = Counter()
+        """What executors were sent, by kind."""
         self.answer: Answer = lambda call: Reply()
         self.connects_in_s: dict[RegionName, float] = {}
         """How long a region takes for a connection."""
@@ -175,6 +179,7 @@ class Rig:
         """Bring a message to an executor, unless its region is down."""
         if region != WEBHOOKS and region in self.alive:
             self._executors[region].receive(message)
+            self.received[type(message)] += 1
 
     def _beat(self) -> None:
         for region in self.alive:
@@ -221,7 +226,7 @@ class _Egress:
             raise EgressError(Fault.TIMEOUT, "no answer in time")
         if reply.fault is not None:
             raise EgressError(reply.fault, str(reply.fault))
-        return HttpResponse(status=reply.status, headers=reply.headers, body=b"")
+        return HttpResponse(status=reply.status, headers=reply.headers, body=reply.body)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -1,9 +1,11 @@
 """What an attempt's end, or its silence, means for the pace and for its owner."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
+from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.counters import Counters
 from orchestrator.core.dispatcher import PATIENCE_S, Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
@@ -11,7 +13,7 @@ from orchestrator.core.peers import PeerBook
 from orchestrator.core.routes import Routes
 from orchestrator.domain.exchange import HttpRequest, HttpResponse
 from orchestrator.domain.fairness import Ticket, one_each
-from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, TargetDomain
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.settling import Ended
 from orchestrator.wire.messages import AttemptDone, PermitUnused
@@ -48,7 +50,11 @@ class Bench:
         self.sent_at: dict[AttemptId, float] = {}
         peers = PeerBook([IAD], SilentLinks(), self.clock, on_up=_nothing, on_lost=_nothing)
         routes = Routes(self.clock, peers, lambda _name: self.domain, lambda _ticket, _cause: None)
-        self.dispatcher = Dispatcher(peers, self.clock, Counters(), routes=routes, steered=_nothing)
+        self.answers = AnswerIntake(lambda work: self.tasks.add(loop.create_task(work)))
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.dispatcher = Dispatcher(
+            peers, self.clock, Counters(), routes=routes, answers=self.answers, steered=_nothing
+        )
         self.domain = DomainLimiter(
             TargetDomain("203.0.113.7:80"),
             self.clock,
@@ -75,6 +81,7 @@ class Bench:
             attempt,
             self.owner,
             job=ticket.job_id,
+            customer=CustomerId("cust_acme"),
             domain=domain,
             permit=permit,
             region=IAD,

@@ -1,0 +1,303 @@
+"""The attacks of ``bench.memory``: each multiplies what may be large by what may be many."""
+
+import asyncio
+import contextlib
+import gzip
+import itertools
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+
+from bench.service import Service, create_key
+
+LARGE = 5 * 1024 * 1024
+HOLD_S = 12.0
+PATIENCE_S = 60.0
+PIECE = 64 * 1024
+RECEIVERS = 20
+RETRIES = {"max_retries": 9, "reroute_codes": [], "retry_codes": [500]}
+PACE = "X-EZTHROTTLE-RPS: 2000\r\nX-EZTHROTTLE-MAX-CONCURRENT: 1000\r\n"
+_numbers = itertools.count()
+
+
+class Target:
+    """A server of large answers, and of none: its paths say which."""
+
+    def __init__(self) -> None:
+        self._bomb = b""
+        self.url = ""
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Listen until the block ends."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield self
+        finally:
+            server.close()
+            server.abort_clients() if hasattr(server, "abort_clients") else None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, EOFError, ValueError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                await reader.readexactly(_content_length(head))
+                await self._answer(writer, head.split(" ", 2)[1])
+        writer.close()
+
+    async def _answer(self, writer: asyncio.StreamWriter, path: str) -> None:
+        parts = urlsplit(path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        size, status = int(query.get("bytes", LARGE)), query.get("status", "200")
+        match parts.path:
+            case "/hangs":
+                await asyncio.sleep(3600)
+            case "/bomb":
+                self._bomb = self._bomb or gzip.compress(bytes(1024**3), 1)
+                await _write(writer, status, self._bomb, "Content-Encoding: gzip\r\n")
+            case "/trickle":
+                await self._trickle(writer, size)
+            case "/nul":
+                await _write(writer, status, bytes(size))
+            case _:
+                await _write(writer, status, b"x" * size)
+
+    async def _trickle(self, writer: asyncio.StreamWriter, size: int) -> None:
+        writer.write(f"HTTP/1.1 200 OK\r\n{PACE}Content-Length: {size + 3600}\r\n\r\n".encode())
+        for _ in range(size // PIECE):
+            writer.write(b"x" * PIECE)
+            await writer.drain()
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(1)
+
+
+async def _write(writer: asyncio.StreamWriter, status: str, body: bytes, fields: str = "") -> None:
+    writer.write(f"HTTP/1.1 {status} Said\r\n{PACE}{fields}Content-Length: {len(body)}\r\n\r\n".encode())
+    for at in range(0, len(body), PIECE):
+        writer.write(body[at : at + PIECE])
+        await writer.drain()
+
+
+def _content_length(head: str) -> int:
+    lines = (line.partition(":") for line in head.split("\r\n"))
+    return next((int(value) for name, _, value in lines if name.lower() == "content-length"), 0)
+
+
+class Attacker:
+    """A customer of the service who has a target and twenty receivers, all of which hang."""
+
+    def __init__(self, service: Service, target: Target, receivers: list[str]) -> None:
+        self._service = service
+        self._key = create_key(service.data_dir, f"cust_attacker_{next(_numbers)}")
+        self.api = httpx.AsyncClient(
+            base_url=service.base_url,
+            headers={"Authorization": f"Bearer {self._key}"},
+            timeout=httpx.Timeout(PATIENCE_S),
+            limits=httpx.Limits(max_connections=400),
+        )
+        self.target = target
+        self.receivers = receivers
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def of(cls, service: Service) -> AsyncIterator[Self]:
+        """Open everything, until the block ends."""
+        async with contextlib.AsyncExitStack() as stack:
+            target = await stack.enter_async_context(Target().running())
+            receivers = [f"{await stack.enter_async_context(_hanging())}/hook" for _ in range(RECEIVERS)]
+            attacker = cls(service, target, receivers)
+            await stack.enter_async_context(attacker.api)
+            yield attacker
+
+    async def submit(self, path: str, **fields: Any) -> str:
+        """Submit a job of one's own; give its id."""
+        job = {"url": self.target.url + path, "idempotent_key": f"{time.time_ns()}-{next(_numbers)}"}
+        answer = await self.api.post("/api/v1/jobs", json=job | fields)
+        answer.raise_for_status()
+        job_id: str = answer.json()["job_id"]
+        return job_id
+
+    async def end_of(self, job_id: str) -> None:
+        """Wait for a job's end, without reading its result."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            page = await self.api.get("/api/v1/jobs", params={"limit": 500})
+            if any(job["job_id"] == job_id and job["ended_at"] for job in page.json()["jobs"]):
+                return
+            await asyncio.sleep(0.1)
+        msg = f"{job_id} did not end"
+        raise TimeoutError(msg)
+
+    async def result_of(self, path: str, **fields: Any) -> str:
+        """Run a job; give its id."""
+        job_id = await self.submit(path, **fields)
+        await self.end_of(job_id)
+        return job_id
+
+    async def open_gate(self) -> None:
+        """Hear the target's pace."""
+        await self.result_of("/letters?bytes=10")
+
+    async def cancel_all(self, job_ids: list[str]) -> None:
+        """End what is under way."""
+        await asyncio.gather(*(self.api.delete(f"/api/v1/jobs/{job_id}") for job_id in job_ids))
+
+    async def read_slowly(self, path: str, count: int, hold_s: float = HOLD_S) -> None:
+        """Begin to read an answer so many times, and go on with none of them."""
+        opened = await asyncio.gather(*(self._begin_to_read(path) for _ in range(count)))
+        await asyncio.sleep(hold_s)
+        for sock in opened:
+            sock.close()
+
+    async def _begin_to_read(self, path: str) -> socket.socket:
+        parts = urlsplit(self._service.base_url)
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, (parts.hostname, parts.port))
+        head = f"GET {path} HTTP/1.1\r\nHost: service\r\nAuthorization: Bearer {self._key}\r\n\r\n"
+        await loop.sock_sendall(sock, head.encode())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HOLD_S):
+                await loop.sock_recv(sock, 1000)
+        return sock
+
+
+@contextlib.asynccontextmanager
+async def _hanging() -> AsyncIterator[str]:
+    """A receiver that takes everything and says nothing."""
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while await reader.read(1024 * 1024):
+                pass
+        writer.close()
+
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0, backlog=256)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """One attack; ``make`` returns when it is over."""
+
+    name: str
+    what: str
+    make: Callable[[Attacker], Awaitable[None]]
+
+
+def _hooks(path: str, jobs: int) -> Callable[[Attacker], Awaitable[None]]:
+    async def make(attacker: Attacker) -> None:
+        await attacker.open_gate()
+        hooks = [{"url": url} for url in attacker.receivers]
+        await asyncio.gather(*(attacker.submit(path, webhooks=hooks) for _ in range(jobs)))
+        await asyncio.sleep(HOLD_S)
+
+    return make
+
+
+def _answers(path: str, jobs: int, **fields: Any) -> Callable[[Attacker], Awaitable[None]]:
+    async def make(attacker: Attacker) -> None:
+        await attacker.open_gate()
+        ids = await asyncio.gather(*(attacker.submit(path, **fields) for _ in range(jobs)))
+        await asyncio.sleep(HOLD_S)
+        await attacker.cancel_all(ids)
+
+    return make
+
+
+def _readers(count: int, results: int = 1, suffix: str = "") -> Callable[[Attacker], Awaitable[None]]:
+    async def make(attacker: Attacker) -> None:
+        await attacker.open_gate()
+        ids = [await attacker.result_of("/letters") for _ in range(results)]
+        each = count // results
+        await asyncio.gather(*(attacker.read_slowly(f"/api/v1/jobs/{id_}{suffix}", each) for id_ in ids))
+
+    return make
+
+
+def _later(body: int = 1_000_000) -> dict[str, Any]:
+    return {"retry_at": int(time.time() * 1000) + 86_400_000, "body": "x" * body, "method": "POST"}
+
+
+async def _polls(attacker: Attacker) -> None:
+    ids = [await attacker.submit("/letters", **_later()) for _ in range(50)]
+    await asyncio.gather(*(attacker.read_slowly(f"/api/v1/jobs/{id_}?wait=60", 8) for id_ in ids))
+    await attacker.cancel_all(ids)
+
+
+async def _streams(attacker: Attacker) -> None:
+    ids = [await attacker.submit("/letters", **_later()) for _ in range(100)]
+    await asyncio.gather(*(attacker.read_slowly(f"/api/v1/jobs/{id_}/stream", 1) for id_ in ids))
+    await attacker.cancel_all(ids)
+
+
+async def _lists(attacker: Attacker) -> None:
+    for _ in range(3):
+        keys = [f"{'k' * 480}-{time.time_ns()}-{number}" for number in range(1_000)]
+        jobs = [
+            {"url": attacker.target.url, "retry_at": _later(0)["retry_at"], "idempotent_key": key}
+            for key in keys
+        ]
+        await attacker.api.post("/api/v1/jobs:batch", json={"jobs": jobs})
+    await attacker.read_slowly("/api/v1/jobs?limit=500", 400)
+
+
+async def _batches(attacker: Attacker) -> None:
+    """Sixteen megabytes each: a thousand jobs with headers, bodies and metadata."""
+    later = _later(10_000)
+
+    async def one(number: int) -> None:
+        jobs = [
+            later | {"url": f"{attacker.target.url}/{number}/{job}", "metadata": {"m": "y" * 5_000}}
+            for job in range(1_000)
+        ]
+        text = json.dumps({"jobs": jobs}, separators=(",", ":"))
+        await attacker.api.post("/api/v1/jobs:batch", content=text)
+
+    await asyncio.gather(*(one(number) for number in range(12)))
+
+
+ATTACKS = (
+    Attack("nul-hooks", "3 answers of 5 MiB of NUL, each to 20 receivers that hang", _hooks("/nul", 3)),
+    Attack("hooks", "12 answers of 5 MiB of letters, each to 20 receivers that hang", _hooks("/letters", 12)),
+    Attack("trickle", "220 answers of 5 MiB that do not end", _answers("/trickle", 220)),
+    Attack("answers", "220 answers of 5 MiB at once", _answers("/letters", 220)),
+    Attack("readers", "150 slow readers of a result of 5 MiB", _readers(150)),
+    Attack("readers400", "400 slow readers of a result of 5 MiB", _readers(400)),
+    Attack("results", "400 slow readers of 40 results of 5 MiB", _readers(400, 40)),
+    Attack("ends", "90 streams that end with a result of 5 MiB", _readers(90, 1, "/stream")),
+    Attack("bomb", "an answer of 1 GiB of zeros as gzip", _answers("/bomb", 1)),
+    Attack("bombs", "30 of them at once", _answers("/bomb", 30)),
+    Attack(
+        "fanout",
+        "40 jobs that fan out to three regions, 5 MiB each",
+        _answers("/letters", 40, execution_mode="fanout", regions=["iad", "lax", "ord"]),
+    ),
+    Attack(
+        "retries",
+        "500 jobs that wait for a retry, each with an answer of 5 MiB",
+        _answers(
+            "/letters?status=500",
+            500,
+            retry_policy=RETRIES,
+        ),
+    ),
+    Attack("polls", "400 long polls of 50 jobs with a body of 1 MB", _polls),
+    Attack("streams", "100 streams of 100 jobs with a body of 1 MB", _streams),
+    Attack("lists", "400 slow readers of pages of 500 jobs with keys of 500 characters", _lists),
+    Attack("batches", "12 batches of 16 MB at once", _batches),
+)

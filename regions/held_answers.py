@@ -1,0 +1,64 @@
+"""Large answers stay at their executor until the shard has room for them, and asks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from orchestrator.domain.byte_budget import LARGE_BYTES
+from orchestrator.domain.ids import AttemptId
+from orchestrator.ports.clock import Clock, Timer
+from orchestrator.wire.messages import AnswerHeld, AttemptDone, Message
+
+HELD_FOR_S = 300.0
+"""An answer that nobody asks for until then is reported without its body."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    done: AttemptDone
+    timer: Timer
+
+
+class HeldAnswers:
+    """Reports how attempts ended: a large answer in two steps, everything else at once."""
+
+    def __init__(self, clock: Clock, report: Callable[[Message], None]) -> None:
+        self._clock = clock
+        self._report = report
+        self._held: dict[AttemptId, _Held] = {}
+
+    def __len__(self) -> int:
+        """Count what waits."""
+        return len(self._held)
+
+    def report(self, done: AttemptDone) -> None:
+        """Report an end, or that an answer is here."""
+        size = len(done.response.body) if done.response else 0
+        if size <= LARGE_BYTES:
+            self._report(done)
+            return
+        timer = self._clock.call_at(self._clock.now() + HELD_FOR_S, lambda: self.drop(done.attempt))
+        self._held[done.attempt] = _Held(done, timer)
+        self._report(AnswerHeld(done.attempt, size))
+
+    def send(self, attempt: AttemptId) -> None:
+        """The shard has room for an answer."""
+        if (done := self._take(attempt)) is not None:
+            self._report(done)
+
+    def drop(self, attempt: AttemptId) -> None:
+        """Nobody wants an answer's body any more: what its head says is reported still."""
+        done = self._take(attempt)
+        if done is not None and done.response is not None:
+            self._report(replace(done, response=replace(done.response, body=b"", truncated=True)))
+
+    def forget(self) -> None:
+        """Another shard asks for none of these."""
+        for attempt in list(self._held):
+            self._take(attempt)
+
+    def _take(self, attempt: AttemptId) -> AttemptDone | None:
+        held = self._held.pop(attempt, None)
+        if held is None:
+            return None
+        held.timer.cancel()
+        return held.done
