@@ -14,6 +14,7 @@ from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter, QueuePosition
 from orchestrator.core.job_cache import JobCache
 from orchestrator.core.job_notifier import JobNotifier
+from orchestrator.core.kept_answers import KeptAnswers
 from orchestrator.core.ledger import Ledger
 from orchestrator.core.limiter_registry import LimiterRegistry
 from orchestrator.core.maintenance import Maintenance
@@ -109,6 +110,7 @@ class Shard:
             store, clock, self.spawn, self._time_out, self._read_plans, self.domains.forget_idle
         )
         self.answers = AnswerIntake(self.spawn)
+        self.kept_answers = KeptAnswers()
         self.dispatcher = Dispatcher(
             self.peers,
             clock,
@@ -142,6 +144,7 @@ class Shard:
             peers=self.peers,
             dispatcher=self.dispatcher,
             answers=self.answers,
+            kept_answers=self.kept_answers,
             routes=self.routes,
             domain=self.domain,
             next_attempt_id=self._next_attempt_id,

@@ -64,7 +64,17 @@ from orchestrator.ports.store import Accepted, Duplicate
 class JobSupervisor:
     """Drives the pure rules of ``domain.course`` with what really happens."""
 
-    __slots__ = ("_context", "_queued", "_spares_queued", "_timers", "_watched", "course", "job", "state")
+    __slots__ = (
+        "_context",
+        "_kept",
+        "_queued",
+        "_spares_queued",
+        "_timers",
+        "_watched",
+        "course",
+        "job",
+        "state",
+    )
 
     def __init__(self, context: SupervisorContext, job: Job, state: JobState, course: Course) -> None:
         self._context = context
@@ -72,6 +82,8 @@ class JobSupervisor:
         """Steps and legs whose tickets are out: in a queue, or on their way back into it."""
         self._spares_queued = {step for step, run in enumerate(course.runs) if run and run.made}
         self._watched: set[int] = set()
+        self._kept = 0
+        """Bytes that are counted for the answers which the course keeps."""
         self._timers: dict[Hashable, Timer] = {}
         self.job = job
         self.state = state
@@ -145,6 +157,7 @@ class JobSupervisor:
 
     def resume(self) -> None:
         """Queue again what a restart found waiting."""
+        self._keep()
         for step, run in enumerate(self.course.runs):
             if run is None or self.state.ended:
                 continue
@@ -191,15 +204,22 @@ class JobSupervisor:
             case Lost(step, failure, last, cancel):
                 self._conclude(JobEvent.GAVE_UP, step, last, failure, cancel)
             case RepeatLeg(step, leg, spends):
+                self._keep()
                 self._note()
                 self._queue(step, leg, spends=spends)
             case BeginStep(step):
+                self._keep()
                 self._note()
                 self._queue(step, 0)
             case GoOn():
+                self._keep()
                 self._note()
             case _:
                 assert_never(outcome)
+
+    def _keep(self) -> None:
+        """Keep of the answers so far what there is room for."""
+        self.course, self._kept = self._context.kept_answers.keep(self.job.customer, self.course, self._kept)
 
     def _send(self, step: int, leg: int, permit: int, region: RegionName) -> None:
         attempt_id = self._context.next_attempt_id()
@@ -415,6 +435,7 @@ class JobSupervisor:
         for attempt in (*cancel, *still_open):
             self._context.dispatcher.cancel(attempt)
         body = webhook_body(self.job, self.course, self.state, step=step, answer=answer, failure=failure)
+        self._context.kept_answers.forget(self.job.customer, self._kept)
         self._context.answers.begin_to_save(self.job.customer, len(body))
         self._context.spawn(self._commit(body, now_ms))
 

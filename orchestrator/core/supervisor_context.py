@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.kept_answers import KeptAnswers
 from orchestrator.core.peers import PeerBook
 from orchestrator.core.routes import Routes
 from orchestrator.domain.ids import AttemptId, JobId, TargetDomain
@@ -29,6 +30,7 @@ class SupervisorContext:
     peers: PeerBook
     dispatcher: Dispatcher
     answers: AnswerIntake
+    kept_answers: KeptAnswers
     routes: Routes
     domain: Callable[[TargetDomain], DomainLimiter]
     """Finds a domain's limiter."""

@@ -4,11 +4,11 @@ A fallback is a step of the same job. Which one begins depends on how the step b
 first success of any step wins, and the job is lost when the last step that runs has failed.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.domain.breaker import Cause
-from orchestrator.domain.exchange import Fault
+from orchestrator.domain.exchange import Fault, cut_body
 from orchestrator.domain.ids import AttemptId, JobId, RegionName
 from orchestrator.domain.job import JobSpec, TriggerKind
 from orchestrator.domain.retry import Verdict
@@ -130,6 +130,30 @@ def without_answers(course: Course) -> Course:
     """Leave out the answers that were kept in case the job ended with them: they may be large."""
     runs = (run and replace(run, answers=(), last_seen=None) for run in course.runs)
     return replace(course, runs=tuple(runs))
+
+
+def kept_bytes(course: Course) -> int:
+    """Count the bytes of the answers that a course keeps."""
+    return sum(len(answer.response.body) for run in course.runs if run for answer in _kept(run))
+
+
+def with_answers_cut(course: Course, most: int) -> Course:
+    """Keep at most so many bytes of each answer that a course keeps."""
+
+    def cut(answer: Answer) -> Answer:
+        return replace(answer, response=cut_body(answer.response, most))
+
+    def cut_run(run: Run) -> Run:
+        last = run.last_seen and cut(run.last_seen)
+        return replace(run, answers=tuple(map(cut, run.answers)), last_seen=last)
+
+    return replace(course, runs=tuple(run and cut_run(run) for run in course.runs))
+
+
+def _kept(run: Run) -> Iterator[Answer]:
+    yield from run.answers
+    if run.last_seen is not None:
+        yield run.last_seen
 
 
 def begin_course(spec: JobSpec) -> Course:

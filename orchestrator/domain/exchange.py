@@ -1,6 +1,6 @@
 """One HTTP exchange with a target or a webhook receiver: what is asked, and how it ended."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 RESPONSE_BYTES_MOST = 5 * 1024 * 1024
@@ -37,6 +37,13 @@ class HttpResponse:
     def successful(self) -> bool:
         """Whether the status is of the class 2xx (RFC 9110, 15.3)."""
         return 200 <= self.status < 300  # noqa: PLR2004  # that class
+
+
+def cut_body(response: HttpResponse, most: int) -> HttpResponse:
+    """Keep at most so many bytes of an answer's body, and say so where it had more."""
+    if len(response.body) <= most:
+        return response
+    return replace(response, body=response.body[:most], truncated=True)
 
 
 class Fault(StrEnum):

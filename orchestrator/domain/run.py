@@ -17,6 +17,8 @@ ATTEMPTS_KEPT = 200
 """A job may wait out an outage for days: its timeline keeps the first and the last of its attempts."""
 
 LAST_SEEN_BYTES = 64 * 1024
+FANOUT_BYTES = 16 * 1024 * 1024
+"""Of the bodies of all answers that a fan-out tells of: each leg's has an equal share."""
 
 
 class LegState(StrEnum):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
-from orchestrator.domain.exchange import Fault, HttpResponse
+from orchestrator.domain.exchange import Fault, HttpResponse, cut_body
 from orchestrator.domain.ids import AttemptId, RegionName
 from orchestrator.domain.job import ExecutionMode, JobSpec
 from orchestrator.domain.retry import (
@@ -18,6 +18,7 @@ from orchestrator.domain.retry import (
 )
 from orchestrator.domain.routing import reroute_target
 from orchestrator.domain.run import (
+    FANOUT_BYTES,
     LAST_SEEN_BYTES,
     Answer,
     Attempt,
@@ -180,7 +181,7 @@ def _success(run: Run, spec: JobSpec, leg: int, ended: Ended, now_ms: int) -> tu
         msg = "a success carries a response"
         raise ValueError(msg)
     if spec.execution_mode is ExecutionMode.FANOUT:
-        run = _keep_answer(run, leg, response)
+        run = _keep_answer(run, spec, leg, response)
         return run, _fanout_end(run)
     run, cancel = abandon(run, now_ms)
     return run, Succeed(leg, response, cancel)
@@ -229,10 +230,7 @@ def _remember(run: Run, region: RegionName, ended: Ended) -> Run:
     """Keep a response that is not the end: a job that fails without another one tells of it."""
     if ended.response is None:
         return run
-    body = ended.response.body
-    cut = len(body) > LAST_SEEN_BYTES
-    kept = replace(ended.response, body=body[:LAST_SEEN_BYTES], truncated=ended.response.truncated or cut)
-    return replace(run, last_seen=Answer(region, kept))
+    return replace(run, last_seen=Answer(region, cut_body(ended.response, LAST_SEEN_BYTES)))
 
 
 def _repeat(run: Run, index: int, ended: Ended, now_ms: int, jitter: float) -> tuple[Run, Decision]:
@@ -261,7 +259,7 @@ def _end_leg(run: Run, spec: JobSpec, found: Attempt, ended: Ended, verdict: Ver
     run = update_attempt(run, found.id, verdict=verdict)
     run = set_leg(run, found.leg, state=LegState.ENDED)
     if ended.response is not None:
-        run = _keep_answer(run, found.leg, ended.response)
+        run = _keep_answer(run, spec, found.leg, ended.response)
     if verdict is Verdict.UNKNOWN:
         return run, Fail(_unknown(ended), answer_to_show(run))
     if spec.execution_mode is ExecutionMode.FANOUT and any(leg.state is LegState.WON for leg in run.legs):
@@ -277,8 +275,15 @@ def answer_to_show(run: Run) -> Answer | None:
     return run.answers[0] if run.answers else run.last_seen
 
 
-def _keep_answer(run: Run, leg: int, response: HttpResponse) -> Run:
-    return replace(run, answers=(*run.answers, Answer(run.legs[leg].region, response)))
+def _keep_answer(run: Run, spec: JobSpec, leg: int, response: HttpResponse) -> Run:
+    """Keep an answer that ended a leg: a fan-out tells all of them, which share their bytes; otherwise the
+    first is told, and of the others their status.
+    """
+    if spec.execution_mode is ExecutionMode.FANOUT:
+        most = FANOUT_BYTES // len(run.legs)
+    else:
+        most = 0 if run.answers else len(response.body)
+    return replace(run, answers=(*run.answers, Answer(run.legs[leg].region, cut_body(response, most))))
 
 
 def _failure(ended: Ended) -> Failure:

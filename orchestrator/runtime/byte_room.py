@@ -19,6 +19,10 @@ class ByteRoom:
         self.budget = ByteBudget(most)
         self._waiting: dict[str, _Line] = {}
 
+    def waiting(self, owner: str) -> int:
+        """Count how often an owner waits."""
+        return len(self._waiting.get(owner, ()))
+
     async def take(self, owner: str, size: int) -> None:
         """Return once ``size`` bytes more are the owner's."""
         if owner not in self._waiting and self.budget.fits(owner, size):
@@ -39,21 +43,27 @@ class ByteRoom:
     def give_back(self, owner: str, size: int) -> None:
         """Let go of bytes, in pieces of the sizes that they were taken in."""
         self.budget.give_back(owner, size)
-        for waiting in list(self._waiting):
-            self._grant(waiting)
+        self._give_out()
 
-    def _grant(self, owner: str) -> None:
-        """Give an owner what fits, and move him behind the others where that was something."""
-        line, served = self._waiting[owner], False
-        while line and self.budget.fits(owner, line[0][0]):
-            size, granted = line.popleft()
-            self.budget.take(owner, size)
-            granted.set_result(None)
-            served = True
-        if not line:
-            del self._waiting[owner]
-        elif served:
-            self._waiting[owner] = self._waiting.pop(owner)
+    def _give_out(self) -> None:
+        """Give out what there is, a request of each owner at a time."""
+        while any([self._grant(owner) for owner in list(self._waiting)]):
+            pass
+
+    def _grant(self, owner: str) -> bool:
+        """Grant an owner's next request, if it fits."""
+        line = self._waiting[owner]
+        size, granted = line[0]
+        if not self.budget.fits(owner, size):
+            return False
+        line.popleft()
+        self.budget.take(owner, size)
+        granted.set_result(None)
+        # Behind all the others from here on.
+        del self._waiting[owner]
+        if line:
+            self._waiting[owner] = line
+        return True
 
     def _forget(self, owner: str, line: _Line, granted: "asyncio.Future[None]") -> None:
         remaining = deque(waiter for waiter in line if waiter[1] is not granted)
@@ -63,4 +73,4 @@ class ByteRoom:
             del self._waiting[owner]
         elif owner in self._waiting:
             # What stood behind the one that left may be smaller.
-            self._grant(owner)
+            self._give_out()

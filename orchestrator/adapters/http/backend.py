@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.bodies import read_body
+from orchestrator.adapters.http.incoming import IncomingRoom
 from orchestrator.adapters.http.large_answers import ResultResponse, SharedResults
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.core.intake import Intake
@@ -35,6 +36,7 @@ class Backend:
     keys: ApiKeyAuthenticator
     bounds: SubmissionBounds
     results: SharedResults
+    incoming: IncomingRoom = field(default_factory=IncomingRoom)
     commit_sizes: Histogram | None = None
     """Where the store shares commits between writes."""
 

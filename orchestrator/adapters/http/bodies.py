@@ -18,7 +18,7 @@ async def read_body(request: Request, most: int) -> bytearray:
         TooLarge: It is over ``most`` bytes, declared or sent.
         MalformedJson: It did not arrive in time, or not whole.
     """
-    if _declared(request.headers.get("content-length", "")) > most:
+    if declared_bytes(request) > most:
         raise _too_large(most)
     try:
         async with asyncio.timeout(ARRIVES_WITHIN_S):
@@ -30,9 +30,12 @@ async def read_body(request: Request, most: int) -> bytearray:
         raise MalformedJson("the body broke off") from None
 
 
-def _declared(text: str) -> int:
-    """Read a declared length; what is none is left to the server, which reads it first."""
-    return int(text[:LENGTH_DIGITS]) if text.isascii() and text.isdigit() else 0
+def declared_bytes(request: Request, *, otherwise: int = 0) -> int:
+    """Read how large a body is said to be, ``otherwise`` where that is not said; what is no number is left to
+    the server, which reads it first.
+    """
+    text = request.headers.get("content-length", "")
+    return int(text[:LENGTH_DIGITS]) if text.isascii() and text.isdigit() else otherwise
 
 
 async def _collect(request: Request, most: int) -> bytearray:

@@ -49,16 +49,21 @@ class JobRoutes:
     async def submit(self, request: Request) -> Response:
         """Take one job: 202 once it is on disk, 200 where its key is known."""
         customer = await self._backend.keys.customer(request)
-        document = await read_document(request, self._backend.bounds)
-        spec, ignored = self._read(document)
-        taken = await self._backend.intake.submit(customer, spec)
+        bounds = self._backend.bounds
+        async with self._backend.incoming.held(customer, request, bounds.body_bytes):
+            spec, ignored = self._read(await read_document(request, bounds))
+            taken = await self._backend.intake.submit(customer, spec)
         status = HTTPStatus.OK if isinstance(taken, KnownAlready) else HTTPStatus.ACCEPTED
         return json_response(taken_document(taken, ignored, self._now_ms()), status)
 
     async def submit_batch(self, request: Request) -> Response:
         """Take up to 1,000 jobs; ``answers`` holds what each would have been answered alone, in order."""
         customer = await self._backend.keys.customer(request)
-        data = await read_body(request, self._backend.bounds.batch_bytes)
+        most = self._backend.bounds.batch_bytes
+        async with self._backend.incoming.held(customer, request, most):
+            return await self._submit_batch(customer, await read_body(request, most))
+
+    async def _submit_batch(self, customer: CustomerId, data: bytearray) -> Response:
         read = await self._read_batch(data)
         taken = await self._backend.intake.submit_many(customer, [spec for spec, _ in read])
         now_ms = self._now_ms()
