@@ -47,7 +47,7 @@ class ByteRoom:
 
     def _give_out(self) -> None:
         """Give out what there is, a request of each owner at a time."""
-        while any([self._grant(owner) for owner in list(self._waiting)]):
+        while any(self._grant(owner) for owner in list(self._waiting)):
             pass
 
     def _grant(self, owner: str) -> bool:
