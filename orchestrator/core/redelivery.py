@@ -42,11 +42,11 @@ class Redelivery:
     async def job(self, job_id: JobId) -> int:
         """Send a finished job's webhooks again, accepted ones too; say how many. One that waits goes now."""
         async with self._turn:
-            first = await self._store.load(job_id)
+            first = await self._store.look(job_id)
             ids = [entry.id for entry in first.deliveries] if first else []
             waited = {id_ for id_ in ids if self._courier.call_off(id_)}
             # Read again: what was just under way at the first look may be over by now.
-            stored = await self._store.load(job_id)
+            stored = await self._store.look(job_id)
             entries = stored.deliveries if stored else ()
             now_ms = self._clock.unix_ms()
             again = [
