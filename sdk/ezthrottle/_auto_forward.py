@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
-from ._flow import in_thread
+from ._coroutines import in_thread
 from ._forwarding import job_behind
 from .exceptions import FORWARDED_CODES
 

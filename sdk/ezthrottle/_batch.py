@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Callable, NoReturn, Union
 
 from ._addresses import BATCH, JOBS
 from ._answers import error_for
-from ._flow import Flow
 from ._payload import job_payload
 from .exceptions import (
     AuthenticationError,
@@ -58,13 +57,13 @@ class Submission:
         self._unread: Exception | None = None
         self._answers: list[Answer] = []
 
-    def answers(self, jobs: Iterable[Job]) -> Flow[list[dict[str, Any]]]:
+    async def answers(self, jobs: Iterable[Job]) -> list[dict[str, Any]]:
         """Submit the jobs and return an answer for each, in their order."""
         total = len(jobs) if isinstance(jobs, Sized) else None
         if isinstance(jobs, Sequence):
-            yield from self._checked(jobs)
-        flows = (self._sent(chunk) for chunk in self._until_broken(_chunks(jobs)))
-        yield partial(self._service.runtime.in_order, flows, BATCHES_AT_ONCE, partial(self._take, total))
+            await self._checked(jobs)
+        work = (self._sent(chunk) for chunk in self._until_broken(_chunks(jobs)))
+        await self._service.runtime.in_order(work, BATCHES_AT_ONCE, partial(self._take, total))
         if self._unread is not None:
             self._cut_short(self._unread)
         taken = [answer for answer in self._answers if isinstance(answer, dict)]
@@ -72,12 +71,12 @@ class Submission:
             raise self._failure(len(taken))
         return taken
 
-    def _checked(self, jobs: Sequence[Job]) -> Flow[None]:
+    async def _checked(self, jobs: Sequence[Job]) -> None:
         # What can be read twice is found to be no job before any of it is sent.
         for number, job in enumerate(jobs):
             _encoded(job)
             if number % MOST_JOBS == 0:
-                yield partial(self._service.runtime.sleep, 0)
+                await self._service.runtime.sleep(0)
 
     def _until_broken(self, chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
         try:
@@ -116,18 +115,18 @@ class Submission:
             answers=self._answers,
         )
 
-    def _sent(self, chunk: _Chunk) -> Flow[list[Answer]]:
+    async def _sent(self, chunk: _Chunk) -> list[Answer]:
         try:
-            batch = (yield from self._as_batch(chunk)) if self._takes_batches else None
+            batch = await self._as_batch(chunk) if self._takes_batches else None
         except EZThrottleError as error:
             self._broken = True
             return [error] * len(chunk.jobs)
-        return (yield from self._one_by_one(chunk)) if batch is None else batch
+        return await self._one_by_one(chunk) if batch is None else batch
 
-    def _as_batch(self, chunk: _Chunk) -> Flow[list[Answer] | None]:
+    async def _as_batch(self, chunk: _Chunk) -> list[Answer] | None:
         body = b'{"jobs":[' + b",".join(chunk.jobs) + b"]}"
         try:
-            document = yield from self._service.call("POST", BATCH, content=body, headers=_JSON)
+            document = await self._service.call("POST", BATCH, content=body, headers=_JSON)
         except EZThrottleError as error:
             self._takes_batches = error.status_code not in _NO_SUCH_CALL
             # Refused as a whole: one by one it shows which of the jobs is at fault.
@@ -136,19 +135,19 @@ class Submission:
             return None
         return _answers_in(document, len(chunk.jobs))
 
-    def _one_by_one(self, chunk: _Chunk) -> Flow[list[Answer]]:
+    async def _one_by_one(self, chunk: _Chunk) -> list[Answer]:
         answers: list[Answer] = []
-        flows = (self._single(job) for job in chunk.jobs)
+        work = (self._single(job) for job in chunk.jobs)
         try:
-            yield partial(self._service.runtime.in_order, flows, SINGLES_AT_ONCE, answers.append)
+            await self._service.runtime.in_order(work, SINGLES_AT_ONCE, answers.append)
         except EZThrottleError as error:
             self._broken = True
             answers += [error] * (len(chunk.jobs) - len(answers))
         return answers
 
-    def _single(self, job: bytes) -> Flow[Answer]:
+    async def _single(self, job: bytes) -> Answer:
         try:
-            return (yield from self._service.call("POST", JOBS, content=job, headers=_JSON))
+            return await self._service.call("POST", JOBS, content=job, headers=_JSON)
         except _ENDS_ALL:
             raise
         except EZThrottleError as error:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 import httpx
 
-from ._flow import Flow
-from ._handover import Handover
+from ._coroutines import outcome_of
+from ._handover import Handover, keeps_steps
 from ._spec import StepType
 from ._states import Ending
+from ._warnings import warn
+from .webhook import ELSEWHERE
 
 if TYPE_CHECKING:
     from ._http import Response
@@ -38,46 +39,48 @@ class Client(Protocol):
         """The server that hears of the ends of jobs, if there is one."""
 
 
-def execution(step: Step, client: Client) -> Flow[dict[str, Any]]:
+async def execution(step: Step, client: Client) -> dict[str, Any]:
     """Run the step as its type says, and return its result, local or the service's answer."""
     if step.spec.step_type is StepType.FRUGAL:
-        result = yield from _run_locally(step, client)
+        result = await _run_locally(step, client)
         if result is not None:
             return result
-    return (yield from _submit(step, client))
+    return await _submit(step, client)
 
 
-def _run_locally(step: Step, client: Client) -> Flow[dict[str, Any] | None]:
+async def _run_locally(step: Step, client: Client) -> dict[str, Any] | None:
     """Return what the step and its local fallbacks came to, or None where the service is to take over."""
     code: int | None = None
     try:
-        response: Response = yield _local_request(step, client)
+        response = await _requested(step, client)
     except _LOCAL_FAILURES:
         pass
     else:
         code = response.status_code
         if response.is_success:
-            return (yield from _succeeded(step, client, response))
+            return await _succeeded(step, client, response)
         if code not in step.spec.fallback_on_error:
             return _failed(step, code)
-    return (yield from _first_successful_fallback(step, client, code))
+    return await _first_successful_fallback(step, client, code)
 
 
-def _local_request(step: Step, client: Client) -> Callable[[], Any]:
+async def _requested(step: Step, client: Client) -> Response:
     spec = step.spec
-    return partial(
-        client.request,
-        spec.target(),
-        spec.method,
-        spec.fields.get("headers"),
-        spec.fields.get("body"),
-        timeout=spec.local_timeout,
+    response: Response = await outcome_of(
+        client.request(
+            spec.target(),
+            spec.method,
+            spec.fields.get("headers"),
+            spec.fields.get("body"),
+            timeout=spec.local_timeout,
+        )
     )
+    return response
 
 
-def _succeeded(step: Step, client: Client, response: Response) -> Flow[dict[str, Any]]:
+async def _succeeded(step: Step, client: Client, response: Response) -> dict[str, Any]:
     step.spec.history.add(step.spec.name(), Ending.SUCCESS.value, response=response.text)
-    yield from _on_success(step, client)
+    await _on_success(step, client)
     return {
         "status": Ending.SUCCESS.value,
         "executed_locally": True,
@@ -86,9 +89,9 @@ def _succeeded(step: Step, client: Client, response: Response) -> Flow[dict[str,
     }
 
 
-def _on_success(step: Step, client: Client) -> Flow[None]:
+async def _on_success(step: Step, client: Client) -> None:
     if step.spec.on_success is not None:
-        yield from execution(step.spec.on_success, client)
+        await execution(step.spec.on_success, client)
 
 
 def _failed(step: Step, code: int) -> dict[str, Any]:
@@ -97,13 +100,13 @@ def _failed(step: Step, code: int) -> dict[str, Any]:
     return {"status": Ending.FAILED.value, "executed_locally": True, "status_code": code, "error": error}
 
 
-def _first_successful_fallback(step: Step, client: Client, code: int | None) -> Flow[dict[str, Any] | None]:
+async def _first_successful_fallback(step: Step, client: Client, code: int | None) -> dict[str, Any] | None:
     for fallback, trigger in step.spec.fallbacks:
         # The others wait for the service, which gets the whole chain.
         if fallback.spec.step_type is StepType.FRUGAL and _matches(trigger, code):
-            result = yield from _run_locally(fallback, client)
+            result = await _run_locally(fallback, client)
             if result is not None and result["status"] == Ending.SUCCESS:
-                yield from _on_success(step, client)
+                await _on_success(step, client)
                 return result
     return None
 
@@ -112,14 +115,18 @@ def _matches(trigger: Mapping[str, Any], code: int | None) -> bool:
     return trigger.get("type") != "on_error" or code in trigger["codes"]
 
 
-def _submit(step: Step, client: Client) -> Flow[dict[str, Any]]:
-    server = client.webhook_server
-    if server is None or not step.spec.children():
-        answer: dict[str, Any] = yield partial(client.submit_job, **step.spec.payload())
+async def _submit(step: Step, client: Client) -> dict[str, Any]:
+    server = client.webhook_server if step.spec.children() else None
+    if server is not None and server.listens_elsewhere():
+        if keeps_steps(step):
+            warn(ELSEWHERE)
+        server = None
+    if server is None:
+        answer: dict[str, Any] = await outcome_of(client.submit_job(**step.spec.payload()))
         return answer
     handover = Handover(step, server, client)
     try:
-        answer = yield partial(client.submit_job, **handover.payload)
+        answer = await outcome_of(client.submit_job(**handover.payload))
     except BaseException:
         handover.cancel()
         raise

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from .webhook import WebhookServer
 
 
+def keeps_steps(step: Step) -> bool:
+    """Whether the client has a part in what follows."""
+    return any(
+        child.spec.step_type is StepType.FRUGAL or keeps_steps(child)
+        for child in step.spec.children().values()
+    )
+
+
 class Handover:
     """One submission under way; `payload` is the service's part of it.
 

@@ -7,22 +7,20 @@ only verifies webhooks has no need of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache, partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ssl import SSLContext
-from typing import Union
+from typing import Any, cast
 
 import httpx
 
-from ._flow import Flow
+from ._lanes import MOST_SOCKETS, Kind
+from ._runtime import Runtime
 from ._version import __version__
-
-AnyClient = Union[httpx.Client, httpx.AsyncClient]
 
 CONNECT_TIMEOUT_S = 5.0
 MOST_REDIRECTS = 30
 
 _HEADERS = {"User-Agent": f"ezthrottle-python/{__version__}"}
+_LIMITS = httpx.Limits(max_connections=MOST_SOCKETS, max_keepalive_connections=MOST_SOCKETS)
 
 
 class Response(httpx.Response):
@@ -39,32 +37,26 @@ class Response(httpx.Response):
 
     @classmethod
     def of(cls, response: httpx.Response) -> Response:
-        """Return the same answer, already read, as this class."""
+        """Turn an answer into one of this class."""
         # Built from its parts, a compressed answer would be decoded a second time.
-        own = cls.__new__(cls)
-        own.__dict__.update(response.__dict__)
-        return own
+        response.__class__ = cls
+        return cast("Response", response)
 
 
-@lru_cache(maxsize=1)
-def _tls() -> SSLContext:
-    # Reading the certificates takes some 40 ms, which every short-lived client would spend again.
-    return httpx.create_ssl_context()
+def pooled_client(**options: Any) -> httpx.Client:
+    """Return a client that keeps connections, and no cookies; it goes by `options` and no environment."""
+    return httpx.Client(**_shared(), **options)
 
 
-def pooled_client() -> httpx.Client:
-    """Return a client that keeps connections, and no cookies."""
-    return httpx.Client(verify=_tls(), headers=_HEADERS, cookies=_no_cookies())
-
-
-def pooled_async_client() -> httpx.AsyncClient:
-    """Return an asyncio client that keeps connections, and no cookies."""
-    return httpx.AsyncClient(verify=_tls(), headers=_HEADERS, cookies=_no_cookies())
+def pooled_async_client(**options: Any) -> httpx.AsyncClient:
+    """Return such a client for asyncio."""
+    return httpx.AsyncClient(**_shared(), **options)
 
 
 def time_limits(timeout: float) -> httpx.Timeout:
     """Return the limits of one exchange: `timeout` seconds of silence, and less for connecting."""
-    return httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT_S))
+    # None for the pool: whose turn it is has been decided before.
+    return httpx.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT_S), pool=None)
 
 
 def encoded_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
@@ -82,7 +74,7 @@ def _encoded(value: str | bytes) -> bytes:
         return value.encode()
 
 
-def following_redirects(http: AnyClient, request: httpx.Request) -> Flow[Response]:
+async def following_redirects(runtime: Runtime, request: httpx.Request) -> Response:
     """Send `request`, and go where the answers point.
 
     Cookies that are set on the way go along, and are forgotten at the end. Raises httpx.TooManyRedirects
@@ -90,7 +82,7 @@ def following_redirects(http: AnyClient, request: httpx.Request) -> Flow[Respons
     """
     cookies, history = httpx.Cookies(), list[httpx.Response]()
     while len(history) <= MOST_REDIRECTS:
-        response: httpx.Response = yield partial(http.send, request, follow_redirects=False)
+        response = await runtime.send(request, Kind.ELSEWHERE)
         response.history = list(history)
         if response.next_request is None:
             return Response.of(response)
@@ -101,5 +93,6 @@ def following_redirects(http: AnyClient, request: httpx.Request) -> Flow[Respons
     raise httpx.TooManyRedirects(f"more than {MOST_REDIRECTS} redirects", request=request)
 
 
-def _no_cookies() -> CookieJar:
-    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+def _shared() -> dict[str, Any]:
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    return {"headers": _HEADERS, "cookies": no_cookies, "limits": _LIMITS, "trust_env": False}

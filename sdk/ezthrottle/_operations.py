@@ -1,4 +1,4 @@
-"""What a client can do, written once as flows; `client` has a blocking and an asyncio class over them.
+"""What a client can do, written once as coroutines; `client` has a blocking and an asyncio class over them.
 
 The docstrings are those of the public methods.
 """
@@ -6,9 +6,7 @@ The docstrings are those of the public methods.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
 from ._addresses import (
@@ -22,9 +20,11 @@ from ._addresses import (
     USAGE,
     job_path,
 )
-from ._flow import Flow
+from ._coroutines import outcome_of
+from ._lanes import Kind, NoTurn
 from ._payload import job_payload
 from ._states import Ending
+from ._warnings import warn
 from .exceptions import (
     EZThrottleError,
     NotFoundError,
@@ -48,7 +48,7 @@ _ENDED = frozenset(ending.value for ending in Ending)
 
 
 class Operations:
-    """The flows of one client.
+    """The operations of one client.
 
     >>> run(Operations(service, client).submit_job("https://api.example.com"))["job_id"]
     'job_1763674210055_853341'
@@ -58,7 +58,7 @@ class Operations:
         self._service = service
         self._client = client
 
-    def submit_job(  # noqa: PLR0917 - the published signature
+    async def submit_job(  # noqa: PLR0917 - the published signature
         self,
         url: str,
         method: str = "GET",
@@ -84,7 +84,7 @@ class Operations:
         guarantee: str | None = None,
         cost: float | None = None,
         account: str | None = None,
-    ) -> Flow[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Hand a request to the service, which executes it at the pace its target bears.
 
         Args:
@@ -121,9 +121,9 @@ class Operations:
         """
         # The arguments are the fields, by the same names: a second list of them would only drift.
         fields = {name: value for name, value in locals().items() if name not in {"self", "url", "method"}}
-        return self._service.call("POST", JOBS, json=job_payload(url, method, fields))
+        return await self._service.call("POST", JOBS, json=job_payload(url, method, fields))
 
-    def request(
+    async def request(
         self,
         url: str,
         method: str = "GET",
@@ -131,14 +131,14 @@ class Operations:
         body: str | None = None,
         *,
         timeout: float = 30.0,
-    ) -> Flow[Response]:
+    ) -> Response:
         """Send a request from this machine, past the service, following redirects but for HEAD.
 
         `timeout` is in seconds. Returns an `httpx.Response` that has `ok`; raises what httpx raises.
         """
-        return self._service.direct(method, url, headers=headers, body=body, timeout=timeout)
+        return await self._service.direct(method, url, headers=headers, body=body, timeout=timeout)
 
-    def queue_request(
+    async def queue_request(
         self,
         url: str,
         webhook_url: str,
@@ -147,10 +147,10 @@ class Operations:
         body: str | None = None,
         metadata: dict[str, Any] | None = None,
         retry_at: int | None = None,
-    ) -> Flow[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Submit a job with one webhook. Deprecated: use `submit_job` or `Step`."""
-        warnings.warn("queue_request() is deprecated: use submit_job()", DeprecationWarning, stacklevel=3)
-        return self._submitted(
+        warn("queue_request() is deprecated: use submit_job()", DeprecationWarning)
+        return await self._submitted(
             url=url,
             method=method,
             headers=headers,
@@ -160,7 +160,7 @@ class Operations:
             retry_at=retry_at,
         )
 
-    def queue_and_wait(  # noqa: PLR0917 - the published signature
+    async def queue_and_wait(  # noqa: PLR0917 - the published signature
         self,
         url: str,
         webhook_url: str,
@@ -171,14 +171,14 @@ class Operations:
         poll_interval: float = 2,
         metadata: dict[str, Any] | None = None,
         retry_at: int | None = None,
-    ) -> Flow[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Submit a job and wait for its end, as `submit_job` and `wait` do.
 
         `timeout` is in seconds, from when the service has the job; `poll_interval` is the pause in seconds
         before asking again where an answer comes at once. Returns the job. Raises what those two raise,
         ezthrottle.TimeoutError among them.
         """
-        answer = yield from self._submitted(
+        answer = await self._submitted(
             url=url,
             method=method,
             headers=headers,
@@ -187,18 +187,18 @@ class Operations:
             webhooks=_one_webhook(webhook_url),
             retry_at=retry_at,
         )
-        return (yield from self.wait(answer["job_id"], timeout, poll_interval=poll_interval))
+        return await self.wait(answer["job_id"], timeout, poll_interval=poll_interval)
 
-    def get_job(self, job_id: str) -> Flow[dict[str, Any]]:
+    async def get_job(self, job_id: str) -> dict[str, Any]:
         """Return the job as the service keeps it: `state`, `delivery`, `result`, `timeline`.
 
         Raises NotFoundError, or what `submit_job` raises.
         """
-        return self._service.call("GET", job_path(job_id))
+        return await self._service.call("GET", job_path(job_id))
 
-    def wait(
+    async def wait(
         self, job_id: str, timeout: float = DEFAULT_WAIT_S, *, poll_interval: float = 2.0
-    ) -> Flow[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Wait until the job has ended, and return it.
 
         `timeout` is in seconds. The service holds each question until the job ends; `poll_interval` is the
@@ -211,19 +211,19 @@ class Operations:
         while True:
             asked = time.monotonic()
             remaining_s = max(deadline - asked, 0.0)
-            held_s = int(min(remaining_s, LONG_POLL_S))
-            job, missed = yield from self._when_ended(job_id, held_s, remaining_s)
+            held_s = self._held_s(remaining_s)
+            job, missed = await self._when_ended(job_id, held_s, remaining_s)
             if job is not None:
                 return job
             now = time.monotonic()
             if now >= deadline:
                 raise _too_late(job_id, timeout, missed) from missed
             if now - asked < max(held_s / 2, 1.0):
-                yield partial(self._service.runtime.sleep, min(poll_interval, deadline - now))
+                await self._service.runtime.sleep(min(poll_interval, deadline - now))
 
-    def submit_many(
+    async def submit_many(
         self, jobs: Iterable[Job], progress: Progress | None = None
-    ) -> Flow[list[dict[str, Any]]]:
+    ) -> list[dict[str, Any]]:
         """Submit many jobs in few calls, and return the service's answer to each, in their order.
 
         A job is a mapping of the arguments of `submit_job`, or a `Step`, which is run by the service whatever
@@ -239,89 +239,89 @@ class Operations:
         """
         from ._batch import Submission  # noqa: PLC0415 - few programs submit many jobs
 
-        return Submission(self._service, progress).answers(jobs)
+        return await Submission(self._service, progress).answers(jobs)
 
-    def list_jobs(
+    async def list_jobs(
         self, state: str | None = None, limit: int | None = None, cursor: str | None = None
-    ) -> Flow[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Return a page of jobs, newest first: those in `state`, at most `limit`, from `cursor` on.
 
         The page's `next_cursor` leads to the next one, and is None on the last.
         """
-        return self._service.call("GET", JOBS, params=_given(state=state, limit=limit, cursor=cursor))
+        return await self._service.call("GET", JOBS, params=_given(state=state, limit=limit, cursor=cursor))
 
-    def cancel(self, job_id: str) -> Flow[dict[str, Any]]:
+    async def cancel(self, job_id: str) -> dict[str, Any]:
         """Cancel a job that has not ended. Its webhooks hear of it; its children do not begin.
 
         Raises ConflictError where it has ended, or NotFoundError.
         """
-        return self._service.call("DELETE", job_path(job_id))
+        return await self._service.call("DELETE", job_path(job_id))
 
-    def replay(self, job_id: str) -> Flow[dict[str, Any]]:
+    async def replay(self, job_id: str) -> dict[str, Any]:
         """Submit the request of a job that has ended once more, and return the answer for the new job.
 
         Raises ConflictError where the job has not ended, or its request is kept no more, or NotFoundError.
         """
         # Not repeatable: every replay is a job of its own.
-        return self._service.call("POST", f"{job_path(job_id)}/replay", repeatable=False)
+        return await self._service.call("POST", f"{job_path(job_id)}/replay", repeatable=False)
 
-    def redeliver(self, job_id: str) -> Flow[dict[str, Any]]:
+    async def redeliver(self, job_id: str) -> dict[str, Any]:
         """Send the webhooks of a job that has ended once more.
 
         Raises ConflictError where it has not ended, or NotFoundError.
         """
-        return self._service.call("POST", f"{job_path(job_id)}/redeliver")
+        return await self._service.call("POST", f"{job_path(job_id)}/redeliver")
 
-    def list_dead_webhooks(
+    async def list_dead_webhooks(
         self,
         endpoint: str | None = None,
         since: int | None = None,
         until: int | None = None,
         limit: int | None = None,
         cursor: str | None = None,
-    ) -> Flow[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Return a page of the webhooks that failed for good, newest first, as `list_jobs` does.
 
         `endpoint` is a receiver's host, with its port unless that is 443, or a URL of it;
         `since` and `until` are Unix ms.
         """
         asked = _given(endpoint=endpoint, since=since, until=until, limit=limit, cursor=cursor)
-        return self._service.call("GET", DEAD_WEBHOOKS, params=asked)
+        return await self._service.call("GET", DEAD_WEBHOOKS, params=asked)
 
-    def redeliver_webhooks(
+    async def redeliver_webhooks(
         self,
         webhook_id: str | None = None,
         endpoint: str | None = None,
         since: int | None = None,
         until: int | None = None,
         limit: int | None = None,
-    ) -> Flow[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Send webhooks that failed for good once more: all, one, or those of an endpoint or a time.
 
         Returns how many (`deliveries`), and whether there are `more`.
         """
         asked = _given(webhook_id=webhook_id, endpoint=endpoint, since=since, until=until, limit=limit)
-        return self._service.call("POST", REDELIVERY, json=asked)
+        return await self._service.call("POST", REDELIVERY, json=asked)
 
-    def usage(self) -> Flow[dict[str, Any]]:
+    async def usage(self) -> dict[str, Any]:
         """Return this customer's `open_jobs`, their limit, and what was used on each of the last `days`."""
-        return self._service.call("GET", USAGE)
+        return await self._service.call("GET", USAGE)
 
-    def regions(self) -> Flow[dict[str, Any]]:
+    async def regions(self) -> dict[str, Any]:
         """Return the `regions`, which of them are up, and how long their attempts take."""
-        return self._service.call("GET", REGIONS)
+        return await self._service.call("GET", REGIONS)
 
-    def domains(self, limit: int | None = None, cursor: str | None = None) -> Flow[dict[str, Any]]:
+    async def domains(self, limit: int | None = None, cursor: str | None = None) -> dict[str, Any]:
         """Return a page of the `domains` that this customer has called, by name, from `cursor` on: each one's
         pace, queue, the signals in force, and the ways to it.
 
         The page's `next_cursor` leads to the next one, and is None on the last.
         """
-        return self._service.call("GET", DOMAINS, params=_given(limit=limit, cursor=cursor))
+        return await self._service.call("GET", DOMAINS, params=_given(limit=limit, cursor=cursor))
 
-    def create_webhook_secret(
+    async def create_webhook_secret(
         self, primary_secret: str, secondary_secret: str | None = None
-    ) -> Flow[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Set the secret that signs webhooks, and optionally the former one, which then signs as well.
 
         Returns `{"status", "message"}`. Raises ValueError for a secret of fewer than 16 characters.
@@ -329,28 +329,28 @@ class Operations:
         secrets = {"primary_secret": _long_enough("primary_secret", primary_secret)}
         if secondary_secret:
             secrets["secondary_secret"] = _long_enough("secondary_secret", secondary_secret)
-        return self._service.call("POST", SECRETS, json=secrets)
+        return await self._service.call("POST", SECRETS, json=secrets)
 
-    def get_webhook_secret(self) -> Flow[dict[str, Any]]:
+    async def get_webhook_secret(self) -> dict[str, Any]:
         """Return the secrets, masked: `customer_id`, `primary_secret`, `secondary_secret`, `has_secondary`.
 
         Raises NotFoundError where there is none.
         """
         try:
-            return (yield from self._service.call("GET", SECRETS))
+            return await self._service.call("GET", SECRETS)
         except NotFoundError as error:
             raise NotFoundError(
                 "No webhook secrets configured: make one with create_webhook_secret().", status_code=404
             ) from error
 
-    def delete_webhook_secret(self) -> Flow[dict[str, Any]]:
+    async def delete_webhook_secret(self) -> dict[str, Any]:
         """Delete the secrets; webhooks are unsigned from then on.
 
         Returns `{"status", "message"}`, or what the service says where there is none: that is no error.
         """
-        return self._service.call("DELETE", SECRETS, accepted=(_NOT_FOUND,))
+        return await self._service.call("DELETE", SECRETS, accepted=(_NOT_FOUND,))
 
-    def rotate_webhook_secret(self, new_secret: str) -> Flow[dict[str, Any]]:
+    async def rotate_webhook_secret(self, new_secret: str) -> dict[str, Any]:
         """Sign with `new_secret`, and with the former secret too, so that no receiver misses a delivery.
 
         Once every receiver knows the new one, end the rotation with `create_webhook_secret(new_secret)`.
@@ -359,11 +359,11 @@ class Operations:
         secret = _long_enough("new_secret", new_secret)
         try:
             # Repeatable: the service takes a second rotation to the same secret for the first one.
-            return (yield from self._service.call("POST", ROTATION, json={"new_secret": secret}))
+            return await self._service.call("POST", ROTATION, json={"new_secret": secret})
         except NotFoundError:
-            return (yield from self.create_webhook_secret(secret))
+            return await self.create_webhook_secret(secret)
 
-    def forward_or_fallback(
+    async def forward_or_fallback(
         self,
         /,
         fallback: Callable[[], Any],
@@ -372,34 +372,46 @@ class Operations:
         headers: dict[str, str] | None = None,
         body: str | None = None,
         **kwargs: Any,
-    ) -> Flow[Any]:
+    ) -> Any:
         """Submit a job, or return what `fallback()` returns where the service is unreachable.
 
         `kwargs` are further arguments of `submit_job`. An answer that refuses the job is raised, not
         answered by the fallback: the service is there then, and says what to correct.
         """
         try:
-            return (yield from self._submitted(url=url, method=method, headers=headers, body=body, **kwargs))
+            return await self._submitted(url=url, method=method, headers=headers, body=body, **kwargs)
         except ServiceUnreachableError:
-            return (yield fallback)
+            return await self._service.runtime.outcome_of(fallback())
 
-    def _submitted(self, **job: Any) -> Flow[dict[str, Any]]:
+    async def _submitted(self, **job: Any) -> dict[str, Any]:
         # The client's own method: a program may have made a class of it that does more.
-        answer: dict[str, Any] = yield partial(self._client.submit_job, **job)
+        answer: dict[str, Any] = await outcome_of(self._client.submit_job(**job))
         return answer
 
-    def _when_ended(
+    async def _when_ended(
         self, job_id: str, held_s: int, remaining_s: float
-    ) -> Flow[tuple[dict[str, Any] | None, EZThrottleError | None]]:
+    ) -> tuple[dict[str, Any] | None, EZThrottleError | None]:
         """Return the job if it has ended by now, or else why the service could not be asked, if so."""
         params = {"wait": held_s}
         try:
-            job = yield from self._service.call(
-                "GET", job_path(job_id), params=params, extra_s=held_s, at_most_s=remaining_s
+            job = await self._service.call(
+                "GET",
+                job_path(job_id),
+                kind=Kind.WAIT,
+                params=params,
+                extra_s=held_s,
+                at_most_s=remaining_s,
             )
+        except NoTurn:
+            return None, None
         except (ServiceUnreachableError, ServiceUnavailableError) as error:
             return None, error
         return (job if job.get("state") in _ENDED else None), None
+
+    def _held_s(self, remaining_s: float) -> int:
+        # Where many wait, each asks for less, so that all have their turn in about the same time.
+        share_s = max(LONG_POLL_S / self._service.runtime.lane(Kind.WAIT).crowd, 1.0)
+        return int(min(remaining_s, share_s))
 
 
 def _too_late(job_id: str, timeout: float, missed: EZThrottleError | None) -> EZThrottleError:

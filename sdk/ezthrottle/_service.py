@@ -10,9 +10,10 @@ from typing import Any, Callable
 import httpx
 
 from ._answers import object_in, retry_after_s
-from ._flow import Flow, Runtime
-from ._http import AnyClient, Response, encoded_headers, following_redirects, time_limits
+from ._http import Response, encoded_headers, following_redirects, time_limits
+from ._lanes import Kind, Lane, NoTurn
 from ._retry import RetryPolicy
+from ._runtime import Runtime
 from ._settings import Settings
 from .exceptions import ServiceUnreachableError
 
@@ -26,22 +27,23 @@ _ONCE = RetryPolicy(max_attempts=1)
 
 
 class Service:
-    """The HTTP side of a client, blocking or asyncio according to `http` and `runtime`.
+    """The HTTP side of a client, blocking or asyncio according to `runtime`.
 
-    >>> run(Service(pooled_client(), Blocking(), settings).call("GET", "/api/v1/jobs/job_1_2"))
+    >>> run(Service(Blocking(None), settings).call("GET", "/api/v1/jobs/job_1_2"))
     """
 
-    def __init__(self, http: AnyClient, runtime: Runtime, settings: Settings) -> None:
+    def __init__(self, runtime: Runtime, settings: Settings) -> None:
         self.runtime = runtime
         self.retry = RetryPolicy(settings.max_attempts, settings.timeout)
-        self._http = http
         self.settings = settings
+        self._heard_at = 0.0
 
     def request(
         self,
         method: str,
         path: str,
         *,
+        kind: Kind = Kind.CALL,
         headers: Mapping[str, str] | None = None,
         extra_s: float = 0.0,
         at_most_s: float | None = None,
@@ -52,36 +54,40 @@ class Service:
         `extra_s` seconds are added to the time limit, for answers that are meant to take long.
         """
         limit_s = self.settings.timeout + extra_s
-        return self._http.build_request(
+        url = httpx.URL(self.settings.base_url + path)
+        return self.runtime.http(url, kind).build_request(
             method,
-            self.settings.base_url + path,
+            url,
             headers={"Authorization": self.settings.bearer(), **(headers or {})},
             timeout=time_limits(limit_s if at_most_s is None else min(limit_s, at_most_s)),
             **parts,
         )
 
-    def call(
+    async def call(
         self,
         method: str,
         path: str,
         *,
+        kind: Kind = Kind.CALL,
         repeatable: bool = True,
         at_most_s: float | None = None,
         accepted: Collection[int] = (),
         **parts: Any,
-    ) -> Flow[dict[str, Any]]:
+    ) -> dict[str, Any]:
         """Make the call and return the JSON object of its answer; `parts` are arguments of `request`.
 
         It is over after `at_most_s` seconds, repetitions and all, give or take a second for an answer on
-        its way. Raises an EZThrottleError for every answer but 2xx and the `accepted` statuses, and for none.
+        its way. Raises an EZThrottleError for every answer but 2xx and the `accepted` statuses, and for none;
+        NoTurn where it was not even asked in that time.
         """
         retry = self.retry if repeatable else _ONCE
         if at_most_s is not None:
             retry = retry.within(at_most_s)
-        response = yield from self._answered(partial(self.request, method, path, **parts), retry, at_most_s)
+        ask = partial(self.request, method, path, kind=kind, **parts)
+        response = await self._answered(ask, kind, retry, at_most_s)
         return object_in(response, accepted)
 
-    def direct(
+    async def direct(
         self,
         method: str,
         url: str,
@@ -89,37 +95,41 @@ class Service:
         headers: Mapping[str, str] | None,
         body: str | bytes | None,
         timeout: float,
-    ) -> Flow[Response]:
+    ) -> Response:
         """Send a request to any server, past the service, following redirects but for HEAD.
 
         Raises what httpx raises.
         """
-        request = self._http.build_request(
+        target = httpx.URL(url)
+        request = self.runtime.http(target, Kind.ELSEWHERE).build_request(
             method.upper(),
-            url,
+            target,
             headers=encoded_headers(headers or {}),
             content=body,
-            timeout=httpx.Timeout(timeout),
+            timeout=httpx.Timeout(timeout, pool=None),
         )
-        # requests.head() asks for the head of this address, not of where it points.
-        if request.method == "HEAD":
-            return Response.of((yield partial(self._http.send, request, follow_redirects=False)))
-        return (yield from following_redirects(self._http, request))
+        lane = self.runtime.lane(Kind.ELSEWHERE)
+        await lane.take(None)
+        try:
+            # requests.head() asks for the head of this address, not of where it points.
+            if request.method == "HEAD":
+                return Response.of(await self.runtime.send(request, Kind.ELSEWHERE))
+            return await following_redirects(self.runtime, request)
+        finally:
+            lane.give_back()
 
-    def send(self, request: httpx.Request, *, stream: bool = False) -> Any:
-        """Send a request to the service once; the result is a response, or is to be awaited for one."""
-        # auth=None: credentials of the caller's own httpx client must not replace the API key.
-        return self._http.send(request, stream=stream, auth=None, follow_redirects=False)
-
-    def _answered(
-        self, ask: Callable[..., httpx.Request], retry: RetryPolicy, at_most_s: float | None
-    ) -> Flow[httpx.Response]:
+    async def _answered(
+        self,
+        ask: Callable[..., httpx.Request],
+        kind: Kind,
+        retry: RetryPolicy,
+        at_most_s: float | None,
+    ) -> httpx.Response:
         start, attempt = time.monotonic(), 0
         while True:
             attempt += 1
-            request = ask(at_most_s=_limit_of_one_attempt(at_most_s, time.monotonic() - start))
             try:
-                response: httpx.Response = yield partial(self.send, request)
+                response = await self._asked_once(ask, kind, at_most_s, start)
             except httpx.RequestError as error:
                 pause = retry.pause(attempt, time.monotonic() - start)
                 if pause is None:
@@ -128,7 +138,36 @@ class Service:
                 pause = self._pause_after(response, retry, attempt, time.monotonic() - start)
                 if pause is None:
                     return response
-            yield partial(self.runtime.sleep, pause)
+            await self.runtime.sleep(pause)
+
+    async def _asked_once(
+        self, ask: Callable[..., httpx.Request], kind: Kind, at_most_s: float | None, start: float
+    ) -> httpx.Response:
+        lane = await self._turn(kind, _remaining_s(at_most_s, start))
+        try:
+            remaining_s = _remaining_s(at_most_s, start)
+            request = ask(at_most_s=None if remaining_s is None else remaining_s + GRACE_S)
+            response = await self.runtime.send(request, kind)
+        finally:
+            lane.give_back()
+        self._heard_at = time.monotonic()
+        return response
+
+    async def _turn(self, kind: Kind, at_most_s: float | None) -> Lane:
+        lane = self.runtime.lane(kind)
+        if at_most_s is not None:
+            await lane.take(at_most_s)
+            return lane
+        while True:
+            began = time.monotonic()
+            try:
+                await lane.take(self.settings.timeout)
+            except NoTurn:
+                # Waiting is no sign of anything as long as those before are answered.
+                if self._heard_at < began:
+                    raise self._silent() from None
+            else:
+                return lane
 
     @staticmethod
     def _pause_after(
@@ -137,6 +176,12 @@ class Service:
         if response.status_code not in REPEATED_CODES:
             return None
         return retry.pause(attempt, elapsed_s, at_least_s=retry_after_s(response) or 0.0)
+
+    def _silent(self) -> ServiceUnreachableError:
+        return ServiceUnreachableError(
+            f"{self.settings.base_url} has not answered any of the calls before this one for "
+            f"{self.settings.timeout} s. Check that the service runs, and base_url (or EZTHROTTLE_URL)."
+        )
 
     def unreachable(self, error: httpx.RequestError, attempts: int) -> ServiceUnreachableError:
         """Return the error for calls that brought no answer."""
@@ -152,5 +197,5 @@ def is_silence(error: ServiceUnreachableError) -> bool:
     return isinstance(error.__cause__, httpx.TimeoutException)
 
 
-def _limit_of_one_attempt(at_most_s: float | None, elapsed_s: float) -> float | None:
-    return None if at_most_s is None else max(at_most_s - elapsed_s, 0.0) + GRACE_S
+def _remaining_s(at_most_s: float | None, start: float) -> float | None:
+    return None if at_most_s is None else max(at_most_s - (time.monotonic() - start), 0.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._history import History
 from ._payload import job_payload
+from ._warnings import warn
 from .exceptions import FORWARDED_CODES
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class StepSpec:
         chain: dict[str, Any] = {}
         for step, trigger in reversed(self.fallbacks):
             if step.spec.children():
-                warnings.warn(_CHILDREN_OF_A_FALLBACK.format(step.spec.name()), stacklevel=2)
+                warn(_CHILDREN_OF_A_FALLBACK.format(step.spec.name()))
             fallback = {**step.spec.payload(), "trigger": trigger}
             if chain:
                 fallback["fallback_job"] = chain

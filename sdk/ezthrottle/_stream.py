@@ -10,25 +10,34 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ._answers import error_in
+from ._coroutines import run
 from ._events import EventReader, JobEvent
+from ._lanes import Kind, Lane, NoTurn
+from ._per_process import process
 from ._retry import LONGEST_PAUSE_S, RetryPolicy
 from ._service import REPEATED_CODES
 from .exceptions import EZThrottleError, TimeoutError  # noqa: A004 - the published name
 
 if TYPE_CHECKING:
+    from ._asyncio import Awaited
+    from ._blocking import Blocking
     from ._service import Service
 
 
 # A connection that held so long was one, even if nothing was said on it.
 _HELD_S = 1.0
+# So long a stream may be followed while others wait for their turn; it goes on after theirs.
+_TURN_S = 5.0
 
 
-def follow(service: Service, path: str, timeout: float | None) -> Iterator[JobEvent]:
+def follow(service: Service, runtime: Blocking, path: str, timeout: float | None) -> Iterator[JobEvent]:
     """Yield the events of the job at `path` until its end; see `EZThrottle.stream`."""
     course = _Course(service, path, timeout)
     while True:
+        run(course.take_turn())
+        failed = None
         try:
-            response: httpx.Response = service.send(course.request(), stream=True)
+            response = runtime.sent(course.request(), Kind.WAIT, stream=True)
             try:
                 if not response.is_success:
                     response.read()
@@ -39,22 +48,29 @@ def follow(service: Service, path: str, timeout: float | None) -> Iterator[JobEv
                         yield event
                         if event.ends:
                             return
+                    if not line and course.gives_way():
+                        break
             finally:
-                response.close()
-            pause = course.pause(None)
+                # A loop's body may fork: there the connection is the other process's, which reads on.
+                if not course.is_inherited():
+                    response.close()
         except httpx.RequestError as error:
-            pause = course.pause(error)
-        service.runtime.sleep(pause)
+            failed = error
+        finally:
+            course.end_turn()
+        run(runtime.sleep(course.pause(failed)))
 
 
-async def follow_async(service: Service, path: str, timeout: float | None) -> AsyncIterator[JobEvent]:
+async def follow_async(
+    service: Service, runtime: Awaited, path: str, timeout: float | None
+) -> AsyncIterator[JobEvent]:
     """Do as `follow` does, on the running event loop."""
-    import asyncio  # noqa: PLC0415 - loads slower than this whole package
-
     course = _Course(service, path, timeout)
     while True:
+        await course.take_turn()
+        failed = None
         try:
-            response: httpx.Response = await service.send(course.request(), stream=True)
+            response = await runtime.sent(course.request(), Kind.WAIT, stream=True)
             try:
                 if not response.is_success:
                     await response.aread()
@@ -65,12 +81,15 @@ async def follow_async(service: Service, path: str, timeout: float | None) -> As
                         yield event
                         if event.ends:
                             return
+                    if not line and course.gives_way():
+                        break
             finally:
                 await response.aclose()
-            pause = course.pause(None)
         except httpx.RequestError as error:
-            pause = course.pause(error)
-        await asyncio.sleep(pause)
+            failed = error
+        finally:
+            course.end_turn()
+        await runtime.sleep(course.pause(failed))
 
 
 class _Course:
@@ -88,17 +107,49 @@ class _Course:
         self._retry = RetryPolicy(sys.maxsize, service.retry.budget_s)
         self._come_back_after_s = 0.0
         self._asked_at = self._heard_at = time.monotonic()
-        self._began = False
+        self._began = self._gave_way = False
+        self._lane: Lane | None = None
+        self._process = process()
+
+    async def take_turn(self) -> None:
+        """Return when it is this stream's turn."""
+        self._process = process()
+        lane = self._service.runtime.lane(Kind.WAIT)
+        try:
+            await lane.take(self._remaining_s())
+        except NoTurn:
+            self._remaining_s()
+            raise
+        self._lane = lane
+
+    def end_turn(self) -> None:
+        """Let others have their turn."""
+        lane, self._lane = self._lane, None
+        if lane is not None and not self.is_inherited():
+            lane.give_back()
+
+    def is_inherited(self) -> bool:
+        """Whether the connection was made before this process was forked."""
+        return self._process != process()
+
+    def gives_way(self) -> bool:
+        """Whether to leave the connection, since others wait, or since it is not this process's."""
+        crowded = self._lane is not None and self._lane.crowd > 1
+        over = crowded and time.monotonic() - self._asked_at >= _TURN_S
+        self._gave_way = over or self.is_inherited()
+        return self._gave_way
 
     def request(self) -> httpx.Request:
         """Return the next request; it asks for what came after the last event."""
         self._attempt += 1
-        self._reader, self._began = EventReader(), False
+        self._reader, self._began, self._gave_way = EventReader(), False, False
         self._asked_at = time.monotonic()
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if self._last_id is not None:
             headers["Last-Event-ID"] = self._last_id
-        return self._service.request("GET", self._path, headers=headers, at_most_s=self._remaining_s())
+        return self._service.request(
+            "GET", self._path, kind=Kind.WAIT, headers=headers, at_most_s=self._remaining_s()
+        )
 
     def begin(self, response: httpx.Response) -> None:
         """Take in the head of an answer; raises for one that is no stream and will not become one."""
@@ -126,6 +177,8 @@ class _Course:
 
     def pause(self, error: httpx.RequestError | None) -> float:
         """Seconds until the next request, after a connection that failed or ended early."""
+        if self._gave_way:
+            return 0.0
         now = time.monotonic()
         if self._began and now - self._asked_at >= _HELD_S:
             self._attempt, self._heard_at = 1, now

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from ._addresses import DEFAULT_WEBHOOK_PORT, job_path
 from ._auto_forward import auto_forward
-from ._flow import Awaited, Blocking, run, run_async
+from ._coroutines import run
 from ._operations import Operations
 from ._settings import Settings
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from typing_extensions import Concatenate, ParamSpec, Self
 
     from ._events import JobEvent
-    from ._flow import Flow
     from ._service import Service
     from .webhook import WebhookServer
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncEZThrottle", "EZThrottle", "auto_forward"]
 
 T = TypeVar("T")
-Method = TypeVar("Method", bound=Callable[..., Any])
 
 DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_ATTEMPTS = 5
@@ -91,30 +88,22 @@ class _Client:
 
 
 def _blocking(
-    operation: Callable[Concatenate[Operations, P], Flow[T]],
+    operation: Callable[Concatenate[Operations, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[_Client, P], T]:
     @functools.wraps(operation)
     def method(self: _Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return run(operation(Operations(self._service, self), *args, **kwargs))
 
-    return _with_signature_of(operation, method)
+    return method
 
 
 def _awaited(
-    operation: Callable[Concatenate[Operations, P], Flow[T]],
+    operation: Callable[Concatenate[Operations, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[_Client, P], Coroutine[Any, Any, T]]:
     @functools.wraps(operation)
     async def method(self: _Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await run_async(operation(Operations(self._service, self), *args, **kwargs))
+        return await operation(Operations(self._service, self), *args, **kwargs)
 
-    return _with_signature_of(operation, method)
-
-
-def _with_signature_of(operation: Callable[..., Any], method: Method) -> Method:
-    # help() and editors read this one: it shows the result where the flow's would show a generator.
-    signature = inspect.signature(operation)
-    result = str(signature.return_annotation)[len("Flow[") : -1]
-    method.__dict__["__signature__"] = signature.replace(return_annotation=result)
     return method
 
 
@@ -123,7 +112,8 @@ def _nothing() -> None:
 
 
 class EZThrottle(_Client):
-    """The blocking client. It may be shared by threads, and keeps its connections open between calls.
+    """The blocking client. It may be shared by threads and by forked processes, each of which has connections
+    of its own, kept open between calls; at most 50 to the service at once.
 
     `api_key` and `base_url` default to EZTHROTTLE_API_KEY and EZTHROTTLE_URL, and the latter to
     http://127.0.0.1:8080. `tracktags_url`, and after it `ezthrottle_url`, from the time when these were two
@@ -155,13 +145,12 @@ class EZThrottle(_Client):
         max_attempts: int = DEFAULT_ATTEMPTS,
         http_client: httpx.Client | None = None,
     ) -> None:
-        from ._http import pooled_client  # noqa: PLC0415 - httpx takes longer to load than all the rest
+        from ._blocking import Blocking  # noqa: PLC0415 - httpx takes longer to load than all the rest
         from ._service import Service  # noqa: PLC0415 - the same
 
         settings = Settings.of(api_key, (base_url, tracktags_url, ezthrottle_url), timeout, max_attempts)
-        http = pooled_client() if http_client is None else http_client
-        self._own_http = http if http_client is None else None
-        super().__init__(Service(http, Blocking(), settings), base_url or tracktags_url, ezthrottle_url)
+        self._runtime = Blocking(http_client)
+        super().__init__(Service(self._runtime, settings), base_url or tracktags_url, ezthrottle_url)
         self._receive_webhooks(webhook_server, start_webhook_server, webhook_port)
 
     submit_job = _blocking(Operations.submit_job)
@@ -195,13 +184,12 @@ class EZThrottle(_Client):
         """
         from ._stream import follow  # noqa: PLC0415 - loads httpx, as the client has by now
 
-        return follow(self._service, f"{job_path(job_id)}/stream", timeout)
+        return follow(self._service, self._runtime, f"{job_path(job_id)}/stream", timeout)
 
     def close(self) -> None:
         """Close the client's own connections, and the webhook server that it started."""
         self._stop_webhook_server()
-        if self._own_http is not None:
-            self._own_http.close()
+        self._runtime.close()
 
     def __enter__(self) -> Self:
         return self
@@ -218,7 +206,8 @@ class EZThrottle(_Client):
 class AsyncEZThrottle(_Client):
     """The asyncio client: the arguments and methods of `EZThrottle`, awaited.
 
-    It belongs to one event loop. A fallback given to `forward_or_fallback` may be a coroutine function.
+    Under each event loop it has connections of its own, which are closed with the loop. A fallback given to
+    `forward_or_fallback` may be a coroutine function.
 
     >>> async with AsyncEZThrottle(api_key="ck_live_cust_acme_secret") as client:
     ...     answer = await client.submit_job("https://api.example.com/charge", method="POST", body="{}")
@@ -240,13 +229,12 @@ class AsyncEZThrottle(_Client):
         max_attempts: int = DEFAULT_ATTEMPTS,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
-        from ._http import pooled_async_client  # noqa: PLC0415 - as in EZThrottle
+        from ._asyncio import Awaited  # noqa: PLC0415 - as in EZThrottle
         from ._service import Service  # noqa: PLC0415 - as in EZThrottle
 
         settings = Settings.of(api_key, (base_url, tracktags_url, ezthrottle_url), timeout, max_attempts)
-        http = pooled_async_client() if http_client is None else http_client
-        self._own_http = http if http_client is None else None
-        super().__init__(Service(http, Awaited(), settings), base_url or tracktags_url, ezthrottle_url)
+        self._runtime = Awaited(http_client)
+        super().__init__(Service(self._runtime, settings), base_url or tracktags_url, ezthrottle_url)
         self._receive_webhooks(webhook_server, start_webhook_server, webhook_port)
 
     submit_job = _awaited(Operations.submit_job)
@@ -275,13 +263,12 @@ class AsyncEZThrottle(_Client):
         """Yield what happens to the job as it happens, as `EZThrottle.stream` does: use `async for`."""
         from ._stream import follow_async  # noqa: PLC0415 - as in EZThrottle
 
-        return follow_async(self._service, f"{job_path(job_id)}/stream", timeout)
+        return follow_async(self._service, self._runtime, f"{job_path(job_id)}/stream", timeout)
 
     async def close(self) -> None:
         """Close the client's own connections, and the webhook server that it started."""
         self._stop_webhook_server()
-        if self._own_http is not None:
-            await self._own_http.aclose()
+        await self._runtime.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import Any, Callable
 
+from ._per_process import PerProcess
 from ._states import Ending
 
 __all__ = ["EventStore"]
@@ -31,7 +32,7 @@ class EventStore:
 
     def __init__(self) -> None:
         self._handlers: dict[str, dict[str, Any]] = {}
-        self._lock = threading.Lock()
+        self._lock = PerProcess(threading.Lock)
 
     def register_handler(
         self,
@@ -42,7 +43,7 @@ class EventStore:
     ) -> None:
         """Wait for the event; a second registration of an id takes the place of the first."""
         handler = {"on_success": on_success, "on_failure": on_failure, "metadata": metadata or {}}
-        with self._lock:
+        with self._lock.get():
             self._handlers[event_id] = handler
 
     def emit_event(self, event_id: str, status: str, data: dict[str, Any] | None = None) -> bool:
@@ -64,20 +65,20 @@ class EventStore:
 
     def get_handler(self, event_id: str) -> dict[str, Any] | None:
         """Return `{"on_success", "on_failure", "metadata"}` of the event, or None."""
-        with self._lock:
+        with self._lock.get():
             return self._handlers.get(event_id)
 
     def remove_handler(self, event_id: str) -> dict[str, Any] | None:
         """Forget the event, and return what `get_handler` would have."""
-        with self._lock:
+        with self._lock.get():
             return self._handlers.pop(event_id, None)
 
     def pending_count(self) -> int:
         """Return how many events are waited for."""
-        with self._lock:
+        with self._lock.get():
             return len(self._handlers)
 
     def clear(self) -> None:
         """Forget all events."""
-        with self._lock:
+        with self._lock.get():
             self._handlers.clear()

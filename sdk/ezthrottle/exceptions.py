@@ -42,6 +42,18 @@ class EZThrottleError(Exception):
         self.status_code = status_code
 
 
+class EZThrottleWarning(UserWarning):
+    """Something that was done, but maybe not as it was meant: a field that nobody knows, a job that does not
+    run since it is a duplicate, an unsigned webhook.
+
+    Python shows each once for a line of the program. To have them raised, or to have none:
+
+    >>> import warnings
+    >>> warnings.simplefilter("error", EZThrottleWarning)
+    >>> warnings.simplefilter("ignore", EZThrottleWarning)
+    """
+
+
 class AuthenticationError(EZThrottleError):
     """The API key is missing, wrong or revoked.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from ._flow import in_thread, run, run_async
+from ._coroutines import in_thread, run
 from ._spec import IdempotentStrategy, StepSpec, StepType
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class Step:
 
         chosen = self._client_for(client)
         if inspect.iscoroutinefunction(chosen.submit_job):
-            return await run_async(execution(self, chosen))
+            return await execution(self, chosen)
         return await in_thread(self.execute, chosen)
 
     def _set(self, name: str, value: Any) -> Step:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ._addresses import DEFAULT_WEBHOOK_PORT, WEBHOOK
 from ._continuation import starter_for
+from ._per_process import PerProcess, process
 from ._receiving import delivery_in
 from ._states import Ending
+from ._warnings import warn
 from .event_store import EventStore
 from .exceptions import EZThrottleError
 from .webhook_utils import verify_webhook_signature
@@ -34,6 +36,11 @@ LOOPBACK = "127.0.0.1"
 # A result holds a response of up to some MiB, so that the newest only are kept; ids are small.
 MOST_RESULTS = 1_000
 MOST_IDS = 100_000
+
+ELSEWHERE = (
+    "The webhook server listens in the process that this one was forked from: deliveries arrive there, and "
+    "the service runs the FRUGAL steps that follow a job. Give this process a server of its own to run them."
+)
 
 Callback = Callable[[str, "dict[str, Any]"], Any]
 
@@ -106,14 +113,18 @@ class WebhookServer:
         self._public_url = public_url
         self._secret = secret
         self._started: OrderedDict[str, None] = OrderedDict()
-        self._changed = threading.Condition()
+        self._changed = PerProcess(threading.Condition)
+        self._any_port = self.port == 0
         self._listener: Listener | None = None
+        self._started_in = process()
 
     def start(self) -> None:
         """Listen; deliveries are accepted when this returns. Nothing happens where it listens already.
 
         Raises EZThrottleError where the port is taken.
         """
+        if self.listens_elsewhere():
+            self.stop()
         if self._listener is not None:
             return
         try:
@@ -123,13 +134,21 @@ class WebhookServer:
                 f"The webhook server cannot listen on {self.host}:{self.port} ({error}). Choose another port."
             ) from error
         self.port = self._listener.server_port
+        self._started_in = process()
         self._listener.start()
 
     def stop(self) -> None:
         """Stop listening and free the port; steps under way go on."""
+        elsewhere = self.listens_elsewhere()
         listener, self._listener = self._listener, None
-        if listener is not None:
+        if elsewhere:
+            self.port = 0 if self._any_port else self.port
+        elif listener is not None:
             listener.stop()
+
+    def listens_elsewhere(self) -> bool:
+        """Whether a process that this one was forked from started it: there the deliveries arrive."""
+        return self._listener is not None and self._started_in != process()
 
     def get_url(self) -> str:
         """Return the address to give to the service as a webhook."""
@@ -160,7 +179,7 @@ class WebhookServer:
             on_success=partial(go_on, "on_success", on_success),
             on_failure=partial(go_on, "on_failure", on_failure),
         )
-        with self._changed:
+        with self._changed.get():
             arrived, over = self.results.get(job_id), job_id in self._started
         if over:
             # A duplicate of a job whose end was heard of: nothing more will come for it.
@@ -170,8 +189,11 @@ class WebhookServer:
 
     def wait_for_result(self, job_id: str, timeout: float) -> dict[str, Any] | None:
         """Return the job's webhook, waiting up to `timeout` seconds for it; None where it did not come."""
-        with self._changed:
-            self._changed.wait_for(lambda: job_id in self.results, timeout)
+        if self.listens_elsewhere():
+            warn(ELSEWHERE)
+        changed = self._changed.get()
+        with changed:
+            changed.wait_for(lambda: job_id in self.results, timeout)
             return self.results.get(job_id)
 
     def receive(self, body: bytes, signature: str, workflow: str | None) -> HTTPStatus:
@@ -200,11 +222,11 @@ class WebhookServer:
         return StandardListener(self.host, self.port, self.receive)
 
     def _keep(self, data: dict[str, Any]) -> None:
-        with self._changed:
+        with self._changed.get():
             self.results[data["job_id"]] = data
             if len(self.results) > MOST_RESULTS:
                 self.results.popitem(last=False)
-            self._changed.notify_all()
+            self._changed.get().notify_all()
 
     def _continue_once(
         self,
@@ -216,7 +238,7 @@ class WebhookServer:
         child: Step | None,
         data: dict[str, Any],
     ) -> None:
-        with self._changed:
+        with self._changed.get():
             if job_id in self._started:
                 return
             self._started[job_id] = None

@@ -53,6 +53,11 @@ class Answer:
 Script = Callable[[Seen], Answer]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+    request_queue_size = 128
+
+
 class ScriptedServer:
     """Listens on a free port of loopback from construction on."""
 
@@ -61,8 +66,7 @@ class ScriptedServer:
         self.connections = 0
         self._scripts: dict[tuple[str, str], list[Answer | Script]] = {}
         self._changed = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = False
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
@@ -99,6 +103,7 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
             timeout = PATIENCE_S
 
             def setup(self) -> None:

@@ -12,7 +12,7 @@ from ezthrottle import (
     ServiceUnreachableError,
     TimeoutError,  # noqa: A004 - the published name
 )
-from ezthrottle._flow import Blocking
+from ezthrottle._blocking import Blocking
 
 API_KEY = "ck_live_cust_acme_s3cr3t"
 JOB_ID = "job_1763674210055_853341"
@@ -113,7 +113,11 @@ def test_the_pause_that_the_service_asks_for_is_made(
     client: EZThrottle, service: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(Blocking, "sleep", lambda _, seconds: pauses.append(seconds))
+
+    async def sleep(_: Blocking, seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(Blocking, "sleep", sleep)
     service.on("GET", PATH, _stream_of(answer, b"retry: 2000\n\n"), _stream_of(answer, COMPLETED))
     assert len(list(client.stream(JOB_ID))) == 1
     assert pauses == [2.0]
