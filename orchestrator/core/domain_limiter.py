@@ -87,7 +87,7 @@ class DomainLimiter:
         self._gates: Gates | None = None
         self._gone: set[Ticket] | None = None
         """Of legs that wait here no longer, for as long as anything does."""
-        self._limiter = Limiter(self.pace, not_before=not_before)
+        self._limiter = Limiter(self._steering.together, not_before=not_before)
         self._out: dict[int, tuple[Ticket, list[Passage], float]] = {}
         self._place_s = 0.0
         self._wake: Timer | None = None
@@ -191,7 +191,8 @@ class DomainLimiter:
     @property
     def overruling(self) -> Overruling:
         """What the operator said, as far as it holds now."""
-        return self._overruling.at(self._clock.unix_ms())
+        said = self._overruling
+        return said.at(self._clock.unix_ms()) if said.pace is not None else said
 
     def overrule(self, overruling: Overruling) -> None:
         """Keep to what the operator says from now on."""
@@ -224,9 +225,10 @@ class DomainLimiter:
         self._open = True
         self.pump()
 
-    def pause(self, until: float) -> None:
-        """Grant nothing before monotonic ``until``."""
-        self._limiter.pause(until)
+    def begin_windows(self, at: float) -> None:
+        """Count what may have started until monotonic ``at``, by an earlier life, in every window."""
+        self._limiter.pause(at + self.pace.window_s)
+        self._steering.binding.begin_windows(at)
 
     def started(self, permit: int, at: float) -> None:
         """A permit's request began at monotonic ``at``."""
@@ -281,9 +283,20 @@ class DomainLimiter:
         )
         changed = self._steering.hear(heard, self._limiter, self._clock.now(), utc(self._clock))
         self._follow()
+        if changed:
+            self._adopt(self._clock.now())
         if self._gates is not None:
             self._gates.look_again(ticket)
         return changed
+
+    def _adopt(self, now: float) -> None:
+        """Let throttles of accounts that have a pace of their own from now on count what is under way."""
+        if self._steering.binding.each is None:
+            return
+        for ticket, passages, _ in self._out.values():
+            for _, throttle in self._steering.binding.throttles_of(ticket.customer, ticket.account, now):
+                if all(passage.throttle is not throttle for passage in passages):
+                    passages.append(throttle.adopt())
 
     def pump(self) -> None:
         """Let out what may go now, and set the timer for what may go later."""
@@ -384,11 +397,17 @@ class DomainLimiter:
 
     def _follow(self) -> None:
         """Bring limiter, gates and queue in line with what the target said."""
-        self._limiter.pace = self.pace
-        if self._gates is None and self._steering.binding.throttles:
-            self._gates = Gates(self._steering.binding)
-        if self._queue.by_account != self._steering.binding.account_queues:
-            self._queue.regroup(by_account=self._steering.binding.account_queues)
+        binding, now = self._steering.binding, self._clock.now()
+        before = binding.each
+        self._steering.share(now)
+        if before is None and binding.each is not None:
+            # Those who share the domain's pace begin a window of their own.
+            self._limiter.pause(now + self.pace.window_s)
+        self._limiter.pace = self._steering.together
+        if self._gates is None and (binding.throttles or binding.each is not None):
+            self._gates = Gates(binding)
+        if self._queue.by_account != binding.account_queues:
+            self._queue.regroup(by_account=binding.account_queues)
             self._line = None if self._line is None else self._line.regrouped(self._queue)
             if self._gates is not None:
                 self._gates.forget()

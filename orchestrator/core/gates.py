@@ -3,7 +3,7 @@
 import heapq
 from collections import deque
 
-from orchestrator.domain.binding import Binding, customer_key
+from orchestrator.domain.binding import UNTOLD_KEY, Binding, customer_key
 from orchestrator.domain.fairness import Lane, Ticket
 from orchestrator.domain.throttle import Passage, Throttle
 
@@ -42,7 +42,7 @@ class Gates:
 
     def closed(self, ticket: Ticket, now: float) -> _Gate | None:
         """Say which gate is closed to a ticket now, if one is."""
-        throttles = self._binding.throttles_of(ticket.customer, ticket.account)
+        throttles = self._binding.throttles_of(ticket.customer, ticket.account, now)
         for index, (key, throttle) in enumerate(throttles):
             opens_at = throttle.next_at(now, ticket.cost)
             if opens_at > now:
@@ -55,7 +55,7 @@ class Gates:
     def spend(self, ticket: Ticket, now: float) -> list[Passage]:
         """Let a ticket through."""
         passages = []
-        for key, throttle in self._binding.throttles_of(ticket.customer, ticket.account):
+        for key, throttle in self._binding.throttles_of(ticket.customer, ticket.account, now):
             passages.append(throttle.spend(now, ticket.cost))
             self._keep_open(key, throttle, now)
         return passages
@@ -69,6 +69,7 @@ class Gates:
     def look_again(self, ticket: Ticket) -> None:
         """Something changed for a ticket's account: whoever waits behind its gates tries again."""
         self._wake(customer_key(ticket.customer))
+        self._wake(UNTOLD_KEY)
         if ticket.account is not None:
             self._wake(ticket.account)
 

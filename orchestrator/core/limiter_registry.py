@@ -126,7 +126,7 @@ class LimiterRegistry(Mapping[TargetDomain, DomainLimiter]):
         self._held = False
         self._held_until = self._clock.now()
         for limiter in self._limiters.values():
-            limiter.pause(self._held_until + limiter.pace.window_s)
+            limiter.begin_windows(self._held_until)
             if not self._closed:
                 limiter.release()
 

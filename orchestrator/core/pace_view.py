@@ -10,7 +10,7 @@ from orchestrator.domain.effective_pace import EffectivePace, of_pace
 from orchestrator.domain.fairness import LOOKED_AT_MOST, FairQueue, Ticket
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.overruling import Overruling
-from orchestrator.domain.pacing import Limiter, Outlook
+from orchestrator.domain.pacing import Limiter, Outlook, Pace
 from orchestrator.domain.queue_position import Standing
 from orchestrator.domain.steering import Steering
 
@@ -45,10 +45,18 @@ class PaceView:
         """Say which pace the signals leave to a customer; where its requests wait behind limits of their own,
         to those that wait.
         """
-        of_all = of_pace(self.steering.pace).under(self._of_all())
+        of_all = of_pace(self.steering.together).under(self._that_bind_all())
         heads, count = self._heads(customer)
-        lanes = [of_pace(self.steering.pace).under(self._of_lane(head)) for head in heads]
-        return of_all.shared_by(lanes, of=count)
+        told, untold = self._by_whose_pace(heads)
+        lanes = [of_pace(pace).under(self._of_lane(head)) for head, pace in told]
+        if self.steering.binding.each is None:
+            return of_all.shared_by([*lanes, *(self._in_turn(head) for head in untold)], of=count)
+        if untold or not lanes:
+            shared = of_pace(self.steering.pace).under(self.steering.active_limits(self.now))
+            together = shared.shared_by([self._in_turn(head) for head in untold], of=len(untold))
+            lanes.append(together)
+            count += 1 - len(untold)
+        return of_all.shared_by(lanes, of=max(count, len(lanes)))
 
     def next_start_s(self, customer: CustomerId | None) -> float:
         """Estimate the seconds until a customer's next request may start; infinite while nobody knows."""
@@ -64,7 +72,8 @@ class PaceView:
             return math.inf
         ticket, binding = stand.ticket, self.steering.binding
         bound = [
-            (throttle, stand.in_turn) for _, throttle in binding.throttles_of(ticket.customer, ticket.account)
+            (throttle, stand.in_turn)
+            for _, throttle in binding.throttles_of(ticket.customer, ticket.account, self.now)
         ]
         bound += [(binding.throttle, stand.position)] if binding.throttle is not None else []
         starts = [self._outlook().start(stand.position)]
@@ -80,12 +89,31 @@ class PaceView:
             yield self.breaker
         yield from self.steering.active_limits(self.now)
 
+    def _that_bind_all(self) -> Iterator[ActiveLimit]:
+        """Leave out a pace that was told, where it is each account's and not that of all together."""
+        shared = self.steering.binding.each is None
+        for limit in self._of_all():
+            if shared or limit.kind is not ActiveLimitKind.PACE or limit.source == OPERATOR:
+                yield limit
+
+    def _by_whose_pace(self, heads: list[Ticket]) -> tuple[list[tuple[Ticket, Pace]], list[Ticket]]:
+        """Part those whose accounts were told a pace of their own from those who share the domain's."""
+        binding = self.steering.binding
+        if binding.each is None:
+            return [], heads
+        paced = [(head, binding.told_pace(head.account, self.now)) for head in heads]
+        told = [(head, pace) for head, pace in paced if pace is not None]
+        return told, [head for head, pace in paced if pace is None]
+
+    def _in_turn(self, head: Ticket) -> EffectivePace:
+        return of_pace(self.steering.pace).under(self._of_lane(head))
+
     def _of_lane(self, head: Ticket) -> Iterator[ActiveLimit]:
         return self.steering.binding.limits_for(head.customer, head.account, self.now)
 
     def _heads(self, customer: CustomerId | None) -> tuple[list[Ticket], int]:
         """Give some of those whose requests wait, and how many they are."""
-        if not self.steering.binding.throttles:
+        if not self.steering.binding.throttles and self.steering.binding.each is None:
             return [], 0
         heads = islice(self.queue.heads(), HEADS_READ_MOST)
         waiting = [head for head in heads if customer in (None, head.customer)]
@@ -106,7 +134,7 @@ class PaceView:
 
     def _lane_begins_at(self, head: Ticket) -> float:
         starts = [self.now]
-        for _, throttle in self.steering.binding.throttles_of(head.customer, head.account):
+        for _, throttle in self.steering.binding.throttles_of(head.customer, head.account, self.now):
             starts.append(throttle.outlook(self.now, self.place_s).begins_at)
             starts.append(throttle.paid_at(self.now, head.cost, 1))
         return max(starts)

@@ -16,11 +16,14 @@ from orchestrator.domain.active_limits import ActiveLimit, Scope
 from orchestrator.domain.budgets import BudgetUnit
 from orchestrator.domain.heard import Heard
 from orchestrator.domain.ids import AccountId, CustomerId
+from orchestrator.domain.pacing import Pace, PaceState
 from orchestrator.domain.throttle import Throttle
 from orchestrator.domain.witnesses import Asked, Soloists, Witnesses
 
 SWITCHED_AT_MOST_EVERY_S = 60.0
 THROTTLES_MOST = 10_000
+ACCOUNTS_KEPT = 200
+"""So many accounts' own paces outlive a restart; the others are told theirs with their next answers."""
 SWEPT_FROM = 64
 
 
@@ -38,6 +41,8 @@ Kind = Word | BudgetUnit
 
 CUSTOMER_MARK = "@"
 """No account's id begins so."""
+UNTOLD_KEY = ""
+"""Of the throttle that those share that were told no pace of their own, where accounts have queues."""
 
 
 def customer_key(customer: CustomerId) -> str:
@@ -54,7 +59,9 @@ class Binding:
         "_soloists",
         "_swept_at",
         "_switched_at",
+        "_told_until",
         "_witnesses",
+        "each",
         "queues_told",
         "throttle",
         "throttles",
@@ -64,6 +71,9 @@ class Binding:
         self._queues_by_default = account_queues
         self.queues_told: bool | None = None
         """What the target said of account queues, if it did."""
+        self.each: Pace | None = None
+        """The pace of those that were told none of their own; None while that is everybody."""
+        self._told_until = -math.inf
         self.throttle: Throttle | None = None
         """The domain's own."""
         self.throttles: dict[str, Throttle] | None = None
@@ -83,8 +93,11 @@ class Binding:
 
     @property
     def next_change_at(self) -> float:
-        """When a throttle's rate goes over to a customer; infinite where none does."""
-        return math.inf if self._refused is None else self._refused[1]
+        """When a throttle's rate goes over to a customer, or no account has a pace of its own any more;
+        infinite where nothing of that will be.
+        """
+        handed_over_at = math.inf if self._refused is None else self._refused[1]
+        return handed_over_at if self.each is None else min(handed_over_at, self._told_until)
 
     def at_rest(self, now: float) -> bool:
         """Whether no throttle holds any more."""
@@ -100,12 +113,71 @@ class Binding:
         if self.throttle is not None and self.throttle.at_rest(now):
             self.throttle = None
 
-    def throttles_of(self, customer: CustomerId, account: AccountId | None) -> list[tuple[str, Throttle]]:
+    def throttles_of(
+        self, customer: CustomerId, account: AccountId | None, now: float
+    ) -> list[tuple[str, Throttle]]:
         """List what binds a customer's requests with an account, besides the domain's own throttle."""
-        if not self.throttles:
+        if not self.throttles and self.each is None:
             return []
-        keys = (customer_key(customer), *((account,) if account else ()))
-        return [(key, self.throttles[key]) for key in keys if key in self.throttles]
+        throttles = self.throttles or {}
+        bound = [(key, throttles[key]) for key in (customer_key(customer), account) if key in throttles]
+        if self.each is not None and self.told_pace(account, now) is None:
+            bound.append((UNTOLD_KEY, self._untold(now)))
+        return bound
+
+    def told_pace(self, account: AccountId | None, now: float) -> Pace | None:
+        """Say which pace an account was told as its own; None where it keeps to the domain's."""
+        throttle = (self.throttles or {}).get(account) if account is not None else None
+        told = throttle.told_now(now) if throttle is not None else None
+        return told and told[0]
+
+    def tell_account(self, account: AccountId, pace: PaceState, now: float) -> bool:
+        """Keep an account to what its own answer told; say whether that is new."""
+        throttle, before = self.throttle_of(account, now), self.told_pace(account, now)
+        until = math.inf if pace.lapses_at is None else pace.lapses_at
+        throttle.tell(pace.pace, now, pace.source, until=until)
+        if before is None:
+            # What it started until now counts with its target, and in no window of its own.
+            throttle.told.pause(now + pace.pace.window_s)
+        self._told_until = max(self._told_until, until)
+        return before != pace.pace
+
+    def begin_windows(self, at: float) -> None:
+        """Let accounts that were told a pace wait a window of it from ``at`` on."""
+        for _, throttle in self._accounts():
+            if (told := throttle.told_now(at)) is not None:
+                throttle.told.pause(at + told[0].window_s)
+
+    def share(self, domain: Pace, now: float) -> None:
+        """Keep those accounts to the ``domain``'s pace together that were told none of their own; while none
+        was, that is everybody, and no matter of throttles.
+        """
+        apart = self.account_queues and now < self._told_until
+        if not apart and self.each is not None:
+            for _, throttle in self._accounts():
+                throttle.let_go()
+            self._told_until = -math.inf
+        self.each = domain if apart else None
+
+    def _untold(self, now: float) -> Throttle:
+        throttle = self.throttle_of(UNTOLD_KEY, now)
+        throttle.keep_to(self.each)
+        return throttle
+
+    def accounts_told(self, now: float) -> Iterator[tuple[str, Pace, float, str]]:
+        """Give the paces that accounts were told, some of the latest: when each lapses, and its header."""
+        told = ((key, throttle.told_now(now)) for key, throttle in self._accounts()) if self.each else ()
+        known = [(key, *said) for key, said in told if said is not None and key != UNTOLD_KEY]
+        return iter(known[-ACCOUNTS_KEPT:])
+
+    def together(self, most: float, now: float) -> float:
+        """Say how many requests a second all may send that send any, at most ``most``."""
+        paces = (throttle.pace(now) for _, throttle in self._accounts() if not throttle.at_rest(now))
+        return min(most, sum(pace.rps for pace in paces if pace is not None))
+
+    def _accounts(self) -> Iterator[tuple[str, Throttle]]:
+        throttles = (self.throttles or {}).items()
+        return ((key, throttle) for key, throttle in throttles if not key.startswith(CUSTOMER_MARK))
 
     def active_limits_for(
         self, customer: CustomerId | None, shown: Iterable[ActiveLimit], now: float
@@ -127,7 +199,7 @@ class Binding:
         self, customer: CustomerId, account: AccountId | None, now: float
     ) -> Iterator[ActiveLimit]:
         """Show what binds a customer's requests with an account, besides what binds the whole domain."""
-        for key, throttle in self.throttles_of(customer, account):
+        for key, throttle in self.throttles_of(customer, account, now):
             yield from self._limits_of(key, throttle, now)
 
     def _limits_of(self, key: str, throttle: Throttle, now: float) -> Iterator[ActiveLimit]:
@@ -141,6 +213,7 @@ class Binding:
     def forget(self) -> None:
         """Drop every throttle, and who bore witness to what. Whether accounts have queues stays as it is."""
         self.throttle = self.throttles = self._witnesses = self._soloists = self._refused = None
+        self.each, self._told_until = None, -math.inf
         self._swept_at = SWEPT_FROM
 
     def switch(self, account_queues: bool | None, now: float) -> bool:

@@ -34,6 +34,17 @@ class Heard:
         return self.account is not None and self.status != HTTPStatus.SERVICE_UNAVAILABLE
 
 
+@dataclass(frozen=True, slots=True)
+class AccountTold:
+    """The pace that an account was told, by which header; ``lapses_ms`` is Unix ms, None: it does not."""
+
+    account: str
+    rps: float
+    max_concurrent: int
+    lapses_ms: int | None
+    source: str = field(default="", compare=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
     """What a target has taught, as it is kept on disk. Times are Unix ms. What it did not say is None: that
@@ -46,4 +57,6 @@ class Learned:
     paused_until_ms: int | None = None
     tried_rps: float | None = None
     accounts_paused: tuple[tuple[str, int], ...] = ()
+    accounts_told: tuple["AccountTold", ...] = ()
+    """Where accounts have queues: what some of those were told that were answered last."""
     source: str = field(default="", compare=False)

@@ -1,19 +1,19 @@
 """The pace in force at one domain: what its target said about it, and what an answer changes."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
 from orchestrator.domain.active_limits import OPERATOR, ActiveLimit
 from orchestrator.domain.binding import Binding, Word, customer_key
 from orchestrator.domain.budgets import Budget, BudgetUnit, read_budgets
-from orchestrator.domain.heard import REFUSALS, Heard, Learned
-from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.heard import REFUSALS, AccountTold, Heard, Learned
+from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.overruling import SetPace
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
 from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, SILENT, Signal, read_signal, retry_after_s
-from orchestrator.domain.throttle import active_pace
+from orchestrator.domain.throttle import Throttle, active_pace
 
 PACE_WINDOW_MOST_S = 60.0
 """A quota of so short a window is a pace; one of a longer window may be used up faster at first."""
@@ -53,8 +53,18 @@ class Steering:
 
     @property
     def pace(self) -> Pace:
-        """The pace in force."""
+        """The domain's pace: of all, but of those accounts that were told a pace of their own."""
         return self.state.pace if self._set is None else self._set.over(self.state.pace)
+
+    @property
+    def together(self) -> Pace:
+        """The pace that all keep to together: the domain's, or while accounts have paces of their own, the
+        most that the operator allows.
+        """
+        if self.binding.each is None:
+            return self.pace
+        most = Pace(self._caps.rps, self._caps.max_concurrent)
+        return most if self._set is None else self._set.over(most)
 
     @property
     def steered(self) -> bool:
@@ -97,6 +107,10 @@ class Steering:
         if not but_queues:
             self.binding.queues_told = None
 
+    def share(self, now: float) -> None:
+        """Keep those to the domain's pace that were told none of their own."""
+        self.binding.share(self.pace, now)
+
     def hear(self, heard: Heard, limiter: Limiter, now: float, at: datetime) -> bool:
         """Take what an answer says about pace; say whether anything changed that outlives a restart."""
         signal = read_signal(heard.headers)
@@ -105,6 +119,8 @@ class Steering:
         rate_is_set = self._set is not None and self._set.rps is not None
         if self._set is not None:
             signal, budgets = self._set.heeded(signal), tuple(self._set.heeded_of(budgets))
+        if self.binding.account_queues and heard.account is not None and heard.binds_account:
+            signal = _strictest(signal, budgets)
         changed = not signal.silent and self._tell(signal, heard, now)
         for budget in budgets:
             changed |= self._learn(budget, signal, heard, limiter, now)
@@ -114,7 +130,7 @@ class Steering:
             # What is set is not found by trying.
             return (not rate_is_set and self._slow_down(heard, limiter, now)) or changed
         if heard.status not in REFUSALS:
-            self._answered(heard)
+            self._answered(heard, now)
         return changed
 
     def lapse(self, now: float) -> bool:
@@ -125,6 +141,7 @@ class Steering:
             self.overrule(None, math.inf)
         if self.state.lapses_at is not None and now >= self.state.lapses_at:
             self.state, self._told_customer, self._before = self._fallen_back(now), None, None
+        self.share(now)
         return self.pace != before
 
     def learned(self, now: float, unix_ms: int) -> Learned:
@@ -144,6 +161,16 @@ class Steering:
             paused_until_ms=unix(throttle.paused_until) if throttle is not None and paused else None,
             tried_rps=throttle.tried_rate if throttle is not None else None,
             accounts_paused=tuple((key, unix(t.paused_until)) for key, t in accounts if t.paused_until > now),
+            accounts_told=tuple(
+                AccountTold(
+                    key,
+                    pace.rps,
+                    pace.max_concurrent,
+                    None if lapses_at == math.inf else unix(lapses_at),
+                    source,
+                )
+                for key, pace, lapses_at, source in self.binding.accounts_told(now)
+            ),
         )
 
     def restore(self, learned: Learned, now: float, unix_ms: int) -> None:
@@ -164,6 +191,11 @@ class Steering:
             self.binding.own().pause(monotonic(learned.paused_until_ms), now)
         if learned.tried_rps is not None:
             self.binding.own().try_rate(self.state.pace.rps, learned.tried_rps)
+        for kept in learned.accounts_told if self.binding.account_queues else ():
+            if kept.lapses_ms is None or kept.lapses_ms > unix_ms:
+                ends_at = None if kept.lapses_ms is None else monotonic(kept.lapses_ms)
+                pace, account = Pace(kept.rps, kept.max_concurrent), AccountId(kept.account)
+                self.binding.tell_account(account, PaceState(pace, ends_at, kept.source), now)
         for key, until_ms in learned.accounts_paused:
             if until_ms > unix_ms:
                 self.binding.throttle_of(key, now).pause(monotonic(until_ms), now)
@@ -172,6 +204,8 @@ class Steering:
         changed, customer = self.binding.switch(signal.account_queues, now), heard.customer
         if signal.rps is None and signal.max_concurrent is None:
             return changed
+        if self.binding.account_queues and heard.account is not None:
+            return self._tell_account(signal, heard, heard.account, now) or changed
         if heard.answered_at < self._told_at:
             # Regions report in their own time: what a target raised it may have lowered since.
             signal = _no_higher(signal, self.state.pace)
@@ -192,6 +226,15 @@ class Steering:
             self._before = None
         self.state, self._told_customer = state, customer
         return changed or state.pace != before.pace
+
+    def _tell_account(self, signal: Signal, heard: Heard, account: AccountId, now: float) -> bool:
+        """Take what an account's answer told as that account's own pace, and nobody else's."""
+        throttle = self.binding.account(account, heard.customer, now)
+        before = PaceState(self.binding.told_pace(account, now) or self.pace)
+        if not throttle.is_latest(heard.answered_at):
+            signal = _no_higher(signal, before.pace)
+        state = steer(before, signal, base=self._base, caps=self._caps, now=now)
+        return self.binding.tell_account(account, state, now)
 
     def _fallen_back(self, now: float) -> PaceState:
         """Say what holds when a lowered pace lapses: what others were told before, or what it began with."""
@@ -228,6 +271,9 @@ class Steering:
         if not heard.binds_account or heard.account is None:
             said = (told.rps and signal.rps) or (told.max_concurrent and signal.max_concurrent)
             return not said and self._tell(told, heard, now)
+        if self.binding.account_queues:
+            # It was told with the rest of what the answer says of its account.
+            return False
         pace = Pace(told.rps or self.state.pace.rps, told.max_concurrent or self.state.pace.max_concurrent)
         if pace.rps < self.state.pace.rps or pace.max_concurrent < self.state.pace.max_concurrent:
             self.binding.account(heard.account, heard.customer, now).tell(pace, now, budget.header)
@@ -250,18 +296,34 @@ class Steering:
         return True
 
     def _slow_down(self, heard: Heard, limiter: Limiter, now: float) -> bool:
-        pace = self.state.pace
-        # Much faster than just now nothing was tried.
-        begin = 2 * max(1, limiter.recent(now)) / pace.window_s
-        bound = self.binding.bound(heard, Word.REFUSAL, (), now)
-        lowered = [t.refused(heard.started_at, now, ceiling=pace.rps, begin=begin) for t, _ in bound]
-        return any(lowered)
+        lowered = False
+        for throttle, _ in self.binding.bound(heard, Word.REFUSAL, (), now):
+            told = throttle.pace(now) if self._paces_itself(throttle, now) else None
+            starts, pace = (limiter, self.pace) if told is None else (throttle.told, told)
+            # Much faster than just now nothing was tried.
+            begin = 2 * max(1, starts.recent(now)) / pace.window_s
+            ceiling = self._ceiling(throttle, now)
+            lowered |= throttle.refused(heard.started_at, now, ceiling=ceiling, begin=begin)
+        return lowered
 
-    def _answered(self, heard: Heard) -> None:
-        if self.binding.throttle is not None:
-            self.binding.throttle.answered(heard.started_at, ceiling=self.state.pace.rps)
-        for _, throttle in self.binding.throttles_of(heard.customer, heard.account):
-            throttle.answered(heard.started_at, ceiling=self.state.pace.rps)
+    def _paces_itself(self, throttle: Throttle, now: float) -> bool:
+        return self.binding.each is not None and throttle.told_now(now) is not None
+
+    def _ceiling(self, throttle: Throttle, now: float) -> float:
+        """Say which rate a throttle's grows back to once refusals end."""
+        told = throttle.pace(now) if self._paces_itself(throttle, now) else None
+        if told is not None:
+            return told.rps
+        if throttle is not self.binding.throttle or self.binding.each is None:
+            return self.pace.rps
+        return max(self.pace.rps, self.binding.together(self._caps.rps, now))
+
+    def _answered(self, heard: Heard, now: float) -> None:
+        own = self.binding.throttle
+        bound = [throttle for _, throttle in self.binding.throttles_of(heard.customer, heard.account, now)]
+        for throttle in bound if own is None else [own, *bound]:
+            if throttle.tried_rate is not None:
+                throttle.answered(heard.started_at, ceiling=self._ceiling(throttle, now))
 
 
 def _no_higher(signal: Signal, pace: Pace) -> Signal:
@@ -270,6 +332,16 @@ def _no_higher(signal: Signal, pace: Pace) -> Signal:
         rps=min(signal.rps or pace.rps, pace.rps),
         max_concurrent=min(signal.max_concurrent or pace.max_concurrent, pace.max_concurrent),
     )
+
+
+def _strictest(signal: Signal, budgets: Iterable[Budget]) -> Signal:
+    """Join what an answer says of one account's pace: outright, and by its budgets."""
+    for told in map(_as_signal, budgets):
+        if told.rps is not None and (signal.rps is None or told.rps < signal.rps):
+            signal = replace(signal, rps=told.rps, source=told.source)
+        if told.max_concurrent is not None and told.max_concurrent < (signal.max_concurrent or math.inf):
+            signal = replace(signal, max_concurrent=told.max_concurrent, source=signal.source or told.source)
+    return signal
 
 
 def _as_signal(budget: Budget) -> Signal:

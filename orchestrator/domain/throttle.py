@@ -10,6 +10,7 @@ from orchestrator.domain.budgets import Budget, BudgetUnit
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.pacing import CATCH_UP_S, Limiter, Outlook, Pace
 from orchestrator.domain.quota import Quota
+from orchestrator.domain.witnesses import FORGOTTEN_AFTER_S
 
 LONGEST_PAUSE_S = 24 * 3600.0
 QUOTAS_MOST = 16
@@ -49,10 +50,13 @@ class Throttle:
 
     __slots__ = (
         "_last",
+        "_otherwise",
         "_paused_until",
         "_quotas",
         "_slot",
         "_source",
+        "_told_by",
+        "_told_pace",
         "_told_until",
         "_tried",
         "cost_out",
@@ -68,8 +72,11 @@ class Throttle:
         """Their tokens."""
         self._paused_until = -math.inf
         self.told = Limiter(_UNTOLD)
-        """Keeps the log of starts at a pace that it was told, as long as that holds."""
+        """Keeps the log of starts at the pace that it keeps to, as long as there is one."""
+        self._told_pace = _UNTOLD
         self._told_until = -math.inf
+        self._told_by = -math.inf
+        self._otherwise: Pace | None = None
         self._source = ""
         self.heard_by: CustomerId | None = None
         """Whose request was told last what it asks; None where nobody's since the start."""
@@ -83,6 +90,24 @@ class Throttle:
     def paused_until(self) -> float:
         """When its pause ends; in the past where there is none."""
         return self._paused_until
+
+    def pace(self, now: float) -> Pace | None:
+        """Give the pace that it keeps to, what it was told or otherwise; None where there is none."""
+        return self._told_pace if now < self._told_until else self._otherwise
+
+    def is_latest(self, answered_at: float) -> bool:
+        """Note when an answer came that told a pace; say whether no later one was heard before it."""
+        latest = answered_at >= self._told_by
+        self._told_by = max(self._told_by, answered_at)
+        return latest
+
+    def told_now(self, now: float) -> tuple[Pace, float, str] | None:
+        """Give the pace that it was told, when that lapses (infinite: never) and by which header."""
+        return (self._told_pace, self._told_until, self._source) if now < self._told_until else None
+
+    def keep_to(self, pace: Pace | None) -> None:
+        """Keep to a pace where it was told none; None: to none."""
+        self._otherwise = pace
 
     @property
     def tried_rate(self) -> float | None:
@@ -102,7 +127,8 @@ class Throttle:
         tried = Outlook(
             max(now, self._paused_until, self._slot + self._tried_interval_s), self._tried_interval_s
         )
-        return tried if now >= self._told_until else tried.joined(self.told.outlook(now, place_s))
+        kept = self._kept(now)
+        return tried if kept is None else tried.joined(kept.outlook(now, place_s))
 
     def paid_at(self, now: float, cost: float, count: int) -> float:
         """Estimate when budgets have paid for ``count`` requests of this cost."""
@@ -116,7 +142,13 @@ class Throttle:
         self._slot = max(self._slot + self._tried_interval_s, now - CATCH_UP_S)
         for quota in self._quotas.values():
             quota.spend(now, cost)
-        return Passage(self, cost, self.told.take(now) if now < self._told_until else None)
+        kept = self._kept(now)
+        return Passage(self, cost, None if kept is None else kept.take(now))
+
+    def adopt(self) -> Passage:
+        """Count a request as in flight that was let out before this throttle minded it: nothing was spent."""
+        self.out += 1
+        return Passage(self, 0.0, None)
 
     def refund(self, cost: float) -> None:
         """Take back what a request did not use of the budgets."""
@@ -127,9 +159,10 @@ class Throttle:
         """Let nothing out before ``until``."""
         self._paused_until = max(self._paused_until, min(until, now + LONGEST_PAUSE_S))
 
-    def tell(self, pace: Pace, now: float, source: str = "") -> None:
-        """Keep to a pace, until it lapses; ``source`` is the header that told it."""
-        self.told.pace, self._told_until, self._source = pace, now + pace.lapse_s, source
+    def tell(self, pace: Pace, now: float, source: str = "", *, until: float | None = None) -> None:
+        """Keep to a pace, until it lapses or ``until``; ``source`` is the header that told it."""
+        self._told_until = now + pace.lapse_s if until is None else until
+        self._told_pace, self._source = pace, source
 
     def let_go(self) -> None:
         """Forget the pace that it was told: a later answer told a better one."""
@@ -184,7 +217,8 @@ class Throttle:
                 kind=ActiveLimitKind.PAUSE, source=RETRY_AFTER, until=self._paused_until, rps=0.0
             )
         if now < self._told_until:
-            yield active_pace(self.told.pace, self._source, self._told_until)
+            until = None if self._told_until == math.inf else self._told_until
+            yield active_pace(self._told_pace, self._source, until)
         if self._tried is not None:
             yield ActiveLimit(kind=ActiveLimitKind.SLOWED, source=REFUSALS, rps=self._tried.rate)
         yield from (quota.active_limits(now) for quota in self._quotas.values() if not quota.expired(now))
@@ -192,14 +226,32 @@ class Throttle:
     def at_rest(self, now: float) -> bool:
         """Whether nothing holds any more. Budgets whose reset has passed are dropped."""
         self._quotas = {name: quota for name, quota in self._quotas.items() if not quota.expired(now)}
-        holds = now < max(self._paused_until, self._told_until) or self._tried or self._quotas
+        holds = now < max(self._paused_until, self._lapses_at(now)) or self._tried or self._quotas
         return not (holds or self.out)
+
+    def _lapses_at(self, now: float) -> float:
+        """When what it keeps to is over. A pace that has no end is kept for a while after the last start, one
+        that it was not told for as long as a window remembers.
+        """
+        if now < self._told_until < math.inf:
+            return self._told_until
+        kept = self.pace(now)
+        rests_s = FORGOTTEN_AFTER_S if self._told_until == math.inf else 0.0
+        return -math.inf if kept is None else self._last + kept.window_s + rests_s
 
     def _told_at(self, now: float) -> float | None:
         """When the pace that it was told lets a request go; None where one has to come back first."""
-        if now >= self._told_until:
+        kept = self._kept(now)
+        if kept is None:
             return now
-        return None if self.out >= self.told.pace.max_concurrent else self.told.next_at(now)
+        return None if self.out >= kept.pace.max_concurrent else kept.next_at(now)
+
+    def _kept(self, now: float) -> Limiter | None:
+        """Give the limiter of the pace that it keeps to; None where there is none."""
+        if (pace := self.pace(now)) is None:
+            return None
+        self.told.pace = pace
+        return self.told
 
     @property
     def _tried_interval_s(self) -> float:

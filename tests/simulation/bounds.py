@@ -67,9 +67,14 @@ def a_pause_binds_whom_it_is_meant_for(scenario: Scenario, history: History) -> 
 
 
 def a_told_pace_binds_who_heard_it(scenario: Scenario, history: History) -> Iterator[str]:
-    """What a target asks of everybody and one customer alone hears binds that one, as long as it is told."""
+    """What a target asks of everybody and one customer alone hears binds that one, as long as it is told.
+    Where accounts have queues, what they are told is theirs.
+    """
     starts, slack_s = _starts_by_party(history), grant_slack_s(scenario)
+    queues = {target.host for target in scenario.targets if target.account_queues}
     for customer, answers in _answers_by_customer(history).items():
+        if customer.domain.partition(":")[0] in queues:
+            continue
         told = [answer for answer in answers if answer.steers]
         ends = [answer.at for answer in told[1:]] + [history.ended_at]
         for answer, next_at in zip(told, ends, strict=False):

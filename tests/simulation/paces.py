@@ -7,11 +7,12 @@ So whichever request of a window was granted last, the window's requests fit its
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf
 
-from orchestrator.domain.ids import TargetDomain
+from orchestrator.domain.accounts import account_of
+from orchestrator.domain.ids import AccountId, TargetDomain
 from orchestrator.domain.pacing import LAPSE_INTERVALS, LAPSE_LEAST_S, Pace
 from tests.simulation.history import AnswerHeard, Grant, History, ShardBegan, TargetRequest
 from tests.simulation.scenario import Scenario, SlowDisk
@@ -53,25 +54,59 @@ def every_start_was_granted(scenario: Scenario, history: History) -> Iterator[st
 
 def the_pace_is_never_exceeded(scenario: Scenario, history: History) -> Iterator[str]:
     """No rolling window holds more first bytes than the pace in force allows."""
-    for domain, starts in starts_by_domain(history).items():
-        line = PaceLine(scenario, history, domain)
+    for whose, starts, line in lines(scenario, history):
         for last in starts:
             paces = line.when_granted(last)
             excess = min(_most_in_a_window(starts, last, pace.window_s) - pace.starts for pace in paces)
             if excess > 0:
                 when = f"at {last.at:.3f} s, granted {last.grant.at:.3f} s"
-                yield f"{domain} got {excess} too many {when}: {paces}"
+                yield f"{whose} got {excess} too many {when}: {paces}"
 
 
 def in_flight_is_never_exceeded(scenario: Scenario, history: History) -> Iterator[str]:
     """When a request is let out, fewer are in flight than the pace in force allows."""
-    for domain, starts in starts_by_domain(history).items():
-        line = PaceLine(scenario, history, domain)
+    for whose, starts, line in lines(scenario, history):
         for last in starts:
             places = sum(s.order <= last.order and s.in_flight_at(last.grant.at, history) for s in starts)
             paces = line.when_granted(last)
             if places > max(pace.max_concurrent for pace in paces):
-                yield f"{domain} had {places} in flight by a grant at {last.grant.at:.3f} s: {paces}"
+                yield f"{whose} had {places} in flight by a grant at {last.grant.at:.3f} s: {paces}"
+
+
+def lines(scenario: Scenario, history: History) -> Iterator[tuple[str, list[Start], "PaceLine"]]:
+    """Give what keeps to one pace together, and that pace: all starts at a domain; where accounts have queues
+    the starts of each that was told a pace of its own, and those of all others.
+    """
+    queues = {target.host for target in scenario.targets if target.account_queues}
+    for domain, starts in starts_by_domain(history).items():
+        if domain.partition(":")[0] in queues:
+            yield from _lines_by_account(scenario, history, domain, starts)
+        else:
+            yield str(domain), starts, PaceLine(scenario, history, domain)
+
+
+def _lines_by_account(
+    scenario: Scenario, history: History, domain: TargetDomain, starts: list[Start]
+) -> Iterator[tuple[str, list[Start], "PaceLine"]]:
+    rest = PaceLine(scenario, history, domain, lambda answer: _account(history, answer) is None)
+    by_account: defaultdict[AccountId | None, list[Start]] = defaultdict(list)
+    for start in starts:
+        by_account[_account(history, start.request)].append(start)
+    untold = by_account.pop(None, [])
+    for account, own in by_account.items():
+        line = AccountLine(scenario, history, domain, rest, account)
+        untold += [start for start in own if line.told_when_granted(start) is False]
+        told = [start for start in own if line.told_when_granted(start)]
+        yield f"{domain} of {account}", told, line
+    yield f"{domain} of the others", sorted(untold, key=lambda start: start.at), rest
+
+
+def _account(history: History, sent: AnswerHeard | TargetRequest) -> AccountId | None:
+    job = history.submitted.get(sent.job_id)
+    if job is None:
+        return None
+    spec = next(spec for spec in job.spec.steps if spec.url == sent.url)
+    return account_of(job.customer, spec.account, spec.headers, spec.url)
 
 
 def grant_slack_s(scenario: Scenario) -> float:
@@ -98,7 +133,13 @@ def starts_by_domain(history: History) -> dict[TargetDomain, list[Start]]:
 class PaceLine:
     """A domain's pace over time, from what its target said in answers that reached the shard."""
 
-    def __init__(self, scenario: Scenario, history: History, domain: TargetDomain) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        history: History,
+        domain: TargetDomain,
+        binds: Callable[[AnswerHeard], bool] = lambda _: True,
+    ) -> None:
         self._base = scenario.pace
         self._slack_s = grant_slack_s(scenario)
         self._lapses_at = inf
@@ -106,7 +147,7 @@ class PaceLine:
         self._times = [0.0]
         self._paces = [scenario.pace]
         heard: list[AnswerHeard | ShardBegan] = [
-            *(answer for answer in history.answers if answer.domain == domain and answer.steers),
+            *(a for a in history.answers if a.domain == domain and a.steers and binds(a)),
             *history.shards,
         ]
         for event in sorted(heard, key=lambda event: event.at):
@@ -122,6 +163,10 @@ class PaceLine:
         slack_s = ROUNDING_S if start.grant.again else self._slack_s
         first = bisect_left(self._times, start.grant.at - slack_s) - 1
         return self._paces[max(0, first) : bisect_right(self._times, start.grant.at + ROUNDING_S)]
+
+    def at(self, when: float) -> Pace:
+        """Say which pace is in force at a time."""
+        return self._paces[bisect_right(self._times, when) - 1]
 
     def _told(self, answer: AnswerHeard) -> None:
         before = self._paces[-1]
@@ -147,6 +192,49 @@ class PaceLine:
 
     def _lapse(self, now: float) -> None:
         if self._lapses_at <= now:
+            self._set(self._lapses_at, self._base, inf)
+
+
+class AccountLine(PaceLine):
+    """The pace that one account was told as its own, and when it was told none."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        history: History,
+        domain: TargetDomain,
+        rest: PaceLine,
+        account: AccountId | None,
+    ) -> None:
+        self._rest, self._account, self._own = rest, account, [False]
+        super().__init__(scenario, history, domain, lambda answer: _account(history, answer) == account)
+
+    def told_when_granted(self, start: Start) -> bool | None:
+        """Whether it had a pace of its own when a start's permit was taken; None where that can't be said."""
+        slack_s = ROUNDING_S if start.grant.again else self._slack_s
+        first = max(0, bisect_left(self._times, start.grant.at - slack_s) - 1)
+        own = set(self._own[first : bisect_right(self._times, start.grant.at + ROUNDING_S)])
+        return own.pop() if len(own) == 1 else None
+
+    def _told(self, answer: AnswerHeard) -> None:
+        before = self._paces[-1] if self._own[-1] else self._rest.at(answer.at)
+        pace = Pace(answer.rps or before.rps, answer.max_concurrent or before.max_concurrent)
+        self._own.append(True)
+        self._set(answer.at, pace, answer.at + pace.lapse_s)
+
+    def _found(self, began: ShardBegan, domain: TargetDomain) -> None:
+        learned = began.paces.get(domain)
+        kept = [told for told in learned.accounts_told if told.account == self._account] if learned else []
+        self._own.append(bool(kept))
+        if not kept:
+            self._set(began.at, self._base, inf)
+            return
+        lapses_at = inf if kept[0].lapses_ms is None else (kept[0].lapses_ms - EPOCH_MS) / 1000
+        self._set(began.at, Pace(kept[0].rps, kept[0].max_concurrent), lapses_at)
+
+    def _lapse(self, now: float) -> None:
+        if self._lapses_at <= now:
+            self._own.append(False)
             self._set(self._lapses_at, self._base, inf)
 
 

@@ -20,6 +20,7 @@ from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.shard import Shard
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.domain import fairness
+from orchestrator.domain.binding import Binding
 from orchestrator.domain.fairness import Closed, FairQueue, Gone, Lane, Ticket, Weight, _Rotation
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import Job
@@ -112,6 +113,19 @@ def told_to_be_slow(seed: int) -> Scenario:
     targets = tuple(replace(target, **asking) for target in plan.targets)
     jobs = tuple(replace(job, customer=CUSTOMERS[0]) for job in plan.jobs)
     return replace(plan, targets=targets, jobs=jobs, pace=Pace(20, 8), faults=())
+
+
+def told_each_its_own(seed: int) -> Scenario:
+    """Let everybody ask in one name, at targets that tell each account to be slow."""
+    plan = told_to_be_slow(seed)
+    targets = tuple(replace(target, account_queues=True) for target in plan.targets)
+    jobs = tuple(replace(job, spec=replace(job.spec, headers=CREDENTIALS[0])) for job in plan.jobs)
+    return replace(plan, targets=targets, jobs=jobs)
+
+
+@breaks("the_pace_is_never_exceeded", told_each_its_own)
+def what_an_account_was_told_is_dropped(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Binding, "tell_account", lambda self, account, pace, now: False)
 
 
 @breaks("the_pace_is_never_exceeded")

@@ -8,13 +8,14 @@ import msgpack
 from orchestrator.domain.course import Child, Course
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.fanout import JobDelivery
-from orchestrator.domain.heard import Learned
+from orchestrator.domain.heard import AccountTold, Learned
 from orchestrator.domain.job import JobSpec, spec_from_record, spec_to_record
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
 
 _ATTEMPT_FIELDS = tuple(field.name for field in fields(Attempt))
+_TOLD_FIELDS = tuple(field.name for field in fields(AccountTold))
 _LEG_FIELDS = tuple(field.name for field in fields(Leg))
 
 
@@ -52,7 +53,11 @@ def pack_learned(learned: Learned) -> bytes:
     """Write what a target has taught."""
     values = {field.name: getattr(learned, field.name) for field in fields(Learned)}
     pace = learned.pace
-    return _pack(values | {"pace": None if pace is None else [pace.rps, pace.max_concurrent]})
+    values["pace"] = None if pace is None else [pace.rps, pace.max_concurrent]
+    values["accounts_told"] = [
+        [getattr(told, name) for name in _TOLD_FIELDS] for told in learned.accounts_told
+    ]
+    return _pack(values)
 
 
 def unpack_learned(data: bytes) -> Learned:
@@ -60,7 +65,9 @@ def unpack_learned(data: bytes) -> Learned:
     values = msgpack.unpackb(data)
     accounts = tuple((key, until_ms) for key, until_ms in values["accounts_paused"])
     pace = None if values["pace"] is None else Pace(*values["pace"])
-    return Learned(**values | {"pace": pace, "accounts_paused": accounts})
+    # What was stored before accounts had paces of their own does not have them.
+    told = tuple(AccountTold(*fields) for fields in values.get("accounts_told", ()))
+    return Learned(**values | {"pace": pace, "accounts_paused": accounts, "accounts_told": told})
 
 
 def pack_course(course: Course) -> bytes:

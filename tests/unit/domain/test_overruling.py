@@ -45,7 +45,8 @@ def hear(steering: Steering, answer: Heard, *, now: float = NOW) -> None:
 def next_at(steering: Steering, customer: CustomerId = ACME, account: str | None = None) -> float:
     own = steering.binding.throttle
     throttles = [
-        throttle for _, throttle in steering.binding.throttles_of(customer, account and AccountId(account))
+        throttle
+        for _, throttle in steering.binding.throttles_of(customer, account and AccountId(account), NOW)
     ]
     return (
         max(throttle.next_at(NOW, 1.0) for throttle in ([own] if own else []) + throttles)
