@@ -20,6 +20,7 @@ from orchestrator.domain.submission_bounds import (
     ITEMS_READ,
     JOBS_READ,
     JSON_DEPTH_READ,
+    MANY_JOBS_RPS,
     URL_BYTES_READ,
     SubmissionBounds,
 )
@@ -172,6 +173,11 @@ class Settings:
     redelivery_rps: float = _setting(
         _DELIVERY.redelivery_rps,
         "Failed webhooks of one customer that are begun again in a second.",
+        above_zero=True,
+    )
+    many_jobs_rps: float = _setting(
+        MANY_JOBS_RPS,
+        "Jobs of one customer that are cancelled or replayed in a second, where many are at once.",
         above_zero=True,
     )
 

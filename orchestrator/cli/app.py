@@ -1,6 +1,6 @@
 """The ``ezthrottle`` command."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +10,7 @@ from orchestrator.cli.keys import keys
 from orchestrator.cli.overview import regions, usage
 from orchestrator.cli.serve import serve
 from orchestrator.cli.webhooks import webhooks
+from orchestrator.runtime.version import VERSION
 
 app = typer.Typer(
     name="ezthrottle",
@@ -20,7 +21,23 @@ app = typer.Typer(
 VARIABLE = "EZTHROTTLE_{}"
 ONE_A_LINE = frozenset({"header"})
 """Options that may be given several times, and hold blanks: in their variable each has a line."""
-WITHOUT_VARIABLE = frozenset({"help", "install-completion", "show-completion"})
+WITHOUT_VARIABLE = frozenset({"help", "version", "install-completion", "show-completion"})
+
+
+def _tell_version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"ezthrottle {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Durable outbound HTTP at the pace each target bears, raced across regions."""
 
 
 app.command()(serve)

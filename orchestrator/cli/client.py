@@ -137,6 +137,14 @@ def show(document: object) -> None:
     typer.echo(json.dumps(document, indent=2))
 
 
+def tell(document: Mapping[str, Any], words: str, *, as_json: bool) -> None:
+    """Say what was done."""
+    if as_json:
+        show(document)
+    else:
+        typer.echo(words)
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write a table; states have colours on a terminal."""
     from rich.console import Console  # noqa: PLC0415  # only where somebody looks
@@ -156,6 +164,19 @@ def tell_of_more(page: Mapping[str, Any]) -> None:
     """Say how to see the next page, where there is one."""
     if page["next_cursor"]:
         typer.echo(f"more: --cursor {page['next_cursor']}", err=True)
+
+
+def read_when(text: str) -> int | None:
+    """Read a time as people write it, or Unix ms; end the command where it is none."""
+    if not text:
+        return None
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        refuse(f"{text!r} is no time: write 2026-01-31T12:00:00Z, or Unix ms", USAGE_ERROR)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def when(unix_ms: int | None) -> str:

@@ -23,10 +23,12 @@ from orchestrator.cli.client import (
     call,
     given,
     reaching,
+    read_when,
     refuse,
     refuse_answer,
     show,
     table,
+    tell,
     tell_of_more,
     when,
 )
@@ -37,10 +39,28 @@ SILENT_MOST_S = 45.0
 WAIT_MOST_S = 60.0
 
 
+MANY_A_CALL = 500
+"""Jobs that one call cancels or replays: two seconds at the usual pace."""
+
 jobs = typer.Typer(help="Jobs of a running service.", no_args_is_help=True)
 
 JobId = Annotated[str, typer.Argument(help="The job's id.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the job's end, at most 60.", min=0, max=60)]
+
+
+OneOrFilters = Annotated[str, typer.Argument(help="One job's id; leave it out to choose by filters.")]
+State = Annotated[
+    str, typer.Option(help="scheduled, queued, running, success, failed, cancelled; several with commas.")
+]
+Domain = Annotated[str, typer.Option(help="Target host, with its port unless that is 443, or a URL.")]
+Delivery = Annotated[
+    str, typer.Option(help="none, pending, quorum_met, delivered, failed; several with commas.")
+]
+Code = Annotated[str, typer.Option(help="Why it failed: status, timeout, deadline, cancelled, …")]
+Since = Annotated[str, typer.Option(help="Accepted then or later: ISO 8601 or Unix ms.")]
+Until = Annotated[str, typer.Option(help="Accepted before then: ISO 8601 or Unix ms.")]
+Key = Annotated[str, typer.Option("--idempotent-key", "--key", help="Its idempotency key.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count them.")]
 
 
 @jobs.command("submit")
@@ -79,13 +99,20 @@ def submit(
     if wait:
         job = _get(url, api_key, taken["job_id"], wait)
         _show_job(job, as_json=as_json)
-        if job["state"] in ("failed", "cancelled"):
+        if job["state"] != "success":
+            _say_if_unfinished(job, wait)
             raise typer.Exit(REFUSED)
     elif as_json:
         show(taken)
     else:
         columns = ("job_id", "status", "position", "starts in s")
         table(columns, [[taken.get(n) for n in (*columns[:3], "estimated_processing_time")]])
+
+
+def _say_if_unfinished(job: dict[str, Any], wait_s: float) -> None:
+    if job["state"] not in ("failed", "cancelled"):
+        follow = f"'ezthrottle jobs tail {job['job_id']}' follows it"
+        typer.echo(f"{job['job_id']} is still {job['state']} after {wait_s:g} s: {follow}", err=True)
 
 
 def _warnings(taken: dict[str, Any]) -> list[str]:
@@ -108,15 +135,21 @@ def get(
 def list_jobs(
     url: Url = DEFAULT_URL,
     api_key: ApiKey = "",
-    state: Annotated[str, typer.Option(help="scheduled, queued, running, success, failed, cancelled.")] = "",
+    *,
+    state: State = "",
+    domain: Domain = "",
+    delivery: Delivery = "",
+    code: Code = "",
+    since: Since = "",
+    until: Until = "",
+    key: Key = "",
     limit: Limit = 50,
     cursor: Cursor = "",
-    *,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
-    query = given({"state": state, "limit": limit, "cursor": cursor})
-    page = call("GET", url, "/jobs", api_key, params=query)
+    filters = _filters(state, domain, delivery, code, since, until, key)
+    page = call("GET", url, "/jobs", api_key, params=filters | given({"limit": limit, "cursor": cursor}))
     if as_json:
         show(page)
         return
@@ -126,6 +159,14 @@ def list_jobs(
     ]
     table(("job_id", "state", "delivery", "domain", "accepted", "ended"), rows)
     tell_of_more(page)
+
+
+def _filters(
+    state: str, domain: str, delivery: str, code: str, since: str, until: str, key: str
+) -> dict[str, Any]:
+    times = {"since": read_when(since), "until": read_when(until)}
+    named = {"state": state, "domain": domain, "delivery": delivery, "code": code, "idempotent_key": key}
+    return given(named | times)
 
 
 @jobs.command("tail")
@@ -142,23 +183,81 @@ def tail(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json
 
 
 @jobs.command("cancel")
-def cancel(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
-    """Cancel a job."""
-    done = call("DELETE", url, f"/jobs/{job_id}", api_key)
-    if as_json:
-        show(done)
+def cancel(
+    job_id: OneOrFilters = "",
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    *,
+    state: State = "",
+    domain: Domain = "",
+    delivery: Delivery = "",
+    code: Code = "",
+    since: Since = "",
+    until: Until = "",
+    key: Key = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a job, or all that have not ended and fit the filters."""
+    filters = _filters(state, domain, delivery, code, since, until, key)
+    if _is_one(job_id, filters, dry_run=dry_run):
+        done = call("DELETE", url, f"/jobs/{job_id}", api_key)
+        tell(done, f"cancelled {done['job_id']}", as_json=as_json)
     else:
-        typer.echo(f"cancelled {done['job_id']}")
+        _do_with_many("cancel", url, api_key, filters, dry_run=dry_run, as_json=as_json)
 
 
 @jobs.command("replay")
-def replay(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
-    """Make a new job of a finished one."""
-    taken = call("POST", url, f"/jobs/{job_id}/replay", api_key)
-    if as_json:
-        show(taken)
+def replay(
+    job_id: OneOrFilters = "",
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    *,
+    state: State = "",
+    domain: Domain = "",
+    delivery: Delivery = "",
+    code: Code = "",
+    since: Since = "",
+    until: Until = "",
+    key: Key = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new job of a finished one, or of each that has ended and fits the filters."""
+    filters = _filters(state, domain, delivery, code, since, until, key)
+    if _is_one(job_id, filters, dry_run=dry_run):
+        taken = call("POST", url, f"/jobs/{job_id}/replay", api_key)
+        tell(taken, f"{taken['job_id']} does again what {job_id} did", as_json=as_json)
     else:
-        typer.echo(f"{taken['job_id']} does again what {job_id} did")
+        if not state and not code:
+            refuse("say which --state is replayed: failed, say, and not what succeeded", USAGE_ERROR)
+        _do_with_many("replay", url, api_key, filters, dry_run=dry_run, as_json=as_json)
+
+
+def _is_one(job_id: str, filters: dict[str, Any], *, dry_run: bool) -> bool:
+    if bool(job_id) == bool(filters):
+        refuse("name one job, or filters (--state, --domain, …) that choose them", USAGE_ERROR)
+    if job_id and dry_run:
+        refuse("--dry-run counts what filters choose: leave the job's id out", USAGE_ERROR)
+    return bool(job_id)
+
+
+def _do_with_many(
+    act: str, url: str, api_key: str, filters: dict[str, Any], *, dry_run: bool, as_json: bool
+) -> None:
+    """Cancel or replay what fits, some hundred with each call, until that was all."""
+    document = filters | {"dry_run": dry_run, "limit": MANY_A_CALL}
+    total = {"status": "dry_run", "jobs": 0, "skipped": 0}
+    while True:
+        done = call("POST", url, f"/jobs:{act}", api_key, body=document)
+        total |= {"status": done["status"], "jobs": total["jobs"] + done["jobs"]}
+        total["skipped"] += done.get("skipped", 0)
+        if not done.get("next_cursor"):
+            break
+        document["cursor"] = done["next_cursor"]
+    did = f"would {act}" if dry_run else done["status"]
+    skipped = f"; {total['skipped']} passed over" if total["skipped"] else ""
+    tell(total, f"{did} {total['jobs']} jobs{skipped}", as_json=as_json)
 
 
 def _get(url: str, api_key: str, job_id: str, wait_s: float) -> dict[str, Any]:
@@ -171,8 +270,12 @@ def _show_job(job: dict[str, Any], *, as_json: bool) -> None:
         show(job)
         return
     error = (job["result"] or {}).get("error") or {}
+    request = job.get("request") or {}
     facts = {
         "job": job["job_id"],
+        "request": f"{request['method']} {request['url']}" if request else None,
+        "domain": job.get("domain"),
+        "metadata": json.dumps(job["metadata"]) if job.get("metadata") else None,
         "state": job["state"],
         "delivery": job["delivery"],
         "accepted": when(job["accepted_at"]),
@@ -188,9 +291,14 @@ def _show_job(job: dict[str, Any], *, as_json: bool) -> None:
         table((*names, "took ms"), [[*(a[n] for n in names), _took(a)] for a in timeline["attempts"]])
     if timeline["deliveries"]:
         rows = [
-            (d["url"], d["state"], len(d["attempts"]), when(d["next_at"])) for d in timeline["deliveries"]
+            (d["url"], d["state"], len(d["attempts"]), when(d["next_at"]), _last_reason(d["attempts"]))
+            for d in timeline["deliveries"]
         ]
-        table(("webhook", "state", "attempts", "next"), rows)
+        table(("webhook", "state", "attempts", "next", "last"), rows)
+
+
+def _last_reason(attempts: list[dict[str, Any]]) -> Any:
+    return (attempts[-1]["status_code"] or attempts[-1]["error"]) if attempts else None
 
 
 def _took(attempt: dict[str, Any]) -> int | None:

@@ -1,6 +1,5 @@
-"""``ezthrottle webhooks``: those that nobody took, and sending webhooks again."""
+"""``ezthrottle webhooks``: those that fail now, those that nobody took, and sending webhooks again."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from orchestrator.cli.client import (
     Url,
     call,
     given,
+    read_when,
     refuse,
     show,
     table,
@@ -22,11 +22,42 @@ from orchestrator.cli.client import (
     when,
 )
 
-webhooks = typer.Typer(help="Webhooks that failed for good, and sending them again.", no_args_is_help=True)
+webhooks = typer.Typer(
+    help="Webhooks that fail now or failed for good, and sending them again.", no_args_is_help=True
+)
 
 Endpoint = Annotated[str, typer.Option(help="Only those to this host; with its port, unless that is 443.")]
 Since = Annotated[str, typer.Option(help="Only those that failed from this time on: ISO 8601 or Unix ms.")]
 Until = Annotated[str, typer.Option(help="Only those that failed before this time.")]
+
+
+@webhooks.command("pending")
+def pending(
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    endpoint: Endpoint = "",
+    limit: Limit = 50,
+    cursor: Cursor = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List webhooks that are still to be made: whom they go to and why they fail, then one by one."""
+    query = given({"endpoint": endpoint, "limit": limit, "cursor": cursor})
+    found = call("GET", url, "/webhooks/pending", api_key, params=query)
+    if as_json:
+        show(found)
+        return
+    endpoints = [
+        (e["endpoint"], e["deliveries"], e["failing"], when(e["next_at"]), e["error"] or e["status_code"])
+        for e in found["endpoints"]
+    ]
+    table(("endpoint", "waiting", "failing", "next", "last"), endpoints)
+    rows = [
+        (d["webhook_id"], d["endpoint"], d["attempts"], when(d["next_at"]), d["error"] or d["status_code"])
+        for d in found["deliveries"]
+    ]
+    table(("webhook_id", "endpoint", "attempts", "next", "last"), rows)
+    tell_of_more(found)
 
 
 @webhooks.command("dead")
@@ -42,7 +73,7 @@ def dead(
     as_json: AsJson = False,
 ) -> None:
     """List webhooks that failed for good, newest first."""
-    query = {"endpoint": endpoint, "since": _unix_ms(since), "until": _unix_ms(until)}
+    query = {"endpoint": endpoint, "since": read_when(since), "until": read_when(until)}
     query |= {"limit": limit, "cursor": cursor}
     found = call("GET", url, "/webhooks/dead", api_key, params=given(query))
     if as_json:
@@ -66,7 +97,7 @@ def redeliver(
     as_json: AsJson = False,
 ) -> None:
     """Send webhooks again: one, a job's, or all that a filter names, some each second."""
-    chosen = {"endpoint": endpoint, "since": _unix_ms(since), "until": _unix_ms(until)}
+    chosen = {"endpoint": endpoint, "since": read_when(since), "until": read_when(until)}
     chosen["webhook_id"] = webhook_id
     if job:
         done = call("POST", url, f"/jobs/{job}/redeliver", api_key)
@@ -80,18 +111,6 @@ def redeliver(
         more = "; there are more, ask again for them" if done.get("more") else ""
         count = done["deliveries"]
         typer.echo(f"{count} {'webhook is' if count == 1 else 'webhooks are'} being sent again{more}")
-
-
-def _unix_ms(text: str) -> int | None:
-    if not text:
-        return None
-    if text.isascii() and text.isdigit():
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        refuse(f"{text!r} is no time: write 2026-01-31T12:00:00Z, or Unix ms", USAGE_ERROR)
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _table(rows: list[dict[str, Any]]) -> None:

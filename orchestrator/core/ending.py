@@ -8,11 +8,18 @@ from orchestrator.domain.course import Child, Course, without_answers
 from orchestrator.domain.ids import DeliveryId, new_job_id, target_domain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.settling import Failure
 from orchestrator.ports.store import Accepted, Duplicate, Ending, OutboxEntry
 
 
 def ending_of(
-    job: Job, state: JobState, course: Course, body: bytes, now_ms: int, children: Sequence[Job]
+    job: Job,
+    state: JobState,
+    course: Course,
+    body: bytes,
+    now_ms: int,
+    children: Sequence[Job],
+    failure: Failure | None = None,
 ) -> Ending:
     """Write down a job's end; its key is free again where no attempt was written. Answers stand in the
     result, and nowhere else.
@@ -38,6 +45,7 @@ def ending_of(
         outbox=outbox,
         key_freed=not course.written,
         children=tuple(children),
+        code=failure.code if failure else None,
     )
 
 

@@ -437,7 +437,7 @@ class JobSupervisor:
         body = webhook_body(self.job, self.course, self.state, step=step, answer=answer, failure=failure)
         self._context.kept_answers.forget(self.job.customer, self._kept)
         self._context.answers.begin_to_save(self.job.customer, len(body))
-        self._context.spawn(self._commit(body, now_ms))
+        self._context.spawn(self._commit(body, now_ms, failure))
 
     def _withdraw(self, steps: Collection[int]) -> None:
         """Let go of the tickets of steps that are over."""
@@ -445,13 +445,14 @@ class JobSupervisor:
             self._queued.discard((step, leg))
             self._context.routes.withdraw(self._claim(step, leg), self._leg(step, leg).region)
 
-    async def _commit(self, body: bytes, now_ms: int) -> None:
+    async def _commit(self, body: bytes, now_ms: int, failure: Failure | None) -> None:
         born = children_of(self.job, self.state, now_ms, self._context.random)
         self.course = replace(
             self.course, children=tuple(Child(place, job.id, known=False) for place, job in born)
         )
         # The course is read now, not when the job ended: a loser may have reported its close meanwhile.
-        ending = ending_of(self.job, self.state, self.course, body, now_ms, [job for _, job in born])
+        spawns = [job for _, job in born]
+        ending = ending_of(self.job, self.state, self.course, body, now_ms, spawns, failure)
         taken = await self._context.store.end(ending)
         self._context.answers.saved(self.job.customer, len(body))
         if any(isinstance(child, Duplicate) for child in taken):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from orchestrator.domain.retention import DAY_MS
 
 KEY_LENGTH_MOST = 512
+MANY_JOBS_RPS = 250.0
+"""How many of one customer's jobs are cancelled or replayed in a second, where it is done with many."""
 TIMEOUT_MS_MOST = 600_000
 
 CHAIN_DEPTH_READ = 32

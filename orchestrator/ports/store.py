@@ -104,6 +104,21 @@ class JobSummary:
     """Its request and answer are past their keeping."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which of a customer's jobs are meant: what is empty or None means all. Unix ms of acceptance."""
+
+    customer: CustomerId
+    states: frozenset[JobState] = frozenset()
+    domain: TargetDomain | None = None
+    deliveries: frozenset[JobDelivery] = frozenset()
+    code: str | None = None
+    """Why it failed, or that it was cancelled."""
+    since_ms: int = 0
+    until_ms: int = 2**62
+    idempotent_key: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class JobCursor:
     """Where a page of jobs ended: the next one goes on with what is older than this job."""
@@ -159,6 +174,29 @@ class DeadLetterCursor:
     id: DeliveryId
 
 
+@dataclass(frozen=True, slots=True)
+class PendingCursor:
+    """Where a page of pending deliveries ended: the next one goes on behind this."""
+
+    endpoint: TargetDomain
+    at_ms: int
+    id: DeliveryId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingEndpoint:
+    """A receiver to whom a customer's deliveries are still to be made. Unix ms."""
+
+    endpoint: TargetDomain
+    deliveries: int
+    failing: int
+    """Those of them of which an attempt has failed."""
+    next_ms: int
+    """When the first of them is tried next; it may have passed for what waits in line."""
+    last: DeliveryAttempt | None
+    """The latest attempt, where one has failed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """How a job ended: written in one transaction with its outbox."""
@@ -174,6 +212,8 @@ class Ending:
     """No attempt was ever written: its idempotency key may be used again at once."""
     children: tuple[Job, ...] = ()
     """Jobs that this end spawns; one whose key is known is not stored."""
+    code: str | None = None
+    """Why it failed, or that it was cancelled: what lists are filtered by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,17 +286,9 @@ class Store(Protocol):
         """Read a job's result; None where it has none, or it is forgotten. ``reader`` as above."""
 
     async def jobs_of(
-        self,
-        customer: CustomerId,
-        *,
-        now_ms: int,
-        most: int,
-        state: JobState | None = None,
-        before: JobCursor | None = None,
+        self, wanted: JobFilter, *, now_ms: int, most: int, before: JobCursor | None = None
     ) -> JobPage:
-        """List a customer's jobs, newest first. A page with a ``state`` may hold fewer than ``most`` jobs,
-        even none, and not be the last: how much is looked through for one page is bounded.
-        """
+        """List a customer's jobs, newest first. A page is full where there is more."""
 
     async def summary(
         self, job_id: JobId, now_ms: int, reader: CustomerId | None = None
@@ -303,6 +335,21 @@ class Store(Protocol):
         self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None
     ) -> Sequence[OutboxEntry]:
         """List a customer's deliveries that failed for good, newest first."""
+
+    async def pending_endpoints(
+        self, customer: CustomerId, *, most: int, endpoint: TargetDomain | None = None
+    ) -> Sequence[PendingEndpoint]:
+        """List whom a customer's deliveries still go to, the one with the most of them first."""
+
+    async def pending_deliveries(
+        self,
+        customer: CustomerId,
+        *,
+        most: int,
+        endpoint: TargetDomain | None = None,
+        after: PendingCursor | None = None,
+    ) -> Sequence[OutboxEntry]:
+        """List a customer's deliveries that are still to be made, by endpoint, the soonest first."""
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""

@@ -7,7 +7,7 @@ from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelive
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.ports.store import Accepted, Duplicate, Store
+from orchestrator.ports.store import Accepted, Duplicate, JobFilter, Store
 from tests.conformance.stores import Keeper, a_course, again, an_ending, flush, outbox_of
 from tests.unit.domain.builders import NOW_MS, a_job
 
@@ -199,7 +199,7 @@ async def test_what_is_told_of_a_job_outlives_its_payload(store: Store) -> None:
     after = await store.summary(job.id, NOW_MS + 7 * DAY_MS)
     assert after == replace(before, forgotten=True)
     assert after.delivery is JobDelivery.DELIVERED
-    assert (await store.jobs_of(job.customer, now_ms=NOW_MS, most=5)).jobs == (after,)
+    assert (await store.jobs_of(JobFilter(customer=job.customer), now_ms=NOW_MS, most=5)).jobs == (after,)
     await store.purge(NOW_MS + 30 * DAY_MS - 1)
     assert await store.summary(job.id, NOW_MS) == after
     await store.purge(NOW_MS + 30 * DAY_MS)

@@ -1,17 +1,25 @@
 """Pages of a customer's jobs, newest first."""
 
+import contextlib
+import itertools
+import sqlite3
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from orchestrator.adapters.store import listing
-from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
-from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Webhook
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.ports.store import JobCursor, JobPage, Store
-from tests.conformance.stores import an_ending, outbox_of, submit_all
+from orchestrator.domain.retention import Retention
+from orchestrator.ports.store import JobCursor, JobFilter, JobPage, Store
+from tests.conformance.stores import SqliteKeeper, an_ending, outbox_of, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
 BETA = CustomerId("cust_beta")
@@ -19,9 +27,16 @@ HOOKS = (Webhook(url="https://a.example/"), Webhook(url="https://b.example/", ha
 
 
 async def page(
-    store: Store, *, state: JobState | None = None, before: JobCursor | None = None, most: int = 50
+    store: Store,
+    *,
+    state: JobState | None = None,
+    before: JobCursor | None = None,
+    most: int = 50,
+    **filters: Any,
 ) -> JobPage:
-    return await store.jobs_of(ACME, now_ms=NOW_MS + 60_000, most=most, state=state, before=before)
+    states = frozenset([state] if state else [])
+    wanted = JobFilter(**{"customer": ACME, "states": states} | filters)
+    return await store.jobs_of(wanted, now_ms=NOW_MS + 60_000, most=most, before=before)
 
 
 def ids(found: JobPage) -> list[JobId]:
@@ -79,25 +94,190 @@ async def test_a_line_tells_how_the_deliveries_stand(store: Store) -> None:
     assert (await page(store, most=1)).jobs[0].idempotent_key == "key-2"
 
 
-async def test_a_rare_state_is_looked_for_in_bounded_steps(
-    on_disk: SqliteStore, monkeypatch: pytest.MonkeyPatch
+async def test_several_states_are_picked_out_at_once(store: Store) -> None:
+    await submit_all(store, jobs := [a_job(number) for number in range(5)])
+    await store.end(an_ending(jobs[1]))
+    await store.end(an_ending(jobs[2], state=JobState.FAILED))
+    await store.end(an_ending(jobs[3], state=JobState.CANCELLED))
+    wanted = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.SUCCESS})
+    assert ids(await page(store, states=wanted)) == [jobs[number].id for number in (3, 2, 1)]
+
+
+async def test_a_domain_a_time_a_code_and_a_key_are_picked_out(store: Store) -> None:
+    jobs = [
+        a_job(number, accepted_ms=NOW_MS + number, url=f"https://{'ab'[number % 2]}.example/")
+        for number in range(6)
+    ]
+    await submit_all(store, jobs)
+    for number in (0, 3):
+        await store.end(an_ending(jobs[number], state=JobState.FAILED, code="deadline"))
+    await store.end(an_ending(jobs[4], state=JobState.FAILED, code="status"))
+    assert ids(await page(store, domain=TargetDomain("b.example"))) == [jobs[n].id for n in (5, 3, 1)]
+    assert ids(await page(store, since_ms=NOW_MS + 2, until_ms=NOW_MS + 4)) == [jobs[n].id for n in (3, 2)]
+    assert ids(await page(store, code="deadline")) == [jobs[n].id for n in (3, 0)]
+    assert ids(await page(store, code="deadline", since_ms=NOW_MS + 1)) == [jobs[3].id]
+    assert ids(await page(store, code="deadline", domain=TargetDomain("a.example"))) == [jobs[0].id]
+    assert ids(await page(store, code="poison")) == []
+    assert ids(await page(store, idempotent_key="key-4")) == [jobs[4].id]
+    assert ids(await page(store, idempotent_key="key-4", code="status")) == [jobs[4].id]
+    assert ids(await page(store, idempotent_key="key-4", code="deadline")) == []
+    assert ids(await page(store, idempotent_key="key-4", until_ms=NOW_MS + 4)) == []
+    assert ids(await page(store, state=JobState.FAILED, domain=TargetDomain("a.example"))) == [
+        jobs[number].id for number in (4, 0)
+    ]
+
+
+async def test_a_key_that_was_freed_finds_both_of_its_jobs(store: Store) -> None:
+    first = a_job(1)
+    await store.submit(first)
+    await store.end(an_ending(first, state=JobState.CANCELLED, key_freed=True))
+    second = replace(a_job(2), idempotent_key=first.idempotent_key)
+    await store.submit(second)
+    assert ids(await page(store, idempotent_key=first.idempotent_key)) == [second.id, first.id]
+
+
+DELIVERIES: dict[JobDelivery, list[list[DeliveryState]]] = {
+    JobDelivery.DELIVERED: [[DeliveryState.DELIVERED, DeliveryState.DELIVERED]],
+    JobDelivery.QUORUM_MET: [
+        [DeliveryState.DELIVERED, DeliveryState.PENDING],
+        [DeliveryState.DELIVERED, DeliveryState.FAILED],
+    ],
+    JobDelivery.PENDING: [
+        [DeliveryState.PENDING, DeliveryState.DELIVERED],
+        [DeliveryState.PENDING, DeliveryState.FAILED],
+    ],
+    JobDelivery.FAILED: [
+        [DeliveryState.FAILED, DeliveryState.DELIVERED],
+        [DeliveryState.FAILED, DeliveryState.FAILED],
+        [DeliveryState.FAILED, DeliveryState.PENDING],
+    ],
+}
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_how_deliveries_stand_is_picked_out(store: Store, *, forgotten: bool) -> None:
+    expected: dict[JobDelivery, list[JobId]] = {delivery: [] for delivery in JobDelivery}
+    number = 0
+    for delivery, stands in DELIVERIES.items():
+        for states in stands:
+            job = a_job(number := number + 1, accepted_ms=NOW_MS + number, webhooks=HOOKS)
+            await store.submit(job)
+            await store.end(an_ending(job))
+            for entry, state in zip(outbox_of(job), states, strict=True):
+                await store.save_delivery(replace(entry, state=state))
+            expected[delivery].insert(0, job.id)
+    await submit_all(store, [quiet := a_job(50, accepted_ms=NOW_MS + 50)])
+    await store.end(an_ending(quiet))
+    expected[JobDelivery.NONE].insert(0, quiet.id)
+    if forgotten:
+        await store.purge(NOW_MS + Retention().payload_ms + 1)
+    else:
+        await store.submit(waiting := a_job(60, accepted_ms=NOW_MS + 60, webhooks=HOOKS))
+        expected[JobDelivery.PENDING].insert(0, waiting.id)
+    found = {each: ids(await page(store, deliveries=frozenset({each}))) for each in JobDelivery}
+    assert found == expected
+    both = frozenset({JobDelivery.FAILED, JobDelivery.NONE})
+    assert {*ids(await page(store, deliveries=both))} == {job for each in both for job in expected[each]}
+
+
+EXAMPLES = itertools.count(1)
+
+
+@given(data=st.data())
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_every_page_is_full_where_there_is_more_and_the_last_says_so(
+    store: Store, monkeypatch: pytest.MonkeyPatch, data: st.DataObject
 ) -> None:
-    monkeypatch.setattr(listing, "LOOKED_THROUGH_MOST", 4)
-    await submit_all(on_disk, jobs := [a_job(number, accepted_ms=NOW_MS + number) for number in range(10)])
-    await on_disk.end(an_ending(jobs[0], state=JobState.FAILED))
-    pages = [await page(on_disk, state=JobState.FAILED)]
-    while pages[-1].next is not None:
-        pages.append(await page(on_disk, state=JobState.FAILED, before=pages[-1].next))
-    assert [ids(found) for found in pages] == [[], [], [jobs[0].id]]
-
-
-async def test_a_page_is_read_from_its_index(on_disk: SqliteStore) -> None:
-    plan = await on_disk._read(
-        "EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE customer = ? AND (accepted_ms, id) < (?, ?) "
-        "ORDER BY accepted_ms DESC, id DESC LIMIT 5",
-        ACME,
-        NOW_MS,
-        "job",
+    monkeypatch.setattr(listing, "LOOKED_THROUGH_MOST", data.draw(st.integers(1, 7)))
+    number = next(EXAMPLES)
+    customer = CustomerId(f"cust_{number}")
+    stamps = data.draw(st.lists(st.integers(0, 5), max_size=25))
+    jobs = [a_job(n, customer=customer, accepted_ms=NOW_MS + n // 3) for n, _ in enumerate(stamps)]
+    jobs = [replace(job, id=JobId(f"{job.id}{number:06d}")) for job in jobs]
+    await submit_all(store, jobs)
+    for job, stamp in zip(jobs, stamps, strict=True):
+        if stamp > 2:
+            await store.end(an_ending(job, state=JobState.FAILED, code=("deadline", "status")[stamp % 2]))
+    wanted = data.draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "states": st.frozensets(st.sampled_from([JobState.FAILED, JobState.QUEUED])),
+                "code": st.sampled_from(["deadline", "status"]),
+                "since_ms": st.integers(NOW_MS, NOW_MS + 9),
+                "until_ms": st.integers(NOW_MS, NOW_MS + 9),
+            },
+        )
     )
-    assert "jobs_newest" in plan[0][-1]
-    assert not any("TEMP B-TREE" in line[-1] for line in plan)
+    whole = ids(await page(store, most=100, customer=customer, **wanted))
+    most = data.draw(st.integers(1, 6))
+    pages, place = [], None
+    while True:
+        found = await page(store, most=most, before=place, customer=customer, **wanted)
+        pages.append(ids(found))
+        if (place := found.next) is None:
+            break
+    assert [id_ for each in pages for id_ in each] == whole
+    assert [len(each) for each in pages[:-1]] == [most] * (len(pages) - 1)
+    assert whole == sorted(whole, reverse=True)
+    assert pages[-1] or not whole
+
+
+async def test_what_is_rare_among_a_hundred_thousand_is_found_while_others_read(
+    directory: SqliteKeeper, on_disk: SqliteStore
+) -> None:
+    crowd(directory.data_dir / DATABASE, 100_000)
+    looked = 0
+    shown = on_disk._lanes.shown
+
+    async def counting(reader: str, read: Any) -> Any:
+        nonlocal looked
+        looked += 1
+        return await shown(reader, read)
+
+    on_disk._lanes.shown = counting  # type: ignore[method-assign]
+    for wanted, found in [
+        ({"states": frozenset({JobState.FAILED})}, 21),
+        ({"domain": TargetDomain("rare.example")}, 21),
+        ({"deliveries": frozenset({JobDelivery.FAILED})}, 0),
+        ({"states": frozenset({JobState.CANCELLED}), "deliveries": frozenset({JobDelivery.NONE})}, 0),
+    ]:
+        looked = 0
+        assert len((await page(on_disk, **wanted)).jobs) == found
+        # In steps: nobody else's read waits for more than one of them.
+        assert looked >= 100_000 // listing.LOOKED_THROUGH_MOST
+
+
+def crowd(database: Path, count: int) -> None:
+    """Fill the table as a customer with many jobs does, 21 of the oldest of which failed."""
+    with contextlib.closing(sqlite3.connect(database)) as db, db:
+        db.execute(
+            """WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?)
+               INSERT INTO jobs (id, customer, domain, state, order_key, not_before_ms, accepted_ms,
+                                 deadline_ms, ended_ms, idem_key, idem_holds, fingerprint, request)
+               SELECT 'job_' || (? + i) || '_' || i, ?, iif(i < 21, 'rare.example', 'often.example'),
+                      iif(i < 21, 'failed', 'queued'), i, 0, ? + i, 0, iif(i < 21, 1, NULL), 'k' || i,
+                      1, x'', x''
+               FROM n""",
+            (count, NOW_MS, ACME, NOW_MS),
+        )
+
+
+FILTERED = {
+    "jobs_listed": {},
+    "failures_by_code": {"code": "status"},
+    "jobs_key": {"idempotent_key": "key-1"},
+}
+
+
+@pytest.mark.parametrize("index", FILTERED)
+async def test_a_page_is_read_from_its_index(on_disk: SqliteStore, index: str) -> None:
+    steps: list[str] = []
+    on_disk._lanes._shown._connection.set_trace_callback(steps.append)
+    await page(on_disk, most=5, **FILTERED[index])
+    on_disk._lanes._shown._connection.set_trace_callback(None)
+    plans = [line[-1] for sql in steps for line in await on_disk._read(f"EXPLAIN QUERY PLAN {sql}")]
+    assert any(f"INDEX {index}" in line for line in plans)
+    assert not any("SCAN" in line and "jobs" in line for line in plans)
+    if index != "jobs_key":
+        assert not any("TEMP B-TREE" in line for line in plans)

@@ -1,6 +1,7 @@
 """How a data directory of another version is opened: an earlier one is completed, a later one is refused."""
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,13 +18,14 @@ from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.roles import Role
 from orchestrator.ports.secret_box import SecretBox
-from orchestrator.ports.store import DeadFilter
-from tests.conformance.stores import SqliteKeeper, submit_all
+from orchestrator.ports.store import DeadFilter, JobFilter
+from tests.conformance.stores import SqliteKeeper, an_ending, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
 FIRST = Path(__file__).with_name("first_schema.sql")
 UNNUMBERED = Path(__file__).with_name("unnumbered_directory.sql")
 """What the service wrote just before directories carried a number: a job of each state, and all else."""
+LISTS = next(number for number, sql in enumerate(steps(), 1) if "CREATE TABLE failures" in sql)
 KEY_OF_UNNUMBERED = "00" * 31 + "2a\n"
 
 
@@ -78,7 +80,7 @@ async def test_a_directory_of_just_before_the_numbers_keeps_every_job_and_all_th
     unnumbered: SqliteKeeper,
 ) -> None:
     store = await unnumbered.open()
-    page = await store.jobs_of(ACME, now_ms=NOW_MS, most=10)
+    page = await store.jobs_of(JobFilter(customer=ACME), now_ms=NOW_MS, most=10)
     assert [job.state for job in page.jobs] == [
         JobState.FAILED,
         JobState.SCHEDULED,
@@ -110,7 +112,7 @@ async def test_a_directory_of_just_before_the_numbers_keeps_every_job_and_all_th
 async def test_a_directory_of_just_before_the_numbers_takes_new_jobs(unnumbered: SqliteKeeper) -> None:
     store = await unnumbered.open()
     await submit_all(store, [a_job(number) for number in (11, 12)])
-    assert len((await store.jobs_of(ACME, now_ms=NOW_MS, most=10)).jobs) == 7
+    assert len((await store.jobs_of(JobFilter(customer=ACME), now_ms=NOW_MS, most=10)).jobs) == 7
     assert number_of(unnumbered) == len(steps())
 
 
@@ -202,3 +204,24 @@ def test_steps_with_a_gap_or_with_one_number_twice_are_noticed(
     monkeypatch.setattr(migration, "files", lambda _package: tmp_path)
     with pytest.raises(RuntimeError, match="numbered from 1 without gaps"):
         steps.__wrapped__()
+
+
+async def test_why_earlier_jobs_failed_is_found_by_its_code(directory: SqliteKeeper) -> None:
+    store = await directory.open()
+    await submit_all(store, jobs := [a_job(number) for number in (1, 2, 3)])
+    for job, code in zip(jobs[:2], ("deadline", "cancelled"), strict=True):
+        result = json.dumps({"error": {"code": code, "message": ""}}).encode()
+        state = JobState.CANCELLED if code == "cancelled" else JobState.FAILED
+        await store.end(an_ending(job, state=state, result=result))
+    await store.end(an_ending(jobs[2], result=b'{"error":null}'))
+    await directory.close()
+    with database(directory) as db:
+        db.execute("DROP TABLE failures")
+        db.execute("DROP INDEX jobs_listed")
+        db.execute("DROP INDEX jobs_key_freed")
+        db.execute("DROP INDEX deliveries_pending_at")
+    set_number(directory, LISTS - 1)
+    store = await directory.open()
+    for job, code in zip(jobs[:2], ("deadline", "cancelled"), strict=True):
+        wanted = JobFilter(customer=ACME, code=code)
+        assert [found.id for found in (await store.jobs_of(wanted, now_ms=NOW_MS, most=5)).jobs] == [job.id]

@@ -17,7 +17,7 @@ from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.job import Webhook
 from orchestrator.domain.pacing import Pace
-from orchestrator.ports.store import Accepted, DeadFilter
+from orchestrator.ports.store import Accepted, DeadFilter, JobFilter
 from tests.conformance.stores import SqliteKeeper, again, an_ending, outbox_of, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
@@ -132,7 +132,7 @@ async def test_a_directory_of_an_earlier_version_is_completed(directory: SqliteK
     assert (found.job, found.result) == (ended, an_ending(ended).result)
     await store.submit(later)
     await store.end(an_ending(later))
-    assert len((await store.jobs_of(ended.customer, now_ms=NOW_MS, most=10)).jobs) == 3
+    assert len((await store.jobs_of(JobFilter(customer=ended.customer), now_ms=NOW_MS, most=10)).jobs) == 3
 
 
 async def test_deliveries_of_an_earlier_version_are_told_apart_by_their_receivers(

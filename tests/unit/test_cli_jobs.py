@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import Result
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from bench.loopback import Reply, Site, running_site
 from orchestrator.cli import jobs
 from orchestrator.cli.app import app, command
+from orchestrator.runtime.version import VERSION
 
 KEY = "ck_live_cust_acme_s3cret"
 JOBS = "/api/v1/jobs"
@@ -312,3 +314,80 @@ def test_overviews_are_tables_for_people_and_json_for_programs(
     for word in told:
         assert word in output
     assert json.loads(run(site, what, "--json").stdout) == OVERVIEWS[what]
+
+
+def test_waiting_for_a_job_that_does_not_end_is_a_failure_too(site: Site) -> None:
+    site.on(JOBS, answer(TAKEN, 202))
+    site.on(f"{JOBS}/{ID}", answer(SHOWN | {"state": "running", "result": None, "ended_at": None}))
+    result = run(site, "jobs", "submit", "https://api.example/pay", "--wait", "1")
+    assert result.exit_code == 1
+    assert f"{ID} is still running after 1 s" in result.output
+
+
+def test_a_list_takes_every_filter(site: Site) -> None:
+    site.on(JOBS, answer({"jobs": [LINE | {"domain": "api.example"}], "next_cursor": None}))
+    filters = ["--state", "failed,cancelled", "--domain", "api.example", "--delivery", "pending"]
+    filters += ["--code", "deadline", "--since", "2026-01-31T12:00:00Z", "--until", "1800000000000"]
+    result = run(site, "jobs", "list", *filters, "--key", "mine")
+    assert (result.exit_code, ID in result.output) == (0, True)
+    query = parse_qs(urlsplit(site.seen()[-1].path).query)
+    assert query == {
+        "state": ["failed,cancelled"],
+        "domain": ["api.example"],
+        "delivery": ["pending"],
+        "code": ["deadline"],
+        "since": ["1769860800000"],
+        "until": ["1800000000000"],
+        "idempotent_key": ["mine"],
+        "limit": ["50"],
+    }
+
+
+def test_many_jobs_are_cancelled_call_by_call(site: Site) -> None:
+    pages = [{"status": "cancelled", "jobs": 500, "skipped": 1, "next_cursor": "next"}]
+    pages += [{"status": "cancelled", "jobs": 7, "skipped": 0, "next_cursor": None}]
+    site.on(f"{JOBS}:cancel", *(answer(page) for page in pages))
+    result = run(site, "jobs", "cancel", "--domain", "api.example", "--state", "queued")
+    assert (result.exit_code, "cancelled 507 jobs; 1 passed over" in result.output) == (0, True)
+    asked = [json.loads(seen.body) for seen in site.seen(f"{JOBS}:cancel")]
+    first = {"state": "queued", "domain": "api.example", "dry_run": False, "limit": 500}
+    assert asked == [first, first | {"cursor": "next"}]
+
+
+def test_many_jobs_are_only_counted_in_a_dry_run(site: Site) -> None:
+    site.on(f"{JOBS}:replay", answer({"status": "dry_run", "jobs": 3}))
+    result = run(site, "jobs", "replay", "--state", "failed", "--dry-run")
+    assert (result.exit_code, "would replay 3 jobs" in result.output) == (0, True)
+    assert sent(site, f"{JOBS}:replay")["dry_run"] is True
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("jobs", "cancel"),
+        ("jobs", "replay"),
+        ("jobs", "cancel", ID, "--state", "queued"),
+        ("jobs", "replay", ID, "--dry-run"),
+        ("jobs", "replay", "--domain", "api.example"),
+        ("jobs", "cancel", "--since", "soon"),
+    ],
+)
+def test_what_is_not_chosen_clearly_is_not_done(site: Site, arguments: tuple[str, ...]) -> None:
+    assert run(site, *arguments).exit_code == 2
+    assert site.seen() == []
+
+
+def test_a_job_is_shown_with_what_it_asks_for(site: Site) -> None:
+    request = {"url": "https://****@api.example/pay", "method": "POST", "headers": {}, "body_bytes": 0}
+    told = {"request": request, "domain": "api.example", "metadata": {"order": "7"}}
+    failed = DELIVERY | {"attempts": [{"status_code": None, "error": "connection refused"}]}
+    timeline = {"legs": [], "attempts": [], "deliveries": [failed]}
+    site.on(f"{JOBS}/{ID}", answer(SHOWN | told | {"timeline": timeline}))
+    shown = run(site, "jobs", "get", ID).output
+    for part in ("POST https://****@api.example/pay", '{"order": "7"}', "connection refused"):
+        assert part in shown
+
+
+def test_the_version_is_told() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"ezthrottle {VERSION}\n")

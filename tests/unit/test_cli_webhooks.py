@@ -90,3 +90,16 @@ def test_a_refusal_is_said_in_one_line(site: Site) -> None:
 
 def test_a_time_that_is_none_is_refused(site: Site) -> None:
     assert run(site, "dead", "--since", "yesterday").exit_code == 2
+
+
+def test_webhooks_that_fail_now_are_shown_by_endpoint(site: Site) -> None:
+    pending = {name: LISTED[name] for name in ("webhook_id", "job_id", "endpoint", "attempts")}
+    reason = {"status_code": None, "error": "connection refused", "next_at": 1_763_674_215_000}
+    endpoint = {"endpoint": "app.example.com", "deliveries": 33, "failing": 2, "last_attempt_at": 1}
+    found = {"endpoints": [endpoint | reason], "deliveries": [pending | reason], "next_cursor": None}
+    site.on("/api/v1/webhooks/pending", answer(found))
+    result = run(site, "pending", "--endpoint", "app.example.com")
+    assert result.exit_code == 0, result.output
+    for part in ("app.example.com", "33", "connection refused", "msg_job_1_2_0"):
+        assert part in result.output
+    assert json.loads(run(site, "pending", "--json").output) == found

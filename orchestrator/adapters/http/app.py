@@ -1,11 +1,12 @@
 """The HTTP API. Handlers read strictly, ask the core, and write the contract's answers."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.adapters.http.backend import API, JOBS_PATH, Backend
@@ -14,13 +15,17 @@ from orchestrator.adapters.http.docs_page import DocsPage
 from orchestrator.adapters.http.domain_routes import DomainRoutes
 from orchestrator.adapters.http.envelope import Envelope
 from orchestrator.adapters.http.job_routes import WAIT_MOST_S, JobRoutes
-from orchestrator.adapters.http.openapi import body_of, job_call, path_of, query_of
+from orchestrator.adapters.http.many_job_routes import ManyJobRoutes
+from orchestrator.adapters.http.openapi import Calls, JsonSchema, several
 from orchestrator.adapters.http.overview_routes import OverviewRoutes
 from orchestrator.adapters.http.paging import PAGE_DEFAULT, PAGE_MOST
 from orchestrator.adapters.http.paths import normalised
 from orchestrator.adapters.http.problems import FaultShield, as_ours, problem, problem_of
+from orchestrator.adapters.http.queries import with_known_query
 from orchestrator.adapters.http.schema import (
+    SAFE_INT_MOST,
     BatchIn,
+    ManyJobsIn,
     PaceIn,
     ProxyIn,
     RedeliverIn,
@@ -31,27 +36,32 @@ from orchestrator.adapters.http.schema import (
 from orchestrator.adapters.http.secret_routes import SecretRoutes
 from orchestrator.adapters.http.service_routes import ServiceRoutes
 from orchestrator.domain.errors import EZThrottleError
+from orchestrator.domain.fanout import JobDelivery
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.settling import FailureCode
+from orchestrator.domain.submission_bounds import KEY_LENGTH_MOST
+from orchestrator.runtime.version import VERSION
 
 _SECONDS = {"type": "number", "minimum": 0, "maximum": WAIT_MOST_S}
-PAGE_QUERY = query_of(
-    state={"type": "string", "enum": list(JobState)},
-    limit={"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE_DEFAULT},
-    cursor={"type": "string"},
-)
-NAMES_QUERY = query_of(
-    limit={"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE_DEFAULT},
-    cursor={"type": "string"},
-)
-DOMAIN_CALL = path_of("domain")
-_TIME = {"type": "integer", "minimum": 0, "description": "Unix ms"}
-DEAD_QUERY = query_of(
-    endpoint={"type": "string"},
-    since=_TIME,
-    until=_TIME,
-    limit={"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE_DEFAULT},
-    cursor={"type": "string"},
-)
+_TIME = {"type": "integer", "minimum": 0, "maximum": SAFE_INT_MOST, "description": "Unix ms"}
+_PAGE: Mapping[str, JsonSchema] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_MOST, "default": PAGE_DEFAULT},
+    "cursor": {"type": "string", "description": "next_cursor of the page before"},
+}
+_HOST = {"type": "string", "maxLength": 512, "description": "A host, with its port unless that is 443"}
+_ENDPOINT: Mapping[str, JsonSchema] = {"endpoint": _HOST}
+_FILTERS: Mapping[str, JsonSchema] = {
+    "state": several(JobState),
+    "domain": _HOST,
+    "delivery": several(JobDelivery),
+    "code": {"type": "string", "enum": [*FailureCode]},
+    "since": _TIME,
+    "until": _TIME,
+    "idempotent_key": {"type": "string", "maxLength": KEY_LENGTH_MOST},
+}
+_JOB: Mapping[str, JsonSchema] = {"wait": _SECONDS, "include": {"type": "string", "enum": ["body"]}}
+_ACCEPTED = {202: "Taken"}
+_SUBMITTED = {202: "Taken: it is on disk", 200: "A duplicate of a job that is known"}
 
 
 def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
@@ -60,56 +70,79 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     # No redirects: where one would lead is made of a header that anybody may write.
     app = FastAPI(
         title="EZThrottle",
-        version="1",
+        version=VERSION,
         description=told,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
-    jobs, secrets, service = JobRoutes(backend), SecretRoutes(backend), ServiceRoutes(backend)
-    overview, domains = OverviewRoutes(backend), DomainRoutes(backend)
-    deliveries = DeliveryRoutes(backend)
-    app.post(JOBS_PATH, status_code=202, openapi_extra=body_of(SubmissionIn))(jobs.submit)
-    app.post(f"{JOBS_PATH}:batch", openapi_extra=body_of(BatchIn))(jobs.submit_batch)
-    app.get(JOBS_PATH, openapi_extra=PAGE_QUERY)(jobs.list_jobs)
-    app.get(f"{JOBS_PATH}/{{job_id}}", openapi_extra=job_call(wait=_SECONDS))(jobs.show)
-    app.get(f"{JOBS_PATH}/{{job_id}}/stream", response_class=StreamingResponse, openapi_extra=job_call())(
-        jobs.stream
-    )
-    app.post(f"{JOBS_PATH}/{{job_id}}/replay", status_code=202, openapi_extra=job_call())(jobs.replay)
-    app.get(f"{API}/usage")(overview.usage)
-    app.get(f"{API}/regions")(overview.regions)
-    app.get(f"{API}/domains", openapi_extra=NAMES_QUERY)(overview.domains)
-    for act in (domains.reset, domains.pause, domains.resume):
-        app.post(f"{API}/domains/{{domain:path}}:{act.__name__}", openapi_extra=DOMAIN_CALL)(act)
-    app.put(f"{API}/domains/{{domain:path}}/pace", openapi_extra=DOMAIN_CALL | body_of(PaceIn))(
-        domains.set_pace
-    )
-    app.delete(f"{JOBS_PATH}/{{job_id}}", openapi_extra=job_call())(jobs.cancel)
-    app.post(f"{API}/webhook-secrets", openapi_extra=body_of(SecretsIn))(secrets.create)
-    app.get(f"{API}/webhook-secrets")(secrets.show)
-    app.delete(f"{API}/webhook-secrets")(secrets.delete)
-    app.post(f"{API}/webhook-secrets/rotate", openapi_extra=body_of(RotateIn))(secrets.rotate)
-    app.post(f"{JOBS_PATH}/{{job_id}}/redeliver", status_code=202, openapi_extra=job_call())(
-        deliveries.redeliver_job
-    )
-    app.get(f"{API}/webhooks/dead", openapi_extra=DEAD_QUERY)(deliveries.list_dead)
-    app.post(f"{API}/webhooks/redeliver", status_code=202, openapi_extra=body_of(RedeliverIn))(
-        deliveries.redeliver_dead
-    )
-    app.post(f"{API}/proxy", openapi_extra=body_of(ProxyIn))(
-        Envelope(app, backend.keys, backend.bounds, API).answer
-    )
-    app.get("/healthz")(service.health)
-    app.get("/readyz")(service.readiness)
-    if with_metrics:
-        app.get("/metrics")(service.metrics)
+    calls = Calls(app)
+    _add_jobs(calls, backend)
+    _add_overviews(calls, backend)
+    _add_webhooks(calls, backend)
+    envelope = Envelope(app, backend.keys, backend.bounds, API)
+    calls.add(f"POST {API}/proxy", envelope.answer, body=ProxyIn, errors=(429,))
+    _add_service(calls, backend, with_metrics=with_metrics)
     app.get("/docs", include_in_schema=False)(DocsPage(app).show)
     app.add_middleware(HeadAsGet)
     app.add_middleware(FaultShield)
     app.add_exception_handler(EZThrottleError, _our_error)
     app.add_exception_handler(HTTPException, _http_error)
     return app
+
+
+def _add_jobs(calls: Calls, backend: Backend) -> None:
+    jobs, many = JobRoutes(backend), ManyJobRoutes(backend)
+    one = f"{JOBS_PATH}/{{job_id}}"
+    calls.add(f"POST {JOBS_PATH}", jobs.submit, body=SubmissionIn, answers=_SUBMITTED, errors=(403, 429))
+    calls.add(f"POST {JOBS_PATH}:batch", jobs.submit_batch, body=BatchIn)
+    calls.add(f"POST {JOBS_PATH}:cancel", many.cancel, body=ManyJobsIn, errors=(429,))
+    calls.add(f"POST {JOBS_PATH}:replay", many.replay, body=ManyJobsIn, errors=(429,))
+    calls.add(f"GET {JOBS_PATH}", jobs.list_jobs, query={**_FILTERS, **_PAGE})
+    calls.add(f"GET {one}", jobs.show, query=_JOB, errors=(404,))
+    calls.add(
+        f"GET {one}/stream",
+        jobs.stream,
+        answers={200: "Server-Sent Events", 204: "All was told"},
+        errors=(404, 409, 429),
+        media="text/event-stream",
+    )
+    calls.add(f"POST {one}/replay", jobs.replay, answers=_SUBMITTED, errors=(403, 404, 409, 429))
+    calls.add(f"DELETE {one}", jobs.cancel, errors=(404, 409))
+
+
+def _add_overviews(calls: Calls, backend: Backend) -> None:
+    overview, domains = OverviewRoutes(backend), DomainRoutes(backend)
+    calls.add(f"GET {API}/usage", overview.usage)
+    calls.add(f"GET {API}/regions", overview.regions)
+    calls.add(f"GET {API}/domains", overview.domains, query=_PAGE)
+    one = f"{API}/domains/{{domain:path}}"
+    for act in (domains.reset, domains.pause, domains.resume):
+        calls.add(f"POST {one}:{act.__name__}", act, errors=(403,))
+    calls.add(f"PUT {one}/pace", domains.set_pace, body=PaceIn, errors=(403,))
+
+
+def _add_webhooks(calls: Calls, backend: Backend) -> None:
+    secrets, deliveries = SecretRoutes(backend), DeliveryRoutes(backend)
+    calls.add(f"POST {API}/webhook-secrets", secrets.create, body=SecretsIn)
+    calls.add(f"GET {API}/webhook-secrets", secrets.show, errors=(404,))
+    calls.add(f"DELETE {API}/webhook-secrets", secrets.delete, errors=(404,))
+    calls.add(f"POST {API}/webhook-secrets/rotate", secrets.rotate, body=RotateIn, errors=(404,))
+    job_again = f"POST {JOBS_PATH}/{{job_id}}/redeliver"
+    calls.add(job_again, deliveries.redeliver_job, answers=_ACCEPTED, errors=(404, 409))
+    dead = {**_ENDPOINT, "since": _TIME, "until": _TIME, **_PAGE}
+    calls.add(f"GET {API}/webhooks/dead", deliveries.list_dead, query=dead)
+    calls.add(f"GET {API}/webhooks/pending", deliveries.list_pending, query={**_ENDPOINT, **_PAGE})
+    dead_again = f"POST {API}/webhooks/redeliver"
+    calls.add(dead_again, deliveries.redeliver_dead, body=RedeliverIn, answers=_ACCEPTED, errors=(404,))
+
+
+def _add_service(calls: Calls, backend: Backend, *, with_metrics: bool) -> None:
+    service = ServiceRoutes(backend)
+    calls.add("GET /healthz", service.health)
+    calls.add("GET /readyz", service.readiness)
+    if with_metrics:
+        calls.add("GET /metrics", service.metrics, media="text/plain; version=0.0.4; charset=utf-8")
 
 
 class HeadAsGet:
@@ -140,7 +173,7 @@ class FastLane:
 
     def __init__(self, app: FastAPI, backend: Backend) -> None:
         self._app = app
-        self._submit = JobRoutes(backend).submit
+        self._submit = with_known_query(JobRoutes(backend).submit, frozenset())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""

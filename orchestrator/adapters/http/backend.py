@@ -19,7 +19,7 @@ from orchestrator.core.shard import Shard
 from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.submission_bounds import MANY_JOBS_RPS, SubmissionBounds
 from orchestrator.ports.store import JobSummary, StoredJob
 
 API = "/api/v1"
@@ -37,6 +37,7 @@ class Backend:
     bounds: SubmissionBounds
     results: SharedResults
     incoming: IncomingRoom = field(default_factory=IncomingRoom)
+    many_jobs_rps: float = MANY_JOBS_RPS
     commit_sizes: Histogram | None = None
     """Where the store shares commits between writes."""
 

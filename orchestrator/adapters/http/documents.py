@@ -7,7 +7,11 @@ from typing import Any
 from orchestrator.adapters.http.large_answers import PLACE_OF_RESULT
 from orchestrator.core.domain_limiter import QueuePosition
 from orchestrator.core.intake import Acknowledgement, KnownAlready, Taken
+from orchestrator.domain.course import step_name
+from orchestrator.domain.ids import target_domain
+from orchestrator.domain.job import JobSpec
 from orchestrator.domain.lifecycle import JobState, state_shown
+from orchestrator.domain.masking import masked_headers, masked_url
 from orchestrator.domain.report import timeline_document
 from orchestrator.ports.store import JobSummary, OutboxEntry, StoredJob
 
@@ -47,14 +51,27 @@ def duplicate_document(known: KnownAlready, ignored: list[str], now_ms: int) -> 
     return document | _warnings([*known.warnings, *ignored])
 
 
-def job_document(stored: StoredJob, now_ms: int, place: QueuePosition | None) -> dict[str, Any]:
-    """Show a job with every attempt and delivery, and where it waits if it does. Times are Unix ms."""
+def job_document(
+    stored: StoredJob, now_ms: int, place: QueuePosition | None, *, with_bodies: bool = False
+) -> dict[str, Any]:
+    """Show a job: what it asks for, every attempt and delivery, and where it waits if it does. Times are Unix
+    ms. Credentials are masked; the bodies of its requests are shown to who asks for them.
+    """
+    spec = stored.job.spec
     timeline = timeline_document(stored.course) if stored.course else {"legs": [], "attempts": []}
-    urls = [webhook.url for webhook in stored.job.spec.webhooks]
+    urls = [masked_url(webhook.url) for webhook in spec.webhooks]
     return {
         "job_id": stored.job.id,
         "state": state_shown(stored.state, stored.job.begins_ms, now_ms),
         "delivery": stored.delivery,
+        "domain": stored.job.domain,
+        "metadata": spec.metadata,
+        "request": _request_document(spec, with_body=with_bodies),
+        **_fallbacks_document(spec, with_bodies=with_bodies),
+        "webhooks": [
+            {"url": url, "regions": [*webhook.regions], "has_quorum_vote": webhook.has_quorum_vote}
+            for url, webhook in zip(urls, spec.webhooks, strict=True)
+        ],
         "idempotent_key": stored.job.idempotent_key,
         "accepted_at": stored.job.accepted_ms,
         "ended_at": stored.ended_ms,
@@ -76,7 +93,30 @@ def forgotten_document(job: JobSummary) -> dict[str, Any]:
     """Show a job whose request and answer are past their keeping."""
     waits = {"position": None, "estimated_start_at": None}
     timeline: dict[str, list[Any]] = {"legs": [], "attempts": [], "deliveries": []}
-    return summary_document(job) | waits | {"result": None, "timeline": timeline, "forgotten": True}
+    asked: dict[str, Any] = {"metadata": None, "request": None, "webhooks": []}
+    return summary_document(job) | asked | waits | {"result": None, "timeline": timeline, "forgotten": True}
+
+
+def _request_document(spec: JobSpec, *, with_body: bool) -> dict[str, Any]:
+    body = spec.body or ""
+    document: dict[str, Any] = {
+        "url": masked_url(spec.url),
+        "method": spec.method,
+        "headers": masked_headers(spec.headers),
+        "body_bytes": len(body.encode()),
+    }
+    return document | {"body": spec.body} if with_body else document
+
+
+def _fallbacks_document(spec: JobSpec, *, with_bodies: bool) -> dict[str, Any]:
+    """Show the steps that follow the first, where there are any."""
+    steps = [
+        {"step": step_name(number), "domain": target_domain(step.url)}
+        | {"request": _request_document(step, with_body=with_bodies)}
+        for number, step in enumerate(spec.steps)
+        if number
+    ]
+    return {"fallbacks": steps} if steps else {}
 
 
 def place_document(place: QueuePosition, now_ms: int) -> dict[str, Any]:

@@ -9,14 +9,13 @@ from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response, read_document
 from orchestrator.adapters.http.domain_documents import domain_document
-from orchestrator.adapters.http.paging import wrong
+from orchestrator.adapters.http.paging import read_named_domain, wrong
 from orchestrator.adapters.http.schema import PaceIn, read_model, unknown_fields
 from orchestrator.domain.errors import FieldError, InvalidFields
-from orchestrator.domain.ids import TargetDomain, read_domain
+from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.overruling import SetPace
 from orchestrator.domain.roles import Caller
 
-_DOMAIN = re.compile(r"(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?\Z")
 _SCHEME = re.compile(r"^(https?:)/+")
 Act = Callable[[Caller, TargetDomain], Awaitable[None]]
 
@@ -65,11 +64,8 @@ class DomainRoutes:
 def _domain_of(request: Request) -> TargetDomain:
     # Doubled slashes of a path are read as one, those of a URL in it too.
     text = _SCHEME.sub(r"\1//", request.path_params["domain"])
-    try:
-        domain = read_domain(text)
-    except ValueError:
-        domain = TargetDomain("")
-    if not _DOMAIN.match(domain):
+    domain = read_named_domain("domain", text)
+    if domain is None:
         raise wrong("domain", "must be a host, with its port if that is not 443")
     return domain
 

@@ -25,7 +25,8 @@ from orchestrator.adapters.http.documents import (
     taken_document,
 )
 from orchestrator.adapters.http.event_stream import EventResponse, JobEvents, StreamSlots
-from orchestrator.adapters.http.paging import read_page_query, write_cursor
+from orchestrator.adapters.http.job_filters import filter_in_query
+from orchestrator.adapters.http.paging import read_cursor, read_limit, write_cursor, wrong
 from orchestrator.adapters.http.problems import as_ours, problem_document
 from orchestrator.adapters.http.submissions import read_submission
 from orchestrator.core.cooperative_yield import CooperativeYield
@@ -101,8 +102,11 @@ class JobRoutes:
         return reading.spec, reading.ignored
 
     async def show(self, request: Request) -> Response:
-        """Show one job; ``?wait=SECONDS`` waits for its end, at most 60."""
+        """Show one job: what it asks for, and what became of it. ``?wait=SECONDS`` waits for its end, at most
+        60; ``?include=body`` shows the bodies of its requests.
+        """
         customer = await self._backend.keys.customer(request)
+        with_bodies = _includes_bodies(request.query_params.get("include", ""))
         job_id = request.path_params["job_id"]
         await self._await_end(customer, job_id, _wait_seconds(request.query_params.get("wait")))
         try:
@@ -111,7 +115,8 @@ class JobRoutes:
             line = await own_line(self._backend, customer, job_id)
             return json_response(forgotten_document(line), HTTPStatus.OK)
         shard = self._backend.shard
-        document = job_document(stored, shard.clock.unix_ms(), shard.place(stored.job))
+        place = shard.place(stored.job)
+        document = job_document(stored, self._now_ms(), place, with_bodies=with_bodies)
         return shown_response(self._backend, stored, document)
 
     async def _await_end(self, customer: CustomerId, job_id: str, wait_s: float) -> None:
@@ -137,15 +142,14 @@ class JobRoutes:
         return EventResponse(JobEvents(self._backend.shard, self._backend.results, stored, told), over)
 
     async def list_jobs(self, request: Request) -> Response:
-        """List the customer's jobs, newest first; ``next_cursor`` is null on the last page."""
+        """List the customer's jobs that fit, newest first; ``next_cursor`` is null on the last page."""
         customer = await self._backend.keys.customer(request)
-        query = read_page_query(request.query_params)
+        query = request.query_params
         page = await self._backend.shard.store.jobs_of(
-            customer,
-            now_ms=self._backend.shard.clock.unix_ms(),
-            most=query.most,
-            state=query.state,
-            before=query.before,
+            filter_in_query(customer, query),
+            now_ms=self._now_ms(),
+            most=read_limit(query.get("limit", "")),
+            before=read_cursor(query.get("cursor", "")),
         )
         jobs = [summary_document(job) for job in page.jobs]
         return json_response({"jobs": jobs, "next_cursor": write_cursor(page.next)}, HTTPStatus.OK)
@@ -175,6 +179,12 @@ class JobRoutes:
 
     async def _load(self, customer: CustomerId, job_id: str) -> StoredJob:
         return await own_job(self._backend, customer, job_id)
+
+
+def _includes_bodies(text: str) -> bool:
+    if text not in ("", "body"):
+        raise wrong("include", "must be body, or left out")
+    return text == "body"
 
 
 def _wait_seconds(text: str | None) -> float:

@@ -1,40 +1,18 @@
-"""The query of a list: which state, how many, and where the last page ended."""
+"""The query of a list: how many, and where the last page ended."""
 
 import base64
 import binascii
 import re
-from dataclasses import dataclass
-
-from starlette.datastructures import QueryParams
 
 from orchestrator.domain.errors import FieldError, InvalidFields
-from orchestrator.domain.ids import JobId
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.ids import JobId, TargetDomain, read_domain
 from orchestrator.ports.store import JobCursor
 
 PAGE_DEFAULT = 50
 PAGE_MOST = 200
+_TIME = re.compile(r"[0-9]{1,16}\Z", re.ASCII)
+_DOMAIN = re.compile(r"(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?\Z")
 _PLACE = re.compile(r"([0-9]{1,16}) (job_[0-9]{1,20}_[0-9]{1,20})\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class PageQuery:
-    """What a list is asked for."""
-
-    state: JobState | None
-    most: int
-    before: JobCursor | None
-
-
-def read_page_query(query: QueryParams) -> PageQuery:
-    """Read ``state``, ``limit`` and ``cursor``; an empty one counts as absent.
-
-    Raises:
-        InvalidFields: One of them is wrong; it is named.
-    """
-    return PageQuery(
-        _state(query.get("state", "")), read_limit(query.get("limit", "")), _place(query.get("cursor", ""))
-    )
 
 
 def write_cursor(place: JobCursor | None) -> str | None:
@@ -65,12 +43,6 @@ def decode_cursor(text: str, pattern: re.Pattern[str]) -> re.Match[str]:
     return found
 
 
-def _state(text: str) -> JobState | None:
-    if text and text not in set(JobState):
-        raise wrong("state", f"must be one of {', '.join(JobState)}")
-    return JobState(text) if text else None
-
-
 def read_limit(text: str) -> int:
     """Read how many a page holds.
 
@@ -83,7 +55,12 @@ def read_limit(text: str) -> int:
     return int(text or PAGE_DEFAULT)
 
 
-def _place(text: str) -> JobCursor | None:
+def read_cursor(text: str) -> JobCursor | None:
+    """Read where the page before ended.
+
+    Raises:
+        InvalidFields: It is no place.
+    """
     if not text:
         return None
     found = decode_cursor(text, _PLACE)
@@ -93,3 +70,31 @@ def _place(text: str) -> JobCursor | None:
 def wrong(field: str, message: str) -> InvalidFields:
     """Name what is wrong with a query."""
     return InvalidFields([FieldError(field, message)])
+
+
+def read_named_domain(field: str, text: str) -> TargetDomain | None:
+    """Read a host in any spelling, with its port unless that is 443, or a whole URL; an empty text is none.
+
+    Raises:
+        InvalidFields: It names no host.
+    """
+    if not text:
+        return None
+    try:
+        domain = read_domain(text)
+    except ValueError:
+        domain = TargetDomain("")
+    if not _DOMAIN.match(domain):
+        raise wrong(field, "must be a host, with its port if that is not 443, or a URL")
+    return domain
+
+
+def read_time(field: str, text: str, otherwise: int) -> int:
+    """Read Unix ms.
+
+    Raises:
+        InvalidFields: It is none.
+    """
+    if text and not _TIME.match(text):
+        raise wrong(field, "must be Unix time in milliseconds")
+    return int(text) if text else otherwise

@@ -36,6 +36,7 @@ from orchestrator.domain.submission_bounds import ITEMS_READ, TIMEOUT_MS_MOST, S
 SAFE_INT_MOST = 2**53
 """Beyond it, whole numbers of JSON are not exact to every reader (RFC 8259, 6)."""
 REDELIVER_MOST = 10_000
+MANY_MOST = 10_000
 _POLICY = RetryPolicy()
 
 
@@ -185,6 +186,26 @@ class PaceIn(_Model):
     rps: Annotated[float, Field(ge=RPS_LEAST, le=RPS_MOST)] | None = None
     max_concurrent: Annotated[int, Field(ge=1, le=CONCURRENT_MOST)] | None = None
     until_ms: Annotated[int, Field(ge=1, le=SAFE_INT_MOST)] | None = None
+
+
+class JobFilterIn(_Model):
+    """Which jobs are meant: what is left out means all. Times are Unix ms of acceptance."""
+
+    state: Annotated[str, Field(max_length=128)] | Names | None = None
+    domain: Annotated[str, Field(max_length=512)] | None = None
+    delivery: Annotated[str, Field(max_length=128)] | Names | None = None
+    code: Annotated[str, Field(max_length=64)] | None = None
+    since: Annotated[int, Field(ge=0, le=SAFE_INT_MOST)] | None = None
+    until: Annotated[int, Field(ge=0, le=SAFE_INT_MOST)] | None = None
+    idempotent_key: Annotated[str, Field(max_length=512)] | None = None
+
+
+class ManyJobsIn(JobFilterIn):
+    """What is done with many jobs, newest first; ``dry_run`` only counts them."""
+
+    dry_run: bool = False
+    limit: Annotated[int, Field(ge=1, le=MANY_MOST)] = MANY_MOST
+    cursor: Annotated[str, Field(max_length=128)] | None = None
 
 
 class ProxyIn(_Model):

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from orchestrator.adapters.http.backend import Backend, json_response
 from orchestrator.adapters.telemetry import render_metrics
 from orchestrator.domain.errors import NotReady
+from orchestrator.runtime.version import VERSION
 
 
 class ServiceRoutes:
@@ -18,8 +19,8 @@ class ServiceRoutes:
         self._commit_sizes = backend.commit_sizes
 
     async def health(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
-        """Say that the process lives."""
-        return json_response({"status": "ok"}, HTTPStatus.OK)
+        """Say that the process lives, and of which version it is."""
+        return json_response({"status": "ok", "version": VERSION}, HTTPStatus.OK)
 
     async def readiness(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
         """Say whether work can be taken and done."""

@@ -161,6 +161,7 @@ def _make_backend(settings: Settings, shard: Shard, store: SqliteStore) -> Backe
         keys=ApiKeyAuthenticator(shard.store, shard.clock),
         bounds=bounds,
         results=SharedResults(shard.store),
+        many_jobs_rps=settings.many_jobs_rps,
         commit_sizes=store.commit_sizes,
     )
 

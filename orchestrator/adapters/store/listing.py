@@ -1,48 +1,81 @@
-"""Pages of a customer's jobs, newest first, by key: the millionth page costs what the first does."""
+"""A customer's jobs, newest first, by filters.
+
+What a list is filtered by stands in an index, and is compared there. How deliveries stand is the exception:
+that is looked up for each job that fits in all else. However rare a fit is, one look goes through a bounded
+number of jobs, so that others read in between; the page goes on until it is full or there is no more.
+"""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.adapters.store.records import unpack_quorum
+from orchestrator.adapters.store.records import pack_delivery, unpack_quorum
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
-from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState, state_shown
-from orchestrator.ports.store import JobCursor, JobPage, JobSummary, judge_delivery
+from orchestrator.ports.store import JobCursor, JobFilter, JobSummary, judge_delivery
 
-LOOKED_THROUGH_MOST = 10_000
-"""Rows for one page. One state may be rare: a look through millions of rows would hold up every reader."""
+LOOKED_THROUGH_MOST = 2_000
+"""Jobs in one look: some milliseconds."""
 
 _NEWEST = JobCursor(2**62, JobId(""))
-_FORGOTTEN = "ended_ms IS NOT NULL AND result IS NULL"
-_COLUMNS = (
-    f"id, customer, domain, state, not_before_ms, accepted_ms, ended_ms, idem_key, quorum, {_FORGOTTEN}"
-)
+_FORGOTTEN = "jobs.ended_ms IS NOT NULL AND jobs.result IS NULL"
+_COLUMNS = f"""jobs.id, jobs.customer, jobs.domain, jobs.state, jobs.not_before_ms, jobs.accepted_ms,
+               jobs.ended_ms, jobs.idem_key, jobs.quorum, {_FORGOTTEN}"""
+_STATE_SHOWN = f"""CASE WHEN jobs.state = '{JobState.SCHEDULED}' AND jobs.not_before_ms <= ?
+                   THEN '{JobState.QUEUED}' ELSE jobs.state END"""
+_RECEIVERS = "(SELECT group_concat(DISTINCT state) FROM deliveries WHERE job_id = jobs.id)"
+_MAY_BE = {
+    JobDelivery.NONE: "jobs.quorum IS NULL",
+    JobDelivery.PENDING: f"""jobs.ended_ms IS NULL AND jobs.quorum IS NOT NULL
+                             OR {_RECEIVERS} LIKE '%pending%'""",
+    JobDelivery.QUORUM_MET: f"{_RECEIVERS} LIKE '%delivered%'",
+    JobDelivery.DELIVERED: f"{_RECEIVERS} = 'delivered'",
+    JobDelivery.FAILED: f"{_RECEIVERS} LIKE '%failed%'",
+}
+"""What receivers have to be like before anybody judges. Whether ``quorum`` is null is told by a row's head:
+of a large one nothing more is read.
+"""
 
 
-def read_page(
-    db: sqlite3.Connection,
-    customer: CustomerId,
-    now_ms: int,
-    most: int,
-    state: JobState | None,
-    before: JobCursor | None,
-) -> JobPage:
-    """Read a page; see ``Store.jobs_of``."""
-    sql = f"""SELECT {_COLUMNS} FROM jobs WHERE customer = ? AND (accepted_ms, id) < (?, ?)
-              ORDER BY accepted_ms DESC, id DESC LIMIT ?"""  # noqa: S608  # column names of our own
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look found, and from where the next goes on; None where that was all."""
+
+    jobs: tuple[JobSummary, ...]
+    next: JobCursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where jobs are looked for: an index in the order of their acceptance."""
+
+    index: str
+    rows: str
+    at_ms: str
+    id: str
+    where: str
+    values: tuple[Any, ...]
+
+
+def look(db: sqlite3.Connection, wanted: JobFilter, now_ms: int, most: int, before: JobCursor | None) -> Look:
+    """Look through some jobs for at most ``most`` that are wanted; see ``Store.jobs_of``."""
+    source = _source(wanted)
     start = before or _NEWEST
-    found: list[Any] = []
-    looked_at, last = 0, None
-    for row in db.execute(sql, (customer, start.accepted_ms, start.job_id, LOOKED_THROUGH_MOST)):
-        looked_at, last = looked_at + 1, row
-        if state is None or state_shown(JobState(row[3]), row[4], now_ms) is state:
-            found.append(row)
-        if len(found) == most:
-            break
-    full = len(found) == most or looked_at == LOOKED_THROUGH_MOST
-    place = JobCursor(last[5], JobId(last[0])) if full and last else None
-    return JobPage(tuple(_summaries(db, found, now_ms)), place)
+    top = min((start.accepted_ms, start.job_id), (wanted.until_ms, ""))
+    end = _end_of_look(db, source, wanted, top)
+    within = (*source.values, *top, *(end or (wanted.since_ms, "")))
+    where, values = _conditions(wanted, now_ms)
+    place = f"({source.at_ms}, {source.id})"
+    sql = f"""SELECT {_COLUMNS} FROM {source.rows} WHERE {source.where}
+              AND {place} < (?, ?) AND {place} >= (?, ?) AND {where}
+              ORDER BY {source.at_ms} DESC, {source.id} DESC"""  # noqa: S608  # names and conditions of our own
+    rows = db.execute(sql, (*within, *values))
+    found = tuple(_first(_summaries(db, rows, now_ms), wanted, most))
+    if len(found) == most:
+        return Look(found, JobCursor(found[-1].accepted_ms, found[-1].id))
+    return Look(found, end and JobCursor(end[0], JobId(end[1])))
 
 
 def read_summary(db: sqlite3.Connection, job_id: JobId, now_ms: int) -> JobSummary | None:
@@ -62,7 +95,71 @@ def delivery_in(db: sqlite3.Connection, job_id: str, state: str, quorum: bytes |
     return judge_delivery(voters, needed, JobState(state), deliveries)
 
 
-def _summaries(db: sqlite3.Connection, rows: list[Any], now_ms: int) -> Iterator[JobSummary]:
+def _source(wanted: JobFilter) -> _Source:
+    if wanted.idempotent_key is not None:
+        holders = " UNION ALL ".join(
+            f"SELECT id FROM jobs WHERE customer = ? AND idem_key = ? AND idem_holds = {holds}"  # noqa: S608  # 0 and 1
+            for holds in (1, 0)
+        )
+        key = (wanted.customer, wanted.idempotent_key)
+        where = f"jobs.id IN ({holders})"
+        return _Source("jobs", "jobs", "jobs.accepted_ms", "jobs.id", where, (*key, *key))
+    if wanted.code is not None:
+        index = "failures INDEXED BY failures_by_code"
+        rows = f"{index} CROSS JOIN jobs ON jobs.id = failures.job_id"
+        where = "failures.customer = ? AND failures.code = ?"
+        values = (wanted.customer, wanted.code)
+        return _Source(index, rows, "failures.accepted_ms", "failures.job_id", where, values)
+    index = "jobs INDEXED BY jobs_listed"
+    return _Source(index, index, "jobs.accepted_ms", "jobs.id", "jobs.customer = ?", (wanted.customer,))
+
+
+def _end_of_look(
+    db: sqlite3.Connection, source: _Source, wanted: JobFilter, top: tuple[int, str]
+) -> tuple[int, str] | None:
+    """Say with which job this look ends, if it does not go through all that is left."""
+    sql = f"""SELECT {source.at_ms}, {source.id} FROM {source.index} WHERE {source.where}
+              AND ({source.at_ms}, {source.id}) < (?, ?) AND {source.at_ms} >= ?
+              ORDER BY {source.at_ms} DESC, {source.id} DESC LIMIT 1 OFFSET ?"""  # noqa: S608  # names of our own
+    values = (*source.values, *top, wanted.since_ms, LOOKED_THROUGH_MOST - 1)
+    found: tuple[int, str] | None = db.execute(sql, values).fetchone()
+    return found
+
+
+def _conditions(wanted: JobFilter, now_ms: int) -> tuple[str, list[Any]]:
+    conditions, values = ["TRUE"], []
+    if wanted.states:
+        conditions.append(f"{_STATE_SHOWN} IN ({_marks(wanted.states)})")
+        values += [now_ms, *wanted.states]
+    if wanted.domain is not None:
+        conditions.append("jobs.domain = ?")
+        values.append(wanted.domain)
+    if wanted.code is not None and wanted.idempotent_key is not None:
+        conditions.append("EXISTS (SELECT 1 FROM failures WHERE job_id = jobs.id AND code = ?)")
+        values.append(wanted.code)
+    if wanted.deliveries:
+        told = " OR ".join(f"({_MAY_BE[delivery]})" for delivery in wanted.deliveries)
+        ended = f"jobs.quorum IN ({_marks(wanted.deliveries)})"
+        conditions.append(f"CASE WHEN {_FORGOTTEN} THEN {ended} ELSE {told} END")
+        values += [pack_delivery(delivery) for delivery in wanted.deliveries]
+    return " AND ".join(conditions), values
+
+
+def _marks(chosen: Iterable[object]) -> str:
+    return ", ".join("?" for _ in chosen)
+
+
+def _first(found: Iterator[JobSummary], wanted: JobFilter, most: int) -> Iterator[JobSummary]:
+    count = 0
+    for job in found:
+        if not wanted.deliveries or job.delivery in wanted.deliveries:
+            yield job
+            count += 1
+        if count == most:
+            return
+
+
+def _summaries(db: sqlite3.Connection, rows: Iterable[Any], now_ms: int) -> Iterator[JobSummary]:
     for id_, customer, domain, state, begins_ms, accepted_ms, ended_ms, key, quorum, forgotten in rows:
         yield JobSummary(
             id=JobId(id_),

@@ -25,9 +25,12 @@ from orchestrator.ports.store import (
     Duplicate,
     Ending,
     JobCursor,
+    JobFilter,
     JobPage,
     JobSummary,
     OutboxEntry,
+    PendingCursor,
+    PendingEndpoint,
     StoredJob,
     WaitingJob,
     WebhookSecrets,
@@ -46,6 +49,7 @@ class _Row:
     """Its payload is past its keeping."""
     delivery: JobDelivery = JobDelivery.NONE
     """How its deliveries had ended then."""
+    code: str | None = None
 
 
 class MemoryStore:
@@ -134,17 +138,12 @@ class MemoryStore:
         return row.result if row is not None and not row.forgotten else None
 
     async def jobs_of(
-        self,
-        customer: CustomerId,
-        *,
-        now_ms: int,
-        most: int,
-        state: JobState | None = None,
-        before: JobCursor | None = None,
+        self, wanted: JobFilter, *, now_ms: int, most: int, before: JobCursor | None = None
     ) -> JobPage:
         """List a customer's jobs, newest first."""
-        mine = [self._summary(row, now_ms) for row in self._rows.values() if row.job.customer == customer]
-        fitting = [job for job in mine if (state is None or job.state is state) and _older(job, before)]
+        rows = [row for row in self._rows.values() if wanted.code is None or row.code == wanted.code]
+        jobs = [self._summary(row, now_ms) for row in rows]
+        fitting = [job for job in jobs if _is_wanted(job, wanted) and _older(job, before)]
         page = tuple(sorted(fitting, key=lambda job: (job.accepted_ms, job.id), reverse=True)[:most])
         more = len(fitting) > len(page)
         return JobPage(page, JobCursor(page[-1].accepted_ms, page[-1].id) if more else None)
@@ -222,7 +221,7 @@ class MemoryStore:
             msg = f"{ending.job_id} has ended already"
             raise RuntimeError(msg)
         row.state, row.ended_ms = ending.state, ending.ended_ms
-        row.course, row.result = ending.course, ending.result
+        row.course, row.result, row.code = ending.course, ending.result, ending.code
         self._outbox[ending.job_id] = list(ending.outbox)
         if ending.key_freed:
             self._keys.pop((row.job.customer, row.job.idempotent_key), None)
@@ -250,6 +249,40 @@ class MemoryStore:
         dead.sort(key=_dead_place, reverse=True)
         start = None if before is None else (before.at_ms, before.id)
         return [entry for entry in dead if start is None or _dead_place(entry) < start][:most]
+
+    async def pending_endpoints(
+        self, customer: CustomerId, *, most: int, endpoint: TargetDomain | None = None
+    ) -> Sequence[PendingEndpoint]:
+        """List whom a customer's deliveries still go to, the one with the most of them first."""
+        entries = self._pending_of(customer, endpoint)
+        by_endpoint = {
+            name: [e for e in entries if e.endpoint == name] for name in {e.endpoint for e in entries}
+        }
+        found = [_pending_endpoint(name, waiting) for name, waiting in by_endpoint.items()]
+        return sorted(found, key=lambda each: (-each.deliveries, each.endpoint))[:most]
+
+    async def pending_deliveries(
+        self,
+        customer: CustomerId,
+        *,
+        most: int,
+        endpoint: TargetDomain | None = None,
+        after: PendingCursor | None = None,
+    ) -> Sequence[OutboxEntry]:
+        """List a customer's deliveries that are still to be made, by endpoint, the soonest first."""
+        start = (after.endpoint, after.at_ms, after.id) if after else ("", -1, "")
+        entries = sorted(self._pending_of(customer, endpoint), key=_pending_place)
+        return [entry for entry in entries if _pending_place(entry) > start][:most]
+
+    def _pending_of(self, customer: CustomerId, endpoint: TargetDomain | None) -> list[OutboxEntry]:
+        return [
+            entry
+            for entries in self._outbox.values()
+            for entry in entries
+            if entry.customer == customer
+            and entry.state is DeliveryState.PENDING
+            and endpoint in (None, entry.endpoint)
+        ]
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
@@ -329,6 +362,17 @@ def _older(job: JobSummary, place: JobCursor | None) -> bool:
     return place is None or (job.accepted_ms, job.id) < (place.accepted_ms, place.job_id)
 
 
+def _is_wanted(job: JobSummary, wanted: JobFilter) -> bool:
+    return (
+        job.customer == wanted.customer
+        and (not wanted.states or job.state in wanted.states)
+        and wanted.domain in (None, job.domain)
+        and (not wanted.deliveries or job.delivery in wanted.deliveries)
+        and wanted.since_ms <= job.accepted_ms < wanted.until_ms
+        and wanted.idempotent_key in (None, job.idempotent_key)
+    )
+
+
 def _waiting(row: _Row) -> WaitingJob:
     job = row.job
     return WaitingJob(
@@ -354,3 +398,18 @@ def _is_meant(entry: OutboxEntry, wanted: DeadFilter) -> bool:
 
 def _dead_place(entry: OutboxEntry) -> tuple[int, str]:
     return entry.next_ms, entry.id
+
+
+def _pending_place(entry: OutboxEntry) -> tuple[str, int, str]:
+    return entry.endpoint, entry.next_ms, entry.id
+
+
+def _pending_endpoint(name: TargetDomain, entries: Sequence[OutboxEntry]) -> PendingEndpoint:
+    attempts = [entry.log[-1] for entry in entries if entry.first_ms is not None]
+    return PendingEndpoint(
+        endpoint=name,
+        deliveries=len(entries),
+        failing=len(attempts),
+        next_ms=min(entry.next_ms for entry in entries),
+        last=max(attempts, key=lambda attempt: attempt.at_ms, default=None),
+    )

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from types import MappingProxyType
 
+from orchestrator.adapters.store.failures import note_earlier_failures
 from orchestrator.adapters.store.unnumbered import complete_unnumbered
 from orchestrator.ports.secret_box import SecretBox
 
 FILLS: Mapping[int, Callable[[sqlite3.Connection, SecretBox], None]] = MappingProxyType(
-    {1: complete_unnumbered}
+    {1: complete_unnumbered, 4: note_earlier_failures}
 )
 _STEP = re.compile(r"\d{4}_\w+\.sql")
 

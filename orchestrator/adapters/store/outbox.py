@@ -8,14 +8,16 @@ import msgpack
 
 from orchestrator.domain.fanout import NO_REGION, DeliveryAttempt, DeliveryState
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain, delivery_place
-from orchestrator.ports.store import DeadFilter, DeadLetterCursor, OutboxEntry
+from orchestrator.ports.store import DeadFilter, DeadLetterCursor, OutboxEntry, PendingCursor, PendingEndpoint
 
 _COLUMNS = "job_id, position, id, customer, state, attempts, first_ms, next_ms, log, endpoint"
 _INSERT = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # names of our own
 _UPDATE = """UPDATE deliveries SET state = ?, attempts = ?, first_ms = ?, next_ms = ?, log = ?
              WHERE job_id = ? AND position = ?"""
 _SELECT = f"SELECT {_COLUMNS} FROM deliveries WHERE"  # noqa: S608  # names of our own
+_PENDING = "deliveries INDEXED BY deliveries_pending_at"
 _NEWEST = (2**62, "")
+ATTEMPTS_LOOKED_AT = 20
 
 
 def outbox_row(entry: OutboxEntry) -> tuple[Any, ...]:
@@ -75,6 +77,56 @@ def read_dead(
               AND next_ms >= ? ORDER BY next_ms DESC, id DESC LIMIT ?"""
     within = (wanted.customer, *start, wanted.since_ms, most)
     return [_entry(row) for row in db.execute(sql, (*values, *within))]
+
+
+def read_pending_endpoints(
+    db: sqlite3.Connection, customer: str, most: int, endpoint: str | None
+) -> list[PendingEndpoint]:
+    """List whom deliveries still go to; see ``Store.pending_endpoints``."""
+    where, values = _pending_of(customer, endpoint)
+    sql = f"""SELECT endpoint, count(*), count(first_ms), min(next_ms) FROM {_PENDING} WHERE {where}
+              GROUP BY endpoint ORDER BY count(*) DESC, endpoint LIMIT ?"""  # noqa: S608  # names of our own
+    return [
+        PendingEndpoint(
+            endpoint=TargetDomain(name),
+            deliveries=count,
+            failing=failing,
+            next_ms=next_ms,
+            last=_last_attempt(db, customer, name) if failing else None,
+        )
+        for name, count, failing, next_ms in db.execute(sql, (*values, most)).fetchall()
+    ]
+
+
+def _last_attempt(db: sqlite3.Connection, customer: str, endpoint: str) -> DeliveryAttempt:
+    # Those that are tried soonest and latest: the latest attempt is with one or the other, or near enough.
+    where, values = _pending_of(customer, endpoint)
+    logs = [
+        log
+        for order in ("ASC", "DESC")
+        for (log,) in db.execute(
+            f"""SELECT log FROM {_PENDING} WHERE {where} AND first_ms IS NOT NULL
+                ORDER BY next_ms {order} LIMIT ?""",  # noqa: S608  # names of our own
+            (*values, ATTEMPTS_LOOKED_AT),
+        )
+    ]
+    return max((_attempt(*msgpack.unpackb(log)[-1]) for log in logs), key=lambda attempt: attempt.at_ms)
+
+
+def read_pending_of(
+    db: sqlite3.Connection, customer: str, most: int, endpoint: str | None, after: PendingCursor | None
+) -> list[OutboxEntry]:
+    """List deliveries that are still to be made; see ``Store.pending_deliveries``."""
+    where, values = _pending_of(customer, endpoint)
+    start = (after.endpoint, after.at_ms, after.id) if after else ("", -1, "")
+    sql = f"""SELECT {_COLUMNS} FROM {_PENDING} WHERE {where} AND (endpoint, next_ms, id) > (?, ?, ?)
+              ORDER BY endpoint, next_ms, id LIMIT ?"""  # noqa: S608  # names of our own
+    return [_entry(row) for row in db.execute(sql, (*values, *start, most))]
+
+
+def _pending_of(customer: str, endpoint: str | None) -> tuple[str, list[str]]:
+    where = "state = 'pending' AND customer = ?"
+    return (where, [customer]) if endpoint is None else (f"{where} AND endpoint = ?", [customer, endpoint])
 
 
 def _chosen(wanted: DeadFilter) -> tuple[str, list[Any]]:

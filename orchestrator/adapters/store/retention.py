@@ -55,6 +55,7 @@ def _drop_jobs(db: sqlite3.Connection, ended_ms: int) -> bool:
     sql = "SELECT id FROM jobs WHERE result IS NULL AND ended_ms <= ? LIMIT ?"
     ids = db.execute(sql, (ended_ms, PURGE_BATCH)).fetchall()
     db.executemany("DELETE FROM jobs WHERE id = ?", ids)
+    db.executemany("DELETE FROM failures WHERE job_id = ?", ids)
     return len(ids) == PURGE_BATCH
 
 

@@ -17,6 +17,7 @@ import msgpack
 from orchestrator.adapters.secret_box import open_key_file
 from orchestrator.adapters.store.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.store.disk_retry import Patience, failing_as_store
+from orchestrator.adapters.store.failures import note_failure
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, Write, connect
 from orchestrator.adapters.store.migration import migrate
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
@@ -211,7 +212,7 @@ class SqliteStore(SqliteReads):
         job = (ending.state, ending.ended_ms, run, result, not ending.key_freed, ending.job_id)
         outbox = [outbox_row(entry) for entry in ending.outbox]
         children = [self._job_row(child) for child in ending.children]
-        found = await self._kept("a job's end", lambda db: _end(db, job, outbox, children))
+        found = await self._kept("a job's end", lambda db: _end(db, job, outbox, children, ending.code))
         return [_taken(*triple) for triple in zip(ending.children, children, found, strict=True)]
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
@@ -384,6 +385,7 @@ def _end(
     job: tuple[Any, ...],
     outbox: list[tuple[Any, ...]],
     children: list[tuple[Any, ...]],
+    code: str | None,
 ) -> list[Holder | None]:
     sql = """UPDATE jobs SET state = ?, ended_ms = ?, run = ?, result = ?, idem_holds = ?
              WHERE id = ? AND ended_ms IS NULL"""
@@ -391,6 +393,8 @@ def _end(
         msg = f"{job[-1]} has ended already"
         raise RuntimeError(msg)
     insert_outbox(db, outbox)
+    if code is not None:
+        note_failure(db, job[-1], code)
     return [_insert(db, child) for child in children]
 
 

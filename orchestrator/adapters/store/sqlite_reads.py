@@ -3,13 +3,20 @@
 import hashlib
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgpack
 
-from orchestrator.adapters.store.listing import read_page, read_summary
-from orchestrator.adapters.store.outbox import read_dead, read_deliveries, read_pending
+from orchestrator.adapters.store.listing import look, read_summary
+from orchestrator.adapters.store.outbox import (
+    read_dead,
+    read_deliveries,
+    read_pending,
+    read_pending_endpoints,
+    read_pending_of,
+)
 from orchestrator.adapters.store.overrulings import read_overrulings
 from orchestrator.adapters.store.reader_lanes import ReaderLanes
 from orchestrator.adapters.store.records import unpack_course, unpack_learned, unpack_spec
@@ -29,9 +36,12 @@ from orchestrator.ports.store import (
     DeadLetterCursor,
     Duplicate,
     JobCursor,
+    JobFilter,
     JobPage,
     JobSummary,
     OutboxEntry,
+    PendingCursor,
+    PendingEndpoint,
     StoredJob,
     WaitingJob,
     WebhookSecrets,
@@ -101,18 +111,25 @@ class SqliteReads:
         return await (self._lanes.work.read(read) if reader is None else self._lanes.shown(reader, read))
 
     async def jobs_of(
-        self,
-        customer: CustomerId,
-        *,
-        now_ms: int,
-        most: int,
-        state: JobState | None = None,
-        before: JobCursor | None = None,
+        self, wanted: JobFilter, *, now_ms: int, most: int, before: JobCursor | None = None
     ) -> JobPage:
         """List a customer's jobs, newest first."""
-        return await self._lanes.shown(
-            customer, lambda db: read_page(db, customer, now_ms, most, state, before)
-        )
+        found: list[JobSummary] = []
+        place = before
+        while True:
+            # One more than the page holds says whether there is another page.
+            room = most + 1 - len(found)
+            looked = await self._lanes.shown(
+                wanted.customer, partial(look, wanted=wanted, now_ms=now_ms, most=room, before=place)
+            )
+            found += looked.jobs
+            place = looked.next
+            if len(found) > most:
+                return JobPage(
+                    tuple(found[:most]), JobCursor(found[most - 1].accepted_ms, found[most - 1].id)
+                )
+            if place is None:
+                return JobPage(tuple(found), None)
 
     async def summary(
         self, job_id: JobId, now_ms: int, reader: CustomerId | None = None
@@ -155,6 +172,27 @@ class SqliteReads:
     ) -> Sequence[OutboxEntry]:
         """List a customer's deliveries that failed for good, newest first."""
         return await self._lanes.shown(wanted.customer, lambda db: read_dead(db, wanted, most, before))
+
+    async def pending_endpoints(
+        self, customer: CustomerId, *, most: int, endpoint: TargetDomain | None = None
+    ) -> Sequence[PendingEndpoint]:
+        """List whom a customer's deliveries still go to, the one with the most of them first."""
+        return await self._lanes.shown(
+            customer, lambda db: read_pending_endpoints(db, customer, most, endpoint)
+        )
+
+    async def pending_deliveries(
+        self,
+        customer: CustomerId,
+        *,
+        most: int,
+        endpoint: TargetDomain | None = None,
+        after: PendingCursor | None = None,
+    ) -> Sequence[OutboxEntry]:
+        """List a customer's deliveries that are still to be made, by endpoint, the soonest first."""
+        return await self._lanes.shown(
+            customer, lambda db: read_pending_of(db, customer, most, endpoint, after)
+        )
 
     async def paces(self) -> dict[TargetDomain, Learned]:
         """List what targets have taught."""

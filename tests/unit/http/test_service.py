@@ -3,6 +3,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.core.shard import READY_WITHOUT_ALL_AFTER_S
 from orchestrator.domain.ids import RegionName, TargetDomain
+from orchestrator.runtime.version import VERSION
 from orchestrator.wire.messages import Heartbeat
 from tests.unit.domain.builders import REGIONS
 from tests.unit.http.gateway import JOBS, TARGET, Gateway
@@ -10,7 +11,7 @@ from tests.unit.http.gateway import JOBS, TARGET, Gateway
 
 async def test_the_process_says_that_it_lives(gateway: Gateway) -> None:
     response = await gateway.client.get("/healthz")
-    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert (response.status_code, response.json()) == (200, {"status": "ok", "version": VERSION})
 
 
 async def test_the_service_is_not_ready_until_every_region_was_heard(gateway: Gateway) -> None:

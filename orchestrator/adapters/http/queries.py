@@ -1,0 +1,34 @@
+"""Queries are read strictly: a filter that is misspelt would mean all."""
+
+import functools
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.domain.errors import FieldError, InvalidFields
+
+Handler = Callable[[Request], Awaitable[Response]]
+NAME_SHOWN_MOST = 100
+
+
+def with_known_query(handler: Handler, known: frozenset[str]) -> Handler:
+    """Refuse a call whose query holds what is not ``known``, or holds something twice; 422 names it."""
+
+    @functools.wraps(handler)
+    async def strict(request: Request) -> Response:
+        if request.scope["query_string"]:
+            _check(request, known)
+        return await handler(request)
+
+    return strict
+
+
+def _check(request: Request, known: frozenset[str]) -> None:
+    names = [name for name, _ in request.query_params.multi_items()]
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
+    there_are = f"there are {', '.join(sorted(known))}" if known else "this call has none"
+    errors = [FieldError(name[:NAME_SHOWN_MOST], f"is no parameter: {there_are}") for name in unknown]
+    errors += [FieldError(name, "is given twice") for name in sorted(known) if names.count(name) > 1]
+    if errors:
+        raise InvalidFields(errors)
