@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
@@ -13,6 +14,18 @@ from orchestrator.ports.clock import Clock
 
 ANY = RegionName("")
 """Where a leg goes that may run in any region; no region can bear that name."""
+GONE_MOST = 64
+"""In a line, besides twice what is here, of tickets that went by another way."""
+
+_Way = tuple[TargetDomain, RegionName]
+
+
+@dataclass(slots=True, eq=False)
+class _Kept:
+    """A ticket that is here once, in however many lines it waits."""
+
+    claim: Claim
+    here: bool = True
 
 
 class Parking:
@@ -30,56 +43,82 @@ class Parking:
         self._clock = clock
         self._target_health = target_health
         self._release = release
-        self._without_region: dict[RegionName, list[Claim]] = {}
-        self._behind: dict[tuple[TargetDomain, RegionName], deque[Claim]] = {}
-        self._timed: set[tuple[TargetDomain, RegionName]] = set()
+        self._count = 0
+        self._without_region: dict[RegionName, deque[_Kept]] = {}
+        self._behind: dict[_Way, deque[_Kept]] = {}
+        self._timed: set[_Way] = set()
 
     def __len__(self) -> int:
         """Count the tickets here."""
-        without_region = sum(map(len, self._without_region.values()))
-        return without_region + sum(map(len, self._behind.values()))
+        return self._count
 
-    def without_region(self, claim: Claim, region: RegionName = ANY) -> None:
-        """Keep a ticket until ``region`` takes work."""
+    def keep(
+        self, claim: Claim, *, down: Collection[RegionName] = (), shut: Collection[RegionName] = ()
+    ) -> None:
+        """Keep a ticket until a region of ``down`` takes work, or the breaker between one of ``shut`` and the
+        target lets it pass: whichever comes first.
+        """
         claim.keep_place()
-        self._without_region.setdefault(region, []).append(claim)
+        kept = _Kept(claim)
+        self._count += 1
+        for region in down:
+            self._append(self._without_region.setdefault(region, deque()), kept)
+        for region in shut:
+            self._append(self._behind.setdefault((claim.domain.name, region), deque()), kept)
+            self._wake(claim.domain, region)
 
     def release(self, regions: Collection[RegionName]) -> None:
         """Queue again what waits for one of ``regions``."""
         for region in (ANY, *regions) if regions and self._without_region else ():
-            for claim in self._without_region.pop(region, ()):
-                self._release(claim, region)
+            for kept in self._without_region.pop(region, ()):
+                self._let_go(kept, region)
 
     def release_all(self) -> None:
         """Queue again what waits for any region."""
         self.release(list(self._without_region))
 
-    def behind_breaker(self, claim: Claim, region: RegionName) -> None:
-        """Keep a ticket until the breaker between ``region`` and the target lets it pass."""
-        claim.keep_place()
-        self._behind.setdefault((claim.domain.name, region), deque()).append(claim)
-        self._wake(claim.domain, region)
-
     def stir(self, domain: DomainLimiter, region: RegionName) -> None:
         """A breaker has changed: queue again what it lets pass."""
-        waiting = self._behind.get((domain.name, region))
+        way = domain.name, region
+        waiting = self._behind.get(way)
         if waiting is None:
             return
         offer = self._target_health.offer(domain.name, [region])
         if offer.regions and region not in offer.ill:
-            del self._behind[domain.name, region]
-            for claim in waiting:
-                self._release(claim, region)
+            del self._behind[way]
+            for kept in waiting:
+                self._let_go(kept, region)
         elif offer.regions:
-            self._release(waiting.popleft(), region)
+            self._let_one_go(waiting, region)
             if not waiting:
-                del self._behind[domain.name, region]
+                del self._behind[way]
         self._wake(domain, region)
 
+    def _append(self, line: deque["_Kept"], kept: "_Kept") -> None:
+        line.append(kept)
+        # What was let go by another way stays behind here: it is thinned out before it is the most of a line.
+        if len(line) > 2 * self._count + GONE_MOST:
+            here = [each for each in line if each.here]
+            line.clear()
+            line.extend(here)
+
+    def _let_go(self, kept: "_Kept", region: RegionName) -> bool:
+        """Queue it again, unless it went by another way; say whether it was here."""
+        was_here, kept.here = kept.here, False
+        if was_here:
+            self._count -= 1
+            self._release(kept.claim, region)
+        return was_here
+
+    def _let_one_go(self, waiting: deque["_Kept"], region: RegionName) -> None:
+        while waiting:
+            if self._let_go(waiting.popleft(), region):
+                return
+
     def _wake(self, domain: DomainLimiter, region: RegionName) -> None:
-        key = (domain.name, region)
-        if key in self._behind and key not in self._timed:
-            self._timed.add(key)
+        way = domain.name, region
+        if way in self._behind and way not in self._timed:
+            self._timed.add(way)
             now = self._clock.now()
             due = max(self._target_health.opens_at(domain.name, lambda: [region], now), now + LOOK_LEAST_S)
             self._clock.call_at(due, lambda: self._woken(domain, region))
@@ -87,9 +126,6 @@ class Parking:
     def _woken(self, domain: DomainLimiter, region: RegionName) -> None:
         self._timed.discard((domain.name, region))
         self.stir(domain, region)
-
-
-_Way = tuple[TargetDomain, RegionName]
 
 
 class Detours:

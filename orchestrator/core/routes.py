@@ -1,6 +1,6 @@
 """The routes from the regions to the targets: which are passable, and who waits for one that is not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from orchestrator.core.claim import Claim
@@ -58,16 +58,30 @@ class Routes:
         else:
             claim.enqueue()
 
-    def wait_behind_breaker(self, claim: Claim, region: RegionName, *, strict: bool) -> None:
-        """Keep a leg until the way from its region opens; a strict one leaves when that alone is shut."""
-        self.parking.behind_breaker(claim, region)
+    def wait_anywhere(self, claim: Claim, region: RegionName) -> None:
+        """Keep a leg that may run in any region until one takes work and its way to the target is open.
+        ``region`` is where it would be best.
+        """
+        with_credit = self._peers.regions_with_credit()
+        if not with_credit:
+            self.parking.keep(claim, down=[ANY])
+            return
+        self.parking.keep(claim, shut=[region] if region in with_credit else with_credit)
         if claim.may_leave:
-            self.detours.queued(claim.domain.name, claim.ticket, region if strict else ANY)
+            self.detours.queued(claim.domain.name, claim.ticket, ANY)
 
-    def withdraw(self, claim: Claim, region: RegionName) -> None:
-        """A leg that waits does so no longer."""
+    def wait_strictly(self, claim: Claim, regions: Sequence[RegionName]) -> None:
+        """Keep a leg that may run in ``regions`` only until one takes work and its way is open."""
+        with_credit = self._peers.regions_with_credit()
+        down = [region for region in regions if region not in with_credit]
+        self.parking.keep(claim, down=down, shut=[region for region in regions if region in with_credit])
+        if claim.may_leave and len(regions) == 1 and not down:
+            self.detours.queued(claim.domain.name, claim.ticket, regions[0])
+
+    def withdraw(self, claim: Claim, regions: Sequence[RegionName]) -> None:
+        """A leg that waits, for one of ``regions`` perhaps, does so no longer."""
         claim.withdraw()
-        for place in (ANY, region):
+        for place in (ANY, *regions):
             self.detours.gone(claim.domain.name, claim.ticket, place)
 
     def _released(self, claim: Claim, region: RegionName) -> None:
@@ -110,9 +124,9 @@ class Routes:
     def _when_gone(self, judge: Callable[[], None]) -> None:
         self._clock.call_at(self._clock.now() + self.strict_down_s + LOOK_MARGIN_S, judge)
 
-    def gone_for_good(self, region: RegionName) -> bool:
-        """Whether a leg that may run in this region only is to be given up."""
-        return self._peers.down_s(region) >= self.strict_down_s
+    def gone_for_good(self, regions: Iterable[RegionName]) -> bool:
+        """Whether a leg that may run in these regions only is to be given up."""
+        return all(self._peers.down_s(region) >= self.strict_down_s for region in regions)
 
     def regions_view(self) -> list[dict[str, Any]]:
         """Show every region as JSON: its health (``up``, ``suspect``, ``down``; it is suspect as well where
@@ -144,6 +158,14 @@ class Routes:
     def open_breakers(self) -> dict[RegionName, int]:
         """Count the breakers that are not closed, by region: labels of a metric stay bounded."""
         return {peer.name: self.target_health.troubled_from(peer.name) for peer in self._peers.regions()}
+
+    def shut_from(self, domain: TargetDomain, regions: Sequence[RegionName] | None) -> Cause | None:
+        """Say what opened the breakers, where all of those of ``regions`` (all that there are, where that is
+        None) that take work are open.
+        """
+        with_credit = self._peers.regions_with_credit()
+        ways = [region for region in with_credit if regions is None or region in regions]
+        return self.target_health.shut_by(domain, ways)
 
     def _shut_by(self, domain: TargetDomain, region: RegionName) -> Cause | None:
         return self.target_health.shut_by(domain, self._peers.regions_up() if region == ANY else [region])

@@ -7,7 +7,6 @@ from typing import assert_never
 from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.ending import children_of, ending_of, known_children
-from orchestrator.core.parking import ANY
 from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.domain.accounts import account_of
 from orchestrator.domain.breaker import Cause
@@ -53,6 +52,7 @@ from orchestrator.domain.run import (
     is_further,
     note_close,
     note_start,
+    untried_regions,
     waiting_legs,
 )
 from orchestrator.domain.settling import Ended, Failure, FailureCode, answer_to_show
@@ -269,32 +269,43 @@ class JobSupervisor:
         return None
 
     def _wait_elsewhere(self, step: int, leg: int) -> None:
-        """Nothing takes the leg now: wait for its region or behind its breaker, or give it up."""
+        """Nothing takes the leg now: wait for a region or behind a breaker, or give it up."""
         region = self._leg(step, leg).region
-        claim = self._claim(step, leg)
         strict = self._spec(step).region_policy is RegionPolicy.STRICT
-        with_credit = self._context.peers.regions_with_credit()
-        if strict and self._context.routes.gone_for_good(region):
+        if strict and self._context.routes.gone_for_good([region, *self._untried(step)]):
             self._give_up(step, leg)
-        elif region not in with_credit if strict else not with_credit:
-            self._context.routes.parking.without_region(claim, region if strict else ANY)
-            self._lie_down(step, leg)
+            return
+        ways = self._strict_ways(step, leg) if strict else []
+        cause = self._context.routes.shut_from(self._domain(step).name, ways if strict else None)
+        if cause is not None and self.leave_shut(step, cause):
+            return
+        if strict:
+            self._context.routes.wait_strictly(self._claim(step, leg), ways)
         else:
-            cause = self._context.routes.target_health.shut_by(
-                claim.domain.name, [region] if strict else with_credit
-            )
-            if cause is None or not self.leave_shut(step, cause):
-                self._context.routes.wait_behind_breaker(claim, region, strict=strict)
-                self._lie_down(step, leg)
+            self._context.routes.wait_anywhere(self._claim(step, leg), region)
+        self._lie_down(step, leg)
+
+    def _strict_ways(self, step: int, leg: int) -> list[RegionName]:
+        """Name the regions of which any will do for the turn of a leg that may not go elsewhere: its own,
+        those that its hedge has not tried, and before any leg went out those of its siblings.
+        """
+        siblings = [] if step in self._spares_queued else waiting_legs(run_of(self.course, step))
+        regions = [self._leg(step, index).region for index in (leg, *siblings)]
+        return list(dict.fromkeys([*regions, *self._untried(step)]))
+
+    def _untried(self, step: int) -> list[RegionName]:
+        """Name the regions that a hedge, whose legs are planned one at a time, has not tried."""
+        spec = self._spec(step)
+        hedge = spec.execution_mode is ExecutionMode.HEDGE
+        return untried_regions(run_of(self.course, step), spec) if hedge else []
 
     def _lie_down(self, step: int, leg: int) -> None:
         self._queued.add((step, leg))
         self._context.lay_down(self)
 
     def _give_up(self, step: int, leg: int) -> None:
-        down = (
-            f"region {self._leg(step, leg).region} has been down for {self._context.routes.strict_down_s:g} s"
-        )
+        regions = ", ".join([self._leg(step, leg).region, *self._untried(step)])
+        down = f"{regions} down for {self._context.routes.strict_down_s:g} s"
         failure = Failure(FailureCode.REGIONS_DOWN, down)
         now_ms = self._context.clock.unix_ms()
         self.course, outcome = give_up_leg(self.course, self.job.spec, step, leg, failure, now_ms)
@@ -322,6 +333,7 @@ class JobSupervisor:
             busy={other.region for other in run_of(self.course, step).legs if not other.state.over},
             ill=offer.ill,
             doubted=offer.doubted,
+            untried=self._untried(step),
         )
 
     def _queue_siblings(self, step: int, attempt: Attempt) -> None:
@@ -443,7 +455,7 @@ class JobSupervisor:
         """Let go of the tickets of steps that are over."""
         for step, leg in [queued for queued in self._queued if queued[0] in steps]:
             self._queued.discard((step, leg))
-            self._context.routes.withdraw(self._claim(step, leg), self._leg(step, leg).region)
+            self._context.routes.withdraw(self._claim(step, leg), self._spec(step).regions)
 
     async def _commit(self, body: bytes, now_ms: int, failure: Failure | None) -> None:
         born = children_of(self.job, self.state, now_ms, self._context.random)

@@ -220,7 +220,7 @@ def give_up_leg(
     course: Course, spec: JobSpec, step: int, leg: int, failure: Failure, now_ms: int
 ) -> tuple[Course, Outcome]:
     """A leg that waits can't be sent: decide what follows for the job."""
-    run, decision = give_up(run_of(course, step), leg, failure)
+    run, decision = give_up(run_of(course, step), spec.steps[step], leg, failure)
     return _follow(_with_run(course, step, run), spec, step, decision, now_ms)
 
 

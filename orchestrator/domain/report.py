@@ -68,8 +68,11 @@ def _plain_text(body: bytes) -> str | None:
 
 
 def fanout_document(answers: Iterable[Answer]) -> dict[str, Any]:
-    """Show each region's response."""
-    return {answer.region: response_document(answer.response) for answer in answers}
+    """Show the response of each region that was asked for, and where that leg ran."""
+    return {
+        answer.asked or answer.region: response_document(answer.response) | {"ran_in": answer.region}
+        for answer in answers
+    }
 
 
 def timeline_document(course: Course) -> dict[str, Any]:

@@ -43,10 +43,14 @@ def place(
     busy: Collection[RegionName],
     ill: Collection[RegionName] = (),
     doubted: Collection[RegionName] = (),
+    untried: Sequence[RegionName] = (),
 ) -> RegionName | None:
     """Choose where a leg that wants ``wanted`` runs now; None where it has to wait.
 
-    Under ``fallback`` another region stands in: a healthy one before one from which the target is only
+    Under ``strict`` it runs there, or in the first of ``untried``: regions that a hedge lists and has not
+    tried, while its own takes nothing.
+
+    Under ``fallback`` any other region stands in: a healthy one before one from which the target is only
     being tried again (``ill``), one where the job has no leg (``busy``), one that it lists, and then
     the first of ``up``, which names the fastest first. One that is ``doubted`` comes last of all, and
     keeps its own legs only if there is no other.
@@ -54,7 +58,7 @@ def place(
     if wanted in up and (wanted not in doubted or policy is RegionPolicy.STRICT):
         return wanted
     if policy is RegionPolicy.STRICT or not up:
-        return None
+        return next((region for region in untried if region in up), None)
     bad = {*ill, *doubted}
     best = min(up, key=lambda region: (region in bad, region in busy, region not in listed))
     return wanted if wanted in up and best in bad else best

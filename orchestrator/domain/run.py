@@ -70,10 +70,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response that did not win, kept in case the job fails with it, or fans out."""
+    """A response that did not win, kept in case the job fails with it, or fans out. ``region`` is where it
+    came from; ``asked``, of a fan-out, for which listed region that one ran, or stood in.
+    """
 
     region: RegionName
     response: HttpResponse
+    asked: RegionName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,13 +131,18 @@ def add_hedge(run: Run, spec: JobSpec) -> tuple[Run, int | None]:
     """A leg is late: plan one more, in the next listed region where the job has, and had, none. Gives its
     index, None where no region is left. There are never more legs than listed regions, wherever they run.
     """
-    if len(run.legs) >= len(spec.regions):
+    free = untried_regions(run, spec)
+    if len(run.legs) >= len(spec.regions) or not free:
         return run, None
+    return replace(run, legs=(*run.legs, Leg(region=free[0]))), len(run.legs)
+
+
+def untried_regions(run: Run, spec: JobSpec) -> list[RegionName]:
+    """Name the listed regions where the job has, and had, no leg: a hedge, whose legs are planned one at a
+    time, may still go there.
+    """
     taken = run.used_regions | {leg.region for leg in run.legs}
-    region = next((region for region in spec.regions if region not in taken), None)
-    if region is None:
-        return run, None
-    return replace(run, legs=(*run.legs, Leg(region=region))), len(run.legs)
+    return [region for region in spec.regions if region not in taken]
 
 
 def note_start(run: Run, attempt: AttemptId, started_ms: int) -> Run:

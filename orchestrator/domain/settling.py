@@ -182,17 +182,18 @@ def _success(run: Run, spec: JobSpec, leg: int, ended: Ended, now_ms: int) -> tu
         raise ValueError(msg)
     if spec.execution_mode is ExecutionMode.FANOUT:
         run = _keep_answer(run, spec, leg, response)
-        return run, _fanout_end(run)
+        return run, _fanout_end(run, spec)
     run, cancel = abandon(run, now_ms)
     return run, Succeed(leg, response, cancel)
 
 
-def _fanout_end(run: Run) -> Decision:
+def _fanout_end(run: Run, spec: JobSpec) -> Decision:
     if not all(leg.state.over for leg in run.legs):
         return Await()
     won = next(index for index, leg in enumerate(run.legs) if leg.state is LegState.WON)
-    # Another leg may have failed in the same region, where this one stood in for its own.
-    answer = next(a for a in run.answers if a.region == run.legs[won].region and a.response.successful)
+    well = [answer for answer in run.answers if answer.response.successful]
+    # Not by where it ran: another leg may have stood in for its own region there.
+    answer = next((answer for answer in well if answer.asked == spec.regions[won]), well[0])
     return Succeed(won, answer.response, ())
 
 
@@ -244,13 +245,13 @@ def _repeat(run: Run, index: int, ended: Ended, now_ms: int, jitter: float) -> t
     return run, Repeat(index)
 
 
-def give_up(run: Run, leg: int, failure: Failure) -> tuple[Run, Decision]:
+def give_up(run: Run, spec: JobSpec, leg: int, failure: Failure) -> tuple[Run, Decision]:
     """End a leg that waits, for it can't be sent."""
     run = set_leg(run, leg, state=LegState.ENDED)
     if not all(other.state.over for other in run.legs):
         return run, Await()
     if any(other.state is LegState.WON for other in run.legs):
-        return run, _fanout_end(run)
+        return run, _fanout_end(run, spec)
     known = _failure(Ended(run.answers[0].response)) if run.answers else failure
     return run, Fail(known, answer_to_show(run))
 
@@ -263,7 +264,7 @@ def _end_leg(run: Run, spec: JobSpec, found: Attempt, ended: Ended, verdict: Ver
     if verdict is Verdict.UNKNOWN:
         return run, Fail(_unknown(ended), answer_to_show(run))
     if spec.execution_mode is ExecutionMode.FANOUT and any(leg.state is LegState.WON for leg in run.legs):
-        return run, _fanout_end(run)
+        return run, _fanout_end(run, spec)
     if not all(leg.state.over for leg in run.legs):
         return run, Await()
     failure = _failure(Ended(run.answers[0].response) if run.answers else ended)
@@ -279,11 +280,13 @@ def _keep_answer(run: Run, spec: JobSpec, leg: int, response: HttpResponse) -> R
     """Keep an answer that ended a leg: a fan-out tells all of them, which share their bytes; otherwise the
     first is told, and of the others their status.
     """
-    if spec.execution_mode is ExecutionMode.FANOUT:
+    fans_out = spec.execution_mode is ExecutionMode.FANOUT
+    if fans_out:
         most = FANOUT_BYTES // len(run.legs)
     else:
         most = 0 if run.answers else len(response.body)
-    return replace(run, answers=(*run.answers, Answer(run.legs[leg].region, cut_body(response, most))))
+    answer = Answer(run.legs[leg].region, cut_body(response, most), spec.regions[leg] if fans_out else None)
+    return replace(run, answers=(*run.answers, answer))
 
 
 def _failure(ended: Ended) -> Failure:

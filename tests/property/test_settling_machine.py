@@ -131,7 +131,7 @@ class RunLife(RuleBasedStateMachine):
     def a_leg_is_given_up(self, data: st.DataObject) -> None:
         leg = data.draw(st.sampled_from(waiting_legs(self.run)))
         self.may_have_run = False
-        self.run, self.decision = give_up(self.run, leg, Failure(FailureCode.REGIONS_DOWN, "gone"))
+        self.run, self.decision = give_up(self.run, self.spec, leg, Failure(FailureCode.REGIONS_DOWN, "gone"))
         if isinstance(self.decision, Fail):
             self._judge_failure(self.decision)
 

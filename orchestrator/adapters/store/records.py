@@ -129,12 +129,15 @@ def _attempt_in(values: list[Any]) -> Attempt:
 
 def _answer_out(answer: Answer) -> list[Any]:
     response = answer.response
-    return [answer.region, response.status, response.headers, response.body, response.truncated]
+    asked = answer.asked
+    return [answer.region, response.status, response.headers, response.body, response.truncated, asked]
 
 
 def _answer_in(values: list[Any]) -> Answer:
-    region, status, headers, body, truncated = values
-    return Answer(region, HttpResponse(status=status, headers=headers, body=body, truncated=truncated))
+    # Answers that were stored before this was kept do not have it.
+    region, status, headers, body, truncated, asked = (*values, None)[:6]
+    response = HttpResponse(status=status, headers=headers, body=body, truncated=truncated)
+    return Answer(region, response, asked)
 
 
 def _pack(value: object) -> bytes:

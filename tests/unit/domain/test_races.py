@@ -145,7 +145,8 @@ def test_a_fanout_without_success_fails_with_the_first_response() -> None:
     for leg, status in enumerate((404, 410)):
         assert job.play(leg, answered(status)) == Await()
     decision = job.play(2, failed(Fault.INVALID, written=False))
-    assert decision == Fail(Failure(FailureCode.STATUS, "the target answered 404"), Answer(IAD, answer(404)))
+    first = Answer(IAD, answer(404), asked=IAD)
+    assert decision == Fail(Failure(FailureCode.STATUS, "the target answered 404"), first)
 
 
 def test_a_fanout_reports_a_success_even_from_a_region_where_another_leg_failed() -> None:

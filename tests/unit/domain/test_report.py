@@ -137,8 +137,20 @@ def test_a_fanout_tells_each_regions_response() -> None:
     document = told(job.run, JobState.SUCCESS, last=job.run.answers[0], **fields)
     assert document["response"]["body"] == "lax"
     assert document["responses"] == {
-        "lax": {"status_code": 200, "headers": {}, "body": "lax"},
-        "iad": {"status_code": 404, "headers": {}, "body": "iad"},
+        "lax": {"status_code": 200, "headers": {}, "body": "lax", "ran_in": "lax"},
+        "iad": {"status_code": 404, "headers": {}, "body": "iad", "ran_in": "iad"},
+    }
+
+
+def test_a_fanout_keeps_the_answers_of_legs_that_ran_in_one_region_apart() -> None:
+    fields: dict[str, Any] = {"regions": (IAD, LAX), "execution_mode": ExecutionMode.FANOUT}
+    job = UnderWay(a_spec(**fields))
+    job.end(job.send(0, region=LAX), answered(404, b"for iad"))
+    job.end(job.send(1, region=LAX), answered(200, b"for lax"))
+    responses = told(job.run, JobState.SUCCESS, last=job.run.answers[1], **fields)["responses"]
+    assert {asked: (found["body"], found["ran_in"]) for asked, found in responses.items()} == {
+        "iad": ("for iad", "lax"),
+        "lax": ("for lax", "lax"),
     }
 
 
