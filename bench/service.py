@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from orchestrator.adapters.process.directories import ray_temp_path
+from orchestrator.adapters.process.directories import run_dir_path
 from orchestrator.adapters.process.tree import tree_id
 
 EZTHROTTLE = (sys.executable, "-m", "orchestrator")
@@ -177,7 +177,7 @@ def kill_service(service: Service) -> None:
 def clean_up(process: subprocess.Popen[bytes], data_dir: Path) -> None:
     """End whatever is left of a service that is not to be started again, and delete its temporary files."""
     kill_processes(process, data_dir)
-    shutil.rmtree(ray_temp_path(tree_id(data_dir), os.environ.get("TMPDIR")), ignore_errors=True)
+    shutil.rmtree(run_dir_path(tree_id(data_dir), os.environ.get("TMPDIR")), ignore_errors=True)
 
 
 def kill_processes(process: subprocess.Popen[bytes], data_dir: Path) -> None:

@@ -64,6 +64,8 @@ def open_key_file(path: Path) -> AesGcmBox:
     """
     if not path.exists():
         _make_key_file(path)
+    elif path.stat().st_mode & 0o077:
+        path.chmod(0o600)
     return AesGcmBox(_read_keys(path))
 
 

@@ -7,6 +7,8 @@ twentieth of that. A frame is its length (4 bytes, big-endian, of what follows),
 
 import asyncio
 import contextlib
+import logging
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -19,6 +21,10 @@ from orchestrator.wire.mailbox import Carrier
 CONNECT_EVERY_S = 0.5
 _HEAD = struct.Struct("!IBI")
 _AFTER_LENGTH = _HEAD.size - 4
+_CREDENTIALS = struct.Struct("3i")
+"""Of a peer, as Linux gives them: pid, uid, gid (unix(7), SO_PEERCRED)."""
+
+log = logging.getLogger(__name__)
 
 
 class FrameKind(IntEnum):
@@ -33,6 +39,8 @@ class FrameKind(IntEnum):
 
 class LocalLink(asyncio.Protocol):
     """One end of a connection. A batch counts as carried once the other end says that it was taken.
+
+    Who runs as another user is hung up on before anything is read or written: it has come between.
 
     Args:
         take: Takes a batch.
@@ -78,7 +86,12 @@ class LocalLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin (asyncio)."""
-        self._transport = cast("asyncio.Transport", transport)
+        peer = peer_uid(transport.get_extra_info("socket").fileno())
+        if peer == os.geteuid():
+            self._transport = cast("asyncio.Transport", transport)
+        else:
+            log.warning("user %d is at the other end of the batch socket: hung up", peer)
+            cast("asyncio.Transport", transport).abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio hands it over
         """End (asyncio)."""
@@ -91,6 +104,8 @@ class LocalLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came (asyncio)."""
+        if self._transport is None:
+            return
         received, at = self._received, 0
         received += data
         while len(received) - at >= _HEAD.size:
@@ -120,6 +135,15 @@ class LocalLink(asyncio.Protocol):
         if self._transport is None:
             raise ConnectionResetError("the connection to the other process is closed")
         self._transport.write(_HEAD.pack(_AFTER_LENGTH + len(payload), kind, number) + payload)
+
+
+def peer_uid(descriptor: int) -> int:
+    """Say as which user the process at the other end of a Unix socket connected, or began to listen."""
+    # The loop's own object for the socket may not do this: a second descriptor of it is asked.
+    with socket.socket(fileno=os.dup(descriptor)) as same:
+        found = same.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    uid: int = _CREDENTIALS.unpack(found)[1]
+    return uid
 
 
 class LocalExchange:

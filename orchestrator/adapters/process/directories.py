@@ -3,14 +3,20 @@
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-RAY_TEMP = "EZTHROTTLE_RAY_TEMP"
-"""The environment variable that tells the driver where Ray's files go."""
+RUN_DIR = "EZTHROTTLE_RUN_DIR"
+"""The environment variable that tells the driver of its temporary directory."""
+RAYS_PART = "r"
+"""The directory in there that Ray may have. Ray sets it, and all that it makes below, to 0777: so others must
+not come as far as that.
+"""
 _RAY_TEMP_MAX_BYTES = 42
 """Ray puts sockets some 65 bytes deeper, and a socket's path ends at 107."""
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class RefusedError(Exception):
@@ -21,10 +27,12 @@ class RefusedError(Exception):
 def held_data_dir(data_dir: Path) -> Iterator[Path]:
     """Make ``data_dir`` where it is missing, and hold the lock in it; give its resolved path.
 
-    Raises RefusedError when another ``serve`` holds it, or when it can't be used.
+    Others may not write in it: whoever can put another file in place of the database, the key file or the
+    token is the service. Raises RefusedError when another ``serve`` holds it, or when it can't be used.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _keep_others_from_writing(data_dir)
         lock = _open_lock(data_dir / "serve.lock")
     except OSError as error:
         raise RefusedError(
@@ -35,6 +43,12 @@ def held_data_dir(data_dir: Path) -> Iterator[Path]:
         yield data_dir.resolve()
     finally:
         os.close(lock)
+
+
+def _keep_others_from_writing(directory: Path) -> None:
+    mode = stat.S_IMODE(directory.stat().st_mode)
+    if mode & _OTHERS_WRITE:
+        directory.chmod(mode & ~_OTHERS_WRITE)
 
 
 def _open_lock(path: Path) -> int:
@@ -54,17 +68,18 @@ def _take(lock: int, data_dir: Path) -> None:
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
-def ray_temp_path(tree_id: str, tmpdir: str | None) -> Path:
+def run_dir_path(tree_id: str, tmpdir: str | None) -> Path:
     """Choose ``ezt-<8 hex>`` in ``tmpdir``, or in /tmp where that is relative or too long for Ray."""
     name = f"ezt-{tree_id[:8]}"
     preferred = Path(tmpdir or "/tmp", name)  # noqa: S108 - claimed by owner and lock, never followed
-    if preferred.is_absolute() and len(os.fsencode(preferred)) <= _RAY_TEMP_MAX_BYTES:
+    if preferred.is_absolute() and len(os.fsencode(preferred / RAYS_PART)) <= _RAY_TEMP_MAX_BYTES:
         return preferred
     return Path("/tmp", name)  # noqa: S108 - as above
 
 
-class RayTempDir:
-    """A directory of ours alone (0700), locked while in use; all work goes through its descriptor.
+class RunDir:
+    """A temporary directory of ours alone (0700), locked while in use; all work goes through its descriptor.
+    The batch socket lies in it, and Ray's files in a directory of their own below it.
 
     The lock keeps systemd-tmpfiles from pruning a long-lived service's sockets, and a second
     ``serve`` out when somebody has deleted the data directory with the first one's lock in it.
@@ -76,7 +91,7 @@ class RayTempDir:
 
     @classmethod
     @contextmanager
-    def claimed(cls, path: Path) -> "Iterator[RayTempDir]":
+    def claimed(cls, path: Path) -> "Iterator[RunDir]":
         """Make or take over ``path``. Raises RefusedError where it is a link, in use, or another user's."""
         try:
             descriptor = _open_own_directory(path)

@@ -15,13 +15,14 @@ from enum import IntEnum
 from pathlib import Path
 
 from orchestrator.adapters.process.directories import (
-    RAY_TEMP,
-    RayTempDir,
+    RUN_DIR,
     RefusedError,
+    RunDir,
     held_data_dir,
-    ray_temp_path,
+    run_dir_path,
 )
 from orchestrator.adapters.process.exit_codes import ExitCode
+from orchestrator.adapters.process.guardian import guarded
 from orchestrator.adapters.process.output import StderrRelay, say
 from orchestrator.adapters.process.ray_environment import ray_environment
 from orchestrator.adapters.process.restarts import RestartBudget
@@ -48,7 +49,7 @@ class Exit(IntEnum):
 def run(command: Sequence[str], *, data_dir: Path, drain_timeout_s: float, env: Mapping[str, str]) -> int:
     """Run ``command`` as the driver of ``data_dir`` until a stop signal; give the exit code to leave with.
 
-    ``env`` is the driver's environment, to which ``EZTHROTTLE_TREE``, ``EZTHROTTLE_RAY_TEMP`` and what Ray
+    ``env`` is the driver's environment, to which ``EZTHROTTLE_TREE``, ``EZTHROTTLE_RUN_DIR`` and what Ray
     needs are added. SIGTERM, SIGINT, SIGHUP or SIGQUIT ask the driver to end by SIGTERM, and it has
     ``drain_timeout_s`` plus 5 s; a second one, SIGHUP apart, ends all at once. A driver that exits with
     ``ExitCode.CONFIG`` is not started again. For the main thread of a process that exits right afterwards;
@@ -57,7 +58,7 @@ def run(command: Sequence[str], *, data_dir: Path, drain_timeout_s: float, env: 
     try:
         with SignalInbox() as inbox, held_data_dir(data_dir) as held:
             tree = tree_id(held)
-            with RayTempDir.claimed(ray_temp_path(tree, env.get("TMPDIR"))) as temp:
+            with RunDir.claimed(run_dir_path(tree, env.get("TMPDIR"))) as temp:
                 _become_subreaper()
                 # Only under the lock: the Ray of a service that runs reads its token again and again.
                 complete = {**_driver_env(env, tree, temp.path), **ray_environment(held, env)}
@@ -71,10 +72,10 @@ def run(command: Sequence[str], *, data_dir: Path, drain_timeout_s: float, env: 
         return Exit.GAVE_UP
 
 
-def _driver_env(env: Mapping[str, str], tree: str, ray_temp: Path) -> dict[str, str]:
+def _driver_env(env: Mapping[str, str], tree: str, run_dir: Path) -> dict[str, str]:
     # Ray's workers rename themselves, and setproctitle writes over the environment, and so over the
     # mark, unless SPT_NOENV forbids it.
-    return {**env, MARK: tree, RAY_TEMP: str(ray_temp), "SPT_NOENV": "1"}
+    return {**env, MARK: tree, RUN_DIR: str(run_dir), "SPT_NOENV": "1"}
 
 
 def _become_subreaper() -> None:
@@ -102,7 +103,7 @@ class _Life:
 
 
 class _Parent:
-    def __init__(self, launch: _Launch, tree: ProcessTree, temp: RayTempDir, inbox: SignalInbox) -> None:
+    def __init__(self, launch: _Launch, tree: ProcessTree, temp: RunDir, inbox: SignalInbox) -> None:
         self._launch = launch
         self._tree = tree
         self._temp = temp
@@ -135,6 +136,10 @@ class _Parent:
         return Exit.STOPPED
 
     def _live_once(self) -> _Life:
+        with guarded(self._launch.env[MARK], self._launch.env):
+            return self._live_guarded()
+
+    def _live_guarded(self) -> _Life:
         relay = StderrRelay()
         driver = subprocess.Popen(  # noqa: S603 - the command is the caller's own, and no shell reads it
             self._launch.command,

@@ -9,6 +9,10 @@ from orchestrator.adapters.process.directories import RefusedError
 
 TOKEN_FILE = "ray.token"  # noqa: S105  # the name of a file
 TOKEN_BYTES = 32
+LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray's own word for "this machine only": it then takes 127.0.0.1 for a node's address, and every part of it
+binds to that. On Linux it would put the interface's address in its place, and bind to all.
+"""
 
 
 def ray_environment(data_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
@@ -24,6 +28,7 @@ def ray_environment(data_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
     return (
         common
         | {"RAY_worker_niceness": "0"}
+        | LOOPBACK_ONLY
         | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(_token_file(data_dir))}
     )
 
@@ -31,7 +36,9 @@ def ray_environment(data_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
 def _token_file(data_dir: Path) -> Path:
     path = data_dir / TOKEN_FILE
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # A new file: whoever has an earlier one open, or put a link there, learns nothing.
+        path.unlink(missing_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(TOKEN_BYTES))
     except OSError as error:

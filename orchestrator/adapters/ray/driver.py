@@ -19,7 +19,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.adapters.http.serving import listen
-from orchestrator.adapters.process.directories import RAY_TEMP
+from orchestrator.adapters.process.directories import RAYS_PART, RUN_DIR
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.node import ShardNode, options_for_peers
 from orchestrator.adapters.ray.shard_watch import ShardWatch
@@ -28,8 +28,8 @@ from orchestrator.settings import Address, Settings
 from orchestrator.wire import names
 from regions.ray_shell import ExecutorActor, WebhookActor
 
-LOOPBACK = "127.0.0.2"
-"""Ray rewrites 127.0.0.1 to the interface's address; this one it keeps."""
+LOOPBACK = "127.0.0.1"
+"""With this address each part of Ray listens on loopback alone; it is kept as it is with LOOPBACK_ONLY."""
 OBJECT_STORE_BYTES = 80 * 1024 * 1024
 READY_WITHIN_S = 60.0
 WATCH_EVERY_S = 0.5
@@ -78,6 +78,7 @@ def start_ray(settings: Settings) -> None:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**common)
         return
+    temp = Path(os.environ[RUN_DIR], RAYS_PART)
     ray.init(
         address="local",
         num_cpus=1,
@@ -85,16 +86,18 @@ def start_ray(settings: Settings) -> None:
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         _node_ip_address=LOOPBACK,
-        _temp_dir=os.environ[RAY_TEMP],
+        _temp_dir=str(temp),
         _system_config=RAY_CONFIG,
         **common,
     )
+    # Ray has set it to 0777. Nobody else comes this far, and nobody shall, whatever becomes of what is above.
+    temp.chmod(0o700)
 
 
 def start_actors(settings: Settings) -> Any:
     """Start shard, executors and webhook actor; give the shard's handle."""
     # A name that no other service's socket has: on other machines the same directory may be another's.
-    socket = str(Path(os.environ[RAY_TEMP]) / f"shard-{secrets.token_hex(8)}.sock")
+    socket = str(Path(os.environ[RUN_DIR], f"shard-{secrets.token_hex(8)}.sock"))
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     common = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0, "get_if_exists": False}
     # Ray's type hints know neither concurrency groups nor this call's result.

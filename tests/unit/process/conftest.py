@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import orchestrator
-from orchestrator.adapters.process.directories import ray_temp_path
+from orchestrator.adapters.process.directories import run_dir_path
 from orchestrator.adapters.process.tree import ProcessTree, tree_id
 
 PATIENCE_S = 20.0
@@ -113,8 +113,8 @@ class Workbench:
         self._started: list[subprocess.Popen[str]] = []
 
     @property
-    def ray_temp(self) -> Path:
-        return ray_temp_path(tree_id(self.data_dir), None)
+    def run_dir(self) -> Path:
+        return run_dir_path(tree_id(self.data_dir), None)
 
     @property
     def tree(self) -> ProcessTree:
@@ -202,7 +202,7 @@ class Workbench:
             process.communicate(timeout=PATIENCE_S)
         for descriptor in {self._reports, *self._pidfds} - {ENDED}:
             os.close(descriptor)
-        rmtree(self.ray_temp, ignore_errors=True)
+        rmtree(self.run_dir, ignore_errors=True)
 
     def _kill_some(self) -> bool:
         """Kill what announced itself, and what runs a script of ours; tell whether there was any of these."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.process.directories import RayTempDir, RefusedError, held_data_dir, ray_temp_path
+from orchestrator.adapters.process.directories import RefusedError, RunDir, held_data_dir, run_dir_path
 
 TREE = "0123456789abcdef"
 
@@ -48,12 +48,12 @@ def test_a_file_in_place_of_the_data_directory_is_refused(tmp_path: Path) -> Non
 
 
 def test_the_temporary_directory_follows_a_short_tmpdir() -> None:
-    assert ray_temp_path(TREE, "/run/user/1000") == Path("/run/user/1000/ezt-01234567")
+    assert run_dir_path(TREE, "/run/user/1000") == Path("/run/user/1000/ezt-01234567")
 
 
 @pytest.mark.parametrize("tmpdir", [None, "", "relative", "/" + "long" * 8])
 def test_the_temporary_directory_is_in_tmp_otherwise(tmpdir: str | None) -> None:
-    assert ray_temp_path(TREE, tmpdir) == Path("/tmp/ezt-01234567")
+    assert run_dir_path(TREE, tmpdir) == Path("/tmp/ezt-01234567")
 
 
 def test_a_taken_over_temporary_directory_is_closed_to_others_and_wiped(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_taken_over_temporary_directory_is_closed_to_others_and_wiped(tmp_path
     (tmp_path / "elsewhere").mkdir()
     (path / "link").symlink_to(tmp_path / "elsewhere")
     path.chmod(0o777)
-    with RayTempDir.claimed(path) as temp:
+    with RunDir.claimed(path) as temp:
         temp.wipe()
         assert list(path.iterdir()) == []
         assert path.stat().st_mode & 0o777 == 0o700
@@ -76,10 +76,10 @@ def test_a_taken_over_temporary_directory_is_closed_to_others_and_wiped(tmp_path
 def test_a_link_in_place_of_the_temporary_directory_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "ezt").symlink_to(tmp_path / "precious")
-    with pytest.raises(RefusedError, match="TMPDIR"), RayTempDir.claimed(tmp_path / "ezt"):
+    with pytest.raises(RefusedError, match="TMPDIR"), RunDir.claimed(tmp_path / "ezt"):
         pass
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(RefusedError, match="TMPDIR"), RayTempDir.claimed(tmp_path / "dangling"):
+    with pytest.raises(RefusedError, match="TMPDIR"), RunDir.claimed(tmp_path / "dangling"):
         pass
     assert not (tmp_path / "nowhere").exists()
 
@@ -88,11 +88,18 @@ def test_a_link_in_place_of_the_temporary_directory_is_not_followed(tmp_path: Pa
 def test_another_users_temporary_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ezt").mkdir()
     os.chown(tmp_path / "ezt", 12345, 12345)
-    with pytest.raises(RefusedError, match="another user"), RayTempDir.claimed(tmp_path / "ezt"):
+    with pytest.raises(RefusedError, match="another user"), RunDir.claimed(tmp_path / "ezt"):
         pass
 
 
 def test_a_temporary_directory_in_use_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ezt"
-    with RayTempDir.claimed(path), pytest.raises(RefusedError), RayTempDir.claimed(path):
+    with RunDir.claimed(path), pytest.raises(RefusedError), RunDir.claimed(path):
         pass
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o722, 0o1777])
+def test_others_may_not_write_in_a_data_directory_that_was_there(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    with held_data_dir(tmp_path):
+        assert tmp_path.stat().st_mode & 0o022 == 0

@@ -34,7 +34,7 @@ def test_the_third_death_within_a_minute_ends_it_with_the_reason(bench: "Workben
     assert "died 3 times within 60 s" in said
     assert "ezthrottle:   the reason" in said
     assert said.rstrip().splitlines()[-2].endswith("exit code 3")
-    assert bench.ray_temp.exists()
+    assert bench.run_dir.exists()
 
 
 def test_a_configuration_error_is_not_tried_again(bench: "Workbench") -> None:

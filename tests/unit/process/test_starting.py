@@ -86,14 +86,14 @@ def test_processes_of_another_data_directory_are_left_alone(bench: "Workbench") 
 
 
 def test_the_driver_is_given_a_clean_start(bench: "Workbench") -> None:
-    bench.ray_temp.mkdir(mode=0o755)
-    (bench.ray_temp / "old").mkdir()
+    bench.run_dir.mkdir(mode=0o755)
+    (bench.run_dir / "old").mkdir()
     bench.serve(REPORTS_WHAT_IT_WAS_GIVEN)
     given = bench.hear("driver").detail
     environment = given["environment"]
-    assert environment["EZTHROTTLE_RAY_TEMP"] == str(bench.ray_temp)
-    assert bench.ray_temp.stat().st_mode & 0o777 == 0o700
-    assert list(bench.ray_temp.iterdir()) == []
+    assert environment["EZTHROTTLE_RUN_DIR"] == str(bench.run_dir)
+    assert bench.run_dir.stat().st_mode & 0o777 == 0o700
+    assert list(bench.run_dir.iterdir()) == []
     assert environment["SPT_NOENV"] == "1"
     assert given["leads"]
     assert given["descriptors"] == []

@@ -28,7 +28,7 @@ def test_a_stop_signal_lets_the_driver_drain_and_leaves_nothing(
     assert serve.wait() == 0
     assert bench.heard("draining")
     assert all(member.is_reaped() for member in tree)
-    assert not bench.ray_temp.exists()
+    assert not bench.run_dir.exists()
 
 
 def test_the_parent_waits_for_a_driver_that_drains(bench: "Workbench") -> None:
@@ -110,3 +110,13 @@ sys.exit(parent.run(command, data_dir=HERE / "data", drain_timeout_s=1, env=os.e
     assert serve.wait() == 0
     assert not bench.heard("driver")
     assert bench.said(serve) == ""
+
+
+@pytest.mark.parametrize("driver", [DRAINS, DEAF], ids=["one that listens", "a deaf one"])
+def test_a_serve_that_is_killed_leaves_no_process_behind(bench: "Workbench", driver: str) -> None:
+    serve = bench.serve(driver, FOREVER_S)
+    tree = bench.hear_all(*TREE)
+    serve.kill()
+    serve.wait()
+    bench.wait_until(lambda: not any(member.is_alive() for member in tree))
+    bench.wait_until(lambda: bench.tree.pids() == [])
