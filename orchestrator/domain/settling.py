@@ -280,12 +280,10 @@ def _keep_answer(run: Run, spec: JobSpec, leg: int, response: HttpResponse) -> R
     """Keep an answer that ended a leg: a fan-out tells all of them, which share their bytes; otherwise the
     first is told, and of the others their status.
     """
-    fans_out = spec.execution_mode is ExecutionMode.FANOUT
-    if fans_out:
-        most = FANOUT_BYTES // len(run.legs)
-    else:
-        most = 0 if run.answers else len(response.body)
-    answer = Answer(run.legs[leg].region, cut_body(response, most), spec.regions[leg] if fans_out else None)
+    most, asked = 0 if run.answers else len(response.body), None
+    if spec.execution_mode is ExecutionMode.FANOUT:
+        most, asked = FANOUT_BYTES // len(run.legs), spec.regions[leg]
+    answer = Answer(run.legs[leg].region, cut_body(response, most), asked)
     return replace(run, answers=(*run.answers, answer))
 
 
