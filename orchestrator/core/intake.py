@@ -222,7 +222,7 @@ class Intake:
             id=new_job_id(now_ms, self._random),
             customer=customer,
             domain=target_domain(spec.url),
-            idempotent_key=spec.idempotent_key or content_key(customer, spec.url, spec.method, spec.body),
+            idempotent_key=spec.idempotent_key or content_key(customer, spec.url, spec.method, spec.content),
             accepted_ms=now_ms,
             spec=spec,
         )

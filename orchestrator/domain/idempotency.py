@@ -7,13 +7,13 @@ from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import JobSpec, spec_to_record
 
 
-def content_key(customer: CustomerId, url: str, method: str, body: str | None) -> str:
+def content_key(customer: CustomerId, url: str, method: str, body: str | bytes | None) -> str:
     """Derive the key of a job that brings none: SHA-256 over length-prefixed parts, so that no two
     different requests run together. An absent body counts as an empty one.
     """
     digest = hashlib.sha256()
-    for part in (url, method, body or "", customer):
-        raw = part.encode()
+    for part in (url, method, body or b"", customer):
+        raw = part.encode() if isinstance(part, str) else part
         digest.update(len(raw).to_bytes(8, "big"))
         digest.update(raw)
     return digest.hexdigest()

@@ -1,5 +1,6 @@
 """What a customer asks for: one job, as accepted."""
 
+from base64 import b64decode
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from sys import getsizeof
@@ -32,6 +33,12 @@ class RegionPolicy(StrEnum):
 
     FALLBACK = "fallback"
     STRICT = "strict"
+
+
+class BodyEncoding(StrEnum):
+    """How a body stands in ``JobSpec.body`` where it is not the text itself."""
+
+    BASE64 = "base64"
 
 
 class Guarantee(StrEnum):
@@ -90,6 +97,7 @@ class JobSpec:
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
     body: str | None = None
+    body_encoding: BodyEncoding | None = None
     metadata: dict[str, Any]
     webhooks: tuple[Webhook, ...] = ()
     webhook_quorum: int = 1
@@ -109,6 +117,13 @@ class JobSpec:
     fallback: "Fallback | None" = None
     on_success: "JobSpec | None" = None
     on_failure: "JobSpec | None" = None
+
+    @property
+    def content(self) -> bytes | None:
+        """The body as it is sent."""
+        if self.body is None:
+            return None
+        return b64decode(self.body) if self.body_encoding is BodyEncoding.BASE64 else self.body.encode()
 
     @property
     def steps(self) -> "tuple[JobSpec, ...]":
@@ -294,12 +309,14 @@ _ENUMS: dict[str, type[StrEnum]] = {
     "region_policy": RegionPolicy,
     "execution_mode": ExecutionMode,
     "guarantee": Guarantee,
+    "body_encoding": BodyEncoding,
 }
 _CHILDREN = ("on_success", "on_failure")
 _PLAIN = (
     "method",
     "headers",
     "body",
+    "body_encoding",
     "webhook_quorum",
     "on_failure_timeout_ms",
     "region_policy",

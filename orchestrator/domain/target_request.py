@@ -29,6 +29,6 @@ def target_request(job: Job, step: int, attempt: Attempt) -> HttpRequest:
         method=spec.method,
         url=spec.url,
         headers=tuple(headers),
-        body=None if spec.body is None else spec.body.encode(),
+        body=spec.content,
         timeout_ms=spec.timeout_ms,
     )

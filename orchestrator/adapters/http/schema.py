@@ -24,6 +24,7 @@ from orchestrator.domain.job import (
     DEFAULT_DEADLINE_MS,
     DEFAULT_PRIORITY,
     DEFAULT_TIMEOUT_MS,
+    BodyEncoding,
     ExecutionMode,
     Guarantee,
     RegionPolicy,
@@ -68,6 +69,7 @@ Method = Annotated[str, AfterValidator(_known_method)]
 Mode = Annotated[ExecutionMode, Field(strict=False)]
 Policy = Annotated[RegionPolicy, Field(strict=False)]
 Assurance = Annotated[Guarantee, Field(strict=False)]
+Encoding = Annotated[BodyEncoding, Field(strict=False)]
 
 
 def _twin(name: str) -> AliasChoices:
@@ -114,6 +116,7 @@ class SubmissionIn(_Model):
     method: Method = "GET"
     headers: Headers = Field(default_factory=dict)
     body: str | None = None
+    body_encoding: Encoding | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     webhooks: list[WebhookIn] = Field(default_factory=list, max_length=ITEMS_READ)
     webhook_quorum: Annotated[int, Field(ge=1)] = 1

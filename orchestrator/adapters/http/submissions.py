@@ -1,5 +1,6 @@
 """A submission, read job by job: what is wrong is collected, so that one answer names all of it."""
 
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from orchestrator.adapters.http.schema import (
 from orchestrator.domain.errors import NAMED_MOST, FieldError, InvalidFields
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.job import (
+    BodyEncoding,
     Fallback,
     JobSpec,
     RetryPolicy,
@@ -71,12 +73,15 @@ class _Reader:
             raise InvalidFields([*self.errors, too_many])
         model, read = self._model(kind, document, path)
         self._ignore(path, _unknown_in_submission(kind, read, model))
+        body, encoding = self._body(model, path)
         spec = _spec(
             model,
             self._default_region,
             fallback=self._fallback(model.fallback_job, f"{path}fallback_job."),
             on_success=self._child(model.on_success, f"{path}on_success."),
             on_failure=self._child(model.on_failure, f"{path}on_failure."),
+            body=body,
+            body_encoding=encoding,
         )
         return with_one_guarantee(spec)
 
@@ -93,6 +98,20 @@ class _Reader:
         for detail in reversed(found):
             document = _mended(document, detail["loc"])
         return kind.model_validate(document), document
+
+    def _body(self, model: SubmissionIn, path: str) -> tuple[str | None, BodyEncoding | None]:
+        """Give the body in one form: as text wherever it is text, so that equal bodies are one payload."""
+        if model.body is None or model.body_encoding is None:
+            return model.body, None
+        try:
+            content = b64decode(model.body, validate=True)
+        except ValueError:
+            self._wrong(path, [FieldError("body", "is not base64, as body_encoding says")])
+            return None, None
+        try:
+            return content.decode(), None
+        except UnicodeDecodeError:
+            return b64encode(content).decode(), model.body_encoding
 
     def _child(self, document: dict[str, Any] | None, path: str) -> JobSpec | None:
         return None if document is None else self.job(SubmissionIn, document, path)
@@ -182,13 +201,16 @@ def _spec(
     fallback: Fallback | None,
     on_success: JobSpec | None,
     on_failure: JobSpec | None,
+    body: str | None,
+    body_encoding: BodyEncoding | None,
 ) -> JobSpec:
     policy = model.retry_policy
     return JobSpec(
         url=model.url,
         method=model.method,
         headers=tuple(model.headers.items()),
-        body=model.body,
+        body=body,
+        body_encoding=body_encoding,
         metadata=model.metadata,
         webhooks=tuple(_webhook(webhook) for webhook in model.webhooks),
         webhook_quorum=model.webhook_quorum,
