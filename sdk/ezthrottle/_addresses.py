@@ -15,6 +15,8 @@ USAGE = f"{_API}/usage"
 REGIONS = f"{_API}/regions"
 DOMAINS = f"{_API}/domains"
 
+JSON_HEADERS = {"Content-Type": "application/json"}
+
 DEFAULT_WEBHOOK_PORT = 5000
 WEBHOOK = "/webhook"
 # The parameter by which a webhook names what waits for it, where the job's id was not known before.
@@ -22,5 +24,9 @@ WORKFLOW = "workflow"
 
 
 def job_path(job_id: str) -> str:
-    """Return the path of a job."""
+    """Return the path of a job; raises TypeError or ValueError where that is no id."""
+    if not isinstance(job_id, str):
+        raise TypeError(f'job_id is a {type(job_id).__name__}: give the text that an answer has as "job_id"')
+    if not job_id:
+        raise ValueError("job_id is empty")
     return f"{JOBS}/{quote(job_id, safe='')}"

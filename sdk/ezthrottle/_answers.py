@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _TARGET = "Choose a target that the service may reach, or have its operator allow this one."
 _LATER = "Repeat it later: repeating a submission is safe, its idempotency key prevents a second job."
 
+# What a gateway in front of the service says for it.
+_OF_GATEWAYS = frozenset({413, 429, 500, 502, 503, 504})
+
 _BY_STATUS: Mapping[int, tuple[type[EZThrottleError], str]] = {
     400: (InvalidJobError, "Correct it and send it again."),
     401: (AuthenticationError, KEY_REMEDY),
@@ -36,30 +39,39 @@ _BY_STATUS: Mapping[int, tuple[type[EZThrottleError], str]] = {
 }
 
 
-def object_in(response: httpx.Response, accepted: Collection[int] = ()) -> dict[str, Any]:
+def object_in(
+    response: httpx.Response,
+    accepted: Collection[int] = (),
+    expects: Collection[str] = (),
+    proxy: str | None = None,
+) -> dict[str, Any]:
     """Return the JSON object in an answer that is successful, or has one of the `accepted` statuses.
 
-    Raises the EZThrottleError that belongs to the status, or a plain one where the service did not answer.
+    The service's own has the fields that are expected. `proxy` names the variable of the proxy that it came
+    through. Raises the EZThrottleError that belongs to the status, or a plain one where the service did not
+    answer.
     """
     if not response.is_success and response.status_code not in accepted:
-        raise error_in(response)
+        raise error_in(response, proxy)
     answer = _json_object(response)
-    if answer is None:
+    missing = [name for name in expects if response.is_success and name not in (answer or {})]
+    if answer is None or missing:
+        without = f"no {missing[0]!r} in it" if answer else "no JSON object"
         raise EZThrottleError(
-            f"{_asked(response)} was answered {response.status_code} without a JSON object. "
-            "Check that base_url (or EZTHROTTLE_URL) names an EZThrottle service.",
+            f"{_asked(response)} was answered {response.status_code} with {without}. {_stranger(proxy)}",
             status_code=response.status_code,
         )
     return answer
 
 
-def error_in(response: httpx.Response) -> EZThrottleError:
+def error_in(response: httpx.Response, proxy: str | None = None) -> EZThrottleError:
     """Return the error for an unsuccessful answer, worded with its fields and what to do."""
     problem = _json_object(response) or {}
     said = _said(problem) or response.text[:200].strip() or response.reason_phrase
     seconds = retry_after_s(response)
     retry_at = None if seconds is None else int((time.time() + seconds) * 1000)
-    return _error(_asked(response), response.status_code, said, problem, retry_at)
+    remedy = None if _is_ours(problem) or response.status_code in _OF_GATEWAYS else _stranger(proxy)
+    return _error(_asked(response), response.status_code, said, problem, retry_at, remedy)
 
 
 def error_for(what: str, status: int, problem: Mapping[str, Any]) -> EZThrottleError:
@@ -84,15 +96,29 @@ def _kind_of(status: int) -> tuple[type[EZThrottleError], str]:
     return _BY_STATUS.get(status, (EZThrottleError, "Check base_url (or EZTHROTTLE_URL) and the call."))
 
 
+def _is_ours(problem: Mapping[str, Any]) -> bool:
+    return not problem.keys().isdisjoint({"title", "error", "errors"})
+
+
+def _stranger(proxy: str | None) -> str:
+    asked = f", and the proxy of {proxy}, which it came through" if proxy else ""
+    return f"An EZThrottle service answers otherwise: check base_url (or EZTHROTTLE_URL){asked}."
+
+
 def _asked(response: httpx.Response) -> str:
     return f"{response.request.method} {response.request.url.path}"
 
 
 def _error(
-    asked: str, status: int, said: str, problem: Mapping[str, Any], retry_at: int | None
+    asked: str,
+    status: int,
+    said: str,
+    problem: Mapping[str, Any],
+    retry_at: int | None,
+    remedy: str | None = None,
 ) -> EZThrottleError:
-    kind, remedy = _kind_of(status)
-    message = f"{asked} was answered {status}: {said.rstrip('.')}. {remedy}"
+    kind, usual_remedy = _kind_of(status)
+    message = f"{asked} was answered {status}: {said.rstrip('.')}. {remedy or usual_remedy}"
     if kind is InvalidJobError:
         return InvalidJobError(message, status_code=status, errors=_field_errors(problem))
     return kind(message, _stated_retry_at(problem) if retry_at is None else retry_at, status_code=status)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, NoReturn, Union
 
-from ._addresses import BATCH, JOBS
+from ._addresses import BATCH, JOBS, JSON_HEADERS
 from ._answers import error_for
-from ._payload import job_payload
+from ._notices import tell_of
+from ._payload import encoded, job_payload
 from .exceptions import (
     AuthenticationError,
     BatchError,
@@ -32,7 +32,6 @@ MOST_BYTES = 4 * 1024 * 1024
 BATCHES_AT_ONCE = 2
 SINGLES_AT_ONCE = 8
 
-_JSON = {"Content-Type": "application/json"}
 # What services from before the batch endpoint answer.
 _NO_SUCH_CALL = frozenset({404, 405})
 _ENDS_ALL = (AuthenticationError, ServiceUnavailableError, ServiceUnreachableError)
@@ -90,6 +89,9 @@ class Submission:
 
     def _take(self, total: int | None, answers: list[Answer]) -> None:
         self._answers += answers
+        for answer in answers:
+            if isinstance(answer, dict):
+                tell_of(answer)
         if self._progress is not None:
             self._progress(len(self._answers), total)
 
@@ -126,7 +128,7 @@ class Submission:
     async def _as_batch(self, chunk: _Chunk) -> list[Answer] | None:
         body = b'{"jobs":[' + b",".join(chunk.jobs) + b"]}"
         try:
-            document = await self._service.call("POST", BATCH, content=body, headers=_JSON)
+            document = await self._service.call("POST", BATCH, content=body, headers=JSON_HEADERS)
         except EZThrottleError as error:
             self._takes_batches = error.status_code not in _NO_SUCH_CALL
             # Refused as a whole: one by one it shows which of the jobs is at fault.
@@ -147,7 +149,9 @@ class Submission:
 
     async def _single(self, job: bytes) -> Answer:
         try:
-            return await self._service.call("POST", JOBS, content=job, headers=_JSON)
+            return await self._service.call(
+                "POST", JOBS, content=job, headers=JSON_HEADERS, expects=("job_id",)
+            )
         except _ENDS_ALL:
             raise
         except EZThrottleError as error:
@@ -162,22 +166,23 @@ class _Chunk:
 def _chunks(jobs: Iterable[Job]) -> Iterator[_Chunk]:
     chunk: list[bytes] = []
     size = 0
-    for encoded in map(_encoded, jobs):
-        if chunk and (len(chunk) == MOST_JOBS or size + len(encoded) > MOST_BYTES):
+    for written in map(_encoded, jobs):
+        if chunk and (len(chunk) == MOST_JOBS or size + len(written) > MOST_BYTES):
             yield _Chunk(chunk)
             chunk, size = [], 0
-        chunk.append(encoded)
-        size += len(encoded)
+        chunk.append(written)
+        size += len(written)
     if chunk:
         yield _Chunk(chunk)
 
 
 def _encoded(job: Job) -> bytes:
-    payload = job.spec.payload() if isinstance(job, Step) else _payload_of(job)
-    return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return encoded(job.spec.payload() if isinstance(job, Step) else _payload_of(job))
 
 
 def _payload_of(job: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(job, Mapping):
+        raise TypeError(f"a job is a {type(job).__name__}: give a Step or a dict of submit_job's arguments")
     fields = dict(job)
     url = fields.pop("url", None)
     if not url:

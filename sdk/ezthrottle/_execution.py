@@ -9,6 +9,7 @@ import httpx
 
 from ._coroutines import outcome_of
 from ._handover import Handover, keeps_steps
+from ._notices import STEP_AGAIN
 from ._spec import StepType
 from ._states import Ending
 from ._warnings import warn
@@ -41,7 +42,8 @@ class Client(Protocol):
 
 async def execution(step: Step, client: Client) -> dict[str, Any]:
     """Run the step as its type says, and return its result, local or the service's answer."""
-    if step.spec.step_type is StepType.FRUGAL:
+    # Only the service keeps what is to start later; `retry_at` alone means it for what is handed over.
+    if step.spec.step_type is StepType.FRUGAL and not step.spec.starts_later:
         result = await _run_locally(step, client)
         if result is not None:
             return result
@@ -70,7 +72,7 @@ async def _requested(step: Step, client: Client) -> Response:
         client.request(
             spec.target(),
             spec.method,
-            spec.fields.get("headers"),
+            spec.headers(),
             spec.fields.get("body"),
             timeout=spec.local_timeout,
         )
@@ -122,13 +124,19 @@ async def _submit(step: Step, client: Client) -> dict[str, Any]:
             warn(ELSEWHERE)
         server = None
     if server is None:
-        answer: dict[str, Any] = await outcome_of(client.submit_job(**step.spec.payload()))
-        return answer
+        return _submitted(step, await outcome_of(client.submit_job(**step.spec.payload())))
     handover = Handover(step, server, client)
     try:
-        answer = await outcome_of(client.submit_job(**handover.payload))
+        answer: dict[str, Any] = await outcome_of(client.submit_job(**handover.payload))
     except BaseException:
         handover.cancel()
         raise
     handover.complete(answer["job_id"])
+    return _submitted(step, answer)
+
+
+def _submitted(step: Step, answer: dict[str, Any]) -> dict[str, Any]:
+    if step.spec.submitted and answer.get("status") == "duplicate":
+        warn(STEP_AGAIN)
+    step.spec.submitted = True
     return answer

@@ -13,6 +13,7 @@ from ._addresses import (
     DEAD_WEBHOOKS,
     DOMAINS,
     JOBS,
+    JSON_HEADERS,
     REDELIVERY,
     REGIONS,
     ROTATION,
@@ -22,7 +23,8 @@ from ._addresses import (
 )
 from ._coroutines import outcome_of
 from ._lanes import Kind, NoTurn
-from ._payload import job_payload
+from ._notices import tell_of
+from ._payload import encoded, job_payload
 from ._states import Ending
 from ._warnings import warn
 from .exceptions import (
@@ -84,6 +86,7 @@ class Operations:
         guarantee: str | None = None,
         cost: float | None = None,
         account: str | None = None,
+        body_encoding: str | None = None,
     ) -> dict[str, Any]:
         """Hand a request to the service, which executes it at the pace its target bears.
 
@@ -91,7 +94,7 @@ class Operations:
             url: the target, http or https
             method: the HTTP method
             headers: headers for the target
-            body: the request's body, sent as is
+            body: the request's body, sent as is; bytes go to the service as base64
             metadata: handed back in webhooks
             webhooks: where the result goes, each `{"url", "regions"?, "has_quorum_vote"?}`
             webhook_quorum: voting webhooks that must accept
@@ -111,17 +114,46 @@ class Operations:
             guarantee: "at_least_once" or "at_most_once"
             cost: tokens, for targets with a token budget
             account: the fair queue in which it waits
+            body_encoding: "base64" where `body` is that
 
         Returns the service's answer: `job_id`, `status` ("queued", "racing", "scheduled" or "duplicate"),
         `idempotent_key` and more.
 
         Repeated on connection errors and 502, 503 and 504, which its idempotency key makes safe. Raises
         InvalidJobError, AuthenticationError, QuotaExceededError, ServiceUnavailableError or
-        ServiceUnreachableError.
+        ServiceUnreachableError; TypeError or ValueError, which name the argument, for what is no JSON.
+        Warns (EZThrottleWarning) of what the answer warns of, and of a duplicate that may not be meant.
         """
-        # The arguments are the fields, by the same names: a second list of them would only drift.
-        fields = {name: value for name, value in locals().items() if name not in {"self", "url", "method"}}
-        return await self._service.call("POST", JOBS, json=job_payload(url, method, fields))
+        fields = {
+            "headers": headers,
+            "body": body,
+            "body_encoding": body_encoding,
+            "metadata": metadata,
+            "webhooks": webhooks,
+            "webhook_quorum": webhook_quorum,
+            "regions": regions,
+            "region_policy": region_policy,
+            "execution_mode": execution_mode,
+            "retry_policy": retry_policy,
+            "fallback_job": fallback_job,
+            "on_success": on_success,
+            "on_failure": on_failure,
+            "on_failure_timeout_ms": on_failure_timeout_ms,
+            "idempotent_key": idempotent_key,
+            "retry_at": retry_at,
+            "priority": priority,
+            "timeout_ms": timeout_ms,
+            "deadline_ms": deadline_ms,
+            "guarantee": guarantee,
+            "cost": cost,
+            "account": account,
+        }
+        job = encoded(job_payload(url, method, fields))
+        answer = await self._service.call(
+            "POST", JOBS, content=job, headers=JSON_HEADERS, expects=("job_id",)
+        )
+        tell_of(answer)
+        return answer
 
     async def request(
         self,
@@ -194,7 +226,7 @@ class Operations:
 
         Raises NotFoundError, or what `submit_job` raises.
         """
-        return await self._service.call("GET", job_path(job_id))
+        return await self._service.call("GET", job_path(job_id), expects=("state",))
 
     async def wait(
         self, job_id: str, timeout: float = DEFAULT_WAIT_S, *, poll_interval: float = 2.0
@@ -248,14 +280,16 @@ class Operations:
 
         The page's `next_cursor` leads to the next one, and is None on the last.
         """
-        return await self._service.call("GET", JOBS, params=_given(state=state, limit=limit, cursor=cursor))
+        return await self._service.call(
+            "GET", JOBS, params=_given(state=state, limit=limit, cursor=cursor), expects=("jobs",)
+        )
 
     async def cancel(self, job_id: str) -> dict[str, Any]:
         """Cancel a job that has not ended. Its webhooks hear of it; its children do not begin.
 
         Raises ConflictError where it has ended, or NotFoundError.
         """
-        return await self._service.call("DELETE", job_path(job_id))
+        return await self._service.call("DELETE", job_path(job_id), expects=("job_id",))
 
     async def replay(self, job_id: str) -> dict[str, Any]:
         """Submit the request of a job that has ended once more, and return the answer for the new job.
@@ -263,14 +297,17 @@ class Operations:
         Raises ConflictError where the job has not ended, or its request is kept no more, or NotFoundError.
         """
         # Not repeatable: every replay is a job of its own.
-        return await self._service.call("POST", f"{job_path(job_id)}/replay", repeatable=False)
+        path = f"{job_path(job_id)}/replay"
+        answer = await self._service.call("POST", path, repeatable=False, expects=("job_id",))
+        tell_of(answer)
+        return answer
 
     async def redeliver(self, job_id: str) -> dict[str, Any]:
         """Send the webhooks of a job that has ended once more.
 
         Raises ConflictError where it has not ended, or NotFoundError.
         """
-        return await self._service.call("POST", f"{job_path(job_id)}/redeliver")
+        return await self._service.call("POST", f"{job_path(job_id)}/redeliver", expects=("deliveries",))
 
     async def list_dead_webhooks(
         self,
@@ -286,7 +323,7 @@ class Operations:
         `since` and `until` are Unix ms.
         """
         asked = _given(endpoint=endpoint, since=since, until=until, limit=limit, cursor=cursor)
-        return await self._service.call("GET", DEAD_WEBHOOKS, params=asked)
+        return await self._service.call("GET", DEAD_WEBHOOKS, params=asked, expects=("deliveries",))
 
     async def redeliver_webhooks(
         self,
@@ -301,15 +338,15 @@ class Operations:
         Returns how many (`deliveries`), and whether there are `more`.
         """
         asked = _given(webhook_id=webhook_id, endpoint=endpoint, since=since, until=until, limit=limit)
-        return await self._service.call("POST", REDELIVERY, json=asked)
+        return await self._service.call("POST", REDELIVERY, json=asked, expects=("deliveries",))
 
     async def usage(self) -> dict[str, Any]:
         """Return this customer's `open_jobs`, their limit, and what was used on each of the last `days`."""
-        return await self._service.call("GET", USAGE)
+        return await self._service.call("GET", USAGE, expects=("open_jobs",))
 
     async def regions(self) -> dict[str, Any]:
         """Return the `regions`, which of them are up, and how long their attempts take."""
-        return await self._service.call("GET", REGIONS)
+        return await self._service.call("GET", REGIONS, expects=("regions",))
 
     async def domains(self, limit: int | None = None, cursor: str | None = None) -> dict[str, Any]:
         """Return a page of the `domains` that this customer has called, by name, from `cursor` on: each one's
@@ -317,7 +354,9 @@ class Operations:
 
         The page's `next_cursor` leads to the next one, and is None on the last.
         """
-        return await self._service.call("GET", DOMAINS, params=_given(limit=limit, cursor=cursor))
+        return await self._service.call(
+            "GET", DOMAINS, params=_given(limit=limit, cursor=cursor), expects=("domains",)
+        )
 
     async def create_webhook_secret(
         self, primary_secret: str, secondary_secret: str | None = None
@@ -337,7 +376,7 @@ class Operations:
         Raises NotFoundError where there is none.
         """
         try:
-            return await self._service.call("GET", SECRETS)
+            return await self._service.call("GET", SECRETS, expects=("primary_secret",))
         except NotFoundError as error:
             raise NotFoundError(
                 "No webhook secrets configured: make one with create_webhook_secret().", status_code=404
@@ -392,12 +431,15 @@ class Operations:
         self, job_id: str, held_s: int, remaining_s: float
     ) -> tuple[dict[str, Any] | None, EZThrottleError | None]:
         """Return the job if it has ended by now, or else why the service could not be asked, if so."""
+        from ._service import is_lasting  # noqa: PLC0415 - loads httpx, as the client has by now
+
         params = {"wait": held_s}
         try:
             job = await self._service.call(
                 "GET",
                 job_path(job_id),
                 kind=Kind.WAIT,
+                expects=("state",),
                 params=params,
                 extra_s=held_s,
                 at_most_s=remaining_s,
@@ -405,6 +447,8 @@ class Operations:
         except NoTurn:
             return None, None
         except (ServiceUnreachableError, ServiceUnavailableError) as error:
+            if is_lasting(error):
+                raise
             return None, error
         return (job if job.get("state") in _ENDED else None), None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -24,6 +25,8 @@ REPEATED_CODES = frozenset({502, 503, 504})
 GRACE_S = 1.0
 
 _ONCE = RetryPolicy(max_attempts=1)
+# What is said of a server that does not speak TLS.
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
 
 class Service:
@@ -72,9 +75,11 @@ class Service:
         repeatable: bool = True,
         at_most_s: float | None = None,
         accepted: Collection[int] = (),
+        expects: Collection[str] = (),
         **parts: Any,
     ) -> dict[str, Any]:
-        """Make the call and return the JSON object of its answer; `parts` are arguments of `request`.
+        """Make the call and return the JSON object of its answer; `parts` are arguments of `request`, and
+        `expects` the fields by which a successful answer is known to be the service's.
 
         It is over after `at_most_s` seconds, repetitions and all, give or take a second for an answer on
         its way. Raises an EZThrottleError for every answer but 2xx and the `accepted` statuses, and for none;
@@ -85,7 +90,7 @@ class Service:
             retry = retry.within(at_most_s)
         ask = partial(self.request, method, path, kind=kind, **parts)
         response = await self._answered(ask, kind, retry, at_most_s)
-        return object_in(response, accepted)
+        return object_in(response, accepted, expects, self.runtime.proxy_variable(response.request.url))
 
     async def direct(
         self,
@@ -131,7 +136,7 @@ class Service:
             try:
                 response = await self._asked_once(ask, kind, at_most_s, start)
             except httpx.RequestError as error:
-                pause = retry.pause(attempt, time.monotonic() - start)
+                pause = None if is_lasting(error) else retry.pause(attempt, time.monotonic() - start)
                 if pause is None:
                     raise self.unreachable(error, attempt) from error
             else:
@@ -185,11 +190,32 @@ class Service:
 
     def unreachable(self, error: httpx.RequestError, attempts: int) -> ServiceUnreachableError:
         """Return the error for calls that brought no answer."""
+        variable = self.runtime.proxy_variable(httpx.URL(self.settings.base_url))
+        through = f" through the proxy of {variable}" if variable else ""
+        remedy = "Check that the service runs, and base_url (or EZTHROTTLE_URL)"
+        if is_lasting(error):
+            remedy = (
+                "Have SSL_CERT_FILE name the certificates to trust, or check base_url (or EZTHROTTLE_URL)"
+            )
+        elif variable:
+            remedy += f", or add the host to NO_PROXY if {variable} is not meant for it"
         return ServiceUnreachableError(
-            f"No answer from {self.settings.base_url} in {attempts} attempt(s): "
-            f"{str(error) or type(error).__name__}. "
-            "Check that the service runs, and base_url (or EZTHROTTLE_URL)."
+            f"No answer from {self.settings.base_url}{through} in {attempts} attempt(s): "
+            f"{str(error) or type(error).__name__}. {remedy}."
         )
+
+
+def is_lasting(error: BaseException) -> bool:
+    """Whether repeating is of no use: the certificate is not accepted, or there is none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
+            return True
+        # httpcore raises its errors "from None".
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def is_silence(error: ServiceUnreachableError) -> bool:

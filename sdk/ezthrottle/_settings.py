@@ -70,4 +70,6 @@ def _base_url_from(arguments: Iterable[str | None]) -> str:
     parts = urlsplit(chosen.strip())
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"base_url is {chosen!r}; give the service's address, such as {DEFAULT_URL}")
+    if parts.path.rstrip("/").endswith("/api/v1") or "/api/v1/" in parts.path:
+        raise ValueError(f"base_url is {chosen!r}; give the address without /api/v1, which every call adds")
     return chosen.strip().rstrip("/")

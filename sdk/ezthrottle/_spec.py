@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from ._history import History
-from ._payload import job_payload
+from ._payload import copied, job_payload
 from ._warnings import warn
 from .exceptions import FORWARDED_CODES
 
@@ -71,6 +72,10 @@ class StepSpec:
     on_success: Step | None = None
     on_failure: Step | None = None
     history: History = field(default_factory=History)
+    delay_s: float | None = None
+    starts_later: bool = False
+    is_json: bool = False
+    submitted: bool = False
 
     def target(self) -> str:
         """Return the url; raises ValueError where none is set."""
@@ -81,6 +86,34 @@ class StepSpec:
     def name(self) -> str:
         """Return what names the step in its history where it has no description."""
         return f"{self.method} {self.url}"
+
+    def copy(self) -> StepSpec:
+        """Return the same settings, with nothing that has happened, for another step."""
+        return replace(
+            self,
+            fields={name: copied(value) for name, value in self.fields.items()},
+            fallback_on_error=list(self.fallback_on_error),
+            fallbacks=[(step.copy(), copied(trigger)) for step, trigger in self.fallbacks],
+            on_success=self.on_success and self.on_success.copy(),
+            on_failure=self.on_failure and self.on_failure.copy(),
+            history=replace(self.history, records=[]),
+            submitted=False,
+        )
+
+    def following(self) -> Iterator[Step]:
+        """Yield every step that hangs on this one."""
+        for step in (*self.children().values(), *(fallback for fallback, _ in self.fallbacks)):
+            yield step
+            yield from step.spec.following()
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers, with what `json` adds where they do not name it."""
+        headers: dict[str, str] = self.fields.get("headers") or {}
+        named = {name.lower() for name in headers}
+        return {"Content-Type": "application/json", **headers} if self._adds_type(named) else headers
+
+    def _adds_type(self, named: set[str]) -> bool:
+        return self.is_json and "content-type" not in named
 
     def record_delivery(self, delivery: Mapping[str, Any]) -> None:
         """Continue the history with a job's end, as its webhook tells it."""
@@ -99,7 +132,10 @@ class StepSpec:
 
     def payload(self) -> dict[str, Any]:
         """Return the arguments of `submit_job` for the step and all that hangs on it."""
-        payload = job_payload(self.target(), self.method, self.fields)
+        fields = {**self.fields, "headers": self.headers()}
+        if self.delay_s is not None:
+            fields["retry_at"] = int((time.time() + self.delay_s) * 1000)
+        payload = job_payload(self.target(), self.method, fields)
         if self.idempotent_strategy is IdempotentStrategy.UNIQUE:
             payload.setdefault("idempotent_key", str(uuid.uuid4()))
         if self.fallbacks:

@@ -15,7 +15,7 @@ from ._events import EventReader, JobEvent
 from ._lanes import Kind, Lane, NoTurn
 from ._per_process import process
 from ._retry import LONGEST_PAUSE_S, RetryPolicy
-from ._service import REPEATED_CODES
+from ._service import REPEATED_CODES, is_lasting
 from .exceptions import EZThrottleError, TimeoutError  # noqa: A004 - the published name
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class _Course:
         if response.status_code in REPEATED_CODES:
             raise httpx.ReadError(f"status {response.status_code}", request=response.request)
         if not response.is_success:
-            raise error_in(response)
+            raise error_in(response, self._service.runtime.proxy_variable(response.request.url))
         if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
             raise EZThrottleError(
                 f"GET {self._path} was answered with no event stream. "
@@ -184,7 +184,7 @@ class _Course:
             self._attempt, self._heard_at = 1, now
         remaining = self._remaining_s()
         pause = self._retry.pause(self._attempt, now - self._heard_at, self._come_back_after_s)
-        if pause is None:
+        if pause is None or (error is not None and is_lasting(error)):
             gone = error or httpx.ReadError("the stream ends before the job")
             raise self._service.unreachable(gone, self._attempt) from error
         return pause if remaining is None else min(pause, remaining)

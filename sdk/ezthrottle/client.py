@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from ._addresses import DEFAULT_WEBHOOK_PORT, job_path
 from ._auto_forward import auto_forward
@@ -43,6 +45,15 @@ class _Client:
         self._named_url = named_url
         self._ezthrottle_url = ezthrottle_url
         self._stop_webhook_server = _nothing
+
+    def __repr__(self) -> str:
+        parts = urlsplit(self.base_url)
+        shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return f"<{type(self).__name__} of {shown}>"
+
+    def __copy__(self) -> Self:
+        # Of its own: a copy that is closed must not close this one.
+        return copy.deepcopy(self)
 
     @property
     def api_key(self) -> str | None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ._coroutines import in_thread, run
+from ._payload import checked, encoded, unix_ms
 from ._spec import IdempotentStrategy, StepSpec, StepType
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ._execution import Client
 
 __all__ = ["IdempotentStrategy", "Step", "StepType"]
@@ -31,31 +36,70 @@ class Step:
     """
 
     def __init__(self, client: Client | None = None) -> None:
-        self.client = client
+        self.client = _a_client(client)
         self.spec = StepSpec()
+
+    def __repr__(self) -> str:
+        address = _without_secrets(self.spec.url) if self.spec.url else "no url"
+        return f"<Step {self.spec.step_type.value} {self.spec.method} {address}>"
+
+    def copy(self) -> Step:
+        """Return a step with the same settings, and copies of all that hang on it, to go on from here.
+
+        Changing one changes nothing of the other. An `idempotent_key` is copied too: it names one job.
+
+        >>> base = Step().url("https://api.example.com").method("POST")
+        >>> first, second = base.copy().body("1"), base.copy().body("2")
+        """
+        twin = self.__class__.__new__(self.__class__)
+        twin.__dict__.update(self.__dict__)
+        twin.spec = self.spec.copy()
+        return twin
+
+    def __copy__(self) -> Step:
+        return self.copy()
+
+    def __deepcopy__(self, memo: object) -> Step:
+        return self.copy()
 
     def type(self, step_type: StepType) -> Step:
         """Set where the step runs first; PERFORMANCE unless set."""
-        self.spec.step_type = step_type
+        self.spec.step_type = StepType(step_type)
         return self
 
     def url(self, url: str) -> Step:
         """Set the target, http or https."""
-        self.spec.url = url
+        self.spec.url = checked("url", url)
         return self
 
     def method(self, method: str) -> Step:
         """Set the HTTP method, in any case; GET unless set."""
-        self.spec.method = method.upper()
+        self.spec.method = checked("method", method).upper()
         return self
 
     def headers(self, headers: dict[str, str]) -> Step:
         """Set the headers for the target."""
         return self._set("headers", headers)
 
-    def body(self, body: str) -> Step:
+    def body(self, body: str | builtins.bytes) -> Step:
         """Set the request's body, sent as is."""
+        self.spec.is_json = False
         return self._set("body", body)
+
+    def json(self, value: Any) -> Step:
+        """Set the request's body to this as JSON, and its Content-Type unless the headers name one.
+
+        Raises TypeError or ValueError, which names the part that is no JSON.
+        """
+        self._set("body", encoded({"body": value})[len('{"body":') : -1].decode())
+        self.spec.is_json = True
+        return self
+
+    def bytes(self, content: builtins.bytes) -> Step:
+        """Set the request's body to these bytes, whatever they are."""
+        if not isinstance(content, (builtins.bytes, bytearray, memoryview)):
+            raise TypeError(f"bytes() takes bytes, and got a {_kind_of(content)}: use body() or json()")
+        return self.body(builtins.bytes(content))
 
     def metadata(self, metadata: dict[str, Any]) -> Step:
         """Set what webhooks hand back."""
@@ -87,7 +131,24 @@ class Step:
 
     def retry_at(self, timestamp_ms: int) -> Step:
         """Set the time before which the job must not run, Unix ms."""
+        self.spec.delay_s, self.spec.starts_later = None, False
         return self._set("retry_at", timestamp_ms)
+
+    def at(self, when: datetime) -> Step:
+        """Set the time before which the step must not run, a datetime with its time zone.
+
+        Such a step is the service's from the beginning, whatever its type.
+        """
+        self.retry_at(unix_ms(when))
+        self.spec.starts_later = True
+        return self
+
+    def delay(self, seconds: float) -> Step:
+        """Set how long after each execution the step must not run yet, in seconds; else as `at`."""
+        if isinstance(seconds, (str, builtins.bytes)) or not seconds >= 0:
+            raise ValueError(f"delay() takes 0 or more seconds, and got {seconds!r}")
+        self.spec.delay_s, self.spec.starts_later = float(seconds), True
+        return self
 
     def priority(self, priority: int) -> Step:
         """Set 0 to 9; 9 goes first."""
@@ -119,12 +180,12 @@ class Step:
 
     def idempotent_strategy(self, strategy: IdempotentStrategy) -> Step:
         """Set where the key comes from if none is given; HASH unless set."""
-        self.spec.idempotent_strategy = strategy
+        self.spec.idempotent_strategy = IdempotentStrategy(strategy)
         return self
 
     def fallback_on_error(self, codes: list[int]) -> Step:
         """Set the statuses on which a FRUGAL step goes on to its fallbacks and to the service."""
-        self.spec.fallback_on_error = codes
+        self.spec.fallback_on_error = _codes("fallback_on_error", codes)
         return self
 
     def local_timeout(self, timeout: float) -> Step:
@@ -145,15 +206,15 @@ class Step:
         """
         trigger: dict[str, Any] = {}
         if trigger_on_error:
-            trigger = {"type": "on_error", "codes": trigger_on_error}
+            trigger = {"type": "on_error", "codes": _codes("trigger_on_error", trigger_on_error)}
         elif trigger_on_timeout:
             trigger = {"type": "on_timeout", "timeout_ms": trigger_on_timeout}
-        self.spec.fallbacks.append((step, trigger))
+        self.spec.fallbacks.append((self._another(step), trigger))
         return self
 
     def on_success(self, step: Step) -> Step:
         """Set the step to start when this one, or one of its fallbacks, has succeeded."""
-        self.spec.on_success = step
+        self.spec.on_success = self._another(step)
         return self
 
     def on_failure(self, step: Step, timeout_ms: int | None = None) -> Step:
@@ -162,7 +223,7 @@ class Step:
         A FRUGAL step that ends here, with a status outside `fallback_on_error`, makes no job: it returns its
         failure to the caller and starts nothing.
         """
-        self.spec.on_failure = step
+        self.spec.on_failure = self._another(step)
         return self._set("on_failure_timeout_ms", timeout_ms) if timeout_ms else self
 
     def description(self, desc: str) -> Step:
@@ -223,11 +284,18 @@ class Step:
         return await in_thread(self.execute, chosen)
 
     def _set(self, name: str, value: Any) -> Step:
-        self.spec.fields[name] = value
+        self.spec.fields[name] = checked(name, value)
         return self
 
+    def _another(self, step: Step) -> Step:
+        if not isinstance(step, Step):
+            raise TypeError(f"a step follows a step, and this is a {_kind_of(step)}")
+        if step is self or any(each is self for each in step.spec.following()):
+            raise ValueError("a step cannot follow itself: give a copy()")
+        return step
+
     def _client_for(self, client: Client | None) -> Client:
-        chosen = client or self.client
+        chosen = _a_client(client) or self.client
         if chosen is None:
             raise ValueError("There is no client: pass one to execute(), or to Step()")
         return chosen
@@ -235,3 +303,26 @@ class Step:
     def _build_job_payload(self) -> dict[str, Any]:
         # Kept since 1.3.0 has it by this name.
         return self.spec.payload()
+
+
+def _a_client(client: Client | None) -> Client | None:
+    if client is None or hasattr(client, "submit_job"):
+        return client
+    instead = "; for another step like it there is copy()" if isinstance(client, Step) else ""
+    raise TypeError(f"a Step takes a client (EZThrottle), and this is a {_kind_of(client)}{instead}")
+
+
+def _kind_of(value: object) -> str:
+    return type(value).__name__
+
+
+def _codes(name: str, codes: list[int]) -> list[int]:
+    if not isinstance(codes, (list, tuple, set, frozenset, range)):
+        raise TypeError(f"{name} is a {_kind_of(codes)}: give a list, such as [429, 503]")
+    return list(codes)
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    asked = "?..." if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{asked}"

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 from ._addresses import DEFAULT_WEBHOOK_PORT, WEBHOOK
 from ._continuation import starter_for
@@ -208,6 +208,9 @@ class WebhookServer:
         if self.callback is not None:
             threading.Thread(target=self._call_back, args=(self.callback, data), daemon=True).start()
         return HTTPStatus.OK
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a webhook server, and a client that has one, cannot be copied or pickled")
 
     def __enter__(self) -> Self:
         self.start()

@@ -4,41 +4,71 @@ from typing import Any
 
 import pytest
 
-from ezthrottle import AsyncEZThrottle, ConflictError, EZThrottle, NotFoundError, ServiceUnreachableError
+from ezthrottle import (
+    AsyncEZThrottle,
+    ConflictError,
+    EZThrottle,
+    EZThrottleError,
+    NotFoundError,
+    ServiceUnreachableError,
+)
 
 API_KEY = "ck_live_cust_acme_s3cr3t"
 JOB_ID = "job_1763674210055_853341"
 JOBS = "/api/v1/jobs"
 
 CALLS = [
-    ("cancel", (JOB_ID,), "DELETE", f"{JOBS}/{JOB_ID}"),
-    ("replay", (JOB_ID,), "POST", f"{JOBS}/{JOB_ID}/replay"),
-    ("redeliver", (JOB_ID,), "POST", f"{JOBS}/{JOB_ID}/redeliver"),
-    ("usage", (), "GET", "/api/v1/usage"),
-    ("regions", (), "GET", "/api/v1/regions"),
-    ("domains", (), "GET", "/api/v1/domains"),
-    ("list_jobs", (), "GET", JOBS),
-    ("list_dead_webhooks", (), "GET", "/api/v1/webhooks/dead"),
-    ("redeliver_webhooks", (), "POST", "/api/v1/webhooks/redeliver"),
+    ("cancel", (JOB_ID,), "DELETE", f"{JOBS}/{JOB_ID}", "job_id"),
+    ("replay", (JOB_ID,), "POST", f"{JOBS}/{JOB_ID}/replay", "job_id"),
+    ("redeliver", (JOB_ID,), "POST", f"{JOBS}/{JOB_ID}/redeliver", "deliveries"),
+    ("usage", (), "GET", "/api/v1/usage", "open_jobs"),
+    ("regions", (), "GET", "/api/v1/regions", "regions"),
+    ("domains", (), "GET", "/api/v1/domains", "domains"),
+    ("list_jobs", (), "GET", JOBS, "jobs"),
+    ("list_dead_webhooks", (), "GET", "/api/v1/webhooks/dead", "deliveries"),
+    ("redeliver_webhooks", (), "POST", "/api/v1/webhooks/redeliver", "deliveries"),
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments", "method", "path"), CALLS)
+@pytest.mark.parametrize(("name", "arguments", "method", "path", "field"), CALLS)
 def test_a_call_goes_where_the_contract_says(
-    client: EZThrottle, service: Any, answer: Any, name: str, arguments: Any, method: str, path: str
+    client: EZThrottle,
+    service: Any,
+    answer: Any,
+    name: str,
+    arguments: Any,
+    method: str,
+    path: str,
+    field: str,
 ) -> None:
-    service.on(method, path, answer(200, {"said": name}))
-    assert getattr(client, name)(*arguments) == {"said": name}
+    service.on(method, path, answer(200, {field: name}))
+    assert getattr(client, name)(*arguments) == {field: name}
     assert [(seen.method, seen.path, seen.query) for seen in service.seen] == [(method, path, {})]
 
 
-@pytest.mark.parametrize(("name", "arguments", "method", "path"), CALLS)
+@pytest.mark.parametrize(("name", "arguments", "method", "path", "field"), CALLS)
 async def test_the_asyncio_client_makes_the_same_calls(
-    service: Any, answer: Any, name: str, arguments: Any, method: str, path: str
+    service: Any, answer: Any, name: str, arguments: Any, method: str, path: str, field: str
 ) -> None:
-    service.on(method, path, answer(200, {"said": name}))
+    service.on(method, path, answer(200, {field: name}))
     async with AsyncEZThrottle(API_KEY, base_url=service.url) as client:
-        assert await getattr(client, name)(*arguments) == {"said": name}
+        assert await getattr(client, name)(*arguments) == {field: name}
+
+
+@pytest.mark.parametrize(("name", "arguments", "method", "path", "field"), CALLS)
+def test_an_answer_of_another_server_is_an_error(
+    client: EZThrottle,
+    service: Any,
+    answer: Any,
+    name: str,
+    arguments: Any,
+    method: str,
+    path: str,
+    field: str,
+) -> None:
+    service.on(method, path, answer(200, {"status": "ok", "data": []}))
+    with pytest.raises(EZThrottleError, match=f"no '{field}' in it.*base_url"):
+        getattr(client, name)(*arguments)
 
 
 def test_a_page_of_jobs_is_asked_for_by_state_limit_and_cursor(
@@ -69,7 +99,7 @@ def test_dead_webhooks_are_named_by_endpoint_and_time(client: EZThrottle, servic
 def test_a_job_in_the_wrong_state_and_no_job_are_told_apart(
     client: EZThrottle, service: Any, answer: Any, name: str
 ) -> None:
-    _, arguments, method, path = next(call for call in CALLS if call[0] == name)
+    _, arguments, method, path, _ = next(call for call in CALLS if call[0] == name)
     service.on(method, path, answer(409, {"error": "it has ended"}), answer(404, {"error": "no such job"}))
     with pytest.raises(ConflictError, match="it has ended"):
         getattr(client, name)(*arguments)
