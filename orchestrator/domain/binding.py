@@ -3,7 +3,8 @@
 ``X-EZTHROTTLE-*``, ``X-Aqueduct-*`` and 503s bind the domain; a 429 or a budget that answers a request with
 credentials binds that account, and the domain once two accounts hear it. What lowers a domain's pace and
 only one customer hears binds others for a minute at most; it binds that customer as long as it was meant.
-Another customer bears witness only to what it was told as strictly, of the same kind.
+Another customer bears witness only to what it was told as strictly, of the same kind. Where each account
+has a queue, a pace binds the account that was answered: it leaves the domain's, which all others share.
 """
 
 import math
