@@ -227,8 +227,12 @@ class DomainLimiter:
 
     def begin_windows(self, at: float) -> None:
         """Count what may have started until monotonic ``at``, by an earlier life, in every window."""
-        self._limiter.pause(at + self.pace.window_s)
+        self.pause(at + self.pace.window_s)
         self._steering.binding.begin_windows(at)
+
+    def pause(self, until: float) -> None:
+        """Grant nothing before monotonic ``until``."""
+        self._limiter.pause(until)
 
     def started(self, permit: int, at: float) -> None:
         """A permit's request began at monotonic ``at``."""
