@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SEEDS ?= 2000
 ROUNDS ?= 10
+TARGET_PORT ?= 9000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-fast check lint types format bench bench-throughput bench-race \
+.PHONY: help install demo serve target test test-fast check lint types format bench bench-throughput bench-race \
 	bench-latency bench-pacing bench-sdk bench-webhooks bench-domains kill-rounds simulate outage lock clean
 
 help: ## show this list
@@ -27,9 +28,13 @@ $(INSTALLED): requirements.lock pyproject.toml sdk/pyproject.toml
 demo: install ## start the service, race, retry, reroute, deduplicate: see it happen
 	$(BIN)/python -m bench.demo
 
-serve: install ## run the service on port 8080, private targets allowed, with a key to play with
-	@$(BIN)/ezthrottle keys create --customer cust_play
+serve: install ## run the service on port 8080, private targets allowed, with a key to play with in data/play.key
+	@umask 077; mkdir -p data; test -s data/play.key || \
+		$(BIN)/ezthrottle keys create --customer cust_play | head -n 1 > data/play.key
 	$(BIN)/ezthrottle serve --allow-private-targets
+
+target: install ## an API to play with on port 9000: it answers, prints what it is asked, and takes webhooks
+	$(BIN)/python sdk/examples/stand_in.py $(TARGET_PORT)
 
 test: install ## every test that CI runs
 	$(BIN)/python -m pytest

@@ -77,6 +77,7 @@ def submit(
     key: Annotated[str, typer.Option("--idempotent-key", "--key", help="Its idempotency key.")] = "",
     file: Annotated[str, typer.Option("--file", help="The whole job as JSON; - reads the input.")] = "",
     wait: Wait = 0.0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the job's id alone.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Submit a job: by options, or whole from a file whose fields the options override."""
@@ -102,6 +103,8 @@ def submit(
         if job["state"] != "success":
             _say_if_unfinished(job, wait)
             raise typer.Exit(REFUSED)
+    elif quiet:
+        typer.echo(taken["job_id"])
     elif as_json:
         show(taken)
     else:

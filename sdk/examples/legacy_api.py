@@ -7,7 +7,7 @@ from stand_in import stand_in
 
 from ezthrottle import EZThrottle
 
-SERVICE = os.environ["EZTHROTTLE_URL"]
+SERVICE = os.environ.get("EZTHROTTLE_URL", "http://127.0.0.1:8080")
 
 with stand_in() as api:
     # What the published client connected to is called; its other address was only named in the call.

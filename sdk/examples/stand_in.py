@@ -1,8 +1,12 @@
-"""Stands in for the APIs and webhook receivers of the examples, so that they need nothing but the service."""
+"""Stands in for the APIs and webhook receivers of the examples, so that they need nothing but the service.
+
+``python stand_in.py [PORT]`` serves it by itself, on port 9000, and prints what it is asked.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -36,11 +40,11 @@ class StandIn:
     A flaky path fails the first time that it is asked for, and works from then on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0, *, prints: bool = False) -> None:
         self.webhooks: list[Webhook] = []
         self.asked = Counter[str]()
         self._changed = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self, prints=prints))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -65,6 +69,10 @@ class StandIn:
         with self._changed:
             if not self._changed.wait_for(lambda: self.asked[path] >= times, PATIENCE_S):
                 raise TimeoutError(f"{path} was not asked for")
+
+    def join(self) -> None:
+        """Serve until the process is interrupted."""
+        self._thread.join()
 
     def stop(self) -> None:
         """Stop."""
@@ -96,12 +104,14 @@ def stand_in() -> Iterator[StandIn]:
         server.stop()
 
 
-def _handler(server: StandIn) -> type[BaseHTTPRequestHandler]:
+def _handler(server: StandIn, *, prints: bool) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             path = self.path.partition("?")[0]
             status = server.take(path, body, self.headers.get("X-EZThrottle-Signature", ""))
+            if prints:
+                print(self.command, self.path, status, flush=True)
             answer = json.dumps({"path": path, "status": status}).encode()
             self.send_response(status)
             # Without these the service sends two requests a second, two at once.
@@ -111,9 +121,15 @@ def _handler(server: StandIn) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_POST = do_GET  # noqa: N815
+        do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             """Keep the examples' output their own."""
 
     return Handler
+
+
+if __name__ == "__main__":
+    alone = StandIn(int(sys.argv[1]) if len(sys.argv) > 1 else 9000, prints=True)
+    print(f"answering on {alone.url('')}", flush=True)
+    alone.join()
