@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator.cli.backup import backup
 from orchestrator.cli.domains import domains
 from orchestrator.cli.jobs import jobs
 from orchestrator.cli.keys import keys
@@ -41,6 +42,7 @@ def root(
 
 
 app.command()(serve)
+app.command()(backup)
 for overview in (regions, usage):
     app.command()(overview)
 app.add_typer(keys, name="keys")
