@@ -44,7 +44,15 @@ WEBHOOKS_WITHIN_S = 90.0
 HELD_S = 600.0
 SECRET = "a secret of thirty-two characters"
 REGIONS = ("iad", "lax", "ord")
+DRIVER = "orchestrator.adapters.ray.driver"
 PATHS = ("/plain", "/race", "/reroute", "/retry")
+
+
+def _is_driver(pid: int) -> bool:
+    """Tell the driver from the guardian that sleeps beside it."""
+    with contextlib.suppress(OSError):
+        return DRIVER.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 class Victim(StrEnum):
@@ -53,7 +61,7 @@ class Victim(StrEnum):
     TREE = "tree"
     """Every process at once."""
     SERVE = "serve"
-    """The ``serve`` that was started; its children live on."""
+    """The ``serve`` that was started; a guardian ends its children, unless the next one is there first."""
     DRIVER = "driver"
     SHARD = "ray::ShardNode"
     EXECUTOR = "ray::ExecutorActor"
@@ -214,7 +222,7 @@ class Campaign:
         if victim.ends_the_service:
             return [self.service.process.pid]
         if victim is Victim.DRIVER:
-            return children(self.service.process.pid)
+            return [pid for pid in children(self.service.process.pid) if _is_driver(pid)]
         return [pid for pid in self.service.pids() if process_name(pid).startswith(victim)]
 
     def _serve_again(self, found: Round) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from orchestrator.ports.secret_box import SealError
+
 VERSION = b"\x01"
 NONCE_BYTES = 12
 NONCES = 1 << 8 * NONCE_BYTES
@@ -25,6 +27,11 @@ class AesGcmBox:
         self._fingerprint_key = hashlib.sha256(b"fingerprint" + keys[-1]).digest()
         self._nonces = itertools.count(int.from_bytes(os.urandom(NONCE_BYTES), "big"))
 
+    @property
+    def key_ids(self) -> frozenset[bytes]:
+        """Name the keys of the file."""
+        return frozenset(self._ciphers)
+
     def seal(self, plain: bytes, context: str) -> bytes:
         """Encrypt under the newest key."""
         # Counted on from a random place, not drawn anew: a system call a row gives the interpreter away. That
@@ -37,23 +44,25 @@ class AesGcmBox:
         """Decrypt.
 
         Raises:
-            ValueError: Another key, another context, or changed bytes.
+            SealError: Another key, another context, or changed bytes.
         """
-        key_id = sealed[1 : 1 + KEY_ID_BYTES]
-        cipher = self._ciphers.get(key_id)
+        cipher = self._ciphers.get(key_id_of(sealed))
         if sealed[:1] != VERSION or cipher is None:
-            msg = "sealed with a key that this data directory does not have"
-            raise ValueError(msg)
+            raise SealError("sealed with a key that this data directory does not have")
         rest = sealed[1 + KEY_ID_BYTES :]
         try:
             return cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], context.encode())
         except InvalidTag:
-            msg = "sealed bytes were changed, moved, or sealed with another key"
-            raise ValueError(msg) from None
+            raise SealError("sealed bytes were changed, moved, or sealed with another key") from None
 
     def fingerprint(self, plain: bytes) -> bytes:
         """Digest under the oldest key, so that adding a key changes no fingerprint."""
         return hashlib.blake2b(plain, key=self._fingerprint_key, digest_size=32).digest()
+
+
+def key_id_of(sealed: bytes) -> bytes:
+    """Name the key that something is sealed with."""
+    return sealed[1 : 1 + KEY_ID_BYTES]
 
 
 def open_key_file(path: Path) -> AesGcmBox:

@@ -4,6 +4,7 @@ The courier owns schedule, quorum, breakers and disk; the webhook actor, or a re
 webhook names regions, signs and sends.
 """
 
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -25,11 +26,11 @@ from orchestrator.domain.fanout import (
     next_region,
     seems_down,
 )
-from orchestrator.domain.ids import DeliveryId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.signals import retry_after_s
 from orchestrator.ports.clock import Clock, Timer, utc
-from orchestrator.ports.store import OutboxEntry, Store
+from orchestrator.ports.store import DamagedError, OutboxEntry, Store
 from orchestrator.wire.messages import Deliver, Delivered, JobResult, NeedResult
 
 EXPECT_WITHIN_S = 90.0
@@ -39,7 +40,11 @@ WAITING_BYTES = 32 * 1024 * 1024
 """Results kept for deliveries that wait in line; those of the others are read again from disk."""
 RETRIED_MOST = 16
 """Endpoints that are looked at again when room comes back, those that have waited longest first."""
+_NO_SECRETS = "not sent: the stored webhook secrets can't be read, store them anew"
 _DOWN_ALL_THE_TIME = "not sent: the receiver was down until the schedule was over"
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -176,8 +181,13 @@ class Courier:
             self._spawn(self._bring_result(sent.peer, sent.turn.job_id))
 
     async def _bring_result(self, peer: RegionName, job_id: JobId) -> None:
-        body = await self._store.result(job_id)
-        self._bringing.discard((peer, job_id))
+        try:
+            body = await self._store.result(job_id)
+        except DamagedError as error:
+            await self._end_all_unreadable(job_id, str(error))
+            return
+        finally:
+            self._bringing.discard((peer, job_id))
         if body is not None:
             self._peers.post(peer, JobResult(job_id, body))
 
@@ -290,15 +300,16 @@ class Courier:
             self._spawn(self._load_and_dispatch(endpoint, turn))
 
     async def _load_and_dispatch(self, endpoint: Endpoint, turn: Turn) -> None:
-        parcel = turn.parcel or await self._read(turn.job_id)
-        if parcel is None:
+        parcel = turn.parcel or await self._read(turn)
+        secrets = None if parcel is None else await self._secrets_for(turn, parcel)
+        if parcel is None or secrets is None:
             self._give_back(endpoint, turn)
         elif turn.parcel is None and not self._has_room_for(turn, parcel):
             endpoint.give_back(turn)
             turn.parcel = parcel
             self._line_up(endpoint, turn, first=True)
         else:
-            self._dispatch(endpoint, turn, parcel, await self.secrets.of(turn.customer))
+            self._dispatch(endpoint, turn, parcel, secrets)
         self._pump(endpoint)
 
     def _has_room_for(self, turn: Turn, parcel: Parcel) -> bool:
@@ -310,11 +321,57 @@ class Courier:
         self._room.take(turn)
         return True
 
-    async def _read(self, job_id: JobId) -> Parcel | None:
-        stored = await self._store.look(job_id)
-        if stored is None or not stored.result_bytes:
+    async def _read(self, turn: Turn) -> Parcel | None:
+        """Read what is to be delivered; None where nothing is, or it can't be read: that delivery is over."""
+        try:
+            stored = await self._store.look(turn.job_id)
+        except DamagedError as error:
+            await self._end_unreadable(turn, str(error))
+            return None
+        if stored is not None and stored.damage is not None and not stored.result_bytes:
+            await self._end_unreadable(turn, stored.damage)
+        if stored is None or not stored.result_bytes or turn.index >= len(stored.deliveries):
             return None
         return Parcel.of(stored.job, stored.result, stored.result_bytes, stored.deliveries)
+
+    async def _end_all_unreadable(self, job_id: JobId, why: str) -> None:
+        """End what senders have of a job whose result they wait for in vain."""
+        for delivery in [id_ for id_, sent in self._under_way.items() if sent.turn.job_id == job_id]:
+            sent = self._under_way.pop(delivery)
+            self._give_back(sent.endpoint, sent.turn)
+            await self._end_unreadable(sent.turn, why)
+            self._pump(sent.endpoint)
+
+    async def _end_unreadable(self, turn: Turn, why: str) -> None:
+        log.error("a delivery of %s ends, for the job's row is damaged: %s", turn.job_id, why)
+        now_ms = self._clock.unix_ms()
+        entry = OutboxEntry(
+            id=DeliveryId(f"msg_{turn.job_id}_{turn.index}"),
+            job_id=turn.job_id,
+            customer=CustomerId(""),
+            index=turn.index,
+            endpoint=TargetDomain(""),
+            state=DeliveryState.FAILED,
+            attempts=len(self._options.schedule.offsets_s),
+            next_ms=now_ms,
+            log=(DeliveryAttempt(now_ms, None, 0, f"not sent: {why}"),),
+        )
+        await self._record(entry)
+
+    async def _secrets_for(self, turn: Turn, parcel: Parcel) -> tuple[str, ...] | None:
+        """Read what to sign with. Where that can't be read nothing is sent unsigned: it is tried again later,
+        when there may be new secrets.
+        """
+        try:
+            return await self.secrets.of(turn.customer)
+        except DamagedError as error:
+            log.warning("the webhook secrets of %s are damaged: %s", turn.customer, error)
+        entry, now_ms = parcel.entries[turn.index], self._clock.unix_ms()
+        first_ms = now_ms if entry.first_ms is None else entry.first_ms
+        line = DeliveryAttempt(now_ms, None, 0, _NO_SECRETS)
+        failed = replace(entry, first_ms=first_ms, log=(*entry.log, line))
+        await self._record(self._judge(failed, Delivered(entry.id, len(failed.log), None, 0)))
+        return None
 
     def _dispatch(self, endpoint: Endpoint, turn: Turn, parcel: Parcel, secrets: tuple[str, ...]) -> None:
         entry = parcel.entries[turn.index]
@@ -359,7 +416,7 @@ class Courier:
             self._spawn(self._give_up(turn))
 
     async def _give_up(self, turn: Turn) -> None:
-        parcel = await self._read(turn.job_id)
+        parcel = await self._read(turn)
         entry = parcel.entries[turn.index] if parcel is not None else None
         if entry is not None and entry.state is DeliveryState.PENDING:
             now_ms = self._clock.unix_ms()

@@ -1,6 +1,7 @@
 """A shard: the domains, queues and supervisors that live in one process, and their way to disk."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -36,11 +37,12 @@ from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace, PaceCaps
+from orchestrator.domain.report import damaged_body
 from orchestrator.domain.routing import STRICT_DOWN_S
 from orchestrator.domain.settling import Ended, Failure, FailureCode
 from orchestrator.ports.clock import Clock, Timer
 from orchestrator.ports.links import RegionLinks
-from orchestrator.ports.store import Ending, Store, StoredJob, WaitingJob
+from orchestrator.ports.store import DamagedError, Ending, Store, StoredJob, WaitingJob
 from orchestrator.wire.messages import (
     AnswerHeld,
     AttemptDone,
@@ -59,6 +61,8 @@ from orchestrator.wire.messages import (
     RunAttempt,
     SendAnswer,
 )
+
+log = logging.getLogger(__name__)
 
 CRASHES_MOST = 3
 END_WITHIN_S = 5.0
@@ -254,7 +258,8 @@ class Shard:
         """Whether work can be taken and done: in every region once, and from then on in any."""
         patient_until = self._begun_at + READY_WITHOUT_ALL_AFTER_S
         begun = self.peers.all_regions_heard() or self.clock.now() >= patient_until
-        return begun and bool(self.epoch and self.peers.regions_up()) and not self._draining
+        able = bool(self.epoch and self.peers.regions_up()) and not self.store.lost
+        return begun and able and not self._draining
 
     @property
     def accepting(self) -> bool:
@@ -341,10 +346,20 @@ class Shard:
 
     async def _load(self, job_id: JobId) -> Job | None:
         loaded = self._loading[job_id] = asyncio.get_running_loop().create_future()
-        stored = await self.store.load(job_id)
-        del self._loading[job_id]
-        loaded.set_result(None)
-        return None if stored is None or stored.state.ended else stored.job
+        try:
+            stored = await self.store.load(job_id)
+        except DamagedError as error:
+            await self._bury(job_id, str(error))
+            return None
+        finally:
+            del self._loading[job_id]
+            loaded.set_result(None)
+        if stored is None or stored.state.ended:
+            return None
+        if stored.damage is not None:
+            self._fail_damaged(stored)
+            return None
+        return stored.job
 
     def _supervise(self, job: Job) -> JobSupervisor:
         supervisor = JobSupervisor(self._supervisor_context, job, JobState.QUEUED, begin_course(job.spec))
@@ -354,12 +369,54 @@ class Shard:
     async def _recover(self, waiting: WaitingJob) -> None:
         domain = self.domain(waiting.domain)
         self.ledger.found(waiting.customer, waiting.domain)
-        if waiting.state is not JobState.RUNNING:
+        if waiting.state is not JobState.RUNNING and waiting.damage is None:
             self._queue(Claim(domain, _ticket_of(waiting)), waiting.not_before_ms)
             return
-        stored = await self.store.load(waiting.id)
+        stored = await self._load_whole(waiting)
         if stored is not None:
             self._resume(stored)
+
+    async def _load_whole(self, waiting: WaitingJob) -> StoredJob | None:
+        """Read a job of which nothing is damaged; one that is comes to its end."""
+        try:
+            stored = await self.store.load(waiting.id)
+        except DamagedError as error:
+            await self._bury(waiting.id, str(error))
+            return None
+        if stored is not None and (waiting.damage or stored.damage):
+            self._fail_damaged(stored, waiting.damage)
+            return None
+        return stored
+
+    def _fail_damaged(self, stored: StoredJob, damage: str | None = None) -> None:
+        """End a job whose request can be read, and something else not: its receivers are told."""
+        failure = _damaged(stored.job.id, damage or stored.damage or "")
+        course = stored.course or begin_course(stored.job.spec)
+        supervisor = JobSupervisor(self._supervisor_context, stored.job, stored.state, course)
+        self._supervisors[stored.job.id] = supervisor
+        supervisor.fail(failure)
+
+    async def _bury(self, job_id: JobId, damage: str) -> None:
+        """End a job whose request can't be read: nobody knows whom to tell."""
+        line = await self.store.summary(job_id, self.clock.unix_ms())
+        if line is None or line.state.ended:
+            return
+        body = damaged_body(job_id, _damaged(job_id, damage))
+        ending = Ending(
+            job_id=job_id,
+            customer=line.customer,
+            state=JobState.FAILED,
+            course=Course(()),
+            result=body,
+            ended_ms=self.clock.unix_ms(),
+            outbox=(),
+            # What never ran may come again under its key.
+            key_freed=line.state is not JobState.RUNNING,
+            code=FailureCode.DAMAGED,
+        )
+        await self.store.end(ending)
+        self._note_end(ending)
+        self.board.post(job_id, ended=True)
 
     def _resume(self, stored: StoredJob) -> None:
         before = stored.course or begin_course(stored.job.spec)
@@ -420,12 +477,15 @@ class Shard:
     async def _read_plans(self) -> None:
         self.domains.weigh(await self.store.plans())
 
-    def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
+    def _note_end(self, ending: Ending) -> None:
         self._supervisors.pop(ending.job_id, None)
         if (timer := self._scheduled.pop(ending.job_id, None)) is not None:
             timer.cancel()
         self.counters.ended[ending.state] += 1
         self.ledger.ended(ending)
+
+    def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
+        self._note_end(ending)
         self.courier.take(supervisor.job, ending.result, ending.outbox)
         for child in spawned:
             self.admit(child)
@@ -441,6 +501,11 @@ class Shard:
         """Wait for the commit of an end that has just been decided."""
         with self.board.watch(job_id) as watch:
             await watch.end(END_WITHIN_S)
+
+
+def _damaged(job_id: JobId, damage: str) -> Failure:
+    log.error("%s ends, for its row is damaged: %s", job_id, damage)
+    return Failure(FailureCode.DAMAGED, f"what was stored of the job can't be read: {damage}")
 
 
 def _ticket_of(waiting: WaitingJob) -> Ticket:

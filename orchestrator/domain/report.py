@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.domain.course import Child, Course, step_name
 from orchestrator.domain.exchange import HttpResponse
+from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import ExecutionMode, Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.run import Answer, Attempt, Leg
@@ -39,6 +40,22 @@ def webhook_body(
         document["responses"] = fanout_document(run.answers)
     # JSON's own escape is what a lone surrogate is replaced with: nothing that is told may break an end.
     return _write(document).encode(errors="backslashreplace")
+
+
+def damaged_body(job_id: JobId, failure: Failure) -> bytes:
+    """Write the result of a job of which nobody can say any more what it was."""
+    document = {
+        "job_id": job_id,
+        "idempotent_key": None,
+        "status": JobState.FAILED,
+        "response": None,
+        "metadata": {},
+        "region": None,
+        "attempts": 0,
+        "step": step_name(0),
+        "error": {"code": failure.code, "message": failure.message},
+    }
+    return _write(document).encode()
 
 
 def response_document(response: HttpResponse) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class FailureCode(StrEnum):
     REGIONS_DOWN = "regions_down"
     UNKNOWN_OUTCOME = "unknown_outcome"
     POISON = "poison"
+    DAMAGED = "damaged"
+    """What was stored of it can't be read."""
 
 
 @dataclass(frozen=True, slots=True)

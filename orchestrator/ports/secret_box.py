@@ -3,6 +3,10 @@
 from typing import Protocol
 
 
+class SealError(ValueError):
+    """Sealed bytes do not open: another key, another context, or they were changed."""
+
+
 class SecretBox(Protocol):
     """Seals bytes for the store. ``context`` binds them to their owner and column: bytes that were
     moved to another row do not open.
@@ -15,7 +19,7 @@ class SecretBox(Protocol):
         """Decrypt.
 
         Raises:
-            ValueError: Another key, another context, or changed bytes.
+            SealError: Another key, another context, or changed bytes.
         """
 
     def fingerprint(self, plain: bytes) -> bytes:

@@ -19,6 +19,16 @@ class StoreFailure(Exception):
     """The disk did not take it: full, broken, or held by somebody else. Nothing was stored."""
 
 
+class DamagedError(Exception):
+    """What the disk gives back is not what was written: bits rotted, or somebody changed them. ``result`` is
+    what can still be read of a job's end, its webhook's body.
+    """
+
+    def __init__(self, what: str, *, result: bytes | None = None) -> None:
+        super().__init__(what)
+        self.result = result
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A submission was stored."""
@@ -49,6 +59,8 @@ class WaitingJob:
     not_before_ms: int
     account: AccountId | None = None
     cost: float = 1.0
+    damage: str | None = None
+    """What of its row can't be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +77,8 @@ class StoredJob:
     """One for each of the job's webhooks, in their order; none before the job has ended."""
     result_bytes: int = 0
     """Its size, where ``result`` was left out as well."""
+    damage: str | None = None
+    """What of its row can't be read; its request can, or there would be no such record."""
 
     @property
     def delivery(self) -> JobDelivery:
@@ -247,6 +261,10 @@ class Store(Protocol):
     Every call that waits may raise StoreFailure. What work under way can't go on without (``end``,
     ``save_course``, ``save_delivery``) is tried for a while before that.
     """
+
+    @property
+    def lost(self) -> str | None:
+        """Name what was deleted or replaced under the store, which takes nothing from then on; else None."""
 
     async def begin_epoch(self) -> int:
         """Take the next fencing number: 1 on a new store."""

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
 
-REFUSED = 2
+GAVE_UP, REFUSED = 1, 2
+SHARD_DEATHS_MOST = 3
 REVOKED_WITHIN_S = 5.0
 
 
@@ -203,7 +204,31 @@ def test_a_shard_that_can_not_be_started_again_ends_the_service_with_the_reason(
 
         assert service.process.wait(60) == REFUSED
         assert not processes_of(tmp_path)
-    assert "sealed with a key that this data directory does not have" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "sealed with a key (id " in said
+    assert "put back the key file" in said
+
+
+def test_a_shard_that_dies_again_and_again_ends_the_service(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    service = start_service(tmp_path, "--regions", "iad")
+    with cleaned(service.process, tmp_path):
+        killed: set[int] = set()
+
+        def kill_a_shard() -> bool:
+            shards = {pid for pid in service.pids() if "ShardNode" in process_name(pid)} - killed
+            for shard in shards if is_ready(service) else ():
+                os.kill(shard, signal.SIGKILL)
+                killed.add(shard)
+            return len(killed) > SHARD_DEATHS_MOST or service.process.poll() is not None
+
+        wait_until(kill_a_shard, timeout_s=55)
+
+        assert service.process.wait(60) == GAVE_UP
+        assert not processes_of(tmp_path)
+    assert len(killed) == SHARD_DEATHS_MOST + 1
+    assert "the shard died 4 times within a minute" in capfd.readouterr().err
 
 
 def test_a_shard_that_died_is_started_again_under_the_same_driver(tmp_path: Path) -> None:

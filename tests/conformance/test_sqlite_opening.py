@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.adapters.store import sqlite
-from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE, LOCK_FILE, SqliteStore
+from orchestrator.adapters.store.key_check import WrongKeyError
+from orchestrator.adapters.store.sqlite import (
+    DATABASE,
+    KEY_FILE,
+    LOCK_FILE,
+    DatabaseMissingError,
+    SqliteStore,
+)
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
@@ -34,16 +41,58 @@ async def test_another_key_file_is_refused_at_the_start(directory: SqliteKeeper)
     await directory.open()
     await directory.close()
     (directory.data_dir / KEY_FILE).write_text(os.urandom(32).hex() + "\n")
-    with pytest.raises(ValueError, match="a key that this data directory does not have"):
+    with pytest.raises(ValueError, match=r"sealed with a key .* does not hold: put back the key"):
         await directory.open()
 
 
-async def test_a_missing_key_file_is_refused_where_there_is_data(directory: SqliteKeeper) -> None:
+async def test_a_missing_key_file_is_named_with_a_remedy_and_not_replaced(directory: SqliteKeeper) -> None:
     await directory.open()
     await directory.close()
-    (directory.data_dir / KEY_FILE).unlink()
-    with pytest.raises(ValueError, match="a key that this data directory does not have"):
-        await directory.open()
+    key_file = directory.data_dir / KEY_FILE
+    right = key_file.read_text()
+    key_file.unlink()
+    for _ in range(2):
+        with pytest.raises(WrongKeyError, match=f"{KEY_FILE} is missing.*put it back from its backup"):
+            await directory.open()
+    assert not key_file.exists()
+    key_file.write_text(right)
+    await directory.open()
+
+
+async def test_a_missing_database_is_named_with_a_remedy_and_not_replaced(directory: SqliteKeeper) -> None:
+    await (await directory.open()).submit(a_job())
+    await directory.close()
+    database = directory.data_dir / DATABASE
+    aside = database.rename(database.with_suffix(".aside"))
+    for _ in range(2):
+        with pytest.raises(DatabaseMissingError, match=f"{DATABASE} is missing.*put it back"):
+            await directory.open()
+    aside.rename(database)
+    assert len(await (await directory.open()).waiting()) == 1
+
+
+async def test_a_key_that_rows_need_is_missed_and_one_that_none_needs_may_go(directory: SqliteKeeper) -> None:
+    key_file = directory.data_dir / KEY_FILE
+    job = a_job()
+    await (await directory.open()).submit(job)
+    await directory.close()
+    old, new = key_file.read_text(), os.urandom(32).hex() + "\n"
+    key_file.write_text(new + old)
+    store = await directory.open()
+    await store.submit(a_job(2))
+    await directory.close()
+    for lacks_one in (new, old):
+        key_file.write_text(lacks_one)
+        with pytest.raises(WrongKeyError, match=r"sealed with a key \(id [0-9a-f]{8}\)"):
+            await directory.open()
+    key_file.write_text(new + old)
+    await directory.open()
+    await directory.close()
+    with contextlib.closing(sqlite3.connect(directory.data_dir / DATABASE)) as db:
+        db.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+        db.commit()
+    key_file.write_text(new)
+    assert [found.id for found in await (await directory.open()).waiting()] == [a_job(2).id]
 
 
 async def test_a_damaged_key_file_is_refused_by_name(directory: SqliteKeeper) -> None:
@@ -61,7 +110,7 @@ async def test_a_refused_start_leaves_the_directory_to_the_next_one(directory: S
     key_file = directory.data_dir / KEY_FILE
     right = key_file.read_text()
     key_file.write_text(os.urandom(32).hex() + "\n")
-    with pytest.raises(ValueError, match="key"):
+    with pytest.raises(WrongKeyError, match="key"):
         await directory.open()
     key_file.write_text(right)
     assert await (await directory.open()).load(job.id) is not None
@@ -163,7 +212,7 @@ async def test_an_earlier_version_with_another_key_is_left_as_it_was(directory: 
     key_file = directory.data_dir / KEY_FILE
     right = key_file.read_text()
     key_file.write_text(os.urandom(32).hex() + "\n")
-    with pytest.raises(ValueError, match="a key that this data directory does not have"):
+    with pytest.raises(ValueError, match=r"sealed with a key .* does not hold: put back the key"):
         await directory.open()
 
     key_file.write_text(right)

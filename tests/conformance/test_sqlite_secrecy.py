@@ -14,7 +14,7 @@ from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.run import Answer
-from orchestrator.ports.store import WebhookSecrets
+from orchestrator.ports.store import DamagedError, WebhookSecrets
 from tests.conformance.stores import SqliteKeeper, a_course, an_ending, flush
 from tests.unit.domain.builders import ACME, IAD, a_job
 
@@ -113,11 +113,22 @@ async def test_a_row_moved_to_another_customer_does_not_open(directory: SqliteKe
     job = a_job()
     await store.submit(job)
     tamper(directory.data_dir, "UPDATE jobs SET customer = ? WHERE id = ?", BETA, job.id)
-    with pytest.raises(ValueError, match="changed, moved"):
+    with pytest.raises(DamagedError, match="changed, moved"):
         await store.load(job.id)
 
 
-@pytest.mark.parametrize("column", ["request", "run", "result"])
+async def test_a_request_moved_to_another_job_does_not_open(directory: SqliteKeeper) -> None:
+    store = await directory.open()
+    theirs, mine = a_job(1, customer=BETA), a_job(2)
+    for job in (theirs, mine):
+        await store.submit(job)
+    sql = "UPDATE jobs SET request = (SELECT request FROM jobs WHERE id = ?) WHERE id = ?"
+    tamper(directory.data_dir, sql, theirs.id, mine.id)
+    with pytest.raises(DamagedError, match=r"request: .*changed, moved"):
+        await store.load(mine.id)
+
+
+@pytest.mark.parametrize("column", ["run", "result"])
 async def test_a_column_moved_to_another_job_does_not_open(directory: SqliteKeeper, column: str) -> None:
     store = await directory.open()
     theirs, mine = a_job(1, customer=BETA), a_job(2)
@@ -126,8 +137,10 @@ async def test_a_column_moved_to_another_job_does_not_open(directory: SqliteKeep
         await store.end(an_ending(job))
     sql = f"UPDATE jobs SET {column} = (SELECT {column} FROM jobs WHERE id = ?) WHERE id = ?"
     tamper(directory.data_dir, sql, theirs.id, mine.id)
-    with pytest.raises(ValueError, match="changed, moved"):
-        await store.load(mine.id)
+    found = await store.load(mine.id)
+    assert found is not None
+    assert found.damage == f"{column}: sealed bytes were changed, moved, or sealed with another key"
+    assert (found.course if column == "run" else found.result) is None
 
 
 async def test_a_result_put_in_the_requests_place_does_not_open(directory: SqliteKeeper) -> None:
@@ -136,7 +149,7 @@ async def test_a_result_put_in_the_requests_place_does_not_open(directory: Sqlit
     await store.submit(job)
     await store.end(an_ending(job))
     tamper(directory.data_dir, "UPDATE jobs SET request = result WHERE id = ?", job.id)
-    with pytest.raises(ValueError, match="changed, moved"):
+    with pytest.raises(DamagedError, match="changed, moved"):
         await store.load(job.id)
 
 
@@ -144,7 +157,7 @@ async def test_secrets_moved_to_another_customer_do_not_open(directory: SqliteKe
     store = await directory.open()
     await store.put_secrets(BETA, WebhookSecrets(primary="0123456789abcdef"))
     tamper(directory.data_dir, "UPDATE webhook_secrets SET customer = ?", ACME)
-    with pytest.raises(ValueError, match="changed, moved"):
+    with pytest.raises(DamagedError, match="changed, moved"):
         await store.secrets(ACME)
 
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app, command
 
-TYPERS_OWN = ("--help", "--install-completion", "--show-completion")
+TYPERS_OWN = ("--help", "--install-completion", "--show-completion", "--version")
 
 
 def run(*arguments: str | Path, **env: str) -> Result:

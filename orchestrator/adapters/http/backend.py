@@ -20,7 +20,7 @@ from orchestrator.domain.errors import Conflict, NotFound
 from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.submission_bounds import MANY_JOBS_RPS, SubmissionBounds
-from orchestrator.ports.store import JobSummary, StoredJob
+from orchestrator.ports.store import DamagedError, JobSummary, StoredJob
 
 API = "/api/v1"
 JOBS_PATH = f"{API}/jobs"
@@ -52,14 +52,26 @@ async def own_job(backend: Backend, customer: CustomerId, job_id: str) -> Stored
 
     Raises:
         NotFound: There is none of that id, or it is somebody else's.
-        Conflict: Its payload is not kept any more.
+        Conflict: Its payload is not kept any more, or can't be read.
     """
     store = backend.shard.store
-    stored = await store.look(JobId(job_id), customer) if JOB_ID.match(job_id) else None
+    try:
+        stored = await store.look(JobId(job_id), customer) if JOB_ID.match(job_id) else None
+    except DamagedError as error:
+        await own_line(backend, customer, job_id)
+        raise Damaged(error) from None
     if stored is not None and stored.job.customer == customer:
         return stored
     await own_line(backend, customer, job_id)
     raise Conflict("the job's request and answer are past their keeping; only its state is known")
+
+
+class Damaged(Conflict):
+    """What the job was can't be read any more; ``result`` is what can be of how it ended, as JSON."""
+
+    def __init__(self, error: DamagedError) -> None:
+        super().__init__(f"what was stored of the job can't be read any more ({error})")
+        self.result = json.loads(error.result) if error.result else None
 
 
 async def own_line(backend: Backend, customer: CustomerId, job_id: str) -> JobSummary:

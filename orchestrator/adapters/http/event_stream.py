@@ -17,7 +17,7 @@ from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import without_payload
 from orchestrator.domain.lifecycle import JobState, state_shown
 from orchestrator.domain.progress import Event, EventName, Told, end_event, news
-from orchestrator.ports.store import StoredJob
+from orchestrator.ports.store import DamagedError, StoredJob
 
 POSITION_EVERY_S = 1.0
 KEEP_ALIVE_S = 15.0
@@ -97,10 +97,20 @@ class JobEvents:
 
     async def _look(self) -> bool:
         """Read the job anew; say whether it has ended."""
-        found = await self._shard.store.look(self._job.id, self._job.customer)
+        try:
+            found = await self._shard.store.look(self._job.id, self._job.customer)
+        except DamagedError as error:
+            found = await self._remains(error)
         if found is not None:
             self._stored = replace(found, job=self._job)
         return self._stored.state.ended
+
+    async def _remains(self, error: DamagedError) -> StoredJob | None:
+        """What can be read of a job that was damaged since this stream began."""
+        line = await self._shard.store.summary(self._job.id, self._shard.clock.unix_ms())
+        if line is None:
+            return None
+        return replace(self._stored, state=line.state, ended_ms=line.ended_ms, result=error.result)
 
     def _news(self) -> Iterator[Event]:
         _, course = self._shard.under_way(self._job.id) or (None, self._stored.course)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import (
     Backend,
+    Damaged,
     json_response,
     own_job,
     own_line,
@@ -111,9 +112,12 @@ class JobRoutes:
         await self._await_end(customer, job_id, _wait_seconds(request.query_params.get("wait")))
         try:
             stored = await self._load(customer, job_id)
-        except Conflict:
+        except Conflict as error:
             line = await own_line(self._backend, customer, job_id)
-            return json_response(forgotten_document(line), HTTPStatus.OK)
+            document = forgotten_document(line)
+            if isinstance(error, Damaged):
+                document |= {"forgotten": False, "damaged": True, "result": error.result}
+            return json_response(document, HTTPStatus.OK)
         shard = self._backend.shard
         place = shard.place(stored.job)
         document = job_document(stored, self._now_ms(), place, with_bodies=with_bodies)

@@ -9,8 +9,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.core.faults import internal_fault
-from orchestrator.domain.errors import EZThrottleError, InvalidFields, NotAuthorized, NotReady, TryLater
-from orchestrator.ports.store import StoreFailure
+from orchestrator.domain.errors import (
+    Conflict,
+    EZThrottleError,
+    InvalidFields,
+    NotAuthorized,
+    NotReady,
+    TryLater,
+)
+from orchestrator.ports.store import DamagedError, StoreFailure
 
 RETRY_STORE_AFTER_S = 5
 
@@ -44,6 +51,8 @@ def as_ours(error: Exception) -> EZThrottleError:
     match error:
         case EZThrottleError():
             return error
+        case DamagedError():
+            return Conflict(f"what was stored of it can't be read any more ({error})")
         case StoreFailure():
             return NotReady("the disk takes or gives nothing just now", RETRY_STORE_AFTER_S)
         case _:

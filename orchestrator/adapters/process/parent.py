@@ -52,8 +52,8 @@ def run(command: Sequence[str], *, data_dir: Path, drain_timeout_s: float, env: 
     ``env`` is the driver's environment, to which ``EZTHROTTLE_TREE``, ``EZTHROTTLE_RUN_DIR`` and what Ray
     needs are added. SIGTERM, SIGINT, SIGHUP or SIGQUIT ask the driver to end by SIGTERM, and it has
     ``drain_timeout_s`` plus 5 s; a second one, SIGHUP apart, ends all at once. A driver that exits with
-    ``ExitCode.CONFIG`` is not started again. For the main thread of a process that exits right afterwards;
-    whatever other children it has are reaped.
+    ``ExitCode.CONFIG`` or ``SPENT`` is not started again. For the main thread of a process that exits right
+    afterwards; whatever other children it has are reaped.
     """
     try:
         with SignalInbox() as inbox, held_data_dir(data_dir) as held:
@@ -128,6 +128,8 @@ class _Parent:
                 return Exit.STOPPED
             if life.exit_code == ExitCode.CONFIG:
                 return Exit.REFUSED
+            if life.exit_code == ExitCode.SPENT:
+                return Exit.GAVE_UP
             budget = budget.after_death(time.monotonic())
             if budget.spent:
                 _explain(life, budget)

@@ -22,7 +22,7 @@ from orchestrator.adapters.http.serving import listen
 from orchestrator.adapters.process.directories import RAYS_PART, RUN_DIR
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.node import ShardNode, options_for_peers
-from orchestrator.adapters.ray.shard_watch import ShardWatch
+from orchestrator.adapters.ray.shard_watch import SHARD_DEATHS_MOST, ShardDeaths, ShardWatch
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.settings import Address, Settings
 from orchestrator.wire import names
@@ -78,7 +78,6 @@ def start_ray(settings: Settings) -> None:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**common)
         return
-    temp = Path(os.environ[RUN_DIR], RAYS_PART)
     ray.init(
         address="local",
         num_cpus=1,
@@ -86,12 +85,10 @@ def start_ray(settings: Settings) -> None:
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         _node_ip_address=LOOPBACK,
-        _temp_dir=str(temp),
+        _temp_dir=str(Path(os.environ[RUN_DIR], RAYS_PART)),
         _system_config=RAY_CONFIG,
         **common,
     )
-    # Ray has set it to 0777. Nobody else comes this far, and nobody shall, whatever becomes of what is above.
-    temp.chmod(0o700)
 
 
 def start_actors(settings: Settings) -> Any:
@@ -140,7 +137,7 @@ def _serve(settings: Settings, shard: Any, stopping: threading.Event) -> int:
 
 
 def _keep_watch(watch: ShardWatch, stopping: threading.Event) -> None:
-    parts = _open_parts_of_ray()
+    parts, deaths = _open_parts_of_ray(), ShardDeaths(watch.lives)
     while not stopping.wait(WATCH_EVERY_S):
         # A pid would not tell: what died stays a zombie, for Ray does not reap it.
         for ended in select.select(parts, [], [], 0)[0]:
@@ -148,11 +145,18 @@ def _keep_watch(watch: ShardWatch, stopping: threading.Event) -> None:
         watch.look()
         if watch.died is not None:
             _lose(f"the shard can't be started again: {watch.died}")
+        if deaths.counted(watch.lives):
+            _give_up()
 
 
 def _lose(reason: str) -> NoReturn:
     print(f"ezthrottle: {reason}", file=sys.stderr, flush=True)  # noqa: T201  # for people
     os._exit(ExitCode.LOST)
+
+
+def _give_up() -> NoReturn:
+    print(f"ezthrottle: {_DIES}", file=sys.stderr, flush=True)  # noqa: T201  # for people
+    os._exit(ExitCode.SPENT)
 
 
 def _greeting(settings: Settings) -> str:
@@ -208,6 +212,7 @@ def _open_parts_of_ray() -> dict[int, str]:
     return found
 
 
+_DIES = f"the shard died {SHARD_DEATHS_MOST + 1} times within a minute: service.log says of what; giving up"
 _PEERS: list[Any] = []
 """Handles kept for as long as the driver lives: Ray ends an actor that nobody holds."""
 

@@ -83,9 +83,9 @@ class ShardNode:
         return await asyncio.wrap_future(answer)
 
     @ray.method(concurrency_group=names.CONTROL_GROUP)
-    async def ready(self) -> bool:
-        """Say whether work can be taken and done."""
-        return self._shard.ready
+    async def ready(self) -> tuple[bool, int]:
+        """Say whether work can be taken and done, and which life of the shard says so: its epoch."""
+        return self._shard.ready, self._shard.epoch
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse submissions, wait for what is under way, and close."""

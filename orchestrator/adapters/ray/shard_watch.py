@@ -1,11 +1,16 @@
 """Whether the shard lives, as its driver sees it."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import ray
 
+from orchestrator.adapters.process.restarts import RestartBudget
 from orchestrator.ports.store import StoreFailure
+
+SHARD_DEATHS_MOST = 3
+"""In a minute."""
 
 
 class ShardWatch:
@@ -21,6 +26,8 @@ class ShardWatch:
         self._refused = False
         self.died: str | None = None
         """Why the shard will not be there again; None while it lives, or is being started."""
+        self.lives = 0
+        """How many lives the shard has had, all starts of the service together, as far as it has said."""
 
     @property
     def mendable(self) -> bool:
@@ -37,7 +44,8 @@ class ShardWatch:
             return False
         answer, self._asked = self._asked, self._ask()
         try:
-            ready = bool(ray.get(answer))
+            found: tuple[bool, int] = ray.get(answer)
+            ready, self.lives = found
         except ray.exceptions.ActorDiedError as error:
             # A question that was under way at a death may be told the same, though a new life follows.
             self.died = _reason(error) if self._refused else None
@@ -50,6 +58,27 @@ class ShardWatch:
         return ready
 
 
+class ShardDeaths:
+    """Counts the deaths that Ray makes good by itself: a shard that dies of what it finds on disk would do
+    so for ever.
+
+    One more is let pass than of a driver's. A job that kills its shard three times is ended at the start of
+    the life that follows (``core.shard``); only a death after that has no such remedy.
+    """
+
+    def __init__(self, lives: int) -> None:
+        self._lives = lives
+        self._budget = RestartBudget(limit=SHARD_DEATHS_MOST + 1)
+
+    def counted(self, lives: int) -> bool:
+        """Take note of how many lives there have been; say whether too many have ended within a minute."""
+        for _ in range(self._lives, lives):
+            self._budget = self._budget.after_death(time.monotonic())
+        self._lives = max(self._lives, lives)
+        return self._budget.spent
+
+
 def _reason(error: Exception) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
+    # The last line is the error's own; which class it is of means nothing to people, but see ``mendable``.
     return lines[-1].strip() if lines else "the shard did not start"

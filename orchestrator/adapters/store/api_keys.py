@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.adapters.store.damage import read_role
 from orchestrator.adapters.store.group_commit import connect
 from orchestrator.adapters.store.sqlite import data_files, prepare
 from orchestrator.adapters.store.sqlite_reads import key_hash
@@ -65,7 +66,8 @@ def list_keys(db: sqlite3.Connection) -> list[ApiKey]:
     names = ("key_id", "customer", "plan", "created_ms", "revoked_ms")
     sql = f"SELECT role, {', '.join(names)} FROM api_keys ORDER BY created_ms, key_id"  # noqa: S608  # names of our own
     return [
-        ApiKey(role=Role(role), **dict(zip(names, values, strict=True))) for role, *values in db.execute(sql)
+        ApiKey(role=read_role(role), **dict(zip(names, values, strict=True)))
+        for role, *values in db.execute(sql)
     ]
 
 

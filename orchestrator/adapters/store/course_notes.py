@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from orchestrator.adapters.store.job_rows import sealing_context
 from orchestrator.adapters.store.records import pack_course
-from orchestrator.adapters.store.sqlite_reads import sealing_context
 from orchestrator.domain.course import Course
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.lifecycle import JobState

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.adapters.store.open_files import DatabaseGoneError
 from orchestrator.ports.store import StoreFailure
 
 PASSING = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN})
@@ -41,6 +43,9 @@ class Patience:
             except sqlite3.Error as error:
                 if not passes(error):
                     raise
+                if isinstance(error, DatabaseGoneError):
+                    # Another life of the shard would find no more of it: people have to act.
+                    gives_up_at = math.inf
                 if time.monotonic() + pause_s > gives_up_at:
                     raise StoreFailure(str(error)) from error
                 log.warning("%s could not be written, and waits: %s", what, error)
@@ -61,4 +66,5 @@ def failing_as_store() -> Iterator[None]:
 
 def passes(error: sqlite3.Error) -> bool:
     """Whether the same write may succeed later."""
-    return getattr(error, "sqlite_errorcode", 0) & PRIMARY in PASSING
+    gone = isinstance(error, DatabaseGoneError)
+    return gone or getattr(error, "sqlite_errorcode", 0) & PRIMARY in PASSING

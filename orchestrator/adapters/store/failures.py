@@ -3,9 +3,11 @@
 import json
 import sqlite3
 
-from orchestrator.adapters.store.sqlite_reads import sealing_context
+from orchestrator.adapters.store.damage import reading
+from orchestrator.adapters.store.job_rows import sealing_context
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.secret_box import SecretBox
+from orchestrator.ports.store import DamagedError
 
 
 def note_failure(db: sqlite3.Connection, job_id: str, code: str) -> None:
@@ -18,6 +20,11 @@ def note_earlier_failures(db: sqlite3.Connection, box: SecretBox) -> None:
     """Write down why the jobs failed that ended before this was kept."""
     sql = "SELECT id, customer, result FROM jobs WHERE state IN (?, ?) AND result IS NOT NULL"
     for job_id, customer, sealed in db.execute(sql, (JobState.FAILED, JobState.CANCELLED)).fetchall():
-        result = json.loads(box.open(sealed, sealing_context(customer, job_id, "result")))
+        try:
+            with reading("result"):
+                result = json.loads(box.open(sealed, sealing_context(customer, job_id, "result")))
+        except DamagedError:
+            # It says so itself, once it is asked for.
+            continue
         if error := result.get("error"):
             note_failure(db, job_id, error["code"])

@@ -36,11 +36,17 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 class GroupCommitWriter:
-    """Runs writes in the order they were asked for; a result is handed over after its commit."""
+    """Runs writes in the order they were asked for; a result is handed over after its commit.
 
-    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+    ``check`` raises sqlite3.Error where a commit would be of no use. It is called after each one, too.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop, check: Callable[[], None]
+    ) -> None:
         self._connection = connection
         self._loop = loop
+        self._check = check
         self.sizes = Histogram(SIZES)
         """Writes that shared a commit."""
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
@@ -88,9 +94,11 @@ class GroupCommitWriter:
             return [outcome for item in work for outcome in self._commit([item])]
 
     def _transaction(self, work: list[_Item]) -> list[_Outcome]:
+        self._check()
         self._connection.execute("BEGIN IMMEDIATE")
         results = [write(self._connection) for write, _ in work]
         self._connection.execute("COMMIT")
+        self._check()
         self.sizes.observe(len(work))
         pairs = zip(work, results, strict=True)
         return [(future, result, None) for (_, future), result in pairs if future is not None]

@@ -70,6 +70,11 @@ class MemoryStore:
         self.role_of: dict[str, Role] = {}
         """By key; of one that is not named, SUBMIT."""
 
+    @property
+    def lost(self) -> str | None:
+        """Nothing of it can get lost."""
+        return None
+
     async def begin_epoch(self) -> int:
         """Take the next fencing number: 1 on a new store."""
         self._epoch += 1

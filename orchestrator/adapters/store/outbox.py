@@ -1,14 +1,23 @@
 """Deliveries as rows: one for each receiver of a job's result."""
 
+import logging
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 import msgpack
 
+from orchestrator.adapters.store.damage import reading, whole
 from orchestrator.domain.fanout import NO_REGION, DeliveryAttempt, DeliveryState
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain, delivery_place
-from orchestrator.ports.store import DeadFilter, DeadLetterCursor, OutboxEntry, PendingCursor, PendingEndpoint
+from orchestrator.ports.store import (
+    DamagedError,
+    DeadFilter,
+    DeadLetterCursor,
+    OutboxEntry,
+    PendingCursor,
+    PendingEndpoint,
+)
 
 _COLUMNS = "job_id, position, id, customer, state, attempts, first_ms, next_ms, log, endpoint"
 _INSERT = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # names of our own
@@ -18,6 +27,8 @@ _SELECT = f"SELECT {_COLUMNS} FROM deliveries WHERE"  # noqa: S608  # names of o
 _PENDING = "deliveries INDEXED BY deliveries_pending_at"
 _NEWEST = (2**62, "")
 ATTEMPTS_LOOKED_AT = 20
+
+log = logging.getLogger(__name__)
 
 
 def outbox_row(entry: OutboxEntry) -> tuple[Any, ...]:
@@ -141,25 +152,43 @@ def _chosen(wanted: DeadFilter) -> tuple[str, list[Any]]:
 
 
 def _entry(row: tuple[Any, ...]) -> OutboxEntry:
-    job_id, position, id_, customer, state, attempts, first_ms, next_ms, log, endpoint = row
+    job_id, position, id_, customer, state, attempts, first_ms, next_ms, packed, endpoint = row
     return OutboxEntry(
         id=DeliveryId(id_),
         job_id=JobId(job_id),
         customer=CustomerId(customer),
         index=position,
         endpoint=TargetDomain(endpoint),
-        state=DeliveryState(state),
-        attempts=attempts,
-        first_ms=first_ms,
-        next_ms=next_ms,
-        log=tuple(_attempt(*line) for line in msgpack.unpackb(log)),
+        state=read_delivery_state(state),
+        attempts=whole(attempts),
+        first_ms=None if first_ms is None else whole(first_ms),
+        next_ms=whole(next_ms),
+        log=_read_log(packed, id_),
     )
+
+
+def read_delivery_state(stored: str) -> DeliveryState:
+    """Read where a delivery stands; what is no state will not be made again by itself."""
+    try:
+        return DeliveryState(stored)
+    except ValueError:
+        return DeliveryState.FAILED
+
+
+def _read_log(packed: bytes, delivery: object) -> tuple[DeliveryAttempt, ...]:
+    """Read which attempts were made; a delivery can do without."""
+    try:
+        with reading("log"):
+            return tuple(_attempt(*line) for line in msgpack.unpackb(packed))
+    except DamagedError as error:
+        log.warning("what was noted of delivery %s is damaged, and left out: %s", delivery, error)
+        return ()
 
 
 def _attempt(
     at_ms: int, status: int | None, took_ms: int, message: str, region: str = NO_REGION
 ) -> DeliveryAttempt:
-    return DeliveryAttempt(at_ms, status, took_ms, message, RegionName(region))
+    return DeliveryAttempt(at_ms + 0, status, took_ms + 0, str(message), RegionName(region))
 
 
 def _pack_log(log: Sequence[DeliveryAttempt]) -> bytes:

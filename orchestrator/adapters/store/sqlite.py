@@ -14,12 +14,15 @@ from typing import Any
 
 import msgpack
 
-from orchestrator.adapters.secret_box import open_key_file
+from orchestrator.adapters.secret_box import AesGcmBox, open_key_file
 from orchestrator.adapters.store.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.store.disk_retry import Patience, failing_as_store
 from orchestrator.adapters.store.failures import note_failure
 from orchestrator.adapters.store.group_commit import GroupCommitWriter, Write, connect
+from orchestrator.adapters.store.job_rows import sealing_context
+from orchestrator.adapters.store.key_check import WrongKeyError, check_keys, note_keys
 from orchestrator.adapters.store.migration import migrate
+from orchestrator.adapters.store.open_files import OpenFiles
 from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
 from orchestrator.adapters.store.overrulings import write_overruling
 from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
@@ -30,7 +33,6 @@ from orchestrator.adapters.store.sqlite_reads import (
     duplicate,
     find_key,
     paces_context,
-    sealing_context,
     secrets_context,
 )
 from orchestrator.adapters.store.unnumbered import today
@@ -45,7 +47,6 @@ from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.retention import Retention
 from orchestrator.domain.usage import DayUsage
-from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import (
     Accepted,
     Duplicate,
@@ -62,19 +63,23 @@ LOCK_WAIT_S = 5.0
 LARGE_BODY = 64 * 1024
 """Characters of a job's bodies from which on its row is made in a thread; for less that would cost more."""
 SEALING_THREADS = 2
-KEY_CHECK = b"this data directory opens with this key"
 
 log = logging.getLogger(__name__)
 
 
-def data_files(data_dir: Path) -> tuple[Path, SecretBox]:
+class DatabaseMissingError(ValueError):
+    """A data directory that was in use has no database."""
+
+
+def data_files(data_dir: Path) -> tuple[Path, AesGcmBox]:
     """Make the data directory if it is not there, its files its owner's alone, and open its key file.
 
     Raises:
-        ValueError: The key file is damaged.
+        ValueError: The key file is damaged; or it is missing, or the database is, and the other is there.
     """
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = data_dir / DATABASE
+    _refuse_half(data_dir)
     # SQLite gives its other files the mode that this one has.
     database.touch(0o600)
     for path in (database, *(Path(f"{database}{suffix}") for suffix in ("-wal", "-shm"))):
@@ -83,21 +88,35 @@ def data_files(data_dir: Path) -> tuple[Path, SecretBox]:
     return database, open_key_file(data_dir / KEY_FILE)
 
 
-def prepare(connection: sqlite3.Connection, box: SecretBox) -> None:
-    """Lay the schema, or complete an earlier one, and check that the encryption key is the one that the
+def _refuse_half(data_dir: Path) -> None:
+    """Begin nothing anew where only half of a data directory is left: that would seem to have worked."""
+    database, key_file = data_dir / DATABASE, data_dir / KEY_FILE
+    has_rows = database.exists() and database.stat().st_size > 0
+    if has_rows and not key_file.exists():
+        raise WrongKeyError(
+            f"{key_file} is missing, and without it nothing in {database} can be read: put it back from its "
+            "backup; to begin anew, move the database away"
+        )
+    if not database.exists() and (data_dir / LOCK_FILE).exists():
+        raise DatabaseMissingError(
+            f"{database} is missing, though {data_dir} was in use: put it back from its backup; to begin "
+            f"anew, delete {LOCK_FILE} there"
+        )
+
+
+def prepare(connection: sqlite3.Connection, box: AesGcmBox) -> None:
+    """Lay the schema, or complete an earlier one, and check that the encryption keys are those that the
     rows were sealed with.
 
     Raises:
         NewerSchemaError: A later version wrote it; it stays as it is.
-        ValueError: It is another key.
+        WrongKeyError: They are others; it stays as it is.
     """
     connection.execute("BEGIN IMMEDIATE")
+    check_keys(connection, box)
     migrate(connection, box)
-    sealed = box.seal(KEY_CHECK, "shard|key_check")
-    connection.execute("INSERT INTO shard VALUES (1, 0, ?) ON CONFLICT DO NOTHING", (sealed,))
+    note_keys(connection, box)
     connection.execute("COMMIT")
-    (stored,) = connection.execute("SELECT key_check FROM shard").fetchone()
-    box.open(stored, "shard|key_check")
 
 
 class SqliteStore(SqliteReads):
@@ -124,11 +143,18 @@ class SqliteStore(SqliteReads):
             prepare(self._write_connection, box)
             super().__init__(path, box)
             undo.pop_all()
-        self._writer = GroupCommitWriter(self._write_connection, asyncio.get_running_loop())
+        self._files = OpenFiles(path)
+        loop = asyncio.get_running_loop()
+        self._writer = GroupCommitWriter(self._write_connection, loop, self._files.check)
         # Not the loop's own pool, in which anybody's slow call would hold up submissions.
         self._sealers = ThreadPoolExecutor(SEALING_THREADS, "store-sealer")
         self._notes = CourseNotes(box, self._writer.post)
         self._saving: set[JobId] = set()
+
+    @property
+    def lost(self) -> str | None:
+        """Name a file of the database that is not there any more: what is written goes nowhere."""
+        return self._files.gone()
 
     @property
     def commit_sizes(self) -> Histogram:

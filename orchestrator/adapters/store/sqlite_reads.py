@@ -1,14 +1,24 @@
 """The embedded store's reads, each in its lane beside the writer."""
 
 import hashlib
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgpack
 
+from orchestrator.adapters.store.damage import read_role, read_state, reading
+from orchestrator.adapters.store.job_rows import (
+    JOB_COLUMNS,
+    WAITING_COLUMNS,
+    open_result,
+    stored_job,
+    waiting_job,
+)
 from orchestrator.adapters.store.listing import look, read_summary
 from orchestrator.adapters.store.outbox import (
     read_dead,
@@ -19,19 +29,19 @@ from orchestrator.adapters.store.outbox import (
 )
 from orchestrator.adapters.store.overrulings import read_overrulings
 from orchestrator.adapters.store.reader_lanes import ReaderLanes
-from orchestrator.adapters.store.records import unpack_course, unpack_learned, unpack_spec
+from orchestrator.adapters.store.records import unpack_learned
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.course import without_answers
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
-from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.overruling import Overruling
-from orchestrator.domain.roles import Caller, Role
+from orchestrator.domain.roles import Caller
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import (
+    DamagedError,
     DeadFilter,
     DeadLetterCursor,
     Duplicate,
@@ -47,7 +57,7 @@ from orchestrator.ports.store import (
     WebhookSecrets,
 )
 
-_LOADED = "customer, domain, idem_key, accepted_ms, state, ended_ms, request, run, length(result)"
+log = logging.getLogger(__name__)
 
 
 class SqliteReads:
@@ -67,31 +77,15 @@ class SqliteReads:
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
-        sql = """SELECT id, customer, domain, state, order_key, not_before_ms, queued_as FROM jobs
-                 WHERE ended_ms IS NULL ORDER BY order_key, id"""
-        return [self._waiting(*row) for row in await self._read(sql)]
-
-    def _waiting(
-        self, id_: str, customer: str, domain: str, state: str, key: int, at_ms: int, queued_as: bytes | None
-    ) -> WaitingJob:
-        account, cost = None, 1.0
-        if queued_as is not None:
-            account, cost = msgpack.unpackb(
-                self._box.open(queued_as, sealing_context(customer, id_, "queued_as"))
-            )
-        return WaitingJob(
-            id=JobId(id_),
-            customer=CustomerId(customer),
-            domain=TargetDomain(domain),
-            state=JobState(state),
-            order_key=key,
-            not_before_ms=at_ms,
-            account=account,
-            cost=cost,
-        )
+        sql = f"SELECT {WAITING_COLUMNS} FROM jobs WHERE ended_ms IS NULL ORDER BY order_key, id"  # noqa: S608  # names of our own
+        return [waiting_job(self._box, row) for row in await self._read(sql)]
 
     async def load(self, job_id: JobId) -> StoredJob | None:
-        """Read one job whole."""
+        """Read one job whole.
+
+        Raises:
+            DamagedError: Its request can't be read.
+        """
         return await self._lanes.work.read(lambda db: self._load(db, job_id))
 
     async def look(self, job_id: JobId, reader: CustomerId | None = None) -> StoredJob | None:
@@ -196,11 +190,16 @@ class SqliteReads:
 
     async def paces(self) -> dict[TargetDomain, Learned]:
         """List what targets have taught."""
-        rows = await self._read("SELECT domain, learned FROM lessons")
-        return {
-            TargetDomain(domain): unpack_learned(self._box.open(sealed, paces_context(domain)))
-            for domain, sealed in rows
-        }
+        found = {}
+        for domain, sealed in await self._read("SELECT domain, learned FROM lessons"):
+            try:
+                with reading("learned"):
+                    found[TargetDomain(domain)] = unpack_learned(
+                        self._box.open(sealed, paces_context(domain))
+                    )
+            except DamagedError as error:
+                log.warning("what %s has taught is damaged, and forgotten: %s", domain, error)
+        return found
 
     async def overrulings(self) -> dict[TargetDomain, Overruling]:
         """List what the operator said of domains."""
@@ -209,61 +208,50 @@ class SqliteReads:
     async def plans(self) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their valid keys."""
         sql = "SELECT DISTINCT customer, plan FROM api_keys WHERE revoked_ms IS NULL"
-        return [(CustomerId(customer), plan) for customer, plan in await self._lanes.quick.read(_rows(sql))]
+        rows = await self._lanes.quick.read(_rows(sql))
+        return [(CustomerId(customer), plan) for customer, plan in rows if isinstance(plan, str)]
 
     async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
-        """Read a customer's webhook secrets."""
+        """Read a customer's webhook secrets.
+
+        Raises:
+            DamagedError: They can't be read.
+        """
         sql = "SELECT secrets FROM webhook_secrets WHERE customer = ?"
         rows = await self._lanes.quick.read(_rows(sql, customer))
         if not rows:
             return None
-        primary, secondary = msgpack.unpackb(self._box.open(rows[0][0], secrets_context(customer)))
+        with reading("secrets"):
+            primary, secondary = msgpack.unpackb(self._box.open(rows[0][0], secrets_context(customer)))
         return WebhookSecrets(primary=primary, secondary=secondary)
 
     async def caller_of(self, key: str) -> Caller | None:
         """Whose API key this is, and of which role; None where it is unknown or revoked."""
         sql = "SELECT customer, role, key_id FROM api_keys WHERE key_hash = ? AND revoked_ms IS NULL"
         rows = await self._lanes.quick.read(_rows(sql, key_hash(key)))
-        return Caller(CustomerId(rows[0][0]), Role(rows[0][1]), rows[0][2]) if rows else None
+        return Caller(CustomerId(rows[0][0]), read_role(rows[0][1]), rows[0][2]) if rows else None
 
     def close_reads(self) -> None:
         """Finish what is being read, and close."""
         self._lanes.close()
 
     def _load(self, db: sqlite3.Connection, job_id: JobId, *, large: bool = True) -> StoredJob | None:
-        row = db.execute(f"SELECT {_LOADED} FROM jobs WHERE id = ?", (job_id,)).fetchone()  # noqa: S608  # names of our own
-        if row is None or not row[6]:
+        row = db.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone()  # noqa: S608  # names of our own
+        if row is None:
             return None
-        customer, domain, key, accepted_ms, state, ended_ms, request, run, result_bytes = row
-        course = None if run is None else unpack_course(self._opened(customer, job_id, "run", run))
-        spec = unpack_spec(self._opened(customer, job_id, "request", request))
-        with_result = result_bytes is not None and (large or result_bytes <= LARGE_BYTES)
-        return StoredJob(
-            job=Job(
-                id=job_id,
-                customer=customer,
-                domain=domain,
-                idempotent_key=key,
-                accepted_ms=accepted_ms,
-                spec=spec,
-            ),
-            state=JobState(state),
-            course=course if large or course is None else without_answers(course),
-            result=self._result(db, job_id) if with_result else None,
-            ended_ms=ended_ms,
-            deliveries=read_deliveries(db, job_id),
-            result_bytes=result_bytes or 0,
-        )
+        most = None if large else LARGE_BYTES
+        found = stored_job(self._box, job_id, row, lambda: self._result(db, job_id), most)
+        if found is None:
+            return None
+        course = found.course if large or found.course is None else without_answers(found.course)
+        return replace(found, course=course, deliveries=read_deliveries(db, job_id))
 
     def _result(self, db: sqlite3.Connection, job_id: JobId) -> bytes | None:
         row = db.execute("SELECT customer, result FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        return self._opened(row[0], job_id, "result", row[1]) if row and row[1] is not None else None
+        return open_result(self._box, row[0], job_id, row[1]) if row and row[1] is not None else None
 
     async def _read(self, sql: str, *values: object) -> list[Any]:
         return await self._lanes.work.read(_rows(sql, *values))
-
-    def _opened(self, customer: str, job_id: JobId, column: str, sealed: bytes) -> bytes:
-        return self._box.open(sealed, sealing_context(customer, job_id, column))
 
 
 def _rows(sql: str, *values: object) -> Callable[[sqlite3.Connection], list[Any]]:
@@ -285,17 +273,12 @@ def find_key(db: sqlite3.Connection, customer: str, key: str) -> Holder | None:
 def duplicate(first: Holder, fingerprint: bytes) -> Duplicate:
     """Say what a submission with a known key duplicates."""
     job_id, state, first_fingerprint, begins_ms = first
-    return Duplicate(JobId(job_id), JobState(state), first_fingerprint != fingerprint, begins_ms)
+    return Duplicate(JobId(job_id), read_state(state, None), first_fingerprint != fingerprint, begins_ms)
 
 
 def key_hash(key: str) -> bytes:
     """Hash an API key for look-up."""
     return hashlib.sha256(key.encode()).digest()
-
-
-def sealing_context(customer: str, job_id: str, column: str) -> str:
-    """Say what a sealed column of a job is bound to."""
-    return f"{customer}|jobs|{job_id}|{column}"
 
 
 def paces_context(domain: str) -> str:

@@ -1,13 +1,16 @@
 """What a data directory lacks that was made before directories carried the number of their schema."""
 
+import logging
 import sqlite3
 import time
 
+from orchestrator.adapters.store.damage import reading
+from orchestrator.adapters.store.job_rows import sealing_context
 from orchestrator.adapters.store.records import unpack_spec
-from orchestrator.adapters.store.sqlite_reads import sealing_context
 from orchestrator.domain.ids import target_domain
 from orchestrator.domain.usage import day_of
 from orchestrator.ports.secret_box import SecretBox
+from orchestrator.ports.store import DamagedError
 
 LATER_COLUMNS = (
     ("jobs", "quorum", "BLOB"),
@@ -24,13 +27,11 @@ LATER_INDEXES = (
 )
 """Over columns of which an earlier version may have made none: they come after those."""
 
+log = logging.getLogger(__name__)
+
 
 def complete_unnumbered(db: sqlite3.Connection, box: SecretBox) -> None:
-    """Add the columns that its tables lack, and fill them where they are needed; add the indexes over them.
-
-    Raises:
-        ValueError: Its rows were sealed with another key.
-    """
+    """Add the columns that its tables lack, fill them where that is needed, and add the indexes over them."""
     added = [(table, name) for table, name, kind in LATER_COLUMNS if _add_column(db, table, name, kind)]
     if ("deliveries", "endpoint") in added:
         _name_endpoints(db, box)
@@ -60,7 +61,12 @@ def _name_endpoints(db: sqlite3.Connection, box: SecretBox) -> None:
     for (job_id,) in open_jobs:
         find = "SELECT customer, request FROM jobs WHERE id = ? AND length(request) > 0"
         for customer, request in db.execute(find, (job_id,)).fetchall():
-            spec = unpack_spec(box.open(request, sealing_context(customer, job_id, "request")))
+            try:
+                with reading("request"):
+                    spec = unpack_spec(box.open(request, sealing_context(customer, job_id, "request")))
+            except DamagedError as error:
+                log.warning("%s is damaged, its receivers stay without a name: %s", job_id, error)
+                continue
             names = enumerate(target_domain(webhook.url) for webhook in spec.webhooks)
             db.executemany(
                 "UPDATE deliveries SET endpoint = ? WHERE job_id = ? AND position = ?",

@@ -1,0 +1,48 @@
+"""Rows that can't be read: what the disk gives back is not what was written."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.roles import Role
+from orchestrator.ports.secret_box import SealError
+from orchestrator.ports.store import DamagedError
+
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
+"""What opening, unpacking and rebuilding of changed bytes raises. msgpack's own are ValueErrors."""
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Read a column, named in the error.
+
+    Raises:
+        DamagedError: It can't be read.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        # Others' words may hold some of the payload, which no log is to have.
+        why = str(error) if isinstance(error, SealError) else type(error).__name__
+        raise DamagedError(f"{what}: {why}") from None
+
+
+def read_state(stored: str, ended_ms: object) -> JobState:
+    """Read a job's state; one that is none is taken for what its end says."""
+    try:
+        return JobState(stored)
+    except ValueError:
+        return JobState.QUEUED if ended_ms is None else JobState.FAILED
+
+
+def read_role(stored: str) -> Role:
+    """Read a key's role; one that is none may do the least."""
+    try:
+        return Role(stored)
+    except ValueError:
+        return Role.SUBMIT
+
+
+def whole(stored: object) -> int:
+    """Read a whole number; what is none counts as 0: long ago, or none."""
+    return stored if isinstance(stored, int) else 0

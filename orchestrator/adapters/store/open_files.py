@@ -1,0 +1,41 @@
+"""Whether the database's files are still those that were opened."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+SUFFIXES = ("", "-wal")
+
+
+class DatabaseGoneError(sqlite3.OperationalError):
+    """A file of the database was deleted or replaced: what is written goes nowhere."""
+
+
+class OpenFiles:
+    """Knows a database's files by their inodes: SQLite keeps both for as long as a connection is open."""
+
+    def __init__(self, database: Path) -> None:
+        self._known = {path: _inode(path) for path in (f"{database}{suffix}" for suffix in SUFFIXES)}
+
+    def gone(self) -> str | None:
+        """Name a file that was deleted, or that another one lies in the place of; None where all is well."""
+        return next((path for path, inode in self._known.items() if _inode(path) != inode), None)
+
+    def check(self) -> None:
+        """Raise where one is gone.
+
+        Raises:
+            DatabaseGoneError: It was deleted or replaced.
+        """
+        if path := self.gone():
+            raise DatabaseGoneError(
+                f"{path} was deleted or replaced while in use: stop the service, put it back, start again"
+            )
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116  # at every commit: half the price
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

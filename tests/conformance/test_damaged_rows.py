@@ -1,0 +1,248 @@
+"""A row that can't be read is its own job's end: every encoded column, changed in every way."""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from itertools import product
+from random import Random
+
+import pytest
+
+from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore
+from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.heard import Learned
+from orchestrator.domain.ids import JobId, RegionName, TargetDomain
+from orchestrator.domain.job import Job, Webhook
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.pacing import Pace
+from orchestrator.ports.clock import SystemClock
+from orchestrator.ports.store import DamagedError, JobFilter, WebhookSecrets
+from orchestrator.wire.messages import Message
+from tests.conformance.stores import SqliteKeeper, a_course, an_ending, flush
+from tests.unit.domain.builders import ACME, IAD, a_job
+
+HOOKS = (Webhook(url="http://a.example.com/hook"), Webhook(url="http://b.example.com/hook"))
+WITHIN_S = 10.0
+
+
+def flipped(value: object) -> object:
+    """The middle byte changed; of text, a letter."""
+    if isinstance(value, str):
+        return f"{value[:-1]}?"
+    assert isinstance(value, bytes)
+    middle = len(value) // 2
+    return value[:middle] + bytes([value[middle] ^ 0x10]) + value[middle + 1 :]
+
+
+def cut(value: object) -> object:
+    assert isinstance(value, str | bytes)
+    return value[: len(value) // 2]
+
+
+def first_flipped(value: object) -> object:
+    """The byte that says how the rest is to be read."""
+    assert isinstance(value, str | bytes)
+    return b"\xc1" + bytes(value[1:]) if isinstance(value, bytes) else f"?{value[1:]}"
+
+
+CHANGES: dict[str, Callable[[object], object]] = {
+    "a flipped byte": flipped,
+    "its first byte": first_flipped,
+    "cut": cut,
+    "empty": lambda _: b"",
+    "NULL": lambda _: None,
+    "a number": lambda _: 4711,
+    "a text": lambda _: "nonsense",
+}
+"""What may become of a column's value."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """An encoded column; ``where`` finds the row in question."""
+
+    table: str
+    name: str
+    where: str = "1 = 1"
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.name}, {self.where.rpartition('_')[2]}"
+
+
+NOW_MS = time.time_ns() // 1_000_000
+SCHEDULED = a_job(1, accepted_ms=NOW_MS, account="acct", cost=2.0, retry_at=NOW_MS + 3_600_000)
+RUNNING, ENDED, WELL = (
+    a_job(2, accepted_ms=NOW_MS),
+    a_job(3, accepted_ms=NOW_MS, webhooks=HOOKS),
+    a_job(4, accepted_ms=NOW_MS),
+)
+
+OPEN_JOBS = [Column("jobs", name, f"id = '{SCHEDULED.id}'") for name in ("request", "queued_as", "state")]
+RUNNING_JOBS = [Column("jobs", name, f"id = '{RUNNING.id}'") for name in ("request", "run", "state")]
+ENDED_JOBS = [
+    Column("jobs", name, f"id = '{ENDED.id}'")
+    for name in ("request", "run", "result", "quorum", "fingerprint", "state")
+]
+BESIDE = [
+    Column("deliveries", "log"),
+    Column("deliveries", "state", "position = 0"),
+    Column("lessons", "learned"),
+    Column("webhook_secrets", "secrets"),
+    Column("shard", "key_check"),
+]
+ALL = [*OPEN_JOBS, *RUNNING_JOBS, *ENDED_JOBS, *BESIDE]
+
+
+class Silence:
+    """Links to regions that take everything and say nothing."""
+
+    def link(self, _region: RegionName) -> "Silence":
+        return self
+
+    def post(self, _message: Message) -> None:
+        """Take it."""
+
+    def readdress(self, epoch: int, incarnation: str) -> None:
+        """Nothing waits here."""
+
+    async def close(self) -> None:
+        """Nothing waits here."""
+
+
+async def written(directory: SqliteKeeper) -> None:
+    """Write a directory with a job of each kind, and with all that is kept beside them."""
+    store = await directory.open()
+    for job in (SCHEDULED, RUNNING, ENDED, WELL):
+        await store.submit(job)
+    await store.save_course(RUNNING.id, RUNNING.customer, JobState.RUNNING, a_course(RUNNING))
+    await store.end(an_ending(ENDED, ended_ms=NOW_MS))
+    store.note_pace(TargetDomain("api.example.com"), Learned(pace=Pace(5.0, 3)))
+    await store.put_secrets(ACME, WebhookSecrets(primary="0123456789abcdef"))
+    await flush(store)
+    await directory.close()
+
+
+def damage(directory: SqliteKeeper, column: Column, change: Callable[[object], object]) -> None:
+    find = f"SELECT {column.name} FROM {column.table} WHERE {column.where}"
+    put = f"UPDATE {column.table} SET {column.name} = ? WHERE {column.where}"
+    with contextlib.closing(sqlite3.connect(directory.data_dir / DATABASE)) as db, db:
+        (value,) = db.execute(find).fetchone()
+        try:
+            db.execute(put, (change(value),))
+        except sqlite3.IntegrityError:
+            pytest.skip("the schema does not let that in")
+
+
+@contextlib.asynccontextmanager
+async def a_shard(store: SqliteStore) -> AsyncIterator[Shard]:
+    """A real shard over the real store; its regions say nothing."""
+    options = ShardOptions(regions=(IAD,))
+    shard = Shard(store=store, links=Silence(), clock=SystemClock(), random=Random(1), options=options)
+    await shard.begin()
+    try:
+        yield shard
+    finally:
+        await shard.peers.close()
+        shard._tasks.cancel()
+
+
+async def ends(shard: Shard, job_id: JobId) -> None:
+    with shard.board.watch(job_id) as watch:
+        line = await shard.store.summary(job_id, 0)
+        if line is not None and not line.state.ended:
+            await watch.end(WITHIN_S)
+
+
+def code_of(result: bytes | None) -> str | None:
+    error = json.loads(result or b"{}").get("error")
+    return error and error["code"]
+
+
+async def seen(store: SqliteStore, job: Job) -> tuple[JobState, str | None]:
+    """The state of a job, and the code of its error, however much of it can be read."""
+    line = await store.summary(job.id, 0)
+    assert line is not None
+    try:
+        stored = await store.load(job.id)
+    except DamagedError as error:
+        return line.state, code_of(error.result)
+    return line.state, code_of(stored.result if stored else None)
+
+
+@pytest.mark.parametrize(("column", "what"), list(product(ALL, CHANGES)), ids=str)
+async def test_the_service_starts_and_every_other_job_runs_whatever_a_row_has_become(
+    directory: SqliteKeeper, column: Column, what: str
+) -> None:
+    await written(directory)
+    damage(directory, column, CHANGES[what])
+    store = await directory.open()
+    async with a_shard(store) as shard:
+        for read in (store.outbox, store.paces, store.plans, store.waiting):
+            await read()
+        page = await store.jobs_of(JobFilter(customer=ACME), now_ms=0, most=10)
+        assert len(page.jobs) == 4
+        await store.purge(0)
+        await shard._take_up(WELL.id)
+        assert shard.under_way(WELL.id) is not None
+        fault = asyncio.ensure_future(shard.failed())
+        done, _ = await asyncio.wait([fault], timeout=0.01)
+        fault.cancel()
+        assert not done
+
+
+@pytest.mark.parametrize(("column", "what"), list(product(OPEN_JOBS, CHANGES)), ids=str)
+async def test_an_open_job_that_can_not_be_read_ends_as_damaged_when_its_turn_comes(
+    directory: SqliteKeeper, column: Column, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await written(directory)
+    damage(directory, column, CHANGES[what])
+    store = await directory.open()
+    async with a_shard(store) as shard:
+        if column.name == "queued_as" and what == "NULL":
+            # As if the job had never had an account of its own: it runs.
+            assert await shard._take_up(SCHEDULED.id) is not None
+            return
+        if column.name == "request":
+            assert await shard._take_up(SCHEDULED.id) is None
+        await ends(shard, SCHEDULED.id)
+        assert await seen(store, SCHEDULED) == (JobState.FAILED, "damaged")
+    assert any(SCHEDULED.id in line and "damaged" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize(("column", "what"), list(product(RUNNING_JOBS, CHANGES)), ids=str)
+async def test_a_running_job_that_can_not_be_read_ends_as_damaged_at_the_start(
+    directory: SqliteKeeper, column: Column, what: str
+) -> None:
+    await written(directory)
+    damage(directory, column, CHANGES[what])
+    store = await directory.open()
+    async with a_shard(store) as shard:
+        if column.name == "run" and what == "NULL":
+            # As a job that was just about to run.
+            assert shard.under_way(RUNNING.id) is not None
+            return
+        await ends(shard, RUNNING.id)
+        assert await seen(store, RUNNING) == (JobState.FAILED, "damaged")
+
+
+@pytest.mark.parametrize("what", sorted(CHANGES))
+async def test_a_delivery_whose_result_can_not_be_read_is_over_and_says_so(
+    directory: SqliteKeeper, what: str
+) -> None:
+    await written(directory)
+    damage(directory, Column("jobs", "result", f"id = '{ENDED.id}'"), CHANGES[what])
+    store = await directory.open()
+    async with a_shard(store):
+        async with asyncio.timeout(WITHIN_S):
+            while await store.outbox():  # noqa: ASYNC110  # the store tells nobody
+                await asyncio.sleep(0.01)
+        found = await store.load(ENDED.id)
+        if found is None:
+            return
+        assert {entry.state for entry in found.deliveries} == {DeliveryState.FAILED}
+        assert all("not sent: result" in entry.log[-1].message for entry in found.deliveries)
