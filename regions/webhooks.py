@@ -127,7 +127,7 @@ class WebhookSender:
         except Exception as error:  # noqa: BLE001  # whatever a client raises, the shard has to hear of an end
             self._done(message, began, None, f"the delivery failed: {type(error).__name__}")
         else:
-            self._done(message, began, response, "")
+            self._done(message, began, response, response.incomplete)
 
     def _done(
         self,
@@ -152,7 +152,14 @@ def signed_request(message: Deliver, body: bytes, unix_s: int) -> HttpRequest:
         ("User-Agent", USER_AGENT),
         *signature_headers(body, message.secrets, message.delivery, unix_s),
     )
-    return HttpRequest(method="POST", url=message.url, headers=headers, body=body, timeout_ms=TIMEOUT_MS)
+    return HttpRequest(
+        method="POST",
+        url=message.url,
+        headers=headers,
+        body=body,
+        timeout_ms=TIMEOUT_MS,
+        status_suffices=True,
+    )
 
 
 async def _no_gate() -> None:

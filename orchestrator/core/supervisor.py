@@ -414,7 +414,7 @@ class JobSupervisor:
     def _reroute_regions(self, attempt: AttemptId, ended: Ended) -> Sequence[RegionName]:
         """Name the regions where an attempt that ended so might go on, best first."""
         step = step_of(self.course, attempt)
-        if step is None or (ended.response and ended.response.successful):
+        if step is None or (ended.response and ended.response.beyond_doubt):
             return ()
         return self._context.routes.target_health.healthy(
             self._domain(step).name, self._context.peers.regions_up()

@@ -11,8 +11,10 @@ RESPONSE_BYTES_MOST = 5 * 1024 * 1024
 class HttpRequest:
     """A request exactly as it is to be written: nothing is added to it on the way.
 
-    ``body`` is None where there is none; ``timeout_ms`` bounds the exchange, from the first byte
-    written to the last byte read, and, apart from that, the making of the connection.
+    ``body`` is None where there is none; ``timeout_ms`` bounds the exchange, from the first byte written to
+    the last byte read, and, apart from that, the making of the connection. ``fresh_connection``: it is
+    written to a connection that served no other, for an old one may be closed by the other side just then.
+    ``status_suffices``: little time is spent on what follows the answer's status line.
     """
 
     method: str
@@ -20,23 +22,34 @@ class HttpRequest:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     timeout_ms: int = 30_000
+    fresh_connection: bool = False
+    status_suffices: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse:
-    """An answer, decoded. Header names are lower case, repeated ones joined with ``, ``
-    (``set-cookie`` with newlines). ``truncated`` says that the body was cut at the size limit.
+    """An answer, decoded. Header names are lower case, repeated ones joined with ``, `` (``set-cookie`` with
+    newlines). ``truncated`` says that the body was cut at the size limit, and ``headers_truncated`` that
+    header lines were left out at theirs. ``incomplete`` says in words why the answer could not be read to its
+    end, and is empty where it could.
     """
 
     status: int
     headers: dict[str, str]
     body: bytes
     truncated: bool = False
+    headers_truncated: bool = False
+    incomplete: str = ""
 
     @property
     def successful(self) -> bool:
         """Whether the status is of the class 2xx (RFC 9110, 15.3)."""
         return 200 <= self.status < 300  # noqa: PLR2004  # that class
+
+    @property
+    def beyond_doubt(self) -> bool:
+        """Whether it is a success of which nothing is missing but what is beyond a limit."""
+        return self.successful and not self.incomplete
 
 
 def cut_body(response: HttpResponse, most: int) -> HttpResponse:

@@ -59,7 +59,7 @@ def damaged_body(job_id: JobId, failure: Failure) -> bytes:
 
 
 def response_document(response: HttpResponse) -> dict[str, Any]:
-    """Show a response; a body that is not plain text goes as base64."""
+    """Show a response; a body that is not plain text goes as base64. What is not all of it says so."""
     document: dict[str, Any] = {"status_code": response.status, "headers": response.headers}
     text = _plain_text(response.body)
     if text is None:
@@ -68,6 +68,10 @@ def response_document(response: HttpResponse) -> dict[str, Any]:
         document["body"] = text
     if response.truncated:
         document["truncated"] = True
+    if response.headers_truncated:
+        document["headers_truncated"] = True
+    if response.incomplete:
+        document["incomplete"] = response.incomplete
     return document
 
 

@@ -34,10 +34,12 @@ class Verdict(StrEnum):
 def judge_response(spec: JobSpec, response: HttpResponse) -> Verdict:
     """Judge an answer by the job's policy, or by the default one where it has none.
 
-    Without a policy of its own a 429, and a 503 with ``Retry-After``, are pacing signals.
+    Without a policy of its own a 429, and a 503 with ``Retry-After``, are pacing signals. An answer that
+    could not be read to its end is judged like any other; but where the policy names its code it is repeated,
+    even if that code says success.
     """
     policy = spec.retry_policy or DEFAULT_POLICY
-    if response.successful:
+    if response.beyond_doubt:
         return Verdict.SUCCESS
     if spec.retry_policy is None and _asks_for_patience(response):
         return Verdict.WAIT
@@ -45,7 +47,7 @@ def judge_response(spec: JobSpec, response: HttpResponse) -> Verdict:
         return Verdict.RETRY
     if response.status in policy.reroute_codes and spec.guarantee is Guarantee.AT_LEAST_ONCE:
         return Verdict.REROUTE
-    return Verdict.END
+    return Verdict.SUCCESS if response.successful else Verdict.END
 
 
 def judge_fault(spec: JobSpec, fault: Fault, *, written: bool) -> Verdict:

@@ -204,7 +204,7 @@ def _retry(
 ) -> tuple[Run, Decision]:
     policy = spec.retry_policy or DEFAULT_POLICY
     if run.retries >= policy.max_retries:
-        return _end_leg(run, spec, found, ended, Verdict.END)
+        return _spent(run, spec, found, ended, now_ms)
     run, _ = _repeat(replace(run, retries=run.retries + 1), found.leg, ended, now_ms, jitter)
     return run, Repeat(found.leg, spends=True)
 
@@ -224,9 +224,18 @@ def _reroute(
     if region is None:
         return _retry(run, spec, found, ended, now_ms, jitter)
     if run.reroutes >= policy.max_reroutes:
-        return _end_leg(run, spec, found, ended, Verdict.END)
+        return _spent(run, spec, found, ended, now_ms)
     run = set_leg(run, found.leg, region=region, state=LegState.WAITING, not_before_ms=now_ms)
     return replace(run, reroutes=run.reroutes + 1), Repeat(found.leg, spends=True)
+
+
+def _spent(run: Run, spec: JobSpec, found: Attempt, ended: Ended, now_ms: int) -> tuple[Run, Decision]:
+    """Nothing is left to try: a success that stops short is taken as it is."""
+    if ended.response is not None and ended.response.successful:
+        return _success(
+            update_attempt(run, found.id, verdict=Verdict.SUCCESS), spec, found.leg, ended, now_ms
+        )
+    return _end_leg(run, spec, found, ended, Verdict.END)
 
 
 def _remember(run: Run, region: RegionName, ended: Ended) -> Run:

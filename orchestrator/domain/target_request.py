@@ -2,7 +2,7 @@
 
 from orchestrator.domain.course import PRIMARY
 from orchestrator.domain.exchange import HttpRequest
-from orchestrator.domain.job import Job
+from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.run import Attempt
 
 JOB_ID_HEADER = "X-EZThrottle-Job-Id"
@@ -11,9 +11,10 @@ REGION_HEADER = "X-EZThrottle-Region"
 
 
 def target_request(job: Job, step: int, attempt: Attempt) -> HttpRequest:
-    """Write an attempt's request. Where repeating is not harmless by method alone, all attempts and
-    race legs of a step carry one ``Idempotency-Key``, unless the job set its own. A fallback asks for
-    something else, so its key is another.
+    """Write an attempt's request. Where repeating is not harmless by method alone, all attempts and race legs
+    of a step carry one ``Idempotency-Key``, unless the job set its own. A fallback asks for something else,
+    so its key is another. Where repeating is neither harmless nor allowed, it goes over a fresh connection:
+    of an old one that a server is just closing nobody could say whether it was seen.
     """
     spec = job.spec.steps[step]
     headers = [
@@ -31,4 +32,5 @@ def target_request(job: Job, step: int, attempt: Attempt) -> HttpRequest:
         headers=tuple(headers),
         body=spec.content,
         timeout_ms=spec.timeout_ms,
+        fresh_connection=spec.guarantee is Guarantee.AT_MOST_ONCE and not spec.idempotent_method,
     )

@@ -146,26 +146,56 @@ def _header(items: Iterator[list[Any]]) -> Header:
 
 
 def _request_out(request: HttpRequest) -> tuple[object, ...]:
-    return (request.method, request.url, request.headers, request.body, request.timeout_ms)
+    return (
+        request.method,
+        request.url,
+        request.headers,
+        request.body,
+        request.timeout_ms,
+        request.fresh_connection,
+        request.status_suffices,
+    )
 
 
 def _request_in(fields: list[Any]) -> HttpRequest:
-    method, url, headers, body, timeout_ms = fields
+    method, url, headers, body, timeout_ms, fresh_connection, status_suffices = fields
     pairs = tuple((name, value) for name, value in headers)
-    return HttpRequest(method=method, url=url, headers=pairs, body=body, timeout_ms=timeout_ms)
+    return HttpRequest(
+        method=method,
+        url=url,
+        headers=pairs,
+        body=body,
+        timeout_ms=timeout_ms,
+        fresh_connection=fresh_connection,
+        status_suffices=status_suffices,
+    )
 
 
 def _response_out(response: HttpResponse | None) -> tuple[object, ...] | None:
     if response is None:
         return None
-    return (response.status, response.headers, response.body, response.truncated)
+    return (
+        response.status,
+        response.headers,
+        response.body,
+        response.truncated,
+        response.headers_truncated,
+        response.incomplete,
+    )
 
 
 def _response_in(fields: list[Any] | None) -> HttpResponse | None:
     if fields is None:
         return None
-    status, headers, body, truncated = fields
-    return HttpResponse(status=status, headers=headers, body=body, truncated=truncated)
+    status, headers, body, truncated, headers_truncated, incomplete = fields
+    return HttpResponse(
+        status=status,
+        headers=headers,
+        body=body,
+        truncated=truncated,
+        headers_truncated=headers_truncated,
+        incomplete=incomplete,
+    )
 
 
 def _plain(*names: str) -> Callable[[Any], tuple[object, ...]]:

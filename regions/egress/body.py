@@ -1,10 +1,7 @@
 """Reading the body of an answer: its coding undone, its size bounded after that."""
 
 import zlib
-from dataclasses import dataclass
 from enum import Enum, auto
-
-from aiohttp import StreamReader
 
 _GZIP_CODINGS = ("gzip", "x-gzip")
 _CODINGS = (*_GZIP_CODINGS, "deflate")
@@ -14,37 +11,50 @@ _GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15
 _MAX_MEMBERS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A body; ``decoded`` says that a content coding was undone, ``truncated`` that it was cut."""
-
-    content: bytes
-    decoded: bool
-    truncated: bool
-
-
-class BrokenCodingError(Exception):
+class _BrokenCodingError(Exception):
     """The coded body is damaged or ends too early."""
 
 
-async def read_body(stream: StreamReader, coding: str, limit: int) -> Body:
-    """Read ``stream`` up to ``limit`` bytes, undoing ``coding`` where it is gzip or deflate.
+class BodyCollector:
+    """Collects a body of up to ``limit`` bytes, undoing ``coding`` where it is gzip or deflate.
 
     What arrives has the same limit, for a coded body may go on for ever without saying anything.
-
-    Raises:
-        BrokenCodingError: The coded body is damaged or ends too early.
+    ``truncated`` says that a limit was reached, ``damaged`` that the coding can't be undone any further: what
+    was decoded until then stays.
     """
-    decoder = _Decoder(coding)
-    content = bytearray()
-    received = 0
-    while chunk := await stream.readany():
-        received += len(chunk)
-        content += decoder.feed(chunk, limit + 1 - len(content))
-        if len(content) > limit or received > limit:
-            return Body(bytes(content[:limit]), decoder.decoded, truncated=True)
-    content += decoder.finish()
-    return Body(bytes(content), decoder.decoded, truncated=False)
+
+    def __init__(self, coding: str, limit: int) -> None:
+        self._decoder = _Decoder(coding)
+        self._limit = limit
+        self._received = 0
+        self.content = bytearray()
+        self.truncated = False
+        self.damaged = False
+
+    @property
+    def decoded(self) -> bool:
+        """Whether a content coding was undone."""
+        return self._decoder.decoded
+
+    def feed(self, chunk: bytes) -> None:
+        """Take a part of the body."""
+        self._received += len(chunk)
+        if not self.damaged:
+            try:
+                self.content += self._decoder.feed(chunk, self._limit + 1 - len(self.content))
+            except _BrokenCodingError:
+                self.damaged = True
+        if len(self.content) > self._limit or self._received > self._limit:
+            del self.content[self._limit :]
+            self.truncated = True
+
+    def finish(self) -> None:
+        """The body has ended."""
+        if not self.damaged:
+            try:
+                self.content += self._decoder.finish()
+            except _BrokenCodingError:
+                self.damaged = True
 
 
 class _State(Enum):
@@ -87,7 +97,7 @@ class _Decoder:
     def finish(self) -> bytes:
         """What is left when the stream has ended."""
         if self._state is _State.INFLATING:
-            raise BrokenCodingError
+            raise _BrokenCodingError
         return b"" if self.decoded else self._head
 
     def _sniff(self, chunk: bytes) -> bytes:
@@ -105,7 +115,7 @@ class _Decoder:
 
     def _start_member(self, head: bytes) -> None:
         if self._members == _MAX_MEMBERS:
-            raise BrokenCodingError
+            raise _BrokenCodingError
         self._members += 1
         self._inflater = zlib.decompressobj(_GZIP if self._is_gzip else _deflate_form(head))
         self._state = _State.INFLATING
@@ -114,7 +124,7 @@ class _Decoder:
         try:
             output = self._inflater.decompress(chunk, room)
         except zlib.error:
-            raise BrokenCodingError from None
+            raise _BrokenCodingError from None
         if self._inflater.eof:
             self._state = _State.SNIFFING if self._is_gzip else _State.ENDED
         return output

@@ -2,23 +2,26 @@
 
 import asyncio
 import ssl
-from http import HTTPStatus
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST, Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError, Gate
-from regions.egress.body import read_body
+from regions.egress.answer import Answer
 from regions.egress.dns import GuardedDialler, GuardedResolver, Lookup, SystemLookup
-from regions.egress.exchange import GatedExchange, GatedRequest
-from regions.egress.faults import egress_error
+from regions.egress.exchange import GatedExchange, GatedRequest, UnreadResponse
+from regions.egress.faults import TIME_OVER, UnansweredError, egress_error
+from regions.egress.reading_share import ReadingShare
 from regions.egress.request import WireRequest, wire_request
 from regions.guard import AddressPolicy
 
 _AUTOMATIC_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-_MAX_HEADER_BYTES = 16 * 1024
+STATUS_REST_S = 1.0
+"""Where a status suffices: for what follows it, so that a connection that behaves can be used again."""
+STATUS_BODY_BYTES_MOST = 64 * 1024
 _NO_TIMEOUT = ClientTimeout()
 
 
@@ -46,7 +49,7 @@ class AiohttpEgress:
         self._tls = _tls_context(ca_file)
         self._system_lookup = SystemLookup()
         self._lookup = lookup or self._system_lookup
-        self._session: ClientSession | None = None
+        self._sessions: _Sessions | None = None
         self._under_way: set[GatedExchange] = set()
         self._closed = False
 
@@ -65,17 +68,23 @@ class AiohttpEgress:
             EgressError: No answer could be had; neither its message nor its cause holds secrets.
         """
         wire = wire_request(request)
-        session = self._open_session()
-        exchange = GatedExchange(gate, request.timeout_ms / 1000)
+        sessions = self._open_sessions()
+        exchange = self._new_exchange(request, gate, sessions.share)
         self._under_way.add(exchange)
         try:
             async with exchange.deadline:
-                return await self._perform(session, wire, exchange)
+                await _perform(
+                    sessions.fresh if request.fresh_connection else sessions.pooled, wire, exchange
+                )
+            return _response(exchange.answer)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # every failure gets its fault
             failure = error
         finally:
             self._under_way.discard(exchange)
         await exchange.hang_up()
+        if isinstance(failure, TimeoutError) and exchange.answer.has_status:
+            exchange.answer.cut(TIME_OVER)
+            return exchange.answer.response()
         # Raised out here, the error carries no context: aiohttp's exceptions hold whole URLs and headers.
         try:
             raise self._meaning(failure, exchange, wire)
@@ -87,39 +96,20 @@ class AiohttpEgress:
         self._closed = True
         for exchange in self._under_way:
             exchange.abort()
-        if self._session is not None:
-            await self._session.close()
+        if self._sessions is not None:
+            await self._sessions.pooled.close()
+            await self._sessions.fresh.close()
         self._system_lookup.close()
 
-    async def _perform(
-        self, session: ClientSession, wire: WireRequest, exchange: GatedExchange
-    ) -> HttpResponse:
-        response = await session.request(
-            wire.method,
-            wire.url,
-            headers=wire.headers,
-            data=wire.body,
-            allow_redirects=False,
-            middlewares=(exchange.middleware,),
-        )
-        try:
-            return await self._read(response, wire.authority)
-        finally:
-            if not response.closed:
-                response.close()
-                await exchange.hang_up()
-
-    async def _read(self, response: ClientResponse, authority: str) -> HttpResponse:
-        if response.status < HTTPStatus.CONTINUE:
-            raise EgressError(Fault.BROKEN, f"{authority}: the answer is not HTTP")
-        headers = _joined_headers(response.raw_headers)
-        coding = headers.get("content-encoding", "")
-        body = await read_body(response.content, coding, self._max_response_bytes)
-        if body.decoded:
-            headers.pop("content-encoding")
-            headers.pop("content-length", None)
-        return HttpResponse(
-            status=response.status, headers=headers, body=body.content, truncated=body.truncated
+    def _new_exchange(self, request: HttpRequest, gate: Gate, share: ReadingShare) -> GatedExchange:
+        body_most = STATUS_BODY_BYTES_MOST if request.status_suffices else self._max_response_bytes
+        return GatedExchange(
+            gate,
+            Answer(asked_head=request.method.upper() == "HEAD", body_most=body_most),
+            share,
+            timeout_s=request.timeout_ms / 1000,
+            rest_s=STATUS_REST_S if request.status_suffices else None,
+            keeps=not request.fresh_connection,
         )
 
     def _meaning(self, failure: BaseException, exchange: GatedExchange, wire: WireRequest) -> BaseException:
@@ -129,12 +119,12 @@ class AiohttpEgress:
             return failure
         return egress_error(failure, exchange, wire.authority)
 
-    def _open_session(self) -> ClientSession:
+    def _open_sessions(self) -> "_Sessions":
         if self._closed:
             raise EgressError(Fault.CONNECT, "the client is closed")
-        if self._session is None:
-            self._session = self._new_session()
-        return self._session
+        if self._sessions is None:
+            self._sessions = _Sessions(self._new_session(), self._new_session(), ReadingShare())
+        return self._sessions
 
     def _new_session(self) -> ClientSession:
         connector = TCPConnector(
@@ -147,14 +137,43 @@ class AiohttpEgress:
         return ClientSession(
             connector=connector,
             request_class=GatedRequest,
+            response_class=UnreadResponse,
             cookie_jar=DummyCookieJar(),
             skip_auto_headers=_AUTOMATIC_HEADERS,
             auto_decompress=False,
             trust_env=False,
             timeout=_NO_TIMEOUT,
-            max_line_size=_MAX_HEADER_BYTES,
-            max_field_size=_MAX_HEADER_BYTES,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sessions:
+    """What belongs to one event loop. Nothing ever comes back into the pool of ``fresh``."""
+
+    pooled: ClientSession
+    fresh: ClientSession
+    share: ReadingShare
+
+
+async def _perform(session: ClientSession, wire: WireRequest, exchange: GatedExchange) -> None:
+    response = await session.request(
+        wire.method,
+        wire.url,
+        headers=wire.headers,
+        data=wire.body,
+        allow_redirects=False,
+        middlewares=(exchange.middleware,),
+    )
+    try:
+        await exchange.until_answered()
+    finally:
+        response.close()
+
+
+def _response(answer: Answer) -> HttpResponse:
+    if not answer.has_status:
+        raise UnansweredError(answer.trouble)
+    return answer.response()
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:
@@ -163,21 +182,3 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     return context
-
-
-def _joined_headers(raw: tuple[tuple[bytes, bytes], ...]) -> dict[str, str]:
-    joined: dict[str, str] = {}
-    for raw_name, raw_value in raw:
-        name, value = raw_name.decode("latin-1").lower(), _text(raw_value)
-        if name in joined:
-            separator = "\n" if name == "set-cookie" else ", "
-            value = f"{joined[name]}{separator}{value}"
-        joined[name] = value
-    return joined
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")

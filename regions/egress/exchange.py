@@ -3,6 +3,11 @@
 The gate sits in the request's ``send``, which the client session calls with a ready connection and before
 anything is written. Trace callbacks come at the same moment, but when one of them raises or is cancelled
 its connection is forgotten, neither closed nor given back.
+
+aiohttp connects, pools and writes. It does not read: its parser drops an answer as a whole when any part of
+it is not as it should be (docs/decisions/0015-an-answer-that-has-begun-counts.md). What this touches of it is
+public: the request and response classes of a session, their ``send``, ``write_bytes`` and ``start``, and a
+connection's ``protocol`` and ``transport``.
 """
 
 import asyncio
@@ -10,20 +15,17 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import cast
 
-from aiohttp import (
-    ClientError,
-    ClientOSError,
-    ClientRequest,
-    ClientResponse,
-    ServerDisconnectedError,
-)
+from aiohttp import ClientError, ClientOSError, ClientRequest, ClientResponse, ServerDisconnectedError
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_middlewares import ClientHandlerType
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
 from orchestrator.domain.exchange import Fault
 from orchestrator.ports.egress import EgressError, Gate
-from regions.egress.meter import MeteredProtocol
+from regions.egress.answer import Answer
+from regions.egress.reader import AnswerReader
+from regions.egress.reading_share import ReadingShare
 
 _CLEAN_TRIES = 4
 
@@ -50,23 +52,37 @@ class NotResentError(Exception):
 
 
 class GatedExchange:
-    """Takes one request through connection, gate and answer, within its time limits."""
+    """Takes one request through connection, gate and answer, within its time limits.
 
-    def __init__(self, gate: Gate, timeout_s: float) -> None:
+    ``keeps``: its connection may serve others after it. ``rest_s`` bounds, where it is given, the time that
+    is spent on what follows an answer's status line.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        answer: Answer,
+        share: ReadingShare,
+        *,
+        timeout_s: float,
+        rest_s: float | None = None,
+        keeps: bool = True,
+    ) -> None:
         self.phase = Phase.CONNECTING
         self.gate_error: Exception | None = None
+        self.answer = answer
         self.deadline = asyncio.timeout(timeout_s)
+        self.uploading = False
         self._timeout_s = timeout_s
+        self._rest_s = rest_s
+        self._keeps = keeps
         self._gate = gate
+        self._share = share
         self._connection: Connection | None = None
         self._protocol: ResponseHandler | None = None
         self._transport: asyncio.Transport | None = None
-        self._meter: MeteredProtocol | None = None
-
-    @property
-    def overworked(self) -> bool:
-        """Whether the connection was closed because its answer made too much work."""
-        return self._meter is not None and self._meter.exhausted()
+        self._reader: AnswerReader | None = None
+        answer.on_status = self._answered
 
     async def middleware(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Attach this exchange to aiohttp's request, and keep aiohttp from sending that twice."""
@@ -84,14 +100,25 @@ class GatedExchange:
         self._protocol = connection.protocol
         self._transport = connection.transport
         if self._transport is not None:
-            self._meter = MeteredProtocol.before(self._transport)
+            self._reader = AnswerReader.before(self._transport, self._share)
         self.phase = Phase.AT_GATE
         self.deadline.reschedule(None)
         await self._wait_at_gate(connection)
         self.deadline.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
-        if connection.closed or not _is_clean(connection):
+        if self._reader is None or connection.closed or not _is_clean(connection):
             raise EgressError(Fault.CONNECT, "the connection was closed before the request could start")
+        self._reader.begin(self.answer)
         self.phase = Phase.WRITING
+
+    async def until_answered(self) -> None:
+        """Return when nothing more of the answer is to be read, and its connection given back or closed."""
+        await self.answer.over
+        if self._reader is not None:
+            self._reader.end()
+        if self._connection is not None and self._keeps and self.answer.reusable and not self.uploading:
+            self._connection.release()
+        else:
+            await self.hang_up()
 
     async def _wait_at_gate(self, connection: Connection) -> None:
         try:
@@ -114,6 +141,8 @@ class GatedExchange:
 
     async def hang_up(self) -> None:
         """Close the connection at once, and return when its socket is closed."""
+        if self._reader is not None and self._is_ours():
+            self._reader.end()
         if self._connection is None or self._protocol is None or not self._is_ours():
             return
         closed = self._protocol.closed
@@ -122,6 +151,12 @@ class GatedExchange:
         if closed is not None:
             with suppress(ClientError):
                 await closed
+
+    def _answered(self) -> None:
+        """The status is known: the time for the rest begins, where it has a limit of its own."""
+        until = self.deadline.when()
+        if self._rest_s is not None and until is not None:
+            self.deadline.reschedule(min(until, asyncio.get_running_loop().time() + self._rest_s))
 
     def _is_ours(self) -> bool:
         """Whether nobody else can have the connection: one that lies in the pool has kept its transport."""
@@ -144,6 +179,22 @@ class GatedRequest(ClientRequest):
         response = await super().send(conn)
         self.exchange.phase = Phase.SENT
         return response
+
+    async def write_bytes(
+        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+    ) -> None:
+        """Write the body, and let it be known while there is more of it to be written."""
+        self.exchange.uploading = True
+        await super().write_bytes(writer, conn, content_length)
+        self.exchange.uploading = False
+
+
+class UnreadResponse(ClientResponse):
+    """aiohttp's response, which it does not read: the exchange's own reader does."""
+
+    async def start(self, connection: Connection) -> ClientResponse:  # noqa: ARG002  # aiohttp's signature
+        """Leave the connection alone."""
+        return self
 
 
 def _is_clean(connection: Connection) -> bool:

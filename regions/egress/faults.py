@@ -9,17 +9,19 @@ from aiohttp import (
     ClientConnectorDNSError,
     ClientConnectorError,
     ClientOSError,
-    ClientPayloadError,
-    ClientResponseError,
     ClientSSLError,
-    ServerDisconnectedError,
 )
 
 from orchestrator.domain.exchange import Fault
 from orchestrator.ports.egress import EgressError
-from regions.egress.body import BrokenCodingError
 from regions.egress.dns import ForbiddenAddressError
 from regions.egress.exchange import GatedExchange, NotResentError, Phase
+
+TIME_OVER = "the time limit passed"
+
+
+class UnansweredError(Exception):
+    """The request was written, and no answer came; the message says what came instead."""
 
 
 def egress_error(error: BaseException, exchange: GatedExchange, authority: str) -> EgressError:
@@ -30,11 +32,9 @@ def egress_error(error: BaseException, exchange: GatedExchange, authority: str) 
         error = error.cause
     unwritten = _nothing_written(error, exchange)
     if exchange.deadline.expired():
-        fault, reason = (Fault.CONNECT_TIMEOUT if unwritten else Fault.TIMEOUT), "the time limit passed"
+        fault, reason = (Fault.CONNECT_TIMEOUT if unwritten else Fault.TIMEOUT), TIME_OVER
     else:
-        fault, reason = _unwritten(error) if unwritten else _written(error)
-        if exchange.overworked:
-            reason = "the answer takes too much work to read"
+        fault, reason = _unwritten(error) if unwritten else (Fault.BROKEN, _written(error))
     return EgressError(fault, f"{authority}: {reason}")
 
 
@@ -69,20 +69,14 @@ def _connector_words(error: ClientConnectorError) -> str:
             return f"no connection: {_system_words(error.os_error)}"
 
 
-def _written(error: BaseException) -> tuple[Fault, str]:
+def _written(error: BaseException) -> str:
     match error:
-        case ServerDisconnectedError():
-            return Fault.BROKEN, "the connection was closed before the answer"
-        case ClientResponseError():
-            return Fault.BROKEN, "the answer is not HTTP"
-        case ClientPayloadError():
-            return Fault.BROKEN, "the connection was closed within the answer"
-        case BrokenCodingError():
-            return Fault.BROKEN, "the answer's content coding is damaged"
+        case UnansweredError():
+            return str(error)
         case ClientOSError():
-            return Fault.BROKEN, f"the connection broke: {_system_words(error)}"
+            return f"the connection broke: {_system_words(error)}"
         case _:
-            return Fault.BROKEN, "the connection broke"
+            return "the connection broke"
 
 
 def _system_words(error: OSError) -> str:

@@ -110,6 +110,8 @@ REQUESTS = st.builds(
     headers=HEADERS,
     body=st.none() | BYTES,
     timeout_ms=st.integers(1, 600_000),
+    fresh_connection=st.booleans(),
+    status_suffices=st.booleans(),
 )
 RESPONSES = st.builds(
     HttpResponse,
@@ -117,6 +119,8 @@ RESPONSES = st.builds(
     headers=st.dictionaries(TEXT, TEXT, max_size=4),
     body=BYTES,
     truncated=st.booleans(),
+    headers_truncated=st.booleans(),
+    incomplete=TEXT,
 )
 
 ATTEMPTS = TEXT.map(AttemptId)

@@ -1,13 +1,15 @@
 """What the store's columns hold comes back as it was."""
 
+from dataclasses import replace
+
 import msgpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.adapters.store.records import pack_course, pack_spec, unpack_course, unpack_spec
 from orchestrator.domain.course import Child, Course
-from orchestrator.domain.exchange import Fault
-from orchestrator.domain.ids import JobId
+from orchestrator.domain.exchange import Fault, HttpResponse
+from orchestrator.domain.ids import JobId, RegionName
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
@@ -69,6 +71,18 @@ def test_a_course_that_was_stored_before_forgotten_attempts_counted_is_read() ->
     course = Course((Run(legs=()),))
     runs, children = msgpack.unpackb(pack_course(course))
     del runs[0]["forgotten_written"]
+    assert unpack_course(msgpack.packb([runs, children])) == course
+
+
+@given(RESPONSES, st.integers(1, 3))
+@settings(max_examples=20, deadline=None)
+def test_an_answer_that_was_stored_before_it_had_all_its_marks_is_read(
+    response: HttpResponse, missing: int
+) -> None:
+    plain = replace(response, headers_truncated=False, incomplete="")
+    course = Course((Run(legs=(), answers=(Answer(RegionName("iad"), plain),)),))
+    runs, children = msgpack.unpackb(pack_course(course))
+    del runs[0]["answers"][0][-missing:]
     assert unpack_course(msgpack.packb([runs, children])) == course
 
 

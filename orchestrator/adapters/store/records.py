@@ -16,6 +16,8 @@ from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
 
 _ATTEMPT_FIELDS = tuple(field.name for field in fields(Attempt))
 _TOLD_FIELDS = tuple(field.name for field in fields(AccountTold))
+_LATER_UNKNOWN: list[Any] = [None, False, ""]
+"""What answers that were stored before it was kept have in place of ``asked`` and the two marks behind it."""
 _LEG_FIELDS = tuple(field.name for field in fields(Leg))
 
 
@@ -129,14 +131,29 @@ def _attempt_in(values: list[Any]) -> Attempt:
 
 def _answer_out(answer: Answer) -> list[Any]:
     response = answer.response
-    asked = answer.asked
-    return [answer.region, response.status, response.headers, response.body, response.truncated, asked]
+    return [
+        answer.region,
+        response.status,
+        response.headers,
+        response.body,
+        response.truncated,
+        answer.asked,
+        response.headers_truncated,
+        response.incomplete,
+    ]
 
 
 def _answer_in(values: list[Any]) -> Answer:
-    # Answers that were stored before this was kept do not have it.
-    region, status, headers, body, truncated, asked = (*values, None)[:6]
-    response = HttpResponse(status=status, headers=headers, body=body, truncated=truncated)
+    region, status, headers, body, truncated, *later = values
+    asked, headers_truncated, incomplete = later + _LATER_UNKNOWN[len(later) :]
+    response = HttpResponse(
+        status=status,
+        headers=headers,
+        body=body,
+        truncated=truncated,
+        headers_truncated=headers_truncated,
+        incomplete=incomplete,
+    )
     return Answer(region, response, asked)
 
 

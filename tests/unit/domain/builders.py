@@ -38,8 +38,10 @@ def a_job(
     )
 
 
-def answer(status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> HttpResponse:
-    return HttpResponse(status=status, headers=headers or {}, body=body)
+def answer(
+    status: int, body: bytes = b"", headers: dict[str, str] | None = None, *, incomplete: str = ""
+) -> HttpResponse:
+    return HttpResponse(status=status, headers=headers or {}, body=body, incomplete=incomplete)
 
 
 def answered(status: int, body: bytes = b"", *, retry_after_s: float | None = None) -> Ended:

@@ -118,6 +118,19 @@ def test_a_body_that_was_cut_says_so() -> None:
     assert response_document(cut) == {"status_code": 200, "headers": {}, "body": "abc", "truncated": True}
 
 
+def test_an_answer_whose_header_was_cut_or_that_stops_short_says_so() -> None:
+    cut = HttpResponse(
+        status=200, headers={}, body=b"abc", headers_truncated=True, incomplete="as a test says"
+    )
+    assert response_document(cut) == {
+        "status_code": 200,
+        "headers": {},
+        "body": "abc",
+        "headers_truncated": True,
+        "incomplete": "as a test says",
+    }
+
+
 def test_the_body_is_compact_json_of_the_same_bytes_each_time() -> None:
     run, job = UnderWay(a_spec()).run, a_job(metadata=METADATA)
     bodies = {

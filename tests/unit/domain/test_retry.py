@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.domain.exchange import Fault
@@ -13,6 +15,29 @@ PATIENT = {"retry-after": "2"}
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_2xx_is_success(status: int) -> None:
     assert judge_response(a_spec(), answer(status)) is Verdict.SUCCESS
+
+
+@pytest.mark.parametrize("guarantee", Guarantee)
+@pytest.mark.parametrize("status", [200, 201, 299])
+def test_a_success_that_could_not_be_read_to_its_end_is_one(status: int, guarantee: Guarantee) -> None:
+    spec = a_spec(guarantee=guarantee)
+    assert judge_response(spec, answer(status, incomplete="cut")) is Verdict.SUCCESS
+
+
+def test_a_success_that_could_not_be_read_to_its_end_is_repeated_where_the_policy_names_its_code() -> None:
+    retried = a_spec(retry_policy=RetryPolicy(retry_codes=frozenset({200})))
+    rerouted = a_spec(retry_policy=RetryPolicy(reroute_codes=frozenset({200})))
+    cut = answer(200, incomplete="cut")
+    assert judge_response(retried, cut) is Verdict.RETRY
+    assert judge_response(rerouted, cut) is Verdict.REROUTE
+    assert judge_response(replace(rerouted, guarantee=Guarantee.AT_MOST_ONCE), cut) is Verdict.SUCCESS
+    assert judge_response(retried, answer(201, incomplete="cut")) is Verdict.SUCCESS
+
+
+@pytest.mark.parametrize("status", [302, 404, 429, 500, 501, 503])
+def test_any_other_answer_that_could_not_be_read_to_its_end_is_judged_as_if_it_had(status: int) -> None:
+    for spec in (a_spec(), AT_MOST_ONCE, a_spec(retry_policy=RetryPolicy(retry_codes=frozenset({404})))):
+        assert judge_response(spec, answer(status, incomplete="cut")) is judge_response(spec, answer(status))
 
 
 @pytest.mark.parametrize("status", [100, 199, 300, 301, 302, 307, 400, 401, 404, 409, 501, 505, 599])

@@ -2,7 +2,7 @@ import pytest
 
 from orchestrator.domain.course import PRIMARY
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.job import Job
+from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.run import Attempt
 from orchestrator.domain.target_request import target_request
 from tests.unit.domain.builders import LAX, NOW_MS, URL, a_job
@@ -56,3 +56,20 @@ def test_a_jobs_own_idempotency_key_is_left_alone_however_it_is_written() -> Non
     job = a_job(method="POST", headers=(("idempotency-KEY", "mine"),))
     named = [value for name, value in headers_of(job).items() if name.lower() == "idempotency-key"]
     assert named == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("method", "guarantee", "fresh"),
+    [
+        ("POST", Guarantee.AT_MOST_ONCE, True),
+        ("PATCH", Guarantee.AT_MOST_ONCE, True),
+        ("GET", Guarantee.AT_MOST_ONCE, False),
+        ("PUT", Guarantee.AT_MOST_ONCE, False),
+        ("POST", Guarantee.AT_LEAST_ONCE, False),
+    ],
+)
+def test_only_what_may_be_sent_once_and_harms_if_repeated_goes_over_a_fresh_connection(
+    method: str, guarantee: Guarantee, fresh: bool
+) -> None:
+    job = a_job(method=method, guarantee=guarantee)
+    assert target_request(job, PRIMARY, an_attempt()).fresh_connection is fresh

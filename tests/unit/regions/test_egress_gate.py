@@ -213,12 +213,22 @@ async def going_on_and_on(peer: Peer) -> None:
         await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("handler", [silent, dripping_head, dripping_body, going_on_and_on])
+@pytest.mark.parametrize("handler", [silent, going_on_and_on])
 async def test_one_deadline_covers_everything_after_the_gate(
     serve: Serve, egress: AiohttpEgress, handler: Callable[[Peer], Awaitable[None]]
 ) -> None:
     server = await serve(handler)
     assert await fault_of(fetch(egress, server, timeout_ms=200)) is Fault.TIMEOUT
+    await server.until_open(0)
+
+
+@pytest.mark.parametrize("handler", [dripping_head, dripping_body])
+async def test_an_answer_that_has_begun_when_the_deadline_comes_ends_with_its_status(
+    serve: Serve, egress: AiohttpEgress, handler: Callable[[Peer], Awaitable[None]]
+) -> None:
+    server = await serve(handler)
+    answer = await fetch(egress, server, timeout_ms=200)
+    assert (answer.status, answer.incomplete) == (200, "the time limit passed")
     await server.until_open(0)
 
 
