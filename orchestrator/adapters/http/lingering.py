@@ -73,8 +73,8 @@ class LingeringTransport(asyncio.Transport):
         return self.lingering or self._under.is_closing()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send, unless all has been said."""
-        if not self.lingering:
+        """Send, unless all has been said, or the client has gone: uvloop raises for what asyncio drops."""
+        if not self.is_closing():
             self._under.write(data)
 
     def abort(self) -> None:
@@ -83,11 +83,13 @@ class LingeringTransport(asyncio.Transport):
 
     def pause_reading(self) -> None:
         """Let the client wait."""
-        self._under.pause_reading()
+        if not self.is_closing():
+            self._under.pause_reading()
 
     def resume_reading(self) -> None:
         """Go on."""
-        self._under.resume_reading()
+        if not self.is_closing():
+            self._under.resume_reading()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Tell about the socket."""
