@@ -8,9 +8,10 @@ INSTALLED := $(VENV)/.installed
 SEEDS ?= 2000
 ROUNDS ?= 10
 TARGET_PORT ?= 9000
+CASES ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve target test test-fast check lint types format bench bench-throughput bench-race \
+.PHONY: help install demo serve target test test-fast fuzz check lint types format bench bench-throughput bench-race \
 	bench-latency bench-pacing bench-sdk bench-webhooks bench-domains kill-rounds simulate outage lock clean
 
 help: ## show this list
@@ -38,6 +39,9 @@ target: install ## an API to play with on port 9000: it answers, prints what it 
 
 test: install ## every test that CI runs
 	$(BIN)/python -m pytest
+
+fuzz: install ## drawn requests, many of them taken, against the whole service and its description: CASES=5000
+	EZTHROTTLE_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/acceptance/test_described.py -o log_cli=true -o log_cli_level=INFO
 
 test-fast: install ## the tests that start no service
 	$(BIN)/python -m pytest tests/unit tests/property tests/conformance tests/simulation

@@ -81,7 +81,7 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     _add_overviews(calls, backend)
     _add_webhooks(calls, backend)
     envelope = Envelope(app, backend.keys, backend.bounds, API)
-    calls.add(f"POST {API}/proxy", envelope.answer, body=ProxyIn, errors=(429,))
+    calls.add(f"POST {API}/proxy", envelope.answer, body=ProxyIn, denied=True)
     _add_service(calls, backend, with_metrics=with_metrics)
     app.get("/docs", include_in_schema=False)(DocsPage(app).show)
     app.add_middleware(HeadAsGet)
@@ -118,8 +118,8 @@ def _add_overviews(calls: Calls, backend: Backend) -> None:
     calls.add(f"GET {API}/domains", overview.domains, query=_PAGE)
     one = f"{API}/domains/{{domain:path}}"
     for act in (domains.reset, domains.pause, domains.resume):
-        calls.add(f"POST {one}:{act.__name__}", act, errors=(403,))
-    calls.add(f"PUT {one}/pace", domains.set_pace, body=PaceIn, errors=(403,))
+        calls.add(f"POST {one}:{act.__name__}", act, errors=(403, 404))
+    calls.add(f"PUT {one}/pace", domains.set_pace, body=PaceIn, errors=(403, 404))
 
 
 def _add_webhooks(calls: Calls, backend: Backend) -> None:

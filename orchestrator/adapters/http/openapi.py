@@ -68,6 +68,7 @@ class Calls:
         body: type[BaseModel] | None = None,
         answers: Mapping[int, str] | None = None,
         errors: Iterable[int] = (),
+        denied: bool = False,
         media: str = "application/json",
     ) -> Handler:
         """Add a call, and give its handler as it is called.
@@ -80,6 +81,7 @@ class Calls:
             body: What is read.
             answers: What each successful status means, the usual one first.
             errors: Statuses of problems that not every call may have.
+            denied: Whether a 429 is no problem document, but says ``denied``, as in an envelope.
             media: Of its successful answers.
 
         """
@@ -96,7 +98,8 @@ class Calls:
             response_class=Response,
             openapi_extra=_extra(path, query or {}, body, keyed=of_the_api),
             responses=_successes(successes, media)
-            | {status: _problem(status) for status in sorted(problems)},
+            | {status: _problem(status) for status in sorted(problems)}
+            | (_successes({429: "Over a limit"}, media) if denied else {}),
         )
         return told
 
