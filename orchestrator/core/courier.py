@@ -11,6 +11,7 @@ from itertools import islice
 from random import Random
 from typing import Any
 
+from orchestrator.core.clock_steps import SteadyClock
 from orchestrator.core.counters import Counters
 from orchestrator.core.delivery_room import DeliveryRoom
 from orchestrator.core.endpoints import Endpoint, Parcel, Turn
@@ -29,6 +30,7 @@ from orchestrator.domain.fanout import (
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.signals import retry_after_s
+from orchestrator.domain.waiting import still_to_wait_ms
 from orchestrator.ports.clock import Clock, Timer, utc
 from orchestrator.ports.store import DamagedError, OutboxEntry, Store
 from orchestrator.wire.messages import Deliver, Delivered, JobResult, NeedResult
@@ -97,6 +99,8 @@ class Courier:
         self._store = store
         self._peers = peers
         self._clock = clock
+        self.steady = SteadyClock(clock)
+        """What deliveries are timed by: a clock that is set hastens none, and holds none up."""
         self._random = random
         self._spawn = spawn
         self._counters = counters
@@ -114,7 +118,9 @@ class Courier:
     async def begin(self) -> None:
         """Take up what a restart found pending."""
         for entry in await self._store.outbox():
-            self.schedule(entry)
+            # Written by another life, by whatever the clock said then.
+            set_ms = entry.log[-1].at_ms if entry.log else entry.next_ms
+            self._schedule_in(entry, still_to_wait_ms(entry.next_ms, set_ms, self._clock.unix_ms()))
         self._clock.call_at(self._clock.now() + EXPECT_WITHIN_S, self._sweep)
 
     def __len__(self) -> int:
@@ -196,14 +202,14 @@ class Courier:
         region = NO_REGION if sent.peer == WEBHOOKS else sent.peer
         self._counters.delivery_seconds.observe(message.took_ms / 1000)
         line = DeliveryAttempt(now_ms, message.status, message.took_ms, message.message, region)
-        first_ms = entry.first_ms if entry.first_ms is not None else now_ms - message.took_ms
+        first_ms = entry.first_ms if entry.first_ms is not None else self.steady.unix_ms() - message.took_ms
         return replace(entry, first_ms=first_ms, log=(*entry.log, line))
 
     def _judge(self, entry: OutboxEntry, message: Delivered) -> OutboxEntry:
-        now_ms = self._clock.unix_ms()
+        now_ms = self.steady.unix_ms()
         used = entry.attempts + 1
         if is_accepted(message.status):
-            return replace(entry, attempts=used, state=DeliveryState.DELIVERED, next_ms=now_ms)
+            return replace(entry, attempts=used, state=DeliveryState.DELIVERED, next_ms=self._clock.unix_ms())
         following = self._options.schedule.next_attempt(
             used,
             entry.first_ms or now_ms,
@@ -212,7 +218,7 @@ class Courier:
             jitter=self._random.random(),
         )
         if following is None or is_final(message.status, message.fault):
-            return replace(entry, attempts=used, state=DeliveryState.FAILED, next_ms=now_ms)
+            return replace(entry, attempts=used, state=DeliveryState.FAILED, next_ms=self._clock.unix_ms())
         return replace(entry, attempts=following[0], next_ms=following[1])
 
     async def _record(self, entry: OutboxEntry) -> None:
@@ -222,9 +228,12 @@ class Courier:
             self.schedule(entry)
 
     def schedule(self, entry: OutboxEntry) -> None:
-        """Make a delivery when it is due; it is on disk by now."""
-        delay_s = max(0, entry.next_ms - self._clock.unix_ms()) / 1000
-        self._timers[entry.id] = self._clock.call_at(self._clock.now() + delay_s, lambda: self._due(entry))
+        """Make a delivery when it is due, by the steady clock; it is on disk by now."""
+        self._schedule_in(entry, max(0, entry.next_ms - self.steady.unix_ms()))
+
+    def _schedule_in(self, entry: OutboxEntry, delay_ms: int) -> None:
+        due = self._clock.now() + delay_ms / 1000
+        self._timers[entry.id] = self._clock.call_at(due, lambda: self._due(entry))
 
     def _due(self, entry: OutboxEntry) -> None:
         self._timers.pop(entry.id, None)
@@ -366,9 +375,9 @@ class Courier:
             return await self.secrets.of(turn.customer)
         except DamagedError as error:
             log.warning("the webhook secrets of %s are damaged: %s", turn.customer, error)
-        entry, now_ms = parcel.entries[turn.index], self._clock.unix_ms()
-        first_ms = now_ms if entry.first_ms is None else entry.first_ms
-        line = DeliveryAttempt(now_ms, None, 0, _NO_SECRETS)
+        entry = parcel.entries[turn.index]
+        first_ms = self.steady.unix_ms() if entry.first_ms is None else entry.first_ms
+        line = DeliveryAttempt(self._clock.unix_ms(), None, 0, _NO_SECRETS)
         failed = replace(entry, first_ms=first_ms, log=(*entry.log, line))
         await self._record(self._judge(failed, Delivered(entry.id, len(failed.log), None, 0)))
         return None
@@ -410,7 +419,7 @@ class Courier:
 
     def _give_up_in_line(self, endpoint: Endpoint) -> None:
         """End what has waited behind an open breaker until its schedule was over."""
-        while endpoint.line and endpoint.is_open and endpoint.line[0].over_ms <= self._clock.unix_ms():
+        while endpoint.line and endpoint.is_open and endpoint.line[0].over_ms <= self.steady.unix_ms():
             turn = endpoint.line.popleft()
             self._let_go(turn)
             self._spawn(self._give_up(turn))

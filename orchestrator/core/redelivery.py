@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from orchestrator.core.courier import Courier
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import DeadFilter, OutboxEntry, Store, StoreFailure
 
 BATCH = 500
@@ -25,14 +24,14 @@ class Redelivered:
 
 
 class Redelivery:
-    """Reopens deliveries. Their times are on disk at once, so a restart goes on at the same pace.
+    """Reopens deliveries. Their times, by the courier's steady clock, are on disk at once, so a restart goes
+    on at the same pace.
 
     ``per_s`` bounds how many of one customer's are begun in a second.
     """
 
-    def __init__(self, store: Store, clock: Clock, courier: Courier, *, per_s: float) -> None:
+    def __init__(self, store: Store, courier: Courier, *, per_s: float) -> None:
         self._store = store
-        self._clock = clock
         self._courier = courier
         self._interval_ms = 1000 / per_s
         self._free_at_ms: dict[CustomerId, float] = {}
@@ -48,7 +47,7 @@ class Redelivery:
             # Read again: what was just under way at the first look may be over by now.
             stored = await self._store.look(job_id)
             entries = stored.deliveries if stored else ()
-            now_ms = self._clock.unix_ms()
+            now_ms = self._courier.steady.unix_ms()
             again = [
                 replace(entry, next_ms=now_ms) if entry.id in waited else _reopened(entry, now_ms)
                 for entry in entries
@@ -66,7 +65,7 @@ class Redelivery:
     async def dead(self, wanted: DeadFilter, most: int) -> Redelivered:
         """Make failed deliveries again, the newest first."""
         async with self._turn:
-            count, at_ms, found = 0, self._clock.unix_ms(), True
+            count, at_ms, found = 0, self._courier.steady.unix_ms(), True
             self._free_at_ms = {owner: free for owner, free in self._free_at_ms.items() if free > at_ms}
             while found and count < most:
                 entries = await self._store.dead_deliveries(wanted, most=min(BATCH, most - count))
@@ -83,7 +82,7 @@ class Redelivery:
             self._courier.schedule(entry)
 
     def _next_ms(self, customer: CustomerId) -> int:
-        at_ms = max(self._free_at_ms.get(customer, 0.0), self._clock.unix_ms())
+        at_ms = max(self._free_at_ms.get(customer, 0.0), self._courier.steady.unix_ms())
         self._free_at_ms[customer] = at_ms + self._interval_ms
         return int(at_ms)
 

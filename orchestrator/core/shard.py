@@ -24,9 +24,11 @@ from orchestrator.core.pace_view import PaceView
 from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
 from orchestrator.core.redelivery import Redelivery
 from orchestrator.core.routes import Routes
+from orchestrator.core.scheduled_jobs import ScheduledJobs
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.core.tasks import Tasks
+from orchestrator.core.time_limits import TimeLimits
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import Course, begin_course, lose_all_steps, open_in_course
 from orchestrator.domain.exchange import Fault
@@ -40,7 +42,7 @@ from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.report import damaged_body
 from orchestrator.domain.routing import STRICT_DOWN_S
 from orchestrator.domain.settling import Ended, Failure, FailureCode
-from orchestrator.ports.clock import Clock, Timer
+from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLinks
 from orchestrator.ports.store import DamagedError, Ending, Store, StoredJob, WaitingJob
 from orchestrator.wire.messages import (
@@ -110,8 +112,15 @@ class Shard:
             opens_at=self.routes.opens_at,
         )
         self.operator = Operator(store, clock, self.domains, self.routes)
+        self.limits = TimeLimits(clock, lambda job_id: self.spawn(self._time_out(job_id)))
         self._maintenance = Maintenance(
-            store, clock, self.spawn, self._time_out, self._read_plans, self.domains.forget_idle
+            store,
+            clock,
+            self.spawn,
+            self._time_out,
+            self.limits.__contains__,
+            self._read_plans,
+            self.domains.forget_idle,
         )
         self.answers = AnswerIntake(self.spawn)
         self.kept_answers = KeptAnswers()
@@ -132,10 +141,10 @@ class Shard:
             counters=self.counters,
             options=options.delivery,
         )
-        self.redelivery = Redelivery(store, clock, self.courier, per_s=options.delivery.redelivery_rps)
+        self.redelivery = Redelivery(store, self.courier, per_s=options.delivery.redelivery_rps)
         self._supervisors: dict[JobId, JobSupervisor] = {}
         self._fresh = JobCache()
-        self._scheduled: dict[JobId, Timer] = {}
+        self._scheduled = ScheduledJobs(clock, self.routes.line_up, self.spawn)
         self._loading: dict[JobId, asyncio.Future[None]] = {}
         self.board = JobNotifier()
         self._attempts = 0
@@ -154,6 +163,7 @@ class Shard:
             next_attempt_id=self._next_attempt_id,
             lay_down=self._lay_down,
             ended=self._ended,
+            over=self.limits.over,
             moved=self.board.post,
             spawn=self.spawn,
         )
@@ -171,6 +181,7 @@ class Shard:
             await self._recover(waiting)
         await self.courier.begin()
         self._maintenance.begin()
+        self._scheduled.begin()
 
     def admit(self, job: Job) -> QueuePosition:
         """Queue a job that is on disk; say where it stands."""
@@ -178,10 +189,11 @@ class Shard:
         self.counters.accepted += 1
         self.ledger.accepted(job.customer, job.domain)
         self._fresh.put(job)
+        self.limits.watch(job)
         state = first_state(self.clock.unix_ms(), job.spec.retry_at)
         ticket = Ticket(job.order_key, job.id, customer=job.customer, account=job.account, cost=job.spec.cost)
         at_ms = job.spec.retry_at if state is JobState.SCHEDULED else None
-        self._queue(Claim(domain, ticket, may_leave=job.spec.fallback is not None), at_ms)
+        self._scheduled.queue(Claim(domain, ticket, may_leave=job.spec.fallback is not None), at_ms)
         return self.place(job) or QueuePosition(1, 0.0)
 
     def place(self, job: Job) -> QueuePosition | None:
@@ -306,18 +318,6 @@ class Shard:
         """Return never; raise what went wrong where this shard can't go on (a full disk, say)."""
         await self._tasks.failed()
 
-    def _queue(self, claim: Claim, at_ms: int | None) -> None:
-        delay_s = 0.0 if at_ms is None else (at_ms - self.clock.unix_ms()) / 1000
-        if delay_s <= 0:
-            self.routes.line_up(claim)
-        else:
-            due = self.clock.now() + delay_s
-            self._scheduled[claim.ticket.job_id] = self.clock.call_at(due, lambda: self._is_due(claim))
-
-    def _is_due(self, claim: Claim) -> None:
-        del self._scheduled[claim.ticket.job_id]
-        self.routes.line_up(claim)
-
     def _launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
         self.routes.detours.gone(domain.name, ticket)
         supervisor = self._supervisors.get(ticket.job_id)
@@ -370,7 +370,7 @@ class Shard:
         domain = self.domain(waiting.domain)
         self.ledger.found(waiting.customer, waiting.domain)
         if waiting.state is not JobState.RUNNING and waiting.damage is None:
-            self._queue(Claim(domain, _ticket_of(waiting)), waiting.not_before_ms)
+            self._scheduled.queue(Claim(domain, _ticket_of(waiting)), waiting.not_before_ms)
             return
         stored = await self._load_whole(waiting)
         if stored is not None:
@@ -479,8 +479,8 @@ class Shard:
 
     def _note_end(self, ending: Ending) -> None:
         self._supervisors.pop(ending.job_id, None)
-        if (timer := self._scheduled.pop(ending.job_id, None)) is not None:
-            timer.cancel()
+        self.limits.drop(ending.job_id)
+        self._scheduled.drop(ending.job_id)
         self.counters.ended[ending.state] += 1
         self.ledger.ended(ending)
 

@@ -52,11 +52,13 @@ from orchestrator.domain.run import (
     is_further,
     note_close,
     note_start,
+    repeats_in_ms,
     untried_regions,
     waiting_legs,
 )
 from orchestrator.domain.settling import Ended, Failure, FailureCode, answer_to_show
 from orchestrator.domain.target_request import target_request
+from orchestrator.domain.waiting import still_to_wait_ms
 from orchestrator.ports.clock import Timer
 from orchestrator.ports.store import Accepted, Duplicate
 
@@ -104,13 +106,12 @@ class JobSupervisor:
             self._context.dispatcher.go(parked, permit)
         elif self._leg(step, leg).state is not LegState.WAITING:
             domain.unused(permit)
-        elif self._context.clock.unix_ms() >= self.job.deadline_at_ms:
+        elif self._context.over(self.job):
             domain.unused(permit)
             self.time_out()
-        elif self._context.clock.unix_ms() < self._leg(step, leg).not_before_ms:
+        elif (step, leg) in self._timers:
             # An attempt that was lost while it waited for a permit has left this ticket behind.
             domain.unused(permit)
-            self._queue(step, leg)
         elif (placed := self._placed(step, leg)) is None:
             self._wait_elsewhere(step, leg)
             domain.unused(permit)
@@ -356,7 +357,7 @@ class JobSupervisor:
             self._enqueue(step, leg)
 
     def _queue(self, step: int, leg: int, *, spends: bool = False) -> None:
-        delay_s = (self._leg(step, leg).not_before_ms - self._context.clock.unix_ms()) / 1000
+        delay_s = repeats_in_ms(run_of(self.course, step), leg, self._context.clock.unix_ms()) / 1000
         if delay_s <= 0:
             self._enqueue(step, leg, spends=spends)
         else:
@@ -383,8 +384,8 @@ class JobSupervisor:
         if following is None or started_ms is None or step in self._watched:
             return
         self._watched.add(step)
-        due_s = (started_ms + following[1] - self._context.clock.unix_ms()) / 1000
-        self._after(due_s, step, lambda: self._late(step, following[0]))
+        left_ms = still_to_wait_ms(started_ms + following[1], started_ms, self._context.clock.unix_ms())
+        self._after(left_ms / 1000, step, lambda: self._late(step, following[0]))
 
     def _late(self, step: int, following: int) -> None:
         if not self.state.ended and is_running(self.course, step) and self.course.runs[following] is None:

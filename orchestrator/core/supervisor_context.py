@@ -39,6 +39,8 @@ class SupervisorContext:
     """Takes a supervisor that has done nothing yet: it is made anew when its job's turn comes again."""
     ended: Callable[["JobSupervisor", Ending, list[Job]], None]
     """Told when a job's end is on disk, and which children it spawned."""
+    over: Callable[[Job], bool]
+    """Whether a job's time is over."""
     moved: Callable[[JobId], None]
     """Told that something happened to a job that has not ended."""
     spawn: Callable[[Coroutine[Any, Any, None]], None]

@@ -60,3 +60,4 @@ class Learned:
     accounts_told: tuple["AccountTold", ...] = ()
     """Where accounts have queues: what some of those were told that were answered last."""
     source: str = field(default="", compare=False)
+    saved_ms: int | None = field(default=None, compare=False)

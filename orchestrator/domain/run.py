@@ -12,6 +12,7 @@ from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.ids import AttemptId, RegionName
 from orchestrator.domain.job import ExecutionMode, JobSpec
 from orchestrator.domain.retry import Verdict
+from orchestrator.domain.waiting import still_to_wait_ms
 
 ATTEMPTS_KEPT = 200
 """A job may wait out an outage for days: its timeline keeps the first and the last of its attempts."""
@@ -166,6 +167,15 @@ def lose_all(run: Run, *, crashed: bool) -> Run:
         a if a.verdict else replace(a, fault=Fault.LOST, verdict=Verdict.WAIT) for a in run.attempts
     )
     return replace(run, legs=legs, attempts=attempts, crashes=run.crashes + crashed)
+
+
+def repeats_in_ms(run: Run, leg: int, now_ms: int) -> int:
+    """Say how long a leg still waits before it goes again: asked when that begins, and by the service's next
+    life.
+    """
+    ends = [a.ended_ms for a in run.attempts if a.leg == leg and a.ended_ms is not None]
+    until_ms = run.legs[leg].not_before_ms
+    return still_to_wait_ms(until_ms, max(ends, default=until_ms), now_ms)
 
 
 def waiting_legs(run: Run) -> list[int]:

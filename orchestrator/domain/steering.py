@@ -14,6 +14,7 @@ from orchestrator.domain.overruling import SetPace
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
 from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, SILENT, Signal, read_signal, retry_after_s
 from orchestrator.domain.throttle import Throttle, active_pace
+from orchestrator.domain.waiting import still_to_wait_ms
 
 PACE_WINDOW_MOST_S = 60.0
 """A quota of so short a window is a pace; one of a longer window may be used up faster at first."""
@@ -156,6 +157,7 @@ class Steering:
         return Learned(
             pace=self.state.pace if self.steered else None,
             source=self.state.source,
+            saved_ms=unix_ms,
             lapses_ms=None if lapses_at is None else unix(lapses_at),
             account_queues=self.binding.queues_told,
             paused_until_ms=unix(throttle.paused_until) if throttle is not None and paused else None,
@@ -175,9 +177,10 @@ class Steering:
 
     def restore(self, learned: Learned, now: float, unix_ms: int) -> None:
         """Take up again what was written down; what has lapsed meanwhile is left."""
+        set_ms = unix_ms if learned.saved_ms is None else learned.saved_ms
 
         def monotonic(at_ms: int) -> float:
-            return now + (at_ms - unix_ms) / 1000
+            return now + still_to_wait_ms(at_ms, set_ms, unix_ms) / 1000
 
         self.binding.queues_told = learned.account_queues
         if (pace := learned.pace) is not None:

@@ -343,8 +343,8 @@ class Store(Protocol):
         each child.
         """
 
-    async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
-        """List unended jobs whose deadline has passed."""
+    async def overdue(self, now_ms: int, most: int, skip: int = 0) -> Sequence[JobId]:
+        """List unended jobs whose deadline has passed, by deadline; ``skip`` of them are passed over."""
 
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""

@@ -165,9 +165,9 @@ class DiskHandle:
         """End a job, fill its outbox and store its children."""
         return await self._write(lambda: self._disk.end(ending))
 
-    async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
+    async def overdue(self, now_ms: int, most: int, skip: int = 0) -> Sequence[JobId]:
         """List unended jobs whose deadline has passed."""
-        return await self._read(lambda: at_once(self._disk.committed.overdue(now_ms, most)))
+        return await self._read(lambda: at_once(self._disk.committed.overdue(now_ms, most, skip)))
 
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""

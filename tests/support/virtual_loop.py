@@ -198,6 +198,10 @@ class VirtualClock:
         """Unix milliseconds."""
         return self._epoch_ms + int(self._loop.time() * 1000)
 
+    def step(self, seconds: float) -> None:
+        """Set the Unix clock, as people and NTP do."""
+        self._epoch_ms += int(seconds * 1000)
+
     def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Call back at monotonic ``when``, or soon if that has passed."""
         return self._loop.call_at(max(when - self._skew_s, self._loop.time()), callback)

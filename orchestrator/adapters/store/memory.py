@@ -232,10 +232,12 @@ class MemoryStore:
             self._keys.pop((row.job.customer, row.job.idempotent_key), None)
         return [self._insert(child) for child in ending.children]
 
-    async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
+    async def overdue(self, now_ms: int, most: int, skip: int = 0) -> Sequence[JobId]:
         """List unended jobs whose deadline has passed."""
         rows = (r for r in self._rows.values() if not r.state.ended and r.job.deadline_at_ms <= now_ms)
-        return [row.job.id for row in sorted(rows, key=lambda row: row.job.deadline_at_ms)][:most]
+        return [row.job.id for row in sorted(rows, key=lambda row: row.job.deadline_at_ms)][
+            skip : skip + most
+        ]
 
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""

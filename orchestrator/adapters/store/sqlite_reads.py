@@ -152,10 +152,11 @@ class SqliteReads:
         rows = await self._lanes.shown(customer, _rows(sql, customer, since_day))
         return [DayUsage(**dict(zip(names, row, strict=True))) for row in rows]
 
-    async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
-        """List unended jobs whose deadline has passed."""
-        sql = "SELECT id FROM jobs WHERE ended_ms IS NULL AND deadline_ms <= ? ORDER BY deadline_ms LIMIT ?"
-        return [JobId(id_) for (id_,) in await self._read(sql, now_ms, most)]
+    async def overdue(self, now_ms: int, most: int, skip: int = 0) -> Sequence[JobId]:
+        """List unended jobs whose deadline has passed, by deadline; ``skip`` of them are passed over."""
+        sql = """SELECT id FROM jobs WHERE ended_ms IS NULL AND deadline_ms <= ?
+                 ORDER BY deadline_ms LIMIT ? OFFSET ?"""
+        return [JobId(id_) for (id_,) in await self._read(sql, now_ms, most, skip)]
 
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""
