@@ -29,6 +29,7 @@ NOT_A_PROGRAM = {"", "toml"}
 NOT_RUN = {
     "not run: tests/acceptance/test_demo.py runs the demo",
     "not run: it is what runs this",
+    "not run: it needs root and a machine with systemd",
     "not run: it would replace the client that the tests run with",
 }
 
