@@ -16,6 +16,7 @@ from bench.loopback import Reply, Site, running_site
 from bench.service import Service, kill_service, resume_service, start_service, stop_service
 
 COMMAND = (sys.executable, "-m", "orchestrator")
+pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
 STATED = {"X-EZTHROTTLE-RPS": "40", "X-EZTHROTTLE-MAX-CONCURRENT": "40"}
 
 
@@ -81,7 +82,7 @@ def test_what_is_shown_goes_and_what_the_operator_says_holds_over_a_kill(operato
     operator.queue(400)
     operator.starts_in(3.0)
     operator.answers |= {"status": 429, "headers": {}}
-    operator.starts_in(10.0)
+    operator.starts_in(6.0)
     slowed = operator.shown()
     seen = operator.starts_in(5.0) / 5
     assert slowed["stated"]["rps"] == 40.0
