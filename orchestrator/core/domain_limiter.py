@@ -1,7 +1,7 @@
 """One target domain: its queue, its limiter, and the timer that joins them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from orchestrator.core.gates import Gates
@@ -13,6 +13,7 @@ from orchestrator.domain.heard import Heard, Learned
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.overruling import AS_IT_IS, Overruling, SetPace
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps
+from orchestrator.domain.path_class import PathClass
 from orchestrator.domain.queue_position import PositionIndex
 from orchestrator.domain.steering import Steering
 from orchestrator.domain.throttle import Passage
@@ -234,6 +235,17 @@ class DomainLimiter:
         """Grant nothing before monotonic ``until``."""
         self._limiter.pause(until)
 
+    def lacks_path(self, permit: int) -> bool:
+        """Whether the ticket of a permit, found on disk, does not say what its request asks for."""
+        return permit in self._out and not self._out[permit][0].path
+
+    def classify(self, permit: int, path: PathClass) -> bool:
+        """Say what a permit's request asks for; False where such requests wait for a turn of their own."""
+        ticket, passages, granted_at = self._out[permit]
+        ticket = replace(ticket, path=path)
+        self._out[permit] = ticket, passages, granted_at
+        return self._steering.binding.apart(ticket) is None
+
     def started(self, permit: int, at: float) -> None:
         """A permit's request began at monotonic ``at``."""
         self._limiter.started(permit, at)
@@ -284,6 +296,8 @@ class DomainLimiter:
             started_at,
             answered_at,
             probe,
+            ticket.job_id,
+            ticket.path,
         )
         changed = self._steering.hear(heard, self._limiter, self._clock.now(), utc(self._clock))
         self._follow()
@@ -350,7 +364,15 @@ class DomainLimiter:
         due = self._limiter.next_at(now)
         if due is None or due > now:
             return None, due
-        ticket = self._queue.peek(lambda ticket: self._closed_gate(ticket, now), self._is_gone)
+        binding = self._steering.binding
+        apart = binding.apart if binding.troubles is not None else None
+        ticket = self._queue.peek(lambda ticket: self._closed_gate(ticket, now), self._is_gone, apart)
+        if apart is not None and self._queue.looks_on:
+            return None, now
+        if ticket is None and self._gates is not None and self._gates.let_out_suspects():
+            ticket = self._queue.peek(
+                lambda ticket: self._closed_gate(ticket, now, alone=True), self._is_gone
+            )
         if ticket is None:
             return None, self._gates.opens_at if self._gates is not None else None
         throttle = self._steering.binding.throttle
@@ -396,8 +418,8 @@ class DomainLimiter:
             self._gates.look_again(ticket)
         return True
 
-    def _closed_gate(self, ticket: Ticket, now: float) -> Gate | None:
-        return self._gates.closed(ticket, now) if self._gates is not None else None
+    def _closed_gate(self, ticket: Ticket, now: float, *, alone: bool = False) -> Gate | None:
+        return self._gates.closed(ticket, now, alone=alone) if self._gates is not None else None
 
     def _follow(self) -> None:
         """Bring limiter, gates and queue in line with what the target said."""
@@ -408,7 +430,9 @@ class DomainLimiter:
             # Those who share the domain's pace begin a window of their own.
             self._limiter.pause(now + self.pace.window_s)
         self._limiter.pace = self._steering.together
-        if self._gates is None and (binding.throttles or binding.each is not None):
+        if self._gates is None and (
+            binding.throttles or binding.each is not None or binding.troubles is not None
+        ):
             self._gates = Gates(binding)
         if self._queue.by_account != binding.account_queues:
             self._queue.regroup(by_account=binding.account_queues)

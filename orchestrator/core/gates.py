@@ -3,7 +3,7 @@
 import heapq
 from collections import deque
 
-from orchestrator.domain.binding import UNTOLD_KEY, Binding, customer_key
+from orchestrator.domain.binding import SUSPECTS_KEY, TROUBLE_KEY, UNTOLD_KEY, Binding, customer_key
 from orchestrator.domain.fairness import Lane, Ticket
 from orchestrator.domain.throttle import Passage, Throttle
 
@@ -26,12 +26,13 @@ class _Gate:
 class Gates:
     """The gates of one domain. All times are monotonic seconds."""
 
-    __slots__ = ("_binding", "_due", "_gates")
+    __slots__ = ("_binding", "_due", "_gates", "_times_ended")
 
     def __init__(self, binding: Binding) -> None:
         self._binding = binding
         self._gates: dict[str, _Gate] = {}
         self._due: list[tuple[float, str]] = []
+        self._times_ended = 0
 
     @property
     def opens_at(self) -> float | None:
@@ -40,34 +41,39 @@ class Gates:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
 
-    def closed(self, ticket: Ticket, now: float) -> _Gate | None:
-        """Say which gate is closed to a ticket now, if one is."""
-        throttles = self._binding.throttles_of(ticket.customer, ticket.account, now)
+    def closed(self, ticket: Ticket, now: float, *, alone: bool = False) -> _Gate | None:
+        """Say which gate is closed to a ticket now, if one is. ``alone``: nobody else may go, for whom
+        suspects would have to wait.
+        """
+        throttles = self._binding.on_the_way_of(ticket, now)
         for index, (key, throttle) in enumerate(throttles):
             opens_at = throttle.next_at(now, ticket.cost)
-            if opens_at > now:
+            if opens_at > now and not (alone and key == SUSPECTS_KEY):
                 # This lane does not go through the gates before it: the next one there may.
                 for passed, open_one in throttles[:index]:
                     self._keep_open(passed, open_one, now)
                 return self._shut(key, opens_at)
+        self._let_go_of_others(throttles)
         return None
 
     def spend(self, ticket: Ticket, now: float) -> list[Passage]:
         """Let a ticket through."""
         passages = []
-        for key, throttle in self._binding.throttles_of(ticket.customer, ticket.account, now):
+        for key, throttle in self._binding.on_the_way_of(ticket, now):
             passages.append(throttle.spend(now, ticket.cost))
             self._keep_open(key, throttle, now)
         return passages
 
     def open_due(self, now: float) -> None:
         """Let one lane at each gate that opens by now try again; it lets in the next."""
+        self._let_out_of_trouble()
         while (opens_at := self.opens_at) is not None and opens_at <= now:
             _, key = heapq.heappop(self._due)
             self._wake(key)
 
     def look_again(self, ticket: Ticket) -> None:
         """Something changed for a ticket's account: whoever waits behind its gates tries again."""
+        self._let_out_of_trouble()
         self._wake(customer_key(ticket.customer))
         self._wake(UNTOLD_KEY)
         if ticket.account is not None:
@@ -84,6 +90,38 @@ class Gates:
         """Let go of all lanes: the queue was built anew."""
         self._gates.clear()
         self._due.clear()
+
+    def _let_out_of_trouble(self) -> None:
+        """Nothing of a path class that is well again waits for a share; what else is let out waits again."""
+        troubles = self._binding.troubles
+        ended = -1 if troubles is None else troubles.times_ended
+        if ended == self._times_ended:
+            return
+        self._times_ended = ended
+        self._let_out(TROUBLE_KEY)
+
+    def let_out_suspects(self) -> bool:
+        """Let everything try again that waits for the suspects' share; say whether anything does."""
+        return self._let_out(SUSPECTS_KEY)
+
+    def _let_out(self, key: str) -> bool:
+        gate = self._gates.pop(key, None)
+        if gate is None or not gate.lanes:
+            return False
+        for lane in gate.lanes:
+            lane.unpark()
+        return True
+
+    def _let_go_of_others(self, throttles: list[tuple[str, Throttle]]) -> None:
+        """A lane passes that waited for a share and needs none now: so may the next one there."""
+        for key in (TROUBLE_KEY, SUSPECTS_KEY):
+            gate = self._gates.get(key)
+            if (
+                gate is not None
+                and gate.opens_at == float("inf")
+                and all(key != name for name, _ in throttles)
+            ):
+                self._wake(key)
 
     def _keep_open(self, key: str, throttle: Throttle, now: float) -> None:
         gate = self._gates.get(key)

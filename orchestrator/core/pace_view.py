@@ -71,10 +71,7 @@ class PaceView:
         if self.overruling.pause is not None:
             return math.inf
         ticket, binding = stand.ticket, self.steering.binding
-        bound = [
-            (throttle, stand.in_turn)
-            for _, throttle in binding.throttles_of(ticket.customer, ticket.account, self.now)
-        ]
+        bound = [(throttle, stand.in_turn) for _, throttle in binding.on_the_way_of(ticket, self.now)]
         bound += [(binding.throttle, stand.position)] if binding.throttle is not None else []
         starts = [self._outlook().start(stand.position)]
         for throttle, number in bound:
@@ -134,7 +131,7 @@ class PaceView:
 
     def _lane_begins_at(self, head: Ticket) -> float:
         starts = [self.now]
-        for _, throttle in self.steering.binding.throttles_of(head.customer, head.account, self.now):
+        for _, throttle in self.steering.binding.on_the_way_of(head, self.now):
             starts.append(throttle.outlook(self.now, self.place_s).begins_at)
             starts.append(throttle.paid_at(self.now, head.cost, 1))
         return max(starts)

@@ -191,7 +191,14 @@ class Shard:
         self._fresh.put(job)
         self.limits.watch(job)
         state = first_state(self.clock.unix_ms(), job.spec.retry_at)
-        ticket = Ticket(job.order_key, job.id, customer=job.customer, account=job.account, cost=job.spec.cost)
+        ticket = Ticket(
+            job.order_key,
+            job.id,
+            customer=job.customer,
+            account=job.account,
+            cost=job.spec.cost,
+            path=job.spec.path_class,
+        )
         at_ms = job.spec.retry_at if state is JobState.SCHEDULED else None
         self._scheduled.queue(Claim(domain, ticket, may_leave=job.spec.fallback is not None), at_ms)
         return self.place(job) or QueuePosition(1, 0.0)

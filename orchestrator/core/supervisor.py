@@ -112,6 +112,9 @@ class JobSupervisor:
         elif (step, leg) in self._timers:
             # An attempt that was lost while it waited for a permit has left this ticket behind.
             domain.unused(permit)
+        elif domain.lacks_path(permit) and not domain.classify(permit, self._spec(step).path_class):
+            domain.unused(permit)
+            self._enqueue(step, leg)
         elif (placed := self._placed(step, leg)) is None:
             self._wait_elsewhere(step, leg)
             domain.unused(permit)
@@ -403,7 +406,9 @@ class JobSupervisor:
     def _ticket(self, step: int, leg: int) -> Ticket:
         spec, customer = self._spec(step), self.job.customer
         account = account_of(customer, spec.account, spec.headers, spec.url)
-        return Ticket(self.job.order_key, self.job.id, leg, customer, step, account, spec.cost)
+        return Ticket(
+            self.job.order_key, self.job.id, leg, customer, step, account, spec.cost, spec.path_class
+        )
 
     def _spec(self, step: int) -> JobSpec:
         return self.job.spec.steps[step]

@@ -15,10 +15,14 @@ from typing import Any
 
 from orchestrator.domain.active_limits import ActiveLimit, Scope
 from orchestrator.domain.budgets import BudgetUnit
+from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.heard import Heard
 from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.pacing import Pace, PaceState
+from orchestrator.domain.path_class import PathClass
+from orchestrator.domain.refusals import AnsweredPaths, Finding, Judgement, Refusal, Refusals
 from orchestrator.domain.throttle import Throttle
+from orchestrator.domain.troubles import Troubles
 from orchestrator.domain.witnesses import Asked, Soloists, Witnesses
 
 SWITCHED_AT_MOST_EVERY_S = 60.0
@@ -44,6 +48,10 @@ CUSTOMER_MARK = "@"
 """No account's id begins so."""
 UNTOLD_KEY = ""
 """Of the throttle that those share that were told no pace of their own, where accounts have queues."""
+TROUBLE_KEY, SUSPECTS_KEY = "~", "?"
+"""Of the throttles that path classes in trouble share, and suspects; no account or customer is named so."""
+SUSPECTS = PathClass("?")
+"""Stands for the path class of whoever is only suspect."""
 
 
 def customer_key(customer: CustomerId) -> str:
@@ -55,6 +63,7 @@ class Binding:
     """The throttles of one domain, its accounts and its customers. All times are monotonic seconds."""
 
     __slots__ = (
+        "_answered",
         "_queues_by_default",
         "_refused",
         "_soloists",
@@ -66,6 +75,7 @@ class Binding:
         "queues_told",
         "throttle",
         "throttles",
+        "troubles",
     )
 
     def __init__(self, *, account_queues: bool = False) -> None:
@@ -84,6 +94,8 @@ class Binding:
         self._soloists: Soloists | None = None
         self._refused: tuple[CustomerId, float] | None = None
         """Who alone was refused without a word, and until when that binds the whole domain."""
+        self._answered = AnsweredPaths()
+        self.troubles: Troubles | None = None
         self._switched_at = float("-inf")
         self._swept_at = SWEPT_FROM
 
@@ -113,6 +125,7 @@ class Binding:
             self._hand_over(self._refused[0], now)
         if self.throttle is not None and self.throttle.at_rest(now):
             self.throttle = None
+            self.troubles = None
 
     def throttles_of(
         self, customer: CustomerId, account: AccountId | None, now: float
@@ -180,6 +193,90 @@ class Binding:
         throttles = (self.throttles or {}).items()
         return ((key, throttle) for key, throttle in throttles if not key.startswith(CUSTOMER_MARK))
 
+    def on_the_way_of(self, ticket: Ticket, now: float) -> list[tuple[str, Throttle]]:
+        """List what a request has to go through, besides the domain's own throttle: what binds its customer
+        and its account, and the share of those that wait apart.
+        """
+        bound = self.throttles_of(ticket.customer, ticket.account, now)
+        if self.troubles is None or (apart := self.apart(ticket)) is None:
+            return bound
+        rps = min(
+            [self.troubles.pace.rps, *(t.rate(now) for t in self._known(ticket.customer, ticket.account))]
+        )
+        if apart == SUSPECTS:
+            return [(SUSPECTS_KEY, self.troubles.suspects(rps, now)), *bound]
+        return [(TROUBLE_KEY, self.troubles.trickle(rps, now)), *bound]
+
+    def apart(self, ticket: Ticket) -> PathClass | None:
+        """Say with what a request waits apart from others of its account: its path class, or SUSPECTS; None
+        where it does not.
+        """
+        if self.troubles is None:
+            return None
+        if self.troubles.hold(ticket.account, ticket.path):
+            return ticket.path
+        account = self.throttles.get(ticket.account) if self.throttles and ticket.account else None
+        for throttle in (self.throttle, account):
+            refusals = throttle.refusals if throttle is not None else None
+            if refusals is not None and refusals.suspects(ticket.job_id, ticket.path):
+                return SUSPECTS
+        return None
+
+    def judge(self, heard: Heard, pace: Pace, now: float, *, asks_to_wait: bool, stated: bool) -> Finding:
+        """Say what a refusal is about, and take back earlier ones that were no matter of the rate.
+
+        Args:
+            heard: The answer that refused.
+            pace: The one in force.
+            now: The present.
+            asks_to_wait: Whether it named a wait that lies ahead, or told of its limits.
+            stated: Whether the target states its pace where it lets requests through.
+
+        """
+        account = heard.account if heard.binds_account else None
+        throttle = self.own() if account is None else self.account(account, heard.customer, now)
+        if throttle.refusals is None:
+            throttle.refusals = Refusals(self._answered if account is None else self._answered.copy())
+        refusal = Refusal(heard.job, heard.customer, heard.path, heard.started_at, asks_to_wait)
+        judgement = throttle.refusals.judge(refusal, now, stated=stated)
+        self._take_back(judgement, account)
+        self.troubles = Troubles(pace) if self.troubles is None else self.troubles
+        if judgement.finding is Finding.CONTAINED:
+            self.troubles.begin(account, heard.path)
+        elif judgement.finding is Finding.HOLDS:
+            for held in self._known(heard.customer, account):
+                held.hold_rate(now)
+        return judgement.finding
+
+    def heard_answer(self, heard: Heard, now: float) -> None:
+        """A request was let through."""
+        self._answered.note(heard.path, now)
+        if self.troubles is not None:
+            self.troubles.heard_answer(heard.account, heard.path)
+        for throttle in self._known(heard.customer, heard.account):
+            if throttle.refusals is not None:
+                throttle.refusals.heard_answer(heard.job, heard.customer, heard.path, heard.started_at, now)
+
+    def doubt_tried_rates(self) -> None:
+        """The target states a pace where it lets requests through, as it did not before: that outweighs what
+        was found by trying, unless it refuses many all the same.
+        """
+        for throttle in (self.throttle, *(self.throttles or {}).values()):
+            refusals = throttle.refusals if throttle is not None else None
+            if throttle is not None and not (refusals is not None and refusals.many):
+                throttle.forget_rate()
+
+    def _take_back(self, judgement: Judgement, account: AccountId | None) -> None:
+        for job, customer in judgement.withdrawn:
+            for throttle in self._known(customer, account):
+                throttle.withdraw(job)
+
+    def _known(self, customer: CustomerId, account: AccountId | None) -> list[Throttle]:
+        """List the throttles that there are for a request: of its domain, its customer and its account."""
+        throttles = self.throttles or {}
+        found = [throttles[key] for key in (customer_key(customer), account) if key in throttles]
+        return found if self.throttle is None else [self.throttle, *found]
+
     def active_limits_for(
         self, customer: CustomerId | None, shown: Iterable[ActiveLimit], now: float
     ) -> Iterator[ActiveLimit]:
@@ -214,7 +311,7 @@ class Binding:
     def forget(self) -> None:
         """Drop every throttle, and who bore witness to what. Whether accounts have queues stays as it is."""
         self.throttle = self.throttles = self._witnesses = self._soloists = self._refused = None
-        self.each, self._told_until = None, -math.inf
+        self.each, self._told_until, self.troubles = None, -math.inf, None
         self._swept_at = SWEPT_FROM
 
     def switch(self, account_queues: bool | None, now: float) -> bool:

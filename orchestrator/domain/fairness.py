@@ -12,10 +12,14 @@ from itertools import count
 from typing import Protocol
 
 from orchestrator.domain.ids import AccountId, CustomerId, JobId
+from orchestrator.domain.path_class import UNKNOWN_PATH, PathClass
 
 Weight = Callable[[CustomerId], int]
 """Permits that a customer's account may take in one turn, at least 1."""
 Key = tuple[CustomerId, AccountId | None]
+LaneKey = tuple[CustomerId, AccountId | None, PathClass]
+SET_APART_AT_ONCE = 256
+"""Tickets that are put into lanes apart in one go: others wait for it."""
 FRESH_IN_A_ROW = 8
 LOOKED_AT_MOST = 64
 """Turns that a place is reckoned from: it is asked for with every submission."""
@@ -32,6 +36,7 @@ class Ticket:
     step: int = 0
     account: AccountId | None = field(default=None, compare=False)
     cost: float = field(default=1.0, compare=False)
+    path: PathClass = field(default=UNKNOWN_PATH, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class Gate(Protocol):
 
 Closed = Callable[[Ticket], Gate | None]
 """Says which gate is closed to a ticket now, if one is."""
+Apart = Callable[[Ticket], PathClass | None]
+"""Says whether a ticket waits apart from the others of its account: with those of its path class, by name."""
 Gone = Callable[[Ticket], bool]
 """Says whether nobody waits for the ticket at the front any more: it is dropped then."""
 
@@ -70,11 +77,13 @@ def one_each(_: CustomerId) -> int:
 
 
 class Lane:
-    """The tickets of one customer with one account, lowest key first."""
+    """The tickets of one customer with one account, lowest key first; or those of one path class of theirs,
+    where that is kept apart.
+    """
 
     __slots__ = ("gone", "heap", "key", "parked", "turn")
 
-    def __init__(self, key: Key, turn: "_Flow") -> None:
+    def __init__(self, key: LaneKey, turn: "_Flow") -> None:
         self.key = key
         self.turn = turn
         self.heap: list[Ticket] = []
@@ -125,24 +134,38 @@ class _Rotation:
     than FRESH_IN_A_ROW of them, so that no stream of newcomers starves the others.
     """
 
-    __slots__ = ("_by_account", "_fresh", "_in_a_row", "_lanes", "_old", "_turns", "_weight", "count")
+    __slots__ = (
+        "_by_account",
+        "_fresh",
+        "_in_a_row",
+        "_lanes",
+        "_old",
+        "_turns",
+        "_weight",
+        "count",
+        "set_apart",
+    )
 
     def __init__(self, weight: Weight, *, by_account: bool) -> None:
         self._weight = weight
         self._by_account = by_account
-        self._lanes: dict[Key, Lane] = {}
+        self._lanes: dict[LaneKey, Lane] = {}
         self._turns: dict[Key, _Flow] = {}
         self._fresh: deque[_Flow] = deque()
         self._old: deque[_Flow] = deque()
         self._in_a_row = 0
         self.count = 0
+        self.set_apart = 0
+        """Tickets that were, the last time that the head was looked for."""
 
     def push(self, ticket: Ticket) -> None:
         """Queue a ticket."""
-        key = (ticket.customer, ticket.account)
+        self.count += 1
+        self._put((ticket.customer, ticket.account, UNKNOWN_PATH), ticket)
+
+    def _put(self, key: LaneKey, ticket: Ticket) -> None:
         lane = self._lanes.get(key) or self._make_lane(key)
         heapq.heappush(lane.heap, ticket)
-        self.count += 1
         if not lane.parked and lane.heap[0] is ticket:
             lane.turn.offer(lane)
             self.enter(lane.turn)
@@ -153,11 +176,12 @@ class _Rotation:
             turn.entered = True
             self._fresh.append(turn)
 
-    def head(self, closed: Closed, gone: Gone) -> Lane | None:
-        """Find the lane whose first ticket is next; None where nothing may go. What is gone is dropped on
-        the way, and costs no turn.
+    def head(self, closed: Closed, gone: Gone, apart: Apart | None) -> Lane | None:
+        """Find the lane whose first ticket is next; None where nothing may go, or where so many were set
+        apart that it has to be asked again. What is gone is dropped on the way, and costs no turn.
         """
-        while side := self._side():
+        self.set_apart = 0
+        while self.set_apart < SET_APART_AT_ONCE and (side := self._side()):
             turn = side[0]
             lane = turn.head()
             if lane is None:
@@ -167,12 +191,22 @@ class _Rotation:
                 if turn.deficit and not turn.lanes:
                     # It has had some of its turn: who comes back at once is no newcomer.
                     self._end_turn(side)
+            elif apart is not None and not lane.key[2] and (name := apart(lane.heap[0])) is not None:
+                self._set_apart(lane, name)
             elif (gate := closed(lane.heap[0])) is not None:
                 lane.parked = True
                 gate.park(lane)
             else:
                 return lane
         return None
+
+    def _set_apart(self, lane: Lane, name: PathClass) -> None:
+        ticket = lane.heap[0]
+        self.set_apart += 1
+        # Before it leaves its lane, so that its turn has one at any time.
+        self._put((*lane.key[:2], name), ticket)
+        heapq.heappop(lane.heap)
+        self._put_forward(lane)
 
     def take(self, lane: Lane) -> Ticket:
         """Take the first ticket of the lane that ``head`` has just found."""
@@ -190,11 +224,12 @@ class _Rotation:
         self._in_a_row = self._in_a_row + 1 if side is self._fresh else 0
         self._old.append(side.popleft())
 
-    def thin_out(self, key: Key, gone: Gone) -> None:
-        """Nobody waits for one more ticket of a lane: drop all such when they are half of it. So each costs
+    def thin_out(self, ticket: Ticket, gone: Gone) -> None:
+        """Nobody waits for one more ticket: drop all such of its lane when they are half of it. So each costs
         O(1), and they are never many.
         """
-        lane = self._lanes.get(key)
+        key = (ticket.customer, ticket.account)
+        lane = self._lanes.get((*key, ticket.path)) or self._lanes.get((*key, UNKNOWN_PATH))
         if lane is None:
             return
         lane.gone += 1
@@ -275,8 +310,8 @@ class _Rotation:
         if not turn.lanes:
             del self._turns[turn.key]
 
-    def _make_lane(self, key: Key) -> Lane:
-        turn_key = key if self._by_account else (key[0], None)
+    def _make_lane(self, key: LaneKey) -> Lane:
+        turn_key = (key[0], key[1] if self._by_account else None)
         turn = self._turns.get(turn_key)
         if turn is None:
             turn = self._turns[turn_key] = _Flow(self, turn_key)
@@ -322,17 +357,30 @@ class FairQueue:
             self._spare = self._rotation()
         self._spare.push(ticket)
 
-    def peek(self, closed: Closed = lambda _: None, gone: Gone = lambda _: False) -> Ticket | None:
+    def peek(
+        self,
+        closed: Closed = lambda _: None,
+        gone: Gone = lambda _: False,
+        apart: Apart | None = None,
+    ) -> Ticket | None:
         """Show the next ticket; None where none may go now. What a closed gate holds back is parked there,
         and what is gone is dropped: it takes nobody's turn, not even its own account's.
         """
-        shown = self._head(self._first, closed, gone)
-        if shown is None and self._spare is not None:
-            further = self._head(self._spare, closed, gone)
+        shown = self._head(self._first, closed, gone, apart)
+        if shown is None and self._spare is not None and not self.looks_on:
+            further = self._head(self._spare, closed, gone, apart)
             # Looking at further legs may have opened a gate for a first one: that goes before them.
-            shown = self._head(self._first, closed, gone) or further
+            shown = self._head(self._first, closed, gone, apart) or further
         self._next = shown
         return None if shown is None else shown[1].heap[0]
+
+    @property
+    def looks_on(self) -> bool:
+        """Whether ``peek`` ended before it had looked at everything: it is to be asked again."""
+        return any(
+            rotation is not None and rotation.set_apart >= SET_APART_AT_ONCE
+            for rotation in (self._first, self._spare)
+        )
 
     def take(self) -> Ticket:
         """Take the ticket that ``peek`` has just shown.
@@ -355,7 +403,7 @@ class FairQueue:
         where it would be dropped: ``gone`` is asked of others like it too.
         """
         if self._spare is not None:
-            self._spare.thin_out((ticket.customer, ticket.account), gone)
+            self._spare.thin_out(ticket, gone)
             if not self._spare.count:
                 self._drop(self._spare)
 
@@ -390,8 +438,10 @@ class FairQueue:
     def _rotation(self) -> _Rotation:
         return _Rotation(self._weight, by_account=self.by_account)
 
-    def _head(self, rotation: _Rotation | None, closed: Closed, gone: Gone) -> tuple[_Rotation, Lane] | None:
-        lane = rotation.head(closed, gone) if rotation is not None else None
+    def _head(
+        self, rotation: _Rotation | None, closed: Closed, gone: Gone, apart: Apart | None
+    ) -> tuple[_Rotation, Lane] | None:
+        lane = rotation.head(closed, gone, apart) if rotation is not None else None
         if rotation is not None and not rotation.count:
             self._drop(rotation)
         return None if rotation is None or lane is None else (rotation, lane)

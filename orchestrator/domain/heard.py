@@ -3,16 +3,18 @@
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from orchestrator.domain.ids import AccountId, CustomerId
+from orchestrator.domain.ids import AccountId, CustomerId, JobId
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.path_class import UNKNOWN_PATH, PathClass
 
+UNKNOWN_JOB = JobId("")
 REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
     """One answer, and whose request it answers. ``started_at`` and ``answered_at`` are monotonic seconds;
-    ``probe``: the request tried whether the target is back, one at a time.
+    ``probe``: the request tried whether the target is back, one at a time. An empty ``job`` is not known.
     """
 
     status: int
@@ -22,6 +24,8 @@ class Heard:
     started_at: float
     answered_at: float
     probe: bool = False
+    job: JobId = UNKNOWN_JOB
+    path: PathClass = UNKNOWN_PATH
 
     @property
     def refused(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.domain.accounts import account_of
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, RegionName, TargetDomain
+from orchestrator.domain.path_class import PathClass, path_class
 
 DEFAULT_DEADLINE_MS = 7 * 24 * 3600 * 1000
 DEFAULT_TIMEOUT_MS = 30_000
@@ -154,6 +155,11 @@ class JobSpec:
     def idempotent_method(self) -> bool:
         """Whether repeating the request is harmless by its method alone (RFC 9110, 9.2.2)."""
         return self.method in IDEMPOTENT_METHODS
+
+    @property
+    def path_class(self) -> PathClass:
+        """Which requests are like its own."""
+        return path_class(self.method, self.url)
 
     @property
     def racing(self) -> bool:

@@ -31,17 +31,18 @@ class Verdict(StrEnum):
     """The leg is over, and nobody can know whether it took effect."""
 
 
-def judge_response(spec: JobSpec, response: HttpResponse) -> Verdict:
+def judge_response(spec: JobSpec, response: HttpResponse, *, asks_to_wait: bool = False) -> Verdict:
     """Judge an answer by the job's policy, or by the default one where it has none.
 
-    Without a policy of its own a 429, and a 503 with ``Retry-After``, are pacing signals. An answer that
+    Without a policy of its own a 429, and a 503 that ``asks_to_wait`` (it names a wait that lies ahead),
+    are pacing signals. An answer that
     could not be read to its end is judged like any other; but where the policy names its code it is repeated,
     even if that code says success.
     """
     policy = spec.retry_policy or DEFAULT_POLICY
     if response.beyond_doubt:
         return Verdict.SUCCESS
-    if spec.retry_policy is None and _asks_for_patience(response):
+    if spec.retry_policy is None and _is_pacing(response.status, asks_to_wait=asks_to_wait):
         return Verdict.WAIT
     if response.status in policy.retry_codes:
         return Verdict.RETRY
@@ -65,21 +66,24 @@ def judge_fault(spec: JobSpec, fault: Fault, *, written: bool) -> Verdict:
             assert_never(fault)
 
 
-def backoff_ms(repeats: int, retry_after_s: float | None, jitter: float) -> int:
+def backoff_ms(repeats: int, retry_after_s: float | None, jitter: float, *, again: bool = False) -> int:
     """Say how long the next repeat waits.
 
     Args:
-        repeats: RetryBudgets of this leg before this one.
-        retry_after_s: What the target asked for, if it did; it is never undercut.
+        repeats: Those of this leg before this one.
+        retry_after_s: What the target asked for, if it did; it is never undercut. A wait that does not lie
+            ahead is none.
         jitter: Uniform in [0, 1).
+        again: Whether the leg was refused before: then what it is told never shortens its backoff.
 
     """
-    if retry_after_s is not None:
-        asked = min(retry_after_s, LONGEST_RETRY_AFTER_S) * 1000
-        return int(asked * (1 + JITTER * jitter / 2))
     base = min(BACKOFF_FIRST_MS * 2 ** min(repeats, 20), BACKOFF_MOST_MS)
-    return int(base * (1 - JITTER + 2 * JITTER * jitter))
+    backoff = int(base * (1 - JITTER + 2 * JITTER * jitter))
+    if retry_after_s is None or retry_after_s <= 0:
+        return backoff
+    asked = int(min(retry_after_s, LONGEST_RETRY_AFTER_S) * 1000 * (1 + JITTER * jitter / 2))
+    return max(asked, backoff) if again else asked
 
 
-def _asks_for_patience(response: HttpResponse) -> bool:
-    return response.status == 429 or (response.status == 503 and "retry-after" in response.headers)  # noqa: PLR2004  # named in the contract
+def _is_pacing(status: int, *, asks_to_wait: bool) -> bool:
+    return status == 429 or (status == 503 and asks_to_wait)  # noqa: PLR2004  # named in the contract

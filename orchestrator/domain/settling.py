@@ -69,6 +69,11 @@ class Ended:
     written: bool = True
     probe: bool = False
 
+    @property
+    def asks_to_wait(self) -> bool:
+        """Whether it named a wait that lies ahead."""
+        return self.retry_after_s is not None and self.retry_after_s > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Succeed:
@@ -166,7 +171,7 @@ def _judge(spec: JobSpec, ended: Ended, handed_on: Collection[int]) -> Verdict:
         listed = spec.retry_policy.retry_codes | spec.retry_policy.reroute_codes if spec.retry_policy else ()
         if ended.response.status in handed_on and ended.response.status not in listed:
             return Verdict.END
-        return _of_probe(judge_response(spec, ended.response), ended)
+        return _of_probe(judge_response(spec, ended.response, asks_to_wait=ended.asks_to_wait), ended)
     return _of_probe(judge_fault(spec, ended.fault or Fault.BROKEN, written=ended.written), ended)
 
 
@@ -248,12 +253,16 @@ def _remember(run: Run, region: RegionName, ended: Ended) -> Run:
 def _repeat(run: Run, index: int, ended: Ended, now_ms: int, jitter: float) -> tuple[Run, Decision]:
     leg = run.legs[index]
     lost = ended.fault is Fault.LOST
-    delay = 0 if lost else backoff_ms(leg.repeats, ended.retry_after_s, jitter)
-    if ended.probe and ended.retry_after_s is None:
+    again = sum(a.leg == index and a.status is not None and a.verdict in _REPEATED for a in run.attempts) > 1
+    delay = 0 if lost else backoff_ms(leg.repeats, ended.retry_after_s, jitter, again=again)
+    if ended.probe and not ended.asks_to_wait:
         # Another job is the next probe: one that can never succeed must not keep the breaker open.
         delay = min(delay, PROBE_AGAIN_MOST_MS)
     run = set_leg(run, index, state=LegState.WAITING, repeats=leg.repeats + 1, not_before_ms=now_ms + delay)
     return run, Repeat(index)
+
+
+_REPEATED = (Verdict.WAIT, Verdict.RETRY)
 
 
 def give_up(run: Run, spec: JobSpec, leg: int, failure: Failure) -> tuple[Run, Decision]:

@@ -1,7 +1,7 @@
 """The pace in force at one domain: what its target said about it, and what an answer changes."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from orchestrator.domain.heard import REFUSALS, AccountTold, Heard, Learned
 from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.overruling import SetPace
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
+from orchestrator.domain.refusals import Finding
 from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, SILENT, Signal, read_signal, retry_after_s
 from orchestrator.domain.throttle import Throttle, active_pace
 from orchestrator.domain.waiting import still_to_wait_ms
@@ -19,6 +20,7 @@ from orchestrator.domain.waiting import still_to_wait_ms
 PACE_WINDOW_MOST_S = 60.0
 """A quota of so short a window is a pace; one of a longer window may be used up faster at first."""
 SHORT_WINDOW_S = 2.0
+STATED_FOR_S = 60.0
 OURS = 0.9
 """Where so much of a short window's quota was ours, an empty one says nothing that the pace does not keep."""
 
@@ -32,6 +34,7 @@ class Steering:
         "_caps",
         "_set",
         "_set_until",
+        "_stated_at",
         "_told_at",
         "_told_customer",
         "binding",
@@ -48,6 +51,8 @@ class Steering:
         self._before: PaceState | None = None
         """What held before one customer alone was told of a lower pace."""
         self._told_at = -math.inf
+        self._stated_at = -math.inf
+        """When the target last stated its pace on an answer that let a request through."""
         self._set: SetPace | None = None
         """What the operator set in its place, and until when."""
         self._set_until = math.inf
@@ -111,26 +116,36 @@ class Steering:
     def share(self, now: float) -> None:
         """Keep those to the domain's pace that were told none of their own."""
         self.binding.share(self.pace, now)
+        if self.binding.troubles is not None:
+            self.binding.troubles.pace = self.pace
 
     def hear(self, heard: Heard, limiter: Limiter, now: float, at: datetime) -> bool:
         """Take what an answer says about pace; say whether anything changed that outlives a restart."""
         signal = read_signal(heard.headers)
         budgets = read_budgets(heard.headers, at)
         wait_s = retry_after_s(heard.headers, at)
+        wait_s = wait_s if wait_s is not None and wait_s > 0 else None
         rate_is_set = self._set is not None and self._set.rps is not None
         if self._set is not None:
             signal, budgets = self._set.heeded(signal), tuple(self._set.heeded_of(budgets))
         if self.binding.account_queues and heard.account is not None and heard.binds_account:
             signal = _strictest(signal, budgets)
-        changed = not signal.silent and self._tell(signal, heard, now)
+        told = not signal.silent or any(budget.exhausted for budget in budgets)
+        finding = self._judge(heard, now, asks_to_wait=wait_s is not None or told)
+        # What was found by trying may have been taken back.
+        changed = finding in (Finding.CONTAINED, Finding.NOTHING)
+        if finding is Finding.CONTAINED:
+            return changed
+        changed |= not signal.silent and self._tell(signal, heard, now)
         for budget in budgets:
             changed |= self._learn(budget, signal, heard, limiter, now)
         if wait_s is not None:
-            return self._pause(heard, now, wait_s) or changed
-        if heard.refused and signal.silent and not any(budget.exhausted for budget in budgets):
+            changed |= self._pause(heard, now, wait_s)
+        if finding is Finding.LOWERS and not told and not rate_is_set:
             # What is set is not found by trying.
-            return (not rate_is_set and self._slow_down(heard, limiter, now)) or changed
+            changed |= self._slow_down(heard, limiter, now)
         if heard.status not in REFUSALS:
+            self._note_stated(signal, budgets, now)
             self._answered(heard, now)
         return changed
 
@@ -161,7 +176,7 @@ class Steering:
             lapses_ms=None if lapses_at is None else unix(lapses_at),
             account_queues=self.binding.queues_told,
             paused_until_ms=unix(throttle.paused_until) if throttle is not None and paused else None,
-            tried_rps=throttle.tried_rate if throttle is not None else None,
+            tried_rps=throttle.tried_rate(now) if throttle is not None else None,
             accounts_paused=tuple((key, unix(t.paused_until)) for key, t in accounts if t.paused_until > now),
             accounts_told=tuple(
                 AccountTold(
@@ -193,7 +208,7 @@ class Steering:
         if learned.paused_until_ms is not None and learned.paused_until_ms > unix_ms:
             self.binding.own().pause(monotonic(learned.paused_until_ms), now)
         if learned.tried_rps is not None:
-            self.binding.own().try_rate(self.state.pace.rps, learned.tried_rps)
+            self.binding.own().try_rate(self.state.pace.rps, learned.tried_rps, now)
         for kept in learned.accounts_told if self.binding.account_queues else ():
             if kept.lapses_ms is None or kept.lapses_ms > unix_ms:
                 ends_at = None if kept.lapses_ms is None else monotonic(kept.lapses_ms)
@@ -291,9 +306,20 @@ class Steering:
             return False
         return not budget.exhausted or limiter.recent(now) >= OURS * budget.limit
 
+    def _judge(self, heard: Heard, now: float, *, asks_to_wait: bool) -> Finding | None:
+        if not heard.refused:
+            return None
+        stated = now < self._stated_at + STATED_FOR_S
+        return self.binding.judge(heard, self.pace, now, asks_to_wait=asks_to_wait, stated=stated)
+
+    def _note_stated(self, signal: Signal, budgets: Sequence[Budget], now: float) -> None:
+        if signal.rps is None and not any(_as_signal(budget).rps for budget in budgets):
+            return
+        if now >= self._stated_at + STATED_FOR_S:
+            self.binding.doubt_tried_rates()
+        self._stated_at = now
+
     def _pause(self, heard: Heard, now: float, wait_s: float) -> bool:
-        if wait_s <= 0:
-            return False
         for throttle, until in self.binding.bound(heard, Word.PAUSE, (1 / wait_s,), now):
             throttle.pause(min(now + wait_s, until), now)
         return True
@@ -306,7 +332,7 @@ class Steering:
             # Much faster than just now nothing was tried.
             begin = 2 * max(1, starts.recent(now)) / pace.window_s
             ceiling = self._ceiling(throttle, now)
-            lowered |= throttle.refused(heard.started_at, now, ceiling=ceiling, begin=begin)
+            lowered |= throttle.refused(heard.job, heard.started_at, now, ceiling=ceiling, begin=begin)
         return lowered
 
     def _paces_itself(self, throttle: Throttle, now: float) -> bool:
@@ -322,11 +348,12 @@ class Steering:
         return max(self.pace.rps, self.binding.together(self._caps.rps, now))
 
     def _answered(self, heard: Heard, now: float) -> None:
+        self.binding.heard_answer(heard, now)
         own = self.binding.throttle
         bound = [throttle for _, throttle in self.binding.throttles_of(heard.customer, heard.account, now)]
         for throttle in bound if own is None else [own, *bound]:
-            if throttle.tried_rate is not None:
-                throttle.answered(heard.started_at, ceiling=self._ceiling(throttle, now))
+            if throttle.tried_rate(now) is not None:
+                throttle.answered(heard.started_at, now, ceiling=self._ceiling(throttle, now))
 
 
 def _no_higher(signal: Signal, pace: Pace) -> Signal:

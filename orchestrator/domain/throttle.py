@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from orchestrator.domain.active_limits import REFUSALS, RETRY_AFTER, ActiveLimit, ActiveLimitKind
 from orchestrator.domain.aimd import TriedRate
 from orchestrator.domain.budgets import Budget, BudgetUnit
-from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.pacing import CATCH_UP_S, Limiter, Outlook, Pace
 from orchestrator.domain.quota import Quota
+from orchestrator.domain.refusals import Refusals
 from orchestrator.domain.witnesses import FORGOTTEN_AFTER_S
 
 LONGEST_PAUSE_S = 24 * 3600.0
@@ -62,6 +63,7 @@ class Throttle:
         "cost_out",
         "heard_by",
         "out",
+        "refusals",
         "told",
     )
 
@@ -81,6 +83,8 @@ class Throttle:
         self.heard_by: CustomerId | None = None
         """Whose request was told last what it asks; None where nobody's since the start."""
         self._tried: TriedRate | None = None
+        self.refusals: Refusals | None = None
+        """What is known of those that are a matter of this throttle."""
         self._quotas: dict[tuple[str, bytes | None], Quota] = {}
         """By name and partition, the latest heard last."""
         self._slot = -math.inf
@@ -109,24 +113,30 @@ class Throttle:
         """Keep to a pace where it was told none; None: to none."""
         self._otherwise = pace
 
-    @property
-    def tried_rate(self) -> float | None:
+    def tried_rate(self, now: float) -> float | None:
         """The rate found by trying (requests per second), while refusals without a word keep it low."""
-        return None if self._tried is None else self._tried.rate
+        return None if self._tried is None else self._tried.rate(now)
+
+    def rate(self, now: float) -> float:
+        """Say how many requests a second it lets through at most, budgets and pauses apart."""
+        pace = self.pace(now)
+        told = math.inf if pace is None else pace.rps
+        return told if self._tried is None else min(told, self._tried.rate(now))
 
     def next_at(self, now: float, cost: float) -> float:
         """When a request may go: ``now`` or later; infinite where one in flight has to end first."""
         told_at = self._told_at(now)
         if told_at is None:
             return math.inf
-        due = max(now, self._paused_until, told_at, self._slot + self._tried_interval_s)
+        due = max(now, self._paused_until, told_at)
+        if self._tried is not None:
+            due = max(due, self._tried.next_at(self._slot, now))
         return max([due, *(quota.next_at(due, cost) for quota in self._quotas.values())])
 
     def outlook(self, now: float, place_s: float) -> Outlook:
         """Estimate the next starts, budgets apart, where a place in flight is held for ``place_s``."""
-        tried = Outlook(
-            max(now, self._paused_until, self._slot + self._tried_interval_s), self._tried_interval_s
-        )
+        interval_s = self._tried_interval_s(now)
+        tried = Outlook(max(now, self._paused_until, self._slot + interval_s), interval_s)
         kept = self._kept(now)
         return tried if kept is None else tried.joined(kept.outlook(now, place_s))
 
@@ -139,7 +149,7 @@ class Throttle:
         self.out += 1
         self.cost_out += cost
         self._last = now
-        self._slot = max(self._slot + self._tried_interval_s, now - CATCH_UP_S)
+        self._slot = max(self._slot + self._tried_interval_s(now), now - CATCH_UP_S)
         for quota in self._quotas.values():
             quota.spend(now, cost)
         kept = self._kept(now)
@@ -180,10 +190,11 @@ class Throttle:
             if len(self._quotas) > QUOTAS_MOST:
                 del self._quotas[next(iter(self._quotas))]
 
-    def refused(self, started_at: float, now: float, *, ceiling: float, begin: float) -> bool:
+    def refused(self, job: JobId, started_at: float, now: float, *, ceiling: float, begin: float) -> bool:
         """A request was refused without a word about when or how much; say whether that lowered the rate.
 
         Args:
+            job: Whose it was.
             started_at: When it started.
             now: The present.
             ceiling: The pace in force, in requests per second.
@@ -192,18 +203,33 @@ class Throttle:
         """
         if self._tried is None:
             self._tried = TriedRate(ceiling, begin)
-        return self._tried.refused(started_at, now)
+        return self._tried.refused(job, started_at, now)
 
-    def answered(self, started_at: float, *, ceiling: float) -> None:
+    def answered(self, started_at: float, now: float, *, ceiling: float) -> None:
         """A request was let through; the trying is over once the rate is back at ``ceiling``."""
         if self._tried is not None:
             self._tried.answered(started_at)
-            if self._tried.rate >= ceiling:
+            if self._tried.rate(now) >= ceiling:
                 self._tried = None
 
-    def try_rate(self, ceiling: float, begin: float) -> None:
+    def hold_rate(self, now: float) -> None:
+        """Nobody is let through: time alone does not bring the rate back."""
+        if self._tried is not None:
+            self._tried.hold(now)
+
+    def withdraw(self, job: JobId) -> None:
+        """Take back what a job's refusal did to the rate."""
+        if self._tried is not None:
+            self._tried.withdraw(job)
+            self._tried = self._tried if self._tried.lowered else None
+
+    def forget_rate(self) -> None:
+        """Go by a rate found by trying no longer."""
+        self._tried = None
+
+    def try_rate(self, ceiling: float, begin: float, now: float) -> None:
         """Go on from a rate that was found before."""
-        self._tried = TriedRate(ceiling, begin)
+        self._tried = TriedRate(ceiling, begin, kept_at=now)
 
     def take_tried_rate(self, other: "Throttle") -> None:
         """Go on from the rate that another throttle found by trying; that one goes by it no longer."""
@@ -220,14 +246,14 @@ class Throttle:
             until = None if self._told_until == math.inf else self._told_until
             yield active_pace(self._told_pace, self._source, until)
         if self._tried is not None:
-            yield ActiveLimit(kind=ActiveLimitKind.SLOWED, source=REFUSALS, rps=self._tried.rate)
+            yield ActiveLimit(kind=ActiveLimitKind.SLOWED, source=REFUSALS, rps=self._tried.rate(now))
         yield from (quota.active_limits(now) for quota in self._quotas.values() if not quota.expired(now))
 
     def at_rest(self, now: float) -> bool:
         """Whether nothing holds any more. Budgets whose reset has passed are dropped."""
         self._quotas = {name: quota for name, quota in self._quotas.items() if not quota.expired(now)}
         holds = now < max(self._paused_until, self._lapses_at(now)) or self._tried or self._quotas
-        return not (holds or self.out)
+        return not (holds or self.out) and (self.refusals is None or self.refusals.at_rest(now))
 
     def _lapses_at(self, now: float) -> float:
         """When what it keeps to is over. A pace that has no end is kept for a while after the last start, one
@@ -253,9 +279,8 @@ class Throttle:
         self.told.pace = pace
         return self.told
 
-    @property
-    def _tried_interval_s(self) -> float:
-        return 0.0 if self._tried is None else 1 / self._tried.rate
+    def _tried_interval_s(self, now: float) -> float:
+        return 0.0 if self._tried is None else 1 / self._tried.rate(now)
 
 
 def active_pace(pace: Pace, source: str, until: float | None) -> ActiveLimit:

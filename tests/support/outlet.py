@@ -2,7 +2,7 @@
 
 import heapq
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -14,6 +14,8 @@ from orchestrator.domain.fairness import Ticket, Weight, one_each
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
 from orchestrator.domain.pacing import Pace, PaceCaps
+from orchestrator.domain.path_class import PathClass
+from orchestrator.domain.retry import backoff_ms
 
 EPOCH_MS = 1_763_674_200_000
 
@@ -146,7 +148,10 @@ class Start:
 
 
 class Outlet:
-    """Keeps work waiting, sends it to a server as the limiter lets it out, and writes down what went."""
+    """Keeps work waiting, sends it to a server as the limiter lets it out, and writes down what went.
+
+    ``repeats``: how often what is refused comes again, after its backoff.
+    """
 
     def __init__(
         self,
@@ -160,6 +165,7 @@ class Outlet:
         account_queues: bool = False,
         learned: Learned | None = None,
         clock: HeapClock | None = None,
+        repeats: float = 0,
     ) -> None:
         self.clock = clock or HeapClock()
         self.began = self.clock.now()
@@ -169,6 +175,8 @@ class Outlet:
         self._latency_s = latency_s
         self._connect_s = connect_s
         self._random = Random(7)
+        self._repeats = repeats
+        self._repeated: Counter[JobId] = Counter()
         self._queued: dict[tuple[JobId, int], float] = {}
         self._numbers = itertools.count()
         self.limiter = DomainLimiter(
@@ -185,7 +193,13 @@ class Outlet:
         )
 
     def put(
-        self, count: int = 1, customer: str = "cust_a", account: str | None = None, *, cost: float = 1.0
+        self,
+        count: int = 1,
+        customer: str = "cust_a",
+        account: str | None = None,
+        *,
+        cost: float = 1.0,
+        path: str = "",
     ) -> list[Ticket]:
         """Queue requests, and give their tickets."""
         tickets = []
@@ -197,6 +211,7 @@ class Outlet:
                 customer=CustomerId(customer),
                 account=AccountId(account) if account is not None else None,
                 cost=cost,
+                path=PathClass(path),
             )
             tickets.append(ticket)
             self._queued[ticket.job_id, 0] = self.clock.now()
@@ -237,8 +252,16 @@ class Outlet:
         answer = self.server.answer(ticket, now)
         self.starts.append(Start(ticket, self._queued.pop((ticket.job_id, 0)), now, answer.status))
         back_at = now + self._random.uniform(*self._latency_s)
-        self.clock.call_at(back_at, lambda: self._answered(permit, answer, now))
+        self.clock.call_at(back_at, lambda: self._answered(ticket, permit, answer, now))
 
-    def _answered(self, permit: int, answer: HttpResponse, started_at: float) -> None:
+    def _answered(self, ticket: Ticket, permit: int, answer: HttpResponse, started_at: float) -> None:
         self.changes += self.limiter.hear(permit, answer, started_at, started_at)
         self.limiter.closed(permit)
+        if answer.status in (429, 503) and self._repeated[ticket.job_id] < self._repeats:
+            delay_s = backoff_ms(self._repeated[ticket.job_id], None, self._random.random()) / 1000
+            self._repeated[ticket.job_id] += 1
+            self.clock.call_at(self.clock.now() + delay_s, lambda: self._put_again(ticket))
+
+    def _put_again(self, ticket: Ticket) -> None:
+        self._queued[ticket.job_id, 0] = self.clock.now()
+        self.limiter.enqueue(ticket)

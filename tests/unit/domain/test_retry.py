@@ -52,18 +52,19 @@ def test_the_default_reroute_codes_move_a_leg(status: int) -> None:
 
 def test_without_a_policy_a_429_asks_for_patience_and_spends_nothing() -> None:
     assert judge_response(a_spec(), answer(429)) is Verdict.WAIT
-    assert judge_response(a_spec(), answer(429, headers=PATIENT)) is Verdict.WAIT
+    assert judge_response(a_spec(), answer(429, headers=PATIENT), asks_to_wait=True) is Verdict.WAIT
 
 
-def test_without_a_policy_a_503_asks_for_patience_only_with_retry_after() -> None:
-    assert judge_response(a_spec(), answer(503, headers=PATIENT)) is Verdict.WAIT
+def test_without_a_policy_a_503_asks_for_patience_only_where_it_names_a_wait_that_lies_ahead() -> None:
+    assert judge_response(a_spec(), answer(503, headers=PATIENT), asks_to_wait=True) is Verdict.WAIT
+    assert judge_response(a_spec(), answer(503, headers={"retry-after": "0"})) is Verdict.RETRY
     assert judge_response(a_spec(), answer(503)) is Verdict.RETRY
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_with_a_policy_each_retry_code_spends_a_retry_even_the_default_policy_itself(status: int) -> None:
     spec = a_spec(retry_policy=RetryPolicy())
-    assert judge_response(spec, answer(status, headers=PATIENT)) is Verdict.RETRY
+    assert judge_response(spec, answer(status, headers=PATIENT), asks_to_wait=True) is Verdict.RETRY
 
 
 def test_a_policy_of_ones_own_replaces_both_lists() -> None:
@@ -135,3 +136,14 @@ def test_retry_after_is_never_undercut(jitter: float) -> None:
 
 def test_retry_after_holds_a_job_for_a_day_at_most() -> None:
     assert backoff_ms(0, 1e12, 0.0) == 24 * 3600 * 1000
+
+
+@pytest.mark.parametrize("over", [None, 0.0, -5.0])
+def test_a_wait_that_does_not_lie_ahead_is_none(over: float | None) -> None:
+    assert [backoff_ms(repeats, over, 0.5) for repeats in range(4)] == [1_000, 2_000, 4_000, 8_000]
+
+
+def test_whoever_is_refused_again_waits_the_longer_of_what_it_is_told_and_its_backoff() -> None:
+    assert backoff_ms(0, 0.1, 0.0) == 100
+    assert backoff_ms(4, 0.1, 0.5, again=True) == 16_000
+    assert backoff_ms(1, 60.0, 0.0, again=True) == 60_000

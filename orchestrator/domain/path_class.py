@@ -1,0 +1,35 @@
+"""Which requests are alike: those of one method and path, whatever ids stand in it."""
+
+import re
+from functools import lru_cache
+from sys import intern
+from typing import NewType
+from urllib.parse import urlsplit
+
+PathClass = NewType("PathClass", str)
+"""A method and a path with ``*`` for each variable part: ``POST /orders/*``. Empty where it is not known."""
+UNKNOWN_PATH = PathClass("")
+PARTS_MOST = 12
+"""What comes deeper in a path is not told apart."""
+LONGEST_NAME = 32
+"""No word is so long: it is an id."""
+DIGITS_OF_AN_ID = 4
+PATHS_REMEMBERED = 1024
+
+_VERSION = re.compile(r"v\d{1,3}(\.\d{1,3})?\Z", re.ASCII | re.IGNORECASE)
+_DIGIT = re.compile(r"\d")
+
+
+@lru_cache(PATHS_REMEMBERED)
+def path_class(method: str, url: str) -> PathClass:
+    """Name the class of a request; equal names are one object, for they are kept by the million."""
+    parts = urlsplit(url).path.split("/")[1 : PARTS_MOST + 1]
+    return PathClass(intern(f"{method} /" + "/".join("*" if _varies(part) else part for part in parts)))
+
+
+def _varies(part: str) -> bool:
+    """Whether a part of a path names one thing of many: a number, a hash, a UUID, or a word with a number."""
+    if len(part) > LONGEST_NAME:
+        return True
+    digits = len(_DIGIT.findall(part))
+    return digits > 0 and (digits >= DIGITS_OF_AN_ID or 2 * digits >= len(part)) and not _VERSION.match(part)

@@ -1,0 +1,61 @@
+"""Path classes in trouble: they refuse for ever, and get so little of a target's pace that nobody notices."""
+
+from orchestrator.domain.ids import AccountId
+from orchestrator.domain.pacing import Pace
+from orchestrator.domain.path_class import PathClass
+from orchestrator.domain.throttle import Throttle
+
+SHARE = 0.018
+"""Of the pace, for all classes in trouble together: 2 %, and room for two that go back to back."""
+SUSPECTS_SHARE = 0.2
+"""Of the pace, for whoever may be to blame: others are to show whether the target lets anybody through."""
+TRIED_EVERY_MOST_S = 60.0
+"""Of however slow a target: or nobody would find out that a path is well again."""
+TROUBLES_MOST = 64
+
+
+class Troubles:
+    """The path classes in trouble at one target, for everybody or for one account, and what they share."""
+
+    __slots__ = ("_classes", "_suspects", "_trickle", "pace", "times_ended")
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        """The one in force at the target."""
+        self.times_ended = 0
+        """Grows whenever what waits for its share may go without."""
+        self._classes: dict[tuple[AccountId | None, PathClass], None] = {}
+        self._trickle = Throttle()
+        self._suspects = Throttle()
+
+    def hold(self, account: AccountId | None, path: PathClass) -> bool:
+        """Whether requests of an account to a path class wait for their share."""
+        classes = self._classes
+        return (None, path) in classes or (account is not None and (account, path) in classes)
+
+    def begin(self, account: AccountId | None, path: PathClass) -> None:
+        """A class is in trouble: for everybody, or for one account."""
+        self._classes[account, path] = None
+        if len(self._classes) > TROUBLES_MOST:
+            del self._classes[next(iter(self._classes))]
+            self.times_ended += 1
+
+    def heard_answer(self, account: AccountId | None, path: PathClass) -> None:
+        """A request was let through."""
+        for scope in {None, account}:
+            if (scope, path) in self._classes:
+                del self._classes[scope, path]
+                self.times_ended += 1
+
+    def trickle(self, rps: float, now: float) -> Throttle:
+        """Give the throttle of them all, where ``rps`` requests a second go to the target by now."""
+        return self._part_of(self._trickle, SHARE, rps, now)
+
+    def suspects(self, rps: float, now: float) -> Throttle:
+        """Give the throttle of whoever may be to blame, of which nothing is known for certain."""
+        return self._part_of(self._suspects, SUSPECTS_SHARE, rps, now)
+
+    def _part_of(self, throttle: Throttle, share: float, rps: float, now: float) -> Throttle:
+        slow = max(share * min(rps, self.pace.rps), 1 / TRIED_EVERY_MOST_S)
+        throttle.tell(Pace(slow, max(1, int(share * self.pace.max_concurrent))), now)
+        return throttle
