@@ -39,7 +39,8 @@ class PaceView:
     def signals(self, customer: CustomerId | None) -> list[ActiveLimit]:
         """List the signals that hold a customer's requests back; of accounts, only its own."""
         own = islice(self.steering.active_limits_for(customer, self.now), ACCOUNT_SIGNALS_MOST)
-        return [*self._of_all(), *own]
+        troubles = self.steering.binding.troubles
+        return [*self._of_all(), *own, *(troubles.active_limits() if troubles is not None else ())]
 
     def effective(self, customer: CustomerId | None) -> EffectivePace:
         """Say which pace the signals leave to a customer; where its requests wait behind limits of their own,
@@ -47,6 +48,11 @@ class PaceView:
         """
         of_all = of_pace(self.steering.together).under(self._that_bind_all())
         heads, count = self._heads(customer)
+        apart = [self.steering.binding.limit_apart(head, self.now) for head in heads]
+        if apart and all(apart):
+            return of_all.under(limit for limit in apart if limit is not None)
+        heads = [head for head, limit in zip(heads, apart, strict=True) if limit is None]
+        count -= len(apart) - len(heads)
         told, untold = self._by_whose_pace(heads)
         lanes = [of_pace(pace).under(self._of_lane(head)) for head, pace in told]
         if self.steering.binding.each is None:
@@ -110,7 +116,8 @@ class PaceView:
 
     def _heads(self, customer: CustomerId | None) -> tuple[list[Ticket], int]:
         """Give some of those whose requests wait, and how many they are."""
-        if not self.steering.binding.throttles and self.steering.binding.each is None:
+        binding = self.steering.binding
+        if not binding.throttles and binding.each is None and binding.troubles is None:
             return [], 0
         heads = islice(self.queue.heads(), HEADS_READ_MOST)
         waiting = [head for head in heads if customer in (None, head.customer)]

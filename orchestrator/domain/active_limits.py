@@ -21,6 +21,8 @@ class ActiveLimitKind(StrEnum):
     SLOWED = "slowed"
     """A rate found by trying (AIMD), in requests per second."""
     BUDGET = "budget"
+    TROUBLE = "trouble"
+    """A path class refuses all its requests: they alone are kept to so little, until one is answered."""
     BREAKER = "breaker"
     """Nothing goes but a probe now and then, until the target answers again."""
 
@@ -31,13 +33,15 @@ class Scope(StrEnum):
     DOMAIN = "domain"
     CUSTOMER = "customer"
     ACCOUNT = "account"
+    PATH = "path"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveLimit:
-    """One signal. ``source`` is a header in lower case, REFUSALS, OPERATOR, or what opened a breaker;
-    ``until`` is monotonic s, None where it has no end of its own; ``rps`` is the rate that it allows, 0 where
-    nothing may start, None where it holds no rate down just now; ``remaining`` is in ``unit``.
+    """One signal. ``source`` is a header in lower case, REFUSALS, OPERATOR, a path class, or what opened a
+    breaker; ``until`` is monotonic s, None where it has no end of its own; ``rps`` is the rate that it
+    allows, 0 where nothing may start, None where it holds no rate down just now; ``remaining`` is in
+    ``unit``.
     """
 
     kind: ActiveLimitKind

@@ -13,7 +13,7 @@ from dataclasses import replace
 from enum import Enum, auto
 from typing import Any
 
-from orchestrator.domain.active_limits import ActiveLimit, Scope
+from orchestrator.domain.active_limits import ActiveLimit, ActiveLimitKind, Scope
 from orchestrator.domain.budgets import BudgetUnit
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.heard import Heard
@@ -242,7 +242,7 @@ class Binding:
         self._take_back(judgement, account)
         self.troubles = Troubles(pace) if self.troubles is None else self.troubles
         if judgement.finding is Finding.CONTAINED:
-            self.troubles.begin(account, heard.path)
+            self.troubles.begin(account, heard.path, heard.customer)
         elif judgement.finding is Finding.HOLDS:
             for held in self._known(heard.customer, account):
                 held.hold_rate(now)
@@ -292,6 +292,15 @@ class Binding:
             for signal in self._limits_of(key, throttle, now):
                 if signal.binds is Scope.ACCOUNT or (signal.kind, signal.source, signal.rps) not in all_of_it:
                     yield signal
+
+    def limit_apart(self, ticket: Ticket, now: float) -> ActiveLimit | None:
+        """Show what path classes in trouble share, where a request is of one; None where it is not."""
+        if self.troubles is None or not self.troubles.hold(ticket.account, ticket.path):
+            return None
+        _, throttle = self.on_the_way_of(ticket, now)[0]
+        pace = throttle.pace(now)
+        rps = None if pace is None else pace.rps
+        return ActiveLimit(kind=ActiveLimitKind.TROUBLE, source=ticket.path, rps=rps, binds=Scope.PATH)
 
     def limits_for(
         self, customer: CustomerId, account: AccountId | None, now: float

@@ -1,6 +1,9 @@
 """Path classes in trouble: they refuse for ever, and get so little of a target's pace that nobody notices."""
 
-from orchestrator.domain.ids import AccountId
+from collections.abc import Iterator
+
+from orchestrator.domain.active_limits import ActiveLimit, ActiveLimitKind, Scope
+from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.path_class import PathClass
 from orchestrator.domain.throttle import Throttle
@@ -24,7 +27,8 @@ class Troubles:
         """The one in force at the target."""
         self.times_ended = 0
         """Grows whenever what waits for its share may go without."""
-        self._classes: dict[tuple[AccountId | None, PathClass], None] = {}
+        self._classes: dict[tuple[AccountId | None, PathClass], CustomerId] = {}
+        """With whose request was the last to be refused."""
         self._trickle = Throttle()
         self._suspects = Throttle()
 
@@ -33,9 +37,22 @@ class Troubles:
         classes = self._classes
         return (None, path) in classes or (account is not None and (account, path) in classes)
 
-    def begin(self, account: AccountId | None, path: PathClass) -> None:
-        """A class is in trouble: for everybody, or for one account."""
-        self._classes[account, path] = None
+    def active_limits(self) -> Iterator[ActiveLimit]:
+        """Show the classes in trouble, and what they all share."""
+        rps = self._share_of(SHARE, self.pace.rps)
+        for (account, path), customer in self._classes.items():
+            yield ActiveLimit(
+                kind=ActiveLimitKind.TROUBLE,
+                source=path,
+                rps=rps,
+                binds=Scope.PATH,
+                customer=customer,
+                account=account,
+            )
+
+    def begin(self, account: AccountId | None, path: PathClass, customer: CustomerId) -> None:
+        """A class is in trouble, as a request of ``customer`` told: for everybody, or for one account."""
+        self._classes[account, path] = customer
         if len(self._classes) > TROUBLES_MOST:
             del self._classes[next(iter(self._classes))]
             self.times_ended += 1
@@ -55,7 +72,11 @@ class Troubles:
         """Give the throttle of whoever may be to blame, of which nothing is known for certain."""
         return self._part_of(self._suspects, SUSPECTS_SHARE, rps, now)
 
+    @staticmethod
+    def _share_of(share: float, rps: float) -> float:
+        return max(share * rps, 1 / TRIED_EVERY_MOST_S)
+
     def _part_of(self, throttle: Throttle, share: float, rps: float, now: float) -> Throttle:
-        slow = max(share * min(rps, self.pace.rps), 1 / TRIED_EVERY_MOST_S)
+        slow = self._share_of(share, min(rps, self.pace.rps))
         throttle.tell(Pace(slow, max(1, int(share * self.pace.max_concurrent))), now)
         return throttle

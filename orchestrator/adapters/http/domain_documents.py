@@ -83,9 +83,13 @@ def _operator(said: Overruling, caller: Caller) -> dict[str, Any] | None:
 
 def _signal(shard: Shard, caller: Caller, signal: ActiveLimit) -> dict[str, Any]:
     clock, until = shard.clock, signal.until
+    # A path may hold a secret of whoever calls it.
+    hidden = (
+        signal.binds is Scope.PATH and not caller.admin and signal.customer not in (None, caller.customer)
+    )
     document = {
         "kind": signal.kind,
-        "source": signal.source or None,
+        "source": None if hidden else signal.source or None,
         "binds": signal.binds,
         "account": signal.account and signal.account[:LABEL_LENGTH],
         "until": None if until is None else clock.unix_ms() + int((until - clock.now()) * 1000),

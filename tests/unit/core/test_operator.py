@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.adapters.store.memory import MemoryStore
-from orchestrator.domain.active_limits import ActiveLimitKind
+from orchestrator.domain.active_limits import ActiveLimitKind, Scope
 from orchestrator.domain.ids import CustomerId, TargetDomain, target_domain
 from orchestrator.domain.job import RetryPolicy
 from orchestrator.domain.lifecycle import JobState
@@ -257,3 +257,21 @@ def test_the_pace_that_is_shown_is_the_pace_that_goes(answer: object, account: s
             assert min(shown) * 0.7 - 0.5 <= went <= max(shown) * 1.1 + 0.5, (shown, went)
 
     in_virtual_time(replace(SLOW, rps=10.0, max_concurrent=50))(story)()
+
+
+@in_virtual_time(replace(SLOW, rps=20.0, max_concurrent=50))
+async def test_a_path_in_trouble_is_shown_and_why_its_jobs_go_so_slowly(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(status=503 if call.url.endswith("/bad") else 200)
+    await queue(rig, 8, url=f"{URL}bad", method="POST")
+    await queue(rig, 600, url=f"{URL}ok")
+    await asyncio.sleep(10.0)
+    view = rig.shard.view(rig.shard.domain(DOMAIN))
+    troubles = [limit for limit in view.signals(None) if limit.kind is ActiveLimitKind.TROUBLE]
+    assert [(limit.source, limit.binds) for limit in troubles] == [("POST /bad", Scope.PATH)]
+    assert 0 < (troubles[0].rps or 0) <= 0.4
+    assert shown_rps(rig) > 10
+    await asyncio.sleep(90.0)
+    assert rig.shard.domain(DOMAIN).waiting <= 8
+    await rig.shard.operator.reset(OPS, DOMAIN)
+    view = rig.shard.view(rig.shard.domain(DOMAIN))
+    assert not [limit for limit in view.signals(None) if limit.kind is ActiveLimitKind.TROUBLE]

@@ -6,6 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
+from orchestrator.domain.ids import TargetDomain
+from orchestrator.domain.path_class import PathClass
+from orchestrator.domain.troubles import Troubles
+from tests.unit.domain.builders import ACME
 from tests.unit.http.gateway import BETAS_KEY, JOBS, KEY, OPERATORS_KEY, Gateway
 from tests.unit.http.test_jobs import submitted
 from tests.unit.http.test_overviews import THEIRS, answered, seen, the_domain
@@ -174,10 +178,29 @@ async def test_a_domain_that_is_not_in_memory_shows_what_would_hold(gateway: Gat
 
 
 async def test_refusals_show_the_pace_that_they_led_to_and_why(gateway: Gateway) -> None:
-    await answered(gateway, 200, job={"body": "1"}, x_ezthrottle_rps="200")
-    for number in range(2, 5):
+    for number in range(3):
         await answered(gateway, 429, job={"body": str(number)})
         gateway.clock.ahead_s += 3
     domain = await the_domain(gateway)
-    assert domain["stated"] == {"rps": 200.0, "max_concurrent": 2, "set_by": "target"}
-    assert (domain["pace"]["rps"] < 20, domain["limited_by"]["kind"]) == (True, "slowed")
+    assert domain["stated"] == {"rps": 2.0, "max_concurrent": 2, "set_by": "default"}
+    assert (0 < domain["pace"]["rps"] < 2, domain["limited_by"]["kind"]) == (True, "slowed")
+    assert (domain["pace"]["set_by"], domain["limited_by"]["rps"]) == ("target", domain["pace"]["rps"])
+
+
+async def test_a_path_in_trouble_is_named_to_its_own_customer_and_to_admins_alone(gateway: Gateway) -> None:
+    await answered(gateway, 200, job={})
+    await answered(gateway, 200, BETAS_KEY, job={"body": "theirs"})
+    limiter = gateway.shard.domain(TargetDomain(NAME))
+    troubles = limiter._steering.binding.troubles = Troubles(
+        limiter.pace
+    )  # how it comes to that is told elsewhere
+    troubles.begin(None, PathClass("POST /s3cret"), ACME)
+    found = {}
+    for who, key in (("acme", KEY), ("beta", BETAS_KEY), ("ops", OPERATORS_KEY)):
+        (domain,) = (await seen(gateway, "domains", authorization=f"Bearer {key}"))["domains"]
+        found[who] = [(s["binds"], s["source"]) for s in domain["signals"] if s["kind"] == "trouble"]
+    assert found == {
+        "acme": [("path", "POST /s3cret")],
+        "beta": [("path", None)],
+        "ops": [("path", "POST /s3cret")],
+    }
