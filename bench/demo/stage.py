@@ -1,7 +1,7 @@
 """What a scenario stands on: a client, targets of its own, and a receiver of webhooks."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -10,6 +10,7 @@ from typing import Any
 from bench.demo.receiver import Delivery, Receiver
 from bench.loopback import Reply, Script, Seen, Site, running_site
 from ezthrottle import EZThrottle, Step
+from ezthrottle.types import Attempt, Job
 
 WEBHOOK_WITHIN_S = 10.0
 CLOSED_WITHIN_S = 2.0
@@ -42,7 +43,7 @@ class Submission:
     """A job as the service acknowledged it; ``at_ms`` is Unix ms before it was submitted."""
 
     at_ms: int
-    answer: dict[str, Any]
+    answer: Mapping[str, Any]
 
     @property
     def job_id(self) -> str:
@@ -57,7 +58,7 @@ class Finished:
 
     submission: Submission
     delivery: Delivery
-    job: dict[str, Any]
+    job: Job
 
     @property
     def took_ms(self) -> int:
@@ -65,10 +66,9 @@ class Finished:
         return self.delivery.arrived_ms - self.submission.at_ms
 
     @property
-    def attempts(self) -> list[dict[str, Any]]:
+    def attempts(self) -> list[Attempt]:
         """Its attempts, oldest first."""
-        attempts: list[dict[str, Any]] = self.job["timeline"]["attempts"]
-        return attempts
+        return self.job["timeline"]["attempts"]
 
     @property
     def regions(self) -> list[str]:
@@ -126,7 +126,7 @@ class Stage:
         self.checks.equal(f"the status in {webhook}", "success", _status(delivery.document))
         return Finished(submission, delivery, self._settled(submission.job_id))
 
-    def _settled(self, job_id: str) -> dict[str, Any]:
+    def _settled(self, job_id: str) -> Job:
         """Ask for a job until it says when each loser's connection closed: after the job's end, it may be."""
         give_up_s = time.monotonic() + CLOSED_WITHIN_S
         while True:
@@ -141,7 +141,7 @@ def _status(document: dict[str, Any]) -> str:
     return f"{document['status']} ({error['message']})" if error else document["status"]
 
 
-def _open_losers(attempts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _open_losers(attempts: Iterable[Attempt]) -> list[Attempt]:
     return [a for a in attempts if a["fault"] == "cancelled" and a["closed_at"] is None]
 
 

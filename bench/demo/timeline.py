@@ -1,5 +1,6 @@
 """The timeline of a job as text bars: who won, who was cancelled, who was skipped, and when."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -105,7 +106,7 @@ def draw(timeline: Timeline, width: int) -> Table:
     return grid
 
 
-def _attempt_bar(attempt: dict[str, Any], submitted_ms: int) -> Bar:
+def _attempt_bar(attempt: Mapping[str, Any], submitted_ms: int) -> Bar:
     def since(name: str) -> int | None:
         return None if attempt[name] is None else attempt[name] - submitted_ms
 
@@ -119,7 +120,7 @@ def _attempt_bar(attempt: dict[str, Any], submitted_ms: int) -> Bar:
     )
 
 
-def _outcome(attempt: dict[str, Any]) -> Outcome:
+def _outcome(attempt: Mapping[str, Any]) -> Outcome:
     if attempt["fault"] == "cancelled":
         return Outcome.CANCELLED
     return _BY_VERDICT.get(attempt["verdict"], Outcome.ENDED)

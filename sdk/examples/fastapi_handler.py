@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +45,7 @@ async def receive(delivery: Annotated[dict[str, Any], Depends(verified)]) -> dic
 
 
 @app.post("/submit")
-async def submit(url: str, webhook: str) -> dict[str, Any]:
+async def submit(url: str, webhook: str) -> Mapping[str, Any]:
     step = Step(app.state.client).url(url).webhooks([{"url": webhook, "has_quorum_vote": True}])
     return await step.execute_async()
 

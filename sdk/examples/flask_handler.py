@@ -11,6 +11,7 @@ from werkzeug.serving import make_server
 
 from ezthrottle import EZThrottle, Step
 from ezthrottle.flask import verified_webhook
+from ezthrottle.types import Webhook
 
 SECRET = "a_secret_of_16_or_more"
 app = Flask(__name__)
@@ -29,7 +30,7 @@ with stand_in() as api, EZThrottle() as client:
     client.create_webhook_secret(SECRET)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    webhook = {"url": f"http://127.0.0.1:{server.server_port}/webhook"}
+    webhook: Webhook = {"url": f"http://127.0.0.1:{server.server_port}/webhook"}
     Step(client).url(api.url("/charge")).webhooks([webhook]).execute()
     print("in time:", received.wait(30))
     server.shutdown()

@@ -17,5 +17,6 @@ with stand_in() as api, EZThrottle() as client:
     )
     print("job", answer["job_id"], answer["status"])
     job = client.wait(answer["job_id"], timeout=30)
-    print("ended:", job["state"], job["result"]["response"]["status_code"])
+    response = job["result"]["response"]
+    print("ended:", job["state"], response and response["status_code"])
     print("webhook:", api.wait_for_webhook(answer["job_id"]).data["status"])

@@ -14,7 +14,7 @@ def pace_of(client: EZThrottle, host: str) -> dict[str, Any]:
     page = client.domains()
     while page["next_cursor"] and page["domains"][-1]["domain"] < host:
         page = client.domains(cursor=page["next_cursor"])
-    return next(dict(domain["pace"]) for domain in page["domains"] if domain["domain"] == host)
+    return next(domain["pace"] or {} for domain in page["domains"] if domain["domain"] == host)
 
 
 # The stand-in answers as your API may: X-EZTHROTTLE-RPS: 50 and X-EZTHROTTLE-MAX-CONCURRENT: 10.

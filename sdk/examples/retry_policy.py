@@ -3,9 +3,10 @@
 from stand_in import stand_in
 
 from ezthrottle import EZThrottle, Step
+from ezthrottle.types import RetryPolicy
 
 with stand_in() as api, EZThrottle() as client:
-    policy = {
+    policy: RetryPolicy = {
         "max_retries": 5,
         "max_reroutes": 3,
         "retry_codes": [429, 503],  # again in the same region

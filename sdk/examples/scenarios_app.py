@@ -14,6 +14,7 @@ from stand_in import StandIn, stand_in
 from werkzeug.serving import make_server
 
 from ezthrottle import EZThrottle, IdempotentStrategy, Step, StepType, auto_forward
+from ezthrottle.types import StepResult
 
 Scenario = Callable[[EZThrottle, StandIn], "dict[str, Any]"]
 DEFAULT_PORT = 8090
@@ -59,8 +60,8 @@ def auto_forwarded(client: EZThrottle, api: StandIn) -> dict[str, Any]:
     """Code that fails here is run by the service."""
 
     @auto_forward(client, fallback_on_error=[429, 500])
-    def legacy_api_call() -> Any:
-        return httpx.get(api.url("/flaky/429/legacy")).raise_for_status().json()
+    def legacy_api_call() -> dict[str, Any]:
+        return dict(httpx.get(api.url("/flaky/429/legacy")).raise_for_status().json())
 
     answer = legacy_api_call()
     return {"submitted": answer, "ended": client.wait(answer["job_id"], timeout=30)["state"]}
@@ -99,7 +100,7 @@ def _step(client: EZThrottle, api: StandIn, path: str) -> Step:
     return Step(client).url(api.url(path)).webhooks([{"url": api.url("/webhook")}])
 
 
-def _delivered(api: StandIn, answer: dict[str, Any]) -> dict[str, Any]:
+def _delivered(api: StandIn, answer: StepResult) -> dict[str, Any]:
     return {"submitted": answer, "delivered": api.wait_for_webhook(answer["job_id"]).data}
 
 

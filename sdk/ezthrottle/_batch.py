@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, NoReturn, Union
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, Union, cast
 
 from ._addresses import BATCH, JOBS, JSON_HEADERS
 from ._answers import error_for
@@ -25,6 +25,7 @@ from .step import Step
 
 if TYPE_CHECKING:
     from ._service import Service
+    from .types import Acknowledgement
 
 MOST_JOBS = 250
 MOST_BYTES = 4 * 1024 * 1024
@@ -56,7 +57,7 @@ class Submission:
         self._unread: Exception | None = None
         self._answers: list[Answer] = []
 
-    async def answers(self, jobs: Iterable[Job]) -> list[dict[str, Any]]:
+    async def answers(self, jobs: Iterable[Job]) -> list[Acknowledgement]:
         """Submit the jobs and return an answer for each, in their order."""
         total = len(jobs) if isinstance(jobs, Sized) else None
         if isinstance(jobs, Sequence):
@@ -68,7 +69,7 @@ class Submission:
         taken = [answer for answer in self._answers if isinstance(answer, dict)]
         if len(taken) < len(self._answers):
             raise self._failure(len(taken))
-        return taken
+        return cast("list[Acknowledgement]", taken)
 
     async def _checked(self, jobs: Sequence[Job]) -> None:
         # What can be read twice is found to be no job before any of it is sent.

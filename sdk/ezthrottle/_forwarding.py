@@ -1,4 +1,4 @@
-"""Reading the request that failed out of an exception of `requests` or `httpx`, without importing either."""
+"""Reading the request that failed out of an exception of an HTTP library, without importing any of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import sys
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .exceptions import ForwardToEZThrottle
@@ -29,23 +30,87 @@ _NOT_FORWARDED = frozenset(
     }
 )
 
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
-def job_behind(error: Exception, codes: frozenset[int]) -> dict[str, Any] | None:
-    """Return the arguments of `submit_job` for the request that failed so, or None where it stays failed.
+# By module: the errors that a connection ends in, those of time, and those before anything was sent.
+_CONNECTION_ERRORS = {
+    "httpx": ("NetworkError", "TimeoutException", "RemoteProtocolError", "ProxyError"),
+    "builtins": ("OSError",),  # those of `requests` are
+    "urllib3.exceptions": ("TimeoutError", "ProtocolError", "NewConnectionError"),
+}
+_TIMEOUTS = {
+    "httpx": ("TimeoutException",),
+    "requests": ("Timeout",),
+    "urllib3.exceptions": ("TimeoutError",),
+}
+_NEVER_SENT = {
+    "httpx": ("ConnectTimeout", "PoolTimeout"),
+    "requests": ("ConnectTimeout",),
+    "urllib3.exceptions": ("ConnectTimeoutError", "NewConnectionError"),
+}
 
-    Raises ValueError for a ForwardToEZThrottle without `url`.
+
+@dataclass(frozen=True)
+class _Request:
+    """A request as its library has it."""
+
+    url: str
+    method: str
+    headers: Mapping[str, Any]
+    body: Any
+
+
+@dataclass(frozen=True)
+class Forwarding:
+    """Which failures are forwarded, and how: `fields` are those of the jobs that name none of their own.
+
+    >>> Forwarding(frozenset({429})).job_behind(KeyError("no request"))
     """
-    if isinstance(error, ForwardToEZThrottle):
-        return _described_job(error)
-    request = _request_of(error)
-    if request is None or not _is_forwarded(error, codes):
-        return None
-    try:
-        body = _text_body(request)
-    except (TypeError, ValueError, RuntimeError) as reason:
-        _log.warning("A failed request stays failed, since it cannot be forwarded: %s", reason)
-        return None
-    return _job(str(request.url), request.method, headers=end_to_end_headers(request.headers), body=body)
+
+    codes: frozenset[int]
+    timeouts: bool = False
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def job_behind(self, error: Exception) -> dict[str, Any] | None:
+        """Return the arguments of `submit_job` for the request that failed so, or None where it stays failed.
+
+        Raises ValueError for a ForwardToEZThrottle without `url`.
+        """
+        if isinstance(error, ForwardToEZThrottle):
+            return self._job(**_described(error))
+        try:
+            request = _request_of(error)
+            if request is None or not self._forwards(error, request):
+                return None
+            body = _body(request.body)
+        except (TypeError, ValueError, RuntimeError) as reason:
+            _log.warning("A failed request stays failed, since it cannot be forwarded: %s", reason)
+            return None
+        headers = end_to_end_headers(request.headers)
+        return self._job(url=request.url, method=request.method, headers=headers, body=body)
+
+    def _forwards(self, error: Exception, request: _Request) -> bool:
+        # Not its truth: a `requests` response with an error status is false.
+        response = getattr(error, "response", None)
+        if response is not None:
+            return getattr(response, "status_code", None) in self.codes
+        if not _any_is(error, _CONNECTION_ERRORS):
+            return False
+        uncertain = _any_is(error, _TIMEOUTS) and not _any_is(error, _NEVER_SENT)
+        if not uncertain or self.timeouts or request.method.upper() in _IDEMPOTENT:
+            return True
+        _log.warning(
+            "A %s that timed out stays failed, since it may have been carried out; "
+            "auto_forward(..., forward_timeouts=True) forwards it all the same",
+            request.method,
+        )
+        return False
+
+    def _job(self, *, idempotent_key: str | None = None, **own: Any) -> dict[str, Any]:
+        named = {name: value for name, value in own.items() if value or name not in self.fields}
+        job = {**{name: value for name, value in self.fields.items() if value}, **named}
+        # Each failure is one of its own: the same call may well be made, and fail, again tomorrow.
+        return {**job, "idempotent_key": idempotent_key or str(uuid.uuid4())}
 
 
 def end_to_end_headers(headers: Mapping[str, str | bytes]) -> dict[str, str]:
@@ -56,58 +121,67 @@ def end_to_end_headers(headers: Mapping[str, str | bytes]) -> dict[str, str]:
     return {name: value for name, value in texts.items() if name.lower() not in dropped}
 
 
-def _described_job(error: ForwardToEZThrottle) -> dict[str, Any]:
+def _described(error: ForwardToEZThrottle) -> dict[str, Any]:
     if not error.url:
         raise ValueError("ForwardToEZThrottle was raised without url; pass the request's url")
-    return _job(
-        error.url,
-        error.method,
-        headers=error.headers,
-        body=error.body,
-        key=error.idempotent_key,
-        metadata=error.metadata,
-        webhooks=error.webhooks,
-        regions=error.regions,
-    )
+    names = ("url", "method", "headers", "body", "idempotent_key", "metadata", "webhooks", "regions")
+    return {name: getattr(error, name) for name in names}
 
 
-def _job(url: str, method: str, *, key: str | None = None, **fields: Any) -> dict[str, Any]:
-    # Each failure is one of its own: the same call may well be made, and fail, again tomorrow.
-    return {"url": url, "method": method, "idempotent_key": key or str(uuid.uuid4()), **fields}
-
-
-def _request_of(error: Exception) -> Any:
+def _request_of(error: Exception) -> _Request | None:
     try:
-        request = getattr(error, "request", None)
+        request: Any = getattr(error, "request", None)
     except RuntimeError:  # httpx raises it where no request was set
         return None
-    return request if getattr(request, "url", None) and getattr(request, "method", None) else None
+    if getattr(request, "url", None) and getattr(request, "method", None):
+        body = request.body if hasattr(request, "body") else request.content
+        return _Request(str(request.url), request.method, request.headers, body)
+    return _request_of_urllib3(error)
 
 
-def _is_forwarded(error: Exception, codes: frozenset[int]) -> bool:
-    # Not its truth: a `requests` response with an error status is false.
-    response = getattr(error, "response", None)
-    if response is not None:
-        return getattr(response, "status_code", None) in codes
-    return _is_connection_error(error)
+def _request_of_urllib3(error: Exception) -> _Request | None:
+    # Its errors name the pool only; the request is in the frame of the pool's urlopen(), which raised it.
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_globals.get("__name__") == "urllib3.connectionpool" and frame.f_code.co_name == "urlopen":
+            local = frame.f_locals
+            pool, port = local["self"], f":{local['self'].port}" if local["self"].port else ""
+            url = f"{pool.scheme}://{pool.host}{port}{local['url']}"
+            return _Request(url, local["method"], local["headers"] or {}, local["body"])
+        trace = trace.tb_next
+    return None
 
 
-def _is_connection_error(error: Exception) -> bool:
-    if isinstance(error, OSError):  # those of `requests` are
-        return True
-    httpx = sys.modules.get("httpx")  # an error of httpx exists only where httpx is loaded
-    return httpx is not None and isinstance(
-        error, (httpx.NetworkError, httpx.TimeoutException, httpx.RemoteProtocolError, httpx.ProxyError)
-    )
+def _any_is(error: BaseException, kinds: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether the error, or one that it was raised from, is of these kinds."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if any(isinstance(cause, _loaded(module, names)) for module, names in kinds.items()):
+            return True
+        reason = getattr(cause, "reason", None)
+        # urllib3's error for the last of several attempts names what that one came to.
+        cause = reason if isinstance(reason, BaseException) else cause.__cause__
+    return False
 
 
-def _text_body(request: Any) -> str | None:
-    body = request.body if hasattr(request, "body") else request.content
+def _loaded(module: str, names: tuple[str, ...]) -> tuple[type, ...]:
+    # An error of a library exists only where the library is loaded.
+    found = sys.modules.get(module)
+    return tuple(getattr(found, name) for name in names) if found is not None else ()
+
+
+def _body(body: Any) -> str | bytes | None:
     if not body:
         return None
-    if not isinstance(body, (str, bytes)):
+    if not isinstance(body, (str, bytes, bytearray)):
         raise TypeError("its body is a stream")
-    return body if isinstance(body, str) else body.decode()
+    if isinstance(body, str):
+        return body
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return bytes(body)
 
 
 def _text(value: str | bytes) -> str:

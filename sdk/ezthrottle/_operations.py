@@ -6,16 +6,19 @@ The docstrings are those of the public methods.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Callable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, cast
 
 from ._addresses import (
+    CANCELLATION,
     DEAD_WEBHOOKS,
     DOMAINS,
     JOBS,
     JSON_HEADERS,
+    PENDING_WEBHOOKS,
     REDELIVERY,
     REGIONS,
+    REPLAYS,
     ROTATION,
     SECRETS,
     USAGE,
@@ -36,14 +39,42 @@ from .exceptions import (
 )
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from ._auto_forward import SubmitsJobs
-    from ._batch import Job, Progress
+    from ._batch import Job as BatchedJob
+    from ._batch import Progress
     from ._http import Response
     from ._service import Service
+    from .types import (
+        Acknowledgement,
+        Cancelled,
+        DeliveryState,
+        DomainPage,
+        EndedJob,
+        ExecutionMode,
+        Guarantee,
+        Job,
+        JobPage,
+        JobState,
+        ManyJobs,
+        PendingPage,
+        RegionPolicy,
+        RegionsView,
+        RetryPolicy,
+        Said,
+        Usage,
+        Webhook,
+        WebhookPage,
+        WebhookSecret,
+        WebhooksSent,
+    )
 
 SHORTEST_SECRET = 16
 LONG_POLL_S = 30
 DEFAULT_WAIT_S = 300.0
+# Many jobs are cancelled and replayed at a bounded pace.
+MANY_JOBS_S = 600.0
 
 _NOT_FOUND = 404
 _ENDED = frozenset(ending.value for ending in Ending)
@@ -64,18 +95,18 @@ class Operations:
         self,
         url: str,
         method: str = "GET",
-        headers: dict[str, str] | None = None,
-        body: str | None = None,
-        metadata: dict[str, Any] | None = None,
-        webhooks: list[dict[str, Any]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: str | bytes | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        webhooks: list[Webhook] | tuple[Webhook, ...] | None = None,
         webhook_quorum: int = 1,
-        regions: list[str] | None = None,
-        region_policy: str = "fallback",
-        execution_mode: str = "race",
-        retry_policy: dict[str, Any] | None = None,
-        fallback_job: dict[str, Any] | None = None,
-        on_success: dict[str, Any] | None = None,
-        on_failure: dict[str, Any] | None = None,
+        regions: list[str] | tuple[str, ...] | None = None,
+        region_policy: RegionPolicy = "fallback",
+        execution_mode: ExecutionMode = "race",
+        retry_policy: RetryPolicy | None = None,
+        fallback_job: Mapping[str, Any] | None = None,
+        on_success: Mapping[str, Any] | None = None,
+        on_failure: Mapping[str, Any] | None = None,
         on_failure_timeout_ms: int | None = None,
         idempotent_key: str | None = None,
         retry_at: int | None = None,
@@ -83,11 +114,11 @@ class Operations:
         priority: int | None = None,
         timeout_ms: int | None = None,
         deadline_ms: int | None = None,
-        guarantee: str | None = None,
+        guarantee: Guarantee | None = None,
         cost: float | None = None,
         account: str | None = None,
-        body_encoding: str | None = None,
-    ) -> dict[str, Any]:
+        body_encoding: Literal["base64"] | None = None,
+    ) -> Acknowledgement:
         """Hand a request to the service, which executes it at the pace its target bears.
 
         Args:
@@ -98,7 +129,7 @@ class Operations:
             metadata: handed back in webhooks
             webhooks: where the result goes, each `{"url", "regions"?, "has_quorum_vote"?}`
             webhook_quorum: voting webhooks that must accept
-            regions: where it may run; the first answer of several wins
+            regions: where it may run; the first success of several wins
             region_policy: "fallback", or "strict" to stay in the listed regions
             execution_mode: "race", "fanout" or "hedge"
             retry_policy: `{"max_retries", "max_reroutes", "retry_codes", "reroute_codes"}`
@@ -153,7 +184,7 @@ class Operations:
             "POST", JOBS, content=job, headers=JSON_HEADERS, expects=("job_id",)
         )
         tell_of(answer)
-        return answer
+        return cast("Acknowledgement", answer)
 
     async def request(
         self,
@@ -179,7 +210,7 @@ class Operations:
         body: str | None = None,
         metadata: dict[str, Any] | None = None,
         retry_at: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> Acknowledgement:
         """Submit a job with one webhook. Deprecated: use `submit_job` or `Step`."""
         warn("queue_request() is deprecated: use submit_job()", DeprecationWarning)
         return await self._submitted(
@@ -203,7 +234,7 @@ class Operations:
         poll_interval: float = 2,
         metadata: dict[str, Any] | None = None,
         retry_at: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> EndedJob:
         """Submit a job and wait for its end, as `submit_job` and `wait` do.
 
         `timeout` is in seconds, from when the service has the job; `poll_interval` is the pause in seconds
@@ -221,16 +252,19 @@ class Operations:
         )
         return await self.wait(answer["job_id"], timeout, poll_interval=poll_interval)
 
-    async def get_job(self, job_id: str) -> dict[str, Any]:
-        """Return the job as the service keeps it: `state`, `delivery`, `result`, `timeline`.
+    async def get_job(self, job_id: str, *, include: Literal["body"] | None = None) -> Job:
+        """Return the job as the service keeps it: `state`, `request`, `delivery`, `result`, `timeline`.
 
-        Raises NotFoundError, or what `submit_job` raises.
+        With `include="body"` its `request` has the body. Raises NotFoundError, or what `submit_job` raises.
         """
-        return await self._service.call("GET", job_path(job_id), expects=("state",))
+        params = _given(include=include)
+        return cast(
+            "Job", await self._service.call("GET", job_path(job_id), params=params, expects=("state",))
+        )
 
     async def wait(
         self, job_id: str, timeout: float = DEFAULT_WAIT_S, *, poll_interval: float = 2.0
-    ) -> dict[str, Any]:
+    ) -> EndedJob:
         """Wait until the job has ended, and return it.
 
         `timeout` is in seconds. The service holds each question until the job ends; `poll_interval` is the
@@ -254,8 +288,8 @@ class Operations:
                 await self._service.runtime.sleep(min(poll_interval, deadline - now))
 
     async def submit_many(
-        self, jobs: Iterable[Job], progress: Progress | None = None
-    ) -> list[dict[str, Any]]:
+        self, jobs: Iterable[BatchedJob], progress: Progress | None = None
+    ) -> list[Acknowledgement]:
         """Submit many jobs in few calls, and return the service's answer to each, in their order.
 
         A job is a mapping of the arguments of `submit_job`, or a `Step`, which is run by the service whatever
@@ -274,24 +308,105 @@ class Operations:
         return await Submission(self._service, progress).answers(jobs)
 
     async def list_jobs(
-        self, state: str | None = None, limit: int | None = None, cursor: str | None = None
-    ) -> dict[str, Any]:
-        """Return a page of jobs, newest first: those in `state`, at most `limit`, from `cursor` on.
+        self,
+        state: JobState | Sequence[JobState] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        *,
+        domain: str | None = None,
+        delivery: DeliveryState | Sequence[DeliveryState] | None = None,
+        code: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        idempotent_key: str | None = None,
+    ) -> JobPage:
+        """Return a page of jobs, newest first: at most `limit` that fit all filters, from `cursor` on.
 
-        The page's `next_cursor` leads to the next one, and is None on the last.
+        `state` and `delivery` may be several; `domain` is a target, `code` a failure's, `since` and `until`
+        are Unix ms of acceptance. The page's `next_cursor` leads to the next one, and is None on the last.
         """
-        return await self._service.call(
-            "GET", JOBS, params=_given(state=state, limit=limit, cursor=cursor), expects=("jobs",)
+        asked = _given(
+            state=_joined(state),
+            domain=domain,
+            delivery=_joined(delivery),
+            code=code,
+            since=since,
+            until=until,
+            idempotent_key=idempotent_key,
+            limit=limit,
+            cursor=cursor,
+        )
+        return cast("JobPage", await self._service.call("GET", JOBS, params=asked, expects=("jobs",)))
+
+    async def cancel_jobs(
+        self,
+        state: JobState | Sequence[JobState] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        *,
+        domain: str | None = None,
+        delivery: DeliveryState | Sequence[DeliveryState] | None = None,
+        code: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        idempotent_key: str | None = None,
+        dry_run: bool = False,
+    ) -> ManyJobs:
+        """Cancel the jobs that fit the filters of `list_jobs` and have not ended; `dry_run` only counts them.
+
+        Returns how many `jobs`, and a `next_cursor` where there are more than `limit`.
+        """
+        return await self._many(
+            CANCELLATION,
+            state=_joined(state),
+            limit=limit,
+            cursor=cursor,
+            domain=domain,
+            delivery=_joined(delivery),
+            code=code,
+            since=since,
+            until=until,
+            idempotent_key=idempotent_key,
+            dry_run=dry_run or None,
         )
 
-    async def cancel(self, job_id: str) -> dict[str, Any]:
+    async def replay_jobs(
+        self,
+        state: JobState | Sequence[JobState] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        *,
+        domain: str | None = None,
+        delivery: DeliveryState | Sequence[DeliveryState] | None = None,
+        code: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        idempotent_key: str | None = None,
+        dry_run: bool = False,
+    ) -> ManyJobs:
+        """Submit once more those that fit and have ended, as `cancel_jobs` cancels; in a day none twice."""
+        return await self._many(
+            REPLAYS,
+            state=_joined(state),
+            limit=limit,
+            cursor=cursor,
+            domain=domain,
+            delivery=_joined(delivery),
+            code=code,
+            since=since,
+            until=until,
+            idempotent_key=idempotent_key,
+            dry_run=dry_run or None,
+        )
+
+    async def cancel(self, job_id: str) -> Cancelled:
         """Cancel a job that has not ended. Its webhooks hear of it; its children do not begin.
 
         Raises ConflictError where it has ended, or NotFoundError.
         """
-        return await self._service.call("DELETE", job_path(job_id), expects=("job_id",))
+        return cast("Cancelled", await self._service.call("DELETE", job_path(job_id), expects=("job_id",)))
 
-    async def replay(self, job_id: str) -> dict[str, Any]:
+    async def replay(self, job_id: str) -> Acknowledgement:
         """Submit the request of a job that has ended once more, and return the answer for the new job.
 
         Raises ConflictError where the job has not ended, or its request is kept no more, or NotFoundError.
@@ -300,14 +415,17 @@ class Operations:
         path = f"{job_path(job_id)}/replay"
         answer = await self._service.call("POST", path, repeatable=False, expects=("job_id",))
         tell_of(answer)
-        return answer
+        return cast("Acknowledgement", answer)
 
-    async def redeliver(self, job_id: str) -> dict[str, Any]:
+    async def redeliver(self, job_id: str) -> WebhooksSent:
         """Send the webhooks of a job that has ended once more.
 
         Raises ConflictError where it has not ended, or NotFoundError.
         """
-        return await self._service.call("POST", f"{job_path(job_id)}/redeliver", expects=("deliveries",))
+        return cast(
+            "WebhooksSent",
+            await self._service.call("POST", f"{job_path(job_id)}/redeliver", expects=("deliveries",)),
+        )
 
     async def list_dead_webhooks(
         self,
@@ -316,14 +434,28 @@ class Operations:
         until: int | None = None,
         limit: int | None = None,
         cursor: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> WebhookPage:
         """Return a page of the webhooks that failed for good, newest first, as `list_jobs` does.
 
         `endpoint` is a receiver's host, with its port unless that is 443, or a URL of it;
         `since` and `until` are Unix ms.
         """
         asked = _given(endpoint=endpoint, since=since, until=until, limit=limit, cursor=cursor)
-        return await self._service.call("GET", DEAD_WEBHOOKS, params=asked, expects=("deliveries",))
+        return cast(
+            "WebhookPage",
+            await self._service.call("GET", DEAD_WEBHOOKS, params=asked, expects=("deliveries",)),
+        )
+
+    async def list_pending_webhooks(
+        self, endpoint: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> PendingPage:
+        """Return the webhooks still to be delivered, and by `endpoints` how many of them fail, and why.
+
+        `endpoint` is a receiver's host, or an address of it.
+        """
+        asked = _given(endpoint=endpoint, limit=limit, cursor=cursor)
+        answer = await self._service.call("GET", PENDING_WEBHOOKS, params=asked, expects=("deliveries",))
+        return cast("PendingPage", answer)
 
     async def redeliver_webhooks(
         self,
@@ -332,35 +464,38 @@ class Operations:
         since: int | None = None,
         until: int | None = None,
         limit: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> WebhooksSent:
         """Send webhooks that failed for good once more: all, one, or those of an endpoint or a time.
 
         Returns how many (`deliveries`), and whether there are `more`.
         """
         asked = _given(webhook_id=webhook_id, endpoint=endpoint, since=since, until=until, limit=limit)
-        return await self._service.call("POST", REDELIVERY, json=asked, expects=("deliveries",))
+        return cast(
+            "WebhooksSent", await self._service.call("POST", REDELIVERY, json=asked, expects=("deliveries",))
+        )
 
-    async def usage(self) -> dict[str, Any]:
+    async def usage(self) -> Usage:
         """Return this customer's `open_jobs`, their limit, and what was used on each of the last `days`."""
-        return await self._service.call("GET", USAGE, expects=("open_jobs",))
+        return cast("Usage", await self._service.call("GET", USAGE, expects=("open_jobs",)))
 
-    async def regions(self) -> dict[str, Any]:
+    async def regions(self) -> RegionsView:
         """Return the `regions`, which of them are up, and how long their attempts take."""
-        return await self._service.call("GET", REGIONS, expects=("regions",))
+        return cast("RegionsView", await self._service.call("GET", REGIONS, expects=("regions",)))
 
-    async def domains(self, limit: int | None = None, cursor: str | None = None) -> dict[str, Any]:
+    async def domains(self, limit: int | None = None, cursor: str | None = None) -> DomainPage:
         """Return a page of the `domains` that this customer has called, by name, from `cursor` on: each one's
         pace, queue, the signals in force, and the ways to it.
 
         The page's `next_cursor` leads to the next one, and is None on the last.
         """
-        return await self._service.call(
-            "GET", DOMAINS, params=_given(limit=limit, cursor=cursor), expects=("domains",)
+        return cast(
+            "DomainPage",
+            await self._service.call(
+                "GET", DOMAINS, params=_given(limit=limit, cursor=cursor), expects=("domains",)
+            ),
         )
 
-    async def create_webhook_secret(
-        self, primary_secret: str, secondary_secret: str | None = None
-    ) -> dict[str, Any]:
+    async def create_webhook_secret(self, primary_secret: str, secondary_secret: str | None = None) -> Said:
         """Set the secret that signs webhooks, and optionally the former one, which then signs as well.
 
         Returns `{"status", "message"}`. Raises ValueError for a secret of fewer than 16 characters.
@@ -368,28 +503,30 @@ class Operations:
         secrets = {"primary_secret": _long_enough("primary_secret", primary_secret)}
         if secondary_secret:
             secrets["secondary_secret"] = _long_enough("secondary_secret", secondary_secret)
-        return await self._service.call("POST", SECRETS, json=secrets)
+        return cast("Said", await self._service.call("POST", SECRETS, json=secrets))
 
-    async def get_webhook_secret(self) -> dict[str, Any]:
+    async def get_webhook_secret(self) -> WebhookSecret:
         """Return the secrets, masked: `customer_id`, `primary_secret`, `secondary_secret`, `has_secondary`.
 
         Raises NotFoundError where there is none.
         """
         try:
-            return await self._service.call("GET", SECRETS, expects=("primary_secret",))
+            return cast(
+                "WebhookSecret", await self._service.call("GET", SECRETS, expects=("primary_secret",))
+            )
         except NotFoundError as error:
             raise NotFoundError(
                 "No webhook secrets configured: make one with create_webhook_secret().", status_code=404
             ) from error
 
-    async def delete_webhook_secret(self) -> dict[str, Any]:
+    async def delete_webhook_secret(self) -> Said:
         """Delete the secrets; webhooks are unsigned from then on.
 
         Returns `{"status", "message"}`, or what the service says where there is none: that is no error.
         """
-        return await self._service.call("DELETE", SECRETS, accepted=(_NOT_FOUND,))
+        return cast("Said", await self._service.call("DELETE", SECRETS, accepted=(_NOT_FOUND,)))
 
-    async def rotate_webhook_secret(self, new_secret: str) -> dict[str, Any]:
+    async def rotate_webhook_secret(self, new_secret: str) -> Said:
         """Sign with `new_secret`, and with the former secret too, so that no receiver misses a delivery.
 
         Once every receiver knows the new one, end the rotation with `create_webhook_secret(new_secret)`.
@@ -398,7 +535,7 @@ class Operations:
         secret = _long_enough("new_secret", new_secret)
         try:
             # Repeatable: the service takes a second rotation to the same secret for the first one.
-            return await self._service.call("POST", ROTATION, json={"new_secret": secret})
+            return cast("Said", await self._service.call("POST", ROTATION, json={"new_secret": secret}))
         except NotFoundError:
             return await self.create_webhook_secret(secret)
 
@@ -422,14 +559,20 @@ class Operations:
         except ServiceUnreachableError:
             return await self._service.runtime.outcome_of(fallback())
 
-    async def _submitted(self, **job: Any) -> dict[str, Any]:
+    async def _many(self, path: str, **asked: Any) -> ManyJobs:
+        answer = await self._service.call(
+            "POST", path, json=_given(**asked), extra_s=MANY_JOBS_S, expects=("jobs",)
+        )
+        return cast("ManyJobs", answer)
+
+    async def _submitted(self, **job: Any) -> Acknowledgement:
         # The client's own method: a program may have made a class of it that does more.
-        answer: dict[str, Any] = await outcome_of(self._client.submit_job(**job))
+        answer: Acknowledgement = await outcome_of(self._client.submit_job(**job))
         return answer
 
     async def _when_ended(
         self, job_id: str, held_s: int, remaining_s: float
-    ) -> tuple[dict[str, Any] | None, EZThrottleError | None]:
+    ) -> tuple[EndedJob | None, EZThrottleError | None]:
         """Return the job if it has ended by now, or else why the service could not be asked, if so."""
         from ._service import is_lasting  # noqa: PLC0415 - loads httpx, as the client has by now
 
@@ -450,7 +593,7 @@ class Operations:
             if is_lasting(error):
                 raise
             return None, error
-        return (job if job.get("state") in _ENDED else None), None
+        return (cast("EndedJob", job) if job["state"] in _ENDED else None), None
 
     def _held_s(self, remaining_s: float) -> int:
         # Where many wait, each asks for less, so that all have their turn in about the same time.
@@ -474,7 +617,11 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _one_webhook(url: str) -> list[dict[str, Any]] | None:
+def _joined(values: str | Sequence[str] | None) -> str | None:
+    return values if values is None or isinstance(values, str) else ",".join(values)
+
+
+def _one_webhook(url: str) -> list[Webhook] | None:
     return [{"url": url, "has_quorum_vote": True}] if url else None
 
 

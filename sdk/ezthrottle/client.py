@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from ._addresses import DEFAULT_WEBHOOK_PORT, job_path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import Concatenate, ParamSpec, Self
 
+    from ._auto_forward import SubmitsJobs
     from ._events import JobEvent
     from ._service import Service
     from .webhook import WebhookServer
@@ -36,8 +37,6 @@ DEFAULT_ATTEMPTS = 5
 
 class _Client:
     """What both clients hold."""
-
-    submit_job: Callable[..., Any]
 
     def __init__(self, service: Service, named_url: str | None, ezthrottle_url: str | None) -> None:
         self.webhook_server: WebhookServer | None = None
@@ -103,7 +102,7 @@ def _blocking(
 ) -> Callable[Concatenate[_Client, P], T]:
     @functools.wraps(operation)
     def method(self: _Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return run(operation(Operations(self._service, self), *args, **kwargs))
+        return run(operation(Operations(self._service, cast("SubmitsJobs", self)), *args, **kwargs))
 
     return method
 
@@ -113,7 +112,7 @@ def _awaited(
 ) -> Callable[Concatenate[_Client, P], Coroutine[Any, Any, T]]:
     @functools.wraps(operation)
     async def method(self: _Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await operation(Operations(self._service, self), *args, **kwargs)
+        return await operation(Operations(self._service, cast("SubmitsJobs", self)), *args, **kwargs)
 
     return method
 
@@ -173,8 +172,11 @@ class EZThrottle(_Client):
     submit_many = _blocking(Operations.submit_many)
     list_jobs = _blocking(Operations.list_jobs)
     cancel = _blocking(Operations.cancel)
+    cancel_jobs = _blocking(Operations.cancel_jobs)
+    replay_jobs = _blocking(Operations.replay_jobs)
     replay = _blocking(Operations.replay)
     redeliver = _blocking(Operations.redeliver)
+    list_pending_webhooks = _blocking(Operations.list_pending_webhooks)
     list_dead_webhooks = _blocking(Operations.list_dead_webhooks)
     redeliver_webhooks = _blocking(Operations.redeliver_webhooks)
     usage = _blocking(Operations.usage)
@@ -257,8 +259,11 @@ class AsyncEZThrottle(_Client):
     submit_many = _awaited(Operations.submit_many)
     list_jobs = _awaited(Operations.list_jobs)
     cancel = _awaited(Operations.cancel)
+    cancel_jobs = _awaited(Operations.cancel_jobs)
+    replay_jobs = _awaited(Operations.replay_jobs)
     replay = _awaited(Operations.replay)
     redeliver = _awaited(Operations.redeliver)
+    list_pending_webhooks = _awaited(Operations.list_pending_webhooks)
     list_dead_webhooks = _awaited(Operations.list_dead_webhooks)
     redeliver_webhooks = _awaited(Operations.redeliver_webhooks)
     usage = _awaited(Operations.usage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from ._coroutines import in_thread, run
@@ -12,9 +12,11 @@ from ._payload import checked, encoded, unix_ms
 from ._spec import IdempotentStrategy, StepSpec, StepType
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from ._execution import Client
+    from .types import ExecutionMode, Guarantee, RegionPolicy, RetryPolicy, StepResult, Webhook
 
 __all__ = ["IdempotentStrategy", "Step", "StepType"]
 
@@ -77,7 +79,7 @@ class Step:
         self.spec.method = checked("method", method).upper()
         return self
 
-    def headers(self, headers: dict[str, str]) -> Step:
+    def headers(self, headers: Mapping[str, str]) -> Step:
         """Set the headers for the target."""
         return self._set("headers", headers)
 
@@ -101,11 +103,11 @@ class Step:
             raise TypeError(f"bytes() takes bytes, and got a {_kind_of(content)}: use body() or json()")
         return self.body(builtins.bytes(content))
 
-    def metadata(self, metadata: dict[str, Any]) -> Step:
+    def metadata(self, metadata: Mapping[str, Any]) -> Step:
         """Set what webhooks hand back."""
         return self._set("metadata", metadata)
 
-    def webhooks(self, webhooks: list[dict[str, Any]]) -> Step:
+    def webhooks(self, webhooks: list[Webhook] | tuple[Webhook, ...]) -> Step:
         """Set where the result goes, each `{"url", "regions"?, "has_quorum_vote"?}`."""
         return self._set("webhooks", webhooks)
 
@@ -113,19 +115,19 @@ class Step:
         """Set how many voting webhooks must accept; 1 unless set."""
         return self._set("webhook_quorum", quorum)
 
-    def regions(self, regions: list[str]) -> Step:
+    def regions(self, regions: list[str] | tuple[str, ...]) -> Step:
         """Set the regions where the job may run."""
         return self._set("regions", regions)
 
-    def region_policy(self, policy: str) -> Step:
+    def region_policy(self, policy: RegionPolicy) -> Step:
         """Set "fallback" or "strict", which stays in the listed regions."""
         return self._set("region_policy", policy)
 
-    def execution_mode(self, mode: str) -> Step:
+    def execution_mode(self, mode: ExecutionMode) -> Step:
         """Set "race", "fanout" or "hedge", for several regions."""
         return self._set("execution_mode", mode)
 
-    def retry_policy(self, policy: dict[str, Any]) -> Step:
+    def retry_policy(self, policy: RetryPolicy) -> Step:
         """Set `max_retries`, `max_reroutes`, `retry_codes` and `reroute_codes`."""
         return self._set("retry_policy", policy)
 
@@ -162,7 +164,7 @@ class Step:
         """Set the whole job's time limit, ms."""
         return self._set("deadline_ms", deadline_ms)
 
-    def guarantee(self, guarantee: str) -> Step:
+    def guarantee(self, guarantee: Guarantee) -> Step:
         """Set "at_least_once" or "at_most_once"."""
         return self._set("guarantee", guarantee)
 
@@ -258,7 +260,7 @@ class Step:
         """Return the history as text, for people and language models."""
         return self.spec.history.trace()
 
-    def execute(self, client: Client | None = None) -> dict[str, Any]:
+    def execute(self, client: Client | None = None) -> StepResult:
         """Run the step: FRUGAL on this machine first, PERFORMANCE by the service.
 
         Returns the service's answer, or, for what ended here, `{"status": "success" | "failed",
@@ -272,15 +274,15 @@ class Step:
         chosen = self._client_for(client)
         if inspect.iscoroutinefunction(chosen.submit_job):
             raise TypeError("execute() needs EZThrottle; with AsyncEZThrottle await execute_async()")
-        return run(execution(self, chosen))
+        return cast("StepResult", run(execution(self, chosen)))
 
-    async def execute_async(self, client: Client | None = None) -> dict[str, Any]:
+    async def execute_async(self, client: Client | None = None) -> StepResult:
         """Run the step as `execute` does, without holding up the event loop, with either client."""
         from ._execution import execution  # noqa: PLC0415 - loads httpx, as the client has by now
 
         chosen = self._client_for(client)
         if inspect.iscoroutinefunction(chosen.submit_job):
-            return await execution(self, chosen)
+            return cast("StepResult", await execution(self, chosen))
         return await in_thread(self.execute, chosen)
 
     def _set(self, name: str, value: Any) -> Step:

@@ -98,14 +98,17 @@ def forgotten_document(job: JobSummary) -> dict[str, Any]:
 
 
 def _request_document(spec: JobSpec, *, with_body: bool) -> dict[str, Any]:
-    body = spec.body or ""
     document: dict[str, Any] = {
         "url": masked_url(spec.url),
         "method": spec.method,
         "headers": masked_headers(spec.headers),
-        "body_bytes": len(body.encode()),
+        "body_bytes": len(spec.content or b""),
     }
-    return document | {"body": spec.body} if with_body else document
+    if with_body:
+        document["body"] = spec.body
+        if spec.body_encoding is not None:
+            document["body_encoding"] = spec.body_encoding
+    return document
 
 
 def _fallbacks_document(spec: JobSpec, *, with_bodies: bool) -> dict[str, Any]:

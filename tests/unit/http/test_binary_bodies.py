@@ -48,3 +48,11 @@ async def test_what_is_no_base64_is_named_wherever_it_stands(gateway: Gateway) -
 async def test_an_encoding_that_nobody_knows_is_refused(gateway: Gateway) -> None:
     response = await gateway.submit(body="", body_encoding="gzip")
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "body_encoding")
+
+
+async def test_a_binary_body_is_shown_with_its_encoding_and_its_size(gateway: Gateway) -> None:
+    submitted = await gateway.submit(method="POST", body=encoded(BINARY), body_encoding="base64")
+    shown = await gateway.client.get(f"/api/v1/jobs/{submitted.json()['job_id']}?include=body")
+    request = shown.json()["request"]
+    assert (request["body"], request["body_encoding"]) == (encoded(BINARY), "base64")
+    assert request["body_bytes"] == len(BINARY)

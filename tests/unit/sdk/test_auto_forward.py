@@ -1,4 +1,4 @@
-import logging
+import socket
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 import requests
+import urllib3
 
 import ezthrottle
 from ezthrottle import AsyncEZThrottle, EZThrottle, ForwardToEZThrottle, auto_forward
@@ -160,24 +161,128 @@ def test_an_error_of_another_kind_is_raised_as_before(client: EZThrottle, servic
     assert service.seen == []
 
 
-def test_a_body_that_is_not_text_stays_failed_and_says_so(
-    client: EZThrottle, service: Any, dead_url: str, post: Any, caplog: pytest.LogCaptureFixture
+def test_a_body_that_is_not_text_is_forwarded_as_base64(
+    client: EZThrottle, service: Any, dead_url: str, post: Any
 ) -> None:
-    with (
-        caplog.at_level(logging.WARNING, "ezthrottle"),
-        pytest.raises((requests.ConnectionError, httpx.ConnectError)),
-    ):
-        auto_forward(client)(post)(dead_url, content=b"\xff\xfe")
-    assert "cannot be forwarded" in caplog.text
-    assert service.seen == []
+    assert auto_forward(client)(post)(dead_url, content=b"\xff\xfe") == QUEUED
+    assert (service.seen[0].json()["body"], service.seen[0].json()["body_encoding"]) == ("//4=", "base64")
 
 
-def test_a_body_that_is_a_stream_stays_failed(client: EZThrottle, service: Any, dead_url: str) -> None:
+def test_a_body_that_is_a_stream_stays_failed_and_says_so(
+    client: EZThrottle, service: Any, dead_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(requests.ConnectionError):
         auto_forward(client)(_post_with_requests)(dead_url, content=iter([b"a"]))
     with pytest.raises(httpx.ConnectError):
         auto_forward(client)(_post_with_httpx)(dead_url, content=iter([b"a"]))
+    assert "cannot be forwarded" in caplog.text
     assert service.seen == []
+
+
+@pytest.fixture
+def silent_url() -> Iterator[str]:
+    """The address of a server that takes connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def _with_requests(method: str, url: str) -> Any:
+    with requests.Session() as session:
+        return session.request(method, url, data="text", timeout=0.05)
+
+
+def _with_httpx(method: str, url: str) -> Any:
+    with httpx.Client(timeout=0.05, trust_env=False) as http:
+        return http.request(method, url, content="text")
+
+
+def _with_urllib3(method: str, url: str) -> Any:
+    with urllib3.PoolManager(timeout=0.05, retries=False) as pool:
+        return pool.request(method, url, body=b"text", headers={"X-A": "1"})
+
+
+def _as_openai_does(method: str, url: str) -> Any:
+    try:
+        return _with_httpx(method, url)
+    except httpx.HTTPError as error:
+        raise WrappingError(error.request) from error
+
+
+class WrappingError(Exception):
+    """As libraries made by the same generator as openai's have it: the request, and no response."""
+
+    def __init__(self, request: httpx.Request) -> None:
+        super().__init__("Connection error.")
+        self.request = request
+
+
+LIBRARIES = [_with_requests, _with_httpx, _with_urllib3, _as_openai_does]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_request_without_a_connection_is_forwarded(
+    client: EZThrottle, service: Any, dead_url: str, library: Any, method: str
+) -> None:
+    assert auto_forward(client)(library)(method, f"{dead_url}/charge?dry=1") == QUEUED
+    job = service.seen[0].json()
+    assert (job["url"], job["method"], job["body"]) == (f"{dead_url}/charge?dry=1", method, "text")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_post_that_timed_out_is_forwarded_only_where_that_is_wanted(
+    client: EZThrottle, service: Any, silent_url: str, caplog: pytest.LogCaptureFixture, library: Any
+) -> None:
+    for method in ("POST", "PATCH"):
+        with pytest.raises(
+            (requests.Timeout, httpx.TimeoutException, urllib3.exceptions.TimeoutError, WrappingError)
+        ):
+            auto_forward(client)(library)(method, silent_url)
+    assert service.seen == []
+    assert "forward_timeouts=True" in caplog.text
+    assert auto_forward(client, forward_timeouts=True)(library)("POST", silent_url) == QUEUED
+    assert auto_forward(client)(library)("PUT", silent_url) == QUEUED
+
+
+def test_the_last_of_several_attempts_of_urllib3_is_read(
+    client: EZThrottle, service: Any, dead_url: str
+) -> None:
+    @auto_forward(client)
+    def post() -> Any:
+        with urllib3.PoolManager(retries=urllib3.Retry(2, backoff_factor=0)) as pool:
+            return pool.request(
+                "POST", f"{dead_url}/a", body="text", headers={"X-A": "1", "Connection": "close"}
+            )
+
+    assert post() == QUEUED
+    job = service.seen[0].json()
+    assert (job["url"], job["body"], job["headers"]) == (f"{dead_url}/a", "text", {"X-A": "1"})
+
+
+def test_the_decorators_fields_are_the_jobs_but_for_those_that_it_names(
+    client: EZThrottle, service: Any, dead_url: str, post: Any
+) -> None:
+    hook = {"url": "https://app.example.com/hook"}
+    forwards = auto_forward(
+        client,
+        webhooks=[hook],
+        regions=["iad"],
+        retry_policy={"max_retries": 5},
+        metadata={"by": "decorator"},
+    )
+
+    def fail() -> None:
+        raise ForwardToEZThrottle(
+            url="https://api.example.com", metadata={"by": "exception"}, regions=["lax"]
+        )
+
+    forwards(post)(dead_url)
+    forwards(fail)()
+    first, second = (seen.json() for seen in service.seen)
+    for job in (first, second):
+        assert (job["webhooks"], job["retry_policy"]) == ([hook], {"max_retries": 5})
+    assert (first["regions"], first["metadata"]) == (["iad"], {"by": "decorator"})
+    assert (second["regions"], second["metadata"]) == (["lax"], {"by": "exception"})
 
 
 async def test_coroutine_functions_are_forwarded_by_either_client(service: Any, client: EZThrottle) -> None:

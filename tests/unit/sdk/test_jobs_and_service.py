@@ -118,3 +118,40 @@ def test_domains_are_asked_for_page_by_page(client: EZThrottle, service: Any, an
     service.on("GET", "/api/v1/domains", answer(200, {"domains": [], "next_cursor": None}))
     client.domains(limit=20, cursor="bmV4dA")
     assert service.seen[0].query == {"limit": "20", "cursor": "bmV4dA"}
+
+
+def test_jobs_are_listed_cancelled_and_replayed_by_the_same_filters(
+    client: EZThrottle, service: Any, answer: Any
+) -> None:
+    service.on("GET", JOBS, answer(200, {"jobs": [], "next_cursor": None}))
+    for path in ("cancel", "replay"):
+        service.on("POST", f"{JOBS}:{path}", answer(200, {"status": "dry_run", "jobs": 3}))
+    filters: Any = {
+        "state": ["failed", "cancelled"],
+        "domain": "api.example.com",
+        "delivery": "failed",
+        "code": "timeout",
+        "since": 1,
+        "until": 2,
+        "idempotent_key": "k",
+    }
+    client.list_jobs(**filters)
+    assert (
+        client.cancel_jobs(**filters, dry_run=True)["jobs"] == client.replay_jobs(**filters, limit=5)["jobs"]
+    )
+    listed, cancelled, replayed = service.seen
+    said = {**filters, "state": "failed,cancelled"}
+    assert listed.query == {name: str(value) for name, value in said.items()}
+    assert cancelled.json() == {**said, "dry_run": True}
+    assert replayed.json() == {**said, "limit": 5}
+
+
+def test_pending_webhooks_and_bodies_are_asked_for(client: EZThrottle, service: Any, answer: Any) -> None:
+    service.on("GET", "/api/v1/webhooks/pending", answer(200, {"endpoints": [], "deliveries": []}))
+    service.on("GET", f"{JOBS}/{JOB_ID}", answer(200, {"state": "queued"}))
+    client.list_pending_webhooks(endpoint="app.example.com", limit=3)
+    client.get_job(JOB_ID, include="body")
+    assert [seen.query for seen in service.seen] == [
+        {"endpoint": "app.example.com", "limit": "3"},
+        {"include": "body"},
+    ]

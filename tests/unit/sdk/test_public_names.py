@@ -172,7 +172,7 @@ def test_the_client_is_made_with_the_published_arguments() -> None:
 
 
 def test_a_method_documents_its_result_and_not_its_flow() -> None:
-    assert inspect.signature(ezthrottle.EZThrottle.submit_job).return_annotation == "dict[str, Any]"
+    assert inspect.signature(ezthrottle.EZThrottle.submit_job).return_annotation == "Acknowledgement"
     assert inspect.iscoroutinefunction(ezthrottle.AsyncEZThrottle.submit_job)
     assert not inspect.iscoroutinefunction(ezthrottle.EZThrottle.submit_job)
 
