@@ -74,8 +74,9 @@ bench-race: install ## how soon losers are closed, and what racing gains
 bench-latency: install ## acknowledgement and submit-to-webhook
 	$(BIN)/python -m bench.latency
 
-bench-pacing: install ## strict servers that answer 429 past their own limit: QUICK=1 for under a minute
+bench-pacing: install ## strict servers that answer 429 past their own limit: QUICK=1 for two minutes
 	$(BIN)/python -m bench.pacing $(if $(QUICK),--quick)
+	$(BIN)/python -m bench.pacing_troubles $(if $(QUICK),--quick)
 
 bench-sdk: install ## one client's submissions, beside the published client's
 	$(BIN)/python -m bench.submissions

@@ -14,14 +14,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import uvloop
 
+from bench.figures import percentile
 from bench.raw_http import RawServer, answer
 from bench.strict_rules import RULES, Dialect, Kind, Limit, state
 
 PATIENCE_S = 30.0
 LOOKS_EVERY_S = 0.005
+TOO_LATE_S = 0.05
+"""At the 99.9th percentile: what comes is counted in a later window than that in which it was sent."""
 HELD_S = (0.8, 1.2)
 """How long a server that counts places takes to answer: on average a second, so that places are a rate."""
 
@@ -129,10 +133,21 @@ class StrictServer:
         send(answer("200 OK" if arrival.admitted else "429 Too Many Requests", headers))
 
 
+class Host(Protocol):
+    """What can be listened for: a server that answers at once or later."""
+
+    @property
+    def listener(self) -> socket.socket:
+        """Where it is called."""
+
+    def meet(self, head: bytes, send: Send) -> None:
+        """Take a request, and send its answer."""
+
+
 class _Connection(RawServer):
     """Hands each request to the server, with the way back."""
 
-    def __init__(self, server: StrictServer, connections: "set[_Connection]") -> None:
+    def __init__(self, server: Host, connections: "set[_Connection]") -> None:
         super().__init__(lambda _head, _body: b"")
         self._server = server
         self._connections = connections
@@ -165,6 +180,11 @@ class Punctuality:
 
     late_s: list[float] = field(default_factory=list)
 
+    @property
+    def too_late(self) -> bool:
+        """Whether the loop was so late that what it saw is no matter of the pace."""
+        return percentile(self.late_s, 0.999) > TOO_LATE_S
+
     async def watch(self) -> None:
         """Look at the clock now and then, for ever."""
         while True:
@@ -174,7 +194,7 @@ class Punctuality:
 
 
 @contextlib.contextmanager
-def running_servers(servers: Sequence[StrictServer]) -> Iterator[Punctuality]:
+def running_servers(servers: Sequence[Host]) -> Iterator[Punctuality]:
     """Let the servers answer until the block ends."""
     stop: Future[Callable[[], object]] = Future()
     watch = Punctuality()
@@ -188,9 +208,7 @@ def running_servers(servers: Sequence[StrictServer]) -> Iterator[Punctuality]:
         thread.join(PATIENCE_S)
 
 
-async def _serve(
-    servers: Sequence[StrictServer], watch: Punctuality, stop: "Future[Callable[[], object]]"
-) -> None:
+async def _serve(servers: Sequence[Host], watch: Punctuality, stop: "Future[Callable[[], object]]") -> None:
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     connections: set[_Connection] = set()
     listening = [

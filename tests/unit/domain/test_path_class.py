@@ -8,6 +8,8 @@ from orchestrator.domain.path_class import path_class
     [
         ("https://h/ok", "GET /ok"),
         ("https://h", "GET /"),
+        ("https://h?x=/a/b#/c", "GET /"),
+        ("http://user:p@h:81/a#/b", "GET /a"),
         ("https://h/orders/17?x=1", "GET /orders/*"),
         ("https://h/api/v1/users/9f86d081884c7d65/orders", "GET /api/v1/users/*/orders"),
         ("https://h/u/123e4567-e89b-12d3-a456-426614174000", "GET /u/*"),
