@@ -6,7 +6,7 @@ import base64
 import copy
 import pickle
 import time
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import httpx
@@ -15,6 +15,7 @@ import pytest
 from ezthrottle import AsyncEZThrottle, EZThrottle, EZThrottleWarning, IdempotentStrategy, Step, StepType
 from ezthrottle.webhook import WebhookServer
 
+UTC = timezone.utc  # noqa: UP017 - the oldest Python has no other name for it
 API_KEY = "ck_live_cust_acme_s3cr3t"
 JOBS = "/api/v1/jobs"
 JOB_ID = "job_1763674210055_853341"
