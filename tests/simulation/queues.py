@@ -7,7 +7,7 @@ from enum import Enum, auto
 from unittest.mock import patch
 
 from orchestrator.core import domain_limiter
-from orchestrator.domain.fairness import Closed, FairQueue, Gate, Gone, Key, Lane, Ticket, Weight
+from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gate, Gone, Key, Lane, Ticket, Weight
 
 
 class Move(Enum):
@@ -79,14 +79,16 @@ class LoggedQueue(FairQueue):
         self._spares.add(id(ticket))
         super().push_spare(ticket)
 
-    def peek(self, closed: Closed = lambda _: None, gone: Gone = lambda _: False) -> Ticket | None:
+    def peek(
+        self, closed: Closed = lambda _: None, gone: Gone = lambda _: False, apart: Apart | None = None
+    ) -> Ticket | None:
         """Show the next ticket."""
 
         def noted(ticket: Ticket) -> Gate | None:
             gate = closed(ticket)
             return None if gate is None else _NotedGate(self, gate)
 
-        return super().peek(noted, self._noted_gone(gone))
+        return super().peek(noted, self._noted_gone(gone), apart)
 
     def thin_out_spare(self, ticket: Ticket, gone: Gone) -> None:
         """Drop further legs for which nobody waits."""
