@@ -33,18 +33,20 @@ _NOT_FORWARDED = frozenset(
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 # By module: the errors that a connection ends in, those of time, and those before anything was sent.
+# httpx2 is httpx's successor, which openai's library has gone over to.
+_HTTPX = ("httpx", "httpx2")
 _CONNECTION_ERRORS = {
-    "httpx": ("NetworkError", "TimeoutException", "RemoteProtocolError", "ProxyError"),
+    **dict.fromkeys(_HTTPX, ("NetworkError", "TimeoutException", "RemoteProtocolError", "ProxyError")),
     "builtins": ("OSError",),  # those of `requests` are
     "urllib3.exceptions": ("TimeoutError", "ProtocolError", "NewConnectionError"),
 }
 _TIMEOUTS = {
-    "httpx": ("TimeoutException",),
+    **dict.fromkeys(_HTTPX, ("TimeoutException",)),
     "requests": ("Timeout",),
     "urllib3.exceptions": ("TimeoutError",),
 }
 _NEVER_SENT = {
-    "httpx": ("ConnectTimeout", "PoolTimeout"),
+    **dict.fromkeys(_HTTPX, ("ConnectTimeout", "PoolTimeout")),
     "requests": ("ConnectTimeout",),
     "urllib3.exceptions": ("ConnectTimeoutError", "NewConnectionError"),
 }

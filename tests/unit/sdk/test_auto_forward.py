@@ -1,4 +1,6 @@
 import socket
+import sys
+import types
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -242,6 +244,27 @@ def test_a_post_that_timed_out_is_forwarded_only_where_that_is_wanted(
     assert "forward_timeouts=True" in caplog.text
     assert auto_forward(client, forward_timeouts=True)(library)("POST", silent_url) == QUEUED
     assert auto_forward(client)(library)("PUT", silent_url) == QUEUED
+
+
+def test_the_successor_of_httpx_is_known_too(
+    client: EZThrottle, service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As that library has them, which is not installed here: classes of the same names and ancestors.
+    successor = types.ModuleType("httpx2")
+    for name in ("NetworkError", "TimeoutException", "RemoteProtocolError", "ProxyError"):
+        setattr(successor, name, type(name, (Exception,), {}))
+    for name in ("ConnectTimeout", "PoolTimeout"):
+        setattr(successor, name, type(name, (successor.TimeoutException,), {}))
+    monkeypatch.setitem(sys.modules, "httpx2", successor)
+
+    def fail(cause: type[Exception]) -> None:
+        raise WrappingError(httpx.Request("POST", "https://api.example.com", content="text")) from cause()
+
+    for kind in ("NetworkError", "ConnectTimeout", "ProxyError"):
+        assert auto_forward(client)(fail)(getattr(successor, kind)) == QUEUED
+    with pytest.raises(WrappingError):
+        auto_forward(client)(fail)(successor.TimeoutException)
+    assert len(service.seen) == 3
 
 
 def test_the_last_of_several_attempts_of_urllib3_is_read(
