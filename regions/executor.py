@@ -15,6 +15,7 @@ from orchestrator.domain.ids import AttemptId
 from orchestrator.domain.routing import SELF_FENCE_AFTER_S
 from orchestrator.ports.clock import Clock, Timer
 from orchestrator.ports.egress import Egress, EgressError
+from orchestrator.runtime.open_files import files_left
 from orchestrator.wire.messages import (
     AttemptDone,
     AttemptReady,
@@ -34,6 +35,8 @@ REPORT_START_AFTER_S = 0.1
 """An attempt that takes longer than this reports its start apart from its end."""
 STALE_AFTER_S = 8.0
 """A message on its way for longer is not obeyed: the shard may soon count its attempt as lost."""
+FILES_KEPT_BACK = 64
+"""Of those that could be opened still: for Ray, the log, name servers, and attempts on their way here."""
 REMEMBER_S = 600.0
 REMEMBER_MOST = 200_000
 
@@ -72,12 +75,21 @@ class Executor:
         egress: The HTTP client.
         clock: Time here.
         report: Takes messages for the shard.
+        count_files_left: Counts the files, connections included, that this process could open still.
     """
 
-    def __init__(self, egress: Egress, clock: Clock, report: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        egress: Egress,
+        clock: Clock,
+        report: Callable[[Message], None],
+        *,
+        count_files_left: Callable[[], int] = files_left,
+    ) -> None:
         self._egress = egress
         self._clock = clock
         self._report = report
+        self._count_files_left = count_files_left
         self._answers = HeldAnswers(clock, report)
         self._work: dict[AttemptId, _Work] = {}
         self._ended: OrderedDict[AttemptId, _Memory] = OrderedDict()
@@ -89,6 +101,13 @@ class Executor:
     def __len__(self) -> int:
         """Count the attempts here."""
         return len(self._work)
+
+    @property
+    def places(self) -> int:
+        """How many attempts this process can take at once, those that it has included. Never none: an attempt
+        may find its connection in the pool.
+        """
+        return max(1, len(self._work) + self._count_files_left() - FILES_KEPT_BACK)
 
     def receive(self, message: Message) -> None:
         """Take a message from the shard."""

@@ -19,6 +19,7 @@ from orchestrator.ports.clock import SystemClock
 from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.gc_tuning import spare_the_collector
 from orchestrator.runtime.log_file import log_to
+from orchestrator.runtime.open_files import raise_file_limit
 from orchestrator.runtime.process_vitals import mailbox_vitals, process_vitals
 from orchestrator.wire import names
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
@@ -56,6 +57,7 @@ class ShardPeer:
         self, name: RegionName, actor_name: str, options: dict[str, Any], take: Callable[[Message], None]
     ) -> None:
         log_to(Path(options["log_file"]))
+        raise_file_limit()
         self.incarnation = uuid.uuid4().hex
         self.clock = SystemClock()
         self._caller = LocalCaller(Path(options["socket"]), actor_name, self.receive)
@@ -67,13 +69,21 @@ class ShardPeer:
         self._loop = asyncio.get_running_loop()
         self._beating = threading.Thread(target=self._beat_for_ever, name="heartbeat", daemon=True)
         self._hear: Callable[[HeartbeatReply, float, float], int] = lambda _reply, _sent, _now: 0
+        self._places: Callable[[], int | None] = lambda: None
 
-    def start(self, hear: Callable[[HeartbeatReply, float, float], int]) -> None:
-        """Begin to beat. ``hear`` takes each reply and says for which epoch this actor works now."""
+    def start(
+        self,
+        hear: Callable[[HeartbeatReply, float, float], int],
+        places: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """Begin to beat. ``hear`` takes each reply and says for which epoch this actor works now; ``places``
+        says for how many attempts at once it has room.
+        """
         spare_the_collector()
         give_memory_back()
         self._calling = self._loop.create_task(self._caller.keep_connected())
         self._hear = hear
+        self._places = places
         self._beating.start()
 
     def receive(self, batch: bytes) -> None:
@@ -93,7 +103,7 @@ class ShardPeer:
 
     def _beat(self, sent: float) -> bool:
         vitals = process_vitals() | mailbox_vitals(self.mailbox)
-        beat = encode(Heartbeat(self._name, self.incarnation, self.epoch, vitals))
+        beat = encode(Heartbeat(self._name, self.incarnation, self.epoch, vitals, self._places()))
         try:
             answer = ray.get(_shard().heartbeat.remote(beat), timeout=REPLY_WITHIN_S)
         except Exception as error:  # noqa: BLE001  # any failure is silence: the fence and the judge decide on that
@@ -133,7 +143,7 @@ class ExecutorActor:
         self._lease = ShardLease(self._executor, clock)
         self._offset = ClockOffset(boot_id())
         self._check()
-        self._peer.start(self._hear)
+        self._peer.start(self._hear, lambda: self._executor.places)
 
     async def deliver(self, batch: bytes) -> None:
         """Take a batch from a shard on another machine."""

@@ -33,12 +33,14 @@ class Peer:
     bytes_open: int = 0
     vitals: dict[str, float] = field(default_factory=dict)
     """What it last said of itself, for the metrics."""
+    places: int = ATTEMPTS_CREDIT
+    """How many attempts it can take at once: fewer where it runs short of descriptors."""
     lives: deque[str] = field(default_factory=lambda: deque(maxlen=LIVES_KEPT))
 
     @property
     def has_credit(self) -> bool:
         """Whether the executor can take another attempt."""
-        return self.attempts_open < ATTEMPTS_CREDIT and self.bytes_open < BYTES_CREDIT
+        return self.attempts_open < self.places and self.bytes_open < BYTES_CREDIT
 
     def outlived(self, incarnation: str) -> bool:
         """Whether the one that works for this shard is a later one than this."""
@@ -54,7 +56,7 @@ class PeerBook:
         names: Every peer there is to be.
         links: Makes the links to them.
         clock: Time.
-        on_up: Told of a peer that may take work (again).
+        on_up: Told of a peer that may take work (again): it is heard, or has more places.
         on_lost: Told of a peer that lost what it had: it went down, or came back as another.
     """
 
@@ -140,8 +142,10 @@ class PeerBook:
             self._replace(peer, beat.incarnation)
         peer.last_heard = self._clock.now()
         peer.vitals = beat.vitals
-        if peer.health is not RegionHealth.UP:
-            peer.health = RegionHealth.UP
+        was_up, had_credit = peer.health is RegionHealth.UP, peer.has_credit
+        peer.health = RegionHealth.UP
+        peer.places = ATTEMPTS_CREDIT if beat.places is None else min(ATTEMPTS_CREDIT, beat.places)
+        if not was_up or (peer.has_credit and not had_credit):
             self._on_up(peer)
         return reply
 

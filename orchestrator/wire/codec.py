@@ -244,7 +244,7 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
     ),
     Deliver: (8, _plain("delivery", "attempt", "url", "body", "secrets", "job")),
     Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after", "fault")),
-    Heartbeat: (10, _plain("region", "incarnation", "epoch", "vitals")),
+    Heartbeat: (10, _plain("region", "incarnation", "epoch", "vitals", "places")),
     HeartbeatReply: (11, _plain("epoch", "now", "boot_id")),
     NeedResult: (12, _plain("delivery", "attempt")),
     JobResult: (13, _plain("job", "body")),

@@ -136,13 +136,15 @@ class Heartbeat:
     """Executor to shard, every half second: who I am and which shard incarnation I work for.
 
     ``epoch`` is the last one heard; attempts of older ones are closed by then. ``vitals`` are numbers about
-    the sender, by name, for the metrics.
+    the sender, by name, for the metrics. ``places`` is how many attempts it can take at once, where
+    something of its own bounds that.
     """
 
     region: RegionName
     incarnation: str
     epoch: int
     vitals: dict[str, float] = field(default_factory=dict)
+    places: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

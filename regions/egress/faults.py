@@ -1,5 +1,6 @@
 """What a failed exchange is called; the words never come from a URL beyond its host and port."""
 
+import errno
 import os
 import socket
 import ssl
@@ -49,6 +50,8 @@ def _unwritten(error: BaseException) -> tuple[Fault, str]:
     match error:
         case ClientConnectorError(os_error=ForbiddenAddressError() as refusal):
             return Fault.NOT_ALLOWED, f"the address is not allowed: {refusal}"
+        case ClientConnectorError(os_error=OSError(errno=errno.EMFILE | errno.ENFILE)):
+            return Fault.LOST, "there are too many open files here"
         case ClientConnectorError():
             return Fault.CONNECT, _connector_words(error)
         case ValueError():

@@ -157,7 +157,12 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     JobResult: st.builds(JobResult, TEXT.map(JobId), BYTES),
     Delivered: st.builds(Delivered, DELIVERIES, COUNTS, st.none() | STATUS, COUNTS, TEXT, TEXT),
     Heartbeat: st.builds(
-        Heartbeat, REGION, TEXT, COUNTS, st.dictionaries(TEXT, st.floats(0, 1e9), max_size=4)
+        Heartbeat,
+        REGION,
+        TEXT,
+        COUNTS,
+        st.dictionaries(TEXT, st.floats(0, 1e9), max_size=4),
+        st.none() | COUNTS,
     ),
     HeartbeatReply: st.builds(HeartbeatReply, COUNTS, SECONDS, TEXT),
 }

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from orchestrator.core.peers import Peer, PeerBook
+from orchestrator.core.peers import ATTEMPTS_CREDIT, Peer, PeerBook
 from orchestrator.domain.ids import RegionName
 from orchestrator.ports.clock import SystemClock
 from orchestrator.wire.messages import Heartbeat
@@ -26,9 +26,9 @@ class Region:
         self.book = PeerBook([IAD], SilentLinks(), SystemClock(), on_up=self._up, on_lost=self._lost)
         self.book.begin(EPOCH)
 
-    def beats(self, incarnation: str, epoch: int = EPOCH) -> int:
+    def beats(self, incarnation: str, epoch: int = EPOCH, *, places: int | None = None) -> int:
         """Let a heartbeat come in; say which epoch the reply names."""
-        return self.book.heard(Heartbeat(IAD, incarnation, epoch), "a machine").epoch
+        return self.book.heard(Heartbeat(IAD, incarnation, epoch, places=places), "a machine").epoch
 
     def _up(self, peer: Peer) -> None:
         self.up.append(peer.incarnation)
@@ -81,3 +81,31 @@ async def test_a_former_life_that_lives_on_is_told_that_it_works_for_no_shard(ia
         iad.beats(incarnation)
     assert iad.beats("first") == NO_EPOCH
     assert iad.beats("second") == EPOCH
+
+
+async def test_an_executor_short_of_descriptors_is_given_no_more_than_it_has_places_for(iad: Region) -> None:
+    iad.beats("first", NO_EPOCH)
+    iad.beats("first", places=3)
+    peer = iad.book.peer(IAD)
+    peer.attempts_open = 2
+    assert iad.book.regions_with_credit() == [IAD]
+    peer.attempts_open = 3
+    assert iad.book.regions_with_credit() == []
+
+
+async def test_what_waits_for_credit_hears_of_places_that_came_back(iad: Region) -> None:
+    iad.beats("first", NO_EPOCH)
+    iad.beats("first", places=3)
+    iad.book.peer(IAD).attempts_open = 3
+    iad.beats("first", places=3)
+    assert iad.up == ["first"]
+    iad.beats("first", places=4)
+    assert iad.up == ["first", "first"]
+    assert iad.book.regions_with_credit() == [IAD]
+
+
+async def test_no_executor_has_more_places_than_there_is_credit(iad: Region) -> None:
+    iad.beats("first", NO_EPOCH)
+    for places in (None, 10 * ATTEMPTS_CREDIT):
+        iad.beats("first", places=places)
+        assert iad.book.peer(IAD).places == ATTEMPTS_CREDIT

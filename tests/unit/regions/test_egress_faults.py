@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import socket
@@ -11,11 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import AddrInfoType
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError
 from regions.egress.client import AiohttpEgress
-from regions.egress.dns import SystemLookup
+from regions.egress.dns import GuardedDialler, SystemLookup
 from regions.guard import AddressPolicy, parse_networks
 
 if TYPE_CHECKING:
@@ -122,6 +124,20 @@ async def test_a_closed_port_is_a_failed_connection(egress: AiohttpEgress) -> No
         failure = await failure_of(egress, f"http://127.0.0.1:{port}/", shut_gate)
     assert failure.fault is Fault.CONNECT
     assert str(failure) == f"127.0.0.1:{port}: no connection: Connection refused"
+
+
+async def test_a_process_that_may_open_no_more_files_says_nothing_of_the_target(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(GuardedDialler):
+        def __call__(self, info: AddrInfoType) -> socket.socket:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    server = await serve()
+    monkeypatch.setattr("regions.egress.client.GuardedDialler", Full)
+    async with AiohttpEgress(PRIVATE) as client:
+        failure = await failure_of(client, server.url(), shut_gate)
+    assert failure.fault is Fault.LOST
 
 
 async def test_a_name_that_does_not_resolve_is_a_failed_connection() -> None:

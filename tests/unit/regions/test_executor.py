@@ -71,3 +71,28 @@ async def test_start_and_answer_are_told_in_the_shards_time() -> None:
     assert done.answered_at is not None
     assert began <= done.started_at <= done.answered_at <= clock.now() + SHARD_AHEAD_S
     await executor.close()
+
+
+class Holds:
+    """An egress that never answers."""
+
+    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+        await asyncio.Event().wait()
+        return HttpResponse(status=200, headers={}, body=b"")
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize(("left", "places"), [(10_000, 9_938), (66, 4), (64, 2), (10, 1), (0, 1)])
+async def test_an_executor_has_places_for_what_it_has_and_for_the_files_that_it_may_open_still(
+    left: int, places: int
+) -> None:
+    clock, reports = SystemClock(), asyncio.Queue[Message]()
+    executor = Executor(Holds(), clock, reports.put_nowait, count_files_left=lambda: left)
+    executor.unfence(math.inf)
+    for number in range(2):
+        request = HttpRequest(method="GET", url="http://a.example/")
+        executor.receive(RunAttempt(AttemptId(str(number)), clock.now(), request))
+    assert executor.places == places
+    await executor.close()
