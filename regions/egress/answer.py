@@ -17,6 +17,8 @@ CLOSED_WITHIN = "the connection was closed within the answer"
 NOT_HTTP = "the answer is not HTTP"
 ENDLESS_INTERIM = "interim answers came without end"
 DAMAGED_CODING = "the answer's content coding is damaged"
+_NO_BODY = BodyCollector("", 0)
+"""Of answers whose body has not begun; nothing is ever added to it."""
 
 
 class Answer:
@@ -36,7 +38,7 @@ class Answer:
         self._body_most = body_most
         self._head = HeadReader()
         self._framing: Framing | None = None
-        self._body = BodyCollector("", 0)
+        self._body = _NO_BODY
 
     @property
     def has_status(self) -> bool:
@@ -75,7 +77,7 @@ class Answer:
         body, status = self._body, self._head.status
         if status is None:
             raise ValueError(CLOSED_BEFORE)
-        headers = joined_headers(tuple(self._head.fields))
+        headers = joined_headers(self._head.fields)
         if body.decoded:
             headers.pop("content-encoding", None)
             headers.pop("content-length", None)
@@ -100,7 +102,7 @@ class Answer:
         return rest
 
     def _begin_body(self) -> Framing:
-        coding = b", ".join(self._head.values(b"content-encoding")).decode("latin-1")
+        coding = b", ".join(self._head.framing(b"content-encoding")).decode("latin-1")
         self._body = BodyCollector(coding, self._body_most)
         return framing_of(self._head, asked_head=self._asked_head)
 
@@ -127,11 +129,14 @@ class Answer:
             self.over.set_result(None)
 
 
-def joined_headers(raw: tuple[tuple[bytes, bytes], ...]) -> dict[str, str]:
-    """Join repeated lines as the contract has it: with a comma, ``Set-Cookie`` with newlines."""
+def joined_headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Join repeated lines as the contract has it: with a comma, ``Set-Cookie`` with newlines.
+
+    Names are in lower case by now.
+    """
     joined: dict[str, str] = {}
-    for raw_name, raw_value in raw:
-        name, value = raw_name.decode("latin-1").lower(), _text(raw_value)
+    for raw_name, raw_value in fields:
+        name, value = raw_name.decode("latin-1"), _text(raw_value)
         if name in joined:
             separator = "\n" if name == "set-cookie" else ", "
             value = f"{joined[name]}{separator}{value}"

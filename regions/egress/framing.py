@@ -10,6 +10,7 @@ from httptools import HttpParserError, HttpResponseParser
 from regions.egress.head import HeadReader
 
 _LENGTH_DIGITS_MOST = 18
+_NO_CODING = (b"", b"identity")
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -38,11 +39,11 @@ def framing_of(head: HeadReader, *, asked_head: bool) -> Framing:
         HTTPStatus.NOT_MODIFIED,
     ):
         return Sized(0)
-    codings = b",".join(head.values(b"transfer-encoding")).lower().split(b",")
-    if codings[-1].strip() == b"chunked":
-        return Chunked()
-    lengths = {length.strip() for line in head.values(b"content-length") for length in line.split(b",")}
-    if not lengths or codings != [b""]:
+    codings = head.framing(b"transfer-encoding")
+    if codings and (last := codings[-1].rpartition(b",")[2].strip().lower()) not in _NO_CODING:
+        return Chunked() if last == b"chunked" else UntilClosed()
+    lengths = {length.strip() for line in head.framing(b"content-length") for length in line.split(b",")}
+    if not lengths:
         return UntilClosed()
     if len(lengths) > 1:
         return Unreadable("the answer states two lengths")
@@ -56,12 +57,15 @@ def keeps_connection(head: HeadReader) -> bool:
     """Whether the server takes another request after this answer (RFC 9112, section 9.3), and where that
     answer begins is beyond doubt.
     """
-    lengths, codings = head.values(b"content-length"), head.values(b"transfer-encoding")
-    announces_a_body = codings or any(length != b"0" for length in lengths)
-    is_doubtful = (codings and lengths) or (head.status == HTTPStatus.NO_CONTENT and announces_a_body)
-    if head.odd or is_doubtful or head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+    lengths, codings = head.framing(b"content-length"), head.framing(b"transfer-encoding")
+    if head.odd or (codings and lengths) or head.status == HTTPStatus.SWITCHING_PROTOCOLS:
         return False
-    options = {option.strip() for line in head.values(b"connection") for option in line.lower().split(b",")}
+    if head.status == HTTPStatus.NO_CONTENT and (codings or any(length != b"0" for length in lengths)):
+        return False
+    connection = head.framing(b"connection")
+    if not connection:
+        return head.is_http_1_1
+    options = {option.strip() for line in connection for option in line.lower().split(b",")}
     return b"close" not in options and (head.is_http_1_1 or b"keep-alive" in options)
 
 

@@ -19,7 +19,7 @@ _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"
 _FRAMING_LINES_MOST = 16
 _FRAMING_LINE_BYTES_MOST = 1_024
 _STATUS_LINE = re.compile(rb"HTTP/(\d(?:\.\d)?)[ \t]+([1-9]\d\d)(?:[ \t].*)?", re.DOTALL)
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class NotHttpError(Exception):
@@ -39,6 +39,7 @@ class HeadReader:
     """
 
     __slots__ = (
+        "_framing",
         "_framing_left",
         "_interims",
         "_partial",
@@ -61,6 +62,7 @@ class HeadReader:
         self._skipping = False
         self._room = HEADER_BYTES_MOST
         self._framing_left = _FRAMING_LINES_MOST
+        self._framing: dict[bytes, list[bytes]] = {}
         self._interims = 0
 
     @property
@@ -68,9 +70,9 @@ class HeadReader:
         """Whether the server speaks the version whose connections persist by default."""
         return self._version not in (b"1.0", b"0.9")
 
-    def values(self, name: bytes) -> list[bytes]:
-        """The values of every line of that ``name``, which is in lower case."""
-        return [value for found, value in self.fields if found == name]
+    def framing(self, name: bytes) -> list[bytes]:
+        """The values of every line of a ``name`` (in lower case) that tells how the body is to be read."""
+        return self._framing.get(name, [])
 
     def feed(self, data: bytes) -> bytes | None:
         """Take what arrived; return what lies behind the head, and None while the head goes on.
@@ -125,6 +127,7 @@ class HeadReader:
             raise EndlessInterimError
         self._version = b""
         self.fields.clear()
+        self._framing.clear()
         return False
 
     def _begin(self, line: bytes) -> None:
@@ -140,10 +143,11 @@ class HeadReader:
         if line[0] in b" \t":
             self._unfold(line)
             return
-        raw_name, colon, raw_value = line.partition(b":")
-        name = raw_name.rstrip(b" \t").lower()
-        if not colon or len(name) != len(raw_name) or not _TOKEN.fullmatch(name):
+        name, colon, raw_value = line.partition(b":")
+        name = name.lower()
+        if not colon or not name or name.translate(None, _TOKEN_BYTES):
             self.odd = True
+            name = name.rstrip(b" \t")
         if colon and name:
             self._keep(name, _clean(raw_value))
 
@@ -158,18 +162,18 @@ class HeadReader:
 
     def _keep(self, name: bytes, value: bytes) -> None:
         size = len(name) + len(value) + LINE_OVERHEAD
+        is_framing = name in _FRAMING
         if size <= self._room:
             self._room -= size
-        elif self._tells_where_it_ends(name, value):
+        elif is_framing and len(value) <= _FRAMING_LINE_BYTES_MOST and self._framing_left:
+            # Without these lines the body could not be read: there is room for some of them always.
             self._framing_left -= 1
         else:
             self.cut = True
             return
         self.fields.append((name, value))
-
-    def _tells_where_it_ends(self, name: bytes, value: bytes) -> bool:
-        """Without these lines the body could not be read: there is room for some of them always."""
-        return name in _FRAMING and len(value) <= _FRAMING_LINE_BYTES_MOST and self._framing_left > 0
+        if is_framing:
+            self._framing.setdefault(name, []).append(value)
 
 
 def _clean(value: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from multidict import CIMultiDict
 from yarl import URL
@@ -17,6 +18,7 @@ _FIELD_VALUES = re.compile(r"[\t\x20-\x7e]*")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _HOST = re.compile(r"[0-9A-Za-z._~-]+|[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._~%-]+)?")
 _MAX_PLAIN_BODY = 256 * 1024
+_HOSTS_REMEMBERED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,17 @@ def _url(text: str) -> URL:
 def _usual_form(url: URL) -> URL:
     """Spell a numeric host as an address: what is dialled is what names the target."""
     host = url.raw_host or ""
-    if not ends_in_a_number(host):
-        return url
-    if (address := literal_address(host)) is None:
+    if (usual := _usual_host(host)) is None:
         raise _invalid("the host ends in a number, but is no address")
-    return url.with_host(str(address))
+    return url if usual == host else url.with_host(usual)
+
+
+@lru_cache(_HOSTS_REMEMBERED)
+def _usual_host(host: str) -> str | None:
+    if not ends_in_a_number(host):
+        return host
+    address = literal_address(host)
+    return None if address is None else str(address)
 
 
 def _headers(request: HttpRequest) -> CIMultiDict[str]:

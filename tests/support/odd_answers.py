@@ -90,6 +90,7 @@ GOOD_ENOUGH: dict[str, Odd] = {
     "a transfer coding that is no last chunked": Odd(
         wire=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\nok", then=Then.CLOSE, body=b"ok"
     ),
+    "a transfer coding that is none": Odd(wire=_ok(b"Transfer-Encoding: identity"), body=b"ok"),
     "spaces behind a chunk's size": Odd(wire=_chunked(b"2  \r\nok\r\n0\r\n\r\n"), body=b"ok"),
     "chunks with extensions": Odd(wire=_chunked(b"2;a=b\r\nok\r\n0;c\r\n\r\n"), body=b"ok"),
     "trailers": Odd(wire=_chunked(b"2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"), body=b"ok"),
