@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from orchestrator.domain.fairness import Key, Ticket
+from orchestrator.domain.fairness import LaneKey, Ticket
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import ExecutionMode
 from tests.simulation.history import Grant, History
@@ -140,13 +140,17 @@ class _Lead:
         self.least, self.most = min(self.least, self.now), max(self.most, self.now)
 
 
+_Place = tuple[bool, LaneKey]
+"""A lane, and whether it is one of further legs."""
+
+
 @dataclass(slots=True)
 class _Queue:
     """Who waits, and in which lanes that may go."""
 
     by_account: bool = False
-    lanes: dict[tuple[bool, Key], list[Ticket]] = field(default_factory=dict)
-    held: set[tuple[bool, Key]] = field(default_factory=set)
+    lanes: dict[_Place, list[Ticket]] = field(default_factory=dict)
+    held: set[_Place] = field(default_factory=set)
 
     def ready(self) -> dict[_Party, list[Ticket]]:
         """List the tickets that may go, by whose turn it would be."""
@@ -173,14 +177,27 @@ class _Queue:
             case Move.WAITS if event.ticket is not None:
                 self.lanes.setdefault(place, []).append(event.ticket)
             case Move.GOES | Move.DROPPED if event.ticket is not None:
-                self.lanes[place].remove(event.ticket)
+                self._remove(place, event.ticket)
+            case Move.SET_APART if event.ticket is not None:
+                self._remove(place, event.ticket)
+                self.lanes.setdefault(place, []).append(event.ticket)
             case Move.HELD:
                 self.held.add(place)
             case Move.FREED:
                 self.held.discard(place)
 
-    def _party(self, lane: Key, *, spare: bool) -> _Party:
-        customer, account = lane
+    def _remove(self, place: _Place, ticket: Ticket) -> None:
+        """Take a ticket out of the lane where it waits: its account's common one, or its path class's."""
+        spare, (customer, account, _) = place
+        lanes = [
+            tickets
+            for (of_spare, lane), tickets in self.lanes.items()
+            if (of_spare, *lane[:2]) == (spare, customer, account) and ticket in tickets
+        ]
+        lanes[0].remove(ticket)
+
+    def _party(self, lane: LaneKey, *, spare: bool) -> _Party:
+        customer, account, _ = lane
         return _Party(customer, (account or "") if self.by_account else "", spare)
 
 

@@ -7,7 +7,8 @@ from enum import Enum, auto
 from unittest.mock import patch
 
 from orchestrator.core import domain_limiter
-from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gate, Gone, Key, Lane, Ticket, Weight
+from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gate, Gone, Lane, LaneKey, Ticket, Weight
+from orchestrator.domain.path_class import UNKNOWN_PATH, PathClass
 
 
 class Move(Enum):
@@ -17,8 +18,10 @@ class Move(Enum):
     GOES = auto()
     DROPPED = auto()
     """Its job has ended meanwhile."""
+    SET_APART = auto()
+    """It waits with those of its path class from now on, in the lane that is named."""
     HELD = auto()
-    """The lane's account or customer may not go on for now."""
+    """The lane's account or customer, or its path class, may not go on for now."""
     FREED = auto()
     REGROUPED = auto()
     """Everything is about to be queued anew."""
@@ -31,7 +34,7 @@ class QueueEvent:
     at: float
     move: Move
     by_account: bool
-    lane: Key | None = None
+    lane: LaneKey | None = None
     spare: bool = False
     ticket: Ticket | None = None
     weight: int = 1
@@ -70,12 +73,12 @@ class LoggedQueue(FairQueue):
 
     def push(self, ticket: Ticket) -> None:
         """Queue a leg that may not be passed over."""
-        self._note(Move.WAITS, (ticket.customer, ticket.account), ticket=ticket)
+        self._note(Move.WAITS, _common_lane(ticket), ticket=ticket)
         super().push(ticket)
 
     def push_spare(self, ticket: Ticket) -> None:
         """Queue a further leg of a race."""
-        self._note(Move.WAITS, (ticket.customer, ticket.account), ticket=ticket, spare=True)
+        self._note(Move.WAITS, _common_lane(ticket), ticket=ticket, spare=True)
         self._spares.add(id(ticket))
         super().push_spare(ticket)
 
@@ -88,7 +91,9 @@ class LoggedQueue(FairQueue):
             gate = closed(ticket)
             return None if gate is None else _NotedGate(self, gate)
 
-        return super().peek(noted, self._noted_gone(gone), apart)
+        return super().peek(
+            noted, self._noted_gone(gone), None if apart is None else self._noted_apart(apart)
+        )
 
     def thin_out_spare(self, ticket: Ticket, gone: Gone) -> None:
         """Drop further legs for which nobody waits."""
@@ -98,9 +103,19 @@ class LoggedQueue(FairQueue):
         def noted(ticket: Ticket) -> bool:
             dropped = gone(ticket)
             if dropped:
-                lane = (ticket.customer, ticket.account)
-                self._note(Move.DROPPED, lane, ticket=ticket, spare=self._was_spare(ticket))
+                self._note(Move.DROPPED, _common_lane(ticket), ticket=ticket, spare=self._was_spare(ticket))
             return dropped
+
+        return noted
+
+    def _noted_apart(self, apart: Apart) -> Apart:
+        # A queue asks only of what waits in the common lane, and follows the answer at once.
+        def noted(ticket: Ticket) -> PathClass | None:
+            name = apart(ticket)
+            if name is not None:
+                lane, spare = (ticket.customer, ticket.account, name), id(ticket) in self._spares
+                self._note(Move.SET_APART, lane, ticket=ticket, spare=spare)
+            return name
 
         return noted
 
@@ -108,7 +123,7 @@ class LoggedQueue(FairQueue):
         """Take it."""
         ticket = super().take()
         spare = self._was_spare(ticket)
-        self._note(Move.GOES, (ticket.customer, ticket.account), ticket=ticket, spare=spare)
+        self._note(Move.GOES, _common_lane(ticket), ticket=ticket, spare=spare)
         return ticket
 
     def regroup(self, *, by_account: bool) -> None:
@@ -126,11 +141,15 @@ class LoggedQueue(FairQueue):
         """Write down that a lane was held back, or let go on."""
         self._note(move, lane.key, spare=lane.turn.rotation is self._spare)
 
-    def _note(self, move: Move, lane: Key, *, spare: bool = False, ticket: Ticket | None = None) -> None:
+    def _note(self, move: Move, lane: LaneKey, *, spare: bool = False, ticket: Ticket | None = None) -> None:
         weight = max(1, self._weight(lane[0]))
         self._log.events.append(
             QueueEvent(self._now(), move, self.by_account, lane, spare=spare, ticket=ticket, weight=weight)
         )
+
+
+def _common_lane(ticket: Ticket) -> LaneKey:
+    return ticket.customer, ticket.account, UNKNOWN_PATH
 
 
 @dataclass(frozen=True, slots=True)
