@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from orchestrator.domain.fairness import LaneKey, Ticket
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import ExecutionMode
+from orchestrator.domain.path_class import UNKNOWN_PATH
 from tests.simulation.history import Grant, History
 from tests.simulation.queues import Move, QueueEvent, QueueLog
 from tests.simulation.scenario import Scenario
@@ -66,11 +67,13 @@ def shares_keep_together(scenario: Scenario, history: History) -> Iterator[str]:
 
 
 def the_lowest_key_goes_first(scenario: Scenario, history: History) -> Iterator[str]:
-    """Within an account's turn the order key decides, so that priority helps and nothing starves."""
+    """Within an account's turn the order key decides, so that priority helps and nothing starves. What was
+    set apart, for its path, goes by it among its own kind.
+    """
     for log in history.queues:
         for event, queue in _replay(log):
             if event.move is Move.GOES and event.ticket is not None:
-                first = min(queue.ready().get(queue.party(event), [event.ticket]))
+                first = min(queue.ready_before(event, event.ticket), default=event.ticket)
                 if first < event.ticket:
                     yield f"{event.ticket} went before {first}, {_at(event)}"
 
@@ -159,6 +162,14 @@ class _Queue:
             if tickets and (spare, lane) not in self.held:
                 found.setdefault(self._party(lane, spare=spare), []).extend(tickets)
         return found
+
+    def ready_before(self, event: QueueEvent, ticket: Ticket) -> Iterator[Ticket]:
+        """List what may go in the same turn: from a common lane, or set apart with ``ticket``."""
+        for place, tickets in self.lanes.items():
+            set_apart = place[1][2] != UNKNOWN_PATH and ticket not in tickets
+            mine = self._party(place[1], spare=place[0]) == self.party(event)
+            if mine and not set_apart and place not in self.held:
+                yield from tickets
 
     def party(self, event: QueueEvent) -> _Party:
         """Say whose turn an event belongs to."""

@@ -21,7 +21,7 @@ from orchestrator.core.shard import Shard
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.domain import fairness
 from orchestrator.domain.binding import Binding
-from orchestrator.domain.fairness import Closed, FairQueue, Gone, Lane, Ticket, Weight, _Rotation
+from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gone, Lane, Ticket, Weight, _Rotation
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import Job
 from orchestrator.domain.pacing import Pace
@@ -206,11 +206,9 @@ def first_come_is_first_served(patch: pytest.MonkeyPatch) -> None:
 def a_further_leg_takes_a_first_legs_turn(patch: pytest.MonkeyPatch) -> None:
     peek = FairQueue.peek
 
-    def spare_first(
-        self: FairQueue, closed: Closed = lambda _: None, gone: Gone = lambda _: False
-    ) -> Ticket | None:
+    def spare_first(self: FairQueue, closed: Closed, gone: Gone, apart: Apart | None = None) -> Ticket | None:
         self._first, self._spare = self._spare, self._first
-        shown = peek(self, closed, gone)
+        shown = peek(self, closed, gone, apart)
         self._first, self._spare = self._spare, self._first
         return shown
 
@@ -237,7 +235,7 @@ def every_request_costs_one_token(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("a_pause_binds_whom_it_is_meant_for")
 def an_account_is_never_held_back(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Gates, "closed", lambda self, ticket, now: None)
+    patch.setattr(Gates, "closed", lambda self, ticket, now, *, alone=False: None)
 
 
 @breaks("a_told_pace_binds_who_heard_it", told_to_be_slow)
