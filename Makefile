@@ -12,7 +12,7 @@ CASES ?= 5000
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve target test test-fast fuzz check lint types format bench bench-throughput bench-race \
-	bench-latency bench-pacing bench-sdk bench-webhooks bench-domains kill-rounds simulate outage lock clean
+	bench-latency bench-pacing bench-sdk bench-webhooks bench-domains bench-memory kill-rounds simulate outage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ bench-sdk: install ## one client's submissions, beside the published client's
 
 bench-webhooks: install ## what nine receivers feel of a tenth that hangs: QUICK=1 for half a minute
 	$(BIN)/python -m bench.webhooks $(if $(QUICK),--quick)
+
+bench-memory: install ## what one customer can make the service hold, in many ways: ONLY=names with commas for some
+	$(BIN)/python -m bench.memory $(if $(ONLY),--only $(ONLY),--json bench/results/memory.json)
 
 bench-domains: install ## what 100,000 targets cost: bytes when idle, and time to pick the next request
 	$(BIN)/python -m tests.simulation.many_domains --json bench/results/domains.json

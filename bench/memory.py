@@ -35,6 +35,8 @@ ALONE_TIMES = 2.0
 SAMPLE_EVERY_S = 0.05
 SUBMIT_EVERY_S = 0.02
 ALONE_S = 10.0
+HOLD_S = 12.0
+"""What an attack has built up is held for so long."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 OURS = ("ShardNode", "WebhookActor", "ExecutorActor")
 """How the processes that hold customers' bytes are titled."""
@@ -160,25 +162,29 @@ def _submit_for_ever(base_url: str, api_key: str, orders: Connection) -> None:
 class Bench:
     """Attack after attack on one service."""
 
-    def __init__(self, service: Service, bystander: Bystander) -> None:
+    def __init__(
+        self, service: Service, bystander: Bystander, *, alone_s: float = ALONE_S, hold_s: float = HOLD_S
+    ) -> None:
         self._service = service
         self._bystander = bystander
+        self._alone_s = alone_s
+        self._hold_s = hold_s
 
     async def run(self, attacks: Sequence[Attack], report: Callable[[Outcome], None]) -> list[Outcome]:
         """Make each attack; ``report`` hears of each outcome at once."""
-        async with Attacker.of(self._service) as warm_up:
+        async with Attacker.of(self._service, self._hold_s) as warm_up:
             await warm_up.result_of("/letters?bytes=1000")
         memory = Memory(self._service)
         outcomes = []
         for attack in attacks:
             # Alone right before it: the machine is others' too.
-            alone = await self._meanwhile(lambda: asyncio.sleep(ALONE_S))
+            alone = await self._meanwhile(lambda: asyncio.sleep(self._alone_s))
             outcomes.append(await self._one(attack, memory, alone))
             report(outcomes[-1])
         return outcomes
 
     async def _one(self, attack: Attack, memory: Memory, alone: list[float]) -> Outcome:
-        async with memory.watched(), Attacker.of(self._service) as attacker:
+        async with memory.watched(), Attacker.of(self._service, self._hold_s) as attacker:
             times = await self._meanwhile(lambda: attack.make(attacker))
         grown = dict(memory.highest)
         back_after_s = await memory.back_after_s()

@@ -17,7 +17,6 @@ import httpx
 from bench.service import Service, create_key
 
 LARGE = 5 * 1024 * 1024
-HOLD_S = 12.0
 PATIENCE_S = 60.0
 PIECE = 64 * 1024
 RECEIVERS = 20
@@ -95,7 +94,7 @@ def _content_length(head: str) -> int:
 class Attacker:
     """A customer of the service who has a target and twenty receivers, all of which hang."""
 
-    def __init__(self, service: Service, target: Target, receivers: list[str]) -> None:
+    def __init__(self, service: Service, target: Target, receivers: list[str], hold_s: float) -> None:
         self._service = service
         self._key = create_key(service.data_dir, f"cust_attacker_{next(_numbers)}")
         self.api = httpx.AsyncClient(
@@ -106,15 +105,16 @@ class Attacker:
         )
         self.target = target
         self.receivers = receivers
+        self.hold_s = hold_s
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def of(cls, service: Service) -> AsyncIterator[Self]:
-        """Open everything, until the block ends."""
+    async def of(cls, service: Service, hold_s: float) -> AsyncIterator[Self]:
+        """Open everything, until the block ends. What an attack has built up it holds for ``hold_s``."""
         async with contextlib.AsyncExitStack() as stack:
             target = await stack.enter_async_context(Target().running())
             receivers = [f"{await stack.enter_async_context(_hanging())}/hook" for _ in range(RECEIVERS)]
-            attacker = cls(service, target, receivers)
+            attacker = cls(service, target, receivers, hold_s)
             await stack.enter_async_context(attacker.api)
             yield attacker
 
@@ -130,7 +130,7 @@ class Attacker:
         """Wait for a job's end, without reading its result."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            page = await self.api.get("/api/v1/jobs", params={"limit": 500})
+            page = await self.api.get("/api/v1/jobs", params={"limit": 100})
             if any(job["job_id"] == job_id and job["ended_at"] for job in page.json()["jobs"]):
                 return
             await asyncio.sleep(0.1)
@@ -151,10 +151,10 @@ class Attacker:
         """End what is under way."""
         await asyncio.gather(*(self.api.delete(f"/api/v1/jobs/{job_id}") for job_id in job_ids))
 
-    async def read_slowly(self, path: str, count: int, hold_s: float = HOLD_S) -> None:
+    async def read_slowly(self, path: str, count: int) -> None:
         """Begin to read an answer so many times, and go on with none of them."""
         opened = await asyncio.gather(*(self._begin_to_read(path) for _ in range(count)))
-        await asyncio.sleep(hold_s)
+        await asyncio.sleep(self.hold_s)
         for sock in opened:
             sock.close()
 
@@ -168,7 +168,7 @@ class Attacker:
         head = f"GET {path} HTTP/1.1\r\nHost: service\r\nAuthorization: Bearer {self._key}\r\n\r\n"
         await loop.sock_sendall(sock, head.encode())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(HOLD_S):
+            async with asyncio.timeout(self.hold_s):
                 await loop.sock_recv(sock, 1000)
         return sock
 
@@ -204,7 +204,7 @@ def _hooks(path: str, jobs: int) -> Callable[[Attacker], Awaitable[None]]:
         await attacker.open_gate()
         hooks = [{"url": url} for url in attacker.receivers]
         await asyncio.gather(*(attacker.submit(path, webhooks=hooks) for _ in range(jobs)))
-        await asyncio.sleep(HOLD_S)
+        await asyncio.sleep(attacker.hold_s)
 
     return make
 
@@ -213,7 +213,7 @@ def _answers(path: str, jobs: int, **fields: Any) -> Callable[[Attacker], Awaita
     async def make(attacker: Attacker) -> None:
         await attacker.open_gate()
         ids = await asyncio.gather(*(attacker.submit(path, **fields) for _ in range(jobs)))
-        await asyncio.sleep(HOLD_S)
+        await asyncio.sleep(attacker.hold_s)
         await attacker.cancel_all(ids)
 
     return make
@@ -253,7 +253,7 @@ async def _lists(attacker: Attacker) -> None:
             for key in keys
         ]
         await attacker.api.post("/api/v1/jobs:batch", json={"jobs": jobs})
-    await attacker.read_slowly("/api/v1/jobs?limit=500", 400)
+    await attacker.read_slowly("/api/v1/jobs?limit=100", 400)
 
 
 async def _batches(attacker: Attacker) -> None:
@@ -298,6 +298,6 @@ ATTACKS = (
     ),
     Attack("polls", "400 long polls of 50 jobs with a body of 1 MB", _polls),
     Attack("streams", "100 streams of 100 jobs with a body of 1 MB", _streams),
-    Attack("lists", "400 slow readers of pages of 500 jobs with keys of 500 characters", _lists),
+    Attack("lists", "400 slow readers of pages of 100 jobs with keys of 500 characters", _lists),
     Attack("batches", "12 batches of 16 MB at once", _batches),
 )

@@ -17,6 +17,7 @@ from orchestrator.core.delivery_room import DeliveryRoom
 from orchestrator.core.endpoints import Endpoint, Parcel, Turn
 from orchestrator.core.peers import WEBHOOKS, PeerBook
 from orchestrator.core.signing_secrets import SigningSecrets
+from orchestrator.domain.byte_budget import MIB
 from orchestrator.domain.fanout import (
     NO_REGION,
     DeliveryAttempt,
@@ -38,7 +39,7 @@ from orchestrator.wire.messages import Deliver, Delivered, JobResult, NeedResult
 EXPECT_WITHIN_S = 90.0
 """Longer than the sender's own limits: beyond it, its silence counts as a lost message."""
 FAILURES_COUNT_FOR_S = 3_600.0
-WAITING_BYTES = 32 * 1024 * 1024
+WAITING_BYTES = 16 * MIB
 """Results kept for deliveries that wait in line; those of the others are read again from disk."""
 RETRIED_MOST = 16
 """Endpoints that are looked at again when room comes back, those that have waited longest first."""

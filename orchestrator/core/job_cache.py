@@ -2,10 +2,11 @@
 
 from collections import OrderedDict
 
+from orchestrator.domain.byte_budget import MIB
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import Job, held_bytes
 
-FRESH_BYTES = 32 * 1024 * 1024
+FRESH_BYTES = 16 * MIB
 FRESH_JOBS = 10_000
 
 

@@ -5,7 +5,7 @@ from orchestrator.domain.course import Course, kept_bytes, with_answers_cut
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.run import LAST_SEEN_BYTES
 
-KEPT_BYTES = 64 * MIB
+KEPT_BYTES = 32 * MIB
 FEW_BYTES = 1_024
 
 

@@ -5,7 +5,7 @@ from collections import deque
 
 from orchestrator.domain.byte_budget import ByteBudget
 
-_Line = deque[tuple[int, "asyncio.Future[None]"]]
+_Wish = tuple[int, "asyncio.Future[bool]"]
 
 
 class ByteRoom:
@@ -17,25 +17,25 @@ class ByteRoom:
 
     def __init__(self, most: int) -> None:
         self.budget = ByteBudget(most)
-        self._waiting: dict[str, _Line] = {}
+        self._waiting: dict[str, deque[_Wish]] = {}
 
     def waiting(self, owner: str) -> int:
         """Count how often an owner waits."""
         return len(self._waiting.get(owner, ()))
 
-    async def take(self, owner: str, size: int) -> None:
-        """Return once ``size`` bytes more are the owner's."""
+    async def take(self, owner: str, size: int) -> bool:
+        """Return once ``size`` bytes more are the owner's; True where they were let through."""
         if owner not in self._waiting and self.budget.fits(owner, size):
             self.budget.take(owner, size)
-            return
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line = self._waiting.setdefault(owner, deque())
-        line.append((size, granted))
+            return False
+        granted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(owner, deque()).append((size, granted))
         try:
-            await granted
+            return await granted
         except asyncio.CancelledError:
             if granted.cancelled():
-                self._forget(owner, line, granted)
+                # What stood behind the one that leaves may be smaller.
+                self._give_out()
             else:
                 self.give_back(owner, size)
             raise
@@ -45,6 +45,11 @@ class ByteRoom:
         self.budget.give_back(owner, size)
         self._give_out()
 
+    def let_through(self, owner: str) -> None:
+        """Grant an owner's next request, whether it fits or not."""
+        if (first := self._first(owner)) is not None:
+            self._pass(owner, *first, let_through=True)
+
     def _give_out(self) -> None:
         """Give out what there is, a request of each owner at a time."""
         while any(self._grant(owner) for owner in list(self._waiting)):
@@ -52,25 +57,27 @@ class ByteRoom:
 
     def _grant(self, owner: str) -> bool:
         """Grant an owner's next request, if it fits."""
-        line = self._waiting[owner]
-        size, granted = line[0]
-        if not self.budget.fits(owner, size):
+        first = self._first(owner)
+        if first is None or not self.budget.fits(owner, first[0]):
             return False
-        line.popleft()
-        self.budget.take(owner, size)
-        granted.set_result(None)
-        # Behind all the others from here on.
-        del self._waiting[owner]
-        if line:
-            self._waiting[owner] = line
+        self._pass(owner, *first, let_through=False)
         return True
 
-    def _forget(self, owner: str, line: _Line, granted: "asyncio.Future[None]") -> None:
-        remaining = deque(waiter for waiter in line if waiter[1] is not granted)
-        line.clear()
-        line.extend(remaining)
-        if not line and self._waiting.get(owner) is line:
-            del self._waiting[owner]
-        elif owner in self._waiting:
-            # What stood behind the one that left may be smaller.
-            self._give_out()
+    def _first(self, owner: str) -> _Wish | None:
+        """Find an owner's next request; those whose tasks are just being cancelled are none."""
+        line = self._waiting.get(owner)
+        while line and line[0][1].done():
+            line.popleft()
+        if not line:
+            self._waiting.pop(owner, None)
+            return None
+        return line[0]
+
+    def _pass(self, owner: str, size: int, granted: "asyncio.Future[bool]", *, let_through: bool) -> None:
+        self.budget.take(owner, size)
+        granted.set_result(let_through)
+        # Behind all the others from here on.
+        line = self._waiting.pop(owner)
+        line.popleft()
+        if line:
+            self._waiting[owner] = line

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.adapters.http.backend import API, JOBS_PATH, Backend
+from orchestrator.adapters.http.backend import API, JOBS_PATH, Backend, paged
 from orchestrator.adapters.http.delivery_routes import DeliveryRoutes
 from orchestrator.adapters.http.docs_page import DocsPage
 from orchestrator.adapters.http.domain_routes import DomainRoutes
@@ -98,7 +98,7 @@ def _add_jobs(calls: Calls, backend: Backend) -> None:
     calls.add(f"POST {JOBS_PATH}:batch", jobs.submit_batch, body=BatchIn)
     calls.add(f"POST {JOBS_PATH}:cancel", many.cancel, body=ManyJobsIn, errors=(429,))
     calls.add(f"POST {JOBS_PATH}:replay", many.replay, body=ManyJobsIn, errors=(429,))
-    calls.add(f"GET {JOBS_PATH}", jobs.list_jobs, query={**_FILTERS, **_PAGE})
+    calls.add(f"GET {JOBS_PATH}", paged(backend, jobs.list_jobs), query={**_FILTERS, **_PAGE})
     calls.add(f"GET {one}", jobs.show, query=_JOB, errors=(404,))
     calls.add(
         f"GET {one}/stream",
@@ -115,7 +115,7 @@ def _add_overviews(calls: Calls, backend: Backend) -> None:
     overview, domains = OverviewRoutes(backend), DomainRoutes(backend)
     calls.add(f"GET {API}/usage", overview.usage)
     calls.add(f"GET {API}/regions", overview.regions)
-    calls.add(f"GET {API}/domains", overview.domains, query=_PAGE)
+    calls.add(f"GET {API}/domains", paged(backend, overview.domains), query=_PAGE)
     one = f"{API}/domains/{{domain:path}}"
     for act in (domains.reset, domains.pause, domains.resume):
         calls.add(f"POST {one}:{act.__name__}", act, errors=(403, 404))
@@ -131,8 +131,8 @@ def _add_webhooks(calls: Calls, backend: Backend) -> None:
     job_again = f"POST {JOBS_PATH}/{{job_id}}/redeliver"
     calls.add(job_again, deliveries.redeliver_job, answers=_ACCEPTED, errors=(404, 409))
     dead = {**_ENDPOINT, "since": _TIME, "until": _TIME, **_PAGE}
-    calls.add(f"GET {API}/webhooks/dead", deliveries.list_dead, query=dead)
-    calls.add(f"GET {API}/webhooks/pending", deliveries.list_pending, query={**_ENDPOINT, **_PAGE})
+    calls.add(f"GET {API}/webhooks/dead", paged(backend, deliveries.list_dead), query=dead)
+    calls.add(f"GET {API}/webhooks/pending", paged(backend, deliveries.list_pending), query={**_ENDPOINT, **_PAGE})
     dead_again = f"POST {API}/webhooks/redeliver"
     calls.add(dead_again, deliveries.redeliver_dead, body=RedeliverIn, answers=_ACCEPTED, errors=(404,))
 

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +14,7 @@ from starlette.responses import Response
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.bodies import read_body
 from orchestrator.adapters.http.incoming import IncomingRoom
-from orchestrator.adapters.http.large_answers import ResultResponse, SharedResults
+from orchestrator.adapters.http.large_answers import HeldResponse, ResultResponse, SharedResults
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.core.intake import Intake
 from orchestrator.core.shard import Shard
@@ -40,6 +42,20 @@ class Backend:
     many_jobs_rps: float = MANY_JOBS_RPS
     commit_sizes: Histogram | None = None
     """Where the store shares commits between writes."""
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def paged(backend: Backend, handler: Handler) -> Handler:
+    """Let a handler of lists make a page once there is room for one of the customer's, and hold that."""
+
+    @wraps(handler)
+    async def answer(request: Request) -> Response:
+        customer = await backend.keys.customer(request)
+        return HeldResponse(backend.results.page(customer), lambda: handler(request))
+
+    return answer
 
 
 async def read_document(request: Request, bounds: SubmissionBounds) -> dict[str, Any]:

@@ -6,11 +6,11 @@ A reader may be slow; what he must not do is hold a copy of five megabytes meanw
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from http import HTTPStatus
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from orchestrator.domain.byte_budget import KIB, MIB
 from orchestrator.domain.errors import Conflict
@@ -18,9 +18,9 @@ from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.ports.store import Store
 from orchestrator.runtime.byte_room import ByteRoom
 
-SHOWN_BYTES = 48 * MIB
+SHOWN_BYTES = 32 * MIB
 """Of results that are being read, one copy of each, and of pages of lists."""
-SENT_BYTES = 32 * MIB
+SENT_BYTES = 16 * MIB
 """Of what lies at hand for the readers of results, and in their sockets."""
 PAGE_BYTES = MIB
 """What a page of a list is counted as."""
@@ -150,6 +150,41 @@ class ResultResponse(Response):
             for piece in (self._before, *in_pieces(result)):
                 await _sent(send, piece, more=True)
             await _sent(send, self._after, more=False)
+
+
+class HeldResponse(Response):
+    """An answer that is made once there is room for it, and that is held while it is sent.
+
+    Args:
+        held: Waits for the room, and holds it.
+        make: Makes the answer.
+    """
+
+    def __init__(
+        self,
+        held: contextlib.AbstractAsyncContextManager[None],
+        make: Callable[[], Awaitable[Response]],
+    ) -> None:
+        super().__init__()
+        self._held = held
+        self._make = make
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it (ASGI)."""
+
+        async def in_time(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                more, body = message.get("more_body", False), message.get("body", b"")
+                for piece in in_pieces(body):
+                    await _sent(send, piece, more=True)
+                await _sent(send, b"", more=more)
+            else:
+                await send(message)
+
+        async with self._held:
+            response = await self._make()
+            with contextlib.suppress(TimeoutError):
+                await response(scope, receive, in_time)
 
 
 def in_pieces(body: bytes) -> Iterator[bytes]:

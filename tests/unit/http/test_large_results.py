@@ -42,7 +42,7 @@ async def large_job(gateway: Gateway, body: bytes = BODY) -> str:
 class Reader:
     """An HTTP client below HTTP: takes pieces only when it may."""
 
-    def __init__(self, gateway: Gateway, path: str, key: str) -> None:
+    def __init__(self, gateway: Gateway, path: str, key: str, query: bytes = b"") -> None:
         self.sizes: list[int] = []
         self.may_read = asyncio.Event()
         self.begun = asyncio.Event()
@@ -53,7 +53,7 @@ class Reader:
             "method": "GET",
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query,
             "headers": [(b"authorization", f"Bearer {key}".encode())],
             "http_version": "1.1",
             "scheme": "http",
@@ -172,3 +172,25 @@ async def test_an_envelope_brings_a_large_result(gateway: Gateway) -> None:
 
     inner = json.loads(answer.json()["forwarded_response"]["body"])
     assert inner["result"]["response"]["body"] == "z" * (2 * LARGE_BYTES)
+
+
+async def test_a_page_of_a_list_is_sent_in_pieces_and_counted_while_it_is(gateway: Gateway) -> None:
+    for number in range(200):
+        await submitted(gateway, idempotent_key=f"{'k' * 480}{number}")
+    reader = Reader(gateway, JOBS, key_of(gateway), query=b"limit=200")
+    async with asyncio.timeout(PATIENCE_S):
+        await reader.begun.wait()
+        assert gateway.backend.results.bytes_held == large_answers.PAGE_BYTES
+        reader.may_read.set()
+        await reader.task
+
+    assert max(reader.sizes) <= PIECE_BYTES
+    assert sum(reader.sizes) > PIECE_BYTES
+    assert gateway.backend.results.bytes_held == 0
+
+
+async def test_a_page_that_can_not_be_made_is_a_problem_and_holds_nothing(gateway: Gateway) -> None:
+    answer = await gateway.client.get(JOBS, params={"limit": "many"})
+
+    assert answer.status_code == 422
+    assert gateway.backend.results.bytes_held == 0

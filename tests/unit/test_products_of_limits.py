@@ -1,0 +1,220 @@
+"""Products of limits: what, how many, how large, and the budget that bounds it.
+
+Every limit that a customer's bytes or numbers meet stands in one of the rows below, or is named as one that
+multiplies nothing. A limit that is added and stands nowhere fails here, as do budgets of so many bytes that
+a process could grow by more than it may.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import pytest
+
+from orchestrator.adapters.http import incoming, large_answers
+from orchestrator.core import answer_intake, courier, delivery_room, job_cache, kept_answers, peers
+from orchestrator.domain.byte_budget import LARGE_BYTES, MIB
+from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
+from orchestrator.domain.run import FANOUT_BYTES, LAST_SEEN_BYTES
+from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.settings import Settings
+from orchestrator.wire import codec, mailbox
+from regions.webhooks import TIMEOUT_MS
+
+GROWS_BY_MOST = 256 * MIB
+BOUNDS, SETTINGS = SubmissionBounds(), Settings()
+BASE64_TIMES = 4 / 3
+ESCAPED_TIMES = 2
+"""What JSON makes of text at most: see tests/unit/domain/test_report.py."""
+RESULT_BYTES = ESCAPED_TIMES * RESPONSE_BYTES_MOST + BOUNDS.metadata_bytes
+REGIONS_OF_A_MACHINE = len(SETTINGS.regions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """What a customer can ask for is ``times`` of ``bytes_each``; ``budget`` is what is held of it at once,
+    in the process ``where``. ``limits`` names the settings and bounds that are multiplied; ``again``: the
+    budget is that of the row before.
+    """
+
+    what: str
+    where: str
+    times: float
+    bytes_each: float
+    budget: float
+    limits: tuple[str, ...]
+    again: bool = False
+
+
+PRODUCTS = (
+    Product(
+        what="submissions that are read and worked on",
+        where="shard",
+        times=BOUNDS.open_jobs,
+        bytes_each=incoming.COPIES * BOUNDS.body_bytes,
+        budget=incoming.INCOMING_BYTES,
+        limits=("body_bytes", "open_jobs", "max_body_bytes", "max_open_jobs"),
+    ),
+    Product(
+        what="batches",
+        where="shard",
+        times=BOUNDS.batch_jobs,
+        bytes_each=incoming.COPIES * BOUNDS.batch_bytes / BOUNDS.batch_jobs,
+        budget=incoming.INCOMING_BYTES,
+        limits=("batch_bytes", "batch_jobs", "max_batch_bytes", "max_batch_jobs"),
+        again=True,
+    ),
+    Product(
+        what="specs of jobs that were just accepted",
+        where="shard",
+        times=job_cache.FRESH_JOBS,
+        bytes_each=BOUNDS.jobs * (BOUNDS.header_bytes + BOUNDS.url_bytes) + BOUNDS.metadata_bytes,
+        budget=job_cache.FRESH_BYTES,
+        limits=(
+            "jobs",
+            "chain_depth",
+            "headers",
+            "header_bytes",
+            "url_bytes",
+            "metadata_bytes",
+            "max_chain_jobs",
+            "max_chain_depth",
+            "max_headers",
+            "max_header_bytes",
+            "max_url_bytes",
+            "max_metadata_bytes",
+        ),
+    ),
+    Product(
+        what="large answers that come from executors, and their results until they are on disk",
+        where="shard",
+        times=peers.ATTEMPTS_CREDIT * REGIONS_OF_A_MACHINE,
+        bytes_each=answer_intake.COPIES * RESULT_BYTES,
+        budget=answer_intake.ANSWERS_BYTES,
+        limits=("max_response_bytes",),
+    ),
+    Product(
+        what="answers that jobs under way keep",
+        where="shard",
+        times=BOUNDS.open_jobs,
+        bytes_each=max(FANOUT_BYTES, BOUNDS.jobs * RESPONSE_BYTES_MOST),
+        budget=kept_answers.KEPT_BYTES,
+        limits=("regions", "max_regions", "repeats", "max_repeats"),
+    ),
+    Product(
+        what="results for deliveries in line",
+        where="shard",
+        times=BOUNDS.open_jobs * BOUNDS.webhooks,
+        bytes_each=LARGE_BYTES,
+        budget=courier.WAITING_BYTES,
+        limits=("webhooks", "max_webhooks"),
+    ),
+    Product(
+        what="results that are looked at, and pages of lists",
+        where="shard",
+        times=BOUNDS.streams,
+        bytes_each=RESULT_BYTES,
+        budget=large_answers.SHOWN_BYTES,
+        limits=("streams", "max_streams"),
+    ),
+    Product(
+        what="pieces of results for slow readers",
+        where="shard",
+        times=10_000,
+        bytes_each=large_answers.SOCKET_BYTES,
+        budget=large_answers.SENT_BYTES,
+        limits=(),
+    ),
+    Product(
+        what="results at their senders",
+        where="webhook actor",
+        times=BOUNDS.open_jobs * SETTINGS.webhook_max_concurrent * BOUNDS.webhooks,
+        bytes_each=RESULT_BYTES,
+        budget=delivery_room.DELIVERY_BYTES,
+        limits=("webhook_max_concurrent",),
+    ),
+    Product(
+        what="bodies of requests at an executor",
+        where="executor",
+        times=peers.ATTEMPTS_CREDIT,
+        bytes_each=BOUNDS.body_bytes,
+        budget=peers.BYTES_CREDIT,
+        limits=(),
+    ),
+)
+MULTIPLIES_NOTHING = {
+    # Numbers of a pace, of days and seconds, of places and names: they hold no bytes.
+    "host",
+    "port",
+    "metrics_bind",
+    "data_dir",
+    "regions",
+    "allow_private_targets",
+    "allow_targets",
+    "drain_timeout_s",
+    "max_json_depth",
+    "json_depth",
+    "max_retry_at_days",
+    "retry_at_ahead_ms",
+    "default_rps",
+    "default_max_concurrent",
+    "domains_file",
+    "keep_days",
+    "history_days",
+    "strict_down_s",
+    "webhook_offsets_s",
+    "webhook_jitter",
+    "redelivery_rps",
+}
+
+
+def named() -> set[str]:
+    return {name for product in PRODUCTS for name in product.limits}
+
+
+@pytest.mark.parametrize("holder", [Settings, SubmissionBounds])
+def test_every_limit_stands_in_a_row_or_multiplies_nothing(holder: type) -> None:
+    limits = {field.name for field in fields(holder)}
+
+    assert limits - named() - MULTIPLIES_NOTHING == set()
+
+
+def test_no_row_names_a_limit_that_is_not_there() -> None:
+    known = {field.name for holder in (Settings, SubmissionBounds) for field in fields(holder)}
+
+    assert (named() | MULTIPLIES_NOTHING) - known == set()
+
+
+@pytest.mark.parametrize("product", PRODUCTS, ids=lambda product: product.what)
+def test_what_a_product_may_take_is_bounded(product: Product) -> None:
+    asked = product.times * product.bytes_each
+
+    assert min(asked, product.budget) <= GROWS_BY_MOST / 2
+    # A budget that is never reached would bound nothing.
+    assert asked >= min(product.budget, asked)
+    assert math.isfinite(product.budget)
+
+
+@pytest.mark.parametrize("where", ["shard", "webhook actor", "executor"])
+def test_all_of_a_process_may_be_full_at_once(where: str) -> None:
+    budgets = {product.what: product.budget for product in PRODUCTS if product.where == where}
+    again = {product.what for product in PRODUCTS if product.again}
+
+    assert sum(budget for what, budget in budgets.items() if what not in again) <= GROWS_BY_MOST
+
+
+def test_a_result_alone_fits_into_every_budget_that_it_passes() -> None:
+    budgets = (
+        large_answers.SHOWN_BYTES,
+        answer_intake.ANSWERS_BYTES / answer_intake.COPIES,
+        delivery_room.DELIVERY_BYTES,
+    )
+    # A budget counts a piece of more than its half as half of it.
+    assert min(budgets) / 2 >= RESULT_BYTES
+    assert min(budgets) >= FANOUT_BYTES * BASE64_TIMES + RESULT_BYTES
+
+
+def test_what_a_mailbox_adds_is_bounded_by_what_it_carries() -> None:
+    assert mailbox.BATCH_BYTES * mailbox.BATCHES_UNDER_WAY <= MIB
+    assert codec.FRAGMENT_BYTES <= LARGE_BYTES
+    assert LAST_SEEN_BYTES <= LARGE_BYTES
+    assert TIMEOUT_MS / 1000 <= courier.EXPECT_WITHIN_S
