@@ -1,6 +1,5 @@
 """Turning a request into what aiohttp is given, refusing what would not reach the wire as it is meant."""
 
-import io
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +11,7 @@ from orchestrator.domain.exchange import Fault, HttpRequest
 from orchestrator.domain.hosts import ends_in_a_number, literal_address
 from orchestrator.domain.url_credentials import basic_authorization
 from orchestrator.ports.egress import EgressError
+from regions.egress.piecewise_body import PiecewiseBody
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUES = re.compile(r"[\t\x20-\x7e]*")
@@ -28,7 +28,7 @@ class WireRequest:
     method: str
     url: URL
     headers: CIMultiDict[str]
-    body: bytes | io.BytesIO | None
+    body: bytes | PiecewiseBody | None
 
     @property
     def authority(self) -> str:
@@ -102,9 +102,9 @@ def _check_framing(headers: CIMultiDict[str], body_bytes: int) -> None:
         raise _invalid("Content-Length differs from the length of the body")
 
 
-def _body(body: bytes | None) -> bytes | io.BytesIO | None:
+def _body(body: bytes | None) -> bytes | PiecewiseBody | None:
     """A large body goes out in pieces, each waiting for the one before, instead of all at once."""
-    return body if body is None or len(body) <= _MAX_PLAIN_BODY else io.BytesIO(body)
+    return body if body is None or len(body) <= _MAX_PLAIN_BODY else PiecewiseBody(body)
 
 
 def _invalid(message: str) -> EgressError:
