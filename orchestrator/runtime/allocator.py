@@ -17,8 +17,13 @@ MAPPED_FROM_BYTES = MIB
 ARENAS_MOST = 2
 """Heaps for threads beside the main one, each of which keeps what it has freed."""
 LOOK_EVERY_S = 5.0
+LOOK_MOST_S = 20.0
+"""Where a trim gave little back the next one comes later: memory that is in use is not to be had."""
 GROWN_BY_BYTES = 16 * MIB
-"""Growth since the last time that is worth a trim: it takes milliseconds, in a thread of its own."""
+"""Growth above the least that the process has had which is worth a trim: that takes milliseconds, in a thread
+of its own.
+"""
+WORTH_BYTES = 4 * MIB
 
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 
@@ -34,7 +39,7 @@ def give_memory_back() -> None:
 
 
 class Trimmer:
-    """Trims the heap when it has grown since the last time.
+    """Trims the heap while the process holds more than it once needed.
 
     Args:
         trim: glibc's ``malloc_trim``.
@@ -42,20 +47,24 @@ class Trimmer:
 
     def __init__(self, trim: Callable[[int], object]) -> None:
         self._trim = trim
-        self._kept = resident_bytes()
+        self._least = resident_bytes()
+        self.pause_s = LOOK_EVERY_S
 
     def run(self) -> None:
         """Look from time to time; never returns."""
         pause = threading.Event()
         while True:
-            pause.wait(LOOK_EVERY_S)
+            pause.wait(self.pause_s)
             self.look()
 
     def look(self) -> bool:
         """Trim if the process has grown; say whether it had."""
-        grown = resident_bytes() > self._kept + GROWN_BY_BYTES
-        if grown:
-            self._trim(0)
-        # It may have shrunk by itself meanwhile: what it grows from there is worth a trim too.
-        self._kept = resident_bytes() if grown else min(self._kept, resident_bytes())
-        return grown
+        before = resident_bytes()
+        self._least = min(self._least, before)
+        if before <= self._least + GROWN_BY_BYTES:
+            self.pause_s = LOOK_EVERY_S
+            return False
+        self._trim(0)
+        worth_it = before - resident_bytes() > WORTH_BYTES
+        self.pause_s = LOOK_EVERY_S if worth_it else min(2 * self.pause_s, LOOK_MOST_S)
+        return True

@@ -1,5 +1,6 @@
 """A job's events as Server-Sent Events (WHATWG HTML, 9.2)."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -148,6 +149,8 @@ class JobEvents:
             async with self._results.borrow(self._job.customer, self._job.id, size) as result:
                 for piece in in_pieces(result):
                     yield piece
+                    # As in large_answers: the connection says only then whether it has had enough.
+                    await asyncio.sleep(0)
             yield after
 
     def _waits(self) -> bool:

@@ -147,7 +147,8 @@ class ResultResponse(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         # One who takes nothing for too long finds his connection closed: the answer is not complete.
         with contextlib.suppress(TimeoutError):
-            for piece in (self._before, *in_pieces(result)):
+            await _sent(send, self._before, more=True)
+            for piece in in_pieces(result):
                 await _sent(send, piece, more=True)
             await _sent(send, self._after, more=False)
 
@@ -196,3 +197,5 @@ def in_pieces(body: bytes) -> Iterator[bytes]:
 async def _sent(send: Send, piece: bytes, *, more: bool) -> None:
     async with asyncio.timeout(PIECE_WITHIN_S):
         await send({"type": "http.response.body", "body": piece, "more_body": more})
+    # Whether the connection has had enough may be said at the end of the loop's turn only.
+    await asyncio.sleep(0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tracemalloc
 
 import pytest
 
@@ -9,7 +10,7 @@ from orchestrator.adapters.http import large_answers
 from orchestrator.adapters.http.large_answers import PIECE_BYTES
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.ids import CustomerId, JobId
-from tests.unit.http.gateway import JOBS, Gateway
+from tests.unit.http.gateway import JOBS, Gateway, turns
 from tests.unit.http.test_jobs import PATIENCE_S, submitted
 
 BODY = b"0123456789abcdef" * 65_536
@@ -194,3 +195,26 @@ async def test_a_page_that_can_not_be_made_is_a_problem_and_holds_nothing(gatewa
 
     assert answer.status_code == 422
     assert gateway.backend.results.bytes_held == 0
+
+
+async def test_a_reader_holds_no_more_of_a_result_than_a_piece(gateway: Gateway) -> None:
+    job_id = await large_job(gateway, BODY * 5)
+    count = 30
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        readers = [Reader(gateway, f"{JOBS}/{job_id}", key_of(gateway)) for _ in range(count)]
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*(reader.begun.wait() for reader in readers))
+            for reader in readers:
+                reader.may_read.set()
+                reader.may_read = asyncio.Event()
+            await turns()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    for reader in readers:
+        reader.may_read.set()
+    await asyncio.gather(*(reader.task for reader in readers))
+
+    assert after - before < count * 4 * PIECE_BYTES + len(BODY)
