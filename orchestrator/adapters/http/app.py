@@ -132,7 +132,9 @@ def _add_webhooks(calls: Calls, backend: Backend) -> None:
     calls.add(job_again, deliveries.redeliver_job, answers=_ACCEPTED, errors=(404, 409))
     dead = {**_ENDPOINT, "since": _TIME, "until": _TIME, **_PAGE}
     calls.add(f"GET {API}/webhooks/dead", paged(backend, deliveries.list_dead), query=dead)
-    calls.add(f"GET {API}/webhooks/pending", paged(backend, deliveries.list_pending), query={**_ENDPOINT, **_PAGE})
+    calls.add(
+        f"GET {API}/webhooks/pending", paged(backend, deliveries.list_pending), query={**_ENDPOINT, **_PAGE}
+    )
     dead_again = f"POST {API}/webhooks/redeliver"
     calls.add(dead_again, deliveries.redeliver_dead, body=RedeliverIn, answers=_ACCEPTED, errors=(404,))
 
