@@ -274,7 +274,7 @@ async def _batches(attacker: Attacker) -> None:
 ATTACKS = (
     Attack("nul-hooks", "3 answers of 5 MiB of NUL, each to 20 receivers that hang", _hooks("/nul", 3)),
     Attack("hooks", "12 answers of 5 MiB of letters, each to 20 receivers that hang", _hooks("/letters", 12)),
-    Attack("trickle", "220 answers of 5 MiB that do not end", _answers("/trickle", 220)),
+    Attack("trickle", "220 answers of 5.1 MB that do not end", _answers("/trickle?bytes=5100000", 220)),
     Attack("answers", "220 answers of 5 MiB at once", _answers("/letters", 220)),
     Attack("readers", "150 slow readers of a result of 5 MiB", _readers(150)),
     Attack("readers400", "400 slow readers of a result of 5 MiB", _readers(400)),

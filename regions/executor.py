@@ -27,6 +27,7 @@ from orchestrator.wire.messages import (
     RunAttempt,
     SendAnswer,
 )
+from regions.egress.answer_room import AnswerRoom
 from regions.held_answers import HeldAnswers
 
 GRANT_LASTS_S = 0.05
@@ -76,6 +77,7 @@ class Executor:
         clock: Time here.
         report: Takes messages for the shard.
         count_files_left: Counts the files, connections included, that this process could open still.
+        room: Where answers are counted; the egress may share it.
     """
 
     def __init__(
@@ -85,12 +87,13 @@ class Executor:
         report: Callable[[Message], None],
         *,
         count_files_left: Callable[[], int] = files_left,
+        room: AnswerRoom | None = None,
     ) -> None:
         self._egress = egress
         self._clock = clock
         self._report = report
         self._count_files_left = count_files_left
-        self._answers = HeldAnswers(clock, report)
+        self._answers = HeldAnswers(clock, report, room or AnswerRoom())
         self._work: dict[AttemptId, _Work] = {}
         self._ended: OrderedDict[AttemptId, _Memory] = OrderedDict()
         self._lease_until = -math.inf
@@ -214,7 +217,8 @@ class Executor:
         else:
             answered = self._clock.now() + self.clock_offset_s
             started = self._end(attempt)
-            self._answers.report(AttemptDone(attempt, started, response, answered_at=answered))
+            done = AttemptDone(attempt, started, response, answered_at=answered)
+            self._answers.report(done, request.owner)
 
     def _end_unbegun(self, attempt: AttemptId) -> None:
         # A task that is cancelled before its first step runs none of its handlers.

@@ -7,6 +7,7 @@ from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.ids import AttemptId
 from orchestrator.ports.clock import Clock, Timer
 from orchestrator.wire.messages import AnswerHeld, AttemptDone, Message
+from regions.egress.answer_room import AnswerRoom
 
 HELD_FOR_S = 300.0
 """An answer that nobody asks for until then is reported without its body."""
@@ -15,29 +16,35 @@ HELD_FOR_S = 300.0
 @dataclass(frozen=True, slots=True)
 class _Held:
     done: AttemptDone
+    owner: str
+    size: int
     timer: Timer
 
 
 class HeldAnswers:
-    """Reports how attempts ended: a large answer in two steps, everything else at once."""
+    """Reports how attempts ended: a large answer in two steps, everything else at once. What is held counts
+    in ``room``, together with what is being read.
+    """
 
-    def __init__(self, clock: Clock, report: Callable[[Message], None]) -> None:
+    def __init__(self, clock: Clock, report: Callable[[Message], None], room: AnswerRoom) -> None:
         self._clock = clock
         self._report = report
+        self._room = room
         self._held: dict[AttemptId, _Held] = {}
 
     def __len__(self) -> int:
         """Count what waits."""
         return len(self._held)
 
-    def report(self, done: AttemptDone) -> None:
-        """Report an end, or that an answer is here."""
+    def report(self, done: AttemptDone, owner: str) -> None:
+        """Report an end, or that an answer of an owner's is here."""
         size = len(done.response.body) if done.response else 0
         if size <= LARGE_BYTES:
             self._report(done)
             return
         timer = self._clock.call_at(self._clock.now() + HELD_FOR_S, lambda: self.drop(done.attempt))
-        self._held[done.attempt] = _Held(done, timer)
+        self._held[done.attempt] = _Held(done, owner, size, timer)
+        self._room.hold(owner, size)
         self._report(AnswerHeld(done.attempt, size))
 
     def send(self, attempt: AttemptId) -> None:
@@ -61,4 +68,5 @@ class HeldAnswers:
         if held is None:
             return None
         held.timer.cancel()
+        self._room.let_go(held.owner, held.size)
         return held.done

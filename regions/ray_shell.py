@@ -27,6 +27,7 @@ from orchestrator.wire.local_link import LocalCaller
 from orchestrator.wire.mailbox import Mailbox
 from orchestrator.wire.messages import Deliver, Heartbeat, HeartbeatReply, JobResult, Message
 from regions.clock_offset import ClockOffset, boot_id
+from regions.egress.answer_room import AnswerRoom
 from regions.egress.client import AiohttpEgress
 from regions.executor import Executor, ShardLease
 from regions.guard import AddressPolicy, parse_networks
@@ -38,13 +39,13 @@ REPLY_WITHIN_S = 1.0
 log = logging.getLogger(__name__)
 
 
-def make_egress(options: dict[str, Any]) -> AiohttpEgress:
-    """Build the HTTP client that the settings ask for."""
+def make_egress(options: dict[str, Any], room: AnswerRoom | None = None) -> AiohttpEgress:
+    """Build the HTTP client that the settings ask for; ``room`` is shared with what holds answers."""
     policy = AddressPolicy(
         allow_private=options["allow_private_targets"],
         allowed_networks=parse_networks(options["allow_targets"]),
     )
-    return AiohttpEgress(policy, max_response_bytes=options["max_response_bytes"])
+    return AiohttpEgress(policy, max_response_bytes=options["max_response_bytes"], room=room)
 
 
 class ShardPeer:
@@ -136,8 +137,9 @@ class ExecutorActor:
 
     async def __init__(self, region: str, options: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
         self._peer = ShardPeer(RegionName(region), names.executor_name(region), options, self._take)
-        clock, egress = self._peer.clock, make_egress(options)
-        self._executor = Executor(egress, clock, self._peer.mailbox.post)
+        clock, room = self._peer.clock, AnswerRoom()
+        egress = make_egress(options, room)
+        self._executor = Executor(egress, clock, self._peer.mailbox.post, room=room)
         # Webhooks that name this region leave from here: a process of their own would cost 60 MB a region.
         self._sender = make_sender(egress, self._peer, options)
         self._lease = ShardLease(self._executor, clock)

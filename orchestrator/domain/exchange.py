@@ -14,6 +14,7 @@ class HttpRequest:
     ``body`` is None where there is none; ``timeout_ms`` bounds the exchange, from the first byte written to
     the last byte read, and, apart from that, the making of the connection. ``fresh_connection``: it is
     written to a connection that served no other, for an old one may be closed by the other side just then.
+    ``owner``: whose it is, where something is shared fairly.
     ``status_suffices``: little time is spent on what follows the answer's status line.
     """
 
@@ -22,6 +23,7 @@ class HttpRequest:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     timeout_ms: int = 30_000
+    owner: str = ""
     fresh_connection: bool = False
     status_suffices: bool = False
 

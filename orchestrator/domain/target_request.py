@@ -32,5 +32,6 @@ def target_request(job: Job, step: int, attempt: Attempt) -> HttpRequest:
         headers=tuple(headers),
         body=spec.content,
         timeout_ms=spec.timeout_ms,
+        owner=job.customer,
         fresh_connection=spec.guarantee is Guarantee.AT_MOST_ONCE and not spec.idempotent_method,
     )

@@ -19,6 +19,10 @@ class ByteRoom:
         self.budget = ByteBudget(most)
         self._waiting: dict[str, deque[_Wish]] = {}
 
+    def owners_waiting(self) -> list[str]:
+        """Name the owners who wait, those whose turn comes first in front."""
+        return list(self._waiting)
+
     def waiting(self, owner: str) -> int:
         """Count how often an owner waits."""
         return len(self._waiting.get(owner, ()))

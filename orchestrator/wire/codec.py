@@ -152,13 +152,14 @@ def _request_out(request: HttpRequest) -> tuple[object, ...]:
         request.headers,
         request.body,
         request.timeout_ms,
+        request.owner,
         request.fresh_connection,
         request.status_suffices,
     )
 
 
 def _request_in(fields: list[Any]) -> HttpRequest:
-    method, url, headers, body, timeout_ms, fresh_connection, status_suffices = fields
+    method, url, headers, body, timeout_ms, owner, fresh_connection, status_suffices = fields
     pairs = tuple((name, value) for name, value in headers)
     return HttpRequest(
         method=method,
@@ -166,6 +167,7 @@ def _request_in(fields: list[Any]) -> HttpRequest:
         headers=pairs,
         body=body,
         timeout_ms=timeout_ms,
+        owner=owner,
         fresh_connection=fresh_connection,
         status_suffices=status_suffices,
     )

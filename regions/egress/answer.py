@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from orchestrator.domain.exchange import HttpResponse
-from regions.egress.body import BodyCollector
+from regions.egress.body import INFLATES_TIMES, BodyCollector
 from regions.egress.framing import Framing, framing_of, keeps_connection
 from regions.egress.head import EndlessInterimError, HeadReader, NotHttpError
 
@@ -45,16 +45,28 @@ class Answer:
         """Whether the target has answered."""
         return self._head.status is not None
 
-    def feed(self, data: bytes) -> None:
-        """Take what arrived."""
+    @property
+    def coded(self) -> bool:
+        """Whether its body may become many times as large as what arrives."""
+        return self._body.coded
+
+    def body_after(self, size: int) -> int:
+        """Say how many bytes the body may have once ``size`` more were read."""
+        return len(self._body.content) + size * (INFLATES_TIMES if self.coded else 1)
+
+    def feed(self, data: bytes) -> int:
+        """Take what arrived; say how much of it was left: where a body begins, somebody may have to wait."""
         framing = self._framing
         if framing is None:
             rest = self._read_head(data)
             if rest is None:
-                return
+                return 0
             framing = self._framing = self._begin_body()
+            if rest and not framing.over:
+                return len(rest)
             data = rest
         self._read_body(framing, data)
+        return 0
 
     def lost(self, words: str) -> None:
         """The connection is gone; ``words`` say how where it was not closed in good order."""

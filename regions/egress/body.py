@@ -9,6 +9,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _SNIFFED_BYTES = len(_GZIP_MAGIC)
 _GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15
 _MAX_MEMBERS = 1_000
+INFLATES_TIMES = 1_032
+"""What deflate makes of a byte at most (zlib.net/zlib_tech.html)."""
 
 
 class _BrokenCodingError(Exception):
@@ -30,6 +32,11 @@ class BodyCollector:
         self.content = bytearray()
         self.truncated = False
         self.damaged = False
+
+    @property
+    def coded(self) -> bool:
+        """Whether what comes is to be decoded."""
+        return self._decoder.coded
 
     @property
     def decoded(self) -> bool:
@@ -73,6 +80,10 @@ class _Decoder:
         self._state = _State.SNIFFING if coding in _CODINGS else _State.PASSING
         self._head = b""
         self._members = 0
+
+    @property
+    def coded(self) -> bool:
+        return self._state in (_State.SNIFFING, _State.INFLATING)
 
     @property
     def decoded(self) -> bool:

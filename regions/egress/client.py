@@ -11,6 +11,7 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST, Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError, Gate
 from regions.egress.answer import Answer
+from regions.egress.answer_room import AnswerRoom
 from regions.egress.dns import GuardedDialler, GuardedResolver, Lookup, SystemLookup
 from regions.egress.exchange import GatedExchange, GatedRequest, UnreadResponse
 from regions.egress.faults import TIME_OVER, UnansweredError, egress_error
@@ -30,7 +31,8 @@ class AiohttpEgress:
 
     ``max_response_bytes`` bounds an answer's body after its content coding was undone. ``keepalive_s`` is how
     long an idle connection is kept, in seconds: a little less than common servers keep theirs. ``ca_file``
-    names certificates (PEM) to trust besides the system's. ``lookup`` replaces the system's resolver.
+    names certificates (PEM) to trust besides the system's. ``lookup`` replaces the system's resolver,
+    and ``room`` is where answers that are being read are counted.
     It belongs to the event loop of its first exchange.
     """
 
@@ -42,8 +44,10 @@ class AiohttpEgress:
         keepalive_s: float = 4.0,
         ca_file: str | None = None,
         lookup: Lookup | None = None,
+        room: AnswerRoom | None = None,
     ) -> None:
         self._policy = policy
+        self._room = room or AnswerRoom()
         self._max_response_bytes = max_response_bytes
         self._keepalive_s = keepalive_s
         self._tls = _tls_context(ca_file)
@@ -107,6 +111,7 @@ class AiohttpEgress:
             gate,
             Answer(asked_head=request.method.upper() == "HEAD", body_most=body_most),
             share,
+            self._room.open(request.owner, body_most),
             timeout_s=request.timeout_ms / 1000,
             rest_s=STATUS_REST_S if request.status_suffices else None,
             keeps=not request.fresh_connection,

@@ -24,6 +24,7 @@ from aiohttp.connector import Connection
 from orchestrator.domain.exchange import Fault
 from orchestrator.ports.egress import EgressError, Gate
 from regions.egress.answer import Answer
+from regions.egress.answer_room import BodyRoom
 from regions.egress.reader import AnswerReader
 from regions.egress.reading_share import ReadingShare
 
@@ -63,6 +64,7 @@ class GatedExchange:
         gate: Gate,
         answer: Answer,
         share: ReadingShare,
+        room: BodyRoom,
         *,
         timeout_s: float,
         rest_s: float | None = None,
@@ -78,6 +80,7 @@ class GatedExchange:
         self._keeps = keeps
         self._gate = gate
         self._share = share
+        self._room = room
         self._connection: Connection | None = None
         self._protocol: ResponseHandler | None = None
         self._transport: asyncio.Transport | None = None
@@ -107,7 +110,7 @@ class GatedExchange:
         self.deadline.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
         if self._reader is None or connection.closed or not _is_clean(connection):
             raise EgressError(Fault.CONNECT, "the connection was closed before the request could start")
-        self._reader.begin(self.answer)
+        self._reader.begin(self.answer, self._room)
         self.phase = Phase.WRITING
 
     async def until_answered(self) -> None:

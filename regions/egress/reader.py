@@ -9,6 +9,7 @@ import os
 from typing import cast
 
 from regions.egress.answer import Answer
+from regions.egress.answer_room import BodyRoom
 from regions.egress.reading_share import ReadingShare, cpu_s
 
 FREE_S = 0.002
@@ -17,9 +18,14 @@ FREE_PER_BYTE_S = 2e-9
 """What large answers may take besides: reading takes a tenth of that, and tiny chunks ten times it."""
 SLICE_BYTES = 16 * 1024
 """What is read at a time, so that the costliest slice holds the event loop up for about a millisecond."""
+CODED_SLICE_BYTES = 512
+"""The same of a body that has to be decoded: it may become a thousand times as large."""
+BUFFER_BYTES = 64 * 1024
+"""What is taken from the system at a time: it lies here while an answer waits for room."""
+_BUFFER = bytearray(BUFFER_BYTES)
 
 
-class AnswerReader(asyncio.Protocol):
+class AnswerReader(asyncio.BufferedProtocol):
     """Reads one answer after the other from a connection, each when it was asked for."""
 
     def __init__(self, protocol: asyncio.Protocol, transport: asyncio.Transport, share: ReadingShare) -> None:
@@ -31,6 +37,8 @@ class AnswerReader(asyncio.Protocol):
         self._arrived = b""
         self._read_to = 0
         self._in_line = False
+        self._room: BodyRoom | None = None
+        self._growing: asyncio.Task[None] | None = None
         self._lost: str | None = None
 
     @classmethod
@@ -43,9 +51,10 @@ class AnswerReader(asyncio.Protocol):
         transport.set_protocol(reader)
         return reader
 
-    def begin(self, answer: Answer) -> None:
-        """What arrives from now on is ``answer``."""
+    def begin(self, answer: Answer, room: BodyRoom) -> None:
+        """What arrives from now on is ``answer``; ``room`` says how much of its body may be in memory."""
         self._answer = answer
+        self._room = room
         self._cost_s = 0.0
 
     def end(self) -> None:
@@ -55,27 +64,48 @@ class AnswerReader(asyncio.Protocol):
         if self._in_line:
             self._in_line = False
             self._share.leave(self)
+        if self._growing is not None:
+            self._growing.cancel()
+            self._growing = None
+        if self._room is not None:
+            self._room.close()
+            self._room = None
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002  # asyncio's
+        """Lend what the system writes into: one for all, for it is read at once."""
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what the system has written."""
+        self.data_received(bytes(_BUFFER[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Read what arrived; close a connection that speaks before it is asked."""
         answer = self._answer
         if answer is None:
             self._transport.close()
-        elif self._in_line:
+        elif self._waits:
             self._arrived, self._read_to = self._arrived[self._read_to :] + data, 0
         else:
             self._arrived, self._read_to = data, 0
             self._read_on(answer)
 
+    @property
+    def _waits(self) -> bool:
+        return self._in_line or self._growing is not None
+
     def take_turn(self) -> bool:
         """Read a slice of what waits; say whether there is more."""
         answer = self._answer
-        if answer is not None:
+        if answer is not None and self._has_room(answer):
             self._read_slice(answer)
             if self._has_more(answer):
                 return True
         self._in_line = False
-        self._go_on()
+        if answer is not None and self._has_more(answer):
+            self._wait_for_room(answer)
+        else:
+            self._go_on()
         return False
 
     def eof_received(self) -> bool | None:
@@ -85,7 +115,7 @@ class AnswerReader(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The answer ends here, once all that came before was read."""
         self._lost = _words(exc)
-        if not self._in_line:
+        if not self._waits:
             self._go_on()
         self._protocol.connection_lost(exc)
 
@@ -99,13 +129,38 @@ class AnswerReader(asyncio.Protocol):
 
     def _read_on(self, answer: Answer) -> None:
         while self._has_more(answer):
+            if not self._has_room(answer):
+                self._wait_for_room(answer)
+                return
             if self._cost_s > FREE_S and not self._share.admits():
                 self._in_line = True
-                if not self._transport.is_closing():
-                    self._transport.pause_reading()
+                self._pause()
                 self._share.line_up(self)
                 return
             self._read_slice(answer)
+
+    def _pause(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _has_room(self, answer: Answer) -> bool:
+        return self._room is None or self._room.covers(answer.body_after(self._slice_bytes(answer)))
+
+    def _slice_bytes(self, answer: Answer) -> int:
+        most = CODED_SLICE_BYTES if answer.coded else SLICE_BYTES
+        return min(most, len(self._arrived) - self._read_to)
+
+    def _wait_for_room(self, answer: Answer) -> None:
+        self._pause()
+        self._growing = asyncio.get_running_loop().create_task(self._grow(answer))
+
+    async def _grow(self, answer: Answer) -> None:
+        if self._room is not None:
+            await self._room.grow(answer.body_after(self._slice_bytes(answer)))
+        self._growing = None
+        self._read_on(answer)
+        if not self._waits:
+            self._go_on()
 
     def _has_more(self, answer: Answer) -> bool:
         if answer.over.done() and self._drop_rest():
@@ -113,11 +168,10 @@ class AnswerReader(asyncio.Protocol):
         return self._read_to < len(self._arrived)
 
     def _read_slice(self, answer: Answer) -> None:
-        until = self._read_to + SLICE_BYTES
+        until = self._read_to + self._slice_bytes(answer)
         data = self._arrived[self._read_to : until]
-        self._read_to = until
         began = cpu_s()
-        answer.feed(data)
+        self._read_to = until - answer.feed(data)
         cost_s = max(0.0, cpu_s() - began - FREE_PER_BYTE_S * len(data))
         if self._cost_s > FREE_S:
             self._share.charge(cost_s)

@@ -10,7 +10,7 @@ from bench.service import Service, create_key
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(240)]
 
-SOME = ("nul-hooks", "readers")
+SOME = ("nul-hooks", "trickle", "readers")
 LOOSE_TIMES = 10
 """The machine is shared. One reader thread for everything made others wait for five seconds."""
 

@@ -18,6 +18,8 @@ from orchestrator.domain.run import FANOUT_BYTES, LAST_SEEN_BYTES
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.settings import Settings
 from orchestrator.wire import codec, mailbox
+from regions.egress import answer_room
+from regions.egress.reader import BUFFER_BYTES
 from regions.webhooks import TIMEOUT_MS
 
 GROWS_BY_MOST = 256 * MIB
@@ -133,6 +135,22 @@ PRODUCTS = (
         limits=("webhook_max_concurrent",),
     ),
     Product(
+        what="bodies of answers that are being read or wait for the shard",
+        where="executor",
+        times=peers.ATTEMPTS_CREDIT,
+        bytes_each=RESPONSE_BYTES_MOST,
+        budget=answer_room.ANSWER_BYTES + answer_room.AHEAD_MOST * RESPONSE_BYTES_MOST,
+        limits=(),
+    ),
+    Product(
+        what="beginnings of answers, and what has come of those that are not read on",
+        where="executor",
+        times=peers.ATTEMPTS_CREDIT,
+        bytes_each=answer_room.FREE_BYTES + BUFFER_BYTES,
+        budget=peers.ATTEMPTS_CREDIT * (answer_room.FREE_BYTES + BUFFER_BYTES),
+        limits=(),
+    ),
+    Product(
         what="bodies of requests at an executor",
         where="executor",
         times=peers.ATTEMPTS_CREDIT,
@@ -164,6 +182,7 @@ MULTIPLIES_NOTHING = {
     "webhook_offsets_s",
     "webhook_jitter",
     "redelivery_rps",
+    "many_jobs_rps",
 }
 
 
