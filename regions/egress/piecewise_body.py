@@ -3,8 +3,6 @@
 aiohttp's own payload of a ``BytesIO`` makes a copy for each request when it asks for its size.
 """
 
-import asyncio
-
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 
@@ -35,5 +33,3 @@ class PiecewiseBody(Payload):
         until = size if content_length is None else min(content_length, size)
         for at in range(0, until, PIECE_BYTES):
             await writer.write(self._body[at : min(at + PIECE_BYTES, until)])
-            # Whether the connection has had enough is said at the end of the loop's turn.
-            await asyncio.sleep(0)
