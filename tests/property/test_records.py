@@ -47,7 +47,7 @@ RUNS = st.builds(
     retries=COUNTS,
     reroutes=COUNTS,
     used_regions=st.frozensets(REGION),
-    answers=st.lists(st.builds(Answer, REGION, RESPONSES), max_size=3).map(tuple),
+    answers=st.lists(st.builds(Answer, REGION, RESPONSES, st.none() | REGION), max_size=3).map(tuple),
     crashes=COUNTS,
     forgotten_written=st.booleans(),
 )
