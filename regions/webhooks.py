@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import DeliveryId, JobId, TargetDomain, target_domain
+from orchestrator.domain.signals import retry_after_s
 from orchestrator.domain.signing import signature_headers
-from orchestrator.ports.clock import Clock
+from orchestrator.ports.clock import Clock, utc
 from orchestrator.ports.egress import Egress, EgressError
 from orchestrator.wire.messages import Deliver, Delivered, JobResult, Message, NeedResult
 
@@ -139,10 +140,8 @@ class WebhookSender:
     ) -> None:
         took_ms = int((self._clock.now() - began) * 1000)
         status = response.status if response else None
-        retry_after = response.headers.get("retry-after", "") if response else ""
-        self._report(
-            Delivered(message.delivery, message.attempt, status, took_ms, error, retry_after[:100], fault)
-        )
+        wait_s = retry_after_s(response.lines_apart, utc(self._clock)) if response else None
+        self._report(Delivered(message.delivery, message.attempt, status, took_ms, error, wait_s, fault))
 
 
 def signed_request(message: Deliver, body: bytes, unix_s: int) -> HttpRequest:

@@ -30,9 +30,8 @@ from orchestrator.domain.fanout import (
 )
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
-from orchestrator.domain.signals import retry_after_s
 from orchestrator.domain.waiting import still_to_wait_ms
-from orchestrator.ports.clock import Clock, Timer, utc
+from orchestrator.ports.clock import Clock, Timer
 from orchestrator.ports.store import DamagedError, OutboxEntry, Store
 from orchestrator.wire.messages import Deliver, Delivered, JobResult, NeedResult
 
@@ -215,7 +214,7 @@ class Courier:
             used,
             entry.first_ms or now_ms,
             now_ms,
-            retry_after_s=retry_after_s({"retry-after": message.retry_after}, utc(self._clock)),
+            retry_after_s=message.retry_after_s,
             jitter=self._random.random(),
         )
         if following is None or is_final(message.status, message.fault):

@@ -299,7 +299,7 @@ class Dispatcher:
         if message.response is None:
             return None
         now = datetime.fromtimestamp(self._clock.unix_ms() / 1000, tz=UTC)
-        return retry_after_s(message.response.headers, now)
+        return retry_after_s(message.response.lines_apart, now)
 
     def _sweep(self) -> None:
         now = self._clock.now()

@@ -290,7 +290,7 @@ class DomainLimiter:
         ticket = self._out[permit][0] if permit in self._out else _NOBODY
         heard = Heard(
             response.status,
-            response.headers,
+            response.lines_apart,
             ticket.customer,
             ticket.account,
             started_at,

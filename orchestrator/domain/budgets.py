@@ -11,24 +11,34 @@ A header is a stranger's input: what can't be read changes nothing.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 import http_sf
 
+from orchestrator.domain.header_values import (
+    TargetTime,
+    lines,
+    number,
+    split_list,
+    target_time_of,
+    values,
+    wait_s,
+)
+
 LONGEST_RESET_S = 31 * 24 * 3600.0
-UNIX_S_FROM = 1e9
-UNIX_MS_FROM = 1e12
 LARGEST = 1e15
 """No budget in the field is larger; above it a number is taken for garbage."""
 BUDGETS_MOST = 8
 LONGEST_FIELD = 2_048
 """Characters of a structured field that are worth parsing."""
+_DRAFT_7 = {"limit", "remaining"}
+_Parameters = dict[str, Any]
+_Stricter = Callable[[_Parameters, _Parameters], _Parameters]
 
 
 class BudgetUnit(StrEnum):
@@ -71,86 +81,145 @@ class Budget:
 
 
 def read_budgets(headers: Mapping[str, str], now: datetime) -> tuple[Budget, ...]:
-    """Read every budget in a response's headers (names in lower case), at most BUDGETS_MOST."""
+    """Read every budget in a response's headers (names in lower case, lines apart), at most BUDGETS_MOST.
+    Moments are the target's, by the answer's ``Date``; ``now`` stands in where it bears none.
+    """
     if not any("ratelimit" in name or "rate-limit" in name for name in headers):
         return ()
-    found = (*_structured(headers), *_triples(headers, now))
+    found = (*_structured(headers), *_triples(headers, target_time_of(headers, now)))
     return tuple(islice((budget for budget in found if _says_something(budget)), BUDGETS_MOST))
-
-
-def parse_reset(text: str, now: datetime) -> float | None:
-    """Read a reset in any dialect as seconds from ``now``; None where it is none.
-
-    Numbers from 10⁹ on are Unix seconds, from 10¹² on Unix milliseconds, below they are seconds left.
-    """
-    value = _number(text)
-    if value is None:
-        seconds = _duration(text.strip())
-        return _bounded(seconds if seconds is not None else _moment(text.strip(), now))
-    if value >= UNIX_MS_FROM:
-        return _bounded(value / 1000 - now.timestamp())
-    return _bounded(value - now.timestamp() if value >= UNIX_S_FROM else value)
 
 
 def _structured(headers: Mapping[str, str]) -> Iterator[Budget]:
     """Join ``RateLimit`` (what is left) with ``RateLimit-Policy`` (the quota) by their names."""
-    policies = _items(headers.get("ratelimit-policy", ""))
-    states = _items(headers.get("ratelimit", ""))
+    policies = _named(headers, "ratelimit-policy", _stricter_policy)
+    states = _named(headers, "ratelimit", _stricter_state)
     for name in policies | states:
         policy, state = policies.get(name, {}), states.get(name, {})
         unit = _unit(policy.get("qu", BudgetUnit.REQUESTS))
         if unit is not None:
+            reset_s = _bounded(_amount(state.get("t")))
             yield Budget(
                 name=name,
                 unit=unit,
                 limit=_positive(policy.get("q")),
                 window_s=_positive(policy.get("w")),
-                remaining=_amount(state.get("r")),
-                reset_s=_bounded(_amount(state.get("t"))),
+                remaining=_left(state.get("r"), reset_s),
+                reset_s=reset_s,
                 partition=_partition(state.get("pk", policy.get("pk"))),
                 header="ratelimit" if state else "ratelimit-policy",
             )
     yield from _draft_7(headers)
 
 
+def _named(headers: Mapping[str, str], header: str, stricter: _Stricter) -> dict[str, _Parameters]:
+    """Read the lists in all lines of a structured field; of two items of one name and partition the stricter
+    counts, of two partitions the last.
+    """
+    found: dict[tuple[str, bytes | None], _Parameters] = {}
+    for line in lines(headers, header):
+        for name, parameters in _items(line):
+            key = (name, _partition(parameters.get("pk")))
+            found[key] = stricter(found[key], parameters) if key in found else parameters
+    return {name: parameters for (name, _), parameters in found.items()}
+
+
+def _stricter_policy(one: _Parameters, other: _Parameters) -> _Parameters:
+    rates = [(_positive(p.get("q")) or math.inf) / (_positive(p.get("w")) or 1.0) for p in (one, other)]
+    return other if rates[1] < rates[0] else one
+
+
+def _stricter_state(one: _Parameters, other: _Parameters) -> _Parameters:
+    left = min(_numbers("r", one, other), default=None)
+    reset = max(_numbers("t", one, other), default=None)
+    return one | other | {name: value for name, value in (("r", left), ("t", reset)) if value is not None}
+
+
+def _numbers(name: str, *parameters: _Parameters) -> list[float]:
+    return [value for each in parameters if (value := _finite(each.get(name))) is not None]
+
+
 def _draft_7(headers: Mapping[str, str]) -> Iterator[Budget]:
-    """Read ``RateLimit: limit=100, remaining=50, reset=5``, with ``RateLimit-Policy: 100;w=60``."""
-    fields = _parse(headers.get("ratelimit", ""), "dictionary")
-    if isinstance(fields, dict) and "remaining" in fields:
-        values = {name: _amount(item[0]) for name, item in fields.items() if isinstance(item, tuple)}
+    """Read ``RateLimit: limit=100, remaining=50, reset=5``, with ``RateLimit-Policy: 100;w=60``. Where no
+    line says all of it, its members are spread over lines (RFC 9651, 3.2).
+    """
+    apart = lines(headers, "ratelimit")
+    said = [fields for line in apart if (fields := _members(line)).keys() >= _DRAFT_7]
+    said = said or [fields for line in (", ".join(apart),) if "remaining" in (fields := _members(line))]
+    if said:
+        resets = [reset for fields in said if (reset := _bounded(_amount(fields.get("reset")))) is not None]
+        limit = min((limit for fields in said if (limit := _positive(fields.get("limit")))), default=None)
+        reset_s = max(resets, default=None)
         yield Budget(
             name="ratelimit",
-            limit=_positive(values.get("limit")),
-            window_s=_window(headers.get("ratelimit-policy", "")),
-            remaining=values.get("remaining"),
-            reset_s=_bounded(values.get("reset")),
+            limit=limit,
+            window_s=_window(_windows(headers, "ratelimit-policy"), limit),
+            remaining=_left(min(_numbers("remaining", *said), default=None), reset_s),
+            reset_s=reset_s,
             header="ratelimit",
         )
 
 
-def _triples(headers: Mapping[str, str], now: datetime) -> Iterator[Budget]:
+def _members(line: str) -> _Parameters:
+    fields = _parse(line, "dictionary")
+    items = fields.items() if isinstance(fields, dict) else ()
+    return {name: item[0] for name, item in items if isinstance(item, tuple)}
+
+
+def _triples(headers: Mapping[str, str], target_time: TargetTime) -> Iterator[Budget]:
     """Read the dialects that spread one budget over three headers."""
     for triple in _TRIPLES:
-        limit, remaining = headers.get(triple.limit, ""), headers.get(triple.remaining, "")
-        if limit or remaining:
-            policy = headers.get("ratelimit-policy", "") if triple.limit == "ratelimit-limit" else ""
-            yield Budget(
-                name=triple.limit,
-                unit=triple.unit,
-                limit=_positive(_number(re.split("[,;]", limit, maxsplit=1)[0])),
-                window_s=_window(limit) or _window(policy),
-                remaining=_amount(_number(remaining)),
-                reset_s=parse_reset(headers.get(triple.reset, ""), now),
-                refills=triple.refills,
-                header=triple.limit,
-            )
+        if triple.limit in headers or triple.remaining in headers:
+            rows = dict.fromkeys(_rows(headers, triple, target_time))
+            for index, (limit, left, reset_s) in enumerate(rows):
+                yield Budget(
+                    # Each is followed by itself: a limit by the second says nothing of one by the hour.
+                    name=f"{triple.limit};{index}" if index else triple.limit,
+                    unit=triple.unit,
+                    limit=_positive(limit.value),
+                    window_s=limit.window_s,
+                    remaining=None if limit.none_set else _left(left, reset_s),
+                    reset_s=reset_s,
+                    refills=triple.refills,
+                    header=triple.limit,
+                )
 
 
-def _items(text: str) -> dict[str, dict[str, Any]]:
-    """Parse a structured-field list of strings with parameters (RFC 9651): name to parameters."""
+def _rows(
+    headers: Mapping[str, str], triple: "_Triple", target_time: TargetTime
+) -> list[tuple["_Limit", float | None, float | None]]:
+    """Put the lines of three headers together: the first with the first and so on where that comes out even,
+    else the strictest of each.
+    """
+    limits = _limits(headers, triple)
+    left = values(headers, triple.remaining, number)
+    resets = values(headers, triple.reset, lambda text: _bounded(wait_s(text, target_time)))
+    count = max(len(limits), len(left), len(resets))
+    if {len(limits), len(left), len(resets)} <= {0, count}:
+        return list(zip_longest(limits or [_NO_LIMIT] * count, left, resets))
+    limit = min(limits, key=_Limit.strictness, default=_NO_LIMIT)
+    return [(limit, min(left, default=None), max(resets, default=None))]
+
+
+def _limits(headers: Mapping[str, str], triple: "_Triple") -> list["_Limit"]:
+    policies = _windows(headers, "ratelimit-policy") if triple.limit == "ratelimit-limit" else []
+    found = []
+    for line in lines(headers, triple.limit):
+        first, *rest = split_list(line)
+        # What has a window of its own, behind the first, is a policy (draft 3): ``10, 10;w=1, 50;w=60``.
+        bare = [
+            number(text) for text in (first.partition(";")[0], *(text for text in rest if ";" not in text))
+        ]
+        windows = _windows_in(line) or policies
+        found += [_Limit(value, _window(windows, value)) for value in bare if value is not None]
+    return found
+
+
+def _items(text: str) -> list[tuple[str, _Parameters]]:
+    """Parse a structured-field list of strings with parameters (RFC 9651)."""
     parsed = _parse(text, "list")
     pairs = [item for item in parsed if isinstance(item, tuple)] if isinstance(parsed, list) else []
-    return {name: dict(parameters) for name, parameters in pairs if isinstance(name, str)}
+    return [(name, dict(parameters)) for name, parameters in pairs if isinstance(name, str)]
 
 
 def _parse(text: str, kind: str) -> object:
@@ -173,21 +242,38 @@ def _partition(value: object) -> bytes | None:
     return value if isinstance(value, bytes) else None
 
 
-def _window(text: str) -> float | None:
-    """Read the window of the older form: ``100, 100;w=60``."""
-    found = re.search(r";\s*(?:w|window)=([0-9]{1,9})\b", text)
-    return _positive(float(found[1])) if found else None
+def _windows(headers: Mapping[str, str], name: str) -> list[tuple[float, float]]:
+    return [pair for line in lines(headers, name) for pair in _windows_in(line)]
 
 
-def _number(text: str) -> float | None:
-    text = text.strip()
-    return float(text) if re.fullmatch(r"[0-9]{1,16}(\.[0-9]{1,9})?", text) else None
+def _windows_in(line: str) -> list[tuple[float, float]]:
+    """Read the quotas and windows of the older form: ``100, 100;w=60``."""
+    found = _WINDOW.findall(line[:LONGEST_FIELD])
+    return [(float(quota), float(window)) for quota, window in found if float(window)]
+
+
+def _window(windows: list[tuple[float, float]], limit: float | None) -> float | None:
+    """Choose a limit's window: that of the same quota, else the first."""
+    return next((window for quota, window in windows if quota == limit), windows[0][1] if windows else None)
+
+
+def _left(value: object, reset_s: float | None) -> float | None:
+    """Read what is left. Less than nothing until a reset that lies ahead is nothing; else it says nothing."""
+    amount = _finite(value)
+    if amount is not None and amount < 0:
+        return 0.0 if reset_s else None
+    return _amount(value)
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def _amount(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) and 0 <= value <= LARGEST else None
+    amount = _finite(value)
+    return amount if amount is not None and 0 <= amount <= LARGEST else None
 
 
 def _positive(value: object) -> float | None:
@@ -195,32 +281,32 @@ def _positive(value: object) -> float | None:
 
 
 def _bounded(seconds: float | None) -> float | None:
-    """A moment that has passed means now; one beyond a month means that it was no reset."""
-    if seconds is None or seconds > LONGEST_RESET_S:
-        return None
-    return max(0.0, seconds)
-
-
-def _duration(text: str) -> float | None:
-    """Read ``6m0s``, ``1h2m3.5s``, ``120ms``."""
-    if len(text) > len("999999999.999999999ms") or not _DURATION.fullmatch(text):
-        return None
-    return sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION_PART.findall(text))
-
-
-def _moment(text: str, now: datetime) -> float | None:
-    """Read a date and time: RFC 3339, or HTTP's own form."""
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            at = read(text)
-            return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
-        except (ValueError, IndexError, OverflowError, TypeError):
-            continue
-    return None
+    """A reset beyond a month means that it was none."""
+    return seconds if seconds is not None and 0 <= seconds <= LONGEST_RESET_S else None
 
 
 def _says_something(budget: Budget) -> bool:
     return budget.limit is not None or budget.remaining is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """A limit as it was told, negative where none is set, and its window."""
+
+    value: float | None
+    window_s: float | None = None
+
+    @property
+    def none_set(self) -> bool:
+        """Whether it says that there is no limit: then nothing is said of what is left either."""
+        return self.value is not None and self.value < 0
+
+    def strictness(self) -> tuple[bool, float]:
+        """Where it stands among others, the strictest first."""
+        return self.none_set, self.value or 0.0
+
+
+_NO_LIMIT = _Limit(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +332,7 @@ def _anthropic(what: str, unit: BudgetUnit) -> _Triple:
     return _Triple(limit, remaining, reset, unit, refills=True)
 
 
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_DURATION = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|[smhd]))+")
-_DURATION_PART = re.compile(r"([0-9.]+)(ms|[smhd])")
+_WINDOW = re.compile(r"([0-9]{1,15})\s*;\s*(?:w|window)=([0-9]{1,9})\b")
 _TRIPLES = (
     _Triple("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"),
     _Triple("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),

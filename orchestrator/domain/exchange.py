@@ -1,6 +1,7 @@
 """One HTTP exchange with a target or a webhook receiver: what is asked, and how it ended."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 RESPONSE_BYTES_MOST = 5 * 1024 * 1024
@@ -33,7 +34,8 @@ class HttpResponse:
     """An answer, decoded. Header names are lower case, repeated ones joined with ``, `` (``set-cookie`` with
     newlines). ``truncated`` says that the body was cut at the size limit, and ``headers_truncated`` that
     header lines were left out at theirs. ``incomplete`` says in words why the answer could not be read to its
-    end, and is empty where it could.
+    end, and is empty where it could. ``repeated`` holds those
+    headers that bear on pace and came more than once, their lines apart by newlines.
     """
 
     status: int
@@ -42,6 +44,12 @@ class HttpResponse:
     truncated: bool = False
     headers_truncated: bool = False
     incomplete: str = ""
+    repeated: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def lines_apart(self) -> Mapping[str, str]:
+        """Its headers as they are read for what they say about pace."""
+        return {**self.headers, **self.repeated} if self.repeated else self.headers
 
     @property
     def successful(self) -> bool:

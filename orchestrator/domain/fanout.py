@@ -6,11 +6,11 @@ from enum import StrEnum
 
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import RegionName
+from orchestrator.domain.signals import LONGEST_WAIT_S
 
 OFFSETS_S = (0, 5, 30, 120, 600, 3_600, 10_800, 28_800, 86_400)
 """When the attempts are made, counted from the first."""
 JITTER = 0.1
-RETRY_AFTER_MOST_S = 86_400.0
 GONE = 410
 NO_REGION = RegionName("")
 NOBODY_THERE = frozenset({502, 503, 504})
@@ -122,7 +122,7 @@ class Schedule:
         }
         passed = [index for index, at_ms in times.items() if at_ms <= now_ms]
         index = passed[-1] if passed else used
-        asked_ms = now_ms + int(min(retry_after_s or 0.0, RETRY_AFTER_MOST_S) * 1000)
+        asked_ms = now_ms + round(min(retry_after_s or 0.0, LONGEST_WAIT_S) * 1000)
         return index, max(times[index], asked_ms)
 
     def _after_ms(self, index: int, jitter: float) -> int:

@@ -1,5 +1,6 @@
 """One answer of a target, as far as it is about pace, and what all of them have taught."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -18,7 +19,7 @@ class Heard:
     """
 
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     customer: CustomerId
     account: AccountId | None
     started_at: float

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.job import Guarantee, JobSpec, RetryPolicy
+from orchestrator.domain.signals import LONGEST_WAIT_S
 
 DEFAULT_POLICY = RetryPolicy()
 BACKOFF_FIRST_MS = 1_000
@@ -12,7 +13,6 @@ BACKOFF_MOST_MS = 300_000
 PROBE_AGAIN_MOST_MS = 30_000
 """A job that probed in vain may be the next probe after this: it must not sleep long into the recovery."""
 JITTER = 0.25
-LONGEST_RETRY_AFTER_S = 24 * 3600
 
 
 class Verdict(StrEnum):
@@ -81,7 +81,8 @@ def backoff_ms(repeats: int, retry_after_s: float | None, jitter: float, *, agai
     backoff = int(base * (1 - JITTER + 2 * JITTER * jitter))
     if retry_after_s is None or retry_after_s <= 0:
         return backoff
-    asked = int(min(retry_after_s, LONGEST_RETRY_AFTER_S) * 1000 * (1 + JITTER * jitter / 2))
+    # Whole ms: cut down, a wait would be over too early.
+    asked = int(round(min(retry_after_s, LONGEST_WAIT_S) * 1000) * (1 + JITTER * jitter / 2))
     return max(asked, backoff) if again else asked
 
 

@@ -11,9 +11,9 @@ from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.pacing import CATCH_UP_S, Limiter, Outlook, Pace
 from orchestrator.domain.quota import Quota
 from orchestrator.domain.refusals import Refusals
+from orchestrator.domain.signals import LONGEST_WAIT_S
 from orchestrator.domain.witnesses import FORGOTTEN_AFTER_S
 
-LONGEST_PAUSE_S = 24 * 3600.0
 QUOTAS_MOST = 16
 """A target may name ever new ones."""
 
@@ -167,7 +167,7 @@ class Throttle:
 
     def pause(self, until: float, now: float) -> None:
         """Let nothing out before ``until``."""
-        self._paused_until = max(self._paused_until, min(until, now + LONGEST_PAUSE_S))
+        self._paused_until = max(self._paused_until, min(until, now + LONGEST_WAIT_S))
 
     def tell(self, pace: Pace, now: float, source: str = "", *, until: float | None = None) -> None:
         """Keep to a pace, until it lapses or ``until``; ``source`` is the header that told it."""

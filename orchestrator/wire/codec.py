@@ -183,13 +183,14 @@ def _response_out(response: HttpResponse | None) -> tuple[object, ...] | None:
         response.truncated,
         response.headers_truncated,
         response.incomplete,
+        response.repeated,
     )
 
 
 def _response_in(fields: list[Any] | None) -> HttpResponse | None:
     if fields is None:
         return None
-    status, headers, body, truncated, headers_truncated, incomplete = fields
+    status, headers, body, truncated, headers_truncated, incomplete, repeated = fields
     return HttpResponse(
         status=status,
         headers=headers,
@@ -197,6 +198,7 @@ def _response_in(fields: list[Any] | None) -> HttpResponse | None:
         truncated=truncated,
         headers_truncated=headers_truncated,
         incomplete=incomplete,
+        repeated=repeated,
     )
 
 
@@ -245,7 +247,7 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
         lambda m: (m.attempt, m.started_at, _response_out(m.response), m.fault, m.message, m.answered_at),
     ),
     Deliver: (8, _plain("delivery", "attempt", "url", "body", "secrets", "job")),
-    Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after", "fault")),
+    Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after_s", "fault")),
     Heartbeat: (10, _plain("region", "incarnation", "epoch", "vitals", "places")),
     HeartbeatReply: (11, _plain("epoch", "now", "boot_id")),
     NeedResult: (12, _plain("delivery", "attempt")),

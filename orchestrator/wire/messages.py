@@ -127,7 +127,7 @@ class Delivered:
     status: int | None
     took_ms: int
     message: str = ""
-    retry_after: str = ""
+    retry_after_s: float | None = None
     fault: Fault | None = None
 
 

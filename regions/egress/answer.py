@@ -11,6 +11,7 @@ from orchestrator.domain.exchange import HttpResponse
 from regions.egress.body import INFLATES_TIMES, BodyCollector
 from regions.egress.framing import Framing, framing_of, keeps_connection
 from regions.egress.head import EndlessInterimError, HeadReader, NotHttpError
+from regions.egress.headers import joined_headers
 
 CLOSED_BEFORE = "the connection was closed before the answer"
 CLOSED_WITHIN = "the connection was closed within the answer"
@@ -89,7 +90,7 @@ class Answer:
         body, status = self._body, self._head.status
         if status is None:
             raise ValueError(CLOSED_BEFORE)
-        headers = joined_headers(self._head.fields)
+        headers, repeated = joined_headers(self._head.fields)
         if body.decoded:
             headers.pop("content-encoding", None)
             headers.pop("content-length", None)
@@ -100,6 +101,7 @@ class Answer:
             truncated=body.truncated,
             headers_truncated=self._head.cut,
             incomplete=self.trouble,
+            repeated=repeated,
         )
 
     def _read_head(self, data: bytes) -> bytes | None:
@@ -139,25 +141,3 @@ class Answer:
         self.on_status = None
         if not self.over.done():
             self.over.set_result(None)
-
-
-def joined_headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Join repeated lines as the contract has it: with a comma, ``Set-Cookie`` with newlines.
-
-    Names are in lower case by now.
-    """
-    joined: dict[str, str] = {}
-    for raw_name, raw_value in fields:
-        name, value = raw_name.decode("latin-1"), _text(raw_value)
-        if name in joined:
-            separator = "\n" if name == "set-cookie" else ", "
-            value = f"{joined[name]}{separator}{value}"
-        joined[name] = value
-    return joined
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")

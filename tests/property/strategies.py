@@ -122,6 +122,8 @@ RESPONSES = st.builds(
     headers_truncated=st.booleans(),
     incomplete=TEXT,
 )
+HEARD = st.builds(replace, RESPONSES, repeated=st.dictionaries(TEXT, TEXT, max_size=2))
+"""With lines about pace apart: once they were heard, nobody keeps those."""
 
 ATTEMPTS = TEXT.map(AttemptId)
 DELIVERIES = TEXT.map(DeliveryId)
@@ -138,7 +140,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
         AttemptDone,
         ATTEMPTS,
         st.none() | SECONDS,
-        st.none() | RESPONSES,
+        st.none() | HEARD,
         st.none() | st.sampled_from(Fault),
         TEXT,
     ),

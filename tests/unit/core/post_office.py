@@ -205,7 +205,9 @@ class _Receivers:
         if isinstance(met, Fault):
             raise EgressError(met, "as the test says")
         status, headers = met if isinstance(met, tuple) else (met, {})
-        return HttpResponse(status=status, headers=headers, body=b"")
+        shown = {name: text.replace("\n", ", ") for name, text in headers.items()}
+        repeated = {name: text for name, text in headers.items() if "\n" in text}
+        return HttpResponse(status=status, headers=shown, body=b"", repeated=repeated)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -66,8 +66,22 @@ def test_attempts_are_made_at_the_offsets_and_stand_in_the_timeline(quiet_office
     assert (state, log) == (DeliveryState.FAILED, [(500, "")] * 9)
 
 
-def test_retry_after_is_honoured(office: PostOffice) -> None:
-    office.receivers["a.test"] = lambda now: (503, {"retry-after": "90"}) if now < 50 else 200
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"retry-after": "90"},
+        {"retry-after": "90\n90"},
+        {"retry-after": "7\n90"},
+        {"retry-after": "90, 7"},
+        {"retry-after": "1m30s"},
+        {"retry-after": "89.5"},
+        {"retry-after-ms": "90000"},
+        # A receiver whose clock is decades off.
+        {"retry-after": "Sat, 01 Jan 2000 00:01:30 GMT", "date": "Sat, 01 Jan 2000 00:00:00 GMT"},
+    ],
+)
+def test_retry_after_is_honoured(office: PostOffice, said: dict[str, str]) -> None:
+    office.receivers["a.test"] = lambda now: (503, said) if now < 50 else 200
 
     async def play() -> None:
         await office.tell(hook("a.test"))

@@ -5,6 +5,8 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
+import pytest
+
 from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.counters import Counters
 from orchestrator.core.dispatcher import PATIENCE_S, Dispatcher
@@ -109,6 +111,29 @@ def test_what_an_answer_lets_out_goes_at_the_pace_that_it_asks_for() -> None:
         first, second = bench.queue("first"), bench.queue("second")
         await _pass(loop, 3.0)
         slower = HttpResponse(status=200, headers={"x-ezthrottle-rps": "0.1"}, body=b"")
+        bench.dispatcher.done(AttemptDone(first, 0.5, slower))
+        await _pass(loop, 30.0)
+        assert bench.sent_at[second] >= 0.5 + 10.0
+
+    run(Pace(1, 2), play)
+
+
+@pytest.mark.parametrize(
+    ("headers", "repeated"),
+    [
+        ({"x-ezthrottle-rps": "0.1, 0.1"}, {"x-ezthrottle-rps": "0.1\n0.1"}),
+        ({"x-aquifer-rps": "5, 0.1"}, {"x-aquifer-rps": "5\n0.1"}),
+        ({"retry-after": "10, 7"}, {"retry-after": "10\n7"}),
+        ({"retry-after": "9.5"}, {}),
+    ],
+)
+def test_lines_that_came_twice_hold_the_next_request_back(
+    headers: dict[str, str], repeated: dict[str, str]
+) -> None:
+    async def play(bench: Bench, loop: VirtualLoop) -> None:
+        first, second = bench.queue("first"), bench.queue("second")
+        await _pass(loop, 3.0)
+        slower = HttpResponse(status=200, headers=headers, body=b"", repeated=repeated)
         bench.dispatcher.done(AttemptDone(first, 0.5, slower))
         await _pass(loop, 30.0)
         assert bench.sent_at[second] >= 0.5 + 10.0

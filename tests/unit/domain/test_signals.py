@@ -36,7 +36,6 @@ GARBAGE = [
     "\u0661\u0660",
     "0x10",
     "fast",
-    "5, 5",
     "5;w=1",
     "\x00",
 ]
@@ -92,7 +91,7 @@ def test_an_answer_without_pacing_headers_is_silent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("0", 0.0), ("120", 120.0), (" 7 ", 7.0), ("999999999", 999_999_999.0)]
+    ("text", "seconds"), [("0", 0.0), ("120", 120.0), (" 7 ", 7.0), ("999999999", 86_400.0)]
 )
 def test_retry_after_is_read_in_seconds(text: str, seconds: float) -> None:
     assert retry_after_s({"retry-after": text}, NOW) == seconds
@@ -122,10 +121,8 @@ def test_a_date_that_has_passed_asks_for_no_wait() -> None:
         "",
         "soon",
         "-1",
-        "1.5",
         "1e3",
         "NaN",
-        "1" * 10,
         "9" * 5_000,
         "\u00b2",
         "\u0661",

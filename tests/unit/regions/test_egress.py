@@ -215,6 +215,21 @@ async def test_answer_headers_are_lower_case_joined_and_free_of_lone_surrogates(
     assert "".join(answer.headers.values()).encode()
 
 
+async def test_lines_about_pace_that_come_twice_are_shown_joined_and_handed_on_apart(
+    serve: Serve, egress: AiohttpEgress
+) -> None:
+    raw = (
+        b"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nVia: a\r\nretry-after: 2\r\nVia: b\r\n"
+        b"X-RateLimit-Limit: 5\r\nX-RATELIMIT-LIMIT: 5\r\nX-Aquifer-RPS: 3\r\nRETRY-AFTER: 3\r\n"
+        b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n"
+    )
+    answer = await fetch(egress, await answering(serve, raw))
+    assert answer.headers["retry-after"] == "7, 2, 3"
+    assert (answer.headers["via"], answer.headers["set-cookie"]) == ("a, b", "a=1\nb=2")
+    assert answer.repeated == {"retry-after": "7\n2\n3", "x-ratelimit-limit": "5\n5"}
+    assert answer.lines_apart["x-aquifer-rps"] == "3"
+
+
 async def test_interim_answers_are_passed_over(serve: Serve, egress: AiohttpEgress) -> None:
     raw = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + plain(b"end")
     assert (await fetch(egress, await answering(serve, raw))).body == b"end"
