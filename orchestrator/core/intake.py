@@ -80,6 +80,8 @@ class Intake:
         if (refusal := first_refusal(spec, await self._guard.refusals(_urls(spec)))) is not None:
             raise refusal
         job = self._job(customer, spec, now_ms)
+        if spec.has_webhooks:
+            await self._shard.courier.secrets.learn(customer)
         if not self._shard.ledger.reserve(customer, 1, self._bounds.open_jobs):
             return self._only_known(job, *await self._shard.store.duplicates_of([job]))
         try:
@@ -114,6 +116,8 @@ class Intake:
     ) -> list[Taken | EZThrottleError]:
         now_ms = self._shard.clock.unix_ms()
         judged = await self._judge(specs, now_ms)
+        if any(spec.has_webhooks for spec in judged if isinstance(spec, JobSpec)):
+            await self._shard.courier.secrets.learn(customer)
         taken = iter(await self._take(customer, await self._jobs(customer, judged, now_ms)))
         return [spec if isinstance(spec, EZThrottleError) else next(taken) for spec in judged]
 
@@ -215,7 +219,11 @@ class Intake:
 
     def _known(self, job: Job, first: Duplicate) -> KnownAlready:
         self._shard.counters.duplicates += 1
-        return KnownAlready(duplicate=first, idempotent_key=job.idempotent_key, warnings=warnings(job.spec))
+        return KnownAlready(duplicate=first, idempotent_key=job.idempotent_key, warnings=self._warnings(job))
+
+    def _warnings(self, job: Job) -> list[str]:
+        # Until they are read a customer may have some.
+        return warnings(job.spec, signed=self._shard.courier.secrets.known(job.customer) != ())
 
     def _job(self, customer: CustomerId, spec: JobSpec, now_ms: int) -> Job:
         return Job(
@@ -238,7 +246,7 @@ class Intake:
             queued_at_ms=job.accepted_ms,
             position=place.position,
             wait_s=max(place.wait_s, scheduled_s),
-            warnings=warnings(job.spec),
+            warnings=self._warnings(job),
         )
 
 

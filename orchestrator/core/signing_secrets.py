@@ -1,7 +1,9 @@
 """The secrets that webhooks are signed with, as far as they were needed."""
 
+from contextlib import suppress
+
 from orchestrator.domain.ids import CustomerId
-from orchestrator.ports.store import Store
+from orchestrator.ports.store import Store, StoreFailure
 
 
 class SigningSecrets:
@@ -15,6 +17,11 @@ class SigningSecrets:
     def known(self, customer: CustomerId) -> tuple[str, ...] | None:
         """Give a customer's secrets, the newest first, without a look at the disk; None: that needs one."""
         return self._known.get(customer)
+
+    async def learn(self, customer: CustomerId) -> None:
+        """Know a customer's from here on; a disk that gives nothing now is asked again when they are needed."""
+        with suppress(StoreFailure):
+            await self.of(customer)
 
     def forget(self, customer: CustomerId) -> None:
         """They changed: read them anew."""

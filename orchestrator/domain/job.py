@@ -152,6 +152,11 @@ class JobSpec:
         return self.on_success is not None or self.on_failure is not None
 
     @property
+    def has_webhooks(self) -> bool:
+        """Whether anybody is told how it ends, or how what is nested in it does."""
+        return any(part.webhooks for _, part in self.parts())
+
+    @property
     def idempotent_method(self) -> bool:
         """Whether repeating the request is harmless by its method alone (RFC 9110, 9.2.2)."""
         return self.method in IDEMPOTENT_METHODS

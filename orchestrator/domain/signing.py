@@ -6,11 +6,13 @@ Sources: the published EZThrottle SDK's scheme (``t=…,v1=…``), and Standard 
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 
 from orchestrator.domain.ids import DeliveryId
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  # a public prefix, not a secret
+_STANDARD = re.compile(SECRET_PREFIX + "([A-Za-z0-9+/]+)={0,2}")
 
 
 def signature_headers(
@@ -31,6 +33,18 @@ def signature_headers(
     return [*base, ("X-EZThrottle-Signature", f"t={unix_s},{own}"), ("webhook-signature", standard)]
 
 
+def secret_problem(secret: str) -> str | None:
+    """Say why receivers would derive another key from a secret than is signed with here; None where all
+    derive the same.
+    """
+    if not secret.startswith(SECRET_PREFIX) or _decoded(secret):
+        return None
+    return (
+        f"begins with {SECRET_PREFIX}, so what follows must be base64 (of A-Z, a-z, 0-9, + and /): "
+        "libraries read anything else each in its own way"
+    )
+
+
 def mask(secret: str) -> str:
     """Show enough of a secret to recognise it, and not more: first four, last three."""
     return f"{secret[:4]}****{secret[-3:]}"
@@ -45,9 +59,12 @@ def _standard(secret: str, signed: bytes) -> str:
 
 
 def _standard_key(secret: str) -> bytes:
-    if secret.startswith(SECRET_PREFIX):
-        try:
-            return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-        except ValueError:
-            pass
-    return secret.encode()
+    return _decoded(secret) or secret.encode()
+
+
+def _decoded(secret: str) -> bytes | None:
+    """Decode what follows the prefix as the libraries of Standard Webhooks do: with padding or without."""
+    found = _STANDARD.fullmatch(secret)
+    if found is None or len(found[1]) % 4 == 1:
+        return None
+    return base64.b64decode(found[1] + "=" * (-len(found[1]) % 4))

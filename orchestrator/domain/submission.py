@@ -36,6 +36,8 @@ client on the wire writes itself."""
 OUR_MARKS = frozenset(name.lower() for name in (JOB_ID_HEADER, ATTEMPT_HEADER, REGION_HEADER))
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+MS_OF_2001 = 978_307_200_000
+"""Earlier times are seconds that were taken for milliseconds: those of today lie in January 1970."""
 HOST_LONGEST = 254
 """Characters of a name in DNS, with a dot at its end."""
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
@@ -55,8 +57,13 @@ def check_submission(
     return errors
 
 
-def warnings(spec: JobSpec) -> list[str]:
-    """Say what a customer may not expect of a valid submission."""
+_UNSIGNED = (
+    "no webhook secret is stored: webhooks go out unsigned until POST /api/v1/webhook-secrets stores one"
+)
+
+
+def warnings(spec: JobSpec, *, signed: bool) -> list[str]:
+    """Say what a customer may not expect of a valid submission. ``signed``: it has a webhook secret."""
     parts = spec.parts()
     racing = [part for _, part in parts if part.redundant and not part.idempotent_method]
     childless = [path for path, part in parts if part.fallback and part.fallback.spec.has_children]
@@ -71,6 +78,7 @@ def warnings(spec: JobSpec) -> list[str]:
             "it is a step of its job, whose own are"
             for path in childless[:1]
         ),
+        *([] if signed or not spec.has_webhooks else [_UNSIGNED]),
     ]
 
 
@@ -222,6 +230,8 @@ def _check_key(spec: JobSpec) -> list[FieldError]:
 
 
 def _check_times(spec: JobSpec, bounds: SubmissionBounds, now_ms: int) -> list[FieldError]:
+    if spec.retry_at is not None and spec.retry_at < MS_OF_2001:
+        return [FieldError("retry_at", "lies before 2001; it is Unix time in milliseconds, not in seconds")]
     if spec.retry_at is not None and spec.retry_at > now_ms + bounds.retry_at_ahead_ms:
         days = bounds.retry_at_ahead_ms / DAY_MS
         return [

@@ -41,7 +41,7 @@ VALID = st.fixed_dictionaries(
         "regions": st.lists(st.sampled_from(["iad", "lax", "ord"]), max_size=4),
         "execution_mode": st.sampled_from(["race", "fanout"]),
         "idempotent_key": TOKENS,
-        "retry_at": st.integers(0, 1_700_000_000_000),
+        "retry_at": st.integers(978_307_200_000, 1_700_000_000_000),
         "deadline_ms": st.integers(1, 2**53),
         "cost": st.floats(0, 1e300) | st.integers(0, 2**64 - 1),
         "priority": st.integers(0, 9),

@@ -31,6 +31,7 @@ from orchestrator.domain.job import (
     RetryPolicy,
 )
 from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, RPS_MOST
+from orchestrator.domain.signing import secret_problem
 from orchestrator.domain.submission import METHODS
 from orchestrator.domain.submission_bounds import ITEMS_READ, TIMEOUT_MS_MOST, SubmissionBounds
 
@@ -59,12 +60,19 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-Code = Annotated[int, Field(ge=100, le=599)]
+def _same_to_all(value: str) -> str:
+    if (problem := secret_problem(value)) is not None:
+        raise ValueError(problem)
+    return value
+
+
+Code = Annotated[int, Field(ge=100, le=999)]
+"""Of an answer. Servers really send codes beyond 599, though no standard has them (RFC 9110, 15)."""
 Codes = Annotated[list[Code], Field(max_length=ITEMS_READ)]
 Names = Annotated[list[str], Field(max_length=ITEMS_READ)]
 Headers = Annotated[dict[str, str], BeforeValidator(_few)]
 Count = Annotated[int, Field(ge=0, le=SAFE_INT_MOST)]
-Secret = Annotated[str, Field(min_length=16, max_length=512)]
+Secret = Annotated[str, Field(min_length=16, max_length=512), AfterValidator(_same_to_all)]
 Method = Annotated[str, AfterValidator(_known_method)]
 Mode = Annotated[ExecutionMode, Field(strict=False)]
 Policy = Annotated[RegionPolicy, Field(strict=False)]

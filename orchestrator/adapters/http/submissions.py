@@ -101,8 +101,9 @@ class _Reader:
 
     def _body(self, model: SubmissionIn, path: str) -> tuple[str | None, BodyEncoding | None]:
         """Give the body in one form: as text wherever it is text, so that equal bodies are one payload."""
-        if model.body is None or model.body_encoding is None:
-            return model.body, None
+        if not model.body or model.body_encoding is None:
+            # An empty body is none: both are one payload, and the same on the wire.
+            return model.body or None, None
         try:
             content = b64decode(model.body, validate=True)
         except ValueError:

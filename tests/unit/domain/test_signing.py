@@ -2,10 +2,12 @@ import base64
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from orchestrator.domain.ids import DeliveryId
-from orchestrator.domain.signing import mask, signature_headers
+from orchestrator.domain.signing import mask, secret_problem, signature_headers
 from tests.unit.domain.receivers import any_v1_accepts, published_client_accepts
 
 BODY = '{"job_id":"job_1_2","metadata":{"name":"Zoë"}}'.encode()
@@ -14,6 +16,8 @@ AT_S = 1_763_674_210
 OLD, NEW = "an_old_secret_of_16", "a_new_secret_of_16"
 ODD = "ein_Geheimnis_für_zwölf"
 STANDARD = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+UNPADDED = "whsec_" + base64.b64encode(bytes(range(1, 33))).decode().rstrip("=")
+"""Padding is lost in dashboards and environment files, and libraries do without."""
 
 
 def signed(*secrets: str, body: bytes = BODY, at_s: int = AT_S) -> dict[str, str]:
@@ -55,7 +59,9 @@ def test_during_a_rotation_either_secret_verifies(secret: str) -> None:
     assert any_v1_accepts(BODY, signed(NEW, OLD)["X-EZThrottle-Signature"], secret)
 
 
-@pytest.mark.parametrize("secret", [OLD, ODD, STANDARD])
+@pytest.mark.parametrize(
+    "secret", [OLD, ODD, STANDARD, UNPADDED, UNPADDED[:-1], UNPADDED[:-3], UNPADDED + "=="]
+)
 def test_the_standard_webhooks_package_accepts_a_signature(secret: str) -> None:
     headers = signed(secret, at_s=int(time.time()))
     assert Webhook(standard_key(secret)).verify(BODY, headers)
@@ -63,9 +69,9 @@ def test_the_standard_webhooks_package_accepts_a_signature(secret: str) -> None:
         Webhook(standard_key(secret)).verify(BODY.replace(b"1", b"2"), headers)
 
 
-@pytest.mark.parametrize("secret", [NEW, STANDARD])
+@pytest.mark.parametrize("secret", [NEW, UNPADDED])
 def test_during_a_rotation_the_standard_signature_verifies_under_either_secret(secret: str) -> None:
-    headers = signed(NEW, STANDARD, at_s=int(time.time()))
+    headers = signed(NEW, UNPADDED, at_s=int(time.time()))
     assert Webhook(standard_key(secret)).verify(BODY, headers)
 
 
@@ -87,6 +93,47 @@ def test_without_a_secret_a_delivery_is_named_and_not_signed() -> None:
 def test_what_follows_the_prefix_and_is_no_base64_is_taken_as_it_stands(void: str) -> None:
     headers = signed(void, at_s=int(time.time()))
     assert Webhook(base64.b64encode(void.encode()).decode()).verify(BODY, headers)
+
+
+URL_SAFE = "whsec_" + base64.urlsafe_b64encode(bytes(range(240, 256)) * 2).decode()
+
+
+@pytest.mark.parametrize("secret", [OLD, ODD, STANDARD, UNPADDED, UNPADDED + "==", "WHSEC_!!!!!!!!!!"])
+def test_a_secret_from_which_all_derive_one_key_is_right(secret: str) -> None:
+    assert secret_problem(secret) is None
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "whsec_!!!!!!!!!!!!",
+        "whsec_not base64!",
+        # Some libraries drop what is not in the alphabet, some refuse it: no two keys are alike.
+        URL_SAFE,
+        URL_SAFE.rstrip("="),
+        UNPADDED + "\n",
+        UNPADDED + "===",
+        "whsec_" + "A" * 41,
+        "whsec_",
+        "whsec_==========",
+        "whsec_schlüsselschlüssel",
+    ],
+)
+def test_a_secret_that_libraries_read_each_in_its_own_way_is_told(secret: str) -> None:
+    assert "must be base64" in (secret_problem(secret) or "")
+
+
+@given(st.binary(min_size=8, max_size=64), st.booleans(), st.booleans())
+def test_every_secret_that_is_taken_is_verified_by_the_library(
+    key: bytes, padded: bool, url_safe: bool
+) -> None:
+    encode = base64.urlsafe_b64encode if url_safe else base64.b64encode
+    text = "whsec_" + encode(key).decode()
+    secret = text if padded else text.rstrip("=")
+    if secret_problem(secret) is None:
+        assert Webhook(secret).verify(BODY, signed(secret, at_s=int(time.time())))
+    else:
+        assert url_safe
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.job import ExecutionMode, Fallback, Guarantee, RetryPolicy, Trigger, Webhook
+from orchestrator.domain.job import ExecutionMode, Fallback, Guarantee, JobSpec, RetryPolicy, Trigger, Webhook
 from orchestrator.domain.submission import HOP_BY_HOP, check_submission, check_url, warnings
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, ORD, REGIONS, SEA, a_spec
@@ -213,9 +213,14 @@ def test_a_key_that_is_empty_long_or_holds_control_characters_is_refused(key: st
     assert list(problems(idempotent_key=key)) == ["idempotent_key"]
 
 
-@pytest.mark.parametrize("retry_at", [0, NOW_MS - 1, NOW_MS, NOW_MS + YEAR_MS])
+@pytest.mark.parametrize("retry_at", [978_307_200_000, NOW_MS - 1, NOW_MS, NOW_MS + YEAR_MS])
 def test_a_start_up_to_a_year_ahead_is_right(retry_at: int) -> None:
     assert problems(retry_at=retry_at) == {}
+
+
+@pytest.mark.parametrize("retry_at", [0, 1, NOW_MS // 1_000, 4_102_444_800, 978_307_199_999])
+def test_a_start_given_in_seconds_is_refused_by_naming_the_unit(retry_at: int) -> None:
+    assert "milliseconds" in problems(retry_at=retry_at)["retry_at"]
 
 
 def test_a_start_given_in_microseconds_is_refused_by_naming_the_unit() -> None:
@@ -260,9 +265,9 @@ def test_the_marks_of_the_service_are_its_own(name: str) -> None:
 @pytest.mark.parametrize("child", ["on_success", "on_failure"])
 def test_children_of_a_fallback_are_warned_of_for_they_do_not_run(child: str) -> None:
     step = Fallback(Trigger(), a_spec(**{child: a_spec()}))
-    (warning,) = warnings(a_spec(on_failure=a_spec(fallback=step)))
+    (warning,) = warnings(a_spec(on_failure=a_spec(fallback=step)), signed=True)
     assert "of on_failure.fallback_job are not run" in warning
-    assert warnings(a_spec(fallback=Fallback(Trigger(), a_spec()), **{child: a_spec()})) == []
+    assert warnings(a_spec(fallback=Fallback(Trigger(), a_spec()), **{child: a_spec()}), signed=True) == []
 
 
 def test_the_bounds_are_the_contracts() -> None:
@@ -290,12 +295,32 @@ def test_retries_and_reroutes_are_bounded_and_named() -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_a_race_that_may_execute_once_per_region_is_warned_of(method: str) -> None:
-    (warning,) = warnings(a_spec(method=method, regions=REGIONS))
+    (warning,) = warnings(a_spec(method=method, regions=REGIONS), signed=True)
     assert method in warning
     assert "Idempotency-Key" in warning
 
 
 def test_whatever_cannot_execute_twice_by_racing_is_not_warned_of() -> None:
-    assert warnings(a_spec(method="PUT", regions=REGIONS)) == []
-    assert warnings(a_spec(method="POST")) == []
-    assert warnings(a_spec(method="POST", regions=REGIONS, execution_mode=ExecutionMode.FANOUT)) == []
+    assert warnings(a_spec(method="PUT", regions=REGIONS), signed=True) == []
+    assert warnings(a_spec(method="POST"), signed=False) == []
+    assert (
+        warnings(a_spec(method="POST", regions=REGIONS, execution_mode=ExecutionMode.FANOUT), signed=True)
+        == []
+    )
+
+
+TOLD = a_spec(webhooks=(Webhook(url="https://a.example/"),))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TOLD,
+        a_spec(on_success=TOLD),
+        a_spec(on_failure=a_spec(on_success=TOLD)),
+        a_spec(fallback=Fallback(Trigger(), a_spec(on_failure=TOLD))),
+    ],
+)
+def test_webhooks_that_go_out_unsigned_are_warned_of(spec: JobSpec) -> None:
+    assert [warning for warning in warnings(spec, signed=False) if "unsigned" in warning]
+    assert not [warning for warning in warnings(spec, signed=True) if "unsigned" in warning]

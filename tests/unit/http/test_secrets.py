@@ -37,6 +37,21 @@ async def test_a_second_secret_is_optional(gateway: Gateway) -> None:
     assert await stored(gateway) == WebhookSecrets(primary=SECOND)
 
 
+@pytest.mark.parametrize("secret", ["whsec_!!!!!!!!!!!!", "whsec_" + "A-_" * 14, "whsec_" + "A" * 41])
+async def test_a_secret_that_libraries_would_read_otherwise_is_refused(gateway: Gateway, secret: str) -> None:
+    await create(gateway, primary_secret=FIRST)
+    for answer, field in (
+        (await create(gateway, primary_secret=secret), "primary_secret"),
+        (await create(gateway, primary_secret=FIRST, secondary_secret=secret), "secondary_secret"),
+        (await rotate(gateway, new_secret=secret), "new_secret"),
+    ):
+        assert answer.status_code == 422
+        (error,) = answer.json()["errors"]
+        assert (error["field"], "must be base64" in error["message"]) == (field, True)
+        assert secret not in answer.text
+    assert await stored(gateway) == WebhookSecrets(primary=FIRST)
+
+
 async def test_secrets_are_shown_masked(gateway: Gateway) -> None:
     await create(gateway, primary_secret=FIRST, secondary_secret=SECOND)
     response = await gateway.client.get(SECRETS)

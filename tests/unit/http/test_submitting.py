@@ -9,7 +9,7 @@ from orchestrator.domain.idempotency import content_key
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import ExecutionMode, Guarantee, RegionPolicy, RetryPolicy, Webhook
 from tests.unit.domain.builders import ACME, IAD, LAX, ORD
-from tests.unit.http.gateway import BETAS_KEY, JOBS, KEY, TARGET, Gateway
+from tests.unit.http.gateway import BETAS_KEY, JOBS, KEY, SECRETS, TARGET, Gateway
 
 HOOK = "http://203.0.113.9/hook"
 YEAR_MS = 366 * 24 * 3600 * 1000
@@ -64,7 +64,7 @@ async def test_every_field_reaches_the_job(gateway: Gateway) -> None:
     stored = await gateway.store.load(JobId(response.json()["job_id"]))
     assert stored is not None
     spec = stored.job.spec
-    assert (spec.method, spec.headers, spec.body) == ("PATCH", (("X-A", "1"), ("x-b", "")), "")
+    assert (spec.method, spec.headers, spec.body) == ("PATCH", (("X-A", "1"), ("x-b", "")), None)
     assert spec.metadata == {"deep": {"list": [1, None]}}
     assert spec.webhooks == (Webhook(url=HOOK, regions=(LAX,), has_quorum_vote=False), Webhook(url=HOOK))
     assert (spec.regions, spec.region_policy) == ((LAX, ORD), RegionPolicy.STRICT)
@@ -107,6 +107,53 @@ async def test_regions_that_repeat_collapse(gateway: Gateway) -> None:
 async def test_a_race_that_may_execute_twice_is_warned_of(gateway: Gateway) -> None:
     document = (await gateway.submit(regions=["iad", "lax"], method="POST")).json()
     assert any("Idempotency-Key" in warning for warning in document["warnings"])
+
+
+async def test_webhooks_without_a_stored_secret_are_warned_of(gateway: Gateway) -> None:
+    hook = {"webhooks": [{"url": HOOK}]}
+
+    async def unsigned(**fields: object) -> bool:
+        document = (await gateway.submit(**fields)).json()
+        return any("unsigned" in warning for warning in document.get("warnings", []))
+
+    assert not await unsigned(body="nobody is told")
+    assert await unsigned(body="1", **hook)
+    assert await unsigned(body="1", **hook)  # the duplicate
+    assert await unsigned(body="2", on_success={"url": TARGET, **hook})
+    batch = {"jobs": [{"url": TARGET, "body": "3", **hook}, {"url": TARGET, "body": "4"}]}
+    answers = (await gateway.client.post(f"{JOBS}:batch", json=batch)).json()["answers"]
+    assert ["warnings" in answer for answer in answers] == [True, False]
+
+    assert (await gateway.client.post(SECRETS, json={"primary_secret": "s" * 16})).status_code == 200
+    assert not await unsigned(body="5", **hook)
+    assert (await gateway.client.delete(SECRETS)).status_code == 200
+    assert await unsigned(body="6", **hook)
+
+
+@pytest.mark.parametrize("code", [100, 599, 600, 783, 999])
+async def test_a_code_that_a_target_can_answer_can_be_named(gateway: Gateway, code: int) -> None:
+    policy = {"max_retries": 1, "retry_codes": [code], "reroute_codes": [code]}
+    fallback = {"url": TARGET, "trigger": {"type": "on_error", "codes": [code]}}
+    response = await gateway.submit(retry_policy=policy, fallback_job=fallback)
+    assert response.status_code == 202, response.text
+    stored = await gateway.store.load(JobId(response.json()["job_id"]))
+    assert stored is not None
+    spec = stored.job.spec
+    assert spec.retry_policy is not None
+    assert spec.fallback is not None
+    assert spec.retry_policy.retry_codes == spec.fallback.trigger.codes == {code}
+
+
+@pytest.mark.parametrize("place", [None, "fallback_job", "on_success", "on_failure"])
+async def test_an_absent_and_an_empty_body_are_one_payload(gateway: Gateway, place: str | None) -> None:
+    def job(**fields: object) -> dict[str, object]:
+        return {"method": "POST"} | (fields if place is None else {place: {"url": TARGET} | fields})
+
+    first = await gateway.submit(**job())
+    for body in ("", None):
+        again = await gateway.submit(**job(body=body))
+        assert (again.status_code, again.json()["job_id"]) == (200, first.json()["job_id"])
+        assert "payload_mismatch" not in again.json()
 
 
 async def test_a_job_for_later_is_scheduled_with_the_time_until_then(gateway: Gateway) -> None:
@@ -168,7 +215,8 @@ async def test_unknown_fields_are_ignored_and_named(gateway: Gateway) -> None:
         metadata={"free": "to hold anything"},
     )
     assert response.status_code == 202
-    assert response.json()["warnings"] == [
+    _, *ignored = response.json()["warnings"]
+    assert ignored == [
         "unknown field 'colour' was ignored",
         "unknown field 'webhooks.0.voice' was ignored",
         "unknown field 'retry_policy.tries' was ignored",
@@ -195,12 +243,12 @@ async def test_camel_case_twins_are_read_and_known(gateway: Gateway) -> None:
         retryPolicy={"maxRetries": 1, "maxReroutes": 0, "retryCodes": [418], "rerouteCodes": [419]},
         onFailureTimeoutMs=9_000,
         idempotentKey="mine",
-        retryAt=1,
+        retryAt=978_307_200_000,
         timeoutMs=5,
         deadlineMs=60_000,
     )
     assert response.status_code == 202, response.text
-    assert "warnings" not in response.json()
+    assert [warning for warning in response.json()["warnings"] if "unknown" in warning] == []
     stored = await gateway.store.load(JobId(response.json()["job_id"]))
     assert stored is not None
     spec = stored.job.spec
@@ -209,7 +257,11 @@ async def test_camel_case_twins_are_read_and_known(gateway: Gateway) -> None:
     assert spec.retry_policy == RetryPolicy(
         max_retries=1, max_reroutes=0, retry_codes=frozenset({418}), reroute_codes=frozenset({419})
     )
-    assert (spec.on_failure_timeout_ms, spec.idempotent_key, spec.retry_at) == (9_000, "mine", 1)
+    assert (spec.on_failure_timeout_ms, spec.idempotent_key, spec.retry_at) == (
+        9_000,
+        "mine",
+        978_307_200_000,
+    )
     assert (spec.timeout_ms, spec.deadline_ms) == (5, 60_000)
 
 
