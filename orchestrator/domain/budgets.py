@@ -143,10 +143,10 @@ def _draft_7(headers: Mapping[str, str]) -> Iterator[Budget]:
     """Read ``RateLimit: limit=100, remaining=50, reset=5``, with ``RateLimit-Policy: 100;w=60``. Where no
     line says all of it, its members are spread over lines (RFC 9651, 3.2).
     """
-    apart = lines(headers, "ratelimit")
-    said = [fields for line in apart if (fields := _members(line)).keys() >= _DRAFT_7]
-    said = said or [fields for line in (", ".join(apart),) if "remaining" in (fields := _members(line))]
-    if said:
+    apart = [_members(line) for line in lines(headers, "ratelimit")]
+    whole = {name: value for fields in apart for name, value in fields.items()}
+    if "remaining" in whole:
+        said = [fields for fields in apart if fields.keys() >= _DRAFT_7] or [whole]
         resets = [reset for fields in said if (reset := _bounded(_amount(fields.get("reset")))) is not None]
         limit = min((limit for fields in said if (limit := _positive(fields.get("limit")))), default=None)
         reset_s = max(resets, default=None)
@@ -161,7 +161,8 @@ def _draft_7(headers: Mapping[str, str]) -> Iterator[Budget]:
 
 
 def _members(line: str) -> _Parameters:
-    fields = _parse(line, "dictionary")
+    # Most lines are of the later drafts, and a parse costs more than all of the rest.
+    fields = _parse(line, "dictionary") if "=" in line.partition(";")[0] else None
     items = fields.items() if isinstance(fields, dict) else ()
     return {name: item[0] for name, item in items if isinstance(item, tuple)}
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from types import MappingProxyType
 
+from orchestrator.adapters.store.domain_ports import name_ports
 from orchestrator.adapters.store.failures import note_earlier_failures
 from orchestrator.adapters.store.unnumbered import complete_unnumbered
 from orchestrator.ports.secret_box import SecretBox
 
 FILLS: Mapping[int, Callable[[sqlite3.Connection, SecretBox], None]] = MappingProxyType(
-    {1: complete_unnumbered, 4: note_earlier_failures}
+    {1: complete_unnumbered, 4: note_earlier_failures, 5: name_ports}
 )
 _STEP = re.compile(r"\d{4}_\w+\.sql")
 

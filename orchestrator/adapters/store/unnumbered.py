@@ -34,7 +34,7 @@ def complete_unnumbered(db: sqlite3.Connection, box: SecretBox) -> None:
     """Add the columns that its tables lack, fill them where that is needed, and add the indexes over them."""
     added = [(table, name) for table, name, kind in LATER_COLUMNS if _add_column(db, table, name, kind)]
     if ("deliveries", "endpoint") in added:
-        _name_endpoints(db, box)
+        name_endpoints(db, box)
     for table in [table for table, name in added if name == "used_day"]:
         db.execute(f"UPDATE {table} SET used_day = ?", (today(),))  # noqa: S608  # names of our own
     for index in LATER_INDEXES:
@@ -53,7 +53,7 @@ def _add_column(db: sqlite3.Connection, table: str, name: str, kind: str) -> boo
     return name not in known
 
 
-def _name_endpoints(db: sqlite3.Connection, box: SecretBox) -> None:
+def name_endpoints(db: sqlite3.Connection, box: SecretBox) -> None:
     """Say whom each delivery that is still to be made, or failed, goes to. Without a name of their own all
     would wait in one line, behind whichever receiver hangs.
     """

@@ -1,0 +1,1 @@
+-- No table changes: names of domains do, sealed ones among them (domain_ports.py).
