@@ -81,13 +81,15 @@ class Budget:
 
 
 def read_budgets(headers: Mapping[str, str], now: datetime) -> tuple[Budget, ...]:
-    """Read every budget in a response's headers (names in lower case, lines apart), at most BUDGETS_MOST.
-    Moments are the target's, by the answer's ``Date``; ``now`` stands in where it bears none.
+    """Read every budget in a response's headers (names in lower case, lines apart), at most BUDGETS_MOST,
+    the slowest last. Moments are the target's, by the answer's ``Date``; ``now`` stands in where it bears none.
     """
     if not any("ratelimit" in name or "rate-limit" in name for name in headers):
         return ()
-    found = (*_structured(headers), *_triples(headers, target_time_of(headers, now)))
-    return tuple(islice((budget for budget in found if _says_something(budget)), BUDGETS_MOST))
+    every = (*_structured(headers), *_triples(headers, target_time_of(headers, now)))
+    found = islice((budget for budget in every if _says_something(budget)), BUDGETS_MOST)
+    # Of several that are a pace, the one told last is kept to.
+    return tuple(sorted(found, key=lambda budget: -(budget.rate or math.inf)))
 
 
 def _structured(headers: Mapping[str, str]) -> Iterator[Budget]:

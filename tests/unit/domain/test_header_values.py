@@ -326,6 +326,19 @@ def test_a_limits_window_is_that_of_the_policy_of_its_size(
     assert budget.window_s == window_s
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ratelimit-policy": '"a";q=10;w=1, "b";q=60;w=60'},
+        {"ratelimit-policy": '"b";q=60;w=60\n"a";q=10;w=1'},
+        triple("x-ratelimit", "10;w=1\n60;w=60", "5\n5", ""),
+        triple("x-ratelimit", "60;w=60\n10;w=1", "5\n5", ""),
+    ],
+)
+def test_of_several_paces_the_slowest_has_the_last_word(headers: dict[str, str]) -> None:
+    assert [budget.rate for budget in read_budgets(headers, NOW)] == [10, 1]
+
+
 NAMES = (
     "retry-after",
     "retry-after-ms",
