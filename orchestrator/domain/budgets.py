@@ -82,7 +82,8 @@ class Budget:
 
 def read_budgets(headers: Mapping[str, str], now: datetime) -> tuple[Budget, ...]:
     """Read every budget in a response's headers (names in lower case, lines apart), at most BUDGETS_MOST,
-    the slowest last. Moments are the target's, by the answer's ``Date``; ``now`` stands in where it bears none.
+    the slowest last. Moments are by the target's clock, which the answer's ``Date`` tells; ``now`` stands in
+    where it bears none.
     """
     if not any("ratelimit" in name or "rate-limit" in name for name in headers):
         return ()
