@@ -19,7 +19,7 @@ class SigningSecrets:
         return self._known.get(customer)
 
     async def learn(self, customer: CustomerId) -> None:
-        """Know a customer's from here on; a disk that gives nothing now is asked again when they are needed."""
+        """Know a customer's from here on; a disk that gives nothing now is asked again when they are used."""
         with suppress(StoreFailure):
             await self.of(customer)
 
