@@ -173,7 +173,7 @@ async def test_with_another_key_every_name_stays_for_the_start_with_the_right_on
     key_file = directory.data_dir / KEY_FILE
     right = key_file.read_text()
     key_file.write_text(os.urandom(32).hex() + "\n")
-    with pytest.raises(ValueError, match="a key that this data directory does not have"):
+    with pytest.raises(ValueError, match="put back the key file"):
         await directory.open()
 
     key_file.write_text(right)

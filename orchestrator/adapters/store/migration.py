@@ -18,7 +18,7 @@ from orchestrator.adapters.store.unnumbered import complete_unnumbered
 from orchestrator.ports.secret_box import SecretBox
 
 FILLS: Mapping[int, Callable[[sqlite3.Connection, SecretBox], None]] = MappingProxyType(
-    {1: complete_unnumbered, 4: note_earlier_failures, 5: name_ports}
+    {1: complete_unnumbered, 4: note_earlier_failures, 6: name_ports}
 )
 _STEP = re.compile(r"\d{4}_\w+\.sql")
 
