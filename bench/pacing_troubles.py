@@ -53,7 +53,7 @@ class Size:
 
 
 FULL = Size(180.0, SETTLED_AFTER_S, (50.0, 110.0), BACK_WITHIN_S)
-QUICK = Size(50.0, 20.0, (12.0, 24.0), 14.0)
+QUICK = Size(60.0, 20.0, (12.0, 42.0), 14.0)
 
 
 @dataclass(frozen=True, slots=True)
