@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.service, pytest.mark.timeout(120)]
 
 EXAMPLES = Path(__file__).parents[2] / "sdk" / "examples"
 HELPERS = {"stand_in", "scenarios_app"}
+UNSIGNED_IS_FINE = "ignore:The service says of a submission"
+"""Examples of other things store no secret first."""
 SAID = {
     "quick_start": ["ended: success 200", "webhook: success"],
     "step_types": [
@@ -126,7 +128,7 @@ def environment(service: Service, customer: Api) -> dict[str, str]:
 @pytest.mark.parametrize("name", SAID)
 def test_an_example_does_what_it_says(name: str, environment: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", EXAMPLES / f"{name}.py"],
+        [sys.executable, "-W", "error", "-W", UNSIGNED_IS_FINE, EXAMPLES / f"{name}.py"],
         env=environment,
         capture_output=True,
         text=True,
