@@ -210,7 +210,9 @@ class _Rotation:
 
     def take(self, lane: Lane) -> Ticket:
         """Take the first ticket of the lane that ``head`` has just found."""
-        turn, side = lane.turn, self._side()
+        turn = lane.turn
+        # A gate that opened after it was found may have let in newcomers, which are on the other side.
+        side = self._old if self._old and self._old[0] is turn else self._fresh
         ticket = self._pop(lane)
         if turn.deficit < 1:
             turn.deficit += self.weight(turn.key)

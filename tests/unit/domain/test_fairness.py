@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -148,6 +149,28 @@ def test_what_a_gate_holds_back_holds_up_nobody_else() -> None:
     gate.lanes.pop().unpark()
     assert pop(queue) is held
     assert not queue
+
+
+@pytest.mark.parametrize("push", [FairQueue.push, FairQueue.push_spare])
+def test_who_comes_anew_while_the_head_is_looked_for_gives_nobody_a_second_turn(
+    push: Callable[[FairQueue, Ticket], None],
+) -> None:
+    queue, gate = FairQueue(), HoldingGate()
+    for name in ("held", "first", "second"):
+        for key in range(3):
+            push(queue, ticket(key, name))
+    queue.peek(lambda each: gate if each.customer == "held" else None)
+    assert [queue.take().customer, pop(queue).customer] == ["first", "second"]
+
+    def opens(_: Ticket) -> None:
+        # As where the one that is asked about needs no share any more: the next that waits for one tries.
+        while gate.lanes:
+            gate.lanes.pop().unpark()
+
+    shown = queue.peek(opens)
+    assert shown is queue.take()
+    assert shown.customer == "first"
+    assert [pop(queue).customer for _ in range(3)] == ["held", "second", "first"]
 
 
 def test_regrouping_loses_nothing() -> None:
