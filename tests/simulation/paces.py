@@ -67,7 +67,8 @@ def in_flight_is_never_exceeded(scenario: Scenario, history: History) -> Iterato
     """When a request is let out, fewer are in flight than the pace in force allows."""
     for whose, starts, line in lines(scenario, history):
         for last in starts:
-            places = sum(s.order <= last.order and s.in_flight_at(last.grant.at, history) for s in starts)
+            beside = (s for s in line.sharing(starts, last) if s.order <= last.order)
+            places = sum(s.in_flight_at(last.grant.at, history) for s in beside)
             paces = line.when_granted(last)
             if places > max(pace.max_concurrent for pace in paces):
                 yield f"{whose} had {places} in flight by a grant at {last.grant.at:.3f} s: {paces}"
@@ -88,13 +89,14 @@ def lines(scenario: Scenario, history: History) -> Iterator[tuple[str, list[Star
 def _lines_by_account(
     scenario: Scenario, history: History, domain: TargetDomain, starts: list[Start]
 ) -> Iterator[tuple[str, list[Start], "PaceLine"]]:
-    rest = PaceLine(scenario, history, domain, lambda answer: _account(history, answer) is None)
+    rest = RestLine(scenario, history, domain)
     by_account: defaultdict[AccountId | None, list[Start]] = defaultdict(list)
     for start in starts:
         by_account[_account(history, start.request)].append(start)
     untold = by_account.pop(None, [])
     for account, own in by_account.items():
-        line = AccountLine(scenario, history, domain, rest, account)
+        line = AccountLine(scenario, history, domain, rest, account, own)
+        rest.accounts.update((start.order, line) for start in own)
         untold += [start for start in own if line.told_when_granted(start) is False]
         told = [start for start in own if line.told_when_granted(start)]
         yield f"{domain} of {account}", told, line
@@ -164,6 +166,10 @@ class PaceLine:
         first = bisect_left(self._times, start.grant.at - slack_s) - 1
         return self._paces[max(0, first) : bisect_right(self._times, start.grant.at + ROUNDING_S)]
 
+    def sharing(self, starts: list[Start], last: Start) -> list[Start]:
+        """List those that may take the places that the grant of ``last`` had to find free."""
+        return starts
+
     def at(self, when: float) -> Pace:
         """Say which pace is in force at a time."""
         return self._paces[bisect_right(self._times, when) - 1]
@@ -195,6 +201,25 @@ class PaceLine:
             self._set(self._lapses_at, self._base, inf)
 
 
+class RestLine(PaceLine):
+    """The pace of all that were told none of their own."""
+
+    def __init__(self, scenario: Scenario, history: History, domain: TargetDomain) -> None:
+        super().__init__(scenario, history, domain, lambda answer: _account(history, answer) is None)
+        self.accounts: dict[int, AccountLine] = {}
+        """By the order of each start that is of an account."""
+
+    def sharing(self, starts: list[Start], last: Start) -> list[Start]:
+        """Leave out whose account was told a pace meanwhile: it is none of them any more, and counts what it
+        has in flight for itself.
+        """
+        return [
+            start
+            for start in starts
+            if (line := self.accounts.get(start.order)) is None or line.told_when_granted(last) is False
+        ]
+
+
 class AccountLine(PaceLine):
     """The pace that one account was told as its own, and when it was told none."""
 
@@ -205,9 +230,15 @@ class AccountLine(PaceLine):
         domain: TargetDomain,
         rest: PaceLine,
         account: AccountId | None,
+        starts: list[Start],
     ) -> None:
         self._rest, self._account, self._own = rest, account, [False]
+        self._starts = starts
         super().__init__(scenario, history, domain, lambda answer: _account(history, answer) == account)
+
+    def sharing(self, starts: list[Start], last: Start) -> list[Start]:
+        """Count all its own, also what was let out before it was told anything."""
+        return self._starts
 
     def told_when_granted(self, start: Start) -> bool | None:
         """Whether it had a pace of its own when a start's permit was taken; None where that can't be said."""
