@@ -16,7 +16,7 @@ from orchestrator.domain.pacing import Limiter, Pace, PaceCaps
 from orchestrator.domain.path_class import PathClass
 from orchestrator.domain.queue_position import PositionIndex
 from orchestrator.domain.steering import Steering
-from orchestrator.domain.throttle import Passage
+from orchestrator.domain.throttle import Passage, Throttle
 from orchestrator.ports.clock import Clock, Timer, utc
 
 PLACE_WEIGHT = 0.1
@@ -311,10 +311,14 @@ class DomainLimiter:
         """Let throttles of accounts that have a pace of their own from now on count what is under way."""
         if self._steering.binding.each is None:
             return
-        for ticket, passages, _ in self._out.values():
+        for permit, (ticket, _, _) in self._out.items():
             for _, throttle in self._steering.binding.throttles_of(ticket.customer, ticket.account, now):
-                if all(passage.throttle is not throttle for passage in passages):
-                    passages.append(throttle.adopt())
+                self._adopt_by(throttle, permit)
+
+    def _adopt_by(self, throttle: Throttle, permit: int) -> None:
+        _, passages, _ = self._out[permit]
+        if all(passage.throttle is not throttle for passage in passages):
+            passages.append(throttle.adopt(yet_to_start=self._limiter.has_yet_to_start(permit)))
 
     def pump(self) -> None:
         """Let out what may go now, and set the timer for what may go later."""
@@ -427,8 +431,7 @@ class DomainLimiter:
         before = binding.each
         self._steering.share(now)
         if before is None and binding.each is not None:
-            # Those who share the domain's pace begin a window of their own.
-            self._limiter.pause(now + self.pace.window_s)
+            self._part(binding.untold(now), now)
         self._limiter.pace = self._steering.together
         if self._gates is None and (
             binding.throttles or binding.each is not None or binding.troubles is not None
@@ -439,6 +442,14 @@ class DomainLimiter:
             self._line = None if self._line is None else self._line.regrouped(self._queue)
             if self._gates is not None:
                 self._gates.forget()
+
+    def _part(self, untold: Throttle, now: float) -> None:
+        """From now on some account keeps to a pace of its own, and the others to the domain's without it."""
+        # Until now all was let out by the domain's pace, so it counts there, whosever it is.
+        self._limiter.pause(now + self.pace.window_s)
+        untold.told.remember(self._limiter)
+        for permit in self._out:
+            self._adopt_by(untold, permit)
 
     def _wake_at(self, when: float | None) -> None:
         change_at = self._steering.next_change_at

@@ -136,7 +136,7 @@ class Binding:
         throttles = self.throttles or {}
         bound = [(key, throttles[key]) for key in (customer_key(customer), account) if key in throttles]
         if self.each is not None and self.told_pace(account, now) is None:
-            bound.append((UNTOLD_KEY, self._untold(now)))
+            bound.append((UNTOLD_KEY, self.untold(now)))
         return bound
 
     def told_pace(self, account: AccountId | None, now: float) -> Pace | None:
@@ -173,7 +173,8 @@ class Binding:
             self._told_until = -math.inf
         self.each = domain if apart else None
 
-    def _untold(self, now: float) -> Throttle:
+    def untold(self, now: float) -> Throttle:
+        """Find the throttle of those that were told no pace of their own, or make it."""
         throttle = self.throttle_of(UNTOLD_KEY, now)
         throttle.keep_to(self.each)
         return throttle

@@ -142,10 +142,23 @@ class Limiter:
         if self.next_at(now) != now:
             return None
         self._take_slot(now)
+        return self.adopt()
+
+    def adopt(self) -> int:
+        """Count a request that was let out elsewhere and has yet to start; its permit takes no slot here."""
         self._next_permit += 1
         self._pending += 1
         self._out[self._next_permit] = False
         return self._next_permit
+
+    def remember(self, other: "Limiter") -> None:
+        """Count what ``other`` knows to have started."""
+        self._starts = list(other._starts)  # noqa: SLF001  # of its own kind
+        self._last_start = max(self._last_start, other._last_start)  # noqa: SLF001  # of its own kind
+
+    def has_yet_to_start(self, permit: int) -> bool:
+        """Whether a permit is out whose start is not known."""
+        return self._out.get(permit) is False
 
     def started(self, permit: int, at: float) -> None:
         """The permit's request wrote its first byte at ``at``. Hearing it twice changes nothing."""
@@ -157,10 +170,15 @@ class Limiter:
 
     def unused(self, permit: int) -> None:
         """The permit comes back, its slot too: nothing was written with it."""
-        if self._out.pop(permit, None) is False:
-            self._pending -= 1
+        if self.dismiss(permit):
             self._slot -= self.pace.interval_s
+
+    def dismiss(self, permit: int) -> bool:
+        """Count a permit no longer; say whether its request had yet to start."""
+        pending = self._out.pop(permit, None) is False
+        self._pending -= pending
         self._out = self._out or {}
+        return pending
 
     def closed(self, permit: int, now: float) -> None:
         """The request's connection is closed. A start never reported counts as one made now."""

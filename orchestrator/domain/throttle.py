@@ -20,11 +20,14 @@ QUOTAS_MOST = 16
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A request's way through a throttle. ``permit`` is of the pace that the throttle was told, if any."""
+    """A request's way through a throttle. ``permit`` is of the pace that the throttle was told, if any;
+    ``adopted``: another let it out.
+    """
 
     throttle: "Throttle"
     cost: float
     permit: int | None
+    adopted: bool = False
 
     def started(self, at: float) -> None:
         """Its first byte was written at monotonic ``at``."""
@@ -34,7 +37,8 @@ class Passage:
     def unused(self, now: float) -> None:
         """It was not written: it gives everything back."""
         if self.permit is not None:
-            self.throttle.told.unused(self.permit)
+            told = self.throttle.told
+            (told.dismiss if self.adopted else told.unused)(self.permit)
         self.throttle.refund(self.cost)
         self.closed(now)
 
@@ -155,10 +159,12 @@ class Throttle:
         kept = self._kept(now)
         return Passage(self, cost, None if kept is None else kept.take(now))
 
-    def adopt(self) -> Passage:
-        """Count a request as in flight that was let out before this throttle minded it: nothing was spent."""
+    def adopt(self, *, yet_to_start: bool) -> Passage:
+        """Count a request as in flight that was let out before this throttle minded it: nothing was spent.
+        One that is ``yet_to_start`` starts in a window of this throttle's pace.
+        """
         self.out += 1
-        return Passage(self, 0.0, None)
+        return Passage(self, 0.0, self.told.adopt() if yet_to_start else None, adopted=True)
 
     def refund(self, cost: float) -> None:
         """Take back what a request did not use of the budgets."""

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from orchestrator.adapters.store.records import pack_learned, unpack_learned
+from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.binding import ACCOUNTS_KEPT, THROTTLES_MOST
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import Ticket
@@ -34,6 +35,44 @@ class ByAccount:
         del now
         account = ticket.account
         return response(self.status.get(account, 200), **self.told.get(account, self.otherwise))
+
+
+class Stuck(Outlet):
+    """While ``sticks`` what it lets out does not start, until it ``thaws`` or is ``recalled``."""
+
+    sticks = False
+
+    def __init__(self, server: ByAccount, pace: Pace) -> None:
+        super().__init__(server, pace=pace, account_queues=True)
+        self.stuck: list[tuple[Ticket, int]] = []
+
+    def _launch(self, limiter: DomainLimiter, ticket: Ticket, permit: int) -> None:
+        if self.sticks:
+            self.stuck.append((ticket, permit))
+        else:
+            super()._launch(limiter, ticket, permit)
+
+    def part(self, account: str | None, count: int) -> "Stuck":
+        """Let requests of an account get stuck, and another be told a pace of its own meanwhile."""
+        self.sticks = True
+        self.put(count, f"cust_{account}", account)
+        self.run(2)
+        assert len(self.stuck) == count
+        self.sticks = False
+        self.put(1, "cust_a", "a")
+        self.run(0.5)
+        assert [start.ticket.account for start in self.starts] == ["a"]
+        return self
+
+    def thaw(self) -> None:
+        """Let all that is stuck start."""
+        for ticket, permit in self.stuck:
+            self._start(ticket, permit)
+
+    def recall(self) -> None:
+        """Take all that is stuck back."""
+        for _, permit in self.stuck:
+            self.limiter.unused(permit)
 
 
 def rps(value: float, most: int = 100) -> Said:
@@ -152,6 +191,53 @@ def test_a_lowered_pace_of_an_account_lapses_unless_it_is_repeated() -> None:
     assert went(outlet, 10, 30)["a"] == pytest.approx(0.5, abs=0.1)
     outlet.run(100)
     assert went(outlet, 100, 130)["a"] == pytest.approx(2, rel=0.1)
+
+
+@pytest.mark.parametrize("account", ["a", "b", None])
+def test_what_was_let_out_before_accounts_parted_counts_in_the_window_in_which_it_starts(
+    account: str | None,
+) -> None:
+    outlet = Stuck(ByAccount({"a": rps(4)}), Pace(4.0, 50)).part(account, 3)
+    for other in ("a", "b", None):
+        outlet.put(20, f"cust_{other}", other)
+    outlet.run(2.7).thaw()
+    outlet.run(30)
+    own = [start for start in outlet.starts if start.ticket.account == "a"]
+    rest = [start for start in outlet.starts if start.ticket.account != "a"]
+    assert len(own) + len(rest) == 64
+    assert busiest_second(own) <= 4
+    assert busiest_second(rest) <= 4
+
+
+@pytest.mark.parametrize("account", ["a", "b"])
+def test_what_was_let_out_before_accounts_parted_and_never_starts_takes_nothing_of_a_window(
+    account: str,
+) -> None:
+    outlet = Stuck(ByAccount({"a": rps(4)}), Pace(4.0, 50)).part(account, 3)
+    outlet.put(60, f"cust_{account}", account)
+    outlet.run(2).recall()
+    outlet.run(10)
+    assert busiest_second(outlet.starts) <= 4
+    assert went(outlet, 6, 14)[account] == pytest.approx(4, rel=0.1)
+
+
+def test_a_slower_pace_told_after_accounts_parted_sees_what_started_before() -> None:
+    outlet = queued(ByAccount({"a": rps(4)}), "a", count=1, pace=Pace(4.0, 50)).run(0.01)
+    outlet.server = ByAccount({None: rps(0.2)})
+    outlet.put(9, "cust_b", None)
+    outlet.run(20)
+    first, second, *_ = (start.at for start in outlet.starts if start.ticket.account is None)
+    assert outlet.limiter.pace.rps == 0.2
+    assert second - first >= 5
+
+
+def test_what_accounts_had_in_flight_when_they_parted_keeps_its_places() -> None:
+    outlet = Stuck(ByAccount({"a": rps(4, most=3)}), Pace(4.0, 3)).part("a", 2)
+    outlet.sticks = True
+    outlet.put(9, "cust_b", "b")
+    outlet.put(9, "cust_a", "a")
+    outlet.run(10)
+    assert [ticket.account for ticket, _ in outlet.stuck] == ["a", "a", "b", "a"]
 
 
 def test_an_answer_that_a_later_one_overtook_raises_an_account_no_more() -> None:
