@@ -330,7 +330,7 @@ class Shard:
         supervisor = self._supervisors.get(ticket.job_id)
         if supervisor is not None:
             supervisor.launch(ticket.step, ticket.leg, permit)
-        elif (job := self._fresh.take(ticket.job_id)) is not None:
+        elif ticket.job_id not in self._loading and (job := self._fresh.take(ticket.job_id)) is not None:
             self._supervise(job).launch(ticket.step, ticket.leg, permit)
         else:
             self.spawn(self._load_and_launch(domain, ticket, permit))
@@ -348,7 +348,10 @@ class Shard:
             await asyncio.wait([loading])
         if (supervisor := self._supervisors.get(job_id)) is not None:
             return supervisor
-        job = self._fresh.take(job_id) or await self._load(job_id)
+        if (job := self._fresh.take(job_id)) is None:
+            job = await self._load(job_id)
+            # Where it was admitted meanwhile, it would be taken from there once more after its end.
+            self._fresh.take(job_id)
         return None if job is None else self._supervise(job)
 
     async def _load(self, job_id: JobId) -> Job | None:

@@ -130,9 +130,11 @@ class JobSupervisor:
         self.course, following = leave_shut_step(self.course, self.job.spec, step, cause)
         if following is None:
             return False
-        self._withdraw([step])
         self._note()
-        self._queue(following, 0)
+        # This may let out another step of the job, which may end it.
+        self._withdraw([step])
+        if not self.state.ended:
+            self._queue(following, 0)
         return True
 
     def fail(self, failure: Failure) -> None:
@@ -241,7 +243,9 @@ class JobSupervisor:
         self._queue_siblings(step, attempt)
 
     async def _mark_then_send(self, step: int, attempt: Attempt, permit: int) -> None:
-        await self._context.store.save_course(self.job.id, self.job.customer, self.state, self.course)
+        # It may have ended before this began: an end is written by its commit alone, whole.
+        if not self.state.ended:
+            await self._context.store.save_course(self.job.id, self.job.customer, self.state, self.course)
         if self.state.ended:
             self._domain(step).unused(permit)
         elif attempt.region not in self._context.peers.regions_up():

@@ -133,6 +133,12 @@ class Rig:
 
     async def submit(self, *, customer: str = "cust_acme", **fields: Any) -> JobId:
         """Take a job in, and say its id."""
+        job = await self.store_job(customer=customer, **fields)
+        self.admit(job)
+        return job.id
+
+    async def store_job(self, *, customer: str = "cust_acme", **fields: Any) -> Job:
+        """Put a job on disk that the shard has not heard of."""
         spec = JobSpec(**({"url": URL, "regions": (IAD,), "metadata": {}} | fields))
         now_ms = self.clock.unix_ms()
         job_id = new_job_id(now_ms, self._random)
@@ -145,8 +151,11 @@ class Rig:
             spec=spec,
         )
         await self.store.submit(job)
+        return job
+
+    def admit(self, job: Job) -> None:
+        """Let the shard hear of a job that is on disk."""
         self._process.context.run(self.shard.admit, job)
-        return job_id
 
     async def show(self, job_id: JobId) -> StoredJob:
         """Read a job."""
