@@ -45,7 +45,7 @@ def everything(client: EZThrottle, order: Order) -> Any:
         .region_policy("strict")
         .execution_mode("race")
         .retry_policy({"max_retries": 5, "max_reroutes": 3, "retry_codes": [429], "reroute_codes": [500]})
-        .retry_at(1)
+        .retry_at(1_000_000_000_000)
         .idempotent_key(f"everything-{order['target']}")
         .description("Charge the customer")
         .response_description("The charge")
