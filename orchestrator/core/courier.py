@@ -32,7 +32,7 @@ from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, T
 from orchestrator.domain.job import Job
 from orchestrator.domain.waiting import still_to_wait_ms
 from orchestrator.ports.clock import Clock, Timer
-from orchestrator.ports.store import DamagedError, OutboxEntry, Store
+from orchestrator.ports.store import DamagedError, JobStore, OutboxEntry
 from orchestrator.wire.messages import Deliver, Delivered, JobResult, NeedResult
 
 EXPECT_WITHIN_S = 90.0
@@ -87,7 +87,8 @@ class Courier:
 
     def __init__(
         self,
-        store: Store,
+        store: JobStore,
+        secrets: SigningSecrets,
         peers: PeerBook,
         clock: Clock,
         random: Random,
@@ -112,7 +113,7 @@ class Courier:
         self._room = DeliveryRoom()
         self._without_room: dict[TargetDomain, None] = {}
         self._bringing: set[tuple[RegionName, JobId]] = set()
-        self.secrets = SigningSecrets(store)
+        self.secrets = secrets
         self._waiting_bytes = 0
 
     async def begin(self) -> None:

@@ -7,7 +7,7 @@ from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.usage import DayUsage, day_of
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Ending, Store
+from orchestrator.ports.store import Ending, JobStore
 
 SAVED_EVERY_S = 5.0
 
@@ -15,7 +15,7 @@ SAVED_EVERY_S = 5.0
 class Ledger:
     """Counts in memory and saves now and then: a crash costs a few seconds of statistics, never a job."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: JobStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._open: Counter[CustomerId] = Counter()

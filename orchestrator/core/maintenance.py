@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.domain.ids import JobId
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Store
+from orchestrator.ports.store import JobStore
 
 OVERDUE_EVERY_S = 0.2
 OVERDUE_BATCH = 200
@@ -30,7 +30,7 @@ class Maintenance:
 
     def __init__(
         self,
-        store: Store,
+        store: JobStore,
         clock: Clock,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         time_out: Callable[[JobId], Coroutine[Any, Any, None]],

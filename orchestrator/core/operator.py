@@ -13,7 +13,7 @@ from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.overruling import Overruling, Pause, SetPace
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Store
+from orchestrator.ports.store import JobStore
 
 log = logging.getLogger(__name__)
 NOTHING_LEARNED = Learned()
@@ -25,7 +25,7 @@ class Operator:
     Every act may raise StoreFailure: then nothing has changed.
     """
 
-    def __init__(self, store: Store, clock: Clock, domains: LimiterRegistry, routes: Routes) -> None:
+    def __init__(self, store: JobStore, clock: Clock, domains: LimiterRegistry, routes: Routes) -> None:
         self._store = store
         self._clock = clock
         self._domains = domains

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from orchestrator.core.courier import Courier
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.ports.store import DeadFilter, OutboxEntry, Store, StoreFailure
+from orchestrator.ports.store import DeadFilter, HistoryStore, JobStore, OutboxEntry, StoreFailure
 
 BATCH = 500
 LOG_KEPT = 100
@@ -30,8 +30,9 @@ class Redelivery:
     ``per_s`` bounds how many of one customer's are begun in a second.
     """
 
-    def __init__(self, store: Store, courier: Courier, *, per_s: float) -> None:
+    def __init__(self, store: JobStore, history: HistoryStore, courier: Courier, *, per_s: float) -> None:
         self._store = store
+        self._history = history
         self._courier = courier
         self._interval_ms = 1000 / per_s
         self._free_at_ms: dict[CustomerId, float] = {}
@@ -68,13 +69,13 @@ class Redelivery:
             count, at_ms, found = 0, self._courier.steady.unix_ms(), True
             self._free_at_ms = {owner: free for owner, free in self._free_at_ms.items() if free > at_ms}
             while found and count < most:
-                entries = await self._store.dead_deliveries(wanted, most=min(BATCH, most - count))
+                entries = await self._history.dead_deliveries(wanted, most=min(BATCH, most - count))
                 again = [_reopened(entry, self._next_ms(entry.customer)) for entry in entries]
                 await self._save(again)
                 count += len(again)
                 at_ms = max([at_ms, *(entry.next_ms for entry in again)])
                 found = len(entries) == BATCH
-            return Redelivered(count, at_ms, bool(await self._store.dead_deliveries(wanted, most=1)))
+            return Redelivered(count, at_ms, bool(await self._history.dead_deliveries(wanted, most=1)))
 
     async def _save(self, entries: Sequence[OutboxEntry]) -> None:
         await self._store.reopen_deliveries(entries)

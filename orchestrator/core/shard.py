@@ -25,6 +25,7 @@ from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
 from orchestrator.core.redelivery import Redelivery
 from orchestrator.core.routes import Routes
 from orchestrator.core.scheduled_jobs import ScheduledJobs
+from orchestrator.core.signing_secrets import SigningSecrets
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.core.tasks import Tasks
@@ -134,6 +135,7 @@ class Shard:
         )
         self.courier = Courier(
             store,
+            SigningSecrets(store),
             self.peers,
             clock,
             random,
@@ -141,7 +143,7 @@ class Shard:
             counters=self.counters,
             options=options.delivery,
         )
-        self.redelivery = Redelivery(store, self.courier, per_s=options.delivery.redelivery_rps)
+        self.redelivery = Redelivery(store, store, self.courier, per_s=options.delivery.redelivery_rps)
         self._supervisors: dict[JobId, JobSupervisor] = {}
         self._fresh = JobCache()
         self._scheduled = ScheduledJobs(clock, self.routes.line_up, self.spawn)

@@ -3,13 +3,13 @@
 from contextlib import suppress
 
 from orchestrator.domain.ids import CustomerId
-from orchestrator.ports.store import Store, StoreFailure
+from orchestrator.ports.store import CustomerStore, StoreFailure
 
 
 class SigningSecrets:
     """Remembers what is read, until it changes."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: CustomerStore) -> None:
         self._store = store
         self._known: dict[CustomerId, tuple[str, ...]] = {}
         self._changes = 0

@@ -14,7 +14,7 @@ from orchestrator.core.routes import Routes
 from orchestrator.domain.ids import AttemptId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Ending, Store
+from orchestrator.ports.store import Ending, JobStore
 
 if TYPE_CHECKING:
     from orchestrator.core.supervisor import JobSupervisor
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class SupervisorContext:
     """What supervisors of a shard share."""
 
-    store: Store
+    store: JobStore
     clock: Clock
     random: Random
     peers: PeerBook

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import RegionName
+from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.signals import LONGEST_WAIT_S
 
 OFFSETS_S = (0, 5, 30, 120, 600, 3_600, 10_800, 28_800, 86_400)
@@ -79,6 +80,16 @@ def job_delivery(votes: Sequence[Vote], quorum: int) -> JobDelivery:
     still = sum(vote.state is DeliveryState.PENDING for vote in (voters or votes))
     reachable = accepted + still >= quorum if voters else still > 0
     return JobDelivery.PENDING if reachable else JobDelivery.FAILED
+
+
+def judge_delivery(
+    voters: Sequence[bool], quorum: int, state: JobState, deliveries: Sequence[DeliveryState]
+) -> JobDelivery:
+    """Judge deliveries by who has a vote; both are in the order of the job's webhooks."""
+    if not state.ended:
+        return JobDelivery.PENDING if voters else JobDelivery.NONE
+    votes = [Vote(*vote) for vote in zip(deliveries, voters, strict=False)]
+    return job_delivery(votes, quorum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.domain.course import Course
-from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, Vote, job_delivery
+from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, judge_delivery
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
@@ -90,16 +90,6 @@ def delivery_of(job: Job, state: JobState, deliveries: Sequence["OutboxEntry"]) 
     """Judge a job's deliveries; before its end there is nothing to deliver yet."""
     voters = [webhook.has_quorum_vote for webhook in job.spec.webhooks]
     return judge_delivery(voters, job.spec.webhook_quorum, state, [entry.state for entry in deliveries])
-
-
-def judge_delivery(
-    voters: Sequence[bool], quorum: int, state: JobState, deliveries: Sequence[DeliveryState]
-) -> JobDelivery:
-    """Judge deliveries by who has a vote; both are in the order of the job's webhooks."""
-    if not state.ended:
-        return JobDelivery.PENDING if voters else JobDelivery.NONE
-    votes = [Vote(*vote) for vote in zip(deliveries, voters, strict=False)]
-    return job_delivery(votes, quorum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,8 +245,8 @@ class ApiKey:
     role: Role = Role.SUBMIT
 
 
-class Store(Protocol):
-    """Durable state of one shard.
+class JobStore(Protocol):
+    """The work of one shard: jobs on their way, what is still to be told, and what targets have taught.
 
     Every call that waits may raise StoreFailure. What work under way can't go on without (``end``,
     ``save_course``, ``save_delivery``) is tried for a while before that.
@@ -294,40 +284,16 @@ class Store(Protocol):
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole; None once its request is forgotten."""
 
-    async def look(self, job_id: JobId, reader: CustomerId | None = None) -> StoredJob | None:
+    async def look(self, job_id: JobId) -> StoredJob | None:
         """Read one job without what may be large: a result of more than LARGE_BYTES, of which the size is
-        told, and the answers that its course keeps. For a ``reader`` in that customer's turn, and never in
-        the way of what the service itself reads.
+        told, and the answers that its course keeps.
         """
 
-    async def result(self, job_id: JobId, reader: CustomerId | None = None) -> bytes | None:
-        """Read a job's result; None where it has none, or it is forgotten. ``reader`` as above."""
+    async def result(self, job_id: JobId) -> bytes | None:
+        """Read a job's result; None where it has none, or it is forgotten."""
 
-    async def jobs_of(
-        self, wanted: JobFilter, *, now_ms: int, most: int, before: JobCursor | None = None
-    ) -> JobPage:
-        """List a customer's jobs, newest first. A page is full where there is more."""
-
-    async def summary(
-        self, job_id: JobId, now_ms: int, reader: CustomerId | None = None
-    ) -> JobSummary | None:
-        """Read one job as lists show it; it can be read for longer than its payload is kept."""
-
-    async def domains_of(
-        self, customer: CustomerId | None, most: int, after: str = ""
-    ) -> Sequence[TargetDomain]:
-        """List the targets that a customer has called, by name, those that come ``after`` one; of None, all
-        that anybody has called, or that the operator spoke of.
-        """
-
-    def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
-        """Save that a customer calls a target on this day; rides the next commit."""
-
-    async def usage_of(self, customer: CustomerId, since_day: int) -> Sequence[DayUsage]:
-        """List what a customer used, by day, from a day on."""
-
-    def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
-        """Add to what a customer used on a day; rides the next commit."""
+    async def overdue(self, now_ms: int, most: int, skip: int = 0) -> Sequence[JobId]:
+        """List unended jobs whose deadline has passed, by deadline; ``skip`` of them are passed over."""
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit, nobody waits for it."""
@@ -343,31 +309,8 @@ class Store(Protocol):
         each child.
         """
 
-    async def overdue(self, now_ms: int, most: int, skip: int = 0) -> Sequence[JobId]:
-        """List unended jobs whose deadline has passed, by deadline; ``skip`` of them are passed over."""
-
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""
-
-    async def dead_deliveries(
-        self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None
-    ) -> Sequence[OutboxEntry]:
-        """List a customer's deliveries that failed for good, newest first."""
-
-    async def pending_endpoints(
-        self, customer: CustomerId, *, most: int, endpoint: TargetDomain | None = None
-    ) -> Sequence[PendingEndpoint]:
-        """List whom a customer's deliveries still go to, the one with the most of them first."""
-
-    async def pending_deliveries(
-        self,
-        customer: CustomerId,
-        *,
-        most: int,
-        endpoint: TargetDomain | None = None,
-        after: PendingCursor | None = None,
-    ) -> Sequence[OutboxEntry]:
-        """List a customer's deliveries that are still to be made, by endpoint, the soonest first."""
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
@@ -395,6 +338,74 @@ class Store(Protocol):
 
         """
 
+    def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
+        """Save that a customer calls a target on this day; rides the next commit."""
+
+    def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
+        """Add to what a customer used on a day; rides the next commit."""
+
+    async def purge(self, now_ms: int) -> None:
+        """Forget what is past its keeping."""
+
+    async def close(self) -> None:
+        """Commit what waits and close."""
+
+
+class HistoryStore(Protocol):
+    """What was, for people: jobs, deliveries and counts, each read in its customer's turn and never in the
+    way of what a shard reads. Every call may raise StoreFailure.
+    """
+
+    async def look(self, job_id: JobId, reader: CustomerId) -> StoredJob | None:
+        """Read one job for a customer, without what may be large; see ``JobStore.look``."""
+
+    async def result(self, job_id: JobId, reader: CustomerId) -> bytes | None:
+        """Read a job's result for a customer; None where it has none, or it is forgotten."""
+
+    async def jobs_of(
+        self, wanted: JobFilter, *, now_ms: int, most: int, before: JobCursor | None = None
+    ) -> JobPage:
+        """List a customer's jobs, newest first. A page is full where there is more."""
+
+    async def summary(
+        self, job_id: JobId, now_ms: int, reader: CustomerId | None = None
+    ) -> JobSummary | None:
+        """Read one job as lists show it; it can be read for longer than its payload is kept."""
+
+    async def domains_of(
+        self, customer: CustomerId | None, most: int, after: str = ""
+    ) -> Sequence[TargetDomain]:
+        """List the targets that a customer has called, by name, those that come ``after`` one; of None, all
+        that anybody has called, or that the operator spoke of.
+        """
+
+    async def usage_of(self, customer: CustomerId, since_day: int) -> Sequence[DayUsage]:
+        """List what a customer used, by day, from a day on."""
+
+    async def dead_deliveries(
+        self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None
+    ) -> Sequence[OutboxEntry]:
+        """List a customer's deliveries that failed for good, newest first."""
+
+    async def pending_endpoints(
+        self, customer: CustomerId, *, most: int, endpoint: TargetDomain | None = None
+    ) -> Sequence[PendingEndpoint]:
+        """List whom a customer's deliveries still go to, the one with the most of them first."""
+
+    async def pending_deliveries(
+        self,
+        customer: CustomerId,
+        *,
+        most: int,
+        endpoint: TargetDomain | None = None,
+        after: PendingCursor | None = None,
+    ) -> Sequence[OutboxEntry]:
+        """List a customer's deliveries that are still to be made, by endpoint, the soonest first."""
+
+
+class CustomerStore(Protocol):
+    """Who customers are, and with what they sign. Every call may raise StoreFailure."""
+
     async def plans(self) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their valid keys."""
 
@@ -410,8 +421,12 @@ class Store(Protocol):
     async def caller_of(self, key: str) -> Caller | None:
         """Whose API key this is, and of which role; None where it is unknown or revoked."""
 
-    async def purge(self, now_ms: int) -> None:
-        """Forget what is past its keeping."""
 
-    async def close(self) -> None:
-        """Commit what waits and close."""
+class Store(JobStore, HistoryStore, CustomerStore, Protocol):
+    """All three, over one set of rows."""
+
+    async def look(self, job_id: JobId, reader: CustomerId | None = None) -> StoredJob | None:
+        """Read one job, for a ``reader`` or for the shard itself."""
+
+    async def result(self, job_id: JobId, reader: CustomerId | None = None) -> bytes | None:
+        """Read a job's result, for a ``reader`` or for the shard itself."""

@@ -8,7 +8,7 @@ from orchestrator.domain.errors import NotAuthorized, NotPermitted
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Store
+from orchestrator.ports.store import CustomerStore
 
 TRUSTED_FOR_S = 2.0
 """A revoked key works for no longer than this."""
@@ -19,7 +19,7 @@ LONGEST_KEY = 512
 class ApiKeyAuthenticator:
     """Looks keys up, and remembers the valid ones for a moment."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: CustomerStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()

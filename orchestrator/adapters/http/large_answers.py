@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from orchestrator.domain.byte_budget import KIB, MIB
 from orchestrator.domain.errors import Conflict
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.ports.store import Store
+from orchestrator.ports.store import HistoryStore
 from orchestrator.runtime.byte_room import ByteRoom
 
 SHOWN_BYTES = 32 * MIB
@@ -40,7 +40,7 @@ class SharedResults:
         store: Where they lie.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: HistoryStore) -> None:
         self._store = store
         self._shown = ByteRoom(SHOWN_BYTES)
         self._sent = ByteRoom(SENT_BYTES)

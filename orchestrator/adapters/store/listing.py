@@ -13,10 +13,10 @@ from typing import Any
 from orchestrator.adapters.store.damage import read_state, reading
 from orchestrator.adapters.store.outbox import read_delivery_state
 from orchestrator.adapters.store.records import pack_delivery, unpack_quorum
-from orchestrator.domain.fanout import JobDelivery
+from orchestrator.domain.fanout import JobDelivery, judge_delivery
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState, state_shown
-from orchestrator.ports.store import DamagedError, JobCursor, JobFilter, JobSummary, judge_delivery
+from orchestrator.ports.store import DamagedError, JobCursor, JobFilter, JobSummary
 
 LOOKED_THROUGH_MOST = 2_000
 """Jobs in one look: some milliseconds."""
