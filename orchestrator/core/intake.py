@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from orchestrator.core.cooperative_yield import CooperativeYield
-from orchestrator.core.faults import internal_fault
 from orchestrator.core.shard import Shard
 from orchestrator.domain.errors import (
     EZThrottleError,
@@ -23,6 +21,8 @@ from orchestrator.domain.submission import check_submission, warnings
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
 from orchestrator.ports.target_guard import TargetGuard
+from orchestrator.runtime.cooperative_yield import CooperativeYield
+from orchestrator.runtime.faults import internal_fault
 
 RETRY_STORE_AFTER_S = 5
 OPEN_AGAIN_AFTER_S = 10

@@ -7,9 +7,9 @@ from typing import Any
 
 from orchestrator.core.claim import Claim
 from orchestrator.core.clock_steps import ClockSteps
-from orchestrator.core.cooperative_yield import CooperativeYield
 from orchestrator.domain.ids import JobId
 from orchestrator.ports.clock import Clock, Timer
+from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 log = logging.getLogger(__name__)
 

@@ -30,13 +30,13 @@ from orchestrator.adapters.http.job_filters import filter_in_query
 from orchestrator.adapters.http.paging import read_cursor, read_limit, write_cursor, wrong
 from orchestrator.adapters.http.problems import as_ours, problem_document
 from orchestrator.adapters.http.submissions import read_submission
-from orchestrator.core.cooperative_yield import CooperativeYield
 from orchestrator.core.intake import KnownAlready
 from orchestrator.domain.errors import Conflict, EZThrottleError, InvalidFields
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.progress import Told
 from orchestrator.ports.store import StoredJob
+from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 WAIT_MOST_S = 60.0
 

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from orchestrator.adapters.http.backend import Backend, json_response
 from orchestrator.adapters.http.domain_documents import domain_document, named_customer
 from orchestrator.adapters.http.paging import decode_cursor, encode_cursor, read_limit
-from orchestrator.core.cooperative_yield import CooperativeYield
 from orchestrator.domain.usage import DayUsage, added, day_of
+from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 DAYS_SHOWN = 30
 _AFTER = re.compile(r"(.{1,300})\Z")

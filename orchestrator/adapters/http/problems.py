@@ -8,7 +8,6 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.core.faults import internal_fault
 from orchestrator.domain.errors import (
     Conflict,
     EZThrottleError,
@@ -18,6 +17,7 @@ from orchestrator.domain.errors import (
     TryLater,
 )
 from orchestrator.ports.store import DamagedError, StoreFailure
+from orchestrator.runtime.faults import internal_fault
 
 RETRY_STORE_AFTER_S = 5
 

@@ -36,7 +36,6 @@ from orchestrator.adapters.store.sqlite_reads import (
     secrets_context,
 )
 from orchestrator.adapters.store.unnumbered import today
-from orchestrator.core.cooperative_yield import CooperativeYield
 from orchestrator.domain.course import Course
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.histogram import Histogram
@@ -55,6 +54,7 @@ from orchestrator.ports.store import (
     StoreFailure,
     WebhookSecrets,
 )
+from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 DATABASE = "ezthrottle.db"
 KEY_FILE = "encryption.key"

@@ -10,10 +10,11 @@ import pytest
 
 from orchestrator.adapters.http import batches, job_routes
 from orchestrator.adapters.store.memory import MemoryStore
-from orchestrator.core import cooperative_yield, intake
+from orchestrator.core import intake
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import Job
 from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
+from orchestrator.runtime import cooperative_yield
 from tests.unit.http.gateway import BOUNDS, JOBS, TARGET, Gateway
 
 BATCH = f"{JOBS}:batch"
