@@ -3,8 +3,7 @@
 Labels are bounded: regions and enum members, and of the targets only those with the most to do.
 """
 
-from collections.abc import Iterable, Iterator
-from heapq import nlargest
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -15,18 +14,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from orchestrator.core.counters import OTHER
-from orchestrator.core.domain_limiter import DomainLimiter
-from orchestrator.core.pace_view import PaceView
-from orchestrator.core.peers import WEBHOOKS
-from orchestrator.core.shard import Shard
+from orchestrator.core.views import Numbers
 from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.routing import RegionHealth
-from orchestrator.runtime.process_vitals import Vitals, process_vitals
-from orchestrator.wire import names
-
-DOMAINS_SHOWN = 20
-SHARD = "shard"
 
 _ACTOR_COUNTS = (
     ("cpu_s", "ezthrottle_actor_cpu_seconds", "CPU time that the actor's process used"),
@@ -35,12 +25,11 @@ _ACTOR_COUNTS = (
 )
 
 
-class ShardCollector(Collector):
-    """Reads the shard when it is scraped: between scrapes nothing is done for it."""
+class NumbersCollector(Collector):
+    """Shows numbers that were taken when it was scraped: between scrapes nothing is done for it."""
 
-    def __init__(self, shard: Shard, commit_sizes: Histogram | None) -> None:
-        self._shard = shard
-        self._commit_sizes = commit_sizes
+    def __init__(self, numbers: Numbers) -> None:
+        self._numbers = numbers
 
     def collect(self) -> Iterator[Metric]:
         """Give every metric."""
@@ -53,30 +42,27 @@ class ShardCollector(Collector):
         yield from self._actors()
 
     def _jobs(self) -> Iterator[Metric]:
-        counters = self._shard.counters
+        counters = self._numbers.counters
         yield _counter("ezthrottle_jobs_accepted", "Jobs committed and acknowledged", counters.accepted)
         yield _counter("ezthrottle_jobs_duplicate", "Submissions whose key was known", counters.duplicates)
         ended = CounterMetricFamily("ezthrottle_jobs_ended", "Jobs that ended", labels=["state"])
         for state, count in counters.ended.items():
             ended.add_metric([state], count)
         yield ended
-        total = self._shard.ledger.total_open
-        yield GaugeMetricFamily("ezthrottle_jobs_open", "Jobs waiting or under way", value=total)
+        open_ = self._numbers.jobs_open
+        yield GaugeMetricFamily("ezthrottle_jobs_open", "Jobs waiting or under way", value=open_)
 
     def _domains(self) -> Iterator[Metric]:
-        domains = list(self._shard.domains.values())
-        waiting = sum(domain.waiting for domain in domains)
+        numbers = self._numbers
+        waiting, out = numbers.legs_waiting, numbers.permits_out
         yield GaugeMetricFamily("ezthrottle_legs_waiting", "Legs queued for a permit", value=waiting)
-        yield GaugeMetricFamily("ezthrottle_domains", "Target domains known", value=len(domains))
-        out = sum(domain.in_flight for domain in domains)
+        yield GaugeMetricFamily("ezthrottle_domains", "Target domains known", value=numbers.domains)
         yield GaugeMetricFamily("ezthrottle_permits_out", "Permits taken and not given back", value=out)
-        busiest = nlargest(DOMAINS_SHOWN, domains, key=lambda domain: domain.waiting + domain.in_flight)
-        rest = (waiting - sum(d.waiting for d in busiest), out - sum(d.in_flight for d in busiest))
-        yield from _by_domain([(domain, self._shard.view(domain)) for domain in busiest], *rest)
+        yield from _by_domain(numbers)
         throttled = CounterMetricFamily(
             "ezthrottle_answers_429", "Answers of 429 by target; the first of them by name", labels=["domain"]
         )
-        for name, count in self._shard.counters.throttled.items():
+        for name, count in self._numbers.counters.throttled.items():
             throttled.add_metric([name], count)
         yield throttled
 
@@ -84,15 +70,15 @@ class ShardCollector(Collector):
         attempts = CounterMetricFamily(
             "ezthrottle_attempts", "Attempts that ended", labels=["region", "outcome"]
         )
-        for (region, outcome), count in self._shard.counters.attempts.items():
+        for (region, outcome), count in self._numbers.counters.attempts.items():
             attempts.add_metric([region, outcome], count)
         yield attempts
-        in_flight = len(self._shard.dispatcher)
+        in_flight = self._numbers.attempts_in_flight
         yield GaugeMetricFamily("ezthrottle_attempts_in_flight", "Attempts at executors", value=in_flight)
         took = HistogramMetricFamily(
             "ezthrottle_attempt_seconds", "From an attempt's first byte to its end", labels=["region"]
         )
-        for region, seconds in self._shard.counters.attempt_seconds.items():
+        for region, seconds in self._numbers.counters.attempt_seconds.items():
             took.add_metric([region], seconds.buckets(), seconds.total)
         yield took
 
@@ -100,14 +86,14 @@ class ShardCollector(Collector):
         made = CounterMetricFamily(
             "ezthrottle_delivery_attempts", "Webhook attempts, by the state they left", labels=["state"]
         )
-        for state, count in self._shard.counters.deliveries.items():
+        for state, count in self._numbers.counters.deliveries.items():
             made.add_metric([state], count)
         yield made
-        in_flight = len(self._shard.courier)
+        in_flight = self._numbers.deliveries_in_flight
         yield GaugeMetricFamily("ezthrottle_deliveries_in_flight", "Webhooks being sent", value=in_flight)
-        waiting = self._shard.courier.waiting
+        waiting = self._numbers.deliveries_waiting
         yield GaugeMetricFamily("ezthrottle_deliveries_waiting", "Webhooks in line", value=waiting)
-        took = self._shard.counters.delivery_seconds
+        took = self._numbers.counters.delivery_seconds
         yield _histogram("ezthrottle_delivery_seconds", "How long a webhook attempt took", took)
 
     def _regions(self) -> Iterator[Metric]:
@@ -115,29 +101,28 @@ class ShardCollector(Collector):
         health = GaugeMetricFamily(
             "ezthrottle_region_health", "1 for the state that the region is in", labels=["region", "health"]
         )
-        for peer in self._shard.peers.regions():
-            up.add_metric([peer.name], peer.health is RegionHealth.UP)
+        for region in self._numbers.regions:
+            up.add_metric([region.name], region.takes_work)
             for state in RegionHealth:
-                health.add_metric([peer.name, state.name.lower()], self._shard.routes.health(peer) is state)
+                health.add_metric([region.name, state.name.lower()], region.health is state)
         yield up
         yield health
         open_ = GaugeMetricFamily(
             "ezthrottle_breakers_open", "Targets whose breaker is not closed, by region", labels=["region"]
         )
-        for region, count in self._shard.routes.open_breakers().items():
-            open_.add_metric([region], count)
+        for region in self._numbers.regions:
+            open_.add_metric([region.name], region.breakers_open)
         yield open_
 
     def _batches(self) -> Iterator[Metric]:
-        sizes = self._shard.counters.batch_messages
+        sizes = self._numbers.counters.batch_messages
         yield _histogram("ezthrottle_batch_messages", "Messages in a batch that reached the shard", sizes)
-        if self._commit_sizes is not None:
-            yield _histogram("ezthrottle_commit_writes", "Writes that shared a commit", self._commit_sizes)
+        commits = self._numbers.commit_writes
+        if commits is not None:
+            yield _histogram("ezthrottle_commit_writes", "Writes that shared a commit", commits)
 
     def _actors(self) -> Iterator[Metric]:
-        actors: dict[str, Vitals] = {SHARD: process_vitals()}
-        for peer in self._shard.peers.all():
-            actors[names.WEBHOOKS if peer.name == WEBHOOKS else names.executor_name(peer.name)] = peer.vitals
+        actors = self._numbers.actors
         for key, name, told in _ACTOR_COUNTS:
             family = CounterMetricFamily(name, told, labels=["actor"])
             for actor, vitals in actors.items():
@@ -150,16 +135,14 @@ class ShardCollector(Collector):
         yield memory
 
 
-def render_metrics(shard: Shard, commit_sizes: Histogram | None = None) -> bytes:
+def render_metrics(numbers: Numbers) -> bytes:
     """Write the metrics in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(ShardCollector(shard, commit_sizes))
+    registry.register(NumbersCollector(numbers))
     return generate_latest(registry)
 
 
-def _by_domain(
-    busiest: Iterable[tuple[DomainLimiter, PaceView]], other_waiting: int, other_out: int
-) -> Iterator[Metric]:
+def _by_domain(numbers: Numbers) -> Iterator[Metric]:
     waiting = GaugeMetricFamily("ezthrottle_domain_waiting", "Legs queued, by target", labels=["domain"])
     out = GaugeMetricFamily("ezthrottle_domain_in_flight", "Permits out, by target", labels=["domain"])
     rps = GaugeMetricFamily(
@@ -180,16 +163,17 @@ def _by_domain(
         "1 for the kind of signal that sets the pace, none for the pace to begin with, by target",
         labels=["domain", "kind"],
     )
-    for domain, view in busiest:
-        effective = view.effective(None)
+    for domain in numbers.busiest:
+        effective = domain.effective
         waiting.add_metric([domain.name], domain.waiting)
         out.add_metric([domain.name], domain.in_flight)
         rps.add_metric([domain.name], effective.rps)
         most.add_metric([domain.name], effective.max_concurrent)
-        next_s.add_metric([domain.name], view.next_start_s(None))
+        next_s.add_metric([domain.name], domain.next_start_s)
         limited.add_metric([domain.name, effective.limit.kind if effective.limit else "none"], 1)
-    waiting.add_metric([OTHER], other_waiting)
-    out.add_metric([OTHER], other_out)
+    others = [numbers.counters.OTHER]
+    waiting.add_metric(others, numbers.legs_waiting - sum(domain.waiting for domain in numbers.busiest))
+    out.add_metric(others, numbers.permits_out - sum(domain.in_flight for domain in numbers.busiest))
     yield from (waiting, out, rps, most, next_s, limited)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.histogram import SIZES, Histogram
@@ -9,12 +10,14 @@ from orchestrator.domain.ids import RegionName, TargetDomain
 from orchestrator.domain.lifecycle import JobState
 
 THROTTLED_NAMED = 20
-OTHER = "other"
 
 
 @dataclass(slots=True)
 class Counters:
     """Counts since this shard began. Keys are bounded: regions, enum members, some targets."""
+
+    OTHER: ClassVar[str] = "other"
+    """The name of all targets that have none of their own."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -34,7 +37,7 @@ class Counters:
     def answered_429(self, domain: TargetDomain) -> None:
         """Count an answer of 429. Who has a name keeps it: a count that changed names would seem to fall."""
         named = domain in self.throttled or len(self.throttled) < THROTTLED_NAMED
-        self.throttled[domain if named else OTHER] += 1
+        self.throttled[domain if named else self.OTHER] += 1
 
     def attempt_took(self, region: RegionName, seconds: float) -> None:
         """Count how long an attempt took."""

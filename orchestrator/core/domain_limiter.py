@@ -1,7 +1,7 @@
 """One target domain: its queue, its limiter, and the timer that joins them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 
 from orchestrator.core.gates import Gates
@@ -14,7 +14,7 @@ from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.overruling import AS_IT_IS, Overruling, SetPace
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps
 from orchestrator.domain.path_class import PathClass
-from orchestrator.domain.queue_position import PositionIndex
+from orchestrator.domain.queue_position import PositionIndex, QueuePosition
 from orchestrator.domain.steering import Steering
 from orchestrator.domain.throttle import Passage, Throttle
 from orchestrator.ports.clock import Clock, Timer, utc
@@ -23,16 +23,6 @@ PLACE_WEIGHT = 0.1
 """Of the latest request in the mean time that a place in flight is held."""
 Launch = Callable[["DomainLimiter", Ticket, int], None]
 """Takes a ticket whose permit was granted; gives the permit back through the limiter."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueuePosition:
-    """A job's place among those that wait, from 1, and an estimate of the seconds until its start: infinite
-    while nobody knows.
-    """
-
-    position: int
-    wait_s: float
 
 
 class DomainLimiter:

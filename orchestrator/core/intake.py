@@ -1,10 +1,10 @@
 """Submissions: checked whole, deduplicated, committed, and only then acknowledged."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 
-from orchestrator.core.shard import Shard
+from orchestrator.core.gateway.shard_client import ShardClient
+from orchestrator.core.views import Acknowledgement, KnownAlready, Taken
 from orchestrator.domain.errors import (
     EZThrottleError,
     FieldError,
@@ -14,12 +14,13 @@ from orchestrator.domain.errors import (
     TargetNotAllowed,
 )
 from orchestrator.domain.idempotency import content_key
-from orchestrator.domain.ids import CustomerId, JobId, new_job_id, target_domain
+from orchestrator.domain.ids import CustomerId, RegionName, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
-from orchestrator.domain.lifecycle import JobState, first_state
+from orchestrator.domain.lifecycle import first_state
 from orchestrator.domain.submission import check_submission, warnings
 from orchestrator.domain.submission_bounds import SubmissionBounds
-from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import Accepted, Duplicate, Store, StoreFailure
 from orchestrator.ports.target_guard import TargetGuard
 from orchestrator.runtime.cooperative_yield import CooperativeYield
 from orchestrator.runtime.faults import internal_fault
@@ -30,40 +31,27 @@ COMMIT_MOST = 128
 """Jobs of a batch that share a commit: they are queued in one go, which others wait for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledgement:
-    """The job is on disk. ``wait_s`` estimates the time until its start, infinite while nobody knows."""
-
-    job_id: JobId
-    state: JobState
-    racing: bool
-    idempotent_key: str
-    queued_at_ms: int
-    position: int
-    wait_s: float
-    warnings: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownAlready:
-    """The key is taken by an earlier job."""
-
-    duplicate: Duplicate
-    idempotent_key: str
-    warnings: list[str]
-
-
-Taken = Acknowledgement | KnownAlready
-
-
 class Intake:
     """The way in."""
 
-    def __init__(self, shard: Shard, guard: TargetGuard, random: Random, bounds: SubmissionBounds) -> None:
+    def __init__(
+        self,
+        shard: ShardClient,
+        store: Store,
+        clock: Clock,
+        *,
+        guard: TargetGuard,
+        random: Random,
+        bounds: SubmissionBounds,
+        regions: Sequence[RegionName],
+    ) -> None:
         self._shard = shard
+        self._store = store
+        self._clock = clock
         self._guard = guard
         self._random = random
         self._bounds = bounds
+        self._regions = regions
 
     async def submit(self, customer: CustomerId, spec: JobSpec) -> Taken:
         """Take one job.
@@ -75,21 +63,21 @@ class Intake:
             NotReady: The service is stopping, or its disk takes nothing.
         """
         self._check_accepting()
-        now_ms = self._shard.clock.unix_ms()
+        now_ms = self._clock.unix_ms()
         self._check(spec, now_ms)
         if (refusal := first_refusal(spec, await self._guard.refusals(_urls(spec)))) is not None:
             raise refusal
         job = self._job(customer, spec, now_ms)
         if spec.has_webhooks:
-            await self._shard.courier.secrets.learn(customer)
-        if not self._shard.ledger.reserve(customer, 1, self._bounds.open_jobs):
-            return self._only_known(job, *await self._shard.store.duplicates_of([job]))
+            await self._shard.learn_secrets(customer)
+        if not self._shard.reserve(customer, 1, self._bounds.open_jobs):
+            return self._only_known(job, *await self._store.duplicates_of([job]))
         try:
-            stored = await self._shard.store.submit(job)
+            stored = await self._store.submit(job)
         except StoreFailure as error:
             raise _not_stored() from error
         finally:
-            self._shard.ledger.release(customer, 1)
+            self._shard.release(customer, 1)
         return self._answer(job, stored)
 
     async def submit_many(
@@ -109,15 +97,15 @@ class Intake:
 
     def errors_in(self, spec: JobSpec) -> list[FieldError]:
         """List everything that is wrong with a submission, its fallbacks and children included."""
-        return self._errors_in(spec, self._shard.clock.unix_ms())
+        return self._errors_in(spec, self._clock.unix_ms())
 
     async def _submit_some(
         self, customer: CustomerId, specs: Sequence[JobSpec | EZThrottleError]
     ) -> list[Taken | EZThrottleError]:
-        now_ms = self._shard.clock.unix_ms()
+        now_ms = self._clock.unix_ms()
         judged = await self._judge(specs, now_ms)
         if any(spec.has_webhooks for spec in judged if isinstance(spec, JobSpec)):
-            await self._shard.courier.secrets.learn(customer)
+            await self._shard.learn_secrets(customer)
         taken = iter(await self._take(customer, await self._jobs(customer, judged, now_ms)))
         return [spec if isinstance(spec, EZThrottleError) else next(taken) for spec in judged]
 
@@ -128,11 +116,11 @@ class Intake:
             return [_not_stored() for _ in jobs]
         going = [job for job in admitted if isinstance(job, Job)]
         try:
-            stored = await self._shard.store.submit_many(going)
+            stored = await self._store.submit_many(going)
         except StoreFailure:
             return [_not_stored() if isinstance(job, Job) else job for job in admitted]
         finally:
-            self._shard.ledger.release(customer, reserved)
+            self._shard.release(customer, reserved)
         # Nothing may come between the commit and this: a job on disk has to be in its queue.
         answers = map(self._answer, going, stored)
         return [next(answers) if isinstance(job, Job) else job for job in admitted]
@@ -140,7 +128,7 @@ class Intake:
     async def _jobs(
         self, customer: CustomerId, judged: Sequence[JobSpec | EZThrottleError], now_ms: int
     ) -> list[Job]:
-        breather = CooperativeYield(self._shard.clock.now)
+        breather = CooperativeYield(self._clock.now)
         jobs = []
         for spec in judged:
             if isinstance(spec, JobSpec):
@@ -152,7 +140,7 @@ class Intake:
     async def _judge(
         self, specs: Sequence[JobSpec | EZThrottleError], now_ms: int
     ) -> list[JobSpec | EZThrottleError]:
-        breather = CooperativeYield(self._shard.clock.now)
+        breather = CooperativeYield(self._clock.now)
         judged: list[JobSpec | EZThrottleError] = []
         for spec in specs:
             judged.append(self._checked(spec, now_ms))
@@ -168,14 +156,14 @@ class Intake:
         self, customer: CustomerId, jobs: list[Job]
     ) -> tuple[list[Job | KnownAlready | OverLimit], int]:
         """Say which jobs may be stored, and for how many of them a place is kept."""
-        ledger, most = self._shard.ledger, self._bounds.open_jobs
-        if ledger.reserve(customer, len(jobs), most):
+        most = self._bounds.open_jobs
+        if self._shard.reserve(customer, len(jobs), most):
             return [*jobs], len(jobs)
         admitted: list[Job | KnownAlready | OverLimit] = []
         keys: set[str] = set()
-        for job, known in zip(jobs, await self._shard.store.duplicates_of(jobs), strict=True):
+        for job, known in zip(jobs, await self._store.duplicates_of(jobs), strict=True):
             # One whose key a job before it in the batch brings takes no place.
-            if known is None and (job.idempotent_key in keys or ledger.reserve(customer, 1, most)):
+            if known is None and (job.idempotent_key in keys or self._shard.reserve(customer, 1, most)):
                 keys.add(job.idempotent_key)
                 admitted.append(job)
             else:
@@ -211,19 +199,17 @@ class Intake:
             raise InvalidFields(errors)
 
     def _errors_in(self, spec: JobSpec, now_ms: int) -> list[FieldError]:
-        known = self._shard.options.regions
-        return check_submission(spec, known_regions=known, bounds=self._bounds, now_ms=now_ms)
+        return check_submission(spec, known_regions=self._regions, bounds=self._bounds, now_ms=now_ms)
 
     def _answer(self, job: Job, stored: Accepted | Duplicate) -> Taken:
         return self._acknowledge(job) if isinstance(stored, Accepted) else self._known(job, stored)
 
     def _known(self, job: Job, first: Duplicate) -> KnownAlready:
-        self._shard.counters.duplicates += 1
+        self._shard.count_duplicate()
         return KnownAlready(duplicate=first, idempotent_key=job.idempotent_key, warnings=self._warnings(job))
 
     def _warnings(self, job: Job) -> list[str]:
-        # Until they are read a customer may have some.
-        return warnings(job.spec, signed=self._shard.courier.secrets.known(job.customer) != ())
+        return warnings(job.spec, signed=self._shard.signs(job.customer))
 
     def _job(self, customer: CustomerId, spec: JobSpec, now_ms: int) -> Job:
         return Job(

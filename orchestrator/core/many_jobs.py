@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from orchestrator.core.intake import Acknowledgement, Intake
-from orchestrator.core.shard import Shard
+from orchestrator.core.gateway.shard_client import ShardClient
+from orchestrator.core.intake import Intake
+from orchestrator.core.views import Acknowledgement, Done
 from orchestrator.domain.errors import OverLimit
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.ports.store import JobCursor, JobFilter, JobSummary
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import JobCursor, JobFilter, JobSummary, Store
 
 AT_ONCE = 25
 PAGE = 200
@@ -20,36 +22,37 @@ OPEN = frozenset(JobState) - ENDED
 _Step = Callable[[CustomerId, Sequence[JobSummary]], Awaitable[tuple[int, OverLimit | None]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """How many jobs fitted, with how many of them it was done, and where to go on; None where that was all.
-
-    What fitted and was not done had ended meanwhile, is past its keeping, or was replayed so before.
-    """
-
-    fitting: int
-    done: int
-    next: JobCursor | None
-
-
 class ManyJobs:
     """Cancels and replays by filter. Each call goes through jobs from the newest to the oldest.
 
     Args:
-        shard: Whose jobs they are.
+        shard: The owner of the jobs.
+        store: Where they lie.
+        clock: Time.
         intake: Takes replayed jobs, as any submission.
         per_s: Most jobs of one customer that are begun with in a second.
 
     """
 
-    def __init__(self, shard: Shard, intake: Intake, *, per_s: float) -> None:
+    def __init__(
+        self, shard: ShardClient, store: Store, clock: Clock, intake: Intake, *, per_s: float
+    ) -> None:
         self._shard = shard
+        self._store = store
+        self._clock = clock
         self._intake = intake
         self._interval_s = AT_ONCE / per_s
         self._busy: set[CustomerId] = set()
 
-    async def count(self, wanted: JobFilter, states: frozenset[JobState]) -> int:
-        """Count the jobs that fit and are in one of these states."""
+    async def count_open(self, wanted: JobFilter) -> int:
+        """Count the jobs that ``cancel`` would cancel."""
+        return await self._count(wanted, OPEN)
+
+    async def count_ended(self, wanted: JobFilter) -> int:
+        """Count the jobs that ``replay`` would replay."""
+        return await self._count(wanted, ENDED)
+
+    async def _count(self, wanted: JobFilter, states: frozenset[JobState]) -> int:
         narrowed = _within(wanted, states)
         if narrowed is None:
             return 0
@@ -89,7 +92,7 @@ class ManyJobs:
         async for page, more in self._pages(wanted, before):
             for start in range(0, len(page), AT_ONCE):
                 jobs = page[start : start + min(AT_ONCE, most - fitting)]
-                not_before = self._shard.clock.now() + self._interval_s
+                not_before = self._clock.now() + self._interval_s
                 count, refusal = await step(wanted.customer, jobs)
                 done += count
                 if refusal is not None:
@@ -101,7 +104,7 @@ class ManyJobs:
                 last = start + len(jobs) == len(page) and not more
                 if last or fitting == most:
                     return Done(fitting, done, None if last else before)
-                await asyncio.sleep(max(0.0, not_before - self._shard.clock.now()))
+                await asyncio.sleep(max(0.0, not_before - self._clock.now()))
         return Done(fitting, done, None)
 
     async def _pages(
@@ -110,8 +113,8 @@ class ManyJobs:
         """Give pages, and whether another follows."""
         more = True
         while more:
-            now_ms = self._shard.clock.unix_ms()
-            page = await self._shard.store.jobs_of(wanted, now_ms=now_ms, most=PAGE, before=before)
+            now_ms = self._clock.unix_ms()
+            page = await self._store.jobs_of(wanted, now_ms=now_ms, most=PAGE, before=before)
             before, more = page.next, page.next is not None
             yield page.jobs, more
 
@@ -125,7 +128,7 @@ class ManyJobs:
         return sum(isinstance(answer, Acknowledgement) for answer in taken), refusal
 
     async def _spec(self, customer: CustomerId, job_id: JobId) -> JobSpec | None:
-        stored = await self._shard.store.look(job_id, customer)
+        stored = await self._store.look(job_id, customer)
         if stored is None:
             return None
         return replace(stored.job.spec, idempotent_key=f"{job_id}/again", retry_at=None)

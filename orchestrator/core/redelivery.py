@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from orchestrator.core.courier import Courier
+from orchestrator.core.views import Redelivered
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.ports.store import DeadFilter, HistoryStore, JobStore, OutboxEntry, StoreFailure
@@ -12,15 +13,6 @@ from orchestrator.ports.store import DeadFilter, HistoryStore, JobStore, OutboxE
 BATCH = 500
 LOG_KEPT = 100
 """Attempts that the timeline keeps of a delivery that is made again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Redelivered:
-    """How many deliveries are made again; ``last_ms`` is the Unix ms of the last one's first attempt."""
-
-    count: int
-    last_ms: int
-    more: bool
 
 
 class Redelivery:

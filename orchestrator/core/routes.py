@@ -1,7 +1,6 @@
 """The routes from the regions to the targets: which are passable, and who waits for one that is not."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
@@ -128,32 +127,10 @@ class Routes:
         """Whether a leg that may run in these regions only is to be given up."""
         return all(self._peers.down_s(region) >= self.strict_down_s for region in regions)
 
-    def regions_view(self) -> list[dict[str, Any]]:
-        """Show every region as JSON: its health (``up``, ``suspect``, ``down``; it is suspect as well where
-        it reaches nothing that others reach), for how many seconds it has been down, and what its
-        executor has under way.
-        """
-        return [
-            {
-                "region": peer.name,
-                "health": self.health(peer),
-                "down_s": round(self._peers.down_s(peer.name), 3),
-                "attempts_open": peer.attempts_open,
-                "bytes_open": peer.bytes_open,
-            }
-            for peer in self._peers.regions()
-        ]
-
     def health(self, peer: Peer) -> RegionHealth:
         """Judge a region by its heartbeats, and by what it reaches."""
         doubted = peer.health is RegionHealth.UP and self.target_health.doubts(peer.name)
         return RegionHealth.SUSPECT if doubted else peer.health
-
-    def domain_view(self, domain: TargetDomain) -> dict[RegionName, dict[str, Any]]:
-        """Show the routes to one target by region, as ``target_health.Route.document`` does. Regions that
-        have not called it are absent.
-        """
-        return self.target_health.view(domain)
 
     def open_breakers(self) -> dict[RegionName, int]:
         """Count the breakers that are not closed, by region: labels of a metric stay bounded."""

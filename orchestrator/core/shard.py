@@ -12,7 +12,7 @@ from orchestrator.core.claim import Claim
 from orchestrator.core.counters import Counters
 from orchestrator.core.courier import Courier
 from orchestrator.core.dispatcher import Dispatcher
-from orchestrator.core.domain_limiter import DomainLimiter, QueuePosition
+from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.job_cache import JobCache
 from orchestrator.core.job_notifier import JobNotifier
 from orchestrator.core.kept_answers import KeptAnswers
@@ -40,6 +40,7 @@ from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace, PaceCaps
+from orchestrator.domain.queue_position import QueuePosition
 from orchestrator.domain.report import damaged_body
 from orchestrator.domain.routing import STRICT_DOWN_S
 from orchestrator.domain.settling import Ended, Failure, FailureCode

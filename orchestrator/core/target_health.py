@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from orchestrator.core.views import RouteView
 from orchestrator.domain.active_limits import ActiveLimit, ActiveLimitKind
 from orchestrator.domain.breaker import (
     Breaker,
@@ -39,18 +39,17 @@ class Route:
     failures: int = 0
     silent: bool = False
 
-    def document(self) -> dict[str, Any]:
-        """Show the route as JSON; times in s."""
-        cause = self.breaker.cause
+    def view(self) -> RouteView:
+        """Show what is known of it."""
         known = self.latency.answers
-        return {
-            "breaker": self.breaker.state,
-            "opened_by": (cause.status or cause.fault) if cause else None,
-            "answers": self.answers,
-            "failures": self.failures,
-            "latency_s": round(self.latency.mean_s, 4) if known else None,
-            "late_after_s": round(self.latency.late_after_s, 4) if known else None,
-        }
+        return RouteView(
+            self.breaker.state,
+            self.breaker.cause,
+            self.answers,
+            self.failures,
+            latency_s=self.latency.mean_s if known else None,
+            late_after_s=self.latency.late_after_s if known else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +202,9 @@ class TargetHealth:
             route.breaker, route.silent = Breaker(since=self._clock.now()), False
             self._changed(domain, region)
 
-    def view(self, domain: TargetDomain) -> dict[RegionName, dict[str, Any]]:
-        """Show a target's routes by region, as JSON."""
-        return {region: route.document() for region, route in self._routes.get(domain, {}).items()}
+    def view(self, domain: TargetDomain) -> dict[RegionName, RouteView]:
+        """Show a target's routes by region. Regions that have not called it are absent."""
+        return {region: route.view() for region, route in self._routes.get(domain, {}).items()}
 
     def _answered(self, domain: TargetDomain, region: RegionName) -> None:
         self._doubts.pop(region, None)

@@ -292,6 +292,15 @@ def step_name(step: int) -> str:
     return "primary" if step == PRIMARY else f"fallback_{step}"
 
 
+def attempts_in(course: Course) -> list[tuple[str, Attempt]]:
+    """List every attempt that is kept, in order, each with the name of its step."""
+    begun = [(step_name(step), run) for step, run in enumerate(course.runs) if run is not None]
+    return sorted(
+        ((step, attempt) for step, run in begun for attempt in run.attempts),
+        key=lambda found: found[1].number,
+    )
+
+
 def _follow(
     course: Course, spec: JobSpec, step: int, decision: Decision, now_ms: int
 ) -> tuple[Course, Outcome]:

@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Self
 
-from orchestrator.domain.course import Course
+from orchestrator.domain.course import Course, attempts_in
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.report import attempts_in
 from orchestrator.domain.run import Attempt
 
 _CURSOR = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}(?:\.[0-9]{1,9}){0,999}))?\Z")
@@ -28,11 +27,12 @@ class EventName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a job. ``id`` names all that was told by then; None: not worth repeating."""
+    """Something that happened to a job, in which step and to which attempt. ``id`` names all told by then."""
 
     name: EventName
-    data: dict[str, Any]
-    id: str | None = None
+    id: str
+    step: str = ""
+    attempt: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,51 +63,33 @@ class Told:
         return f"{self.sent or 0}-{still_open}" if still_open else str(self.sent or 0)
 
 
-def news(told: Told, course: Course | None, queued: dict[str, Any]) -> Iterator[tuple[Told, Event]]:
+def news(told: Told, course: Course | None) -> Iterator[tuple[Told, Event]]:
     """Tell what is recorded and not yet told, in the order in which it happened; each with what is told then.
 
     Args:
         told: What the onlooker knows.
         course: The job's course; None before anything was let out.
-        queued: The content of the first event.
     """
     if told.sent is None:
         told = Told(0)
-        yield told, Event(EventName.QUEUED, queued, told.write())
-    for _, ends, number, step, attempt, document in sorted(_moments(course), key=lambda moment: moment[:3]):
+        yield told, Event(EventName.QUEUED, told.write())
+    for _, ends, number, step, attempt in sorted(_moments(course), key=lambda moment: moment[:3]):
         if ends and number in told.still_open:
             told = Told(told.sent, told.still_open - {number})
-            yield told, Event(EventName.ATTEMPT, document, told.write())
+            yield told, Event(EventName.ATTEMPT, told.write(), step, attempt)
         elif not ends and number > (told.sent or 0):
             told = Told(number, told.still_open | {number})
-            yield told, Event(EventName.DISPATCHING, _sending(step, attempt), told.write())
+            yield told, Event(EventName.DISPATCHING, told.write(), step, attempt)
 
 
-def end_event(state: JobState, document: dict[str, Any]) -> Event:
+def end_event(state: JobState) -> Event:
     """Tell a job's end."""
-    name = EventName.COMPLETED if state is JobState.SUCCESS else EventName.FAILED
-    return Event(name, document, END)
+    return Event(EventName.COMPLETED if state is JobState.SUCCESS else EventName.FAILED, END)
 
 
-def _moments(course: Course | None) -> Iterator[tuple[int, bool, int, str, Attempt, dict[str, Any]]]:
-    for step, attempt, document in attempts_in(course) if course else ():
-        yield attempt.granted_ms, False, attempt.number, step, attempt, document
+def _moments(course: Course | None) -> Iterator[tuple[int, bool, int, str, Attempt]]:
+    for step, attempt in attempts_in(course) if course else ():
+        yield attempt.granted_ms, False, attempt.number, step, attempt
         if attempt.verdict is not None:
-            yield (
-                max(attempt.ended_ms or 0, attempt.granted_ms),
-                True,
-                attempt.number,
-                step,
-                attempt,
-                document,
-            )
-
-
-def _sending(step: str, attempt: Attempt) -> dict[str, Any]:
-    return {
-        "attempt": attempt.number,
-        "step": step,
-        "leg": attempt.leg,
-        "region": attempt.region,
-        "granted_at": attempt.granted_ms,
-    }
+            ended_ms = max(attempt.ended_ms or 0, attempt.granted_ms)
+            yield ended_ms, True, attempt.number, step, attempt

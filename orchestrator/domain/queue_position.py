@@ -15,6 +15,16 @@ BLOCK_MOST = 512
 _LAST = itemgetter(-1)
 
 
+@dataclass(frozen=True, slots=True)
+class QueuePosition:
+    """A job's place among those that wait, from 1, and an estimate of the seconds until its start: infinite
+    while nobody knows.
+    """
+
+    position: int
+    wait_s: float
+
+
 class _Sorted:
     """Tickets of one turn, in blocks of bounded length: one long list would be moved for every ticket that
     does not come last.

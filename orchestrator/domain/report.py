@@ -1,16 +1,16 @@
-"""How a job is told to the outside: the webhook's body and the API's timeline."""
+"""How a job's end is told to its receivers: the webhook's body, written once and kept as the job's result."""
 
 import base64
 import json
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator.domain.course import Child, Course, step_name
+from orchestrator.domain.course import Course, step_name
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import ExecutionMode, Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.run import Answer, Attempt, Leg
+from orchestrator.domain.run import Answer
 from orchestrator.domain.settling import Failure
 
 
@@ -94,57 +94,6 @@ def fanout_document(answers: Iterable[Answer]) -> dict[str, Any]:
         answer.asked or answer.region: response_document(answer.response) | {"ran_in": answer.region}
         for answer in answers
     }
-
-
-def timeline_document(course: Course) -> dict[str, Any]:
-    """Show every leg and every attempt that is kept, over all steps. Times are Unix ms."""
-    begun = [(step, run) for step, run in enumerate(course.runs) if run is not None]
-    return {
-        "legs": [
-            _leg_document(step_name(step), index, leg)
-            for step, run in begun
-            for index, leg in enumerate(run.legs)
-        ],
-        "attempts": [document for _, _, document in attempts_in(course)],
-        "attempts_made": course.made,
-        "retries": sum(run.retries for _, run in begun),
-        "reroutes": sum(run.reroutes for _, run in begun),
-        "children": [_child_document(child) for child in course.children],
-    }
-
-
-def attempts_in(course: Course) -> list[tuple[str, Attempt, dict[str, Any]]]:
-    """Show every attempt that is kept, in order: the name of its step, the attempt, and its document."""
-    begun = [(step_name(step), run) for step, run in enumerate(course.runs) if run is not None]
-    attempts = [
-        (step, attempt, _attempt_document(step, attempt)) for step, run in begun for attempt in run.attempts
-    ]
-    return sorted(attempts, key=lambda found: found[1].number)
-
-
-def _leg_document(step: str, index: int, leg: Leg) -> dict[str, Any]:
-    state = leg.state.value.replace(" ", "_")
-    return {"step": step, "leg": index, "region": leg.region, "state": state}
-
-
-def _attempt_document(step: str, attempt: Attempt) -> dict[str, Any]:
-    return {
-        "attempt": attempt.number,
-        "step": step,
-        "leg": attempt.leg,
-        "region": attempt.region,
-        "granted_at": attempt.granted_ms,
-        "started_at": attempt.started_ms,
-        "ended_at": attempt.ended_ms,
-        "closed_at": attempt.closed_ms,
-        "status_code": attempt.status,
-        "fault": attempt.fault,
-        "verdict": attempt.verdict,
-    }
-
-
-def _child_document(child: Child) -> dict[str, Any]:
-    return {"place": child.place, "job_id": child.job_id, "status": "duplicate" if child.known else "queued"}
 
 
 _CONTROLS = bytes(set(range(0x20)) - set(b"\b\t\n\f\r"))

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from orchestrator.core.intake import Acknowledgement, Intake, KnownAlready
+from orchestrator.core.gateway.local_shard import LocalShard
+from orchestrator.core.intake import Intake
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.core.supervisor import JobSupervisor
+from orchestrator.core.views import Acknowledgement, KnownAlready
 from orchestrator.domain.course import run_of, step_of
 from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, target_domain
@@ -367,7 +369,15 @@ class ShardHost:
                 known=KnownDomains(weights={str(weight): weight for _, weight in stage.scenario.weights}),
             ),
         )
-        self._intake = Intake(self.shard, AnyTarget(), stage.random(f"intake {life}"), SubmissionBounds())
+        self._intake = Intake(
+            LocalShard(self.shard),
+            self.shard.store,
+            self.shard.clock,
+            guard=AnyTarget(),
+            random=stage.random(f"intake {life}"),
+            bounds=SubmissionBounds(),
+            regions=stage.scenario.regions,
+        )
         await self.shard.begin()
         paces = await self.shard.store.paces()
         stage.history.shards.append(ShardBegan(stage.loop.time(), self.shard.epoch, paces))

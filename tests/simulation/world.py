@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from orchestrator.core.intake import KnownAlready
 from orchestrator.core.peers import WEBHOOKS
+from orchestrator.core.views import KnownAlready
 from orchestrator.domain import breaker, outlier_detection
 from orchestrator.domain.errors import NotReady
 from orchestrator.domain.fanout import DeliveryState

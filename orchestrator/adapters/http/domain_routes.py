@@ -8,16 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response, read_document
-from orchestrator.adapters.http.domain_documents import domain_document
+from orchestrator.adapters.http.documents.domains import domain_document
 from orchestrator.adapters.http.paging import read_named_domain, wrong
 from orchestrator.adapters.http.schema import PaceIn, read_model, unknown_fields
+from orchestrator.core.views import DomainView
 from orchestrator.domain.errors import FieldError, InvalidFields
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.overruling import SetPace
 from orchestrator.domain.roles import Caller
 
 _SCHEME = re.compile(r"^(https?:)/+")
-Act = Callable[[Caller, TargetDomain], Awaitable[None]]
+Act = Callable[[Caller, TargetDomain], Awaitable[DomainView]]
 
 
 class DomainRoutes:
@@ -25,19 +26,19 @@ class DomainRoutes:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._operator = backend.shard.operator
+        self._targets = backend.gateway.targets
 
     async def reset(self, request: Request) -> Response:
         """Forget what was learned of a domain: paces, waits, budgets and breakers. What you set stays."""
-        return await self._do(request, self._operator.reset)
+        return await self._do(request, self._targets.reset)
 
     async def pause(self, request: Request) -> Response:
         """Start nothing there until ``:resume``. Jobs wait, and keep their deadlines."""
-        return await self._do(request, self._operator.pause)
+        return await self._do(request, self._targets.pause)
 
     async def resume(self, request: Request) -> Response:
         """Let a domain go that was paused."""
-        return await self._do(request, self._operator.resume)
+        return await self._do(request, self._targets.resume)
 
     async def set_pace(self, request: Request) -> Response:
         """Set a pace in place of what the target stated and what was learned; an empty document lifts it.
@@ -46,19 +47,17 @@ class DomainRoutes:
         caller = await self._backend.keys.admin(request)
         domain = _domain_of(request)
         given = _read_pace(
-            await read_document(request, self._backend.bounds), self._backend.shard.clock.unix_ms()
+            await read_document(request, self._backend.bounds), self._backend.gateway.clock.unix_ms()
         )
-        await self._operator.set_pace(caller, domain, given)
-        return self._show(caller, domain)
+        return _shown(await self._targets.set_pace(caller, domain, given), caller)
 
     async def _do(self, request: Request, act: Act) -> Response:
         caller = await self._backend.keys.admin(request)
-        domain = _domain_of(request)
-        await act(caller, domain)
-        return self._show(caller, domain)
+        return _shown(await act(caller, _domain_of(request)), caller)
 
-    def _show(self, caller: Caller, domain: TargetDomain) -> Response:
-        return json_response(domain_document(self._backend.shard, caller, domain), HTTPStatus.OK)
+
+def _shown(view: DomainView, caller: Caller) -> Response:
+    return json_response(domain_document(view, caller), HTTPStatus.OK)
 
 
 def _domain_of(request: Request) -> TargetDomain:

@@ -1,7 +1,5 @@
 """Jobs over HTTP: submit one, look at it, cancel it."""
 
-import secrets
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -10,32 +8,29 @@ from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import (
     Backend,
-    Damaged,
     json_response,
-    own_job,
-    own_line,
     read_document,
     shown_response,
 )
 from orchestrator.adapters.http.batches import batch_text, read_batch
 from orchestrator.adapters.http.bodies import read_body
-from orchestrator.adapters.http.documents import (
-    forgotten_document,
+from orchestrator.adapters.http.documents.jobs import (
+    cancelled_document,
     job_document,
-    summary_document,
+    page_document,
+    remains_document,
     taken_document,
 )
 from orchestrator.adapters.http.event_stream import EventResponse, JobEvents, StreamSlots
 from orchestrator.adapters.http.job_filters import filter_in_query
-from orchestrator.adapters.http.paging import read_cursor, read_limit, write_cursor, wrong
+from orchestrator.adapters.http.paging import read_cursor, read_limit, wrong
 from orchestrator.adapters.http.problems import as_ours, problem_document
 from orchestrator.adapters.http.submissions import read_submission
-from orchestrator.core.intake import KnownAlready
-from orchestrator.domain.errors import Conflict, EZThrottleError, InvalidFields
-from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.core.views import JobRemains, KnownAlready
+from orchestrator.domain.errors import EZThrottleError, InvalidFields
+from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.progress import Told
-from orchestrator.ports.store import StoredJob
 from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 WAIT_MOST_S = 60.0
@@ -46,6 +41,8 @@ class JobRoutes:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._jobs = backend.gateway.jobs
+        self._clock = backend.gateway.clock
         self._streams = StreamSlots(backend.bounds.streams)
 
     async def submit(self, request: Request) -> Response:
@@ -54,7 +51,7 @@ class JobRoutes:
         bounds = self._backend.bounds
         async with self._backend.incoming.held(customer, request, bounds.body_bytes):
             spec, ignored = self._read(await read_document(request, bounds))
-            taken = await self._backend.intake.submit(customer, spec)
+            taken = await self._jobs.submit(customer, spec)
         status = HTTPStatus.OK if isinstance(taken, KnownAlready) else HTTPStatus.ACCEPTED
         return json_response(taken_document(taken, ignored, self._now_ms()), status)
 
@@ -67,7 +64,7 @@ class JobRoutes:
 
     async def _submit_batch(self, customer: CustomerId, data: bytearray) -> Response:
         read = await self._read_batch(data)
-        taken = await self._backend.intake.submit_many(customer, [spec for spec, _ in read])
+        taken = await self._jobs.submit_many(customer, [spec for spec, _ in read])
         now_ms = self._now_ms()
         answers = [
             problem_document(answer)
@@ -78,7 +75,7 @@ class JobRoutes:
         return json_response({"answers": answers}, HTTPStatus.OK)
 
     async def _read_batch(self, data: bytearray) -> list[tuple[JobSpec | EZThrottleError, list[str]]]:
-        breather = CooperativeYield(self._backend.shard.clock.now)
+        breather = CooperativeYield(self._clock.now)
         read: list[tuple[JobSpec | EZThrottleError, list[str]]] = []
         text = await batch_text(data, breather.pause)
         for document in read_batch(text, self._backend.bounds):
@@ -97,9 +94,9 @@ class JobRoutes:
             return as_ours(error), []
 
     def _read(self, document: dict[str, Any]) -> tuple[JobSpec, list[str]]:
-        reading = read_submission(document, self._backend.shard.options.regions[0])
+        reading = read_submission(document, self._backend.gateway.default_region)
         if reading.errors:
-            raise InvalidFields([*reading.errors, *self._backend.intake.errors_in(reading.spec)])
+            raise InvalidFields([*reading.errors, *self._jobs.errors_in(reading.spec)])
         return reading.spec, reading.ignored
 
     async def show(self, request: Request) -> Response:
@@ -109,27 +106,12 @@ class JobRoutes:
         customer = await self._backend.keys.customer(request)
         with_bodies = _includes_bodies(request.query_params.get("include", ""))
         job_id = request.path_params["job_id"]
-        await self._await_end(customer, job_id, _wait_seconds(request.query_params.get("wait")))
-        try:
-            stored = await self._load(customer, job_id)
-        except Conflict as error:
-            line = await own_line(self._backend, customer, job_id)
-            document = forgotten_document(line)
-            if isinstance(error, Damaged):
-                document |= {"forgotten": False, "damaged": True, "result": error.result}
-            return json_response(document, HTTPStatus.OK)
-        shard = self._backend.shard
-        place = shard.place(stored.job)
-        document = job_document(stored, self._now_ms(), place, with_bodies=with_bodies)
-        return shown_response(self._backend, stored, document)
-
-    async def _await_end(self, customer: CustomerId, job_id: str, wait_s: float) -> None:
-        """Wait for a job's end. Nothing of the job is held meanwhile: thousands may wait."""
-        if wait_s and not (await own_line(self._backend, customer, job_id)).state.ended:
-            with self._backend.shard.board.watch(JobId(job_id)) as watch:
-                # It may have ended between the look and the watch.
-                if not (await own_line(self._backend, customer, job_id)).state.ended:
-                    await watch.end(wait_s)
+        if wait_s := _wait_seconds(request.query_params.get("wait")):
+            await self._jobs.wait_for_end(customer, job_id, wait_s)
+        view = await self._jobs.show(customer, job_id)
+        if isinstance(view, JobRemains):
+            return json_response(remains_document(view), HTTPStatus.OK)
+        return shown_response(self._backend, view.stored, job_document(view, with_bodies=with_bodies))
 
     async def stream(self, request: Request) -> Response:
         """Send a job's events as they happen, and those that were missed first; its end ends the stream.
@@ -137,52 +119,41 @@ class JobRoutes:
         429 where the customer has too many streams open.
         """
         customer = await self._backend.keys.customer(request)
-        stored = await self._load(customer, request.path_params["job_id"])
+        follower = await self._jobs.follow(customer, request.path_params["job_id"])
         told = Told.read(request.headers.get("last-event-id", ""))
         if told.end:
             # To an EventSource, 204 means: do not come again.
             return Response(status_code=HTTPStatus.NO_CONTENT)
         over = self._streams.take(customer)
-        return EventResponse(JobEvents(self._backend.shard, self._backend.results, stored, told), over)
+        return EventResponse(JobEvents(follower, self._clock, self._backend.results, told), over)
 
     async def list_jobs(self, request: Request) -> Response:
         """List the customer's jobs that fit, newest first; ``next_cursor`` is null on the last page."""
         customer = await self._backend.keys.customer(request)
         query = request.query_params
-        page = await self._backend.shard.store.jobs_of(
+        page = await self._jobs.listed(
             filter_in_query(customer, query),
-            now_ms=self._now_ms(),
             most=read_limit(query.get("limit", "")),
             before=read_cursor(query.get("cursor", "")),
         )
-        jobs = [summary_document(job) for job in page.jobs]
-        return json_response({"jobs": jobs, "next_cursor": write_cursor(page.next)}, HTTPStatus.OK)
+        return json_response(page_document(page), HTTPStatus.OK)
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a job: its webhooks hear of it, its children do not begin; 409 where it has ended."""
         customer = await self._backend.keys.customer(request)
-        stored = await self._load(customer, request.path_params["job_id"])
-        if not await self._backend.shard.cancel(stored.job.id):
-            raise Conflict(f"the job has ended already ({stored.state})")
-        return json_response({"job_id": stored.job.id, "status": "cancelled"}, HTTPStatus.OK)
+        job_id = await self._jobs.cancel(customer, request.path_params["job_id"])
+        return json_response(cancelled_document(job_id), HTTPStatus.OK)
 
     async def replay(self, request: Request) -> Response:
         """Make a new job of a finished one: the same request, under a key of its own."""
         customer = await self._backend.keys.customer(request)
-        stored = await self._load(customer, request.path_params["job_id"])
-        if not stored.state.ended:
-            raise Conflict(f"the job has not ended ({stored.state}): wait for its end, or cancel it")
-        key = f"{stored.job.id}/replay/{secrets.token_hex(8)}"
-        spec = replace(stored.job.spec, idempotent_key=key, retry_at=None)
-        taken = await self._backend.intake.submit(customer, spec)
+        job_id = request.path_params["job_id"]
+        taken = await self._jobs.replay(customer, job_id)
         document = taken_document(taken, [], self._now_ms())
-        return json_response(document | {"replay_of": stored.job.id}, HTTPStatus.ACCEPTED)
+        return json_response(document | {"replay_of": job_id}, HTTPStatus.ACCEPTED)
 
     def _now_ms(self) -> int:
-        return self._backend.shard.clock.unix_ms()
-
-    async def _load(self, customer: CustomerId, job_id: str) -> StoredJob:
-        return await own_job(self._backend, customer, job_id)
+        return self._clock.unix_ms()
 
 
 def _includes_bodies(text: str) -> bool:

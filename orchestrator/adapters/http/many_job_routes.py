@@ -7,14 +7,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response, read_document
+from orchestrator.adapters.http.documents.jobs import counted_document, done_document
 from orchestrator.adapters.http.job_filters import filter_in_document
-from orchestrator.adapters.http.paging import read_cursor, write_cursor
+from orchestrator.adapters.http.paging import read_cursor
 from orchestrator.adapters.http.schema import ManyJobsIn, read_model, unknown_fields
-from orchestrator.core.many_jobs import ENDED, OPEN, Done, ManyJobs
+from orchestrator.core.views import Done
 from orchestrator.domain.errors import FieldError, InvalidFields
-from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.store import JobCursor, JobFilter
 
+_Count = Callable[[JobFilter], Awaitable[int]]
 _Act = Callable[[JobFilter, int, JobCursor | None], Awaitable[Done]]
 
 
@@ -23,21 +24,19 @@ class ManyJobRoutes:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._many = ManyJobs(backend.shard, backend.intake, per_s=backend.many_jobs_rps)
+        self._many = backend.gateway.jobs.many
 
     async def cancel(self, request: Request) -> Response:
         """Cancel the jobs that fit and have not ended, the newest first; ``dry_run`` only counts them."""
-        return await self._answer(request, "cancelled", OPEN, self._many.cancel)
+        return await self._answer(request, "cancelled", self._many.count_open, self._many.cancel)
 
     async def replay(self, request: Request) -> Response:
         """Make a new job of each that fits and has ended, the newest first; ``dry_run`` only counts them.
         Asked again within a day it makes none of the same job twice.
         """
-        return await self._answer(request, "replayed", ENDED, self._many.replay)
+        return await self._answer(request, "replayed", self._many.count_ended, self._many.replay)
 
-    async def _answer(
-        self, request: Request, status: str, states: frozenset[JobState], act: _Act
-    ) -> Response:
+    async def _answer(self, request: Request, status: str, count: _Count, act: _Act) -> Response:
         customer = await self._backend.keys.customer(request)
         document = await read_document(request, self._backend.bounds)
         if unknown := unknown_fields(ManyJobsIn, document):
@@ -47,13 +46,6 @@ class ManyJobRoutes:
         wanted = filter_in_document(customer, given)
         before = read_cursor(given.cursor or "")
         if given.dry_run:
-            count = await self._many.count(wanted, states)
-            return json_response({"status": "dry_run", "jobs": count}, HTTPStatus.OK)
+            return json_response(counted_document(await count(wanted)), HTTPStatus.OK)
         done = await act(wanted, given.limit, before)
-        answer = {
-            "status": status,
-            "jobs": done.done,
-            "skipped": done.fitting - done.done,
-            "next_cursor": write_cursor(done.next),
-        }
-        return json_response(answer, HTTPStatus.OK)
+        return json_response(done_document(status, done), HTTPStatus.OK)

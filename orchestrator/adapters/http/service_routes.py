@@ -15,8 +15,7 @@ class ServiceRoutes:
     """How the service is; no key needed."""
 
     def __init__(self, backend: Backend) -> None:
-        self._shard = backend.shard
-        self._commit_sizes = backend.commit_sizes
+        self._gateway = backend.gateway
 
     async def health(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
         """Say that the process lives, and of which version it is."""
@@ -24,13 +23,13 @@ class ServiceRoutes:
 
     async def readiness(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
         """Say whether work can be taken and done."""
-        if not self._shard.ready:
+        if not self._gateway.ready:
             raise NotReady("no region is up yet, or the service is stopping", retry_after_s=1)
-        return json_response({"status": "ready", "regions": self._shard.peers.regions_up()}, HTTPStatus.OK)
+        return json_response({"status": "ready", "regions": self._gateway.regions_up()}, HTTPStatus.OK)
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
         """Show the counts in Prometheus' text format."""
         return Response(
-            render_metrics(self._shard, self._commit_sizes),
+            render_metrics(self._gateway.numbers()),
             media_type="text/plain; version=0.0.4; charset=utf-8",
         )

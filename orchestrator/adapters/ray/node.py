@@ -18,7 +18,8 @@ from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.links import ActorLinks
 from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.adapters.target_guard import ResolvingGuard
-from orchestrator.core.intake import Intake
+from orchestrator.core.gateway.gateway import Gateway
+from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.fanout import DeliveryOptions, Schedule
@@ -153,16 +154,23 @@ def _delivery_options(settings: Settings) -> DeliveryOptions:
 
 
 def _make_backend(settings: Settings, shard: Shard, store: SqliteStore) -> Backend:
-    bounds = settings.bounds
-    guard = ResolvingGuard(settings.allow_private_targets, settings.allow_targets, shard.clock)
-    return Backend(
-        shard=shard,
-        intake=Intake(shard, guard, random.Random(), bounds),  # noqa: S311  # ids, not secrets
-        keys=ApiKeyAuthenticator(shard.store, shard.clock),
+    bounds, clock = settings.bounds, SystemClock()
+    gateway = Gateway(
+        LocalShard(shard),
+        store,
+        clock,
+        guard=ResolvingGuard(settings.allow_private_targets, settings.allow_targets, clock),
+        random=random.Random(),  # noqa: S311  # ids, not secrets
         bounds=bounds,
-        results=SharedResults(shard.store),
+        regions=shard.options.regions,
         many_jobs_rps=settings.many_jobs_rps,
         commit_sizes=store.commit_sizes,
+    )
+    return Backend(
+        gateway=gateway,
+        keys=ApiKeyAuthenticator(store, clock),
+        bounds=bounds,
+        results=SharedResults(store),
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import ExecutionMode, Fallback, Guarantee, JobSpec, RegionPolicy, Trigger
 from orchestrator.domain.lifecycle import JobState
@@ -192,10 +193,10 @@ async def test_a_hedge_takes_no_permit_that_another_job_waits_for(rig: Rig) -> N
 async def test_the_regions_are_shown_with_their_health_and_for_how_long_they_have_been_down(rig: Rig) -> None:
     await lose(rig, IAD)
     await asyncio.sleep(10)
-    shown = {region["region"]: region for region in rig.shard.routes.regions_view()}
-    assert [shown[region]["health"] for region in ALL] == ["down", "up", "up"]
-    assert 10 <= shown[IAD]["down_s"] <= 12
-    assert (shown[LAX]["down_s"], shown[LAX]["attempts_open"]) == (0.0, 0)
+    shown = {region.name: region for region in LocalShard(rig.shard).regions()}
+    assert [shown[region].health for region in ALL] == ["down", "up", "up"]
+    assert 10 <= shown[IAD].down_s <= 12
+    assert (shown[LAX].down_s, shown[LAX].attempts_open) == (0.0, 0)
 
 
 async def race_beside_others(rig: Rig) -> JobId:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.domain.breaker import FAILURES_IN_A_ROW, PROBE_MOST_S, BreakerState, Cause
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
@@ -11,6 +12,7 @@ from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.outlier_detection import TARGETS_TO_DOUBT
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retry_budget import TOKENS_MOST
+from orchestrator.domain.routing import RegionHealth
 from tests.support.rig import IAD, LAX, ORD, URL, Answer, Call, Reply, Rig, in_virtual_time
 
 DOMAIN = target_domain(URL)
@@ -21,7 +23,7 @@ OTHER = JobSpec(url="https://other.example.com/", regions=(IAD,), metadata={})
 
 def breakers(rig: Rig) -> dict[RegionName, BreakerState]:
     shown = rig.shard.routes.target_health.view(DOMAIN)
-    return {region: route["breaker"] for region, route in shown.items()}
+    return {region: route.breaker for region, route in shown.items()}
 
 
 def fails_in(*regions: RegionName, status: int = 500, fault: Fault | None = None) -> Answer:
@@ -309,12 +311,12 @@ async def test_a_region_that_comes_back_is_used_though_the_others_breakers_are_o
 @in_virtual_time()
 async def test_a_route_shows_its_breaker_and_what_opened_it(rig: Rig) -> None:
     await break_down(rig, IAD, status=502)
-    shown = rig.shard.routes.domain_view(DOMAIN)
+    shown = rig.shard.routes.target_health.view(DOMAIN)
     assert rig.shard.routes.open_breakers() == {IAD: 1, LAX: 0, ORD: 0}
-    assert (shown[IAD]["breaker"], shown[IAD]["opened_by"]) == ("open", 502)
-    assert shown[LAX]["opened_by"] is None
-    assert shown[LAX]["answers"] > 0
-    assert shown[LAX]["latency_s"] > 0
+    assert (shown[IAD].breaker, shown[IAD].cause) == (BreakerState.OPEN, Cause(status=502))
+    assert shown[LAX].cause is None
+    assert shown[LAX].answers > 0
+    assert (shown[LAX].latency_s or 0) > 0
 
 
 def cut_off(region: RegionName) -> Answer:
@@ -328,7 +330,7 @@ async def test_a_region_that_reaches_nothing_that_others_reach_is_suspect_and_ge
     rig.answer = cut_off(IAD)
     for number in range(TARGETS_TO_DOUBT + 1):
         await rig.run(url=f"https://{number}.example.com/")
-    assert rig.shard.routes.regions_view()[0]["health"] == "suspect"
+    assert LocalShard(rig.shard).regions()[0].health is RegionHealth.SUSPECT
     stored = await rig.run(url="https://new.example.com/")
     assert IAD not in rig.seen(stored.job.id)
 
@@ -340,7 +342,7 @@ async def test_a_suspect_region_is_tried_now_and_then_and_is_up_when_it_gets_an_
         await rig.run(url=f"https://{number}.example.com/")
     rig.answer = fails_in()
     await flood(rig, 10, every_s=1.0, url="https://new.example.com/")
-    assert rig.shard.routes.regions_view()[0]["health"] == "up"
+    assert LocalShard(rig.shard).regions()[0].health is RegionHealth.UP
     stored = await rig.run(url="https://new.example.com/")
     assert rig.seen(stored.job.id) == [IAD]
 
@@ -350,7 +352,7 @@ async def test_targets_that_answer_nobody_make_no_region_suspect(rig: Rig) -> No
     rig.answer = lambda call: Reply(fault=Fault.CONNECT)
     for number in range(2 * TARGETS_TO_DOUBT):
         assert (await rig.run(url=f"https://{number}.example.com/")).state is JobState.FAILED
-    assert {region["health"] for region in rig.shard.routes.regions_view()} == {"up"}
+    assert {region.health for region in LocalShard(rig.shard).regions()} == {RegionHealth.UP}
 
 
 @in_virtual_time()

@@ -9,8 +9,6 @@ from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import abandon, begin, dispatch, update_attempt
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, a_spec
 
-QUEUED = {"job_id": "job_1_1"}
-
 
 def a_race(*, ended: tuple[int, ...] = ()) -> Course:
     """Two attempts, sent a millisecond apart; the numbers that have ended did so in that order."""
@@ -23,7 +21,7 @@ def a_race(*, ended: tuple[int, ...] = ()) -> Course:
 
 
 def told_of(told: Told, course: Course | None) -> list[tuple[str, int | None]]:
-    return [(event.name.value, event.data.get("attempt")) for _, event in news(told, course, QUEUED)]
+    return [(event.name.value, event.attempt and event.attempt.number) for _, event in news(told, course)]
 
 
 def test_who_comes_late_is_told_everything_in_order() -> None:
@@ -41,15 +39,15 @@ def test_a_job_that_waits_has_only_been_queued() -> None:
 
 
 def test_nothing_is_told_twice_and_nothing_left_out_wherever_a_stream_broke_off() -> None:
-    whole = list(news(Told(), a_race(ended=(2, 1)), QUEUED))
+    whole = list(news(Told(), a_race(ended=(2, 1))))
     for index, (_, event) in enumerate(whole):
         assert event.id is not None
-        rest = list(news(Told.read(event.id), a_race(ended=(2, 1)), QUEUED))
-        assert [after.data for _, after in rest] == [after.data for _, after in whole[index + 1 :]]
+        rest = list(news(Told.read(event.id), a_race(ended=(2, 1))))
+        assert [after for _, after in rest] == [after for _, after in whole[index + 1 :]]
 
 
 def test_what_ends_after_its_turn_is_told_when_it_ends() -> None:
-    seen = list(news(Told(), a_race(ended=(2,)), QUEUED))
+    seen = list(news(Told(), a_race(ended=(2,))))
     last, _ = seen[-1]
     assert last.still_open == {1}
     assert told_of(last, a_race(ended=(2, 1))) == [("attempt", 1)]

@@ -15,7 +15,8 @@ from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.large_answers import SharedResults
 from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.adapters.target_guard import ResolvingGuard
-from orchestrator.core.intake import Intake
+from orchestrator.core.gateway.gateway import Gateway as Core
+from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId, RegionName
@@ -125,9 +126,11 @@ async def running_gateway(*, bounds: SubmissionBounds = BOUNDS) -> AsyncIterator
     shard = Shard(store=store, links=links, clock=clock, random=Random(1), options=options)
     await shard.begin()
     guard = ResolvingGuard(allow_private=False, allow_targets="203.0.113.0/24", clock=clock)
+    core = Core(
+        LocalShard(shard), store, clock, guard=guard, random=Random(2), bounds=bounds, regions=REGIONS
+    )
     backend = Backend(
-        shard=shard,
-        intake=Intake(shard, guard, Random(2), bounds),
+        gateway=core,
         keys=ApiKeyAuthenticator(store, clock),
         bounds=bounds,
         results=SharedResults(shard.store),

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from orchestrator.core.intake import Intake
 from orchestrator.domain.errors import OverLimit
 from orchestrator.domain.ids import JobId
 from tests.unit.domain.builders import ACME
@@ -228,7 +229,7 @@ async def test_over_a_limit_the_envelope_says_denied_and_until_when(
     async def over_limit(*args: object) -> object:
         raise OverLimit("too many jobs wait", retry_after_s=7)
 
-    monkeypatch.setattr(type(gateway.backend.intake), "submit", over_limit)
+    monkeypatch.setattr(Intake, "submit", over_limit)
     response = await wrapped(gateway)
     assert response.status_code == 429
     assert response.headers["retry-after"] == "7"

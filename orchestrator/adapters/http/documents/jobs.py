@@ -1,19 +1,20 @@
-"""The API's answers as JSON documents."""
+"""Jobs and submissions."""
 
 import json
 from math import ceil, isfinite
 from typing import Any
 
+from orchestrator.adapters.http.documents.timeline import timeline_document
 from orchestrator.adapters.http.large_answers import PLACE_OF_RESULT
-from orchestrator.core.domain_limiter import QueuePosition
-from orchestrator.core.intake import Acknowledgement, KnownAlready, Taken
+from orchestrator.adapters.http.paging import write_cursor
+from orchestrator.core.views import Acknowledgement, Done, JobRemains, JobView, KnownAlready, Taken
 from orchestrator.domain.course import step_name
-from orchestrator.domain.ids import target_domain
+from orchestrator.domain.ids import JobId, target_domain
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.lifecycle import JobState, state_shown
 from orchestrator.domain.masking import masked_headers, masked_url
-from orchestrator.domain.report import timeline_document
-from orchestrator.ports.store import JobSummary, OutboxEntry, StoredJob
+from orchestrator.domain.queue_position import QueuePosition
+from orchestrator.ports.store import JobPage, JobSummary, StoredJob
 
 
 def taken_document(taken: Taken, ignored: list[str], now_ms: int) -> dict[str, Any]:
@@ -51,18 +52,15 @@ def duplicate_document(known: KnownAlready, ignored: list[str], now_ms: int) -> 
     return document | _warnings([*known.warnings, *ignored])
 
 
-def job_document(
-    stored: StoredJob, now_ms: int, place: QueuePosition | None, *, with_bodies: bool = False
-) -> dict[str, Any]:
+def job_document(view: JobView, *, with_bodies: bool = False) -> dict[str, Any]:
     """Show a job: what it asks for, every attempt and delivery, and where it waits if it does. Times are Unix
     ms. Credentials are masked; the bodies of its requests are shown to who asks for them.
     """
-    spec = stored.job.spec
-    timeline = timeline_document(stored.course) if stored.course else {"legs": [], "attempts": []}
+    stored, spec = view.stored, view.stored.job.spec
     urls = [masked_url(webhook.url) for webhook in spec.webhooks]
     return {
         "job_id": stored.job.id,
-        "state": state_shown(stored.state, stored.job.begins_ms, now_ms),
+        "state": state_shown(stored.state, stored.job.begins_ms, view.now_ms),
         "delivery": stored.delivery,
         "domain": stored.job.domain,
         "metadata": spec.metadata,
@@ -75,10 +73,9 @@ def job_document(
         "idempotent_key": stored.job.idempotent_key,
         "accepted_at": stored.job.accepted_ms,
         "ended_at": stored.ended_ms,
-        **_waiting_document(stored, now_ms, place),
+        **_waiting_document(stored, view.now_ms, view.place),
         "result": result_document(stored),
-        "timeline": timeline
-        | {"deliveries": [_delivery_document(entry, urls[entry.index]) for entry in stored.deliveries]},
+        "timeline": timeline_document(stored.course, stored.deliveries, urls),
     }
 
 
@@ -89,12 +86,50 @@ def result_document(stored: StoredJob) -> Any:
     return json.loads(stored.result)
 
 
-def forgotten_document(job: JobSummary) -> dict[str, Any]:
-    """Show a job whose request and answer are past their keeping."""
+def remains_document(remains: JobRemains) -> dict[str, Any]:
+    """Show what is left of a job whose request and answer can't be shown any more."""
+    document = _forgotten_document(remains.summary)
+    if not remains.damaged:
+        return document
+    result = json.loads(remains.result) if remains.result else None
+    return document | {"forgotten": False, "damaged": True, "result": result}
+
+
+def page_document(page: JobPage) -> dict[str, Any]:
+    """Show a page of a list."""
+    jobs = [summary_document(job) for job in page.jobs]
+    return {"jobs": jobs, "next_cursor": write_cursor(page.next)}
+
+
+def cancelled_document(job_id: JobId) -> dict[str, Any]:
+    """Say that a job is cancelled."""
+    return {"job_id": job_id, "status": "cancelled"}
+
+
+def done_document(status: str, done: Done) -> dict[str, Any]:
+    """Say with how many jobs something was done, and where to go on."""
+    return {
+        "status": status,
+        "jobs": done.done,
+        "skipped": done.fitting - done.done,
+        "next_cursor": write_cursor(done.next),
+    }
+
+
+def counted_document(count: int) -> dict[str, Any]:
+    """Say with how many jobs something would be done."""
+    return {"status": "dry_run", "jobs": count}
+
+
+def _forgotten_document(job: JobSummary) -> dict[str, Any]:
     waits = {"position": None, "estimated_start_at": None}
-    timeline: dict[str, list[Any]] = {"legs": [], "attempts": [], "deliveries": []}
     asked: dict[str, Any] = {"metadata": None, "request": None, "webhooks": []}
-    return summary_document(job) | asked | waits | {"result": None, "timeline": timeline, "forgotten": True}
+    return (
+        summary_document(job)
+        | asked
+        | waits
+        | {"result": None, "timeline": timeline_document(None), "forgotten": True}
+    )
 
 
 def _request_document(spec: JobSpec, *, with_body: bool) -> dict[str, Any]:
@@ -145,25 +180,6 @@ def summary_document(job: JobSummary) -> dict[str, Any]:
         "idempotent_key": job.idempotent_key,
         "accepted_at": job.accepted_ms,
         "ended_at": job.ended_ms,
-    }
-
-
-def _delivery_document(entry: OutboxEntry, url: str) -> dict[str, Any]:
-    return {
-        "webhook_id": entry.id,
-        "url": url,
-        "state": entry.state,
-        "attempts": [
-            {
-                "at": line.at_ms,
-                "status_code": line.status,
-                "took_ms": line.took_ms,
-                "region": line.region or None,
-                "error": line.message or None,
-            }
-            for line in entry.log
-        ],
-        "next_at": entry.next_ms if entry.state == "pending" else None,
     }
 
 

@@ -1,0 +1,57 @@
+"""What a customer used and signs with, and which regions are up."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.core.views import RegionView, UsageView
+from orchestrator.domain.ids import CustomerId, RegionName
+from orchestrator.domain.signing import mask
+from orchestrator.domain.usage import DayUsage
+from orchestrator.ports.store import WebhookSecrets
+
+
+def usage_document(usage: UsageView, open_jobs_most: int) -> dict[str, Any]:
+    """Show a customer's open jobs, their limit, and what was used by day."""
+    return {
+        "customer_id": usage.customer,
+        "open_jobs": usage.open_jobs,
+        "open_jobs_limit": open_jobs_most,
+        "days": [_day_document(day) for day in usage.days],
+    }
+
+
+def regions_document(regions: Sequence[RegionView], default: RegionName) -> dict[str, Any]:
+    """Show every region."""
+    return {"default_region": default, "regions": [_region_document(region) for region in regions]}
+
+
+def secrets_document(customer: CustomerId, secrets: WebhookSecrets) -> dict[str, Any]:
+    """Show signing secrets, masked."""
+    return {
+        "customer_id": customer,
+        "primary_secret": mask(secrets.primary),
+        "secondary_secret": mask(secrets.secondary) if secrets.secondary else None,
+        "has_secondary": secrets.secondary is not None,
+    }
+
+
+def _day_document(usage: DayUsage) -> dict[str, Any]:
+    return {
+        "date": usage.date,
+        "accepted": usage.accepted,
+        "success": usage.success,
+        "failed": usage.failed,
+        "cancelled": usage.cancelled,
+        "attempts": usage.attempts,
+    }
+
+
+def _region_document(region: RegionView) -> dict[str, Any]:
+    return {
+        "region": region.name,
+        "health": region.health,
+        "down_s": round(region.down_s, 3),
+        "attempts_open": region.attempts_open,
+        "bytes_open": region.bytes_open,
+        "mean_attempt_s": region.mean_attempt_s,
+    }

@@ -1,0 +1,74 @@
+"""What belongs to a customer: use, and the secrets that sign webhooks."""
+
+from collections.abc import Iterable
+
+from orchestrator.core.gateway.shard_client import ShardClient
+from orchestrator.core.views import UsageView
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.usage import DayUsage, added, day_of
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import Store, WebhookSecrets
+
+DAYS_SHOWN = 30
+_NO_SECRETS = "no webhook secrets are stored: create them first"
+
+
+class Customers:
+    """Usage and secrets."""
+
+    def __init__(self, shard: ShardClient, store: Store, clock: Clock) -> None:
+        self._shard = shard
+        self._store = store
+        self._clock = clock
+
+    async def usage(self, customer: CustomerId) -> UsageView:
+        """Show what a customer has open, and used on each of the last DAYS_SHOWN days (UTC)."""
+        since = day_of(self._clock.unix_ms()) - DAYS_SHOWN + 1
+        saved = await self._store.usage_of(customer, since)
+        days = _by_day([*saved, *self._shard.unsaved_usage(customer)])
+        return UsageView(customer, self._shard.open_jobs(customer), days)
+
+    async def secrets(self, customer: CustomerId) -> WebhookSecrets:
+        """Read a customer's signing secrets.
+
+        Raises:
+            NotFound: There are none.
+        """
+        secrets = await self._store.secrets(customer)
+        if secrets is None:
+            raise NotFound(_NO_SECRETS)
+        return secrets
+
+    async def store_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
+        """Store signing secrets in place of earlier ones."""
+        await self._store.put_secrets(customer, secrets)
+        self._shard.forget_secrets(customer)
+
+    async def rotate_secret(self, customer: CustomerId, new: str) -> None:
+        """Make a new secret primary; the old one stays valid as secondary.
+
+        Raises:
+            NotFound: There is no old one.
+        """
+        old = await self.secrets(customer)
+        # A rotation that is sent again, after its answer was lost, must not cost the old secret.
+        if new != old.primary:
+            await self.store_secrets(customer, WebhookSecrets(primary=new, secondary=old.primary))
+
+    async def drop_secrets(self, customer: CustomerId) -> None:
+        """Delete a customer's secrets; webhooks go out unsigned from then on.
+
+        Raises:
+            NotFound: There are none.
+        """
+        if not await self._store.drop_secrets(customer):
+            raise NotFound(_NO_SECRETS)
+        self._shard.forget_secrets(customer)
+
+
+def _by_day(usages: Iterable[DayUsage]) -> tuple[DayUsage, ...]:
+    days: dict[int, DayUsage] = {}
+    for usage in usages:
+        days[usage.day] = added(days[usage.day], usage) if usage.day in days else usage
+    return tuple(days[day] for day in sorted(days))

@@ -1,0 +1,76 @@
+"""The gateway: all that HTTP, telemetry, the console and the command see of the core."""
+
+from dataclasses import replace
+from random import Random
+
+from orchestrator.core.gateway.customers import Customers
+from orchestrator.core.gateway.deliveries import Deliveries
+from orchestrator.core.gateway.jobs import Jobs
+from orchestrator.core.gateway.shard_client import ShardClient
+from orchestrator.core.gateway.targets import Targets
+from orchestrator.core.intake import Intake
+from orchestrator.core.many_jobs import ManyJobs
+from orchestrator.core.views import Numbers, RegionView
+from orchestrator.domain.histogram import Histogram
+from orchestrator.domain.ids import RegionName
+from orchestrator.domain.submission_bounds import MANY_JOBS_RPS, SubmissionBounds
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import Store
+from orchestrator.ports.target_guard import TargetGuard
+
+
+class Gateway:
+    """Commands and queries that take and return records; it makes no JSON.
+
+    Args:
+        shard: The shard that owns every job and target.
+        store: Where jobs and customers' things lie.
+        clock: Time.
+        guard: Which targets may be called.
+        random: For ids, not for secrets.
+        bounds: What a submission may be.
+        regions: Where jobs may run, the default first.
+        many_jobs_rps: Most jobs of one customer that acts on many begin with in a second.
+        commit_sizes: How many writes shared a commit, where the store counts that.
+    """
+
+    def __init__(
+        self,
+        shard: ShardClient,
+        store: Store,
+        clock: Clock,
+        *,
+        guard: TargetGuard,
+        random: Random,
+        bounds: SubmissionBounds,
+        regions: tuple[RegionName, ...],
+        many_jobs_rps: float = MANY_JOBS_RPS,
+        commit_sizes: Histogram | None = None,
+    ) -> None:
+        self._shard = shard
+        self._commit_sizes = commit_sizes
+        self.clock = clock
+        self.default_region = regions[0]
+        intake = Intake(shard, store, clock, guard=guard, random=random, bounds=bounds, regions=regions)
+        many = ManyJobs(shard, store, clock, intake, per_s=many_jobs_rps)
+        self.jobs = Jobs(shard, store, clock, intake=intake, many=many)
+        self.deliveries = Deliveries(shard, store)
+        self.customers = Customers(shard, store, clock)
+        self.targets = Targets(shard, store, clock)
+
+    @property
+    def ready(self) -> bool:
+        """Whether work can be taken and done."""
+        return self._shard.ready
+
+    def regions_up(self) -> list[RegionName]:
+        """Name the regions that take work."""
+        return self._shard.regions_up()
+
+    def regions(self) -> tuple[RegionView, ...]:
+        """Show every region: its health, what it has under way, and how long its attempts take."""
+        return self._shard.regions()
+
+    def numbers(self) -> Numbers:
+        """Count everything."""
+        return replace(self._shard.numbers(), commit_writes=self._commit_sizes)

@@ -1,0 +1,214 @@
+"""What the core shows of itself through its gateway: records that hold no live part of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.core.counters import Counters
+from orchestrator.domain.active_limits import ActiveLimit
+from orchestrator.domain.breaker import BreakerState, Cause
+from orchestrator.domain.effective_pace import EffectivePace
+from orchestrator.domain.histogram import Histogram
+from orchestrator.domain.ids import CustomerId, JobId, RegionName, TargetDomain
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.overruling import Overruling
+from orchestrator.domain.pacing import Pace
+from orchestrator.domain.queue_position import QueuePosition
+from orchestrator.domain.routing import RegionHealth
+from orchestrator.domain.usage import DayUsage
+from orchestrator.ports.store import Duplicate, JobCursor, JobSummary, OutboxEntry, PendingEndpoint, StoredJob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """The job is on disk. ``wait_s`` estimates the time until its start, infinite while nobody knows."""
+
+    job_id: JobId
+    state: JobState
+    racing: bool
+    idempotent_key: str
+    queued_at_ms: int
+    position: int
+    wait_s: float
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownAlready:
+    """The key is taken by an earlier job."""
+
+    duplicate: Duplicate
+    idempotent_key: str
+    warnings: list[str]
+
+
+Taken = Acknowledgement | KnownAlready
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """A job at ``now_ms``. ``place`` is None where it does not wait in a queue."""
+
+    stored: StoredJob
+    place: QueuePosition | None
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRemains:
+    """What is left of a job whose request and answer are past their keeping, or, where it is ``damaged``,
+    can't be read any more. ``result`` is what can be of the latter.
+    """
+
+    summary: JobSummary
+    damaged: bool = False
+    result: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How many jobs fitted, with how many of them it was done, and where to go on; None where that was all.
+
+    What fitted and was not done had ended meanwhile, is past its keeping, or was replayed so before.
+    """
+
+    fitting: int
+    done: int
+    next: JobCursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivered:
+    """How many deliveries are made again; ``last_ms`` is the Unix ms of the last one's first attempt."""
+
+    count: int
+    last_ms: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PendingDeliveries:
+    """To whom a customer's deliveries are still to be made, and a page of them."""
+
+    endpoints: tuple[PendingEndpoint, ...]
+    deliveries: tuple[OutboxEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageView:
+    """What a customer has open now, and used by day, the oldest first; days without use are left out."""
+
+    customer: CustomerId
+    open_jobs: int
+    days: tuple[DayUsage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionView:
+    """A region. It is suspect as well where it reaches nothing that others reach. ``down_s`` counts the
+    seconds for which it has been down, ``bytes_open`` those of the requests that its executor has.
+    """
+
+    name: RegionName
+    health: RegionHealth
+    down_s: float
+    attempts_open: int
+    bytes_open: int
+    mean_attempt_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteView:
+    """One region's way to one target; ``cause`` opened its breaker. Times are None before any answer."""
+
+    breaker: BreakerState
+    cause: Cause | None
+    answers: int
+    failures: int
+    latency_s: float | None
+    late_after_s: float | None
+
+
+class PaceSource(StrEnum):
+    """Who set a pace."""
+
+    DEFAULT = "default"
+    OPERATOR = "operator"
+    TARGET = "target"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainView:
+    """A target as one caller may see it, at ``now`` (monotonic s) and ``now_ms``. ``effective`` and
+    ``next_start_s`` (infinite while nobody knows) are the caller's; ``stated`` is the pace that was set,
+    refusals and waits apart.
+    """
+
+    name: TargetDomain
+    now: float
+    now_ms: int
+    effective: EffectivePace
+    stated: Pace
+    stated_by: PaceSource
+    overruling: Overruling
+    signals: tuple[ActiveLimit, ...]
+    account_queues: bool
+    in_flight: int
+    waiting: int
+    waiting_yours: int
+    next_start_s: float
+    routes: Mapping[RegionName, RouteView]
+
+    def unix_ms(self, until: float) -> int:
+        """Say when a monotonic moment of the core's is, in Unix ms."""
+        return self.now_ms + int((until - self.now) * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainPage:
+    """Some targets by name; ``more``: others follow the last of them."""
+
+    domains: tuple[DomainView, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TargetNumbers:
+    """What one target has to do, and the pace that holds there."""
+
+    name: TargetDomain
+    waiting: int
+    in_flight: int
+    effective: EffectivePace
+    next_start_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RegionNumbers:
+    """A region: whether it ``takes_work``, what it is judged to be, and how many breakers are not closed."""
+
+    name: RegionName
+    takes_work: bool
+    health: RegionHealth
+    breakers_open: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """What is counted since the shard began, and how much there is now. ``busiest`` are the targets with the
+    most to do; ``actors`` is what each process says of itself, by name.
+    """
+
+    counters: Counters
+    jobs_open: int
+    domains: int
+    legs_waiting: int
+    permits_out: int
+    busiest: tuple[TargetNumbers, ...]
+    attempts_in_flight: int
+    deliveries_in_flight: int
+    deliveries_waiting: int
+    regions: tuple[RegionNumbers, ...]
+    actors: Mapping[str, Mapping[str, float]]
+    commit_writes: Histogram | None = None
+    """How many writes shared a commit, where the store shares commits."""
