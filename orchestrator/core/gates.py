@@ -7,6 +7,9 @@ from orchestrator.domain.binding import SUSPECTS_KEY, TROUBLE_KEY, UNTOLD_KEY, B
 from orchestrator.domain.fairness import Lane, Ticket
 from orchestrator.domain.throttle import Passage, Throttle
 
+SHARED_KEYS = (TROUBLE_KEY, SUSPECTS_KEY)
+"""Of gates that stand before tickets of any account."""
+
 
 class _Gate:
     """Lanes that one throttle holds back, first come first served."""
@@ -74,6 +77,7 @@ class Gates:
     def look_again(self, ticket: Ticket) -> None:
         """Something changed for a ticket's account: whoever waits behind its gates tries again."""
         self._let_out_of_trouble()
+        self._wake_what_waits_for_a_place()
         self._wake(customer_key(ticket.customer))
         self._wake(UNTOLD_KEY)
         if ticket.account is not None:
@@ -112,9 +116,16 @@ class Gates:
             lane.unpark()
         return True
 
+    def _wake_what_waits_for_a_place(self) -> None:
+        """The request that may have come back may have had the share's only place: no timer tells of that."""
+        for key in SHARED_KEYS:
+            gate = self._gates.get(key)
+            if gate is not None and gate.opens_at == float("inf"):
+                self._wake(key)
+
     def _let_go_of_others(self, throttles: list[tuple[str, Throttle]]) -> None:
         """A lane passes that waited for a share and needs none now: so may the next one there."""
-        for key in (TROUBLE_KEY, SUSPECTS_KEY):
+        for key in SHARED_KEYS:
             gate = self._gates.get(key)
             if (
                 gate is not None

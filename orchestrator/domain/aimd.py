@@ -86,12 +86,14 @@ class TriedRate:
 
     """
 
-    __slots__ = ("_cuts", "_kept", "_stage")
+    __slots__ = ("_counted", "_cuts", "_kept", "_stage")
 
     def __init__(self, ceiling: float, begin: float, *, kept_at: float | None = None) -> None:
         since = float("-inf") if kept_at is None else kept_at
         self._stage = _Stage(ceiling, min(begin, ceiling), since=since)
         self._cuts: list[_Cut] = []
+        self._counted: set[JobId] = set()
+        """Those of the cuts' jobs that were not answered since."""
         self._kept = kept_at is not None
 
     @property
@@ -112,22 +114,32 @@ class TriedRate:
             return latest
         return max(last + 1 / self.rate(latest), (now + latest) / 2)
 
-    def answered(self, started_at: float) -> None:
-        """A request that started at ``started_at`` was let through."""
+    def answered(self, job: JobId, started_at: float) -> None:
+        """A request of ``job`` that started at ``started_at`` was let through."""
+        self._counted.discard(job)
         if started_at >= self._stage.since:
             stage = self._stage
             self._stage = _Stage(stage.goal, stage.low, stage.answers + 1, stage.since)
 
     def refused(self, job: JobId, started_at: float, now: float) -> bool:
-        """Take a refusal; say whether it lowered the rate. One of before the last cut says nothing new."""
+        """Take a refusal; say whether it lowered the rate. One of before the last cut says nothing new, nor
+        does one of a job that did so and was not answered since.
+        """
         if started_at < self._stage.since or now < self._stage.since + CUT_INTERVAL_S:
             return False
-        self._cuts.append(_Cut(job, now, self._stage))
-        if len(self._cuts) > CUTS_KEPT:
-            del self._cuts[0]
-            self._kept = True
+        if job in self._counted:
+            return False
+        self._note_cut(job, now)
         self._stage = self._stage.cut(now)
         return True
+
+    def _note_cut(self, job: JobId, now: float) -> None:
+        self._cuts.append(_Cut(job, now, self._stage))
+        if job:
+            self._counted.add(job)
+        if len(self._cuts) > CUTS_KEPT:
+            self._counted.discard(self._cuts.pop(0).job)
+            self._kept = True
 
     def hold(self, now: float) -> None:
         """The same are refused again, and nobody else is let through: that proves nothing new, but time does
@@ -140,6 +152,7 @@ class TriedRate:
         index = next((index for index, cut in enumerate(self._cuts) if cut.job == job), None)
         if index is None:
             return
+        self._counted.discard(job)
         stage, later = self._cuts[index].before, self._cuts[index + 1 :]
         del self._cuts[index:]
         for cut in later:

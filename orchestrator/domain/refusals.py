@@ -62,8 +62,8 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What follows from a refusal. ``withdrawn``: earlier ones that were no matter of the rate after all,
-    each with the customer of its job.
+    """What follows from a refusal. ``withdrawn``: jobs whose refusals are no matter of the rate after all, if
+    they counted, here or as what two accounts heard; each with its customer.
     """
 
     finding: Finding
@@ -227,7 +227,7 @@ class Refusals:
         self._note_repeat(refusal.job, now)
         if self._contrast(witness) or self._insists():
             witness.to_blame = True
-            return Judgement(Finding.NOTHING, ((refusal.job, witness.customer),) if witness.counted else ())
+            return Judgement(Finding.NOTHING, ((refusal.job, witness.customer),))
         if witness.counted:
             return _NOTHING if self._answered_since(before) else _HOLDS
         # It has waited as it was told, and that was no good.
@@ -278,7 +278,7 @@ class Refusals:
         """Take back what was held against the rate for a class that is in trouble."""
         blamed = {job: witness for job, witness in self._jobs.items() if witness.path == path}
         self._jobs = {job: witness for job, witness in self._jobs.items() if job not in blamed}
-        return tuple((job, witness.customer) for job, witness in blamed.items() if witness.counted)
+        return tuple((job, witness.customer) for job, witness in blamed.items())
 
     def _contrast(self, witness: _Witness) -> bool:
         """Whether requests that started since a job was refused are mostly answered: those of its customer,

@@ -353,7 +353,8 @@ class Steering:
         bound = [throttle for _, throttle in self.binding.throttles_of(heard.customer, heard.account, now)]
         for throttle in bound if own is None else [own, *bound]:
             if throttle.tried_rate(now) is not None:
-                throttle.answered(heard.started_at, now, ceiling=self._ceiling(throttle, now))
+                ceiling = self._ceiling(throttle, now)
+                throttle.answered(heard.job, heard.started_at, now, ceiling=ceiling)
 
 
 def _no_higher(signal: Signal, pace: Pace) -> Signal:

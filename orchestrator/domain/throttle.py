@@ -211,10 +211,10 @@ class Throttle:
             self._tried = TriedRate(ceiling, begin)
         return self._tried.refused(job, started_at, now)
 
-    def answered(self, started_at: float, now: float, *, ceiling: float) -> None:
-        """A request was let through; the trying is over once the rate is back at ``ceiling``."""
+    def answered(self, job: JobId, started_at: float, now: float, *, ceiling: float) -> None:
+        """A request of ``job`` was let through; the trying is over once the rate is back at ``ceiling``."""
         if self._tried is not None:
-            self._tried.answered(started_at)
+            self._tried.answered(job, started_at)
             if self._tried.rate(now) >= ceiling:
                 self._tried = None
 

@@ -55,7 +55,7 @@ def a_pause_binds_whom_it_is_meant_for(scenario: Scenario, history: History) -> 
     stops the customer in any case.
     """
     starts, slack_s = _starts_by_party(history), grant_slack_s(scenario)
-    for answer in history.answers:
+    for answer in history.heeded():
         if not answer.retry_after_s:
             continue
         customer, account = _parties(history, answer.job_id, answer.url)
@@ -100,7 +100,7 @@ def _starts_by_party(history: History) -> defaultdict[Party, list[Start]]:
 
 def _answers_by_account(history: History) -> dict[Party, list[AnswerHeard]]:
     found = defaultdict(list)
-    for answer in history.answers:
+    for answer in history.heeded():
         _, account = _parties(history, answer.job_id, answer.url)
         if account is not None and answer.status != UNAVAILABLE:
             found[account].append(answer)
@@ -109,7 +109,7 @@ def _answers_by_account(history: History) -> dict[Party, list[AnswerHeard]]:
 
 def _answers_by_customer(history: History) -> dict[Party, list[AnswerHeard]]:
     found = defaultdict(list)
-    for answer in history.answers:
+    for answer in history.heeded():
         found[_parties(history, answer.job_id, answer.url)[0]].append(answer)
     return found
 

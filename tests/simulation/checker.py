@@ -46,6 +46,14 @@ from tests.simulation.paces import (
 )
 from tests.simulation.scenario import Scenario
 from tests.simulation.specs import EPOCH_MS
+from tests.simulation.troubles import (
+    a_job_lowers_a_rate_once,
+    an_answer_ends_trouble,
+    classes_in_trouble_share_a_fiftieth,
+    trouble_binds_nobody_else,
+    trouble_has_its_reasons,
+    what_trouble_explains_is_taken_back,
+)
 
 BOUND_S = 0.1
 """For the last turn of an event loop and the rounding of Unix ms."""
@@ -179,6 +187,12 @@ INVARIANTS: tuple[Invariant, ...] = (
     quotas_are_kept,
     a_pause_binds_whom_it_is_meant_for,
     a_told_pace_binds_who_heard_it,
+    trouble_has_its_reasons,
+    an_answer_ends_trouble,
+    trouble_binds_nobody_else,
+    classes_in_trouble_share_a_fiftieth,
+    a_job_lowers_a_rate_once,
+    what_trouble_explains_is_taken_back,
     nobody_is_passed_over,
     shares_keep_together,
     the_lowest_key_goes_first,

@@ -10,6 +10,7 @@ from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, Re
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.store import StoredJob
+from tests.simulation.lessons import LimiterLog
 from tests.simulation.queues import QueueLog
 
 
@@ -155,6 +156,8 @@ class History:
     answers: list[AnswerHeard] = field(default_factory=list)
     commits: list[Commit] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
+    lessons: list[LimiterLog] = field(default_factory=list)
+    """One for each life of a target's limiter."""
     queues: list[QueueLog] = field(default_factory=list)
     """One for each life of a target's limiter."""
     shards: list[ShardBegan] = field(default_factory=list)
@@ -188,6 +191,16 @@ class History:
         """Sum up how long an actor was frozen between two times."""
         spans = (min(f.until, until) - max(f.since, since) for f in self.frozen if f.actor == actor)
         return sum(span for span in spans if span > 0)
+
+    def heeded(self) -> Iterator[AnswerHeard]:
+        """List the answers that may bind others: a refusal of a path class in trouble does not."""
+        contained = {
+            (log.domain, lesson.ticket.job_id, lesson.at)
+            for log in self.lessons
+            for lesson in log.lessons
+            if lesson.contained
+        }
+        return (a for a in self.answers if (a.domain, a.job_id, a.at) not in contained)
 
     def requests_of(self, job_id: JobId) -> list[TargetRequest]:
         """List what targets saw of a job, in order of first bytes."""

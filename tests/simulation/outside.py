@@ -68,7 +68,7 @@ class TargetEgress:
     async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
         """Connect, pass the gate, write, read."""
         target = self._outside.target(request)
-        mood = Mood.NOT_FOUND if ALWAYS_404 in request.url else self._outside.mood(target.temper)
+        mood = self._mood(request, target)
         await self._connect(request, target, mood)
         await gate()
         if mood is Mood.CLOSED_EARLY:
@@ -86,6 +86,13 @@ class TargetEgress:
         for line in self._open:
             line.closed_at = self._outside.loop.time()
         self._open.clear()
+
+    def _mood(self, request: HttpRequest, target: TargetPlan) -> Mood:
+        if ALWAYS_404 in request.url:
+            return Mood.NOT_FOUND
+        if request.method in target.broken and not self._outside.calm:
+            return self._outside.random.choice([Mood.TOO_MANY, Mood.UNAVAILABLE])
+        return self._outside.mood(target.temper)
 
     async def _connect(self, request: HttpRequest, target: TargetPlan, mood: Mood) -> None:
         random = self._outside.random

@@ -92,7 +92,7 @@ def _lines_by_account(
     rest = RestLine(scenario, history, domain)
     by_account: defaultdict[AccountId | None, list[Start]] = defaultdict(list)
     for start in starts:
-        by_account[_account(history, start.request)].append(start)
+        by_account[account_of_request(history, start.request)].append(start)
     untold = by_account.pop(None, [])
     for account, own in by_account.items():
         line = AccountLine(scenario, history, domain, rest, account, own)
@@ -103,7 +103,8 @@ def _lines_by_account(
     yield f"{domain} of the others", sorted(untold, key=lambda start: start.at), rest
 
 
-def _account(history: History, sent: AnswerHeard | TargetRequest) -> AccountId | None:
+def account_of_request(history: History, sent: AnswerHeard | TargetRequest) -> AccountId | None:
+    """Name the account in whose name a request was sent; None where it named none."""
     job = history.submitted.get(sent.job_id)
     if job is None:
         return None
@@ -149,7 +150,7 @@ class PaceLine:
         self._times = [0.0]
         self._paces = [scenario.pace]
         heard: list[AnswerHeard | ShardBegan] = [
-            *(a for a in history.answers if a.domain == domain and a.steers and binds(a)),
+            *(a for a in history.heeded() if a.domain == domain and a.steers and binds(a)),
             *history.shards,
         ]
         for event in sorted(heard, key=lambda event: event.at):
@@ -169,6 +170,11 @@ class PaceLine:
     def sharing(self, starts: list[Start], last: Start) -> list[Start]:
         """List those that may take the places that the grant of ``last`` had to find free."""
         return starts
+
+    def fastest(self, since: float, until: float) -> float:
+        """Say how many requests a second the pace allowed at most between two times."""
+        first = bisect_right(self._times, since - self._slack_s) - 1
+        return max(pace.rps for pace in self._paces[max(0, first) : bisect_right(self._times, until)])
 
     def at(self, when: float) -> Pace:
         """Say which pace is in force at a time."""
@@ -205,7 +211,9 @@ class RestLine(PaceLine):
     """The pace of all that were told none of their own."""
 
     def __init__(self, scenario: Scenario, history: History, domain: TargetDomain) -> None:
-        super().__init__(scenario, history, domain, lambda answer: _account(history, answer) is None)
+        super().__init__(
+            scenario, history, domain, lambda answer: account_of_request(history, answer) is None
+        )
         self.accounts: dict[int, AccountLine] = {}
         """By the order of each start that is of an account."""
 
@@ -234,7 +242,9 @@ class AccountLine(PaceLine):
     ) -> None:
         self._rest, self._account, self._own = rest, account, [False]
         self._starts = starts
-        super().__init__(scenario, history, domain, lambda answer: _account(history, answer) == account)
+        super().__init__(
+            scenario, history, domain, lambda answer: account_of_request(history, answer) == account
+        )
 
     def sharing(self, starts: list[Start], last: Start) -> list[Start]:
         """Count all its own, also what was let out before it was told anything."""

@@ -8,11 +8,12 @@ from random import Random
 from orchestrator.domain.ids import CustomerId, RegionName
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.pacing import Pace
-from tests.simulation.specs import REGIONS, SpecDraw, with_credentials
+from tests.simulation.specs import METHODS, REGIONS, SpecDraw, with_credentials
 
 CUSTOMERS = (CustomerId("cust_a"), CustomerId("cust_b"), CustomerId("cust_c"))
 CROWD = tuple(CustomerId(f"cust_{letter}") for letter in "abcdefgh")
 CROWDS = 0.3
+BROKEN = 0.2
 QUOTAS = ((4.0, 5, 40.0), (8.0, 4, 60.0), (10.0, 12, 40.0))
 
 
@@ -62,7 +63,8 @@ class QuotaPlan:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetPlan:
     """A target. ``slow_connect`` is the share of connections that take long to make; ``signals`` the share
-    of answers with pacing headers. ``account_queues``: it asks for them.
+    of answers with pacing headers. ``account_queues``: it asks for them. ``broken``: methods that it refuses
+    until the run is calm.
     """
 
     host: str
@@ -72,6 +74,7 @@ class TargetPlan:
     paces: tuple[tuple[float | None, int | None], ...]
     quota: QuotaPlan | None = None
     account_queues: bool = False
+    broken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +234,7 @@ def scenario(seed: int) -> Scenario:
         skews_s=tuple(random.choice([0.0, random.uniform(-50, 50)]) for _ in range(4)),
     )
     plan = replace(plan, calm_s=max([storm_s, *(_over(fault) for fault in faults)]))
+    plan = with_broken_methods(plan, Random(f"broken {seed}"))
     return with_accounts(plan, Random(f"accounts {seed}")) if seed % 2 else plan
 
 
@@ -255,6 +259,15 @@ def with_accounts(plan: Scenario, random: Random) -> Scenario:
     )
     weights = tuple((customer, random.choice([1, 1, 2, 5])) for customer in customers)
     return replace(plan, jobs=jobs, targets=targets, weights=weights)
+
+
+def with_broken_methods(plan: Scenario, random: Random) -> Scenario:
+    """Let some targets refuse whatever is asked by one method, until the run is calm."""
+    targets = tuple(
+        replace(target, broken=(random.choice(METHODS),)) if random.random() < BROKEN else target
+        for target in plan.targets
+    )
+    return replace(plan, targets=targets)
 
 
 def _over(fault: Fault) -> float:

@@ -20,6 +20,7 @@ from orchestrator.domain.job import (
 REGIONS = (RegionName("iad"), RegionName("lax"), RegionName("ord"))
 EPOCH_MS = 1_763_674_210_000
 """Unix ms at which every run begins."""
+METHODS = ("GET", "POST", "PUT")
 STEPS_MOST = 3
 ALWAYS_404 = "always-404"
 
@@ -96,7 +97,7 @@ class SpecDraw:
         large = random.random() < 0.03
         spec = JobSpec(
             url=f"http://{random.choice(self.targets)}/{path}/{name}/{step}",
-            method=random.choice(["GET", "POST", "PUT"]),
+            method=random.choice(METHODS),
             body="x" * 90_000 if large else random.choice([None, "body"]),
             metadata={},
             regions=regions,

@@ -19,17 +19,20 @@ from orchestrator.core.job_cache import JobCache
 from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.shard import Shard
 from orchestrator.core.supervisor import JobSupervisor
-from orchestrator.domain import fairness
+from orchestrator.domain import fairness, refusals, troubles
+from orchestrator.domain.aimd import TriedRate
 from orchestrator.domain.binding import Binding
 from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gone, Lane, Ticket, Weight, _Rotation
-from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.job import Job
+from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.job import Job, JobSpec, RetryPolicy
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.quota import Quota
+from orchestrator.domain.refusals import Finding
 from orchestrator.domain.run import Run, is_further
 from orchestrator.domain.signals import Signal
 from orchestrator.domain.steering import Steering
 from orchestrator.domain.throttle import Throttle
+from orchestrator.domain.troubles import Troubles
 from orchestrator.ports.store import Accepted, Duplicate, Ending
 from regions.executor import Executor, ShardLease
 from tests.simulation.checker import check
@@ -121,6 +124,27 @@ def told_each_its_own(seed: int) -> Scenario:
     targets = tuple(replace(target, account_queues=True) for target in plan.targets)
     jobs = tuple(replace(job, spec=replace(job.spec, headers=CREDENTIALS[0])) for job in plan.jobs)
     return replace(plan, targets=targets, jobs=jobs)
+
+
+def with_a_broken_method(seed: int) -> Scenario:
+    """Let a target refuse whatever is PUT there, and answer all the rest, for half a minute."""
+    plan = scenario(seed)
+    target = replace(plan.targets[0], temper=CALM, broken=("PUT",))
+    jobs = tuple(replace(job, spec=_steps_at(target.host, job.spec)) for job in plan.jobs)
+    return replace(plan, targets=(target,), jobs=jobs, pace=Pace(20, 8), faults=(), calm_s=30.0)
+
+
+def refusing_everything(seed: int) -> Scenario:
+    """Let a target refuse whatever it is asked, for half a minute."""
+    plan = with_a_broken_method(seed)
+    return replace(plan, targets=(replace(plan.targets[0], broken=("GET", "POST", "PUT")),))
+
+
+def _steps_at(host: str, spec: JobSpec) -> JobSpec:
+    """Let a job alone call one host, again and again, and nothing follow it."""
+    url = f"http://{host}/{spec.url.partition('://')[2].partition('/')[2]}"
+    alone = {"fallback": None, "on_success": None, "on_failure": None, "on_failure_timeout_ms": None}
+    return replace(spec, url=url, retry_policy=RetryPolicy(max_retries=20), **alone)
 
 
 @breaks("the_pace_is_never_exceeded", told_each_its_own)
@@ -241,6 +265,58 @@ def an_account_is_never_held_back(patch: pytest.MonkeyPatch) -> None:
 @breaks("a_told_pace_binds_who_heard_it", told_to_be_slow)
 def a_told_pace_is_forgotten_with_the_domains(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Throttle, "tell", lambda self, pace, now: None)
+
+
+@breaks("trouble_binds_nobody_else", with_a_broken_method)
+def a_class_in_trouble_binds_others(patch: pytest.MonkeyPatch) -> None:
+    judge = Binding.judge
+
+    def heed(self: Binding, *args: Any, **options: Any) -> Finding:
+        finding = judge(self, *args, **options)
+        return Finding.LOWERS if finding is Finding.CONTAINED else finding
+
+    patch.setattr(Binding, "judge", heed)
+
+
+@breaks("trouble_has_its_reasons", with_a_broken_method)
+def a_class_is_in_trouble_for_a_single_refusal(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(refusals, "TROUBLED_FROM", 1)
+
+
+@breaks("trouble_has_its_reasons", refusing_everything)
+def a_class_is_in_trouble_without_contrast(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(refusals, "_mostly_answered", lambda requests: True)
+
+
+@breaks("an_answer_ends_trouble", with_a_broken_method)
+def an_answer_lets_no_class_out_of_trouble(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Troubles, "heard_answer", lambda self, account, path: None)
+
+
+@breaks("classes_in_trouble_share_a_fiftieth", with_a_broken_method)
+def a_class_in_trouble_gets_a_tenth(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(troubles, "SHARE", 0.1)
+
+
+@breaks("a_job_lowers_a_rate_once", refusing_everything)
+def a_refusal_counts_twice_for_one_job(patch: pytest.MonkeyPatch) -> None:
+    note_cut = TriedRate._note_cut
+
+    def forget(self: TriedRate, job: JobId, now: float) -> None:
+        note_cut(self, job, now)
+        self._counted.clear()
+
+    patch.setattr(TriedRate, "_note_cut", forget)
+
+
+@breaks("what_trouble_explains_is_taken_back", with_a_broken_method)
+def a_withdrawn_refusal_stays(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Throttle, "withdraw", lambda self, job: None)
+
+
+@breaks("no_accepted_job_is_lost", with_a_broken_method)
+def whoever_waits_for_the_place_of_a_class_in_trouble_is_not_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Gates, "_wake_what_waits_for_a_place", lambda self: None)
 
 
 @breaks("children_are_born_once")

@@ -17,6 +17,7 @@ from tests.simulation.actors import ExecutorHost, PeerHost, ShardHost, Stage, We
 from tests.simulation.disk import Disk, at_once
 from tests.simulation.history import Acknowledged, CancelAnswered, Frozen, History
 from tests.simulation.legs import ENOUGH_JOBS
+from tests.simulation.lessons import logged_lessons
 from tests.simulation.network import CallError, Endpoint, Network
 from tests.simulation.outside import Outside
 from tests.simulation.queues import logged_queues
@@ -44,9 +45,14 @@ def simulate(scenario: Scenario) -> History:
     """Run a scenario to its end."""
     loop = VirtualLoop(Random(f"order {scenario.seed}"))
     world = World(loop, scenario)
-    with quick_to_judge(), logged_queues(world.history.queues, loop.time):
+    history = world.history
+    with (
+        quick_to_judge(),
+        logged_queues(history.queues, loop.time),
+        logged_lessons(history.lessons, loop.time),
+    ):
         loop.run(world.run())
-    return world.history
+    return history
 
 
 @contextmanager

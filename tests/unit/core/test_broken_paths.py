@@ -174,3 +174,15 @@ def test_many_tickets_of_a_broken_path_are_set_apart_in_pieces() -> None:
     outlet.put(500, path=OK)
     outlet.run(60)
     assert succeeded_by(outlet, 500) <= 30
+
+
+def test_a_broken_path_is_tried_on_where_nobody_else_asks() -> None:
+    outlet = outlet_before(Target(lambda ticket, now: broken(ticket, now) if now < 60 else None))
+    outlet.put(10, path=OK)
+    outlet.run(1)
+    outlet.put(20, path=BAD)
+    outlet.put(10, path=OK)
+    outlet.run(59)
+    assert len(outlet.between(20, 60)) >= 0.5 * 0.018 * 50 * 40
+    outlet.run(40)
+    assert succeeded_by(outlet, 40) <= 100

@@ -61,7 +61,7 @@ def test_a_class_that_refuses_three_jobs_and_answers_none_is_in_trouble_until_on
     judge(refusals, "b", 1.1)
     answer(refusals, 5, 2.0)
     found = judge(refusals, "c", 4.0)
-    assert (found.finding, {job for job, _ in found.withdrawn}) == (Finding.CONTAINED, {"a", "b"})
+    assert (found.finding, {job for job, _ in found.withdrawn}) == (Finding.CONTAINED, {"a", "b", "c"})
     assert judge(refusals, "d", 5.0) == Judgement(Finding.CONTAINED)
     answer(refusals, 1, 6.0, BAD)
     assert judge(refusals, "e", 70.0).finding is Finding.LOWERS
