@@ -82,7 +82,7 @@ class DomainLimiter:
         self._out: dict[int, tuple[Ticket, list[Passage], float]] = {}
         self._place_s = 0.0
         self._wake: Timer | None = None
-        self._wakes_at = float("inf")
+        self._wakes_at = inf
         self._open = True
         self._pumping = False
         self._follow()
@@ -449,10 +449,10 @@ class DomainLimiter:
         if self._wake is not None:
             self._wake.cancel()
         self._wakes_at = when
-        self._wake = None if when == float("inf") else self._clock.call_at(when, self._woken)
+        self._wake = None if when == inf else self._clock.call_at(when, self._woken)
 
     def _woken(self) -> None:
-        self._wake, self._wakes_at = None, float("inf")
+        self._wake, self._wakes_at = None, inf
         self.pump()
 
 

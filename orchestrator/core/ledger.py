@@ -1,6 +1,6 @@
 """What each customer has under way and has used."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 from orchestrator.domain.ids import CustomerId, TargetDomain
@@ -21,7 +21,7 @@ class Ledger:
         self._open: Counter[CustomerId] = Counter()
         self._reserved: Counter[CustomerId] = Counter()
         self._unsaved: dict[tuple[CustomerId, int], DayUsage] = {}
-        self._called: set[tuple[CustomerId, TargetDomain]] = set()
+        self._called: defaultdict[CustomerId, set[TargetDomain]] = defaultdict(set)
         """On this day."""
         self._day = 0
         self._saving = False
@@ -99,7 +99,8 @@ class Ledger:
     def _note_call(self, customer: CustomerId, domain: TargetDomain) -> None:
         day = day_of(self._clock.unix_ms())
         if day != self._day:
-            self._day, self._called = day, set()
-        if (customer, domain) not in self._called:
-            self._called.add((customer, domain))
+            self._day, self._called = day, defaultdict(set)
+        called = self._called[customer]
+        if domain not in called:
+            called.add(domain)
             self._store.note_domain(customer, domain)

@@ -30,6 +30,8 @@ THROTTLES_MOST = 10_000
 ACCOUNTS_KEPT = 200
 """So many accounts' own paces outlive a restart; the others are told theirs with their next answers."""
 SWEPT_FROM = 64
+NEVER = -math.inf
+"""One object for all: written out anew it is another each time, and there are very many domains."""
 
 
 class Word(Enum):
@@ -84,7 +86,7 @@ class Binding:
         """What the target said of account queues, if it did."""
         self.each: Pace | None = None
         """The pace of those that were told none of their own; None while that is everybody."""
-        self._told_until = -math.inf
+        self._told_until = NEVER
         self.throttle: Throttle | None = None
         """The domain's own."""
         self.throttles: dict[str, Throttle] | None = None
@@ -96,7 +98,7 @@ class Binding:
         """Who alone was refused without a word, and until when that binds the whole domain."""
         self._answered = AnsweredPaths()
         self.troubles: Troubles | None = None
-        self._switched_at = float("-inf")
+        self._switched_at = NEVER
         self._swept_at = SWEPT_FROM
 
     @property
@@ -170,7 +172,7 @@ class Binding:
         if not apart and self.each is not None:
             for _, throttle in self._accounts():
                 throttle.let_go()
-            self._told_until = -math.inf
+            self._told_until = NEVER
         self.each = domain if apart else None
 
     def untold(self, now: float) -> Throttle:
@@ -321,7 +323,7 @@ class Binding:
     def forget(self) -> None:
         """Drop every throttle, and who bore witness to what. Whether accounts have queues stays as it is."""
         self.throttle = self.throttles = self._witnesses = self._soloists = self._refused = None
-        self.each, self._told_until, self.troubles = None, -math.inf, None
+        self.each, self._told_until, self.troubles = None, NEVER, None
         self._swept_at = SWEPT_FROM
 
     def switch(self, account_queues: bool | None, now: float) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from orchestrator.domain.active_limits import OPERATOR, ActiveLimit
-from orchestrator.domain.binding import Binding, Word, customer_key
+from orchestrator.domain.binding import NEVER, Binding, Word, customer_key
 from orchestrator.domain.budgets import Budget, BudgetUnit, read_budgets
 from orchestrator.domain.heard import REFUSALS, AccountTold, Heard, Learned
 from orchestrator.domain.ids import AccountId, CustomerId
@@ -50,8 +50,8 @@ class Steering:
         """Who was told the pace in force."""
         self._before: PaceState | None = None
         """What held before one customer alone was told of a lower pace."""
-        self._told_at = -math.inf
-        self._stated_at = -math.inf
+        self._told_at = NEVER
+        self._stated_at = NEVER
         """When the target last stated its pace on an answer that let a request through."""
         self._set: SetPace | None = None
         """What the operator set in its place, and until when."""
