@@ -86,6 +86,17 @@ class StoredJob:
         return delivery_of(self.job, self.state, self.deliveries)
 
 
+def require_open(job_id: JobId, state: JobState) -> None:
+    """Look whether a job is under way: its end is written whole, or not at all.
+
+    Raises:
+        ValueError: It has ended.
+    """
+    if state.ended:
+        msg = f"{job_id} is {state}: an end is written with its result"
+        raise ValueError(msg)
+
+
 def delivery_of(job: Job, state: JobState, deliveries: Sequence["OutboxEntry"]) -> JobDelivery:
     """Judge a job's deliveries; before its end there is nothing to deliver yet."""
     voters = [webhook.has_quorum_vote for webhook in job.spec.webhooks]
@@ -296,13 +307,21 @@ class JobStore(Protocol):
         """List unended jobs whose deadline has passed, by deadline; ``skip`` of them are passed over."""
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
-        """Save how far a job is; rides the next commit, nobody waits for it."""
+        """Save how far a job is; rides the next commit, nobody waits for it.
+
+        Raises:
+            ValueError: It has ended: that is for ``end`` to write.
+        """
 
     def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:
         """Save what was still learned about a job that has ended; rides the next commit."""
 
     async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
-        """Save how far a job is, and wait for the commit."""
+        """Save how far a job is, and wait for the commit.
+
+        Raises:
+            ValueError: It has ended: that is for ``end`` to write.
+        """
 
     async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
         """End a job, fill its outbox and store its children, in one transaction; say what became of

@@ -230,6 +230,18 @@ async def test_a_running_job_that_can_not_be_read_ends_as_damaged_at_the_start(
         assert await seen(store, RUNNING) == (JobState.FAILED, "damaged")
 
 
+@pytest.mark.parametrize("state", [state for state in JobState if state.ended], ids=str)
+async def test_a_job_that_is_called_ended_without_an_end_ends_as_damaged_at_the_start(
+    directory: SqliteKeeper, state: JobState
+) -> None:
+    await written(directory)
+    damage(directory, Column("jobs", "state", f"id = '{RUNNING.id}'"), lambda _: state.value)
+    store = await directory.open()
+    async with a_shard(store) as shard:
+        await ends(shard, RUNNING.id)
+        assert await seen(store, RUNNING) == (JobState.FAILED, "damaged")
+
+
 @pytest.mark.parametrize("what", sorted(CHANGES))
 async def test_a_delivery_whose_result_can_not_be_read_is_over_and_says_so(
     directory: SqliteKeeper, what: str

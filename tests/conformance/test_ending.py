@@ -96,6 +96,16 @@ async def test_a_late_note_does_not_bring_an_ended_job_back(store: Store) -> Non
     assert await store.waiting() == []
 
 
+async def test_an_end_is_not_written_as_how_far_a_job_is(store: Store) -> None:
+    job = a_job()
+    await store.submit(job)
+    with pytest.raises(ValueError, match="an end is written with its result"):
+        store.note_course(job.id, job.customer, JobState.SUCCESS, a_course(job))
+    with pytest.raises(ValueError, match="an end is written with its result"):
+        await store.save_course(job.id, job.customer, JobState.FAILED, a_course(job))
+    assert (await store.waiting())[0].state is JobState.QUEUED
+
+
 async def test_what_is_learned_after_the_end_joins_the_timeline(store: Store) -> None:
     job = a_job()
     await store.submit(job)

@@ -35,6 +35,27 @@ def read_state(stored: str, ended_ms: object) -> JobState:
         return JobState.QUEUED if ended_ms is None else JobState.FAILED
 
 
+def read_state_with_end(stored: str, ended_ms: object) -> JobState:
+    """Read a job's state beside its end: a job that is called ended, and of whose end nothing else was
+    written, still runs.
+    """
+    state = read_state(stored, ended_ms)
+    return JobState.RUNNING if state.ended and ended_ms is None else state
+
+
+def require_state(stored: str, ended_ms: object) -> None:
+    """Look whether a job's state can be read, and whether it says the same as its end.
+
+    Raises:
+        DamagedError: It can't, or does not.
+    """
+    with reading("state"):
+        state = JobState(stored)
+    if state.ended and ended_ms is None:
+        msg = f"state: {state}, and its end was not written"
+        raise DamagedError(msg)
+
+
 def read_role(stored: str) -> Role:
     """Read a key's role; one that is none may do the least."""
     try:

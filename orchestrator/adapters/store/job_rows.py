@@ -6,12 +6,16 @@ from typing import Any
 
 import msgpack
 
-from orchestrator.adapters.store.damage import read_state, reading, whole
+from orchestrator.adapters.store.damage import (
+    read_state_with_end,
+    reading,
+    require_state,
+    whole,
+)
 from orchestrator.adapters.store.records import unpack_course, unpack_spec
 from orchestrator.domain.course import Course
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
-from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError, StoredJob, WaitingJob
 
@@ -31,8 +35,7 @@ def waiting_job(box: SecretBox, row: tuple[Any, ...]) -> WaitingJob:
     id_, customer, domain, state, key, at_ms, queued_as = row
     account, cost, damage = None, 1.0, None
     try:
-        with reading("state"):
-            JobState(state)
+        require_state(state, None)
         with reading("queued_as"):
             account, cost = _queued_as(box, queued_as, sealing_context(customer, id_, "queued_as"))
         with reading("order_key, not_before_ms"):
@@ -43,7 +46,7 @@ def waiting_job(box: SecretBox, row: tuple[Any, ...]) -> WaitingJob:
         id=JobId(id_),
         customer=CustomerId(customer),
         domain=TargetDomain(domain),
-        state=read_state(state, None),
+        state=read_state_with_end(state, None),
         order_key=whole(key),
         not_before_ms=whole(at_ms),
         account=account,
@@ -96,8 +99,7 @@ def stored_job(
             body = result()
         with reading("run"):
             course = _course(opened(run, "run"))
-        with reading("state"):
-            JobState(state)
+        require_state(state, ended_ms)
     except DamagedError as error:
         damage = str(error)
         log.warning("%s is damaged: %s", job_id, damage)
@@ -116,7 +118,7 @@ def stored_job(
             accepted_ms=accepted_ms,
             spec=spec,
         ),
-        state=read_state(state, ended_ms),
+        state=read_state_with_end(state, ended_ms),
         course=course,
         result=body,
         ended_ms=ended_ms,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.adapters.store.damage import read_state, reading
+from orchestrator.adapters.store.damage import read_state, read_state_with_end, reading
 from orchestrator.adapters.store.outbox import read_delivery_state
 from orchestrator.adapters.store.records import pack_delivery, unpack_quorum
 from orchestrator.domain.fanout import JobDelivery, judge_delivery
@@ -173,7 +173,7 @@ def _summaries(db: sqlite3.Connection, rows: Iterable[Any], now_ms: int) -> Iter
             id=JobId(id_),
             customer=customer,
             domain=domain,
-            state=state_shown(read_state(state, ended_ms), begins_ms, now_ms),
+            state=state_shown(read_state_with_end(state, ended_ms), begins_ms, now_ms),
             delivery=delivery_in(db, id_, state, quorum),
             idempotent_key=key,
             accepted_ms=accepted_ms,

@@ -35,6 +35,7 @@ from orchestrator.ports.store import (
     WaitingJob,
     WebhookSecrets,
     delivery_of,
+    require_open,
 )
 
 
@@ -200,13 +201,22 @@ class MemoryStore:
         )
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:  # noqa: ARG002  # the port's
-        """Save how far a job is."""
+        """Save how far a job is.
+
+        Raises:
+            ValueError: It has ended: that is for ``end`` to write.
+        """
+        require_open(job_id, state)
         row = self._rows[job_id]
         if not row.state.ended:
             row.state, row.course = state, course
 
     async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
-        """Save how far a job is."""
+        """Save how far a job is.
+
+        Raises:
+            ValueError: It has ended: that is for ``end`` to write.
+        """
         self.note_course(job_id, customer, state, course)
 
     def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:  # noqa: ARG002  # the port's

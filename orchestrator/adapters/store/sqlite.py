@@ -53,6 +53,7 @@ from orchestrator.ports.store import (
     OutboxEntry,
     StoreFailure,
     WebhookSecrets,
+    require_open,
 )
 from orchestrator.runtime.cooperative_yield import CooperativeYield
 
@@ -196,7 +197,12 @@ class SqliteStore(SqliteReads):
         return [_taken(*triple) for triple in zip(jobs, rows, found, strict=True)]
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
-        """Save how far a job is; rides the next commit, nobody waits for it."""
+        """Save how far a job is; rides the next commit, nobody waits for it.
+
+        Raises:
+            ValueError: It has ended: that is for ``end`` to write.
+        """
+        require_open(job_id, state)
         note = CourseNote(job_id, customer, state, course)
         if job_id in self._saving:
             self._writer.post(lambda db: note.write(db, self._box))
@@ -208,7 +214,9 @@ class SqliteStore(SqliteReads):
 
         Raises:
             StoreFailure: It could not be written all that time.
+            ValueError: It has ended: that is for ``end`` to write.
         """
+        require_open(job_id, state)
         note = CourseNote(job_id, customer, state, course)
         self._notes.drop(job_id)
         # A later note must not be written before this one, as it would be by a flush that waits already.
