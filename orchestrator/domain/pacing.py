@@ -132,6 +132,11 @@ class Limiter:
         """Places taken."""
         return len(self._out)
 
+    @property
+    def last_start(self) -> float:
+        """When a request started last; minus infinity where none did."""
+        return self._last_start
+
     def recent(self, now: float) -> int:
         """Count the starts in the window before ``now``, pending ones too."""
         since = now - self.pace.window_s

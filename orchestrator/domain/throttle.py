@@ -8,7 +8,7 @@ from orchestrator.domain.active_limits import REFUSALS, RETRY_AFTER, ActiveLimit
 from orchestrator.domain.aimd import TriedRate
 from orchestrator.domain.budgets import Budget, BudgetUnit
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.pacing import CATCH_UP_S, Limiter, Outlook, Pace
+from orchestrator.domain.pacing import ARRIVAL_MARGIN_S, CATCH_UP_S, Limiter, Outlook, Pace
 from orchestrator.domain.quota import Quota
 from orchestrator.domain.refusals import Refusals
 from orchestrator.domain.signals import LONGEST_WAIT_S
@@ -263,13 +263,14 @@ class Throttle:
 
     def _lapses_at(self, now: float) -> float:
         """When what it keeps to is over. A pace that has no end is kept for a while after the last start, one
-        that it was not told for as long as a window remembers.
+        that it was not told for as long as a window remembers: from the start, which may come late, on.
         """
         if now < self._told_until < math.inf:
             return self._told_until
         kept = self.pace(now)
         rests_s = FORGOTTEN_AFTER_S if self._told_until == math.inf else 0.0
-        return -math.inf if kept is None else self._last + kept.window_s + rests_s
+        last = max(self._last, self.told.last_start)
+        return -math.inf if kept is None else last + kept.window_s + ARRIVAL_MARGIN_S + rests_s
 
     def _told_at(self, now: float) -> float | None:
         """When the pace that it was told lets a request go; None where one has to come back first."""
