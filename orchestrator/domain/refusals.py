@@ -30,7 +30,8 @@ INSISTENT_JOBS = 3
 INSISTENT_ANSWERED = 0.25
 """Where whoever was refused is refused again each time, so few answers of others are contrast."""
 FORGOTTEN_AFTER_S = 600.0
-JOBS_MOST = 128
+JOBS_MOST = 512
+"""Refused jobs that are told apart: one that is forgotten comes again as if it never had."""
 CLASSES_MOST = 64
 
 

@@ -186,3 +186,17 @@ def test_a_broken_path_is_tried_on_where_nobody_else_asks() -> None:
     assert len(outlet.between(20, 60)) >= 0.5 * 0.018 * 50 * 40
     outlet.run(40)
     assert succeeded_by(outlet, 40) <= 100
+
+
+def test_a_path_half_of_whose_jobs_are_refused_for_ever_leaves_the_target_its_pace() -> None:
+    random = Random(2)
+    hopeless = {number for number in range(5_000) if random.random() < 0.5}
+    outlet = outlet_before(
+        Target(lambda ticket, _: 503 if ticket.path == BAD and ticket.order_key in hopeless else None)
+    )
+    for _ in range(5_000):
+        outlet.put(path=BAD if random.random() < 0.45 else OK)
+    outlet.run(80)
+    settled = outlet.between(20, 80)
+    assert len(settled) >= 0.95 * 50 * 60
+    assert sum(start.status == 200 for start in settled) >= 0.4 * 50 * 60
