@@ -20,7 +20,7 @@ from orchestrator.domain.lifecycle import first_state
 from orchestrator.domain.submission import check_submission, warnings
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Accepted, Duplicate, Store, StoreFailure
+from orchestrator.ports.store import Accepted, Duplicate, JobStore, StoreFailure
 from orchestrator.ports.target_guard import TargetGuard
 from orchestrator.runtime.cooperative_yield import CooperativeYield
 from orchestrator.runtime.faults import internal_fault
@@ -37,7 +37,7 @@ class Intake:
     def __init__(
         self,
         shard: ShardClient,
-        store: Store,
+        store: JobStore,
         clock: Clock,
         *,
         guard: TargetGuard,

@@ -12,7 +12,7 @@ from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import JobCursor, JobFilter, JobSummary, Store
+from orchestrator.ports.store import HistoryStore, JobCursor, JobFilter, JobSummary
 
 AT_ONCE = 25
 PAGE = 200
@@ -35,7 +35,7 @@ class ManyJobs:
     """
 
     def __init__(
-        self, shard: ShardClient, store: Store, clock: Clock, intake: Intake, *, per_s: float
+        self, shard: ShardClient, store: HistoryStore, clock: Clock, intake: Intake, *, per_s: float
     ) -> None:
         self._shard = shard
         self._store = store

@@ -4,11 +4,11 @@ from collections import OrderedDict
 
 from starlette.requests import Request
 
+from orchestrator.core.gateway.customers import Customers
 from orchestrator.domain.errors import NotAuthorized, NotPermitted
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import CustomerStore
 
 TRUSTED_FOR_S = 2.0
 """A revoked key works for no longer than this."""
@@ -19,8 +19,8 @@ LONGEST_KEY = 512
 class ApiKeyAuthenticator:
     """Looks keys up, and remembers the valid ones for a moment."""
 
-    def __init__(self, store: CustomerStore, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, customers: Customers, clock: Clock) -> None:
+        self._customers = customers
         self._clock = clock
         self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
@@ -60,7 +60,7 @@ class ApiKeyAuthenticator:
         return await self._look_up(key)
 
     async def _look_up(self, key: str) -> Caller:
-        caller = await self._store.caller_of(key)
+        caller = await self._customers.caller_of(key)
         if caller is None:
             self._known.pop(key, None)
             raise NotAuthorized("the API key is unknown or revoked")

@@ -12,10 +12,10 @@ from http import HTTPStatus
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from orchestrator.core.gateway.jobs import Jobs
 from orchestrator.domain.byte_budget import KIB, MIB
 from orchestrator.domain.errors import Conflict
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.ports.store import HistoryStore
 from orchestrator.runtime.byte_room import ByteRoom
 
 SHOWN_BYTES = 32 * MIB
@@ -37,11 +37,11 @@ class SharedResults:
     """Copies of results, each for as long as somebody reads it. They are a customer's own, and his budget's.
 
     Args:
-        store: Where they lie.
+        jobs: Reads them.
     """
 
-    def __init__(self, store: HistoryStore) -> None:
-        self._store = store
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
         self._shown = ByteRoom(SHOWN_BYTES)
         self._sent = ByteRoom(SENT_BYTES)
         self._copies: dict[JobId, _Copy] = {}
@@ -90,7 +90,7 @@ class SharedResults:
     async def _read(self, customer: CustomerId, job_id: JobId, size: int) -> bytes:
         await self._shown.take(customer, size)
         try:
-            return _kept(await self._store.result(job_id, customer))
+            return _kept(await self._jobs.result(customer, job_id))
         except BaseException:
             self._shown.give_back(customer, size)
             raise

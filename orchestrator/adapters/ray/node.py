@@ -168,9 +168,9 @@ def _make_backend(settings: Settings, shard: Shard, store: SqliteStore) -> Backe
     )
     return Backend(
         gateway=gateway,
-        keys=ApiKeyAuthenticator(store, clock),
+        keys=ApiKeyAuthenticator(gateway.customers, clock),
         bounds=bounds,
-        results=SharedResults(store),
+        results=SharedResults(gateway.jobs),
     )
 
 

@@ -1,4 +1,4 @@
-"""What belongs to a customer: use, and the secrets that sign webhooks."""
+"""What belongs to a customer: keys, use, and the secrets that sign webhooks."""
 
 from collections.abc import Iterable
 
@@ -6,28 +6,34 @@ from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.views import UsageView
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.roles import Caller
 from orchestrator.domain.usage import DayUsage, added, day_of
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Store, WebhookSecrets
+from orchestrator.ports.store import CustomerStore, HistoryStore, WebhookSecrets
 
 DAYS_SHOWN = 30
 _NO_SECRETS = "no webhook secrets are stored: create them first"
 
 
 class Customers:
-    """Usage and secrets."""
+    """Keys, usage and secrets."""
 
-    def __init__(self, shard: ShardClient, store: Store, clock: Clock) -> None:
+    def __init__(self, shard: ShardClient, history: HistoryStore, store: CustomerStore, clock: Clock) -> None:
         self._shard = shard
+        self._history = history
         self._store = store
         self._clock = clock
 
     async def usage(self, customer: CustomerId) -> UsageView:
         """Show what a customer has open, and used on each of the last DAYS_SHOWN days (UTC)."""
         since = day_of(self._clock.unix_ms()) - DAYS_SHOWN + 1
-        saved = await self._store.usage_of(customer, since)
+        saved = await self._history.usage_of(customer, since)
         days = _by_day([*saved, *self._shard.unsaved_usage(customer)])
         return UsageView(customer, self._shard.open_jobs(customer), days)
+
+    async def caller_of(self, key: str) -> Caller | None:
+        """Say whose API key this is, and of which role; None where it is unknown or revoked."""
+        return await self._store.caller_of(key)
 
     async def secrets(self, customer: CustomerId) -> WebhookSecrets:
         """Read a customer's signing secrets.

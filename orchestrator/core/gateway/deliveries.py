@@ -6,7 +6,7 @@ from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.views import PendingDeliveries, Redelivered
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import CustomerId, TargetDomain
-from orchestrator.ports.store import DeadFilter, DeadLetterCursor, OutboxEntry, PendingCursor, Store
+from orchestrator.ports.store import DeadFilter, DeadLetterCursor, HistoryStore, OutboxEntry, PendingCursor
 
 ENDPOINTS_MOST = 200
 
@@ -14,7 +14,7 @@ ENDPOINTS_MOST = 200
 class Deliveries:
     """Lists a customer's deliveries, and makes failed ones again."""
 
-    def __init__(self, shard: ShardClient, store: Store) -> None:
+    def __init__(self, shard: ShardClient, store: HistoryStore) -> None:
         self._shard = shard
         self._store = store
 

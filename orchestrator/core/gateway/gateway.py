@@ -55,7 +55,7 @@ class Gateway:
         many = ManyJobs(shard, store, clock, intake, per_s=many_jobs_rps)
         self.jobs = Jobs(shard, store, clock, intake=intake, many=many)
         self.deliveries = Deliveries(shard, store)
-        self.customers = Customers(shard, store, clock)
+        self.customers = Customers(shard, store, store, clock)
         self.targets = Targets(shard, store, clock)
 
     @property

@@ -14,7 +14,15 @@ from orchestrator.domain.errors import Conflict, EZThrottleError, FieldError, No
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import JobSpec
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import DamagedError, JobCursor, JobFilter, JobPage, JobSummary, Store, StoredJob
+from orchestrator.ports.store import (
+    DamagedError,
+    HistoryStore,
+    JobCursor,
+    JobFilter,
+    JobPage,
+    JobSummary,
+    StoredJob,
+)
 
 JOB_ID = re.compile(r"job_[0-9]{1,20}_[0-9]{1,20}\Z")
 _PAST_KEEPING = "the job's request and answer are past their keeping; only its state is known"
@@ -32,7 +40,7 @@ class Jobs:
     """
 
     def __init__(
-        self, shard: ShardClient, store: Store, clock: Clock, *, intake: Intake, many: ManyJobs
+        self, shard: ShardClient, store: HistoryStore, clock: Clock, *, intake: Intake, many: ManyJobs
     ) -> None:
         self._shard = shard
         self._store = store
@@ -70,6 +78,10 @@ class Jobs:
         if (newer := self._shard.under_way(stored.job.id)) is not None:
             stored = replace(stored, state=newer[0], course=newer[1])
         return JobView(stored=stored, place=self._shard.place(stored.job), now_ms=self._clock.unix_ms())
+
+    async def result(self, customer: CustomerId, job_id: JobId) -> bytes | None:
+        """Read the result of a job of the customer's own; None where it is past its keeping."""
+        return await self._store.result(job_id, customer)
 
     async def listed(self, wanted: JobFilter, *, most: int, before: JobCursor | None = None) -> JobPage:
         """List a customer's jobs, newest first."""

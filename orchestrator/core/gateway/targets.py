@@ -6,7 +6,7 @@ from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.overruling import SetPace
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Store
+from orchestrator.ports.store import HistoryStore
 from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 
@@ -17,7 +17,7 @@ class Targets:
     Every act may raise StoreFailure: then nothing has changed.
     """
 
-    def __init__(self, shard: ShardClient, store: Store, clock: Clock) -> None:
+    def __init__(self, shard: ShardClient, store: HistoryStore, clock: Clock) -> None:
         self._shard = shard
         self._store = store
         self._clock = clock

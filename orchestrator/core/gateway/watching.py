@@ -14,7 +14,7 @@ from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import without_payload
 from orchestrator.domain.queue_position import QueuePosition
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import DamagedError, Store, StoredJob
+from orchestrator.ports.store import DamagedError, HistoryStore, StoredJob
 
 READ_EVERY_S = 5.0
 
@@ -94,7 +94,7 @@ class JobFollower:
     subscribed for as long as it is entered (``with``).
     """
 
-    def __init__(self, shard: ShardClient, store: Store, clock: Clock, stored: StoredJob) -> None:
+    def __init__(self, shard: ShardClient, store: HistoryStore, clock: Clock, stored: StoredJob) -> None:
         self._shard = shard
         self._store = store
         self._clock = clock

@@ -131,9 +131,9 @@ async def running_gateway(*, bounds: SubmissionBounds = BOUNDS) -> AsyncIterator
     )
     backend = Backend(
         gateway=core,
-        keys=ApiKeyAuthenticator(store, clock),
+        keys=ApiKeyAuthenticator(core.customers, clock),
         bounds=bounds,
-        results=SharedResults(shard.store),
+        results=SharedResults(core.jobs),
     )
     transport = httpx.ASGITransport(FastLane(make_app(backend), backend))
     headers = {"authorization": f"Bearer {KEY}"}
