@@ -63,7 +63,7 @@ class Victim(StrEnum):
     SERVE = "serve"
     """The ``serve`` that was started; a guardian ends its children, unless the next one is there first."""
     DRIVER = "driver"
-    SHARD = "ray::ShardNode"
+    SHARD = "ray::ShardActor"
     EXECUTOR = "ray::ExecutorActor"
     WEBHOOKS = "ray::WebhookActor"
     RAYLET = "raylet"

@@ -38,7 +38,7 @@ ALONE_S = 10.0
 HOLD_S = 12.0
 """What an attack has built up is held for so long."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-OURS = ("ShardNode", "WebhookActor", "ExecutorActor")
+OURS = ("ShardActor", "WebhookActor", "ExecutorActor")
 """How the processes that hold customers' bytes are titled."""
 
 
@@ -208,7 +208,7 @@ class Bench:
 
 def line_of(outcome: Outcome) -> str:
     """Write an outcome as a line for people."""
-    names = {"ShardNode": "shard", "WebhookActor": "webhooks", "ExecutorActor": "executor"}
+    names = {"ShardActor": "shard", "WebhookActor": "webhooks", "ExecutorActor": "executor"}
     grown = ", ".join(
         f"{names.get(name, name)} +{most:.0f} (then +{outcome.kept_mib.get(name, 0):.0f})"
         for name, most in sorted(outcome.grown_mib.items())

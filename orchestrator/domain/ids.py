@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 from random import Random
-from typing import NewType
+from typing import NamedTuple, NewType
 from urllib.parse import urlsplit
 
 from orchestrator.domain.hosts import one_spelling
@@ -15,6 +15,9 @@ CustomerId = NewType("CustomerId", str)
 AccountId = NewType("AccountId", str)
 """An account at a target: a hash of the credentials that a request carries, or of the name it gives."""
 RegionName = NewType("RegionName", str)
+NodeName = NewType("NodeName", str)
+"""A process that works for shards, unique in its cluster: a region may have several."""
+ShardName = NewType("ShardName", str)
 TargetDomain = NewType("TargetDomain", str)
 """A target's host in one spelling and its port, the unit of pacing: ``host`` for 443, ``host:port`` else."""
 
@@ -25,6 +28,30 @@ _DELIVERY_ID = re.compile(r"msg_(.{1,100})_([0-9]{1,4})\Z", re.ASCII)
 
 HTTPS_PORT = 443
 HTTP_PORT = 80
+
+
+class NodeAddress(NamedTuple):
+    """Who works for shards: a node, and the region that it is in. Written ``region/node``."""
+
+    region: RegionName
+    node: NodeName
+
+    def __str__(self) -> str:
+        return f"{self.region}/{self.node}"
+
+    @classmethod
+    def read(cls, text: str) -> "NodeAddress":
+        """Read what ``str`` wrote.
+
+        Raises:
+            ValueError: It is no address.
+
+        """
+        region, slash, node = text.partition("/")
+        if not (region and slash and node):
+            msg = f"{text!r} names no node of a region"
+            raise ValueError(msg)
+        return cls(RegionName(region), NodeName(node))
 
 
 def new_job_id(now_ms: int, random: Random) -> JobId:

@@ -7,6 +7,8 @@ from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
+LOG_FILE = "EZTHROTTLE_LOG_FILE"
+"""The environment variable that tells the processes of one machine which file they share."""
 FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 BYTES_MOST = 16 * 1024 * 1024
 KEPT = 3
@@ -17,7 +19,19 @@ QUIET = {"httpx": logging.WARNING, "httpcore": logging.WARNING, "uvicorn.error":
 
 def log_to(path: Path) -> None:
     """Let this process log to ``path``, beside others that do."""
-    logging.basicConfig(handlers=[SharedLogHandler(path)], level=logging.INFO, format=FORMAT)
+    _log_with(SharedLogHandler(path))
+
+
+def log_here() -> None:
+    """Let this process log where its own machine says: to the file of LOG_FILE, or else to standard error,
+    which Ray keeps in its session's directory. Where another machine logs, it can't.
+    """
+    path = os.environ.get(LOG_FILE)
+    _log_with(SharedLogHandler(Path(path)) if path else logging.StreamHandler())
+
+
+def _log_with(handler: logging.Handler) -> None:
+    logging.basicConfig(handlers=[handler], level=logging.INFO, format=FORMAT)
     for name, level in QUIET.items():
         logging.getLogger(name).setLevel(level)
 

@@ -43,16 +43,17 @@ class LocalLink(asyncio.Protocol):
     Who runs as another user is hung up on before anything is read or written: it has come between.
 
     Args:
-        take: Takes a batch.
-        named: Is told how the other end calls itself.
+        take: Takes a batch; None where that depends on who is at the other end.
+        named: Is told how the other end calls itself, before any batch of it is taken, and gives what takes
+            those.
         lost: Is told when the connection is over.
     """
 
     def __init__(
         self,
-        take: Callable[[bytes], None],
+        take: Callable[[bytes], None] | None,
         *,
-        named: Callable[["LocalLink", str], None] = lambda _link, _name: None,
+        named: Callable[["LocalLink", str], Callable[[bytes], None] | None] = lambda _link, _name: None,
         lost: Callable[["LocalLink"], None] = lambda _link: None,
     ) -> None:
         self._take = take
@@ -120,6 +121,8 @@ class LocalLink(asyncio.Protocol):
     def _open(self, kind: FrameKind, number: int, payload: bytes) -> None:
         match kind:
             case FrameKind.BATCH:
+                if self._take is None:
+                    raise ConnectionAbortedError("a batch of nobody's: a name comes first")
                 self._take(payload)
                 self._send(FrameKind.TAKEN, number)
             case FrameKind.TAKEN:
@@ -127,7 +130,7 @@ class LocalLink(asyncio.Protocol):
                 if taken is not None and not taken.done():
                     taken.set_result(None)
             case FrameKind.HELLO:
-                self._named(self, payload.decode())
+                self._take = self._named(self, payload.decode())
             case _:
                 assert_never(kind)
 
@@ -147,10 +150,13 @@ def peer_uid(descriptor: int) -> int:
 
 
 class LocalExchange:
-    """The listening end: takes batches from all who connect, and knows each by its name."""
+    """The listening end: takes batches from all who connect, and knows each by its name.
 
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._take = take
+    ``taker`` makes what takes the batches of one of them; it raises ValueError where nobody has that name.
+    """
+
+    def __init__(self, taker: Callable[[str], Callable[[bytes], None]]) -> None:
+        self._taker = taker
         self._open: set[LocalLink] = set()
         self._named: dict[str, LocalLink] = {}
         self._server: asyncio.Server | None = None
@@ -181,12 +187,14 @@ class LocalExchange:
             link.close()
 
     def _accept(self) -> LocalLink:
-        link = LocalLink(self._take, named=self._name, lost=self._leave)
+        link = LocalLink(None, named=self._name, lost=self._leave)
         self._open.add(link)
         return link
 
-    def _name(self, link: LocalLink, name: str) -> None:
+    def _name(self, link: LocalLink, name: str) -> Callable[[bytes], None]:
+        take = self._taker(name)
         self._named[name] = link
+        return take
 
     def _leave(self, link: LocalLink) -> None:
         self._open.discard(link)
@@ -212,13 +220,11 @@ class LocalCaller:
     Args:
         path: Where the other end listens.
         name: What this end is called.
-        take: Takes a batch.
     """
 
-    def __init__(self, path: Path, name: str, take: Callable[[bytes], None]) -> None:
+    def __init__(self, path: Path, name: str) -> None:
         self._path = str(path)
         self._name = name
-        self._take = take
         self._link: LocalLink | None = None
         self._lost = asyncio.Event()
 
@@ -231,14 +237,16 @@ class LocalCaller:
 
         return carry
 
-    async def keep_connected(self) -> None:
-        """Connect, and connect again whenever the connection is lost; never returns."""
+    async def keep_connected(self, take: Callable[[bytes], None]) -> None:
+        """Connect, and connect again whenever the connection is lost; never returns. ``take`` takes what
+        comes: all of it is from who listens at the path.
+        """
         loop = asyncio.get_running_loop()
         while True:
             with contextlib.suppress(OSError):
                 self._lost.clear()
                 _, link = await loop.create_unix_connection(
-                    lambda: LocalLink(self._take, lost=self._forget), self._path
+                    lambda: LocalLink(take, lost=self._forget), self._path
                 )
                 link.greet(self._name)
                 self._link = link

@@ -1,7 +1,9 @@
 """What the Ray actors are called, and the resource that ties one to a region's nodes."""
 
+from orchestrator.domain.ids import NodeAddress, NodeName, RegionName, ShardName
+
 NAMESPACE = "ezthrottle"
-SHARD = "shard-0"
+SHARD = ShardName("shard-0")
 WEBHOOKS = "webhooks"
 CONTROL_GROUP = "control"
 """The concurrency group of health calls: they get through when the hot path is full."""
@@ -10,6 +12,11 @@ CONTROL_GROUP = "control"
 def executor_name(region: str) -> str:
     """Name a region's executor."""
     return f"executor-{region}"
+
+
+def executor_address(region: RegionName) -> NodeAddress:
+    """Say where a region's executor is: its node bears its actor's name."""
+    return NodeAddress(region, NodeName(executor_name(region)))
 
 
 def region_resource(region: str) -> str:

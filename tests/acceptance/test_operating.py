@@ -198,7 +198,7 @@ def test_a_shard_that_can_not_be_started_again_ends_the_service_with_the_reason(
     with cleaned(service.process, tmp_path):
         key = tmp_path / "encryption.key"
         key.write_text("0" * len(key.read_text().strip()))
-        [shard] = [pid for pid in service.pids() if "ShardNode" in process_name(pid)]
+        [shard] = [pid for pid in service.pids() if "ShardActor" in process_name(pid)]
 
         os.kill(shard, signal.SIGKILL)
 
@@ -217,7 +217,7 @@ def test_a_shard_that_dies_again_and_again_ends_the_service(
         killed: set[int] = set()
 
         def kill_a_shard() -> bool:
-            shards = {pid for pid in service.pids() if "ShardNode" in process_name(pid)} - killed
+            shards = {pid for pid in service.pids() if "ShardActor" in process_name(pid)} - killed
             for shard in shards if is_ready(service) else ():
                 os.kill(shard, signal.SIGKILL)
                 killed.add(shard)
@@ -235,11 +235,11 @@ def test_a_shard_that_died_is_started_again_under_the_same_driver(tmp_path: Path
     service = start_service(tmp_path, "--regions", "iad")
     with cleaned(service.process, tmp_path):
         before = service.pids()
-        [shard] = [pid for pid in before if "ShardNode" in process_name(pid)]
+        [shard] = [pid for pid in before if "ShardActor" in process_name(pid)]
 
         os.kill(shard, signal.SIGKILL)
 
-        wait_until(lambda: any("ShardNode" in process_name(pid) for pid in set(service.pids()) - {shard}))
+        wait_until(lambda: any("ShardActor" in process_name(pid) for pid in set(service.pids()) - {shard}))
         wait_until(lambda: is_ready(service))
         assert service.process.poll() is None
         assert "raylet" in {process_name(pid) for pid in set(before) & set(service.pids())}
@@ -252,7 +252,7 @@ def test_a_disk_that_is_full_for_a_moment_costs_a_wait(tmp_path: Path, target: S
     )
     api = Api(service.base_url, service.api_key)
     with cleaned(service.process, tmp_path), contextlib.closing(api.http):
-        [shard] = [pid for pid in service.pids() if "ShardNode" in process_name(pid)]
+        [shard] = [pid for pid in service.pids() if "ShardActor" in process_name(pid)]
         job = api.submit(url=held)
         target.wait(lambda seen: len(seen) == 1, "/held")
 

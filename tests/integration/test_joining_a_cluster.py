@@ -45,7 +45,7 @@ class Cluster:
     def actors(self) -> list[str]:
         """Name the actors' processes: Ray titles them so, and adds a method while it runs."""
         names = (process_name(pid) for pid in descendants(self.head.pid))
-        return sorted(name for name in names if name.endswith(("Actor", "ShardNode")))
+        return sorted(name for name in names if name.endswith(("Actor", "ShardActor")))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_a_service_in_a_cluster_works_and_leaves_the_cluster_as_it_was(
 
     assert (webhook.json()["job_id"], webhook.json()["region"]) == (job_id, "ord")
     wait_until(
-        lambda: cluster.actors() == [*["ray::ExecutorActor"] * 3, "ray::ShardNode", "ray::WebhookActor"]
+        lambda: cluster.actors() == [*["ray::ExecutorActor"] * 3, "ray::ShardActor", "ray::WebhookActor"]
     )
     assert "raylet" not in map(process_name, running.pids())
 

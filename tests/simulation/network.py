@@ -17,8 +17,8 @@ NOBODY_S = 0.002
 """How long it takes to learn that the receiver is dead."""
 
 Answer = bytes | None
-Serve = Callable[[bytes], Answer]
-"""What the receiver does with a call, in its own process; it may answer."""
+Serve = Callable[[RegionName, bytes], Answer]
+"""What the receiver does with a call that travels to or from a region, in its own process; it may answer."""
 
 
 class CallError(Exception):
@@ -115,7 +115,7 @@ class Network:
 
     def _serve(self, call: Call, endpoint: Endpoint) -> None:
         try:
-            answer = endpoint.serve(call.payload)
+            answer = endpoint.serve(call.region, call.payload)
         except Exception as error:  # noqa: BLE001  # a receiver that raises is a finding, whatever it raises
             self.troubles.append(f"{endpoint.process.name} raised {error!r}")
             return

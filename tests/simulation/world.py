@@ -13,7 +13,7 @@ from orchestrator.domain import breaker, outlier_detection
 from orchestrator.domain.errors import NotReady
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import JobId, RegionName
-from tests.simulation.actors import ExecutorHost, PeerHost, ShardHost, Stage, WebhookHost
+from tests.simulation.actors import RegionProcess, ShardProcess, Stage
 from tests.simulation.disk import Disk, at_once
 from tests.simulation.history import Acknowledged, CancelAnswered, Frozen, History
 from tests.simulation.legs import ENOUGH_JOBS
@@ -73,8 +73,8 @@ class World:
         self._scenario = scenario
         self.history = History(calm_from=scenario.calm_s)
         self._lives: dict[str, int] = {}
-        self._shard: ShardHost | None = None
-        self._peers: dict[RegionName, PeerHost] = {}
+        self._shard: ShardProcess | None = None
+        self._peers: dict[RegionName, RegionProcess] = {}
         seed = scenario.seed
         network = Network(loop, Random(f"network {seed}"), scenario, self.history.counts)
         self._network = network
@@ -149,7 +149,7 @@ class World:
             )
             return
 
-    async def _ask(self, what: Callable[[ShardHost], Coroutine[Any, Any, Any]]) -> Any:
+    async def _ask(self, what: Callable[[ShardProcess], Coroutine[Any, Any, Any]]) -> Any:
         shard = self._shard
         if shard is None or not shard.serving:
             raise CallError
@@ -179,11 +179,9 @@ class World:
     def _start(self, actor: str) -> None:
         self._lives[actor] = life = self._lives.get(actor, 0) + 1
         if actor == Actor.SHARD:
-            self._shard = ShardHost(self._stage, life)
-        elif actor == WEBHOOKS:
-            self._peers[WEBHOOKS] = WebhookHost(self._stage, WEBHOOKS, life)
+            self._shard = ShardProcess(self._stage, life)
         else:
-            self._peers[RegionName(actor)] = ExecutorHost(self._stage, RegionName(actor), life)
+            self._peers[RegionName(actor)] = RegionProcess(self._stage, RegionName(actor), life)
 
     def _crash(self, actor: str, down_s: float) -> None:
         host = self._shard if actor == Actor.SHARD else self._peers.pop(RegionName(actor), None)
@@ -191,7 +189,7 @@ class World:
             return
         host.kill()
         self.history.crashes.append((self._loop.time(), actor))
-        if isinstance(host, ShardHost):
+        if isinstance(host, ShardProcess):
             self._shard = None
             for answer in self._waiting:
                 self._clients.call_soon(_break_off, answer)
@@ -204,7 +202,7 @@ class World:
             stopping = host.process.spawn(host.stop(drain_s))
             stopping.add_done_callback(lambda _: self._loop.outside.call_soon(self._stopped, host))
 
-    def _stopped(self, host: ShardHost) -> None:
+    def _stopped(self, host: ShardProcess) -> None:
         if self._shard is host:
             self._crash(Actor.SHARD, 0.1)
 
@@ -261,8 +259,7 @@ class World:
             left[f"attempts counted at {peer.name}"] = peer.attempts_open
             left[f"bytes counted at {peer.name}"] = peer.bytes_open
         for host in self._peers.values():
-            if isinstance(host, ExecutorHost):
-                left[f"attempts at the executor of {host.name}"] = len(host.executor)
+            left[f"attempts at the executor of {host.name}"] = len(host.session.executor)
         return [f"{count} {what}" for what, count in left.items() if count]
 
     def _collect(self) -> None:

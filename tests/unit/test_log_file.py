@@ -1,6 +1,7 @@
 """The service's log: bounded, shared between processes, and silent about what strangers send."""
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.runtime.log_file import KEPT, SharedLogHandler
+from orchestrator.runtime.log_file import KEPT, LOG_FILE, SharedLogHandler
 
 LINE = "x" * 99
 
@@ -80,3 +81,19 @@ asyncio.run(main())
     assert "the shard begins" in said
     assert "canary" not in said
     assert "Invalid HTTP request" not in said
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_process_logs_where_its_own_machine_says_or_to_standard_error(log_file: Path, named: bool) -> None:
+    script = (
+        "import logging; from orchestrator.runtime.log_file import log_here; log_here(); logging.info('hm')"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != LOG_FILE}
+    if named:
+        environment[LOG_FILE] = str(log_file)
+
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
+
+    said = log_file.read_text() if named else done.stderr.decode()
+    assert said.endswith(" INFO root: hm\n")
+    assert log_file.exists() is named

@@ -21,12 +21,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from orchestrator.adapters.http.serving import listen
 from orchestrator.adapters.process.directories import RAYS_PART, RUN_DIR
 from orchestrator.adapters.process.exit_codes import ExitCode
-from orchestrator.adapters.ray.node import ShardNode, options_for_peers
+from orchestrator.adapters.ray.node import LOG_FILE, WEBHOOK_NODE, ShardActor, options_for_nodes
 from orchestrator.adapters.ray.shard_watch import SHARD_DEATHS_MOST, ShardDeaths, ShardWatch
-from orchestrator.core.peers import WEBHOOKS
+from orchestrator.domain.ids import RegionName
+from orchestrator.runtime import log_file
 from orchestrator.settings import Address, Settings
 from orchestrator.wire import names
-from regions.ray_shell import ExecutorActor, WebhookActor
+from regions.ray_actor import ExecutorActor, WebhookActor
 
 LOOPBACK = "127.0.0.1"
 """With this address each part of Ray listens on loopback alone; it is kept as it is with LOOPBACK_ONLY."""
@@ -78,6 +79,8 @@ def start_ray(settings: Settings) -> None:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**common)
         return
+    # Whatever runs on this machine inherits it; elsewhere each node logs by itself.
+    os.environ[log_file.LOG_FILE] = str(settings.data_dir / LOG_FILE)
     ray.init(
         address="local",
         num_cpus=1,
@@ -94,23 +97,24 @@ def start_ray(settings: Settings) -> None:
 def start_actors(settings: Settings) -> Any:
     """Start shard, executors and webhook actor; give the shard's handle."""
     # A name that no other service's socket has: on other machines the same directory may be another's.
-    socket = str(Path(os.environ[RUN_DIR], f"shard-{secrets.token_hex(8)}.sock"))
+    run_dir = Path(os.environ[RUN_DIR])
+    socket = run_dir / f"shard-{secrets.token_hex(8)}.sock"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     common = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0, "get_if_exists": False}
     # Ray's type hints know neither concurrency groups nor this call's result.
     cluster: Any = ray
     remote = cluster.remote
     shard = (
-        remote(concurrency_groups={names.CONTROL_GROUP: 100})(ShardNode)
+        remote(concurrency_groups={names.CONTROL_GROUP: 100})(ShardActor)
         .options(name=names.SHARD, scheduling_strategy=here, max_concurrency=1000, **common)
-        .remote(settings.carry(), socket)
+        .remote(settings.carry(), str(socket))
     )
-    options = options_for_peers(settings, socket)
+    options = options_for_nodes(settings, str(socket.relative_to(run_dir.parent)))
     offered = cluster.cluster_resources()
     peers = [
         remote(WebhookActor)
         .options(name=names.WEBHOOKS, scheduling_strategy=here, max_concurrency=1000, **common)
-        .remote(WEBHOOKS, options)
+        .remote(str(WEBHOOK_NODE), options)
     ]
     for region in settings.regions:
         resource = names.region_resource(region)
@@ -119,7 +123,7 @@ def start_actors(settings: Settings) -> Any:
         actor = remote(ExecutorActor).options(
             name=names.executor_name(region), max_concurrency=1000, **common, **place
         )
-        peers.append(actor.remote(region, options))
+        peers.append(actor.remote(str(names.executor_address(RegionName(region))), options))
     _PEERS.extend(peers)
     return shard
 

@@ -1,4 +1,4 @@
-"""The Ray shell of a shard and the gateway in front of it: one process, one event loop."""
+"""The Ray actor of a shard and the gateway in front of it: one process, one event loop."""
 
 import asyncio
 import logging
@@ -15,45 +15,45 @@ from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.large_answers import SharedResults
 from orchestrator.adapters.http.serving import listen, make_servers
 from orchestrator.adapters.process.exit_codes import ExitCode
-from orchestrator.adapters.ray.links import ActorLinks
+from orchestrator.adapters.ray.transport import NodesOverRay
 from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.core.gateway.gateway import Gateway
 from orchestrator.core.gateway.local_shard import LocalShard
+from orchestrator.core.node import MailboxLinks, ShardNode
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.fanout import DeliveryOptions, Schedule
-from orchestrator.domain.ids import RegionName
+from orchestrator.domain.ids import NodeAddress, NodeName, RegionName
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import DAY_MS, Retention
 from orchestrator.ports.clock import SystemClock
+from orchestrator.ports.transport import NodeTransport
 from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.gc_tuning import spare_the_collector
 from orchestrator.runtime.log_file import log_to
 from orchestrator.settings import Settings
 from orchestrator.wire import names
-from orchestrator.wire.codec import BatchReader, decode_one, encode
 from orchestrator.wire.local_link import LocalExchange
-from orchestrator.wire.messages import Heartbeat
 from regions.clock_offset import boot_id
 
 LOG_FILE = "service.log"
+WEBHOOK_NODE = NodeAddress(WEBHOOKS, NodeName(names.WEBHOOKS))
 
 log = logging.getLogger(__name__)
 
 
-class ShardNode:
+class ShardActor:
     """Hosts store, shard and gateway. Ray's own restart reruns ``__init__`` only: all begins there."""
 
     async def __init__(self, carried: dict[str, str], socket: str) -> None:  # type: ignore[misc]  # Ray awaits it
         settings = Settings.carried(carried)
         log_to(settings.data_dir / LOG_FILE)
         self._loop = asyncio.get_running_loop()
-        self._boot_id = boot_id()
-        self._reader = BatchReader()
         store = _open_store(settings)
-        self._exchange = LocalExchange(self._take)
-        self._shard = _make_shard(settings, store, self._exchange)
+        self._exchange = LocalExchange(lambda name: self._node.taker(NodeAddress.read(name)))
+        self._shard = _make_shard(settings, store, NodesOverRay(names.SHARD, self._exchange))
+        self._node = ShardNode(self._shard, boot_id())
         servers = make_servers(settings, _make_backend(settings, self._shard, store))
         self._servers = [server for server, _ in servers]
         await self._shard.begin()
@@ -66,21 +66,14 @@ class ShardNode:
         self._watching = self._loop.create_task(self._die_of_faults())
         log.info("shard epoch %d serves %s:%d", self._shard.epoch, settings.host, settings.port)
 
-    async def deliver(self, batch: bytes) -> None:
-        """Take a batch from an executor or the webhook actor on another machine."""
-        self._take(batch)
-
-    def _take(self, batch: bytes) -> None:
-        header, messages = self._reader.read(batch)
-        if header.epoch == self._shard.epoch:
-            self._shard.counters.batch_messages.observe(len(messages))
-            for message in messages:
-                self._shard.receive(message)
+    async def deliver(self, sender: str, batch: bytes) -> None:
+        """Take a batch from a node on another machine."""
+        self._node.receive(NodeAddress.read(sender), batch)
 
     @ray.method(concurrency_group=names.CONTROL_GROUP)
-    async def heartbeat(self, beat: bytes) -> bytes:
-        """Take a peer's heartbeat; the group's own thread hands it to the shard's loop."""
-        answer = asyncio.run_coroutine_threadsafe(self._heartbeat(beat), self._loop)
+    async def heartbeat(self, sender: str, beat: bytes) -> bytes:
+        """Take a node's heartbeat; the group's own thread hands it to the shard's loop."""
+        answer = asyncio.run_coroutine_threadsafe(self._heartbeat(NodeAddress.read(sender), beat), self._loop)
         return await asyncio.wrap_future(answer)
 
     @ray.method(concurrency_group=names.CONTROL_GROUP)
@@ -104,12 +97,8 @@ class ShardNode:
         except OSError as error:
             log.warning("no socket at %s (%s): everything goes over Ray", path, error)
 
-    async def _heartbeat(self, beat: bytes) -> bytes:
-        message = decode_one(beat)
-        if not isinstance(message, Heartbeat):
-            msg = f"{type(message).__name__} is no heartbeat"
-            raise TypeError(msg)
-        return encode(self._shard.heartbeat(message, self._boot_id))
+    async def _heartbeat(self, sender: NodeAddress, beat: bytes) -> bytes:
+        return self._node.heartbeat(sender, beat)
 
     async def _die_of_faults(self) -> None:
         try:
@@ -126,12 +115,12 @@ def _open_store(settings: Settings) -> SqliteStore:
     return SqliteStore(settings.data_dir, retention=retention)
 
 
-def _make_shard(settings: Settings, store: SqliteStore, exchange: LocalExchange) -> Shard:
+def _make_shard(settings: Settings, store: SqliteStore, transport: NodeTransport) -> Shard:
     regions = tuple(RegionName(name) for name in settings.regions)
-    actors = {region: names.executor_name(region) for region in regions} | {WEBHOOKS: names.WEBHOOKS}
+    nodes = {region: names.executor_address(region) for region in regions} | {WEBHOOKS: WEBHOOK_NODE}
     return Shard(
         store=store,
-        links=ActorLinks(actors, exchange),
+        links=MailboxLinks(transport, nodes),
         clock=SystemClock(),
         random=random.Random(),  # noqa: S311  # ids and jitter, not secrets
         options=ShardOptions(
@@ -174,15 +163,14 @@ def _make_backend(settings: Settings, shard: Shard, store: SqliteStore) -> Backe
     )
 
 
-def options_for_peers(settings: Settings, socket: str) -> dict[str, Any]:
-    """Write down what executors and the webhook actor need of the settings, and where the shard listens for
-    those on its machine.
+def options_for_nodes(settings: Settings, socket: str) -> dict[str, Any]:
+    """Write down what regions' nodes need of the settings. They may be on other machines: no path of this
+    one's is in it. ``socket`` is where in the temporary directory of its machine the shard listens.
     """
     return {
         "allow_private_targets": settings.allow_private_targets,
         "allow_targets": settings.allow_targets,
         "max_response_bytes": settings.max_response_bytes,
         "webhook_places": settings.webhook_max_concurrent,
-        "log_file": str(settings.data_dir / LOG_FILE),
-        "socket": socket,
+        "shards": {names.SHARD: socket},
     }

@@ -4,7 +4,7 @@ import asyncio
 import os
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -31,6 +31,12 @@ class Inbox:
     def take(self, batch: bytes) -> None:
         self.queue.put_nowait(batch)
 
+    def taker(self, name: str) -> Callable[[bytes], None]:
+        """Take the batches of the one who has a name here."""
+        if name != NAME:
+            raise ValueError(name)
+        return self.take
+
 
 class Far:
     """The other way: what goes over it when there is no connection."""
@@ -44,8 +50,8 @@ class Far:
 
 @asynccontextmanager
 async def calling(path: Path, inbox: Inbox) -> AsyncIterator[LocalCaller]:
-    caller = LocalCaller(path, NAME, inbox.take)
-    task = asyncio.create_task(caller.keep_connected())
+    caller = LocalCaller(path, NAME)
+    task = asyncio.create_task(caller.keep_connected(inbox.take))
     try:
         yield caller
     finally:
@@ -76,7 +82,7 @@ async def until_it_fails(caller: LocalCaller) -> None:
 
 async def test_batches_go_both_ways_and_are_taken_before_they_count_as_carried(path: Path) -> None:
     shard, executor, far = Inbox(), Inbox(), Far()
-    exchange = LocalExchange(shard.take)
+    exchange = LocalExchange(shard.taker)
     await exchange.listen(path)
     async with calling(path, executor) as caller:
         await near(caller, shard)
@@ -91,7 +97,7 @@ async def test_batches_go_both_ways_and_are_taken_before_they_count_as_carried(p
 
 async def test_large_and_empty_batches_keep_their_bounds(path: Path) -> None:
     shard, executor = Inbox(), Inbox()
-    exchange = LocalExchange(shard.take)
+    exchange = LocalExchange(shard.taker)
     await exchange.listen(path)
     async with calling(path, executor) as caller:
         await near(caller, shard)
@@ -106,8 +112,8 @@ async def test_large_and_empty_batches_keep_their_bounds(path: Path) -> None:
 
 async def test_without_a_connection_batches_go_the_other_way(path: Path) -> None:
     far = Far()
-    exchange = LocalExchange(Inbox().take)
-    caller = LocalCaller(path, NAME, Inbox().take)
+    exchange = LocalExchange(Inbox().taker)
+    caller = LocalCaller(path, NAME)
 
     await exchange.carrier(NAME, far)(b"to nobody near")
     await caller.carrier(far)(b"nobody listens")
@@ -117,7 +123,7 @@ async def test_without_a_connection_batches_go_the_other_way(path: Path) -> None
 
 async def test_a_batch_on_its_way_fails_with_the_connection(path: Path) -> None:
     shard = Inbox()
-    exchange = LocalExchange(shard.take)
+    exchange = LocalExchange(shard.taker)
     await exchange.listen(path)
     async with calling(path, Inbox()) as caller:
         await near(caller, shard)
@@ -132,13 +138,13 @@ async def test_a_batch_on_its_way_fails_with_the_connection(path: Path) -> None:
 
 async def test_a_caller_finds_a_shard_that_was_started_anew(path: Path) -> None:
     first, second = Inbox(), Inbox()
-    exchange = LocalExchange(first.take)
+    exchange = LocalExchange(first.taker)
     await exchange.listen(path)
     async with calling(path, Inbox()) as caller:
         await near(caller, first)
         exchange.close()
 
-        anew = LocalExchange(second.take)
+        anew = LocalExchange(second.taker)
         await anew.listen(path)
 
         await near(caller, second)
@@ -150,7 +156,7 @@ async def test_a_batch_that_can_not_be_taken_ends_the_connection_and_not_the_pro
         raise ValueError(batch)
 
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
-    exchange = LocalExchange(refuse)
+    exchange = LocalExchange(lambda _name: refuse)
     await exchange.listen(path)
     async with calling(path, Inbox()) as caller:
         with pytest.raises(ConnectionError):
@@ -158,8 +164,28 @@ async def test_a_batch_that_can_not_be_taken_ends_the_connection_and_not_the_pro
     exchange.close()
 
 
+@pytest.mark.parametrize("hello", [[], [b"executor-nowhere"]], ids=["nameless", "unknown"])
+async def test_who_is_not_known_by_name_is_hung_up_on_and_nothing_of_it_is_taken(
+    path: Path, hello: list[bytes]
+) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    shard = Inbox()
+    exchange = LocalExchange(shard.taker)
+    await exchange.listen(path)
+    reader, writer = await asyncio.open_unix_connection(path)
+
+    for name in hello:
+        writer.write(len(name).to_bytes(4) + b"\x00" + bytes(4) + name)
+    writer.write(b"\x00\x00\x00\x05\x01\x00\x00\x00\x01batch")
+
+    assert await reader.read() == b""
+    assert shard.queue.empty()
+    writer.close()
+    exchange.close()
+
+
 async def test_only_this_user_may_connect(path: Path) -> None:
-    exchange = LocalExchange(Inbox().take)
+    exchange = LocalExchange(Inbox().taker)
     await exchange.listen(path)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600  # noqa: PTH116  # one look, in a test
     exchange.close()
@@ -167,4 +193,4 @@ async def test_only_this_user_may_connect(path: Path) -> None:
 
 async def test_a_path_that_is_too_long_is_refused(path: Path) -> None:
     with pytest.raises(OSError, match="too long"):
-        await LocalExchange(Inbox().take).listen(path.with_name("x" * 200))
+        await LocalExchange(Inbox().taker).listen(path.with_name("x" * 200))

@@ -40,7 +40,7 @@ def let_all_connect(socket_file: Path) -> None:
 @needs_root
 async def test_another_user_who_connects_is_hung_up_on_and_nothing_of_it_is_taken(open_to_all: Path) -> None:
     inbox = Inbox()
-    exchange = LocalExchange(inbox.take)
+    exchange = LocalExchange(inbox.taker)
     await exchange.listen(open_to_all)
     let_all_connect(open_to_all)
 

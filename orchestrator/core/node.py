@@ -1,0 +1,93 @@
+"""A shard as nodes reach it, whatever carries their messages."""
+
+from collections.abc import Callable
+from functools import partial
+
+from orchestrator.core.shard import Shard
+from orchestrator.domain.ids import NodeAddress, RegionName
+from orchestrator.ports.transport import NodeTransport
+from orchestrator.wire.codec import BatchReader, Header, WireError, decode_one, encode
+from orchestrator.wire.mailbox import Mailbox
+from orchestrator.wire.messages import Heartbeat, Message
+
+
+class ShardNode:
+    """Lets in what nodes send to a shard; what was meant for another life of it is dropped.
+
+    Args:
+        shard: Whose door this is.
+        boot_id: This boot of its machine: nodes that share it share its monotonic clock.
+    """
+
+    def __init__(self, shard: Shard, boot_id: str) -> None:
+        self.shard = shard
+        self._boot_id = boot_id
+        self._readers: dict[NodeAddress, BatchReader] = {}
+
+    def taker(self, sender: NodeAddress) -> Callable[[bytes], None]:
+        """Make what takes the batches of one node."""
+        return partial(self.receive, sender)
+
+    def receive(self, sender: NodeAddress, batch: bytes) -> None:
+        """Take a batch from a node; which one, the transport says."""
+        reader = self._readers.get(sender)
+        if reader is None:
+            reader = self._readers[sender] = BatchReader()
+        header, messages = reader.read(batch)
+        shard = self.shard
+        if header.epoch == shard.epoch:
+            shard.counters.batch_messages.observe(len(messages))
+            for message in messages:
+                shard.receive(message)
+
+    def heartbeat(self, sender: NodeAddress, beat: bytes) -> bytes:
+        """Take a node's heartbeat, and give the reply.
+
+        Raises:
+            WireError: It is no heartbeat, or another region's.
+
+        """
+        message = decode_one(beat)
+        if not isinstance(message, Heartbeat) or message.region != sender.region:
+            msg = f"{type(message).__name__} is no heartbeat of {sender}"
+            raise WireError(msg)
+        return encode(self.shard.heartbeat(message, self._boot_id))
+
+
+class MailboxLink:
+    """A mailbox to one node."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+
+    def post(self, message: Message) -> None:
+        """Queue a message."""
+        self._mailbox.post(message)
+
+    def readdress(self, epoch: int, incarnation: str) -> None:
+        """Speak to another incarnation of the node; what waits for the old one is dropped."""
+        self._mailbox.readdress(Header(epoch, incarnation))
+        if incarnation:
+            self._mailbox.knock()
+
+    async def close(self) -> None:
+        """Drop what waits."""
+        await self._mailbox.close()
+
+
+class MailboxLinks:
+    """Makes links over a transport.
+
+    Args:
+        transport: What carries batches.
+        addresses: Where each region's node is.
+    """
+
+    def __init__(self, transport: NodeTransport, addresses: dict[RegionName, NodeAddress]) -> None:
+        self._transport = transport
+        self._addresses = addresses
+
+    def link(self, region: RegionName) -> MailboxLink:
+        """Make the link to one region's node."""
+        carrier = self._transport.carrier(self._addresses[region])
+        return MailboxLink(Mailbox(carrier, Header(0, "")))

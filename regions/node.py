@@ -1,0 +1,34 @@
+"""What runs in a region, whatever carries its messages: attempts requests and sends webhooks for shards."""
+
+from orchestrator.domain.ids import ShardName
+from orchestrator.domain.routing import HEARTBEAT_EVERY_S
+from regions.session import NodeParts, ShardSession
+
+
+class RegionNode:
+    """Works for shards, for each in a session of its own: what happens in one disturbs none of the others."""
+
+    def __init__(self, parts: NodeParts) -> None:
+        self._parts = parts
+        self._sessions: dict[ShardName, ShardSession] = {}
+
+    def begin(self) -> None:
+        """Watch over the leases from now on."""
+        for session in self._sessions.values():
+            session.check()
+        clock = self._parts.clock
+        clock.call_at(clock.now() + HEARTBEAT_EVERY_S / 2, self.begin)
+
+    def join(self, shard: ShardName) -> ShardSession:
+        """Begin to work for a shard. What it sends goes to the session, and a heart has to beat for that."""
+        session = self._sessions[shard] = ShardSession(shard, self._parts, self._files_for_one)
+        return session
+
+    async def close(self) -> None:
+        """End everything under way."""
+        for session in self._sessions.values():
+            await session.close()
+
+    def _files_for_one(self) -> int:
+        """Divide what is left of descriptors: no shard may count on the part of another."""
+        return self._parts.count_files_left() // len(self._sessions)

@@ -1,0 +1,94 @@
+"""The Ray actors of a region: a node over Ray and the Unix socket."""
+
+import asyncio
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+from orchestrator.domain.ids import NodeAddress, ShardName
+from orchestrator.ports.clock import SystemClock
+from orchestrator.runtime.allocator import give_memory_back
+from orchestrator.runtime.gc_tuning import spare_the_collector
+from orchestrator.runtime.log_file import log_here
+from orchestrator.runtime.open_files import raise_file_limit
+from orchestrator.runtime.process_vitals import process_vitals
+from orchestrator.wire.local_link import LocalCaller
+from regions.clock_offset import boot_id
+from regions.egress.answer_room import AnswerRoom
+from regions.egress.client import AiohttpEgress
+from regions.guard import AddressPolicy, parse_networks
+from regions.heart import start_heart
+from regions.node import RegionNode
+from regions.ray_transport import ShardsOverRay
+from regions.session import NodeParts
+
+
+def make_egress(options: dict[str, Any], room: AnswerRoom | None = None) -> AiohttpEgress:
+    """Build the HTTP client that the settings ask for; ``room`` is shared with what holds answers."""
+    policy = AddressPolicy(
+        allow_private=options["allow_private_targets"],
+        allowed_networks=parse_networks(options["allow_targets"]),
+    )
+    return AiohttpEgress(policy, max_response_bytes=options["max_response_bytes"], room=room)
+
+
+class RegionActor:
+    """A region's node as a Ray actor. ``address`` says which one, ``options`` is what
+    ``orchestrator.adapters.ray.node.options_for_nodes`` wrote down.
+    """
+
+    async def __init__(self, address: str, options: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
+        log_here()
+        raise_file_limit()
+        near = {
+            ShardName(shard): LocalCaller(_near(socket), address)
+            for shard, socket in options["shards"].items()
+        }
+        self._node = RegionNode(_parts(NodeAddress.read(address), options, ShardsOverRay(address, near)))
+        self._sessions = {shard: self._node.join(shard) for shard in near}
+        self._node.begin()
+        spare_the_collector()
+        give_memory_back()
+        self._connected = [
+            asyncio.create_task(near[shard].keep_connected(session.receive))
+            for shard, session in self._sessions.items()
+        ]
+        for session in self._sessions.values():
+            start_heart(session.beat_for_ever)
+
+    async def deliver(self, shard: ShardName, batch: bytes) -> None:
+        """Take a batch from a shard on another machine."""
+        self._sessions[shard].receive(batch)
+
+
+class ExecutorActor(RegionActor):
+    """The node of a region: Ray titles its process so."""
+
+
+class WebhookActor(RegionActor):
+    """The node that sends the webhooks which name no region."""
+
+
+def _parts(own: NodeAddress, options: dict[str, Any], transport: ShardsOverRay) -> NodeParts:
+    room = AnswerRoom()
+    # Webhooks that name this region leave from here too: a process of their own would cost 60 MB a region.
+    egress = make_egress(options, room)
+    return NodeParts(
+        region=own.region,
+        incarnation=uuid.uuid4().hex,
+        boot_id=boot_id(),
+        clock=SystemClock(),
+        transport=transport,
+        targets=egress,
+        receivers=egress,
+        room=room,
+        webhook_places=options["webhook_places"],
+        vitals=process_vitals,
+    )
+
+
+def _near(socket: str) -> Path:
+    """Say where on this machine a shard's socket is, if the shard is here: in a temporary directory."""
+    preferred = Path(tempfile.gettempdir(), socket)
+    return preferred if preferred.parent.exists() else Path("/tmp", socket)  # noqa: S108  # where serve goes too

@@ -1,0 +1,66 @@
+"""Batches and heartbeats as calls of Ray's actors."""
+
+from typing import Any
+
+import ray
+
+from orchestrator.domain.ids import ShardName
+from orchestrator.wire import names
+from orchestrator.wire.local_link import LocalCaller
+from orchestrator.wire.mailbox import Carrier
+
+
+class RemoteActor:
+    """An actor by its name. It is named, not held: after a call that failed it is looked up again, and found
+    if it was started anew.
+
+    Args:
+        name: Whom to call.
+        caller: Who calls: the actor is told with each call, and not by what the call carries.
+    """
+
+    def __init__(self, name: str, caller: str) -> None:
+        self._name = name
+        self._caller = caller
+        self._handle: Any = None
+
+    async def deliver(self, batch: bytes) -> None:
+        """Carry one batch; raises whatever Ray does where that failed or may have failed."""
+        await self._call("deliver", batch)
+
+    async def heartbeat(self, beat: bytes) -> bytes:
+        """Bring a heartbeat, and give the reply; raises whatever Ray does."""
+        reply: bytes = await self._call("heartbeat", beat)
+        return reply
+
+    async def _call(self, method: str, payload: bytes) -> Any:
+        if self._handle is None:
+            self._handle = ray.get_actor(self._name, namespace=names.NAMESPACE)
+        try:
+            return await getattr(self._handle, method).remote(self._caller, payload)
+        except Exception:
+            self._handle = None
+            raise
+
+
+class ShardsOverRay:
+    """A region node's way to shards: batches over the Unix socket of one on this machine, all else over Ray.
+
+    Args:
+        own: Who this node is.
+        near: What connects to a shard's socket, by shard.
+    """
+
+    def __init__(self, own: str, near: dict[ShardName, LocalCaller]) -> None:
+        self._near = near
+        self._batches = {shard: RemoteActor(shard, own) for shard in near}
+        # The heart has a loop of its own: it shares no handle with the node's.
+        self._heartbeats = {shard: RemoteActor(shard, own) for shard in near}
+
+    def carrier(self, to: ShardName) -> Carrier:
+        """Make what carries batches to a shard."""
+        return self._near[to].carrier(self._batches[to].deliver)
+
+    async def heartbeat(self, shard: ShardName, beat: bytes) -> bytes:
+        """Bring a heartbeat to a shard, and give its reply."""
+        return await self._heartbeats[shard].heartbeat(beat)
