@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from orchestrator.domain.ids import NodeAddress, ShardName
+from orchestrator.domain.ids import ShardName
 from orchestrator.ports.clock import SystemClock
 from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.gc_tuning import spare_the_collector
@@ -45,7 +45,7 @@ class RegionActor:
             ShardName(shard): LocalCaller(_near(socket), address)
             for shard, socket in options["shards"].items()
         }
-        self._node = RegionNode(_parts(NodeAddress.read(address), options, ShardsOverRay(address, near)))
+        self._node = RegionNode(_parts(options, ShardsOverRay(address, near)))
         self._sessions = {shard: self._node.join(shard) for shard in near}
         self._node.begin()
         spare_the_collector()
@@ -70,12 +70,11 @@ class WebhookActor(RegionActor):
     """The node that sends the webhooks which name no region."""
 
 
-def _parts(own: NodeAddress, options: dict[str, Any], transport: ShardsOverRay) -> NodeParts:
+def _parts(options: dict[str, Any], transport: ShardsOverRay) -> NodeParts:
     room = AnswerRoom()
     # Webhooks that name this region leave from here too: a process of their own would cost 60 MB a region.
     egress = make_egress(options, room)
     return NodeParts(
-        region=own.region,
         incarnation=uuid.uuid4().hex,
         boot_id=boot_id(),
         clock=SystemClock(),

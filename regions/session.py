@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from orchestrator.domain.ids import RegionName, ShardName
+from orchestrator.domain.ids import ShardName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.egress import Egress
@@ -33,7 +33,6 @@ class NodeParts:
     """What a region's node stands on.
 
     Args:
-        region: Where it is.
         incarnation: This life of it: no other has that.
         boot_id: This boot of its machine (``clock_offset.boot_id``).
         clock: Time on that machine.
@@ -46,7 +45,6 @@ class NodeParts:
         count_files_left: Counts the files, connections included, that the process could open still.
     """
 
-    region: RegionName
     incarnation: str
     boot_id: str
     clock: Clock
@@ -119,7 +117,7 @@ class ShardSession:
     def _heartbeat(self) -> bytes:
         parts = self._parts
         vitals = parts.vitals() | mailbox_vitals(self.mailbox)
-        return encode(Heartbeat(parts.region, parts.incarnation, self.epoch, vitals, self.executor.places))
+        return encode(Heartbeat(parts.incarnation, self.epoch, vitals, self.executor.places))
 
     def _heard(self, reply: HeartbeatReply, sent: float, received: float) -> bool:
         """Take a reply; say whether this node works for another epoch of the shard from now on."""

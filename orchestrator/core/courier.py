@@ -28,12 +28,13 @@ from orchestrator.domain.fanout import (
     next_region,
     seems_down,
 )
-from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, NodeAddress, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.waiting import still_to_wait_ms
 from orchestrator.ports.clock import Clock, Timer
 from orchestrator.ports.store import DamagedError, JobStore, OutboxEntry
 from orchestrator.wire.messages import Deliver, Delivered, JobResult, NeedResult
+from orchestrator.wire.names import WEBHOOK_NODE
 
 EXPECT_WITHIN_S = 90.0
 """Longer than the sender's own limits: beyond it, its silence counts as a lost message."""
@@ -51,14 +52,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class _Sent:
-    """A delivery that a sender has: ``peer`` is that one, ``tried`` the regions in this attempt."""
+    """A delivery that a sender has: ``node`` is that one, ``tried`` the regions in this attempt."""
 
     parcel: Parcel
     turn: Turn
     endpoint: Endpoint
     secrets: tuple[str, ...]
     tried: tuple[RegionName, ...] = ()
-    peer: RegionName = WEBHOOKS
+    node: NodeAddress = WEBHOOK_NODE
     number: int = 0
     expected_by: float = 0.0
 
@@ -112,7 +113,7 @@ class Courier:
         self._stranded: list[_Stranded] = []
         self._room = DeliveryRoom()
         self._without_room: dict[TargetDomain, None] = {}
-        self._bringing: set[tuple[RegionName, JobId]] = set()
+        self._bringing: set[tuple[NodeAddress, JobId]] = set()
         self.secrets = secrets
         self._waiting_bytes = 0
 
@@ -146,9 +147,9 @@ class Courier:
             timer.cancel()
         return timer is not None
 
-    def resend(self, peer: RegionName) -> None:
+    def resend(self, node: NodeAddress) -> None:
         """A sender lost what it had."""
-        for delivery in [id_ for id_, sent in self._under_way.items() if sent.peer == peer]:
+        for delivery in [id_ for id_, sent in self._under_way.items() if sent.node == node]:
             self._send_again(delivery)
 
     def region_up(self, region: RegionName) -> None:
@@ -160,10 +161,10 @@ class Courier:
             else:
                 self._stranded.append(stranded)
 
-    def delivered(self, message: Delivered) -> None:
-        """Take the end of one delivery attempt."""
+    def delivered(self, sender: NodeAddress, message: Delivered) -> None:
+        """Take the end of one delivery attempt; another sender's counts for nothing."""
         sent = self._under_way.get(message.delivery)
-        if sent is None or sent.number != message.attempt:
+        if sent is None or sent.number != message.attempt or sent.node != sender:
             return
         entry = self._noted(sent, message)
         sent.parcel.entries[entry.index] = entry
@@ -180,27 +181,28 @@ class Courier:
         self._pump(sent.endpoint)
         self._pump_those_without_room()
 
-    def needs_result(self, message: NeedResult) -> None:
+    def needs_result(self, sender: NodeAddress, message: NeedResult) -> None:
         """A sender has a delivery, and not the large result that it brings: read that now."""
         sent = self._under_way.get(message.delivery)
-        if sent is not None and (sent.peer, sent.turn.job_id) not in self._bringing:
-            self._bringing.add((sent.peer, sent.turn.job_id))
-            self._spawn(self._bring_result(sent.peer, sent.turn.job_id))
+        asked = sent is not None and sent.node == sender
+        if sent is not None and asked and (sender, sent.turn.job_id) not in self._bringing:
+            self._bringing.add((sender, sent.turn.job_id))
+            self._spawn(self._bring_result(sender, sent.turn.job_id))
 
-    async def _bring_result(self, peer: RegionName, job_id: JobId) -> None:
+    async def _bring_result(self, node: NodeAddress, job_id: JobId) -> None:
         try:
             body = await self._store.result(job_id)
         except DamagedError as error:
             await self._end_all_unreadable(job_id, str(error))
             return
         finally:
-            self._bringing.discard((peer, job_id))
+            self._bringing.discard((node, job_id))
         if body is not None:
-            self._peers.post(peer, JobResult(job_id, body))
+            self._peers.post(node, JobResult(job_id, body))
 
     def _noted(self, sent: _Sent, message: Delivered) -> OutboxEntry:
         entry, now_ms = sent.entry, self._clock.unix_ms()
-        region = NO_REGION if sent.peer == WEBHOOKS else sent.peer
+        region = NO_REGION if sent.node == WEBHOOK_NODE else sent.node.region
         self._counters.delivery_seconds.observe(message.took_ms / 1000)
         line = DeliveryAttempt(now_ms, message.status, message.took_ms, message.message, region)
         first_ms = entry.first_ms if entry.first_ms is not None else self.steady.unix_ms() - message.took_ms
@@ -402,15 +404,15 @@ class Courier:
         sent.turn.parcel = None
         self._stranded.append(_Stranded(sent.turn, sent.endpoint.name, sent.regions))
 
-    def _send(self, sent: _Sent, peer: RegionName) -> None:
+    def _send(self, sent: _Sent, region: RegionName) -> None:
         entry = sent.entry
-        sent.peer = peer
-        sent.tried = (*sent.tried, peer)
+        sent.node = self._peers.peer(region).address
+        sent.tried = (*sent.tried, region)
         sent.number = len(entry.log) + 1
         sent.expected_by = self._clock.now() + EXPECT_WITHIN_S
-        url = sent.parcel.webhooks[entry.index].url
-        job_id = sent.turn.job_id
-        self._peers.post(peer, Deliver(entry.id, sent.number, url, sent.parcel.body, sent.secrets, job_id))
+        parcel, job_id = sent.parcel, sent.turn.job_id
+        url = parcel.webhooks[entry.index].url
+        self._peers.post(sent.node, Deliver(entry.id, sent.number, url, parcel.body, sent.secrets, job_id))
 
     def _first_peer(self, regions: tuple[RegionName, ...]) -> RegionName | None:
         """Choose who sends; None while none of the regions is up."""

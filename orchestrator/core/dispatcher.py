@@ -15,7 +15,7 @@ from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.routes import Routes
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import Fault, HttpRequest
-from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName
+from orchestrator.domain.ids import AttemptId, CustomerId, JobId, NodeAddress, RegionName
 from orchestrator.domain.settling import Ended
 from orchestrator.domain.signals import retry_after_s
 from orchestrator.ports.clock import Clock
@@ -174,15 +174,15 @@ class Dispatcher:
         if opened is not None:
             opened.peer.link.post(CancelAttempt(attempt))
 
-    def unused(self, message: PermitUnused) -> None:
+    def unused(self, sender: NodeAddress, message: PermitUnused) -> None:
         """A permit comes back; its attempt goes on connecting."""
-        opened = self._open.get(message.attempt)
+        opened = self._reported(sender, message.attempt)
         if opened is not None and opened.phase is Phase.SENT:
             self._take_back(opened)
 
-    def ready(self, message: AttemptReady) -> None:
+    def ready(self, sender: NodeAddress, message: AttemptReady) -> None:
         """An attempt's connection is ready: it needs a permit again."""
-        opened = self._open.get(message.attempt)
+        opened = self._reported(sender, message.attempt)
         if opened is None:
             return
         if opened.phase is Phase.SENT:
@@ -192,15 +192,15 @@ class Dispatcher:
             opened.phase = Phase.READY
             opened.owner.attempt_ready(message.attempt)
 
-    def started(self, message: AttemptStarted) -> None:
+    def started(self, sender: NodeAddress, message: AttemptStarted) -> None:
         """An attempt that takes its time reports its first byte."""
-        opened = self._open.get(message.attempt)
+        opened = self._reported(sender, message.attempt)
         if opened is not None and opened.permit is not None:
-            self._note_start(message.attempt, opened, message.at)
+            self._note_start(message.attempt, opened, self._within(opened, message.at))
 
-    def answer_held(self, message: AnswerHeld) -> None:
+    def answer_held(self, sender: NodeAddress, message: AnswerHeld) -> None:
         """A large answer is at its executor: ask for it once there is room."""
-        opened = self._open.get(message.attempt)
+        opened = self._reported(sender, message.attempt)
         if opened is not None:
             # Nobody's fault but this side's, however long it takes.
             opened.due = math.inf
@@ -216,22 +216,23 @@ class Dispatcher:
         opened.peer.link.post(SendAnswer(attempt))
         return True
 
-    def done(self, message: AttemptDone) -> None:
+    def done(self, sender: NodeAddress, message: AttemptDone) -> None:
         """An attempt is over and its connection closed or given back."""
-        opened = self._open.get(message.attempt)
+        opened = self._reported(sender, message.attempt)
         if opened is None:
             return
+        started_at = None if message.started_at is None else self._within(opened, message.started_at)
         # First of all: whatever follows may let others out, and they go at the pace that was just heard.
-        self._hear(opened, message)
-        if message.started_at is not None:
-            self._note_start(message.attempt, opened, message.started_at)
+        self._hear(opened, message, started_at)
+        if started_at is not None:
+            self._note_start(message.attempt, opened, started_at)
         if message.fault is Fault.LOST:
             # It has fenced itself. Sent there again at once, the request would only come back.
             self._peers.doubt(opened.peer)
-        written = message.started_at is not None
+        written = started_at is not None
         retry_after = self._retry_after(message)
         ended = Ended(message.response, message.fault, message.message, retry_after, written, opened.probe)
-        self._learn(opened, ended, message.started_at)
+        self._learn(opened, ended, started_at)
         self._close(message.attempt, ended)
 
     def _learn(self, opened: OpenAttempt, ended: Ended, started_at: float | None) -> None:
@@ -247,6 +248,17 @@ class Dispatcher:
             domain.name, region, opened.job, cause, sent_at=opened.sent_at, took_s=took_s
         )
         self._routes.retry_budgets.ended(domain, cause)
+
+    def _reported(self, sender: NodeAddress, attempt: AttemptId) -> OpenAttempt | None:
+        """Find what a report is about; None where it is over, or another node has it."""
+        opened = self._open.get(attempt)
+        return opened if opened is not None and opened.peer.address == sender else None
+
+    def _within(self, opened: OpenAttempt, reported_at: float) -> float:
+        """Take a time that a node reports for what it can be: a region's clock may be thought ahead of this
+        one or behind it, and nothing happens before it is sent, or after it is told.
+        """
+        return min(self._clock.now(), max(opened.sent_at, reported_at))
 
     def lose(self, peer: Peer) -> None:
         """A peer lost what it had."""
@@ -284,13 +296,12 @@ class Dispatcher:
             give_back(opened.permit)
         self._routes.credit_back()
 
-    def _hear(self, opened: OpenAttempt, message: AttemptDone) -> None:
+    def _hear(self, opened: OpenAttempt, message: AttemptDone, started_at: float | None) -> None:
         if message.response is None:
             return
         now = self._clock.now()
-        started_at = now if message.started_at is None else message.started_at
-        # A region's clock may be thought ahead of this one: its answers are no later than they come.
-        answered_at = now if message.answered_at is None else min(now, message.answered_at)
+        answered_at = now if message.answered_at is None else self._within(opened, message.answered_at)
+        started_at = now if started_at is None else started_at
         domain = opened.domain
         if domain.hear(opened.permit, message.response, started_at, answered_at, probe=opened.probe):
             self._steered(domain)

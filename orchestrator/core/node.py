@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from orchestrator.core.shard import Shard
-from orchestrator.domain.ids import NodeAddress, RegionName
+from orchestrator.domain.ids import NodeAddress
 from orchestrator.ports.transport import NodeTransport
 from orchestrator.wire.codec import BatchReader, Header, WireError, decode_one, encode
 from orchestrator.wire.mailbox import Mailbox
@@ -38,20 +38,20 @@ class ShardNode:
         if header.epoch == shard.epoch:
             shard.counters.batch_messages.observe(len(messages))
             for message in messages:
-                shard.receive(message)
+                shard.receive(sender, message)
 
     def heartbeat(self, sender: NodeAddress, beat: bytes) -> bytes:
         """Take a node's heartbeat, and give the reply.
 
         Raises:
-            WireError: It is no heartbeat, or another region's.
+            WireError: It is no heartbeat.
 
         """
         message = decode_one(beat)
-        if not isinstance(message, Heartbeat) or message.region != sender.region:
-            msg = f"{type(message).__name__} is no heartbeat of {sender}"
+        if not isinstance(message, Heartbeat):
+            msg = f"{type(message).__name__} is no heartbeat"
             raise WireError(msg)
-        return encode(self.shard.heartbeat(message, self._boot_id))
+        return encode(self.shard.heartbeat(sender, message, self._boot_id))
 
 
 class MailboxLink:
@@ -76,18 +76,11 @@ class MailboxLink:
 
 
 class MailboxLinks:
-    """Makes links over a transport.
+    """Makes links over a transport."""
 
-    Args:
-        transport: What carries batches.
-        addresses: Where each region's node is.
-    """
-
-    def __init__(self, transport: NodeTransport, addresses: dict[RegionName, NodeAddress]) -> None:
+    def __init__(self, transport: NodeTransport) -> None:
         self._transport = transport
-        self._addresses = addresses
 
-    def link(self, region: RegionName) -> MailboxLink:
-        """Make the link to one region's node."""
-        carrier = self._transport.carrier(self._addresses[region])
-        return MailboxLink(Mailbox(carrier, Header(0, "")))
+    def link(self, to: NodeAddress) -> MailboxLink:
+        """Make the link to a region's node."""
+        return MailboxLink(Mailbox(self._transport.carrier(to), Header(0, "")))

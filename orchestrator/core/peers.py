@@ -1,29 +1,29 @@
-"""The other actors, as this shard knows them: who is alive, and how to speak to each."""
+"""The regions' nodes, as this shard knows them: who is alive, and how to speak to each."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from orchestrator.domain.ids import RegionName
+from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S, RegionHealth, health
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLink, RegionLinks
 from orchestrator.wire.messages import Heartbeat, HeartbeatReply, Message
+from orchestrator.wire.names import WEBHOOK_REGION
 
-WEBHOOKS = RegionName("@webhooks")
-"""The webhook actor's place in the book; no region can bear that name."""
+WEBHOOKS = WEBHOOK_REGION
 ATTEMPTS_CREDIT = 1_000
 BYTES_CREDIT = 64 * 1024 * 1024
 LIVES_KEPT = 100
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Peer:
-    """One actor. ``incarnation`` is empty until it was heard; ``lives`` are all that ever beat, in the
+    """One node. ``incarnation`` is empty until it was heard; ``lives`` are all that ever beat, in the
     order of their first heartbeats.
     """
 
-    name: RegionName
+    address: NodeAddress
     link: RegionLink
     incarnation: str = ""
     last_heard: float = float("-inf")
@@ -38,6 +38,16 @@ class Peer:
     lives: deque[str] = field(default_factory=lambda: deque(maxlen=LIVES_KEPT))
 
     @property
+    def name(self) -> RegionName:
+        """Its region."""
+        return self.address.region
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether it is up and has room for another attempt."""
+        return self.health is RegionHealth.UP and self.has_credit
+
+    @property
     def has_credit(self) -> bool:
         """Whether the executor can take another attempt."""
         return self.attempts_open < self.places and self.bytes_open < BYTES_CREDIT
@@ -49,11 +59,59 @@ class Peer:
         return self.lives.index(incarnation) < self.lives.index(self.incarnation)
 
 
+@dataclass(slots=True)
+class Region:
+    """The nodes of a region, of which there is always one. It is as well as the best of them."""
+
+    name: RegionName
+    nodes: list[Peer]
+
+    @property
+    def health(self) -> RegionHealth:
+        """UP while any node is, DOWN once all are."""
+        if len(self.nodes) == 1:
+            return self.nodes[0].health
+        return min((node.health for node in self.nodes), key=_BEST_FIRST.index)
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether any node is up and has room."""
+        # A loop: this is asked several times for each attempt.
+        for node in self.nodes:  # noqa: SIM110
+            if node.health is RegionHealth.UP and node.has_credit:
+                return True
+        return False
+
+    @property
+    def attempts_open(self) -> int:
+        """Attempts that its nodes have."""
+        return sum(node.attempts_open for node in self.nodes)
+
+    @property
+    def bytes_open(self) -> int:
+        """Of the requests that its nodes have."""
+        return sum(node.bytes_open for node in self.nodes)
+
+    @property
+    def down_since(self) -> float:
+        """Since when no node is heard, where none is (monotonic s)."""
+        return max(node.down_since for node in self.nodes)
+
+    def next_node(self) -> Peer:
+        """Choose who gets what comes next: of those that take work the one with the least."""
+        if len(self.nodes) == 1:
+            return self.nodes[0]
+        return min(
+            self.nodes,
+            key=lambda node: (not node.takes_work, _BEST_FIRST.index(node.health), node.attempts_open),
+        )
+
+
 class PeerBook:
-    """Judges peers by their heartbeats.
+    """Judges nodes by their heartbeats.
 
     Args:
-        names: Every peer there is to be.
+        expected: A node of every region there is to be. Others of these regions are known once they beat.
         links: Makes the links to them.
         clock: Time.
         on_up: Told of a peer that may take work (again): it is heard, or has more places.
@@ -62,14 +120,18 @@ class PeerBook:
 
     def __init__(
         self,
-        names: Iterable[RegionName],
+        expected: Iterable[NodeAddress],
         links: RegionLinks,
         clock: Clock,
         *,
         on_up: Callable[[Peer], None],
         on_lost: Callable[[Peer], None],
     ) -> None:
-        self._peers = {name: Peer(name, links.link(name)) for name in names}
+        self._links = links
+        self._nodes = {address: Peer(address, links.link(address)) for address in expected}
+        self._regions = {peer.name: Region(peer.name, [peer]) for peer in self._nodes.values()}
+        self._expected = [peer for peer in self._nodes.values() if peer.name != WEBHOOKS]
+        self._for_jobs = [region for name, region in self._regions.items() if name != WEBHOOKS]
         self._clock = clock
         self._on_up = on_up
         self._on_lost = on_lost
@@ -81,53 +143,53 @@ class PeerBook:
         """Start judging, under this shard's fencing number."""
         self._epoch = epoch
         self._last_judged = self._begun_at = self._clock.now()
-        for peer in self._peers.values():
+        for peer in self._nodes.values():
             peer.down_since = self._last_judged
         self._clock.call_at(self._last_judged + HEARTBEAT_EVERY_S, self._judge)
 
-    def post(self, name: RegionName, message: Message) -> None:
-        """Send a message to a peer."""
-        self._peers[name].link.post(message)
+    def post(self, to: NodeAddress, message: Message) -> None:
+        """Send a message to a node."""
+        self._nodes[to].link.post(message)
 
     def knows(self, name: RegionName) -> bool:
-        """Whether there is such a peer: a job may name a region that was taken out of service."""
-        return name in self._peers
+        """Whether there is such a region: a job may name one that was taken out of service."""
+        return name in self._regions
 
     def peer(self, name: RegionName) -> Peer:
-        """Look a peer up."""
-        return self._peers[name]
+        """Choose the node of a region that gets what comes next."""
+        return self._regions[name].next_node()
 
     def regions_up(self) -> list[RegionName]:
         """Name the regions that take work now."""
-        return [p.name for p in self.regions() if p.health is RegionHealth.UP]
+        return [region.name for region in self._for_jobs if region.health is RegionHealth.UP]
 
     def regions_with_credit(self) -> list[RegionName]:
         """Name the regions that take work now and have room for it."""
-        return [p.name for p in self.regions() if p.health is RegionHealth.UP and p.has_credit]
+        return [region.name for region in self._for_jobs if region.takes_work]
 
-    def down_s(self, region: RegionName) -> float:
+    def down_s(self, name: RegionName) -> float:
         """Say for how many seconds a region has been DOWN; 0 while it is not. One that is not there any more
         has been since this shard began.
         """
-        peer = self._peers.get(region)
-        if peer is None:
+        region = self._regions.get(name)
+        if region is None:
             return self._clock.now() - self._begun_at
-        return self._clock.now() - peer.down_since if peer.health is RegionHealth.DOWN else 0.0
+        return self._clock.now() - region.down_since if region.health is RegionHealth.DOWN else 0.0
 
     def all_regions_heard(self) -> bool:
-        """Whether every region's executor works for this shard, or did: what it had before is closed."""
-        return all(peer.incarnation for peer in self.regions())
+        """Whether every node that is expected works for this shard, or did: what it had before is closed."""
+        return all(peer.incarnation for peer in self._expected)
 
     def all(self) -> list[Peer]:
-        """List every peer."""
-        return list(self._peers.values())
+        """List every node."""
+        return list(self._nodes.values())
 
-    def heard(self, beat: Heartbeat, boot_id: str) -> HeartbeatReply:
-        """Take a heartbeat. A peer counts as up once it works for this shard's epoch; the reply to one
+    def heard(self, sender: NodeAddress, beat: Heartbeat, boot_id: str) -> HeartbeatReply:
+        """Take a node's heartbeat. A peer counts as up once it works for this shard's epoch; the reply to one
         that was replaced says that it works for none.
         """
         reply = HeartbeatReply(self._epoch, self._clock.now(), boot_id)
-        peer = self._peers.get(beat.region)
+        peer = self._nodes.get(sender) or self._welcome(sender)
         if peer is None:
             return reply
         if beat.incarnation not in peer.lives:
@@ -156,8 +218,17 @@ class PeerBook:
 
     async def close(self) -> None:
         """Close every link."""
-        for peer in self._peers.values():
+        for peer in self._nodes.values():
             await peer.link.close()
+
+    def _welcome(self, address: NodeAddress) -> Peer | None:
+        """Know a further node of a region from now on; None where there is no such region."""
+        region = self._regions.get(address.region)
+        if region is None:
+            return None
+        peer = self._nodes[address] = Peer(address, self._links.link(address), down_since=self._begun_at)
+        region.nodes.append(peer)
+        return peer
 
     def _replace(self, peer: Peer, incarnation: str) -> None:
         peer.incarnation = incarnation
@@ -169,7 +240,7 @@ class PeerBook:
         now = self._clock.now()
         stall = max(0.0, now - self._last_judged - HEARTBEAT_EVERY_S)
         self._last_judged = now
-        for peer in self._peers.values():
+        for peer in self._nodes.values():
             verdict = health(now - peer.last_heard, stall)
             # Only a heartbeat raises a peer; silence only lowers it.
             if verdict is not RegionHealth.UP and verdict is not peer.health:
@@ -183,6 +254,13 @@ class PeerBook:
             peer.link.readdress(self._epoch, peer.incarnation)
             self._on_lost(peer)
 
-    def regions(self) -> list[Peer]:
-        """List the regions' executors."""
-        return [peer for name, peer in self._peers.items() if name != WEBHOOKS]
+    def regions(self) -> list[Region]:
+        """List the regions that jobs may run in."""
+        return self._for_jobs
+
+    def region(self, name: RegionName) -> Region:
+        """Look a region up."""
+        return self._regions[name]
+
+
+_BEST_FIRST = (RegionHealth.UP, RegionHealth.SUSPECT, RegionHealth.DOWN)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.parking import ANY, Detours, Parking
-from orchestrator.core.peers import Peer, PeerBook
+from orchestrator.core.peers import PeerBook, Region
 from orchestrator.core.retry_budgets import RetryBudgets
 from orchestrator.core.target_health import TargetHealth
 from orchestrator.domain.active_limits import ActiveLimit
@@ -115,10 +115,12 @@ class Routes:
         """No region is heard yet, and some that jobs name may not be there any more: see ``region_lost``."""
         self._when_gone(self.parking.release_all)
 
-    def region_lost(self, peer: Peer) -> None:
-        """A region went down: what may run nowhere else is judged again when its time is over."""
-        if peer.health is RegionHealth.DOWN:
-            self._when_gone(lambda: self.parking.release([peer.name]))
+    def region_lost(self, region: Region) -> None:
+        """A region lost a node: where that was the last, what may run nowhere else is judged again when its
+        time is over.
+        """
+        if region.health is RegionHealth.DOWN:
+            self._when_gone(lambda: self.parking.release([region.name]))
 
     def _when_gone(self, judge: Callable[[], None]) -> None:
         self._clock.call_at(self._clock.now() + self.strict_down_s + LOOK_MARGIN_S, judge)
@@ -127,10 +129,10 @@ class Routes:
         """Whether a leg that may run in these regions only is to be given up."""
         return all(self._peers.down_s(region) >= self.strict_down_s for region in regions)
 
-    def health(self, peer: Peer) -> RegionHealth:
+    def health(self, region: Region) -> RegionHealth:
         """Judge a region by its heartbeats, and by what it reaches."""
-        doubted = peer.health is RegionHealth.UP and self.target_health.doubts(peer.name)
-        return RegionHealth.SUSPECT if doubted else peer.health
+        doubted = region.health is RegionHealth.UP and self.target_health.doubts(region.name)
+        return RegionHealth.SUSPECT if doubted else region.health
 
     def open_breakers(self) -> dict[RegionName, int]:
         """Count the breakers that are not closed, by region: labels of a metric stay bounded."""

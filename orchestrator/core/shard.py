@@ -35,7 +35,7 @@ from orchestrator.domain.course import Course, begin_course, lose_all_steps, ope
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.fanout import DeliveryOptions
-from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import AttemptId, JobId, NodeAddress, RegionName, ShardName, TargetDomain
 from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.lifecycle import JobState, first_state
@@ -65,6 +65,7 @@ from orchestrator.wire.messages import (
     RunAttempt,
     SendAnswer,
 )
+from orchestrator.wire.names import SHARD, WEBHOOK_NODE, executor_address
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class ShardOptions:
     """What an operator may set."""
 
     regions: tuple[RegionName, ...]
+    name: ShardName = SHARD
     pace: Pace = field(default_factory=Pace)
     caps: PaceCaps = field(default_factory=PaceCaps)
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
@@ -100,8 +102,8 @@ class Shard:
         self._random = random
         self._tasks = Tasks()
         self.spawn = self._tasks.spawn
-        names = (*options.regions, WEBHOOKS)
-        self.peers = PeerBook(names, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
+        expected = (*map(executor_address, options.regions), WEBHOOK_NODE)
+        self.peers = PeerBook(expected, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
         self.counters = Counters()
         self.ledger = Ledger(store, clock)
         self.routes = Routes(clock, self.peers, self.domain, self._leave, strict_down_s=options.strict_down_s)
@@ -231,23 +233,23 @@ class Shard:
         """Show what holds at a target now, the ways to it included."""
         return domain.view(self.routes.breaker_limit(domain.name))
 
-    def receive(self, message: Message) -> None:
-        """Take a message from an executor or the webhook actor."""
+    def receive(self, sender: NodeAddress, message: Message) -> None:
+        """Take a message from a node: what it reports counts if it is the one that has it."""
         match message:
             case AnswerHeld():
-                self.dispatcher.answer_held(message)
+                self.dispatcher.answer_held(sender, message)
             case AttemptDone():
-                self.dispatcher.done(message)
+                self.dispatcher.done(sender, message)
             case AttemptStarted():
-                self.dispatcher.started(message)
+                self.dispatcher.started(sender, message)
             case PermitUnused():
-                self.dispatcher.unused(message)
+                self.dispatcher.unused(sender, message)
             case AttemptReady():
-                self.dispatcher.ready(message)
+                self.dispatcher.ready(sender, message)
             case Delivered():
-                self.courier.delivered(message)
+                self.courier.delivered(sender, message)
             case NeedResult():
-                self.courier.needs_result(message)
+                self.courier.needs_result(sender, message)
             case (
                 RunAttempt()
                 | GoAttempt()
@@ -263,9 +265,9 @@ class Shard:
             case _:
                 assert_never(message)
 
-    def heartbeat(self, beat: Heartbeat, boot_id: str) -> HeartbeatReply:
-        """Take a peer's heartbeat."""
-        return self.peers.heard(beat, boot_id)
+    def heartbeat(self, sender: NodeAddress, beat: Heartbeat, boot_id: str) -> HeartbeatReply:
+        """Take a node's heartbeat."""
+        return self.peers.heard(sender, beat, boot_id)
 
     async def cancel(self, job_id: JobId) -> bool:
         """Cancel a job, and wait until that is on disk; say whether it was still open."""
@@ -451,7 +453,7 @@ class Shard:
 
     def _next_attempt_id(self) -> AttemptId:
         self._attempts += 1
-        return AttemptId(f"{self.epoch:x}.{self._attempts:x}")
+        return AttemptId(f"{self.options.name}:{self.epoch:x}.{self._attempts:x}")
 
     def _lay_down(self, supervisor: JobSupervisor) -> None:
         job = supervisor.job
@@ -479,10 +481,10 @@ class Shard:
             self.courier.region_up(peer.name)
 
     def _peer_lost(self, peer: Peer) -> None:
-        self.courier.resend(peer.name)
+        self.courier.resend(peer.address)
         if peer.name != WEBHOOKS:
             self.dispatcher.lose(peer)
-            self.routes.region_lost(peer)
+            self.routes.region_lost(self.peers.region(peer.name))
 
     def _steered(self, domain: DomainLimiter) -> None:
         self.store.note_pace(domain.name, domain.learned)

@@ -2,18 +2,18 @@
 
 from typing import Protocol
 
-from orchestrator.domain.ids import RegionName
+from orchestrator.domain.ids import NodeAddress
 from orchestrator.wire.messages import Message
 
 
 class RegionLink(Protocol):
-    """Carries messages to one region's executor; receiving them twice is harmless there."""
+    """Carries messages to one node; receiving them twice is harmless there."""
 
     def post(self, message: Message) -> None:
         """Queue a message."""
 
     def readdress(self, epoch: int, incarnation: str) -> None:
-        """Speak to another incarnation of the executor; what waits for the old one is dropped."""
+        """Speak to another incarnation of the node; what waits for the old one is dropped."""
 
     async def close(self) -> None:
         """Drop what waits."""
@@ -22,5 +22,5 @@ class RegionLink(Protocol):
 class RegionLinks(Protocol):
     """Makes links."""
 
-    def link(self, region: RegionName) -> RegionLink:
-        """Make the link to a region's executor."""
+    def link(self, to: NodeAddress) -> RegionLink:
+        """Make the link to a region's node."""

@@ -29,7 +29,7 @@ from orchestrator.wire.messages import (
     SendAnswer,
 )
 
-WIRE_VERSION = 3
+WIRE_VERSION = 4
 FRAGMENT_BYTES = 64 * 1024
 PARTIAL_MOST = 1_000
 _FRAGMENT = 0
@@ -248,7 +248,7 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
     ),
     Deliver: (8, _plain("delivery", "attempt", "url", "body", "secrets", "job")),
     Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after_s", "fault")),
-    Heartbeat: (10, _plain("region", "incarnation", "epoch", "vitals", "places")),
+    Heartbeat: (10, _plain("incarnation", "epoch", "vitals", "places")),
     HeartbeatReply: (11, _plain("epoch", "now", "boot_id")),
     NeedResult: (12, _plain("delivery", "attempt")),
     JobResult: (13, _plain("job", "body")),

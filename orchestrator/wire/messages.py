@@ -7,7 +7,7 @@ the carrier may bring one twice.
 from dataclasses import dataclass, field
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
-from orchestrator.domain.ids import AttemptId, DeliveryId, JobId, RegionName
+from orchestrator.domain.ids import AttemptId, DeliveryId, JobId
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +133,13 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Executor to shard, every half second: who I am and which shard incarnation I work for.
+    """Node to shard, every half second: which life of it this is, and which shard incarnation I work for.
 
     ``epoch`` is the last one heard; attempts of older ones are closed by then. ``vitals`` are numbers about
     the sender, by name, for the metrics. ``places`` is how many attempts it can take at once, where
     something of its own bounds that.
     """
 
-    region: RegionName
     incarnation: str
     epoch: int
     vitals: dict[str, float] = field(default_factory=dict)

@@ -5,6 +5,9 @@ from orchestrator.domain.ids import NodeAddress, NodeName, RegionName, ShardName
 NAMESPACE = "ezthrottle"
 SHARD = ShardName("shard-0")
 WEBHOOKS = "webhooks"
+WEBHOOK_REGION = RegionName("@webhooks")
+"""Where the webhook actor is, among the regions; none of these can bear that name."""
+WEBHOOK_NODE = NodeAddress(WEBHOOK_REGION, NodeName(WEBHOOKS))
 CONTROL_GROUP = "control"
 """The concurrency group of health calls: they get through when the hot path is full."""
 

@@ -16,7 +16,7 @@ from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.heard import Learned
-from orchestrator.domain.ids import JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import JobId, NodeAddress, TargetDomain
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
@@ -101,7 +101,7 @@ ALL = [*OPEN_JOBS, *RUNNING_JOBS, *ENDED_JOBS, *BESIDE]
 class Silence:
     """Links to regions that take everything and say nothing."""
 
-    def link(self, _region: RegionName) -> "Silence":
+    def link(self, _to: NodeAddress) -> "Silence":
         return self
 
     def post(self, _message: Message) -> None:

@@ -160,7 +160,6 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Delivered: st.builds(Delivered, DELIVERIES, COUNTS, st.none() | STATUS, COUNTS, TEXT, TEXT),
     Heartbeat: st.builds(
         Heartbeat,
-        REGION,
         TEXT,
         COUNTS,
         st.dictionaries(TEXT, st.floats(0, 1e9), max_size=4),

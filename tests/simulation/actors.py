@@ -20,7 +20,6 @@ from orchestrator.domain.ids import (
     CustomerId,
     JobId,
     NodeAddress,
-    NodeName,
     RegionName,
     ShardName,
     target_domain,
@@ -33,6 +32,7 @@ from orchestrator.ports.links import RegionLink
 from orchestrator.runtime.open_files import FILES_MOST
 from orchestrator.wire.mailbox import Carrier
 from orchestrator.wire.messages import AttemptDone, GoAttempt, Message, RunAttempt
+from orchestrator.wire.names import WEBHOOK_NODE, executor_address
 from regions.node import RegionNode
 from regions.session import NodeParts
 from tests.simulation.disk import Disk, DiskHandle
@@ -88,7 +88,6 @@ class RegionProcess:
         self._egress = TargetEgress(stage.outside, name)
         node = RegionNode(
             NodeParts(
-                region=name,
                 incarnation=f"{name}.{life}",
                 boot_id=SHARD_BOOT_ID if skew_s == 0.0 else f"the machine of {name}",
                 clock=VirtualClock(stage.loop, epoch_ms=EPOCH_MS, skew_s=skew_s),
@@ -217,11 +216,11 @@ class LoggedShard(Shard):
 
     log: Callable[[Shard, AttemptDone], None]
 
-    def receive(self, message: Message) -> None:
+    def receive(self, sender: NodeAddress, message: Message) -> None:
         """Take a message."""
         if isinstance(message, AttemptDone):
             self.log(self, message)
-        super().receive(message)
+        super().receive(sender, message)
 
 
 class ShardProcess:
@@ -236,8 +235,7 @@ class ShardProcess:
         self.shard: Shard | None = None
         self._node: ShardNode | None = None
         self._intake: Intake | None = None
-        addresses = {name: _address(name) for name in (*stage.scenario.regions, WEBHOOKS)}
-        self._links = MailboxLinks(ShardsTransport(stage, self.process), addresses)
+        self._links = MailboxLinks(ShardsTransport(stage, self.process))
         self.process.spawn(self._live())
 
     def serve(self, region: RegionName, batch: bytes) -> None:
@@ -311,9 +309,9 @@ class ShardProcess:
         except Exception as error:  # noqa: BLE001  # a shard that gives up is a finding, whatever ended it
             stage.history.troubles.append(f"the shard gave up at {stage.loop.time():.3f} s: {error!r}")
 
-    def link(self, region: RegionName) -> LoggedLink:
+    def link(self, to: NodeAddress) -> LoggedLink:
         """Make the link to one node."""
-        return LoggedLink(self._stage, self, region, self._links.link(region))
+        return LoggedLink(self._stage, self, to.region, self._links.link(to))
 
     def _begun(self) -> ShardNode:
         if self._node is None:
@@ -349,4 +347,4 @@ class ShardProcess:
 
 
 def _address(region: RegionName) -> NodeAddress:
-    return NodeAddress(region, NodeName(region))
+    return WEBHOOK_NODE if region == WEBHOOKS else executor_address(region)

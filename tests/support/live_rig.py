@@ -4,14 +4,14 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any
 
 from orchestrator.adapters.store.memory import MemoryStore
-from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.ids import CustomerId, JobId, RegionName, new_job_id, target_domain
+from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
@@ -20,6 +20,7 @@ from orchestrator.ports.egress import Egress
 from orchestrator.ports.store import StoredJob
 from orchestrator.wire.codec import decode_one, encode
 from orchestrator.wire.messages import Deliver, Heartbeat, Message
+from orchestrator.wire.names import WEBHOOK_NODE, executor_address
 from regions.executor import Executor
 from regions.webhooks import WebhookSender
 
@@ -45,9 +46,11 @@ class LiveRig:
         options = ShardOptions(regions=(IAD, LAX), pace=Pace(1_000.0, 1_000))
         self.shard = Shard(store=self.store, links=self, clock=self.clock, random=Random(2), options=options)
         for region in (IAD, LAX):
-            self._executors[region] = Executor(self._egress, self.clock, self._report)
+            self._executors[region] = Executor(
+                self._egress, self.clock, partial(self._report, executor_address(region))
+            )
             self._executors[region].unfence(math.inf)
-        self._sender = WebhookSender(self._egress, self.clock, self._report)
+        self._sender = WebhookSender(self._egress, self.clock, partial(self._report, WEBHOOK_NODE))
         await self.shard.begin()
         self._beating = asyncio.create_task(self._beat_for_ever())
 
@@ -83,9 +86,9 @@ class LiveRig:
                 return stored
             await asyncio.sleep(_LOOKS_EVERY_S)
 
-    def link(self, region: RegionName) -> "_Link":
+    def link(self, to: NodeAddress) -> "_Link":
         """Make the shard's link to a region."""
-        return _Link(self, region)
+        return _Link(self, to.region)
 
     def deliver(self, region: RegionName, message: Message) -> None:
         """Bring a message to an executor or to the sender, as it comes off the wire."""
@@ -95,13 +98,13 @@ class LiveRig:
         elif region in self._executors:
             self._executors[region].receive(received)
 
-    def _report(self, message: Message) -> None:
-        self.shard.receive(decode_one(encode(message)))
+    def _report(self, sender: NodeAddress, message: Message) -> None:
+        self.shard.receive(sender, decode_one(encode(message)))
 
     async def _beat_for_ever(self) -> None:
         while True:
-            for region in (*self._executors, WEBHOOKS):
-                self.shard.heartbeat(Heartbeat(region, "one", self.shard.epoch), "boot")
+            for node in (*map(executor_address, self._executors), WEBHOOK_NODE):
+                self.shard.heartbeat(node, Heartbeat("one", self.shard.epoch), "boot")
             await asyncio.sleep(HEARTBEAT_EVERY_S)
 
 

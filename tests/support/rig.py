@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -13,7 +14,7 @@ from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
-from orchestrator.domain.ids import CustomerId, JobId, RegionName, new_job_id, target_domain
+from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
@@ -21,6 +22,7 @@ from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.ports.egress import EgressError, Gate
 from orchestrator.ports.store import StoredJob
 from orchestrator.wire.messages import Heartbeat, Message
+from orchestrator.wire.names import executor_address
 from regions.executor import Executor
 from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
 
@@ -127,7 +129,9 @@ class Rig:
         self.shard = Shard(store=self.store, links=self, clock=self.clock, random=Random(2), options=options)
         for region in self._regions:
             egress = _Egress(self, region)
-            self._executors[region] = Executor(egress, self.clock, self.shard.receive)
+            self._executors[region] = Executor(
+                egress, self.clock, partial(self.shard.receive, executor_address(region))
+            )
             self._executors[region].unfence(math.inf)
         await self.shard.begin()
 
@@ -180,9 +184,9 @@ class Rig:
         """Say in which regions a job's requests went out."""
         return [call.region for call in self.calls if call.job_id == job_id]
 
-    def link(self, region: RegionName) -> "_Link":
+    def link(self, to: NodeAddress) -> "_Link":
         """Make the shard's link to a region."""
-        return _Link(self, region)
+        return _Link(self, to.region)
 
     def deliver(self, region: RegionName, message: Message) -> None:
         """Bring a message to an executor, unless its region is down."""
@@ -192,8 +196,8 @@ class Rig:
 
     def _beat(self) -> None:
         for region in self.alive:
-            beat = Heartbeat(region, "one", self.shard.epoch)
-            self._process.context.run(self.shard.heartbeat, beat, "boot")
+            beat = Heartbeat("one", self.shard.epoch)
+            self._process.context.run(self.shard.heartbeat, executor_address(region), beat, "boot")
 
     def _beat_for_ever(self) -> None:
         self._beat()

@@ -21,7 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from orchestrator.adapters.http.serving import listen
 from orchestrator.adapters.process.directories import RAYS_PART, RUN_DIR
 from orchestrator.adapters.process.exit_codes import ExitCode
-from orchestrator.adapters.ray.node import LOG_FILE, WEBHOOK_NODE, ShardActor, options_for_nodes
+from orchestrator.adapters.ray.node import LOG_FILE, ShardActor, options_for_nodes
 from orchestrator.adapters.ray.shard_watch import SHARD_DEATHS_MOST, ShardDeaths, ShardWatch
 from orchestrator.domain.ids import RegionName
 from orchestrator.runtime import log_file
@@ -114,7 +114,7 @@ def start_actors(settings: Settings) -> Any:
     peers = [
         remote(WebhookActor)
         .options(name=names.WEBHOOKS, scheduling_strategy=here, max_concurrency=1000, **common)
-        .remote(str(WEBHOOK_NODE), options)
+        .remote(str(names.WEBHOOK_NODE), options)
     ]
     for region in settings.regions:
         resource = names.region_resource(region)

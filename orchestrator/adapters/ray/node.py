@@ -21,10 +21,9 @@ from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.core.gateway.gateway import Gateway
 from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.node import MailboxLinks, ShardNode
-from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.fanout import DeliveryOptions, Schedule
-from orchestrator.domain.ids import NodeAddress, NodeName, RegionName
+from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import DAY_MS, Retention
 from orchestrator.ports.clock import SystemClock
@@ -38,7 +37,6 @@ from orchestrator.wire.local_link import LocalExchange
 from regions.clock_offset import boot_id
 
 LOG_FILE = "service.log"
-WEBHOOK_NODE = NodeAddress(WEBHOOKS, NodeName(names.WEBHOOKS))
 
 log = logging.getLogger(__name__)
 
@@ -117,10 +115,9 @@ def _open_store(settings: Settings) -> SqliteStore:
 
 def _make_shard(settings: Settings, store: SqliteStore, transport: NodeTransport) -> Shard:
     regions = tuple(RegionName(name) for name in settings.regions)
-    nodes = {region: names.executor_address(region) for region in regions} | {WEBHOOKS: WEBHOOK_NODE}
     return Shard(
         store=store,
-        links=MailboxLinks(transport, nodes),
+        links=MailboxLinks(transport),
         clock=SystemClock(),
         random=random.Random(),  # noqa: S311  # ids and jitter, not secrets
         options=ShardOptions(

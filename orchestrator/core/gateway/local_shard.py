@@ -7,7 +7,7 @@ from heapq import nlargest
 
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.job_notifier import Watch
-from orchestrator.core.peers import WEBHOOKS, Peer
+from orchestrator.core.peers import Region
 from orchestrator.core.shard import Shard
 from orchestrator.core.views import (
     DomainView,
@@ -30,7 +30,6 @@ from orchestrator.domain.routing import RegionHealth
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import DeadFilter
 from orchestrator.runtime.process_vitals import process_vitals
-from orchestrator.wire import names
 
 TARGETS_NUMBERED = 20
 SHARD = "shard"
@@ -158,14 +157,14 @@ class LocalShard:
         """Show every region."""
         return tuple(map(self._region, self._shard.peers.regions()))
 
-    def _region(self, peer: Peer) -> RegionView:
-        took = self._shard.counters.attempt_seconds.get(peer.name)
+    def _region(self, region: Region) -> RegionView:
+        took = self._shard.counters.attempt_seconds.get(region.name)
         return RegionView(
-            name=peer.name,
-            health=self._shard.routes.health(peer),
-            down_s=self._shard.peers.down_s(peer.name),
-            attempts_open=peer.attempts_open,
-            bytes_open=peer.bytes_open,
+            name=region.name,
+            health=self._shard.routes.health(region),
+            down_s=self._shard.peers.down_s(region.name),
+            attempts_open=region.attempts_open,
+            bytes_open=region.bytes_open,
             mean_attempt_s=None if took is None else took.mean,
         )
 
@@ -209,16 +208,16 @@ class LocalShard:
         open_breakers = self._shard.routes.open_breakers()
         return tuple(
             RegionNumbers(
-                peer.name,
-                takes_work=peer.health is RegionHealth.UP,
-                health=self._shard.routes.health(peer),
-                breakers_open=open_breakers[peer.name],
+                region.name,
+                takes_work=region.health is RegionHealth.UP,
+                health=self._shard.routes.health(region),
+                breakers_open=open_breakers[region.name],
             )
-            for peer in self._shard.peers.regions()
+            for region in self._shard.peers.regions()
         )
 
     def _vitals(self) -> dict[str, dict[str, float]]:
         actors = {SHARD: process_vitals()}
         for peer in self._shard.peers.all():
-            actors[names.WEBHOOKS if peer.name == WEBHOOKS else names.executor_name(peer.name)] = peer.vitals
+            actors[peer.address.node] = peer.vitals
         return actors

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -12,11 +13,12 @@ from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.fanout import DeliveryOptions
-from orchestrator.domain.ids import RegionName
+from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.ports.egress import EgressError, Gate
 from orchestrator.ports.store import OutboxEntry, StoredJob
 from orchestrator.wire.messages import Deliver, Heartbeat, JobResult, Message
+from orchestrator.wire.names import WEBHOOK_NODE, executor_address
 from regions.webhooks import WebhookSender
 from tests.conformance.stores import a_course, an_ending
 from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
@@ -75,7 +77,7 @@ class PostOffice:
     async def _run(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         for name in (*REGIONS, WEBHOOKS):
             egress = _Receivers(self, name)
-            self._senders[name] = WebhookSender(egress, self.clock, self._report)
+            self._senders[name] = WebhookSender(egress, self.clock, partial(self._report, _address(name)))
         await self.start()
         return await work()
 
@@ -142,9 +144,9 @@ class PostOffice:
         task.add_done_callback(lambda done: self.loop.outside.call_soon(answer.set_result, done.result()))
         return await answer
 
-    def link(self, region: RegionName) -> "_Link":
+    def link(self, to: NodeAddress) -> "_Link":
         """Make the link to one peer."""
-        return _Link(self, region)
+        return _Link(self, to.region)
 
     def carry(self, region: RegionName, message: Message) -> None:
         """Take a message to a peer, if it is there."""
@@ -152,15 +154,14 @@ class PostOffice:
             self.results_carried += isinstance(message, JobResult)
             self.loop.outside.call_soon(self._senders[region].receive, message)
 
-    def _report(self, message: Message) -> None:
-        self._process.call_soon(self.shard.receive, message)
+    def _report(self, sender: NodeAddress, message: Message) -> None:
+        self._process.call_soon(self.shard.receive, sender, message)
 
     def _beat(self) -> None:
         for name in (*REGIONS, WEBHOOKS):
             if name not in self.down:
-                self._process.call_soon(
-                    self.shard.heartbeat, Heartbeat(name, "one", self.shard.epoch), "boot"
-                )
+                beat = Heartbeat("one", self.shard.epoch)
+                self._process.call_soon(self.shard.heartbeat, _address(name), beat, "boot")
         self._process.call_at(self.loop.time() + BEAT_S, self._beat)
 
 
@@ -211,6 +212,10 @@ class _Receivers:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _address(region: RegionName) -> NodeAddress:
+    return WEBHOOK_NODE if region == WEBHOOKS else executor_address(region)
 
 
 def up(_now: float) -> Answer:

@@ -15,14 +15,25 @@ from orchestrator.core.peers import PeerBook
 from orchestrator.core.routes import Routes
 from orchestrator.domain.exchange import HttpRequest, HttpResponse
 from orchestrator.domain.fairness import Ticket, one_each
-from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import (
+    AttemptId,
+    CustomerId,
+    JobId,
+    NodeAddress,
+    NodeName,
+    RegionName,
+    TargetDomain,
+)
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.settling import Ended
-from orchestrator.wire.messages import AttemptDone, PermitUnused
+from orchestrator.wire.messages import AttemptDone, AttemptStarted, PermitUnused
+from orchestrator.wire.names import executor_address
 from tests.support.virtual_loop import VirtualClock, VirtualLoop
 from tests.unit.http.gateway import SilentLinks
 
 IAD = RegionName("iad")
+NODE = executor_address(IAD)
+OTHER_NODE = NodeAddress(IAD, NodeName("executor-iad-2"))
 REQUEST = HttpRequest(method="GET", url="http://203.0.113.7/", headers=(), body=None, timeout_ms=1_000)
 OVERDUE_S = 2 * REQUEST.timeout_ms / 1000 + PATIENCE_S + 2
 
@@ -50,7 +61,7 @@ class Bench:
         self.clock = VirtualClock(loop, epoch_ms=0)
         self.owner = Owner()
         self.sent_at: dict[AttemptId, float] = {}
-        peers = PeerBook([IAD], SilentLinks(), self.clock, on_up=_nothing, on_lost=_nothing)
+        peers = PeerBook([NODE], SilentLinks(), self.clock, on_up=_nothing, on_lost=_nothing)
         routes = Routes(self.clock, peers, lambda _name: self.domain, lambda _ticket, _cause: None)
         self.answers = AnswerIntake(lambda work: self.tasks.add(loop.create_task(work)))
         self.tasks: set[asyncio.Task[None]] = set()
@@ -111,7 +122,7 @@ def test_what_an_answer_lets_out_goes_at_the_pace_that_it_asks_for() -> None:
         first, second = bench.queue("first"), bench.queue("second")
         await _pass(loop, 3.0)
         slower = HttpResponse(status=200, headers={"x-ezthrottle-rps": "0.1"}, body=b"")
-        bench.dispatcher.done(AttemptDone(first, 0.5, slower))
+        bench.dispatcher.done(NODE, AttemptDone(first, 0.5, slower))
         await _pass(loop, 30.0)
         assert bench.sent_at[second] >= 0.5 + 10.0
 
@@ -134,7 +145,7 @@ def test_lines_that_came_twice_hold_the_next_request_back(
         first, second = bench.queue("first"), bench.queue("second")
         await _pass(loop, 3.0)
         slower = HttpResponse(status=200, headers=headers, body=b"", repeated=repeated)
-        bench.dispatcher.done(AttemptDone(first, 0.5, slower))
+        bench.dispatcher.done(NODE, AttemptDone(first, 0.5, slower))
         await _pass(loop, 30.0)
         assert bench.sent_at[second] >= 0.5 + 10.0
 
@@ -153,11 +164,40 @@ def test_an_attempt_that_nobody_reports_on_counts_as_written() -> None:
 def test_an_overdue_attempt_whose_permit_came_back_counts_as_unwritten() -> None:
     async def play(bench: Bench, loop: VirtualLoop) -> None:
         attempt = bench.queue("connecting")
-        bench.dispatcher.unused(PermitUnused(attempt))
+        bench.dispatcher.unused(NODE, PermitUnused(attempt))
         await _pass(loop, OVERDUE_S)
         assert not bench.owner.ended[attempt].written
 
     run(Pace(), play)
+
+
+def test_what_another_node_reports_of_an_attempt_counts_for_nothing() -> None:
+    async def play(bench: Bench, loop: VirtualLoop) -> None:
+        attempt = bench.queue("first")
+        answer = AttemptDone(attempt, 0.0, HttpResponse(status=200, headers={}, body=b""))
+        bench.dispatcher.unused(OTHER_NODE, PermitUnused(attempt))
+        bench.dispatcher.done(OTHER_NODE, answer)
+        assert bench.owner.ended == {}
+        assert bench.domain.in_flight == 1
+        bench.dispatcher.done(NODE, answer)
+        assert bench.owner.ended[attempt].written
+
+    run(Pace(), play)
+
+
+@pytest.mark.parametrize(("reported_s", "counts_from_s"), [(-600.0, 0.0), (1.0, 1.0), (600.0, 3.0)])
+def test_no_start_is_before_its_request_was_sent_or_after_it_is_told(
+    reported_s: float, counts_from_s: float
+) -> None:
+    async def play(bench: Bench, loop: VirtualLoop) -> None:
+        first, second = bench.queue("first"), bench.queue("second")
+        began = loop.time()
+        await _pass(loop, 3.0)
+        bench.dispatcher.started(NODE, AttemptStarted(first, began + reported_s))
+        await _pass(loop, 30.0)
+        assert bench.sent_at[second] - began == pytest.approx(counts_from_s + 10.0, abs=0.1)
+
+    run(Pace(0.1, 2), play)
 
 
 def _nothing(_of: object) -> None:

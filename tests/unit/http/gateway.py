@@ -19,11 +19,12 @@ from orchestrator.core.gateway.gateway import Gateway as Core
 from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.exchange import HttpResponse
-from orchestrator.domain.ids import CustomerId, RegionName
+from orchestrator.domain.ids import CustomerId, NodeAddress, RegionName
 from orchestrator.domain.roles import Role
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.clock import SystemClock
 from orchestrator.wire.messages import AttemptDone, Heartbeat, Message, RunAttempt
+from orchestrator.wire.names import executor_address
 from tests.unit.domain.builders import ACME, REGIONS
 
 BETA = CustomerId("cust_beta")
@@ -71,8 +72,8 @@ class SilentLinks:
 
     by_region: dict[RegionName, SilentLink] = field(default_factory=dict)
 
-    def link(self, region: RegionName) -> SilentLink:
-        return self.by_region.setdefault(region, SilentLink())
+    def link(self, to: NodeAddress) -> SilentLink:
+        return self.by_region.setdefault(to.region, SilentLink())
 
 
 @dataclass
@@ -97,17 +98,24 @@ class Gateway:
     def regions_up(self) -> None:
         """Let every executor be heard."""
         for region in REGIONS:
-            self.shard.heartbeat(Heartbeat(region, "one", self.shard.epoch), "boot")
+            beat = Heartbeat("one", self.shard.epoch)
+            self.shard.heartbeat(executor_address(region), beat, "boot")
 
     def answer_attempts(self, status: int = 200, body: bytes = b"done", **headers: str) -> int:
         """Play the executors: answer every attempt that was sent, and say how many there were."""
-        sent = [m for link in self.links.by_region.values() for m in link.posted if isinstance(m, RunAttempt)]
+        sent = [
+            (region, message)
+            for region, link in self.links.by_region.items()
+            for message in link.posted
+            if isinstance(message, RunAttempt)
+        ]
         for link in self.links.by_region.values():
             link.posted.clear()
         told = {name.replace("_", "-"): value for name, value in headers.items()}
-        for message in sent:
+        for region, message in sent:
             response = HttpResponse(status=status, headers={"x-from": "target"} | told, body=body)
-            self.shard.receive(AttemptDone(message.attempt, self.clock.now(), response))
+            done = AttemptDone(message.attempt, self.clock.now(), response)
+            self.shard.receive(executor_address(region), done)
         return len(sent)
 
 

@@ -7,6 +7,7 @@ from orchestrator.core.peers import WEBHOOKS
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.wire.messages import Deliver, Delivered
+from orchestrator.wire.names import WEBHOOK_NODE
 from tests.unit.http.gateway import BETAS_KEY, JOBS, TARGET, Gateway, turns
 
 HOOK = "http://203.0.113.9/hook"
@@ -87,7 +88,7 @@ async def test_deliveries_are_shown_with_each_attempt(gateway: Gateway) -> None:
     await turns()
     (sent,) = gateway.links.by_region[WEBHOOKS].posted
     assert isinstance(sent, Deliver)
-    gateway.shard.receive(Delivered(sent.delivery, sent.attempt, 503, 12, "busy"))
+    gateway.shard.receive(WEBHOOK_NODE, Delivered(sent.delivery, sent.attempt, 503, 12, "busy"))
     await turns()
     document = (await shown(gateway, job_id)).json()
     assert document["delivery"] == "pending"

@@ -8,6 +8,7 @@ from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.ports.store import StoreFailure
 from orchestrator.wire.messages import Deliver, Delivered
+from orchestrator.wire.names import WEBHOOK_NODE
 from tests.unit.http.gateway import BETAS_KEY, JOBS, Gateway, turns
 
 DEAD, REDELIVER = "/api/v1/webhooks/dead", "/api/v1/webhooks/redeliver"
@@ -33,7 +34,7 @@ async def answer_deliveries(gateway: Gateway, status: int, count: int) -> list[D
     assert len(sent) == count
     link.posted.clear()
     for message in sent:
-        gateway.shard.receive(Delivered(message.delivery, message.attempt, status, 3))
+        gateway.shard.receive(WEBHOOK_NODE, Delivered(message.delivery, message.attempt, status, 3))
     await turns()
     return sent
 

@@ -5,8 +5,14 @@ from orchestrator.core.shard import READY_WITHOUT_ALL_AFTER_S
 from orchestrator.domain.ids import RegionName, TargetDomain
 from orchestrator.runtime.version import VERSION
 from orchestrator.wire.messages import Heartbeat
+from orchestrator.wire.names import executor_address
 from tests.unit.domain.builders import REGIONS
 from tests.unit.http.gateway import JOBS, TARGET, Gateway
+
+
+def beats(gateway: Gateway, region: str, vitals: dict[str, float] | None = None) -> None:
+    beat = Heartbeat("one", gateway.shard.epoch, vitals or {})
+    gateway.shard.heartbeat(executor_address(RegionName(region)), beat, "boot")
 
 
 async def test_the_process_says_that_it_lives(gateway: Gateway) -> None:
@@ -19,7 +25,7 @@ async def test_the_service_is_not_ready_until_every_region_was_heard(gateway: Ga
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
     for region in ("lax", "iad"):
-        gateway.shard.heartbeat(Heartbeat(RegionName(region), "one", gateway.shard.epoch), "boot")
+        beats(gateway, region)
         assert (await gateway.client.get("/readyz")).status_code == 503
     gateway.regions_up()
     response = await gateway.client.get("/readyz")
@@ -27,7 +33,7 @@ async def test_the_service_is_not_ready_until_every_region_was_heard(gateway: Ga
 
 
 async def test_a_dead_region_keeps_the_service_unready_for_a_while_only(gateway: Gateway) -> None:
-    gateway.shard.heartbeat(Heartbeat(RegionName("lax"), "one", gateway.shard.epoch), "boot")
+    beats(gateway, "lax")
     gateway.clock.ahead_s += READY_WITHOUT_ALL_AFTER_S
     response = await gateway.client.get("/readyz")
     assert (response.status_code, response.json()) == (200, {"status": "ready", "regions": ["lax"]})
@@ -128,7 +134,7 @@ async def test_the_429s_of_later_targets_are_counted_together(gateway: Gateway) 
 
 async def test_every_actor_speaks_for_itself(gateway: Gateway) -> None:
     vitals = {"cpu_s": 1.5, "resident_bytes": 7e7, "batches_sent": 3.0, "messages_sent": 40.0}
-    gateway.shard.heartbeat(Heartbeat(RegionName("lax"), "one", gateway.shard.epoch, vitals), "boot")
+    beats(gateway, "lax", vitals)
     found = await metrics(gateway)
     assert found["ezthrottle_actor_cpu_seconds_total", "executor-lax"] == 1.5
     assert found["ezthrottle_actor_resident_bytes", "executor-lax"] == 7e7
