@@ -14,7 +14,7 @@ from orchestrator.runtime.open_files import files_left
 from orchestrator.runtime.process_vitals import Vitals, mailbox_vitals
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
 from orchestrator.wire.mailbox import Mailbox
-from orchestrator.wire.messages import Deliver, Heartbeat, HeartbeatReply, JobResult, Message
+from orchestrator.wire.messages import Deliver, DeliverySigned, Heartbeat, HeartbeatReply, JobResult, Message
 from regions.clock_offset import ClockOffset
 from regions.egress.answer_room import AnswerRoom
 from regions.executor import Executor, ShardLease
@@ -132,7 +132,7 @@ class ShardSession:
         return changed
 
     def _take(self, message: Message) -> None:
-        if isinstance(message, Deliver | JobResult):
+        if isinstance(message, Deliver | JobResult | DeliverySigned):
             self._sender.receive(message)
         else:
             self.executor.receive(message)

@@ -1,4 +1,4 @@
-"""The webhook actor's work: sign and send, to many receivers at once, none of which slows another."""
+"""Sends webhooks, signed by their shard, to many receivers at once, none of which slows another."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,15 +8,22 @@ from dataclasses import dataclass
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import DeliveryId, JobId, TargetDomain, target_domain
 from orchestrator.domain.signals import retry_after_s
-from orchestrator.domain.signing import signature_headers
 from orchestrator.ports.clock import Clock, utc
 from orchestrator.ports.egress import Egress, EgressError
-from orchestrator.wire.messages import Deliver, Delivered, JobResult, Message, NeedResult
+from orchestrator.wire.messages import (
+    Deliver,
+    Delivered,
+    DeliverySigned,
+    Headers,
+    JobResult,
+    Message,
+    NeedResult,
+)
 
 TIMEOUT_MS = 15_000
 RESULT_WITHIN_S = 50.0
 """A delivery whose result has not come by then is given up here, before its shard sends it anew."""
-USER_AGENT = "EZThrottle-Webhook/1"
+_HEADERS = (("Content-Type", "application/json"), ("User-Agent", "EZThrottle-Webhook/1"))
 
 
 @dataclass(slots=True)
@@ -51,9 +58,13 @@ class WebhookSender:
         self._endpoints: dict[TargetDomain, _Endpoint] = {}
         self._under_way: dict[tuple[DeliveryId, int], asyncio.Task[None]] = {}
         self._results: dict[JobId, _Result] = {}
+        self._signed: dict[tuple[DeliveryId, int], asyncio.Future[Headers]] = {}
+        """What deliveries of large results wait for besides those."""
 
     def receive(self, message: Message) -> None:
-        """Take a delivery, the same attempt of it twice being one, or the result that some wait for."""
+        """Take a delivery, the same attempt of it twice being one, or what some wait for: a large result, and
+        their signatures.
+        """
         match message:
             case Deliver():
                 self._begin(message)
@@ -61,6 +72,10 @@ class WebhookSender:
                 result = self._results.get(message.job)
                 if result is not None and not result.body.done():
                     result.body.set_result(message.body)
+            case DeliverySigned():
+                signed = self._signed.get((message.delivery, message.attempt))
+                if signed is not None and not signed.done():
+                    signed.set_result(message.headers)
             case _:
                 msg = f"a webhook actor does not take {type(message).__name__}"
                 raise TypeError(msg)
@@ -71,9 +86,9 @@ class WebhookSender:
             task = asyncio.get_running_loop().create_task(self._deliver(message))
             self._under_way[key] = task
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
-        elif (result := self._results.get(message.job)) is not None and not result.body.done():
+        elif key in self._signed:
             # Another shard by now, perhaps: it has not heard what the one before it was asked for.
-            self._report(NeedResult(message.delivery, message.attempt))
+            self._ask(message, self._results[message.job])
 
     async def close(self) -> None:
         """End every delivery, then the client."""
@@ -98,31 +113,36 @@ class WebhookSender:
 
     async def _send_whole(self, message: Deliver) -> None:
         if message.body is not None:
-            await self._send(message, message.body)
+            await self._send(message, message.body, message.headers)
             return
+        loop = asyncio.get_running_loop()
         result = self._results.get(message.job)
         if result is None:
-            body: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            result = self._results[message.job] = _Result(body)
+            result = self._results[message.job] = _Result(loop.create_future())
+        key, signed = (message.delivery, message.attempt), loop.create_future()
+        self._signed[key] = signed
         result.users += 1
         try:
-            if not result.body.done():
-                self._report(NeedResult(message.delivery, message.attempt))
-            # Where it never comes, the shard counts the delivery as lost, and sends it anew.
+            self._ask(message, result)
+            # Where they never come, the shard counts the delivery as lost, and sends it anew.
             with suppress(TimeoutError):
                 async with asyncio.timeout(RESULT_WITHIN_S):
-                    await asyncio.wait([result.body])
-                await self._send(message, result.body.result())
+                    await asyncio.wait([result.body, signed])
+                del self._signed[key]
+                await self._send(message, result.body.result(), signed.result())
         finally:
+            self._signed.pop(key, None)
             result.users -= 1
             if not result.users:
                 del self._results[message.job]
 
-    async def _send(self, message: Deliver, body: bytes) -> None:
+    def _ask(self, message: Deliver, result: _Result) -> None:
+        self._report(NeedResult(message.delivery, message.attempt, result.body.done()))
+
+    async def _send(self, message: Deliver, body: bytes, signed: Headers) -> None:
         began = self._clock.now()
-        request = signed_request(message, body, self._clock.unix_ms() // 1000)
         try:
-            response = await self._egress.exchange(request, _no_gate)
+            response = await self._egress.exchange(_request(message, body, signed), _no_gate)
         except EgressError as error:
             self._done(message, began, None, f"{error.fault}: {error}", error.fault)
         except Exception as error:  # noqa: BLE001  # whatever a client raises, the shard has to hear of an end
@@ -144,17 +164,11 @@ class WebhookSender:
         self._report(Delivered(message.delivery, message.attempt, status, took_ms, error, wait_s, fault))
 
 
-def signed_request(message: Deliver, body: bytes, unix_s: int) -> HttpRequest:
-    """Write one delivery attempt, signed afresh: receivers refuse old signatures."""
-    headers = (
-        ("Content-Type", "application/json"),
-        ("User-Agent", USER_AGENT),
-        *signature_headers(body, message.secrets, message.delivery, unix_s),
-    )
+def _request(message: Deliver, body: bytes, signed: Headers) -> HttpRequest:
     return HttpRequest(
         method="POST",
         url=message.url,
-        headers=headers,
+        headers=(*_HEADERS, *signed),
         body=body,
         timeout_ms=TIMEOUT_MS,
         status_suffices=True,

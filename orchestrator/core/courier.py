@@ -1,12 +1,12 @@
 """The outbox: every result reaches its receivers, tried again on a schedule that survives restarts.
 
-The courier owns schedule, quorum, breakers and disk; the webhook actor, or a region's executor where the
-webhook names regions, signs and sends.
+The courier owns schedule, quorum, breakers, disk and signatures; the webhook actor, or a region's node where
+the webhook names regions, sends.
 """
 
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from random import Random
 from typing import Any
@@ -30,10 +30,11 @@ from orchestrator.domain.fanout import (
 )
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, NodeAddress, RegionName, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.domain.signing import signature_headers
 from orchestrator.domain.waiting import still_to_wait_ms
 from orchestrator.ports.clock import Clock, Timer
 from orchestrator.ports.store import DamagedError, JobStore, OutboxEntry
-from orchestrator.wire.messages import Deliver, Delivered, JobResult, NeedResult
+from orchestrator.wire.messages import Deliver, Delivered, DeliverySigned, Headers, JobResult, NeedResult
 from orchestrator.wire.names import WEBHOOK_NODE
 
 EXPECT_WITHIN_S = 90.0
@@ -72,6 +73,14 @@ class _Sent:
     def regions(self) -> tuple[RegionName, ...]:
         """The regions that its webhook names."""
         return self.parcel.webhooks[self.turn.index].regions
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What one sender waits for of a large result: signatures of deliveries, and perhaps the body."""
+
+    deliveries: set[DeliveryId] = field(default_factory=set)
+    body: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,7 @@ class Courier:
         self._stranded: list[_Stranded] = []
         self._room = DeliveryRoom()
         self._without_room: dict[TargetDomain, None] = {}
-        self._bringing: set[tuple[NodeAddress, JobId]] = set()
+        self._asked: dict[tuple[NodeAddress, JobId], _Asked] = {}
         self.secrets = secrets
         self._waiting_bytes = 0
 
@@ -182,12 +191,17 @@ class Courier:
         self._pump_those_without_room()
 
     def needs_result(self, sender: NodeAddress, message: NeedResult) -> None:
-        """A sender has a delivery, and not the large result that it brings: read that now."""
+        """A sender is about to make a delivery of a large result: read that now, and sign it."""
         sent = self._under_way.get(message.delivery)
-        asked = sent is not None and sent.node == sender
-        if sent is not None and asked and (sender, sent.turn.job_id) not in self._bringing:
-            self._bringing.add((sender, sent.turn.job_id))
-            self._spawn(self._bring_result(sender, sent.turn.job_id))
+        if sent is None or sent.node != sender:
+            return
+        place = (sender, sent.turn.job_id)
+        asked = self._asked.get(place)
+        if asked is None:
+            asked = self._asked[place] = _Asked()
+            self._spawn(self._bring_result(*place))
+        asked.deliveries.add(message.delivery)
+        asked.body = asked.body or not message.has_body
 
     async def _bring_result(self, node: NodeAddress, job_id: JobId) -> None:
         try:
@@ -196,9 +210,20 @@ class Courier:
             await self._end_all_unreadable(job_id, str(error))
             return
         finally:
-            self._bringing.discard((node, job_id))
-        if body is not None:
+            asked = self._asked.pop((node, job_id))
+        if body is None:
+            return
+        if asked.body:
             self._peers.post(node, JobResult(job_id, body))
+        for delivery in sorted(asked.deliveries):
+            sent = self._under_way.get(delivery)
+            if sent is not None and sent.node == node:
+                signed = self._signed(sent, body)
+                self._peers.post(node, DeliverySigned(delivery, sent.number, signed))
+
+    def _signed(self, sent: _Sent, body: bytes) -> Headers:
+        """Sign one delivery attempt, now: receivers refuse old signatures."""
+        return signature_headers(body, sent.secrets, sent.entry.id, self._clock.unix_ms() // 1000)
 
     def _noted(self, sent: _Sent, message: Delivered) -> OutboxEntry:
         entry, now_ms = sent.entry, self._clock.unix_ms()
@@ -412,7 +437,8 @@ class Courier:
         sent.expected_by = self._clock.now() + EXPECT_WITHIN_S
         parcel, job_id = sent.parcel, sent.turn.job_id
         url = parcel.webhooks[entry.index].url
-        self._peers.post(sent.node, Deliver(entry.id, sent.number, url, parcel.body, sent.secrets, job_id))
+        headers = () if parcel.body is None else self._signed(sent, parcel.body)
+        self._peers.post(sent.node, Deliver(entry.id, sent.number, url, parcel.body, headers, job_id))
 
     def _first_peer(self, regions: tuple[RegionName, ...]) -> RegionName | None:
         """Choose who sends; None while none of the regions is up."""

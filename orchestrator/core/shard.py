@@ -55,6 +55,7 @@ from orchestrator.wire.messages import (
     CancelAttempt,
     Deliver,
     Delivered,
+    DeliverySigned,
     GoAttempt,
     Heartbeat,
     HeartbeatReply,
@@ -257,6 +258,7 @@ class Shard:
                 | SendAnswer()
                 | Deliver()
                 | JobResult()
+                | DeliverySigned()
                 | Heartbeat()
                 | HeartbeatReply()
             ):

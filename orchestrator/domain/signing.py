@@ -4,7 +4,6 @@ Sources: the published EZThrottle SDK's scheme (``t=…,v1=…``), and Standard 
 """
 
 import base64
-import hashlib
 import hmac
 import re
 from collections.abc import Sequence
@@ -17,20 +16,20 @@ _STANDARD = re.compile(SECRET_PREFIX + "([A-Za-z0-9+/]+)={0,2}")
 
 def signature_headers(
     body: bytes, secrets: Sequence[str], delivery: DeliveryId, unix_s: int
-) -> list[tuple[str, str]]:
+) -> tuple[tuple[str, str], ...]:
     """Sign one attempt. ``secrets`` are in force, the primary first.
 
     Receivers that know one secret only go on working during a rotation: the published SDK keeps the
     last ``v1`` that it reads, so the old secret's stands last.
     """
-    base = [("webhook-id", delivery), ("webhook-timestamp", str(unix_s))]
+    base = (("webhook-id", delivery), ("webhook-timestamp", str(unix_s)))
     if not secrets:
         return base
     own = ",".join(f"v1={_hex(secret, f'{unix_s}.'.encode() + body)}" for secret in secrets)
     standard = " ".join(
         f"v1,{_standard(secret, f'{delivery}.{unix_s}.'.encode() + body)}" for secret in secrets
     )
-    return [*base, ("X-EZThrottle-Signature", f"t={unix_s},{own}"), ("webhook-signature", standard)]
+    return (*base, ("X-EZThrottle-Signature", f"t={unix_s},{own}"), ("webhook-signature", standard))
 
 
 def secret_problem(secret: str) -> str | None:
@@ -51,11 +50,11 @@ def mask(secret: str) -> str:
 
 
 def _hex(secret: str, signed: bytes) -> str:
-    return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), signed, "sha256").hex()
 
 
 def _standard(secret: str, signed: bytes) -> str:
-    return base64.b64encode(hmac.new(_standard_key(secret), signed, hashlib.sha256).digest()).decode()
+    return base64.b64encode(hmac.digest(_standard_key(secret), signed, "sha256")).decode()
 
 
 def _standard_key(secret: str) -> bytes:

@@ -18,7 +18,9 @@ from orchestrator.wire.messages import (
     CancelAttempt,
     Deliver,
     Delivered,
+    DeliverySigned,
     GoAttempt,
+    Headers,
     Heartbeat,
     HeartbeatReply,
     JobResult,
@@ -160,11 +162,10 @@ def _request_out(request: HttpRequest) -> tuple[object, ...]:
 
 def _request_in(fields: list[Any]) -> HttpRequest:
     method, url, headers, body, timeout_ms, owner, fresh_connection, status_suffices = fields
-    pairs = tuple((name, value) for name, value in headers)
     return HttpRequest(
         method=method,
         url=url,
-        headers=pairs,
+        headers=_headers_in(headers),
         body=body,
         timeout_ms=timeout_ms,
         owner=owner,
@@ -226,7 +227,15 @@ def _read_done(item: list[Any]) -> Message:
 
 
 def _read_deliver(item: list[Any]) -> Message:
-    return Deliver(item[1], item[2], item[3], item[4], tuple(item[5]), item[6])
+    return Deliver(item[1], item[2], item[3], item[4], _headers_in(item[5]), item[6])
+
+
+def _read_signed(item: list[Any]) -> Message:
+    return DeliverySigned(item[1], item[2], _headers_in(item[3]))
+
+
+def _headers_in(fields: list[Any]) -> Headers:
+    return tuple((name, value) for name, value in fields)
 
 
 def _read_delivered(item: list[Any]) -> Message:
@@ -246,14 +255,15 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
         7,
         lambda m: (m.attempt, m.started_at, _response_out(m.response), m.fault, m.message, m.answered_at),
     ),
-    Deliver: (8, _plain("delivery", "attempt", "url", "body", "secrets", "job")),
+    Deliver: (8, _plain("delivery", "attempt", "url", "body", "headers", "job")),
     Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after_s", "fault")),
     Heartbeat: (10, _plain("incarnation", "epoch", "vitals", "places")),
     HeartbeatReply: (11, _plain("epoch", "now", "boot_id")),
-    NeedResult: (12, _plain("delivery", "attempt")),
+    NeedResult: (12, _plain("delivery", "attempt", "has_body")),
     JobResult: (13, _plain("job", "body")),
     AnswerHeld: (14, _plain("attempt", "size")),
     SendAnswer: (15, _plain("attempt")),
+    DeliverySigned: (16, _plain("delivery", "attempt", "headers")),
 }
 _READERS: dict[int, Callable[[list[Any]], Message]] = {
     1: _read_run,
@@ -271,4 +281,5 @@ _READERS: dict[int, Callable[[list[Any]], Message]] = {
     13: _build(JobResult),
     14: _build(AnswerHeld),
     15: _build(SendAnswer),
+    16: _read_signed,
 }

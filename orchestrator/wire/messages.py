@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId, DeliveryId, JobId
 
+Headers = tuple[tuple[str, str], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class RunAttempt:
@@ -89,25 +91,28 @@ class AttemptDone:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Shard to webhook actor or executor: sign ``body`` with ``secrets`` (primary first) and send it.
+    """Shard to sender: send ``body`` with ``headers``, which are signed: secrets stay with the shard.
 
-    A large body is None: whoever has it not from another delivery of the same job asks for it.
+    A large body is None, and there are no headers: once it is to go the sender asks for both.
     """
 
     delivery: DeliveryId
     attempt: int
     url: str
     body: bytes | None
-    secrets: tuple[str, ...]
+    headers: Headers
     job: JobId
 
 
 @dataclass(frozen=True, slots=True)
 class NeedResult:
-    """The sender to shard: it has the delivery, and not the result that it brings."""
+    """The sender to shard: a delivery of a large result is to go. ``has_body``: what is wanting is its
+    signature alone, for the result came with another delivery of the job.
+    """
 
     delivery: DeliveryId
     attempt: int
+    has_body: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,15 @@ class JobResult:
 
     job: JobId
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySigned:
+    """Shard to sender: the headers of one delivery attempt whose body travels apart."""
+
+    delivery: DeliveryId
+    attempt: int
+    headers: Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +182,7 @@ Message = (
     | Deliver
     | NeedResult
     | JobResult
+    | DeliverySigned
     | Delivered
     | Heartbeat
     | HeartbeatReply

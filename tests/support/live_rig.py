@@ -19,7 +19,7 @@ from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.egress import Egress
 from orchestrator.ports.store import StoredJob
 from orchestrator.wire.codec import decode_one, encode
-from orchestrator.wire.messages import Deliver, Heartbeat, Message
+from orchestrator.wire.messages import Deliver, DeliverySigned, Heartbeat, JobResult, Message
 from orchestrator.wire.names import WEBHOOK_NODE, executor_address
 from regions.executor import Executor
 from regions.webhooks import WebhookSender
@@ -93,7 +93,7 @@ class LiveRig:
     def deliver(self, region: RegionName, message: Message) -> None:
         """Bring a message to an executor or to the sender, as it comes off the wire."""
         received = decode_one(encode(message))
-        if isinstance(received, Deliver):
+        if isinstance(received, Deliver | DeliverySigned | JobResult):
             self._sender.receive(received)
         elif region in self._executors:
             self._executors[region].receive(received)

@@ -17,7 +17,7 @@ from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.ports.egress import EgressError, Gate
 from orchestrator.ports.store import OutboxEntry, StoredJob
-from orchestrator.wire.messages import Deliver, Heartbeat, JobResult, Message
+from orchestrator.wire.messages import Deliver, DeliverySigned, Heartbeat, JobResult, Message
 from orchestrator.wire.names import WEBHOOK_NODE, executor_address
 from regions.webhooks import WebhookSender
 from tests.conformance.stores import a_course, an_ending
@@ -61,6 +61,10 @@ class PostOffice:
         self.down: set[RegionName] = set()
         self.busy: dict[str, int] = {}
         self.busiest: dict[str, int] = {}
+        self.signed: list[dict[str, str]] = []
+        """The headers of webhooks that arrived, one after the other."""
+        self.carried: list[Message] = []
+        """What went to senders."""
         self.results_carried = 0
         """Large results that went to a sender."""
         self.shard: Shard
@@ -150,7 +154,8 @@ class PostOffice:
 
     def carry(self, region: RegionName, message: Message) -> None:
         """Take a message to a peer, if it is there."""
-        if isinstance(message, Deliver | JobResult) and region not in self.down:
+        if isinstance(message, Deliver | JobResult | DeliverySigned) and region not in self.down:
+            self.carried.append(message)
             self.results_carried += isinstance(message, JobResult)
             self.loop.outside.call_soon(self._senders[region].receive, message)
 
@@ -200,7 +205,8 @@ class _Receivers:
     async def _meet(self, host: str, request: HttpRequest) -> HttpResponse:
         office = self._office
         met = office.receivers[host](office.loop.time())
-        webhook_id = dict(request.headers)["webhook-id"]
+        office.signed.append(dict(request.headers))
+        webhook_id = office.signed[-1]["webhook-id"]
         office.arrivals.append(Arrival(office.loop.time(), host, self._region, webhook_id, met))
         await asyncio.sleep(request.timeout_ms / 1000 if met is Fault.TIMEOUT else ANSWERS_AFTER_S)
         if isinstance(met, Fault):

@@ -8,8 +8,10 @@ from orchestrator.core.peers import WEBHOOKS
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fanout import DeliveryOptions, DeliveryState, JobDelivery, Schedule
-from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.ids import CustomerId, DeliveryId
+from orchestrator.domain.signing import signature_headers
 from orchestrator.ports.store import WebhookSecrets
+from orchestrator.wire.messages import DeliverySigned, JobResult, Message
 from tests.unit.core.post_office import (
     ANSWERS_AFTER_S,
     PostOffice,
@@ -19,7 +21,7 @@ from tests.unit.core.post_office import (
     refuses,
     up,
 )
-from tests.unit.domain.builders import ACME, IAD, LAX, ORD
+from tests.unit.domain.builders import ACME, IAD, LAX, NOW_MS, ORD
 
 HALF_HOUR_S = 1_800.0
 HOUR_S = 3_600.0
@@ -477,3 +479,42 @@ def test_a_result_is_brought_once_for_all_deliveries_of_its_job(office: PostOffi
 
     assert office.run(play) is JobDelivery.DELIVERED
     assert office.results_carried == 1
+
+
+@pytest.mark.parametrize("size", [100, 2 * LARGE_BYTES], ids=["small", "large"])
+def test_what_a_sender_gets_is_signed_with_the_time_at_which_it_is_sent_and_bears_no_secret(
+    office: PostOffice, size: int
+) -> None:
+    secret, body = "a_secret_of_a_customer", b"x" * size
+
+    async def work() -> list[Message]:
+        await office.store.put_secrets(ACME, WebhookSecrets(primary=secret))
+        office.receivers["a.test"] = down_until(60.0)
+        await office.tell(hook("a.test"), body=body)
+        await office.until(200.0)
+        return office.carried
+
+    carried = office.run(work)
+
+    assert secret not in repr(carried)
+    assert office.at("a.test")[-1].accepted
+    for arrival, headers in zip(office.at("a.test"), office.signed, strict=True):
+        at_s = int((NOW_MS + arrival.at * 1000) // 1000)
+        told = dict(signature_headers(body, [secret], DeliveryId(arrival.webhook_id), at_s))
+        assert {name: headers[name] for name in told} == told
+
+
+def test_a_delivery_that_comes_when_the_result_is_there_asks_for_its_signature_alone(
+    office: PostOffice,
+) -> None:
+    async def work() -> list[Message]:
+        office.receivers |= {"a.test": hangs, "b.test": down_until(5.0)}
+        await office.tell(hook("a.test"), hook("b.test"), body=b"x" * 2 * LARGE_BYTES)
+        await office.until(10.0)
+        return office.carried
+
+    carried = office.run(work)
+
+    assert [a.accepted for a in office.at("b.test")] == [False, True]
+    assert sum(isinstance(message, JobResult) for message in carried) == 1
+    assert sum(isinstance(message, DeliverySigned) for message in carried) == 3
