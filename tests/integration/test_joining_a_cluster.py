@@ -67,7 +67,7 @@ def cluster() -> Iterator[Cluster]:
         wait_until(lambda: b"Ray runtime started" in (directory / "head.log").read_bytes())
         yield Cluster(head, environment)
     finally:
-        _end_head(head)
+        end_node(head)
         shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -90,11 +90,11 @@ def _start_head(directory: Path, address: str, environment: dict[str, str]) -> s
         )
 
 
-def _end_head(head: subprocess.Popen[bytes]) -> None:
-    pids = descendants(head.pid)
-    head.terminate()
+def end_node(node: subprocess.Popen[bytes]) -> None:
+    pids = descendants(node.pid)
+    node.terminate()
     try:
-        head.wait(PATIENCE_S)
+        node.wait(PATIENCE_S)
     finally:
         for pid in pids:
             if process_name(pid) != "?":

@@ -1,0 +1,151 @@
+"""A region's node that works for two shards: what happens in one session disturbs nothing of the other."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from random import Random
+from typing import Any
+
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.ids import AttemptId, ShardName
+from orchestrator.domain.routing import SELF_FENCE_AFTER_S
+from orchestrator.ports.egress import Gate
+from orchestrator.wire.codec import BatchReader, Header, decode_one, encode, encode_batch
+from orchestrator.wire.mailbox import Carrier
+from orchestrator.wire.messages import AttemptDone, Heartbeat, HeartbeatReply, Message, RunAttempt
+from regions.node import RegionNode
+from regions.session import NodeParts
+from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
+
+EAST, WEST = ShardName("shard-east"), ShardName("shard-west")
+SAME_ID = AttemptId("1.1")
+REQUEST = HttpRequest(method="GET", url="http://a.example/")
+FILES_LEFT = 264
+
+
+class Endless:
+    """A target that never answers."""
+
+    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+        await gate()
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Shards:
+    """Two shards and the way to them."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._clock = VirtualClock(loop, epoch_ms=0)
+        self.epochs: dict[ShardName, int] = {EAST: 7, WEST: 7}
+        self.silent: set[ShardName] = set()
+        self.beats: dict[ShardName, Heartbeat] = {}
+        self.told: dict[ShardName, list[Message]] = {EAST: [], WEST: []}
+        self._readers = {EAST: BatchReader(), WEST: BatchReader()}
+
+    def carrier(self, to: ShardName) -> Carrier:
+        async def carry(batch: bytes) -> None:
+            self.told[to] += self._readers[to].read(batch)[1]
+
+        return carry
+
+    async def heartbeat(self, shard: ShardName, beat: bytes) -> bytes:
+        message = decode_one(beat)
+        assert isinstance(message, Heartbeat)
+        self.beats[shard] = message
+        if shard in self.silent:
+            raise ConnectionError
+        return encode(HeartbeatReply(self.epochs[shard], self._clock.now(), "one machine"))
+
+    def ended(self, shard: ShardName) -> list[Fault | None]:
+        """Say how the attempts of a shard ended, as it was told."""
+        return [message.fault for message in self.told[shard] if isinstance(message, AttemptDone)]
+
+
+class Bench:
+    """A node with two shards in virtual time."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.shards = Shards(loop)
+        self._clock = VirtualClock(loop, epoch_ms=0)
+        self._process: Process = loop.process("node")
+        heart = loop.process("heart")
+        node = RegionNode(
+            NodeParts(
+                incarnation="one",
+                boot_id="one machine",
+                clock=self._clock,
+                transport=self.shards,
+                targets=Endless(),
+                receivers=Endless(),
+                count_files_left=lambda: FILES_LEFT,
+            )
+        )
+        self._sessions = {shard: self._process.context.run(node.join, shard) for shard in (EAST, WEST)}
+        self._process.call_soon(node.begin)
+        for session in self._sessions.values():
+            heart.spawn(session.beat_for_ever(partial(self._enter, heart)))
+
+    def run(self, shard: ShardName, attempt: AttemptId = SAME_ID) -> None:
+        """Send an attempt for a shard, under an id that the other one uses too."""
+        header = Header(self.shards.epochs[shard], "one")
+        batch = encode_batch(header, [encode(RunAttempt(attempt, self._clock.now(), REQUEST))])
+        self._process.call_soon(self._sessions[shard].receive, batch)
+
+    def attempts(self) -> dict[ShardName, int]:
+        """Count what is under way."""
+        return {shard: len(session.executor) for shard, session in self._sessions.items()}
+
+    async def _enter(self, heart: Process, act: Callable[[], bool]) -> bool:
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._process.call_soon(lambda: heart.call_soon(done.set_result, act()))
+        return await done
+
+
+def play(story: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
+    loop = VirtualLoop(Random(1))
+
+    async def both_under_way() -> None:
+        bench = Bench(loop)
+        await asyncio.sleep(1.0)
+        bench.run(EAST)
+        bench.run(WEST)
+        await asyncio.sleep(1.0)
+        assert bench.attempts() == {EAST: 1, WEST: 1}
+        await story(bench)
+
+    loop.run(both_under_way())
+
+
+def test_a_shard_with_a_new_epoch_ends_its_own_attempts_and_none_of_the_others() -> None:
+    async def story(bench: Bench) -> None:
+        bench.shards.epochs[EAST] = 8
+        await asyncio.sleep(2.0)
+        assert bench.attempts() == {EAST: 0, WEST: 1}
+        assert (bench.shards.beats[EAST].epoch, bench.shards.beats[WEST].epoch) == (8, 7)
+        bench.run(EAST, AttemptId("8.1"))
+        await asyncio.sleep(2.0)
+        assert bench.attempts() == {EAST: 1, WEST: 1}
+
+    play(story)
+
+
+def test_a_shard_that_falls_silent_is_worked_for_no_more_and_the_other_still() -> None:
+    async def story(bench: Bench) -> None:
+        bench.shards.silent.add(EAST)
+        await asyncio.sleep(SELF_FENCE_AFTER_S + 1.0)
+        assert bench.attempts() == {EAST: 0, WEST: 1}
+        assert (bench.shards.ended(EAST), bench.shards.ended(WEST)) == ([Fault.LOST], [])
+
+    play(story)
+
+
+def test_the_shards_share_what_is_left_of_descriptors() -> None:
+    async def story(bench: Bench) -> None:
+        for shard in (EAST, WEST):
+            assert bench.shards.beats[shard].places == 1 + FILES_LEFT // 2 - 64
+
+    play(story)
