@@ -1,7 +1,7 @@
 """What runs in a region, whatever carries its messages: attempts requests and sends webhooks for shards."""
 
 from orchestrator.domain.ids import ShardName
-from orchestrator.domain.routing import HEARTBEAT_EVERY_S
+from orchestrator.domain.routing import ATTEMPTS_CREDIT, HEARTBEAT_EVERY_S
 from regions.session import NodeParts, ShardSession
 
 
@@ -21,7 +21,9 @@ class RegionNode:
 
     def join(self, shard: ShardName) -> ShardSession:
         """Begin to work for a shard. What it sends goes to the session, and a heart has to beat for that."""
-        session = self._sessions[shard] = ShardSession(shard, self._parts, self._files_for_one)
+        session = self._sessions[shard] = ShardSession(
+            shard, self._parts, credit=self._credit_for_one, count_files_left=self._files_for_one
+        )
         return session
 
     async def close(self) -> None:
@@ -29,6 +31,9 @@ class RegionNode:
         for session in self._sessions.values():
             await session.close()
 
+    def _credit_for_one(self) -> int:
+        """Divide the credit among the sessions: no shard may count on the part of another."""
+        return ATTEMPTS_CREDIT // len(self._sessions)
+
     def _files_for_one(self) -> int:
-        """Divide what is left of descriptors: no shard may count on the part of another."""
         return self._parts.count_files_left() // len(self._sessions)

@@ -60,8 +60,16 @@ class NodeParts:
 class ShardSession:
     """A shard's epoch, its lease on this node, its clock, a mailbox to it, and what is done for it here."""
 
-    def __init__(self, shard: ShardName, parts: NodeParts, count_files_left: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        shard: ShardName,
+        parts: NodeParts,
+        *,
+        credit: Callable[[], int],
+        count_files_left: Callable[[], int],
+    ) -> None:
         self._shard = shard
+        self._credit = credit
         self._parts = parts
         self._reader = BatchReader()
         self.mailbox = Mailbox(parts.transport.carrier(shard), Header(0, parts.incarnation))
@@ -117,7 +125,8 @@ class ShardSession:
     def _heartbeat(self) -> bytes:
         parts = self._parts
         vitals = parts.vitals() | mailbox_vitals(self.mailbox)
-        return encode(Heartbeat(parts.incarnation, self.epoch, vitals, self.executor.places))
+        places = min(self._credit(), self.executor.places)
+        return encode(Heartbeat(parts.incarnation, self.epoch, vitals, places))
 
     def _heard(self, reply: HeartbeatReply, sent: float, received: float) -> bool:
         """Take a reply; say whether this node works for another epoch of the shard from now on."""

@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from orchestrator.domain.ids import NodeAddress, RegionName
-from orchestrator.domain.routing import HEARTBEAT_EVERY_S, RegionHealth, health
+from orchestrator.domain.routing import ATTEMPTS_CREDIT, HEARTBEAT_EVERY_S, RegionHealth, health
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLink, RegionLinks
 from orchestrator.wire.messages import Heartbeat, HeartbeatReply, Message
 from orchestrator.wire.names import WEBHOOK_REGION
 
 WEBHOOKS = WEBHOOK_REGION
-ATTEMPTS_CREDIT = 1_000
 BYTES_CREDIT = 64 * 1024 * 1024
 LIVES_KEPT = 100
 

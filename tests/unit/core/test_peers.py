@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from orchestrator.core.peers import ATTEMPTS_CREDIT, Peer, PeerBook
+from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.domain.ids import NodeAddress, NodeName, RegionName
-from orchestrator.domain.routing import RegionHealth
+from orchestrator.domain.routing import ATTEMPTS_CREDIT, RegionHealth
 from orchestrator.ports.clock import SystemClock
 from orchestrator.wire.messages import Heartbeat
 from orchestrator.wire.names import executor_address

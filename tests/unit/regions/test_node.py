@@ -6,9 +6,11 @@ from functools import partial
 from random import Random
 from typing import Any
 
+import pytest
+
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId, ShardName
-from orchestrator.domain.routing import SELF_FENCE_AFTER_S
+from orchestrator.domain.routing import ATTEMPTS_CREDIT, SELF_FENCE_AFTER_S
 from orchestrator.ports.egress import Gate
 from orchestrator.wire.codec import BatchReader, Header, decode_one, encode, encode_batch
 from orchestrator.wire.mailbox import Carrier
@@ -20,7 +22,6 @@ from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
 EAST, WEST = ShardName("shard-east"), ShardName("shard-west")
 SAME_ID = AttemptId("1.1")
 REQUEST = HttpRequest(method="GET", url="http://a.example/")
-FILES_LEFT = 264
 
 
 class Endless:
@@ -70,6 +71,7 @@ class Bench:
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.shards = Shards(loop)
+        self.files_left = 10_000
         self._clock = VirtualClock(loop, epoch_ms=0)
         self._process: Process = loop.process("node")
         heart = loop.process("heart")
@@ -81,7 +83,7 @@ class Bench:
                 transport=self.shards,
                 targets=Endless(),
                 receivers=Endless(),
-                count_files_left=lambda: FILES_LEFT,
+                count_files_left=lambda: self.files_left,
             )
         )
         self._sessions = {shard: self._process.context.run(node.join, shard) for shard in (EAST, WEST)}
@@ -143,9 +145,12 @@ def test_a_shard_that_falls_silent_is_worked_for_no_more_and_the_other_still() -
     play(story)
 
 
-def test_the_shards_share_what_is_left_of_descriptors() -> None:
+@pytest.mark.parametrize(("files_left", "places"), [(264, 1 + 132 - 64), (10_000, ATTEMPTS_CREDIT // 2)])
+def test_the_shards_share_what_the_node_can_take(files_left: int, places: int) -> None:
     async def story(bench: Bench) -> None:
+        bench.files_left = files_left
+        await asyncio.sleep(1.0)
         for shard in (EAST, WEST):
-            assert bench.shards.beats[shard].places == 1 + FILES_LEFT // 2 - 64
+            assert bench.shards.beats[shard].places == places
 
     play(story)
