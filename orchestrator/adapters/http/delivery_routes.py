@@ -53,8 +53,7 @@ class DeliveryRoutes:
             _filter(customer, query), most=most, before=_place(query.get("cursor", ""))
         )
         cursor = encode_cursor(f"{dead[-1].next_ms} {dead[-1].id}") if len(dead) == most else None
-        document = {"deliveries": [dead_document(entry) for entry in dead], "next_cursor": cursor}
-        return json_response(document, HTTPStatus.OK)
+        return json_response(dead_document(dead, cursor), HTTPStatus.OK)
 
     async def list_pending(self, request: Request) -> Response:
         """List webhooks that are still to be made, by endpoint, and whom they go to: how many of them fail,
@@ -70,8 +69,8 @@ class DeliveryRoutes:
             after=_pending_place(query.get("cursor", "")),
         )
         last = pending.deliveries[-1] if len(pending.deliveries) == most else None
-        cursor = last and encode_cursor(f"{last.next_ms} {last.id} {last.endpoint}")
-        return json_response(pending_document(pending) | {"next_cursor": cursor}, HTTPStatus.OK)
+        cursor = encode_cursor(f"{last.next_ms} {last.id} {last.endpoint}") if last else None
+        return json_response(pending_document(pending, cursor), HTTPStatus.OK)
 
     async def redeliver_dead(self, request: Request) -> Response:
         """Send failed webhooks again, all that are meant, at a bounded pace; ``more``: some are left."""

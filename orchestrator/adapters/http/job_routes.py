@@ -15,10 +15,12 @@ from orchestrator.adapters.http.backend import (
 from orchestrator.adapters.http.batches import batch_text, read_batch
 from orchestrator.adapters.http.bodies import read_body
 from orchestrator.adapters.http.documents.jobs import (
+    batch_document,
     cancelled_document,
     job_document,
     page_document,
     remains_document,
+    replayed_document,
     taken_document,
 )
 from orchestrator.adapters.http.event_stream import EventResponse, JobEvents, StreamSlots
@@ -28,7 +30,7 @@ from orchestrator.adapters.http.problems import as_ours, problem_document
 from orchestrator.adapters.http.submissions import read_submission
 from orchestrator.core.views import JobRemains, KnownAlready
 from orchestrator.domain.errors import EZThrottleError, InvalidFields
-from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.progress import Told
 from orchestrator.runtime.cooperative_yield import CooperativeYield
@@ -72,7 +74,7 @@ class JobRoutes:
             else taken_document(answer, ignored, now_ms)
             for answer, (_, ignored) in zip(taken, read, strict=True)
         ]
-        return json_response({"answers": answers}, HTTPStatus.OK)
+        return json_response(batch_document(answers), HTTPStatus.OK)
 
     async def _read_batch(self, data: bytearray) -> list[tuple[JobSpec | EZThrottleError, list[str]]]:
         breather = CooperativeYield(self._clock.now)
@@ -147,10 +149,9 @@ class JobRoutes:
     async def replay(self, request: Request) -> Response:
         """Make a new job of a finished one: the same request, under a key of its own."""
         customer = await self._backend.keys.customer(request)
-        job_id = request.path_params["job_id"]
+        job_id = JobId(request.path_params["job_id"])
         taken = await self._jobs.replay(customer, job_id)
-        document = taken_document(taken, [], self._now_ms())
-        return json_response(document | {"replay_of": job_id}, HTTPStatus.ACCEPTED)
+        return json_response(replayed_document(taken, job_id, self._now_ms()), HTTPStatus.ACCEPTED)
 
     def _now_ms(self) -> int:
         return self._clock.unix_ms()

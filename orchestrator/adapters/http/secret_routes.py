@@ -3,10 +3,11 @@
 from http import HTTPStatus
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response, read_document
 from orchestrator.adapters.http.documents.overviews import secrets_document
+from orchestrator.adapters.http.documents.service import message_document
 from orchestrator.adapters.http.schema import RotateIn, SecretsIn, read_model
 from orchestrator.ports.store import WebhookSecrets
 
@@ -47,4 +48,4 @@ class SecretRoutes:
 
 
 def _status(message: str) -> Response:
-    return JSONResponse({"status": "ok", "message": message})
+    return json_response(message_document(message), HTTPStatus.OK)

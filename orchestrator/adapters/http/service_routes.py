@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response
+from orchestrator.adapters.http.documents.service import health_document, readiness_document
 from orchestrator.adapters.telemetry import render_metrics
 from orchestrator.domain.errors import NotReady
 from orchestrator.runtime.version import VERSION
@@ -19,13 +20,13 @@ class ServiceRoutes:
 
     async def health(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
         """Say that the process lives, and of which version it is."""
-        return json_response({"status": "ok", "version": VERSION}, HTTPStatus.OK)
+        return json_response(health_document(VERSION), HTTPStatus.OK)
 
     async def readiness(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
         """Say whether work can be taken and done."""
         if not self._gateway.ready:
             raise NotReady("no region is up yet, or the service is stopping", retry_after_s=1)
-        return json_response({"status": "ready", "regions": self._gateway.regions_up()}, HTTPStatus.OK)
+        return json_response(readiness_document(self._gateway.regions_up()), HTTPStatus.OK)
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
         """Show the counts in Prometheus' text format."""

@@ -1,5 +1,6 @@
 """Webhooks that are still to be made, and those that failed for good."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from orchestrator.core.views import PendingDeliveries, Redelivered
@@ -8,16 +9,18 @@ from orchestrator.domain.ids import JobId
 from orchestrator.ports.store import OutboxEntry, PendingEndpoint
 
 
-def dead_document(entry: OutboxEntry) -> dict[str, Any]:
-    """Show a delivery that failed for good."""
-    return _known_of(entry) | {"failed_at": entry.next_ms}
+def dead_document(dead: Iterable[OutboxEntry], next_cursor: str | None) -> dict[str, Any]:
+    """Show a page of deliveries that failed for good."""
+    deliveries = [_known_of(entry) | {"failed_at": entry.next_ms} for entry in dead]
+    return {"deliveries": deliveries, "next_cursor": next_cursor}
 
 
-def pending_document(pending: PendingDeliveries) -> dict[str, Any]:
-    """Show deliveries that are still to be made, and whom they go to."""
+def pending_document(pending: PendingDeliveries, next_cursor: str | None) -> dict[str, Any]:
+    """Show a page of deliveries that are still to be made, and whom they go to."""
     return {
         "endpoints": [_endpoint_document(each) for each in pending.endpoints],
         "deliveries": [_pending_document(entry) for entry in pending.deliveries],
+        "next_cursor": next_cursor,
     }
 
 

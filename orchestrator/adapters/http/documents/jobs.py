@@ -24,6 +24,16 @@ def taken_document(taken: Taken, ignored: list[str], now_ms: int) -> dict[str, A
     return acknowledgement_document(taken, ignored)
 
 
+def batch_document(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Answer a batch: each of its jobs as if it had come alone, in order."""
+    return {"answers": answers}
+
+
+def replayed_document(taken: Taken, first: JobId, now_ms: int) -> dict[str, Any]:
+    """Answer a replay: a new job, and of which it is one."""
+    return taken_document(taken, [], now_ms) | {"replay_of": first}
+
+
 def acknowledgement_document(taken: Acknowledgement, ignored: list[str]) -> dict[str, Any]:
     """Answer an accepted submission."""
     racing = taken.racing and taken.state is JobState.QUEUED
