@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from orchestrator.domain.exchange import Fault, HttpRequest
 from orchestrator.domain.ids import AttemptId
 from orchestrator.domain.routing import SELF_FENCE_AFTER_S
@@ -61,8 +63,7 @@ class _Work:
             self.task.cancel()
 
 
-@dataclass(frozen=True, slots=True)
-class _Memory:
+class _Memory(Struct, frozen=True):
     """An attempt that must not run (again). ``early``: its cancel came before it did."""
 
     at: float

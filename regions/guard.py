@@ -5,9 +5,10 @@ multicast and IPv6 forms that carry an IPv4 address pass. So the forbidden netwo
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from orchestrator.domain.hosts import Address, is_loopback_name, literal_address, plain_address
 
@@ -77,8 +78,7 @@ _ISATAP = frozenset((b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe"))
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 
 
-@dataclass(frozen=True, slots=True)
-class AddressPolicy:
+class AddressPolicy(Struct, frozen=True):
     """Whom the egress may talk to.
 
     ``allow_private`` is for development: it lifts all but multicast, broadcast and the unspecified address.

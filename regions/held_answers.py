@@ -1,7 +1,9 @@
 """Large answers stay at their executor until the shard has room for them, and asks."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.ids import AttemptId
@@ -13,8 +15,7 @@ HELD_FOR_S = 300.0
 """An answer that nobody asks for until then is reported without its body."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(Struct, frozen=True):
     done: AttemptDone
     owner: str
     size: int

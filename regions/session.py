@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from orchestrator.domain.ids import ShardName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
@@ -28,8 +29,7 @@ Enter = Callable[[Callable[[], bool]], Awaitable[bool]]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeParts:
+class NodeParts(Struct, frozen=True, kw_only=True):
     """What a region's node stands on.
 
     Args:

@@ -1,13 +1,12 @@
 """A leg's claim to a permit of its target, wherever it waits for it."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.fairness import Ticket
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """A leg that wants a permit. ``spare``: it uses only what no first leg of its target wants.
 
     ``may_leave``: its step has a fallback.

@@ -6,10 +6,13 @@ the webhook names regions, sends.
 
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.core.clock_steps import SteadyClock
 from orchestrator.core.counters import Counters
@@ -83,8 +86,7 @@ class _Asked:
     body: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Stranded:
+class _Stranded(Struct, frozen=True):
     """A delivery whose webhook names regions, none of which is up."""
 
     turn: Turn

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.counters import Counters

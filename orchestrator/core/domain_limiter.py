@@ -1,7 +1,7 @@
 """One target domain: its queue, its limiter, and the timer that joins them."""
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import replace
 from math import inf
 
 from orchestrator.core.gates import Gates
@@ -232,7 +232,7 @@ class DomainLimiter:
     def classify(self, permit: int, path: PathClass) -> bool:
         """Say what a permit's request asks for; False where such requests wait for a turn of their own."""
         ticket, passages, granted_at = self._out[permit]
-        ticket = replace(ticket, path=path)
+        ticket = dataclasses.replace(ticket, path=path)
         self._out[permit] = ticket, passages, granted_at
         return self._steering.binding.apart(ticket) is None
 

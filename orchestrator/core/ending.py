@@ -1,8 +1,9 @@
 """What a job's end writes in one transaction: its result, its outbox, and the jobs that it spawns."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
+
+from msgspec.structs import replace
 
 from orchestrator.domain.course import Child, Course, without_answers
 from orchestrator.domain.ids import DeliveryId, new_job_id, target_domain

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.intake import Intake

@@ -4,7 +4,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from orchestrator.core.limiter_registry import LimiterRegistry
 from orchestrator.core.routes import Routes

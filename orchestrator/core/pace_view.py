@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
+
+from msgspec import Struct
 
 from orchestrator.domain.active_limits import OPERATOR, ActiveLimit, ActiveLimitKind
 from orchestrator.domain.effective_pace import EffectivePace, of_pace
@@ -21,8 +22,7 @@ _NO_JOB = JobId("")
 _PAUSED = ActiveLimit(kind=ActiveLimitKind.PAUSE, source=OPERATOR, rps=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class PaceView:
+class PaceView(Struct, frozen=True):
     """A look at one target at monotonic ``now``; ``opens_at`` is when a way to it opens, ``breaker`` what
     shuts them all. A ``customer`` of None looks for everybody.
     """

@@ -2,7 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.routing import ATTEMPTS_CREDIT, HEARTBEAT_EVERY_S, RegionHealth, health

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from orchestrator.core.claim import Claim
 from orchestrator.core.clock_steps import ClockSteps
@@ -14,8 +15,7 @@ from orchestrator.runtime.cooperative_yield import CooperativeYield
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scheduled:
+class _Scheduled(Struct, frozen=True):
     claim: Claim
     at_ms: int
     timer: Timer

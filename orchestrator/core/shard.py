@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
+
+from msgspec import Struct, field
 
 from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.claim import Claim
@@ -77,8 +78,7 @@ READY_WITHOUT_ALL_AFTER_S = 15.0
 """Since the start: a region that is dead then keeps the service waiting no longer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardOptions:
+class ShardOptions(Struct, frozen=True, kw_only=True):
     """What an operator may set."""
 
     regions: tuple[RegionName, ...]

@@ -1,8 +1,9 @@
 """One job's life: its legs go out, their ends come in, and the job is won, lost or tried again."""
 
 from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter

@@ -1,9 +1,10 @@
 """What the supervisors of a shard share."""
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.dispatcher import Dispatcher
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.core.supervisor import JobSupervisor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisorContext:
+class SupervisorContext(Struct, frozen=True, kw_only=True):
     """What supervisors of a shard share."""
 
     store: JobStore

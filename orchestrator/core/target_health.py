@@ -1,7 +1,9 @@
 """How each target does as seen from each region: breakers and latencies, learned from every attempt."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from msgspec import Struct
 
 from orchestrator.core.views import RouteView
 from orchestrator.domain.active_limits import ActiveLimit, ActiveLimitKind
@@ -52,15 +54,14 @@ class Route:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AvailableRegions:
+class AvailableRegions(Struct, frozen=True):
     """Regions from which a target may be called now, the fastest first; from those in ``ill`` it is only
     being tried again, and those in ``doubted`` reach nothing that others reach.
     """
 
     regions: Sequence[RegionName]
-    ill: Collection[RegionName] = field(default=frozenset())
-    doubted: Collection[RegionName] = field(default=frozenset())
+    ill: Collection[RegionName] = frozenset()
+    doubted: Collection[RegionName] = frozenset()
 
 
 class TargetHealth:

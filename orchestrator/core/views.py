@@ -1,8 +1,9 @@
 """What the core shows of itself through its gateway: records that hold no live part of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from orchestrator.core.counters import Counters
 from orchestrator.domain.active_limits import ActiveLimit
@@ -19,8 +20,7 @@ from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import Duplicate, JobCursor, JobSummary, OutboxEntry, PendingEndpoint, StoredJob
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledgement:
+class Acknowledgement(Struct, frozen=True, kw_only=True):
     """The job is on disk. ``wait_s`` estimates the time until its start, infinite while nobody knows."""
 
     job_id: JobId
@@ -33,8 +33,7 @@ class Acknowledgement:
     warnings: list[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownAlready:
+class KnownAlready(Struct, frozen=True, kw_only=True):
     """The key is taken by an earlier job."""
 
     duplicate: Duplicate
@@ -45,8 +44,7 @@ class KnownAlready:
 Taken = Acknowledgement | KnownAlready
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobView:
+class JobView(Struct, frozen=True, kw_only=True):
     """A job at ``now_ms``. ``place`` is None where it does not wait in a queue."""
 
     stored: StoredJob
@@ -54,8 +52,7 @@ class JobView:
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRemains:
+class JobRemains(Struct, frozen=True, kw_only=True):
     """What is left of a job whose request and answer are past their keeping, or, where it is ``damaged``,
     can't be read any more. ``result`` is what can be of the latter.
     """
@@ -65,8 +62,7 @@ class JobRemains:
     result: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """How many jobs fitted, with how many of them it was done, and where to go on; None where that was all.
 
     What fitted and was not done had ended meanwhile, is past its keeping, or was replayed so before.
@@ -77,8 +73,7 @@ class Done:
     next: JobCursor | None
 
 
-@dataclass(frozen=True, slots=True)
-class Redelivered:
+class Redelivered(Struct, frozen=True):
     """How many deliveries are made again; ``last_ms`` is the Unix ms of the last one's first attempt."""
 
     count: int
@@ -86,16 +81,14 @@ class Redelivered:
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PendingDeliveries:
+class PendingDeliveries(Struct, frozen=True):
     """To whom a customer's deliveries are still to be made, and a page of them."""
 
     endpoints: tuple[PendingEndpoint, ...]
     deliveries: tuple[OutboxEntry, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class UsageView:
+class UsageView(Struct, frozen=True):
     """What a customer has open now, and used by day, the oldest first; days without use are left out."""
 
     customer: CustomerId
@@ -103,8 +96,7 @@ class UsageView:
     days: tuple[DayUsage, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegionView:
+class RegionView(Struct, frozen=True, kw_only=True):
     """A region. It is suspect as well where it reaches nothing that others reach. ``down_s`` counts the
     seconds for which it has been down, ``bytes_open`` those of the requests that its executor has.
     """
@@ -117,8 +109,7 @@ class RegionView:
     mean_attempt_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class RouteView:
+class RouteView(Struct, frozen=True):
     """One region's way to one target; ``cause`` opened its breaker. Times are None before any answer."""
 
     breaker: BreakerState
@@ -137,8 +128,7 @@ class PaceSource(StrEnum):
     TARGET = "target"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainView:
+class DomainView(Struct, frozen=True, kw_only=True):
     """A target as one caller may see it, at ``now`` (monotonic s) and ``now_ms``. ``effective`` and
     ``next_start_s`` (infinite while nobody knows) are the caller's; ``stated`` is the pace that was set,
     refusals and waits apart.
@@ -164,16 +154,14 @@ class DomainView:
         return self.now_ms + int((until - self.now) * 1000)
 
 
-@dataclass(frozen=True, slots=True)
-class DomainPage:
+class DomainPage(Struct, frozen=True):
     """Some targets by name; ``more``: others follow the last of them."""
 
     domains: tuple[DomainView, ...]
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TargetNumbers:
+class TargetNumbers(Struct, frozen=True):
     """What one target has to do, and the pace that holds there."""
 
     name: TargetDomain
@@ -183,8 +171,7 @@ class TargetNumbers:
     next_start_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class RegionNumbers:
+class RegionNumbers(Struct, frozen=True):
     """A region: whether it ``takes_work``, what it is judged to be, and how many breakers are not closed."""
 
     name: RegionName
@@ -193,8 +180,7 @@ class RegionNumbers:
     breakers_open: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Numbers:
+class Numbers(Struct, frozen=True, kw_only=True):
     """What is counted since the shard began, and how much there is now. ``busiest`` are the targets with the
     most to do; ``actors`` is what each process says of itself, by name.
     """

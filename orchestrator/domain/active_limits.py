@@ -1,7 +1,8 @@
 """What holds a target's requests back now: every signal in force, where it comes from and when it ends."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from orchestrator.domain.budgets import BudgetUnit
 from orchestrator.domain.ids import AccountId, CustomerId
@@ -36,8 +37,7 @@ class Scope(StrEnum):
     PATH = "path"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActiveLimit:
+class ActiveLimit(Struct, frozen=True, kw_only=True):
     """One signal. ``source`` is a header in lower case, REFUSALS, OPERATOR, a path class, or what opened a
     breaker; ``until`` is monotonic s, None where it has no end of its own; ``rps`` is the rate that it
     allows, 0 where nothing may start, None where it holds no rate down just now; ``remaining`` is in

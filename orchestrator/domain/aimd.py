@@ -6,7 +6,8 @@ any speed sees as small a share of refusals; time alone brings most of it back, 
 refused. A refusal that turns out to be no matter of the rate is taken back, as if it had never been.
 """
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.ids import JobId
 
@@ -34,8 +35,7 @@ CUTS_KEPT = 16
 """So many may still be taken back."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Stage:
+class _Stage(Struct, frozen=True):
     """The way back from a cut at ``since``: from ``low`` to ``goal``, so many ``answers`` along it."""
 
     goal: float
@@ -66,8 +66,7 @@ class _Stage:
         return _Stage(goal, min(low, goal), since=now)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
+class _Cut(Struct, frozen=True):
     """A refusal of ``job`` that lowered the rate at ``at``, and what held before."""
 
     job: JobId

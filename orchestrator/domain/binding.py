@@ -9,9 +9,10 @@ has a queue, a pace binds the account that was answered: it leaves the domain's,
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from enum import Enum, auto
 from typing import Any
+
+from msgspec.structs import replace
 
 from orchestrator.domain.active_limits import ActiveLimit, ActiveLimitKind, Scope
 from orchestrator.domain.budgets import BudgetUnit

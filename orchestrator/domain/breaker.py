@@ -6,8 +6,10 @@ others that work, opens nothing, and does not keep what is open from closing eit
 """
 
 import math
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import JobId
@@ -44,16 +46,14 @@ class Sign(StrEnum):
     """Nothing: the attempt ended for another reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """What opened a breaker: a status code of the target's, or a fault on the way to it."""
 
     status: int | None
     fault: Fault | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breaker:
+class Breaker(Struct, frozen=True, kw_only=True):
     """Times are monotonic s. ``since``: what was sent before tells nothing any more. ``failing`` are the
     jobs of the row so far; ``credit`` is how many requests may be tried at once, and ``probe_at`` when one
     more may, whatever became of those.

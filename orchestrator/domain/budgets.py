@@ -19,6 +19,7 @@ from itertools import islice, zip_longest
 from typing import Any
 
 import http_sf
+from msgspec import Struct
 
 from orchestrator.domain.header_values import (
     TargetTime,
@@ -293,8 +294,7 @@ def _says_something(budget: Budget) -> bool:
     return budget.limit is not None or budget.remaining is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Limit:
+class _Limit(Struct, frozen=True):
     """A limit as it was told, negative where none is set, and its window."""
 
     value: float | None
@@ -313,8 +313,7 @@ class _Limit:
 _NO_LIMIT = _Limit(None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Triple:
+class _Triple(Struct, frozen=True):
     """Three headers that tell one budget."""
 
     limit: str

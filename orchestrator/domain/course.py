@@ -5,7 +5,9 @@ first success of any step wins, and the job is lost when the last step that runs
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import Fault, cut_body
@@ -43,8 +45,7 @@ PRIMARY = 0
 _TIMEOUTS = (Fault.TIMEOUT, Fault.CONNECT_TIMEOUT)
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(Struct, frozen=True):
     """A job that this one's end spawned. ``known``: its own key was known, so ``job_id`` is the first
     job with it, and nothing was run.
     """
@@ -54,8 +55,7 @@ class Child:
     known: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Course(Struct, frozen=True):
     """The runs of a job by step; None where a step has not begun."""
 
     runs: tuple[Run | None, ...]
@@ -83,8 +83,7 @@ class Course:
         return sorted(found, key=lambda attempt: attempt.number)
 
 
-@dataclass(frozen=True, slots=True)
-class Won:
+class Won(Struct, frozen=True):
     """A step succeeded; ``cancel`` names everything still under way."""
 
     step: int
@@ -92,8 +91,7 @@ class Won:
     cancel: tuple[AttemptId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """The last step failed."""
 
     step: int
@@ -102,8 +100,7 @@ class Lost:
     cancel: tuple[AttemptId, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RepeatLeg:
+class RepeatLeg(Struct, frozen=True):
     """Queue a leg of a step again; ``spends`` as in ``settling.Repeat``."""
 
     step: int
@@ -111,15 +108,13 @@ class RepeatLeg:
     spends: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BeginStep:
+class BeginStep(Struct, frozen=True):
     """A fallback's trigger matched: queue its first leg."""
 
     step: int
 
 
-@dataclass(frozen=True, slots=True)
-class GoOn:
+class GoOn(Struct, frozen=True):
     """Other legs or steps are still at work."""
 
 

@@ -1,14 +1,15 @@
 """The pace that holds: the least of what is in force, and which of it that is."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.active_limits import ActiveLimit
 from orchestrator.domain.pacing import Pace
 
 
-@dataclass(frozen=True, slots=True)
-class EffectivePace:
+class EffectivePace(Struct, frozen=True):
     """``rps`` requests per second, 0 while nothing may start, and ``max_concurrent`` in flight. ``limit`` is
     the signal that keeps the rate so low, or the places so few; None where it is the pace that it began with.
     """

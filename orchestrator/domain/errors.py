@@ -17,9 +17,10 @@
 - IllegalTransition: a bug of ours, never a caller's
 """
 
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
+
+from msgspec import Struct
 
 NAMED_MOST = 50
 
@@ -32,8 +33,7 @@ class EZThrottleError(Exception):
     title: ClassVar[str]
 
 
-@dataclass(frozen=True, slots=True)
-class FieldError:
+class FieldError(Struct, frozen=True):
     """What is wrong with one field, and what would be right. ``field`` is a dotted path."""
 
     field: str

@@ -1,15 +1,16 @@
 """One HTTP exchange with a target or a webhook receiver: what is asked, and how it ended."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 RESPONSE_BYTES_MOST = 5 * 1024 * 1024
 """Of an answer's body, after its content coding was undone; what is more is cut."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
+class HttpRequest(Struct, frozen=True, kw_only=True):
     """A request exactly as it is to be written: nothing is added to it on the way.
 
     ``body`` is None where there is none; ``timeout_ms`` bounds the exchange, from the first byte written to
@@ -29,8 +30,7 @@ class HttpRequest:
     status_suffices: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpResponse:
+class HttpResponse(Struct, frozen=True, kw_only=True):
     """An answer, decoded. Header names are lower case, repeated ones joined with ``, `` (``set-cookie`` with
     newlines). ``truncated`` says that the body was cut at the size limit, and ``headers_truncated`` that
     header lines were left out at theirs. ``incomplete`` says in words why the answer could not be read to its

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
+from msgspec import Struct
+
 from orchestrator.domain.ids import AccountId, CustomerId, JobId
 from orchestrator.domain.path_class import UNKNOWN_PATH, PathClass
 
@@ -39,8 +41,7 @@ class Ticket:
     path: PathClass = field(default=UNKNOWN_PATH, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """What a turn gets: ``now`` permits when it comes next, ``later`` in each turn after that. It speaks for
     ``times`` turns like it; ``before``: it comes before the turn that was asked about.
     """

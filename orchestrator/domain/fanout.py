@@ -1,8 +1,9 @@
 """Telling the receivers: each delivery's life, the job's delivery state, and when to try again."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import RegionName
@@ -36,8 +37,7 @@ class JobDelivery(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryAttempt:
+class DeliveryAttempt(Struct, frozen=True):
     """One attempt at one receiver, as the timeline shows it.
 
     Args:
@@ -56,8 +56,7 @@ class DeliveryAttempt:
     region: RegionName = NO_REGION
 
 
-@dataclass(frozen=True, slots=True)
-class Vote:
+class Vote(Struct, frozen=True):
     """One receiver, as the quorum sees it."""
 
     state: DeliveryState
@@ -92,8 +91,7 @@ def judge_delivery(
     return job_delivery(votes, quorum)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
+class Schedule(Struct, frozen=True, kw_only=True):
     """When a delivery's attempts are made.
 
     Args:
@@ -141,8 +139,7 @@ class Schedule:
         return int((self.offsets_s[index] + step_s * self.jitter * jitter) * 1000)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryOptions:
+class DeliveryOptions(Struct, frozen=True, kw_only=True):
     """What an operator may set: the schedule, the deliveries in flight to one endpoint, and how many of
     one customer's failed deliveries are made again in a second.
     """

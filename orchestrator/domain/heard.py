@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from msgspec import Struct
+
 from orchestrator.domain.ids import AccountId, CustomerId, JobId
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.path_class import UNKNOWN_PATH, PathClass
@@ -12,8 +14,7 @@ UNKNOWN_JOB = JobId("")
 REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(Struct, frozen=True):
     """One answer, and whose request it answers. ``started_at`` and ``answered_at`` are monotonic seconds;
     ``probe``: the request tried whether the target is back, one at a time. An empty ``job`` is not known.
     """

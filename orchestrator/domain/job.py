@@ -1,10 +1,12 @@
 """What a customer asks for: one job, as accepted."""
 
 from base64 import b64decode
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from sys import getsizeof
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.accounts import account_of
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, RegionName, TargetDomain
@@ -49,8 +51,7 @@ class Guarantee(StrEnum):
     AT_MOST_ONCE = "at_most_once"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True, kw_only=True):
     """How often a job is repeated in a region or moved to another, and on which status codes."""
 
     max_retries: int = 3
@@ -59,8 +60,7 @@ class RetryPolicy:
     reroute_codes: frozenset[int] = frozenset({500, 502, 504})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Webhook:
+class Webhook(Struct, frozen=True, kw_only=True):
     """A receiver of the result. Only voters count towards the quorum."""
 
     url: str
@@ -79,8 +79,7 @@ class TriggerKind(StrEnum):
     """Time since the first start of the step before it; then both run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trigger:
+class Trigger(Struct, frozen=True, kw_only=True):
     """When a fallback begins. ``codes`` and ``timeout_ms`` belong to their kinds."""
 
     kind: TriggerKind = TriggerKind.ANY
@@ -88,8 +87,7 @@ class Trigger:
     timeout_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobSpec:
+class JobSpec(Struct, frozen=True, kw_only=True):
     """A job as validated. ``retry_policy`` is None where the customer gave none, which is not the
     same as giving the default one: see ``domain.retry``. Times are ms, Unix ms where absolute.
     """
@@ -177,16 +175,14 @@ class JobSpec:
         return len(self.regions) > 1 and self.execution_mode is not ExecutionMode.FANOUT
 
 
-@dataclass(frozen=True, slots=True)
-class Fallback:
+class Fallback(Struct, frozen=True):
     """A step of the same job that begins when its trigger matches how the step before it went."""
 
     trigger: Trigger
     spec: JobSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """An accepted job: its spec, and what the service gave it."""
 
     id: JobId

@@ -1,8 +1,10 @@
 """Target domains that the operator knows: their pace, how far they may raise it, and whose turn is whose."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from orchestrator.domain.ids import HTTP_PORT, HTTPS_PORT, TargetDomain, host_and_port, read_domain
 from orchestrator.domain.pacing import Pace, PaceCaps
@@ -14,8 +16,7 @@ _PORTS_UNNAMED = (HTTP_PORT, HTTPS_PORT)
 """An entry that names no port holds for these."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainPolicy:
+class DomainPolicy(Struct, frozen=True, kw_only=True):
     """How one domain is treated; None is as any other. ``most_*`` cap what the target may raise itself to."""
 
     rps: float | None = None
@@ -45,8 +46,7 @@ class DomainPolicy:
 ANY_OTHER = DomainPolicy()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownDomains:
+class KnownDomains(Struct, frozen=True, kw_only=True):
     """The operator's table: policies by domain, ``*.example.com`` for all below one, and weights by plan."""
 
     policies: Mapping[str, DomainPolicy] = field(default_factory=dict)

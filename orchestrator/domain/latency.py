@@ -4,7 +4,7 @@ The gains are those of TCP's round-trip estimator (RFC 6298). Two mean deviation
 95th percentile of a normal distribution (1.6 standard deviations), and near it for one with a longer tail.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 MEAN_GAIN = 1 / 8
 DEVIATION_GAIN = 1 / 4
@@ -15,8 +15,7 @@ LATE_LEAST_S = 0.05
 LATE_UNKNOWN_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Latency:
+class Latency(Struct, frozen=True):
     """Seconds from a request's first byte to its answer. ``answers`` is how many were seen."""
 
     mean_s: float = 0.0

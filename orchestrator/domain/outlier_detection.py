@@ -1,7 +1,9 @@
 """A region that beats, but can't reach what others reach: doubted by the outcomes of its attempts."""
 
 import math
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.ids import TargetDomain
 
@@ -9,8 +11,7 @@ TARGETS_TO_DOUBT = 5
 PROBE_EVERY_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """``unreached`` are the targets that gave this region no answer and another region one, since the
     last answer that this region got from anybody. ``probe_at`` is when it is tried next (monotonic s).
     """

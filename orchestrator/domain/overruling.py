@@ -4,16 +4,18 @@ A pace that is set replaces both for as long as it holds; a wait that the target
 budget that is empty until its reset) is kept all the same. A pause holds everything back until it is lifted.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.budgets import Budget, BudgetUnit
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.signals import Signal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetPace:
+class SetPace(Struct, frozen=True, kw_only=True):
     """A pace that the operator set. ``rps`` (requests per second) and ``max_concurrent`` are None where that
     is left to the target; ``until_ms`` is Unix ms, None until it is lifted.
     """
@@ -36,7 +38,7 @@ class SetPace:
 
     def heeded(self, signal: Signal) -> Signal:
         """Leave of a signal what it does not replace."""
-        return replace(
+        return dataclasses.replace(
             signal,
             rps=signal.rps if self.rps is None else None,
             max_concurrent=signal.max_concurrent if self.max_concurrent is None else None,
@@ -51,19 +53,17 @@ class SetPace:
             elif self.rps is None or (budget.exhausted and budget.refills):
                 yield budget
             elif budget.exhausted:
-                yield replace(budget, limit=None)
+                yield dataclasses.replace(budget, limit=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
+class Pause(Struct, frozen=True, kw_only=True):
     """Since when (Unix ms) nothing goes, and by the key of which id."""
 
     at_ms: int
     by: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overruling:
+class Overruling(Struct, frozen=True, kw_only=True):
     """All that the operator said of one domain, as it is kept on disk."""
 
     pace: SetPace | None = None

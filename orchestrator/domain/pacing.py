@@ -9,6 +9,8 @@ import heapq
 import math
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from orchestrator.domain.signals import Signal
 
 ARRIVAL_MARGIN_S = 0.02
@@ -19,8 +21,7 @@ LAPSE_LEAST_S = 60.0
 LAPSE_INTERVALS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """``rps`` requests per second and ``max_concurrent`` in flight."""
 
     rps: float = 2.0
@@ -47,8 +48,7 @@ class Pace:
         return max(LAPSE_LEAST_S, LAPSE_INTERVALS * self.window_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaceCaps:
+class PaceCaps(Struct, frozen=True, kw_only=True):
     """How far a target may raise its own pace."""
 
     rps: float = 100_000.0
@@ -80,8 +80,7 @@ def steer(state: PaceState, signal: Signal, *, base: Pace, caps: PaceCaps, now: 
     return PaceState(pace, now + pace.lapse_s if lowered else None, signal.source or state.source)
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(Struct, frozen=True):
     """When the next request is likely to go (monotonic s), and the seconds between those that follow."""
 
     begins_at: float

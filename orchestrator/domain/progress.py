@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
+
+from msgspec import Struct
 
 from orchestrator.domain.course import Course, attempts_in
 from orchestrator.domain.lifecycle import JobState
@@ -25,8 +26,7 @@ class EventName(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Something that happened to a job, in which step and to which attempt. ``id`` names all told by then."""
 
     name: EventName
@@ -35,8 +35,7 @@ class Event:
     attempt: Attempt | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """What an onlooker knows: attempts are numbered from 1, and all up to ``sent`` were announced; those in
     ``still_open`` had not ended then. Nothing is known where ``sent`` is None.
     """

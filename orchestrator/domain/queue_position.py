@@ -4,9 +4,11 @@ new came.
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from itertools import chain, islice
 from operator import itemgetter
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.fairness import LOOKED_AT_MOST, FairQueue, Key, Share, Ticket
 from orchestrator.domain.ids import CustomerId, JobId
@@ -15,8 +17,7 @@ BLOCK_MOST = 512
 _LAST = itemgetter(-1)
 
 
-@dataclass(frozen=True, slots=True)
-class QueuePosition:
+class QueuePosition(Struct, frozen=True):
     """A job's place among those that wait, from 1, and an estimate of the seconds until its start: infinite
     while nobody knows.
     """
@@ -95,8 +96,7 @@ class _Sorted:
         return (number, index) if self._blocks[number][index].job_id == job_id else None
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """A job's place among all that wait, and in its own turn; both from 1. ``ticket`` is its first."""
 
     position: int

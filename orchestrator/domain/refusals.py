@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from msgspec import Struct
+
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.path_class import UNKNOWN_PATH, PathClass
 
@@ -48,8 +50,7 @@ class Finding(Enum):
     """It is the matter of its path class, which is in trouble: it binds nobody else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """A request that was refused. ``started_at`` is monotonic s; ``asks_to_wait``: it named a wait that lies
     ahead. An empty ``job`` is one that is not known.
     """
@@ -61,8 +62,7 @@ class Refusal:
     asks_to_wait: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """What follows from a refusal. ``withdrawn``: jobs whose refusals are no matter of the rate after all, if
     they counted, here or as what two accounts heard; each with its customer.
     """
@@ -71,8 +71,7 @@ class Judgement:
     withdrawn: tuple[tuple[JobId, CustomerId], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(Struct, frozen=True):
     """One of the latest; of a job that is refused again and again only the first."""
 
     job: JobId

@@ -1,12 +1,11 @@
 """How long things are kept after a job's end."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 DAY_MS = 24 * 3600 * 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
+class Retention(Struct, frozen=True, kw_only=True):
     """Times after a job's end, in ms: of its idempotency key, of its request and answer, and of the summary
     that tells its state and times. What is known of a target is kept for ``unused_ms`` after its last job.
     """

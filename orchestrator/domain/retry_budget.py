@@ -4,7 +4,8 @@ A token bucket: first attempts put a tenth of a token in, time puts a few in for
 repeat takes one. While the target is well every answer puts a whole one in: what had to wait goes at once.
 """
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 SHARE = 0.1
 """RetryBudgets per first attempt while a target is ill."""
@@ -17,8 +18,7 @@ A_TOKEN = 1.0 - 1e-9
 """Time is a float: who waits for a token until it is there must then find it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryBudget:
+class RetryBudget(Struct, frozen=True):
     """``tokens`` at monotonic ``at``; ``ill`` is the share of failures among the recent ends."""
 
     tokens: float = TOKENS_MOST

@@ -1,7 +1,8 @@
 """Who calls, and what a key may do."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from orchestrator.domain.ids import CustomerId
 
@@ -15,8 +16,7 @@ class Role(StrEnum):
     """That, all customers' targets, and the acts that change how a target is called."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Whose key a call carries, its role, and its id, which is no secret: acts are logged by it."""
 
     customer: CustomerId

@@ -4,9 +4,11 @@ Pure: each function takes a run and gives the next one. What an attempt's end le
 ``domain.settling``.
 """
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.ids import AttemptId, RegionName
@@ -39,8 +41,7 @@ class LegState(StrEnum):
         return self not in (LegState.WAITING, LegState.UNDER_WAY)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leg:
+class Leg(Struct, frozen=True, kw_only=True):
     """One line of a job through one region at a time. ``repeats`` counts for the backoff."""
 
     region: RegionName
@@ -49,8 +50,7 @@ class Leg:
     not_before_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """One request to the target. Times are Unix ms; ``closed_ms`` is when its connection was given up.
     ``written`` is False only where the target certainly saw nothing.
     """
@@ -69,8 +69,7 @@ class Attempt:
     verdict: Verdict | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A response that did not win, kept in case the job fails with it, or fans out. ``region`` is where it
     came from; ``asked``, of a fan-out, for which listed region that one ran, or stood in.
     """
@@ -80,8 +79,7 @@ class Answer:
     asked: RegionName | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """Everything that has to survive a crash about a job under way. ``crashes`` counts the times
     that the service died while an attempt of the job was open, since one last came to its own end.
     """

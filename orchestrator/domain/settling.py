@@ -1,9 +1,11 @@
 """What follows when an attempt ends: the job is won, lost, repeated, or its other legs go on."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.exchange import Fault, HttpResponse, cut_body
 from orchestrator.domain.ids import AttemptId, RegionName
@@ -48,16 +50,14 @@ class FailureCode(StrEnum):
     """What was stored of it can't be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why a job failed: a code for programs and a sentence for people."""
 
     code: FailureCode
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """What became of an attempt: an answer, or a fault with its message. ``written`` says whether
     the target may have seen any of it; ``probe``, that it was let out to see whether the target is back.
     """
@@ -75,8 +75,7 @@ class Ended:
         return self.retry_after_s is not None and self.retry_after_s > 0
 
 
-@dataclass(frozen=True, slots=True)
-class Succeed:
+class Succeed(Struct, frozen=True):
     """The job is won; ``cancel`` names the siblings still under way."""
 
     leg: int
@@ -84,8 +83,7 @@ class Succeed:
     cancel: tuple[AttemptId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(Struct, frozen=True):
     """The job is lost."""
 
     failure: Failure
@@ -93,16 +91,14 @@ class Fail:
     cancel: tuple[AttemptId, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(Struct, frozen=True):
     """Queue the leg again, not before its ``not_before_ms``. ``spends``: it counts as a retry or reroute."""
 
     leg: int
     spends: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Await:
+class Await(Struct, frozen=True):
     """Other legs are still at work."""
 
 

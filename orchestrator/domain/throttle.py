@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from orchestrator.domain.active_limits import REFUSALS, RETRY_AFTER, ActiveLimit, ActiveLimitKind
 from orchestrator.domain.aimd import TriedRate
@@ -18,8 +19,7 @@ QUOTAS_MOST = 16
 """A target may name ever new ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(Struct, frozen=True):
     """A request's way through a throttle. ``permit`` is of the pace that the throttle was told, if any;
     ``adopted``: another let it out.
     """

@@ -1,13 +1,13 @@
 """What a customer used, by day."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from orchestrator.domain.retention import DAY_MS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayUsage:
+class DayUsage(Struct, frozen=True, kw_only=True):
     """One UTC day, ``day`` since 1970. Jobs count on the day of the event, attempts when their job ended."""
 
     day: int

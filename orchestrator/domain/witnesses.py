@@ -1,6 +1,6 @@
 """Who heard a target ask for less, and how much less: one customer alone must not hold a domain down."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 WITNESSED_WITHIN_S = 60.0
 ALONE_MOST_S = 60.0
@@ -14,8 +14,7 @@ Asked = tuple[float, ...]
 """What a target asked for, as rates: the smaller, the stricter. Empty where it named none."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
+class _Word(Struct, frozen=True):
     """What one was told last, and when (monotonic s)."""
 
     asked: Asked

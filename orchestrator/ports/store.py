@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct
+
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, judge_delivery
 from orchestrator.domain.heard import Learned
@@ -29,8 +31,7 @@ class DamagedError(Exception):
         self.result = result
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """A submission was stored."""
 
     job: Job
@@ -47,8 +48,7 @@ class Duplicate:
     """From when on the first job is not scheduled any more, whatever the disk still says."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingJob:
+class WaitingJob(Struct, frozen=True, kw_only=True):
     """A job that has not ended, as an index entry: enough to queue it without its payload."""
 
     id: JobId
@@ -63,8 +63,7 @@ class WaitingJob:
     """What of its row can't be read."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredJob:
+class StoredJob(Struct, frozen=True, kw_only=True):
     """A job with everything that is known of it."""
 
     job: Job
@@ -103,8 +102,7 @@ def delivery_of(job: Job, state: JobState, deliveries: Sequence["OutboxEntry"]) 
     return judge_delivery(voters, job.spec.webhook_quorum, state, [entry.state for entry in deliveries])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobSummary:
+class JobSummary(Struct, frozen=True, kw_only=True):
     """A job as lists show it: what is known without opening its payload. Times are Unix ms."""
 
     id: JobId
@@ -119,8 +117,7 @@ class JobSummary:
     """Its request and answer are past their keeping."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFilter:
+class JobFilter(Struct, frozen=True, kw_only=True):
     """Which of a customer's jobs are meant: what is empty or None means all. Unix ms of acceptance."""
 
     customer: CustomerId
@@ -134,24 +131,21 @@ class JobFilter:
     idempotent_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JobCursor:
+class JobCursor(Struct, frozen=True):
     """Where a page of jobs ended: the next one goes on with what is older than this job."""
 
     accepted_ms: int
     job_id: JobId
 
 
-@dataclass(frozen=True, slots=True)
-class JobPage:
+class JobPage(Struct, frozen=True):
     """Some of a customer's jobs, newest first. ``next`` is None on the last page."""
 
     jobs: tuple[JobSummary, ...]
     next: JobCursor | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxEntry:
+class OutboxEntry(Struct, frozen=True, kw_only=True):
     """One receiver of one job's result. Times are Unix ms."""
 
     id: DeliveryId
@@ -170,8 +164,7 @@ class OutboxEntry:
     """Each attempt, oldest first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadFilter:
+class DeadFilter(Struct, frozen=True, kw_only=True):
     """Which of a customer's failed deliveries are meant: all, one, an endpoint's, some time's (Unix ms)."""
 
     customer: CustomerId
@@ -181,16 +174,14 @@ class DeadFilter:
     until_ms: int = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterCursor:
+class DeadLetterCursor(Struct, frozen=True):
     """Where a page of failed deliveries ended: the next one goes on with what failed before this."""
 
     at_ms: int
     id: DeliveryId
 
 
-@dataclass(frozen=True, slots=True)
-class PendingCursor:
+class PendingCursor(Struct, frozen=True):
     """Where a page of pending deliveries ended: the next one goes on behind this."""
 
     endpoint: TargetDomain
@@ -198,8 +189,7 @@ class PendingCursor:
     id: DeliveryId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingEndpoint:
+class PendingEndpoint(Struct, frozen=True, kw_only=True):
     """A receiver to whom a customer's deliveries are still to be made. Unix ms."""
 
     endpoint: TargetDomain
@@ -212,8 +202,7 @@ class PendingEndpoint:
     """The latest attempt, where one has failed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class Ending(Struct, frozen=True, kw_only=True):
     """How a job ended: written in one transaction with its outbox."""
 
     job_id: JobId
@@ -231,8 +220,7 @@ class Ending:
     """Why it failed, or that it was cancelled: what lists are filtered by."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookSecrets:
+class WebhookSecrets(Struct, frozen=True, kw_only=True):
     """A customer's signing secrets."""
 
     primary: str
@@ -244,8 +232,7 @@ class WebhookSecrets:
         return (self.primary, self.secondary) if self.secondary else (self.primary,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
+class ApiKey(Struct, frozen=True, kw_only=True):
     """An API key as listed: never the key itself."""
 
     key_id: str

@@ -4,10 +4,10 @@ A message too large for one batch travels as fragments, so that it holds up nobo
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgpack
+from msgspec import Struct
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.wire.messages import (
@@ -41,8 +41,7 @@ class WireError(Exception):
     """Bytes that are no batch of ours, or of another version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """Whom a batch is for and from: the shard's epoch, and the executor's incarnation."""
 
     epoch: int

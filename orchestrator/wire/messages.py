@@ -4,7 +4,7 @@ Messages are small, versioned by ``codec.WIRE_VERSION``, and idempotent by attem
 the carrier may bring one twice.
 """
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId, DeliveryId, JobId
@@ -12,8 +12,7 @@ from orchestrator.domain.ids import AttemptId, DeliveryId, JobId
 Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RunAttempt:
+class RunAttempt(Struct, frozen=True):
     """Shard to executor: do this, starting at ``start_at`` (the shard's monotonic seconds)."""
 
     attempt: AttemptId
@@ -21,60 +20,52 @@ class RunAttempt:
     request: HttpRequest
 
 
-@dataclass(frozen=True, slots=True)
-class GoAttempt:
+class GoAttempt(Struct, frozen=True):
     """Shard to executor: the attempt that is ready may start at ``start_at``."""
 
     attempt: AttemptId
     start_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class CancelAttempt:
+class CancelAttempt(Struct, frozen=True):
     """Shard to executor: close the attempt's connection. It may overtake its RunAttempt."""
 
     attempt: AttemptId
 
 
-@dataclass(frozen=True, slots=True)
-class PermitUnused:
+class PermitUnused(Struct, frozen=True):
     """Executor to shard: the start time passed before a connection was ready; still connecting."""
 
     attempt: AttemptId
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptReady:
+class AttemptReady(Struct, frozen=True):
     """Executor to shard: a connection is ready and asks for a permit."""
 
     attempt: AttemptId
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptStarted:
+class AttemptStarted(Struct, frozen=True):
     """Executor to shard: the first byte was written at ``at`` (the shard's monotonic seconds)."""
 
     attempt: AttemptId
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHeld:
+class AnswerHeld(Struct, frozen=True):
     """Executor to shard: an answer is whole, its body so large (bytes) that it has to be asked for."""
 
     attempt: AttemptId
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class SendAnswer:
+class SendAnswer(Struct, frozen=True):
     """Shard to executor: there is room for the answer that is held."""
 
     attempt: AttemptId
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptDone:
+class AttemptDone(Struct, frozen=True):
     """Executor to shard: an answer or a fault; the connection is closed or given back.
 
     ``started_at`` and ``answered_at`` are the shard's monotonic seconds, None where nothing was written, or
@@ -89,8 +80,7 @@ class AttemptDone:
     answered_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(Struct, frozen=True):
     """Shard to sender: send ``body`` with ``headers``, which are signed: secrets stay with the shard.
 
     A large body is None, and there are no headers: once it is to go the sender asks for both.
@@ -104,8 +94,7 @@ class Deliver:
     job: JobId
 
 
-@dataclass(frozen=True, slots=True)
-class NeedResult:
+class NeedResult(Struct, frozen=True):
     """The sender to shard: a delivery of a large result is to go. ``has_body``: what is wanting is its
     signature alone, for the result came with another delivery of the job.
     """
@@ -115,16 +104,14 @@ class NeedResult:
     has_body: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class JobResult:
+class JobResult(Struct, frozen=True):
     """Shard to sender: the result of a job, for every delivery of it there."""
 
     job: JobId
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DeliverySigned:
+class DeliverySigned(Struct, frozen=True):
     """Shard to sender: the headers of one delivery attempt whose body travels apart."""
 
     delivery: DeliveryId
@@ -132,8 +119,7 @@ class DeliverySigned:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """The sender's answer: how one delivery attempt ended. ``took_ms`` is its duration."""
 
     delivery: DeliveryId
@@ -145,8 +131,7 @@ class Delivered:
     fault: Fault | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(Struct, frozen=True):
     """Node to shard, every half second: which life of it this is, and which shard incarnation I work for.
 
     ``epoch`` is the last one heard; attempts of older ones are closed by then. ``vitals`` are numbers about
@@ -160,8 +145,7 @@ class Heartbeat:
     places: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HeartbeatReply:
+class HeartbeatReply(Struct, frozen=True):
     """Shard to executor: its epoch and clock (monotonic seconds of the machine ``boot_id``)."""
 
     epoch: int

@@ -2,11 +2,11 @@
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from msgspec import Struct
 
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST, Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError, Gate
@@ -151,8 +151,7 @@ class AiohttpEgress:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Sessions:
+class _Sessions(Struct, frozen=True):
     """What belongs to one event loop. Nothing ever comes back into the pool of ``fresh``."""
 
     pooled: ClientSession

@@ -1,9 +1,9 @@
 """Turning a request into what aiohttp is given, refusing what would not reach the wire as it is meant."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
+from msgspec import Struct
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -21,8 +21,7 @@ _MAX_PLAIN_BODY = 256 * 1024
 _HOSTS_REMEMBERED = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class WireRequest:
+class WireRequest(Struct, frozen=True):
     """A request in aiohttp's terms."""
 
     method: str

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from orchestrator.adapters.store.api_keys import create_key, open_keys, revoke_key
 from orchestrator.adapters.store.memory import MemoryStore

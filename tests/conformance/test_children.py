@@ -1,8 +1,7 @@
 """What a job's end spawns is stored with it, or not at all."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.domain.lifecycle import JobState

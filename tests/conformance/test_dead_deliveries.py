@@ -1,7 +1,7 @@
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.adapters.store.sqlite import SqliteStore
 from orchestrator.domain.fanout import DeliveryState

@@ -4,9 +4,9 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.adapters.store import domain_ports
 from orchestrator.adapters.store.migration import FILLS

@@ -1,6 +1,5 @@
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.domain.course import lose_all_steps
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery

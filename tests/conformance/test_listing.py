@@ -3,13 +3,13 @@
 import contextlib
 import itertools
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from orchestrator.adapters.store import listing
 from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore

@@ -5,10 +5,10 @@ import os
 import sqlite3
 import stat
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.adapters.store import sqlite
 from orchestrator.adapters.store.key_check import WrongKeyError

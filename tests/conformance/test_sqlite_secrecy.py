@@ -1,10 +1,10 @@
 """What lies on disk is of no use to whoever copies it without the key."""
 
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.adapters.store.api_keys import create_key, open_keys
 from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE, SqliteStore

@@ -6,11 +6,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.adapters.store import retention, sqlite
 from orchestrator.adapters.store.sqlite import SqliteStore

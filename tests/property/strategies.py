@@ -1,8 +1,7 @@
 """Whatever may pass through the service, drawn at random."""
 
-from dataclasses import replace
-
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName

@@ -1,10 +1,9 @@
 """What the store's columns hold comes back as it was."""
 
-from dataclasses import replace
-
 import msgpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from orchestrator.adapters.store.records import pack_course, pack_spec, unpack_course, unpack_spec
 from orchestrator.domain.course import Child, Course

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.intake import Intake
@@ -57,8 +59,7 @@ SHARD = ShardName("shard")
 SHARD_BOOT_ID = "the shard's machine"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(Struct, frozen=True, kw_only=True):
     """What every actor of a run stands on."""
 
     loop: VirtualLoop
@@ -118,8 +119,7 @@ class RegionProcess:
         return await done
 
 
-@dataclass(frozen=True, slots=True)
-class NodesTransport:
+class NodesTransport(Struct, frozen=True):
     """A node's way to the shard over the simulated network."""
 
     stage: Stage
@@ -142,8 +142,7 @@ class NodesTransport:
         return await network.call(self.heart, find, self.region, beat, to_shard=True) or b""
 
 
-@dataclass(frozen=True, slots=True)
-class ShardsTransport:
+class ShardsTransport(Struct, frozen=True):
     """The shard's way to nodes over the simulated network."""
 
     stage: Stage

@@ -6,7 +6,8 @@ answer may go out after it: those within the disk's slack are let pass.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from orchestrator.domain.accounts import CREDENTIALS
 from orchestrator.domain.ids import JobId, TargetDomain, target_domain
@@ -19,8 +20,7 @@ from tests.simulation.scenario import Scenario
 UNAVAILABLE = 503
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(Struct, frozen=True):
     """Whom an answer may bind at a target: everything of a customer, or everything with the same
     credentials; a job's own ``account`` is its customer's.
     """

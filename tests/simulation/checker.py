@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState
@@ -63,8 +64,7 @@ SWEEP_S = 2.0
 Invariant = Callable[[Scenario, History], Iterator[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """An invariant that does not hold."""
 
     invariant: str

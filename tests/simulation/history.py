@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
@@ -14,8 +16,7 @@ from tests.simulation.lessons import LimiterLog
 from tests.simulation.queues import QueueLog
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
+class Acknowledged(Struct, frozen=True):
     """A client was told that its submission is safe; ``known`` where it was called a duplicate."""
 
     at: float
@@ -25,8 +26,7 @@ class Acknowledged:
     known: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CancelAnswered:
+class CancelAnswered(Struct, frozen=True):
     """An owner asked for a job's end; ``took`` where that was done, and was not too late."""
 
     at: float
@@ -34,8 +34,7 @@ class CancelAnswered:
     took: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """The shard let an attempt of a leg start: it posted a RunAttempt, or a GoAttempt where ``again``."""
 
     at: float
@@ -50,8 +49,7 @@ class Grant:
     again: bool
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaTold:
+class QuotaTold(Struct, frozen=True):
     """What an account has left of a quota, for ``reset_s`` more."""
 
     requests: int
@@ -83,8 +81,7 @@ class TargetRequest:
         return self.status is not None and 200 <= self.status < 300
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHeard:
+class AnswerHeard(Struct, frozen=True):
     """The shard took an answer in; ``rps`` and ``max_concurrent`` are what the target meant by it."""
 
     at: float
@@ -104,8 +101,7 @@ class AnswerHeard:
         return self.rps is not None or self.max_concurrent is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """A job's state on disk changed."""
 
     at: float
@@ -125,8 +121,7 @@ class Delivery:
     answered_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Frozen:
+class Frozen(Struct, frozen=True):
     """An actor's process did nothing for a while; connections stayed open."""
 
     actor: str
@@ -134,8 +129,7 @@ class Frozen:
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class ShardBegan:
+class ShardBegan(Struct, frozen=True):
     """A shard took up the store; ``paces`` are those that it found there."""
 
     at: float

@@ -3,9 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.core import limiter_registry
 from orchestrator.core.domain_limiter import DomainLimiter
@@ -25,8 +28,7 @@ TroubledClass = tuple[AccountId | None, PathClass]
 """A path class that is in trouble for one account, or for everybody."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """What holds at a target at one moment."""
 
     limits: frozenset[ActiveLimit]
@@ -35,8 +37,7 @@ class Held:
     in_trouble: frozenset[TroubledClass]
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
+class Lesson(Struct, frozen=True):
     """An answer that a limiter heard, and what held before and after. Times are virtual s."""
 
     at: float

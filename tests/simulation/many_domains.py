@@ -12,10 +12,12 @@ import json
 import statistics
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from time import perf_counter
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.fairness import Ticket, one_each
@@ -37,8 +39,7 @@ OF_THE_SHARD = ("*/orchestrator/core/*", "*/orchestrator/domain/*", "*/urllib/*"
 """Executors and the store live elsewhere, or on disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Picking:
+class Picking(Struct, frozen=True):
     """Microseconds to let one request go and take another in: medians of the rounds, and their ratio."""
 
     few_us: float
@@ -46,8 +47,7 @@ class Picking:
     ratio: float
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """What ``make bench-domains`` finds."""
 
     domains: int

@@ -6,8 +6,9 @@ A call to a cut-off peer hangs, as Ray's do; what it carried may still arrive wh
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
+
+from msgspec import Struct
 
 from orchestrator.domain.ids import RegionName
 from tests.simulation.scenario import Direction, NetworkPlan, Partition, Scenario
@@ -25,8 +26,7 @@ class CallError(Exception):
     """A call failed, or may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """Somebody who takes calls."""
 
     process: Process
@@ -37,8 +37,7 @@ Find = Callable[[], Endpoint | None]
 """Looks a receiver up when the call arrives; None while it is dead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One call: who waits for it, for whom it is, and between which region and the shard it travels."""
 
     sender: Process

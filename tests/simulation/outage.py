@@ -12,6 +12,8 @@ from enum import StrEnum
 from itertools import pairwise
 from random import Random
 
+from msgspec import Struct
+
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState
@@ -29,8 +31,7 @@ WINDOW_S = 1.0
 FLAPS_EVERY_S = 7.0
 
 
-@dataclass(frozen=True, slots=True)
-class Away:
+class Away(Struct, frozen=True):
     """How a target is away; for ``well_s`` of every seven seconds it is well all the same."""
 
     reply: Reply

@@ -8,8 +8,9 @@ So whichever request of a window was granted last, the window's requests fit its
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from math import inf
+
+from msgspec import Struct
 
 from orchestrator.domain.accounts import account_of
 from orchestrator.domain.ids import AccountId, TargetDomain
@@ -23,8 +24,7 @@ COMMITS_BEFORE_SENDING = 3
 """A job may be read, and an at-most-once attempt is marked, between taking a permit and sending."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """A request and the grant that it started by; ``order`` counts grants."""
 
     order: int

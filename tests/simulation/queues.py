@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from unittest.mock import patch
 
+from msgspec import Struct
+
 from orchestrator.core import domain_limiter
 from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gate, Gone, Lane, LaneKey, Ticket, Weight
 from orchestrator.domain.path_class import UNKNOWN_PATH, PathClass
@@ -27,8 +29,7 @@ class Move(Enum):
     """Everything is about to be queued anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueEvent:
+class QueueEvent(Struct, frozen=True):
     """A move. ``weight`` is that of the lane's customer; ``by_account``: each account has its own turn."""
 
     at: float
@@ -152,8 +153,7 @@ def _common_lane(ticket: Ticket) -> LaneKey:
     return ticket.customer, ticket.account, UNKNOWN_PATH
 
 
-@dataclass(frozen=True, slots=True)
-class _NotedGate:
+class _NotedGate(Struct, frozen=True):
     queue: LoggedQueue
     gate: Gate
 

@@ -1,9 +1,11 @@
 """What one seed asks for: targets and receivers and their moods, jobs, and faults."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from orchestrator.domain.ids import CustomerId, RegionName
 from orchestrator.domain.job import JobSpec
@@ -38,8 +40,7 @@ class Mood(StrEnum):
         return int(self.value) if self.value.isdigit() else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Temper:
+class Temper(Struct, frozen=True, kw_only=True):
     """How somebody answers: moods with weights, and latency in s."""
 
     moods: tuple[tuple[Mood, float], ...] = ((Mood.OK, 1.0),)
@@ -49,8 +50,7 @@ class Temper:
 CALM = Temper()
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaPlan:
+class QuotaPlan(Struct, frozen=True):
     """What each account with credentials may use of a target in ``window_s``, counted from its first
     request; told in each answer.
     """
@@ -60,8 +60,7 @@ class QuotaPlan:
     tokens: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetPlan:
+class TargetPlan(Struct, frozen=True, kw_only=True):
     """A target. ``slow_connect`` is the share of connections that take long to make; ``signals`` the share
     of answers with pacing headers. ``account_queues``: it asks for them. ``broken``: methods that it refuses
     until the run is calm.
@@ -77,8 +76,7 @@ class TargetPlan:
     broken: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiverPlan:
+class ReceiverPlan(Struct, frozen=True, kw_only=True):
     """A webhook receiver; ``mends`` says whether it answers 200 once the run is calm."""
 
     host: str
@@ -86,8 +84,7 @@ class ReceiverPlan:
     mends: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobPlan:
+class JobPlan(Struct, frozen=True, kw_only=True):
     """A submission: when, by whom, how many more times at once or later, and when its owner cancels it."""
 
     at_s: float
@@ -98,8 +95,7 @@ class JobPlan:
     cancel_s: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkPlan:
+class NetworkPlan(Struct, frozen=True, kw_only=True):
     """One-way delays per region in s, and shares of calls that go wrong until the run is calm.
 
     ``lost``: never arrives, the call raises. ``unsure``: arrives, the call raises all the same.
@@ -130,8 +126,7 @@ class Direction(StrEnum):
     FROM_SHARD = "from the shard"
 
 
-@dataclass(frozen=True, slots=True)
-class Crash:
+class Crash(Struct, frozen=True):
     """An actor is killed, and comes back after ``down_s``."""
 
     actor: str
@@ -139,8 +134,7 @@ class Crash:
     down_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Stall:
+class Stall(Struct, frozen=True):
     """An actor's event loop is busy for ``for_s``."""
 
     actor: str
@@ -148,8 +142,7 @@ class Stall:
     for_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(Struct, frozen=True):
     """A region can't be reached, or can't reach the shard."""
 
     region: RegionName
@@ -158,16 +151,14 @@ class Partition:
     direction: Direction = Direction.BOTH
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(Struct, frozen=True):
     """The shard is stopped as an operator stops it, draining for at most ``drain_s``, and started again."""
 
     at_s: float
     drain_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class SlowDisk:
+class SlowDisk(Struct, frozen=True):
     """No commit comes through for ``for_s``."""
 
     at_s: float
@@ -177,8 +168,7 @@ class SlowDisk:
 Fault = Crash | Stall | Partition | Restart | SlowDisk
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
+class Scenario(Struct, frozen=True, kw_only=True):
     """Everything that a seed decides beforehand. ``calm_s`` is when the last fault is over."""
 
     seed: int

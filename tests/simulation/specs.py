@@ -1,8 +1,10 @@
 """Job specs as a seed draws them: races, fan-outs, retries, fallbacks, children, receivers."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from random import Random
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.job import (
@@ -51,8 +53,7 @@ def with_credentials(spec: JobSpec, random: Random) -> JobSpec:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SpecDraw:
+class SpecDraw(Struct, frozen=True):
     """Draws specs over given hosts. Every step and child has a URL of its own: logs tell them apart."""
 
     random: Random

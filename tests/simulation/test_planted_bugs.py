@@ -4,12 +4,12 @@ The first are those that such a system may have; the others are those that these
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.core import supervisor
 from orchestrator.core.dispatcher import Dispatcher

@@ -6,7 +6,8 @@ have its reasons, and an answer ends it.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.path_class import path_class
@@ -23,8 +24,7 @@ TRIED_EVERY_MOST_S = 60.0
 BACK_TO_BACK = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(Struct, frozen=True):
     """A class was in trouble. Times are virtual s."""
 
     of: TroubledClass

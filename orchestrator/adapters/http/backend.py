@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
+from msgspec import Struct, field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,8 +23,7 @@ API = "/api/v1"
 JOBS_PATH = f"{API}/jobs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backend:
+class Backend(Struct, frozen=True, kw_only=True):
     """What the handlers need."""
 
     gateway: Gateway

@@ -1,9 +1,9 @@
 """A submission, read job by job: what is wrong is collected, so that one answer names all of it."""
 
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -35,8 +35,7 @@ IN_ORDER = "http://unread.invalid/"
 """Stands for a URL that can't be read, so that the rest can be judged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """A submission as read. Where there are ``errors``, ``spec`` is the rest, and only to be judged."""
 
     spec: JobSpec

@@ -10,9 +10,10 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+
+from msgspec import Struct
 
 from orchestrator.adapters.process.directories import (
     RUN_DIR,
@@ -86,15 +87,13 @@ def _become_subreaper() -> None:
         raise OSError(number, os.strerror(number))
 
 
-@dataclass(frozen=True, slots=True)
-class _Launch:
+class _Launch(Struct, frozen=True):
     command: Sequence[str]
     env: Mapping[str, str]
     stop_timeout_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Life:
+class _Life(Struct, frozen=True):
     """One driver's, from start to end."""
 
     stopped: bool

@@ -1,10 +1,10 @@
 """The rule that says how often a driver may die before its parent gives up."""
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestartBudget:
+class RestartBudget(Struct, frozen=True, kw_only=True):
     """Deaths within a rolling window of a monotonic clock (s); the ``limit``-th spends it."""
 
     limit: int = 3

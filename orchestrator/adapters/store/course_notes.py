@@ -5,7 +5,8 @@ Nobody waits for a note. Most jobs end within the commit that would have carried
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from orchestrator.adapters.store.job_rows import sealing_context
 from orchestrator.adapters.store.records import pack_course
@@ -15,8 +16,7 @@ from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.secret_box import SecretBox
 
 
-@dataclass(frozen=True, slots=True)
-class CourseNote:
+class CourseNote(Struct, frozen=True):
     """How far a job is."""
 
     job_id: JobId

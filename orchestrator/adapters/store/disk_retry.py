@@ -7,8 +7,9 @@ import math
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from orchestrator.adapters.store.open_files import DatabaseGoneError
 from orchestrator.ports.store import StoreFailure
@@ -21,8 +22,7 @@ PRIMARY = 0xFF
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Patience(Struct, frozen=True, kw_only=True):
     """How long a write is tried again, and how soon the first time; pauses double up to ``pause_most_s``."""
 
     lasts_s: float = 60.0

@@ -7,8 +7,9 @@ number of jobs, so that others read in between; the page goes on until it is ful
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from orchestrator.adapters.store.damage import read_state, read_state_with_end, reading
 from orchestrator.adapters.store.outbox import read_delivery_state
@@ -41,16 +42,14 @@ of a large one nothing more is read.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What one look found, and from where the next goes on; None where that was all."""
 
     jobs: tuple[JobSummary, ...]
     next: JobCursor | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(Struct, frozen=True):
     """Where jobs are looked for: an index in the order of their acceptance."""
 
     index: str

@@ -4,7 +4,9 @@ It commits at once and seals nothing; a new shard over the same object is a rest
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.course import Course, without_answers

@@ -14,11 +14,11 @@ from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
 
-_ATTEMPT_FIELDS = tuple(field.name for field in fields(Attempt))
+_ATTEMPT_FIELDS = Attempt.__struct_fields__
 _TOLD_FIELDS = tuple(field.name for field in fields(AccountTold))
 _LATER_UNKNOWN: list[Any] = [None, False, ""]
 """What answers that were stored before it was kept have in place of ``asked`` and the two marks behind it."""
-_LEG_FIELDS = tuple(field.name for field in fields(Leg))
+_LEG_FIELDS = Leg.__struct_fields__
 
 
 def pack_spec(spec: JobSpec) -> bytes:

@@ -4,12 +4,12 @@ import hashlib
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgpack
+from msgspec.structs import replace
 
 from orchestrator.adapters.store.damage import read_role, read_state, reading
 from orchestrator.adapters.store.job_rows import (

@@ -1,7 +1,8 @@
 """The gateway: all that HTTP, telemetry, the console and the command see of the core."""
 
-from dataclasses import replace
 from random import Random
+
+from msgspec.structs import replace
 
 from orchestrator.core.gateway.customers import Customers
 from orchestrator.core.gateway.deliveries import Deliveries

@@ -3,7 +3,8 @@
 import re
 import secrets
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.gateway.watching import JobFollower, wait_for_end

@@ -4,8 +4,9 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from typing import Self
+
+from msgspec.structs import replace
 
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.job_notifier import Watch

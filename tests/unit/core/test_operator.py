@@ -2,9 +2,9 @@
 
 import asyncio
 import math
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.adapters.store.memory import MemoryStore
 from orchestrator.domain.active_limits import ActiveLimitKind, Scope

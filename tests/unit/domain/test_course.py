@@ -1,10 +1,10 @@
 """Fallbacks as steps of one job: which one begins, and when the job is won or lost."""
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import (

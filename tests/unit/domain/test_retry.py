@@ -1,6 +1,5 @@
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.job import Guarantee, RetryPolicy

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from msgspec.structs import replace
 
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import AttemptId
