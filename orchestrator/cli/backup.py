@@ -14,8 +14,8 @@ To = Annotated[Path, typer.Argument(help="The file to make; it may not be there 
 
 def backup(to: To, data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> None:
     """Copy the database, while the service runs or not. The encryption keys are not in it."""
-    from orchestrator.adapters.store.backup import back_up  # noqa: PLC0415  # serve needs no backup
-    from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE  # noqa: PLC0415  # the same
+    from orchestrator.adapters.sqlite.backup import back_up  # noqa: PLC0415  # serve needs no backup
+    from orchestrator.adapters.sqlite.store import DATABASE, KEY_FILE  # noqa: PLC0415  # the same
 
     database = data_dir / DATABASE
     if not database.exists():

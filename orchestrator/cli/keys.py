@@ -41,7 +41,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, this once."""
-    from orchestrator.adapters.store.api_keys import create_key  # noqa: PLC0415  # serve needs no SQL
+    from orchestrator.adapters.sqlite.api_keys import create_key  # noqa: PLC0415  # serve needs no SQL
 
     doubt = _doubt_about(plan, domains_file)
     with _opened(data_dir) as db:
@@ -61,7 +61,7 @@ def create(
 @keys.command("list")
 def list_all(data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> None:
     """List the keys; never the keys themselves."""
-    from orchestrator.adapters.store.api_keys import list_keys  # noqa: PLC0415  # serve needs no SQL
+    from orchestrator.adapters.sqlite.api_keys import list_keys  # noqa: PLC0415  # serve needs no SQL
 
     with _opened(data_dir, must_exist=True) as db:
         rows = [
@@ -77,7 +77,7 @@ def list_all(data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> Non
 @keys.command("revoke")
 def revoke(key_id: KeyId, data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> None:
     """Revoke a key by its id; running services notice within seconds."""
-    from orchestrator.adapters.store.api_keys import revoke_key  # noqa: PLC0415  # serve needs no SQL
+    from orchestrator.adapters.sqlite.api_keys import revoke_key  # noqa: PLC0415  # serve needs no SQL
 
     with _opened(data_dir, must_exist=True) as db:
         if not revoke_key(db, key_id):
@@ -106,8 +106,8 @@ def _doubt_about(plan: str, domains_file: Path | None) -> str | None:
 
 @contextlib.contextmanager
 def _opened(data_dir: Path, *, must_exist: bool = False) -> Iterator[sqlite3.Connection]:
-    from orchestrator.adapters.store.api_keys import open_keys  # noqa: PLC0415  # the same
-    from orchestrator.adapters.store.sqlite import DATABASE  # noqa: PLC0415  # the same
+    from orchestrator.adapters.sqlite.api_keys import open_keys  # noqa: PLC0415  # the same
+    from orchestrator.adapters.sqlite.store import DATABASE  # noqa: PLC0415  # the same
 
     if must_exist and not (data_dir / DATABASE).exists():
         refuse(f"--data-dir {data_dir}: nothing lies there; 'ezthrottle keys create' makes it", USAGE_ERROR)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.ports.store import Store
 from tests.conformance.stores import Keeper, MemoryKeeper, SqliteKeeper
 

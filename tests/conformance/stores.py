@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from orchestrator.adapters.store.api_keys import create_key, open_keys, revoke_key
-from orchestrator.adapters.store.memory import MemoryStore
-from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.sqlite.api_keys import create_key, open_keys, revoke_key
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.course import Course
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, target_domain
 from orchestrator.domain.job import Job

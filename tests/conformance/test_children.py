@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.store import Accepted, Duplicate, Store
 from tests.conformance.stores import Keeper, again, an_ending

@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore
+from orchestrator.adapters.sqlite.store import DATABASE, SqliteStore
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.heard import Learned

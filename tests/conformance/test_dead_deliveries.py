@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, DeliveryId, TargetDomain
 from orchestrator.domain.job import Job, Webhook

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.store.disk_retry import Patience
-from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore
+from orchestrator.adapters.sqlite.disk_retry import Patience
+from orchestrator.adapters.sqlite.store import DATABASE, SqliteStore
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.store import StoreFailure, WebhookSecrets
 from tests.conformance.stores import SqliteKeeper, a_course, an_ending

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.adapters.store import domain_ports
-from orchestrator.adapters.store.migration import FILLS
-from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE
+from orchestrator.adapters.sqlite import domain_ports
+from orchestrator.adapters.sqlite.migration import FILLS
+from orchestrator.adapters.sqlite.store import DATABASE, KEY_FILE
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.job import Job, Webhook

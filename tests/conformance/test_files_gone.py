@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.store.disk_retry import Patience
-from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore
+from orchestrator.adapters.sqlite.disk_retry import Patience
+from orchestrator.adapters.sqlite.store import DATABASE, SqliteStore
 from orchestrator.ports.store import StoreFailure
 from tests.conformance.stores import SqliteKeeper, an_ending
 from tests.unit.domain.builders import a_job

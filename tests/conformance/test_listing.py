@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from orchestrator.adapters.store import listing
-from orchestrator.adapters.store.sqlite import DATABASE, SqliteStore
+from orchestrator.adapters.sqlite import listing
+from orchestrator.adapters.sqlite.store import DATABASE, SqliteStore
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Webhook

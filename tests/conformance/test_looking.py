@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.ids import CustomerId
 from orchestrator.ports.store import Store

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.store import migration
-from orchestrator.adapters.store.api_keys import open_keys
-from orchestrator.adapters.store.migration import NewerSchemaError, steps
-from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE, SqliteStore
+from orchestrator.adapters.sqlite import migration
+from orchestrator.adapters.sqlite.api_keys import open_keys
+from orchestrator.adapters.sqlite.migration import NewerSchemaError, steps
+from orchestrator.adapters.sqlite.store import DATABASE, KEY_FILE, SqliteStore
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, target_domain
 from orchestrator.domain.lifecycle import JobState

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.store.api_keys import create_key, list_keys, open_keys, revoke_key
-from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.adapters.sqlite.api_keys import create_key, list_keys, open_keys, revoke_key
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.roles import Caller, Role
 from tests.conformance.stores import SqliteKeeper
 from tests.unit.domain.builders import ACME

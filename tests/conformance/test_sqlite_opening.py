@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.adapters.store import sqlite
-from orchestrator.adapters.store.key_check import WrongKeyError
-from orchestrator.adapters.store.sqlite import (
+from orchestrator.adapters.sqlite import store as sqlite
+from orchestrator.adapters.sqlite.key_check import WrongKeyError
+from orchestrator.adapters.sqlite.store import (
     DATABASE,
     KEY_FILE,
     LOCK_FILE,

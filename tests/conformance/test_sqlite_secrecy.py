@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.adapters.store.api_keys import create_key, open_keys
-from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE, SqliteStore
+from orchestrator.adapters.sqlite.api_keys import create_key, open_keys
+from orchestrator.adapters.sqlite.store import DATABASE, KEY_FILE, SqliteStore
 from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.adapters.store import retention, sqlite
-from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.adapters.sqlite import retention
+from orchestrator.adapters.sqlite import store as sqlite
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.job import JobSpec, Webhook

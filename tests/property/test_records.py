@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from orchestrator.adapters.store.records import pack_course, pack_spec, unpack_course, unpack_spec
+from orchestrator.adapters.records import pack_course, pack_spec, unpack_course, unpack_spec
 from orchestrator.domain.course import Child, Course
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.ids import JobId, RegionName

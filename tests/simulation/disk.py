@@ -5,8 +5,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 from typing import Any, TypeVar
 
-from orchestrator.adapters.store.memory import MemoryStore
-from orchestrator.adapters.store.records import pack_course, unpack_course
+from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.records import pack_course, unpack_course
 from orchestrator.domain.course import Course
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain

@@ -9,8 +9,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from orchestrator.adapters.store.api_keys import create_key, list_keys, open_keys
-from orchestrator.adapters.store.sqlite import DATABASE, KEY_FILE
+from orchestrator.adapters.sqlite.api_keys import create_key, list_keys, open_keys
+from orchestrator.adapters.sqlite.store import DATABASE, KEY_FILE
 from orchestrator.cli.app import app
 
 

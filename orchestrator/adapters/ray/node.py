@@ -16,7 +16,7 @@ from orchestrator.adapters.http.large_answers import SharedResults
 from orchestrator.adapters.http.serving import listen, make_servers
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.transport import NodesOverRay
-from orchestrator.adapters.store.sqlite import SqliteStore
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.core.gateway.gateway import Gateway
 from orchestrator.core.gateway.local_shard import LocalShard

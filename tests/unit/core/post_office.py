@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse

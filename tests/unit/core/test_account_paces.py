@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from orchestrator.adapters.store.records import pack_learned, unpack_learned
+from orchestrator.adapters.records import pack_learned, unpack_learned
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.binding import ACCOUNTS_KEPT, THROTTLES_MOST
 from orchestrator.domain.exchange import HttpResponse

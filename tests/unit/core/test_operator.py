@@ -6,7 +6,7 @@ import math
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.domain.active_limits import ActiveLimitKind, Scope
 from orchestrator.domain.ids import CustomerId, TargetDomain, target_domain
 from orchestrator.domain.job import RetryPolicy

@@ -13,7 +13,7 @@ from orchestrator.adapters.http.app import FastLane, make_app
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.large_answers import SharedResults
-from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.core.gateway.gateway import Gateway as Core
 from orchestrator.core.gateway.local_shard import LocalShard

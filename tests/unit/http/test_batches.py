@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from orchestrator.adapters.http import batches, job_routes
-from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core import intake
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import Job

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.adapters.http import job_routes
 from orchestrator.adapters.http.submissions import Reading, read_submission
-from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.domain.ids import RegionName
 from tests.unit.http.gateway import JOBS, TARGET, Gateway
 

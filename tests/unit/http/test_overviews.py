@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.domain.job import Job
 from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
 from tests.unit.domain.builders import ACME

@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.ports.store import StoreFailure
 from orchestrator.wire.messages import Deliver, Delivered

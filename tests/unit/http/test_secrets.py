@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.adapters.store.memory import MemoryStore
+from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.ports.store import StoreFailure, WebhookSecrets
 from tests.unit.domain.builders import ACME
 from tests.unit.http.gateway import BETAS_KEY, SECRETS, Gateway

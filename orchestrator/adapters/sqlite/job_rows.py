@@ -6,13 +6,13 @@ from typing import Any
 
 import msgpack
 
-from orchestrator.adapters.store.damage import (
+from orchestrator.adapters.records import unpack_course, unpack_spec
+from orchestrator.adapters.sqlite.damage import (
     read_state_with_end,
     reading,
     require_state,
     whole,
 )
-from orchestrator.adapters.store.records import unpack_course, unpack_spec
 from orchestrator.domain.course import Course
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from orchestrator.adapters.store.job_rows import sealing_context
-from orchestrator.adapters.store.records import pack_course
+from orchestrator.adapters.records import pack_course
+from orchestrator.adapters.sqlite.job_rows import sealing_context
 from orchestrator.domain.course import Course
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.lifecycle import JobState

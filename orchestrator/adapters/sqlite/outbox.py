@@ -7,7 +7,7 @@ from typing import Any
 
 import msgpack
 
-from orchestrator.adapters.store.damage import reading, whole
+from orchestrator.adapters.sqlite.damage import reading, whole
 from orchestrator.domain.fanout import NO_REGION, DeliveryAttempt, DeliveryState
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain, delivery_place
 from orchestrator.ports.store import (

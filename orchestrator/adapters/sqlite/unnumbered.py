@@ -4,9 +4,9 @@ import logging
 import sqlite3
 import time
 
-from orchestrator.adapters.store.damage import reading
-from orchestrator.adapters.store.job_rows import sealing_context
-from orchestrator.adapters.store.records import unpack_spec
+from orchestrator.adapters.records import unpack_spec
+from orchestrator.adapters.sqlite.damage import reading
+from orchestrator.adapters.sqlite.job_rows import sealing_context
 from orchestrator.domain.ids import target_domain
 from orchestrator.domain.usage import day_of
 from orchestrator.ports.secret_box import SecretBox

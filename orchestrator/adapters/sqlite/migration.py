@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from types import MappingProxyType
 
-from orchestrator.adapters.store.domain_ports import name_ports
-from orchestrator.adapters.store.failures import note_earlier_failures
-from orchestrator.adapters.store.unnumbered import complete_unnumbered
+from orchestrator.adapters.sqlite.domain_ports import name_ports
+from orchestrator.adapters.sqlite.failures import note_earlier_failures
+from orchestrator.adapters.sqlite.unnumbered import complete_unnumbered
 from orchestrator.ports.secret_box import SecretBox
 
 FILLS: Mapping[int, Callable[[sqlite3.Connection, SecretBox], None]] = MappingProxyType(

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from orchestrator.adapters.secret_box import AesGcmBox, key_id_of
-from orchestrator.adapters.store.job_rows import sealing_context
+from orchestrator.adapters.sqlite.job_rows import sealing_context
 from orchestrator.ports.secret_box import SealError
 
 KEY_CHECK = b"this data directory opens with this key"

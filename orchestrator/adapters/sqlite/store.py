@@ -14,20 +14,19 @@ from typing import Any
 
 import msgpack
 
+from orchestrator.adapters.records import pack_course, pack_learned, pack_quorum, pack_spec
 from orchestrator.adapters.secret_box import AesGcmBox, open_key_file
-from orchestrator.adapters.store.course_notes import CourseNote, CourseNotes
-from orchestrator.adapters.store.disk_retry import Patience, failing_as_store
-from orchestrator.adapters.store.failures import note_failure
-from orchestrator.adapters.store.group_commit import GroupCommitWriter, Write, connect
-from orchestrator.adapters.store.job_rows import sealing_context
-from orchestrator.adapters.store.key_check import WrongKeyError, check_keys, note_keys
-from orchestrator.adapters.store.migration import migrate
-from orchestrator.adapters.store.open_files import OpenFiles
-from orchestrator.adapters.store.outbox import insert_outbox, outbox_row, update_of
-from orchestrator.adapters.store.overrulings import write_overruling
-from orchestrator.adapters.store.records import pack_course, pack_learned, pack_quorum, pack_spec
-from orchestrator.adapters.store.retention import purge
-from orchestrator.adapters.store.sqlite_reads import (
+from orchestrator.adapters.sqlite.course_notes import CourseNote, CourseNotes
+from orchestrator.adapters.sqlite.disk_retry import Patience, failing_as_store
+from orchestrator.adapters.sqlite.failures import note_failure
+from orchestrator.adapters.sqlite.group_commit import GroupCommitWriter, Write, connect
+from orchestrator.adapters.sqlite.job_rows import sealing_context
+from orchestrator.adapters.sqlite.key_check import WrongKeyError, check_keys, note_keys
+from orchestrator.adapters.sqlite.migration import migrate
+from orchestrator.adapters.sqlite.open_files import OpenFiles
+from orchestrator.adapters.sqlite.outbox import insert_outbox, outbox_row, update_of
+from orchestrator.adapters.sqlite.overrulings import write_overruling
+from orchestrator.adapters.sqlite.reads import (
     Holder,
     SqliteReads,
     duplicate,
@@ -35,7 +34,8 @@ from orchestrator.adapters.store.sqlite_reads import (
     paces_context,
     secrets_context,
 )
-from orchestrator.adapters.store.unnumbered import today
+from orchestrator.adapters.sqlite.retention import purge
+from orchestrator.adapters.sqlite.unnumbered import today
 from orchestrator.domain.course import Course
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.histogram import Histogram

@@ -11,25 +11,25 @@ from typing import Any
 import msgpack
 from msgspec.structs import replace
 
-from orchestrator.adapters.store.damage import read_role, read_state, reading
-from orchestrator.adapters.store.job_rows import (
+from orchestrator.adapters.records import unpack_learned
+from orchestrator.adapters.sqlite.damage import read_role, read_state, reading
+from orchestrator.adapters.sqlite.job_rows import (
     JOB_COLUMNS,
     WAITING_COLUMNS,
     open_result,
     stored_job,
     waiting_job,
 )
-from orchestrator.adapters.store.listing import look, read_summary
-from orchestrator.adapters.store.outbox import (
+from orchestrator.adapters.sqlite.listing import look, read_summary
+from orchestrator.adapters.sqlite.outbox import (
     read_dead,
     read_deliveries,
     read_pending,
     read_pending_endpoints,
     read_pending_of,
 )
-from orchestrator.adapters.store.overrulings import read_overrulings
-from orchestrator.adapters.store.reader_lanes import ReaderLanes
-from orchestrator.adapters.store.records import unpack_learned
+from orchestrator.adapters.sqlite.overrulings import read_overrulings
+from orchestrator.adapters.sqlite.reader_lanes import ReaderLanes
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.course import without_answers
 from orchestrator.domain.heard import Learned

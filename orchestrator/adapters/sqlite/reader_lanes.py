@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.adapters.store.group_commit import connect
+from orchestrator.adapters.sqlite.group_commit import connect
 from orchestrator.core.turns import Turns
 from orchestrator.ports.store import StoreFailure
 

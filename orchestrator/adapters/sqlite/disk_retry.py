@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from orchestrator.adapters.store.open_files import DatabaseGoneError
+from orchestrator.adapters.sqlite.open_files import DatabaseGoneError
 from orchestrator.ports.store import StoreFailure
 
 PASSING = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN})

@@ -11,9 +11,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from orchestrator.adapters.store.damage import read_state, read_state_with_end, reading
-from orchestrator.adapters.store.outbox import read_delivery_state
-from orchestrator.adapters.store.records import pack_delivery, unpack_quorum
+from orchestrator.adapters.records import pack_delivery, unpack_quorum
+from orchestrator.adapters.sqlite.damage import read_state, read_state_with_end, reading
+from orchestrator.adapters.sqlite.outbox import read_delivery_state
 from orchestrator.domain.fanout import JobDelivery, judge_delivery
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState, state_shown

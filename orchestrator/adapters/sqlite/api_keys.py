@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.adapters.store.damage import read_role
-from orchestrator.adapters.store.group_commit import connect
-from orchestrator.adapters.store.sqlite import data_files, prepare
-from orchestrator.adapters.store.sqlite_reads import key_hash
+from orchestrator.adapters.sqlite.damage import read_role
+from orchestrator.adapters.sqlite.group_commit import connect
+from orchestrator.adapters.sqlite.reads import key_hash
+from orchestrator.adapters.sqlite.store import data_files, prepare
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.roles import Role
 from orchestrator.ports.store import ApiKey

@@ -4,8 +4,8 @@ is known of targets that nobody calls any more.
 
 import sqlite3
 
-from orchestrator.adapters.store.listing import delivery_in
-from orchestrator.adapters.store.records import pack_delivery
+from orchestrator.adapters.records import pack_delivery
+from orchestrator.adapters.sqlite.listing import delivery_in
 from orchestrator.domain.retention import Retention
 from orchestrator.domain.usage import day_of
 
