@@ -1,15 +1,17 @@
 """``ezthrottle keys``: API keys in a data directory, made, listed and revoked by the operator."""
 
-import contextlib
-import sqlite3
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
+from orchestrator.adapters.api_keys import make_key
 from orchestrator.cli.client import USAGE_ERROR, AsJson, refuse, show, table, when
 from orchestrator.domain.roles import Role
+from orchestrator.ports.clock import SystemClock
+from orchestrator.ports.store import CustomerStore, StoreFailure
 from orchestrator.settings import Settings
 
 keys = typer.Typer(help="API keys: they work before and while the service runs.", no_args_is_help=True)
@@ -21,6 +23,8 @@ KeyId = Annotated[str, typer.Argument(help="The key's id, as 'keys list' shows i
 DEFAULT_DIR = Settings().data_dir
 DEFAULT_PLAN = "pro"
 COLUMNS = ("key_id", "customer", "plan", "role", "created", "revoked")
+
+_T = TypeVar("_T")
 
 
 @keys.command("create")
@@ -41,14 +45,12 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, this once."""
-    from orchestrator.adapters.sqlite.api_keys import create_key  # noqa: PLC0415  # serve needs no SQL
-
     doubt = _doubt_about(plan, domains_file)
-    with _opened(data_dir) as db:
-        try:
-            key, made = create_key(db, customer, plan, role)
-        except ValueError as error:
-            refuse(str(error), USAGE_ERROR)
+    try:
+        key, made = make_key(customer, plan, role, now_ms=SystemClock().unix_ms())
+    except ValueError as error:
+        refuse(str(error), USAGE_ERROR)
+    _in(data_dir, lambda customers: customers.add_key(key, made))
     if doubt:
         typer.echo(f"ezthrottle: {doubt}", err=True)
     if as_json:
@@ -61,13 +63,10 @@ def create(
 @keys.command("list")
 def list_all(data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> None:
     """List the keys; never the keys themselves."""
-    from orchestrator.adapters.sqlite.api_keys import list_keys  # noqa: PLC0415  # serve needs no SQL
-
-    with _opened(data_dir, must_exist=True) as db:
-        rows = [
-            (key.key_id, key.customer, key.plan, key.role, when(key.created_ms), when(key.revoked_ms))
-            for key in list_keys(db)
-        ]
+    rows = [
+        (key.key_id, key.customer, key.plan, key.role, when(key.created_ms), when(key.revoked_ms))
+        for key in _in(data_dir, lambda customers: customers.keys(), must_exist=True)
+    ]
     if as_json:
         show([dict(zip(COLUMNS, row, strict=True)) for row in rows])
     else:
@@ -77,11 +76,10 @@ def list_all(data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> Non
 @keys.command("revoke")
 def revoke(key_id: KeyId, data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> None:
     """Revoke a key by its id; running services notice within seconds."""
-    from orchestrator.adapters.sqlite.api_keys import revoke_key  # noqa: PLC0415  # serve needs no SQL
-
-    with _opened(data_dir, must_exist=True) as db:
-        if not revoke_key(db, key_id):
-            refuse(f"there is no valid key {key_id!r}: see 'ezthrottle keys list'", USAGE_ERROR)
+    if not _in(
+        data_dir, lambda customers: customers.revoke_key(key_id, SystemClock().unix_ms()), must_exist=True
+    ):
+        refuse(f"there is no valid key {key_id!r}: see 'ezthrottle keys list'", USAGE_ERROR)
     if as_json:
         show({"key_id": key_id, "status": "revoked"})
     else:
@@ -104,17 +102,19 @@ def _doubt_about(plan: str, domains_file: Path | None) -> str | None:
     return f"plan {plan!r} has no weight ({where}: {named}); it gets 1 permit of a turn"
 
 
-@contextlib.contextmanager
-def _opened(data_dir: Path, *, must_exist: bool = False) -> Iterator[sqlite3.Connection]:
-    from orchestrator.adapters.sqlite.api_keys import open_keys  # noqa: PLC0415  # the same
-    from orchestrator.adapters.sqlite.store import DATABASE  # noqa: PLC0415  # the same
+def _in(data_dir: Path, do: Callable[[CustomerStore], Awaitable[_T]], *, must_exist: bool = False) -> _T:
+    """Do something with a data directory's customers, or say why that can't be."""
+    from orchestrator.adapters.stores import is_in_use, open_customers  # noqa: PLC0415  # serve needs no SQL
 
-    if must_exist and not (data_dir / DATABASE).exists():
+    async def done() -> _T:
+        async with open_customers(data_dir) as customers:
+            return await do(customers)
+
+    if must_exist and not is_in_use(data_dir):
         refuse(f"--data-dir {data_dir}: nothing lies there; 'ezthrottle keys create' makes it", USAGE_ERROR)
     try:
-        with open_keys(data_dir) as db:
-            yield db
+        return asyncio.run(done())
     except OSError as error:
         refuse(f"--data-dir {data_dir}: {error.strerror}: name a directory to write in", USAGE_ERROR)
-    except (sqlite3.Error, ValueError) as error:
+    except (StoreFailure, ValueError) as error:
         refuse(f"--data-dir {data_dir}: its database can't be used ({error})", USAGE_ERROR)

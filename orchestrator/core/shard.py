@@ -106,7 +106,7 @@ class Shard:
         expected = (*map(executor_address, options.regions), WEBHOOK_NODE)
         self.peers = PeerBook(expected, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
         self.counters = Counters()
-        self.ledger = Ledger(store, clock)
+        self.ledger = Ledger(store.jobs, clock)
         self.routes = Routes(clock, self.peers, self.domain, self._leave, strict_down_s=options.strict_down_s)
         self.domains = LimiterRegistry(
             clock,
@@ -116,10 +116,10 @@ class Shard:
             launch=self._launch,
             opens_at=self.routes.opens_at,
         )
-        self.operator = Operator(store, clock, self.domains, self.routes)
+        self.operator = Operator(store.jobs, clock, self.domains, self.routes)
         self.limits = TimeLimits(clock, lambda job_id: self.spawn(self._time_out(job_id)))
         self._maintenance = Maintenance(
-            store,
+            store.jobs,
             clock,
             self.spawn,
             self._time_out,
@@ -138,8 +138,8 @@ class Shard:
             steered=self._steered,
         )
         self.courier = Courier(
-            store,
-            SigningSecrets(store),
+            store.jobs,
+            SigningSecrets(store.customers),
             self.peers,
             clock,
             random,
@@ -147,7 +147,9 @@ class Shard:
             counters=self.counters,
             options=options.delivery,
         )
-        self.redelivery = Redelivery(store, store, self.courier, per_s=options.delivery.redelivery_rps)
+        self.redelivery = Redelivery(
+            store.jobs, store.history, self.courier, per_s=options.delivery.redelivery_rps
+        )
         self._supervisors: dict[JobId, JobSupervisor] = {}
         self._fresh = JobCache()
         self._scheduled = ScheduledJobs(clock, self.routes.line_up, self.spawn)
@@ -157,7 +159,7 @@ class Shard:
         self._begun_at = float("inf")
         self._draining = False
         self._supervisor_context = SupervisorContext(
-            store=store,
+            store=store.jobs,
             clock=clock,
             random=random,
             peers=self.peers,
@@ -176,14 +178,14 @@ class Shard:
 
     async def begin(self) -> None:
         """Take the next epoch, queue what the store holds, and start."""
-        self.epoch = await self.store.begin_epoch()
+        self.epoch = await self.store.jobs.begin_epoch()
         self._begun_at = self.clock.now()
-        paces, overrulings = await self.store.paces(), await self.store.overrulings()
+        paces, overrulings = await self.store.jobs.paces(), await self.store.jobs.overrulings()
         self.domains.begin(paces, overrulings, after_another_life=self.epoch > 1)
         self.peers.begin(self.epoch)
         self.dispatcher.begin()
         self.routes.begin()
-        for waiting in await self.store.waiting():
+        for waiting in await self.store.jobs.waiting():
             await self._recover(waiting)
         await self.courier.begin()
         self._maintenance.begin()
@@ -315,7 +317,7 @@ class Shard:
         repeats = job.spec.guarantee is not Guarantee.AT_MOST_ONCE
         if repeats and open_in_course(course) and not supervisor.state.ended:
             lost = lose_all_steps(course, crashed=False)
-            await self.store.save_course(job.id, job.customer, supervisor.state, lost)
+            await self.store.jobs.save_course(job.id, job.customer, supervisor.state, lost)
 
     async def _until(self, holds: Callable[[], bool], deadline: float) -> None:
         while not holds() and self.clock.now() < deadline:  # noqa: ASYNC110  # these counts share no event
@@ -364,7 +366,7 @@ class Shard:
     async def _load(self, job_id: JobId) -> Job | None:
         loaded = self._loading[job_id] = asyncio.get_running_loop().create_future()
         try:
-            stored = await self.store.load(job_id)
+            stored = await self.store.jobs.load(job_id)
         except DamagedError as error:
             await self._bury(job_id, str(error))
             return None
@@ -396,7 +398,7 @@ class Shard:
     async def _load_whole(self, waiting: WaitingJob) -> StoredJob | None:
         """Read a job of which nothing is damaged; one that is comes to its end."""
         try:
-            stored = await self.store.load(waiting.id)
+            stored = await self.store.jobs.load(waiting.id)
         except DamagedError as error:
             await self._bury(waiting.id, str(error))
             return None
@@ -415,7 +417,7 @@ class Shard:
 
     async def _bury(self, job_id: JobId, damage: str) -> None:
         """End a job whose request can't be read: nobody knows whom to tell."""
-        line = await self.store.summary(job_id, self.clock.unix_ms())
+        line = await self.store.history.summary(job_id, self.clock.unix_ms())
         if line is None or line.state.ended:
             return
         body = damaged_body(job_id, _damaged(job_id, damage))
@@ -431,7 +433,7 @@ class Shard:
             key_freed=line.state is not JobState.RUNNING,
             code=FailureCode.DAMAGED,
         )
-        await self.store.end(ending)
+        await self.store.jobs.end(ending)
         self._note_end(ending)
         self.board.post(job_id, ended=True)
 
@@ -489,10 +491,10 @@ class Shard:
             self.routes.region_lost(self.peers.region(peer.name))
 
     def _steered(self, domain: DomainLimiter) -> None:
-        self.store.note_pace(domain.name, domain.learned)
+        self.store.jobs.note_pace(domain.name, domain.learned)
 
     async def _read_plans(self) -> None:
-        self.domains.weigh(await self.store.plans())
+        self.domains.weigh(await self.store.customers.plans())
 
     def _note_end(self, ending: Ending) -> None:
         self._supervisors.pop(ending.job_id, None)

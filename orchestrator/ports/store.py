@@ -9,6 +9,7 @@ from msgspec import Struct
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, judge_delivery
 from orchestrator.domain.heard import Learned
+from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
@@ -250,10 +251,6 @@ class JobStore(Protocol):
     ``save_course``, ``save_delivery``) is tried for a while before that.
     """
 
-    @property
-    def lost(self) -> str | None:
-        """Name what was deleted or replaced under the store, which takes nothing from then on; else None."""
-
     async def begin_epoch(self) -> int:
         """Take the next fencing number: 1 on a new store."""
 
@@ -353,9 +350,6 @@ class JobStore(Protocol):
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping."""
 
-    async def close(self) -> None:
-        """Commit what waits and close."""
-
 
 class HistoryStore(Protocol):
     """What was, for people: jobs, deliveries and counts, each read in its customer's turn and never in the
@@ -410,7 +404,18 @@ class HistoryStore(Protocol):
 
 
 class CustomerStore(Protocol):
-    """Who customers are, and with what they sign. Every call may raise StoreFailure."""
+    """Who customers are, and with what they sign. It can be opened beside a running service, which notices
+    what changes within seconds. Every call may raise StoreFailure.
+    """
+
+    async def add_key(self, key: str, made: ApiKey) -> None:
+        """Store an API key, of which only a hash is kept."""
+
+    async def keys(self) -> Sequence[ApiKey]:
+        """List every key, oldest first."""
+
+    async def revoke_key(self, key_id: str, now_ms: int) -> bool:
+        """Revoke a key; say whether it was there and valid."""
 
     async def plans(self) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their valid keys."""
@@ -428,11 +433,28 @@ class CustomerStore(Protocol):
         """Whose API key this is, and of which role; None where it is unknown or revoked."""
 
 
-class Store(JobStore, HistoryStore, CustomerStore, Protocol):
-    """All three, over one set of rows."""
+class Store(Protocol):
+    """One set of rows, opened, and the three views of it."""
 
-    async def look(self, job_id: JobId, reader: CustomerId | None = None) -> StoredJob | None:
-        """Read one job, for a ``reader`` or for the shard itself."""
+    @property
+    def jobs(self) -> JobStore:
+        """The work of the shard."""
 
-    async def result(self, job_id: JobId, reader: CustomerId | None = None) -> bytes | None:
-        """Read a job's result, for a ``reader`` or for the shard itself."""
+    @property
+    def history(self) -> HistoryStore:
+        """What people look up."""
+
+    @property
+    def customers(self) -> CustomerStore:
+        """Customers, keys and secrets."""
+
+    @property
+    def lost(self) -> str | None:
+        """Name what was deleted or replaced under the store, which takes nothing from then on; else None."""
+
+    @property
+    def commit_sizes(self) -> Histogram:
+        """How many writes shared each commit."""
+
+    async def close(self) -> None:
+        """Commit what waits and close."""

@@ -2,20 +2,23 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec.structs import replace
 
+from orchestrator.adapters.api_keys import make_key
 from orchestrator.adapters.memory.store import MemoryStore
-from orchestrator.adapters.sqlite.api_keys import create_key, open_keys, revoke_key
 from orchestrator.adapters.sqlite.store import SqliteStore
+from orchestrator.adapters.stores import open_customers
 from orchestrator.domain.course import Course
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, target_domain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.roles import Role
 from orchestrator.domain.run import begin, dispatch
-from orchestrator.ports.store import Ending, OutboxEntry, Store, WebhookSecrets
+from orchestrator.ports.store import ApiKey, CustomerStore, Ending, OutboxEntry, Store, WebhookSecrets
 from tests.unit.domain.builders import NOW_MS
 
 FLUSHER = CustomerId("cust_flusher")
@@ -30,11 +33,8 @@ class Keeper(Protocol):
     async def close(self) -> None:
         """Close what is open."""
 
-    def add_key(self, customer: CustomerId) -> str:
-        """Make an API key."""
-
-    def revoke(self, key: str) -> None:
-        """Revoke one."""
+    def beside(self) -> AbstractAsyncContextManager[CustomerStore]:
+        """Open its customers beside what is open, as the command line does."""
 
 
 class MemoryKeeper:
@@ -49,22 +49,16 @@ class MemoryKeeper:
     async def close(self) -> None:
         await self._store.close()
 
-    def add_key(self, customer: CustomerId) -> str:
-        key = f"ck_live_{customer}_secret"
-        self._store.api_keys[key] = customer
-        return key
-
-    def revoke(self, key: str) -> None:
-        del self._store.api_keys[key]
+    def beside(self) -> AbstractAsyncContextManager[CustomerStore]:
+        return nullcontext(self._store.customers)
 
 
 class SqliteKeeper:
-    """A data directory. Keys are made beside the running store, as the command line does."""
+    """A data directory."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self._open: SqliteStore | None = None
-        self._key_ids: dict[str, str] = {}
 
     async def open(self) -> SqliteStore:
         await self.close()
@@ -76,20 +70,34 @@ class SqliteKeeper:
             await self._open.close()
             self._open = None
 
-    def add_key(self, customer: CustomerId) -> str:
-        with open_keys(self.data_dir) as db:
-            key, made = create_key(db, customer, "pro")
-        self._key_ids[key] = made.key_id
-        return key
+    def beside(self) -> AbstractAsyncContextManager[CustomerStore]:
+        return open_customers(self.data_dir)
 
-    def revoke(self, key: str) -> None:
-        with open_keys(self.data_dir) as db:
-            assert revoke_key(db, self._key_ids[key])
+
+async def add_key(
+    keeper: Keeper, customer: str = "cust_acme", plan: str = "pro", role: Role = Role.SUBMIT
+) -> tuple[str, ApiKey]:
+    """Make an API key beside the running store."""
+    key, made = make_key(customer, plan, role, now_ms=NOW_MS)
+    async with keeper.beside() as customers:
+        await customers.add_key(key, made)
+    return key, made
+
+
+async def revoke(keeper: Keeper, made: ApiKey, now_ms: int = NOW_MS) -> bool:
+    """Revoke one beside the running store."""
+    async with keeper.beside() as customers:
+        return await customers.revoke_key(made.key_id, now_ms)
+
+
+async def rows_of(store: SqliteStore, sql: str) -> list[tuple[Any, ...]]:
+    """Read rows of the store's database."""
+    return [tuple(row) for row in await store.database.lanes.work.rows(sql)]
 
 
 async def flush(store: Store) -> None:
     """Return when everything that was noted before is on disk: writes keep their order."""
-    await store.put_secrets(FLUSHER, WebhookSecrets(primary="0123456789abcdef"))
+    await store.customers.put_secrets(FLUSHER, WebhookSecrets(primary="0123456789abcdef"))
 
 
 def a_course(job: Job, *, attempts: int = 1) -> Course:
@@ -131,4 +139,4 @@ def again(job: Job, number: int, **spec: Any) -> Job:
 
 
 async def submit_all(store: Store, jobs: Iterable[Job]) -> None:
-    await asyncio.gather(*(store.submit(job) for job in jobs))
+    await asyncio.gather(*(store.jobs.submit(job) for job in jobs))

@@ -12,7 +12,8 @@ from random import Random
 
 import pytest
 
-from orchestrator.adapters.sqlite.store import DATABASE, SqliteStore
+from orchestrator.adapters.sqlite.data_dir import DATABASE
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.heard import Learned
@@ -118,11 +119,11 @@ async def written(directory: SqliteKeeper) -> None:
     """Write a directory with a job of each kind, and with all that is kept beside them."""
     store = await directory.open()
     for job in (SCHEDULED, RUNNING, ENDED, WELL):
-        await store.submit(job)
-    await store.save_course(RUNNING.id, RUNNING.customer, JobState.RUNNING, a_course(RUNNING))
-    await store.end(an_ending(ENDED, ended_ms=NOW_MS))
-    store.note_pace(TargetDomain("api.example.com"), Learned(pace=Pace(5.0, 3)))
-    await store.put_secrets(ACME, WebhookSecrets(primary="0123456789abcdef"))
+        await store.jobs.submit(job)
+    await store.jobs.save_course(RUNNING.id, RUNNING.customer, JobState.RUNNING, a_course(RUNNING))
+    await store.jobs.end(an_ending(ENDED, ended_ms=NOW_MS))
+    store.jobs.note_pace(TargetDomain("api.example.com"), Learned(pace=Pace(5.0, 3)))
+    await store.customers.put_secrets(ACME, WebhookSecrets(primary="0123456789abcdef"))
     await flush(store)
     await directory.close()
 
@@ -153,7 +154,7 @@ async def a_shard(store: SqliteStore) -> AsyncIterator[Shard]:
 
 async def ends(shard: Shard, job_id: JobId) -> None:
     with shard.board.watch(job_id) as watch:
-        line = await shard.store.summary(job_id, 0)
+        line = await shard.store.history.summary(job_id, 0)
         if line is not None and not line.state.ended:
             await watch.end(WITHIN_S)
 
@@ -165,10 +166,10 @@ def code_of(result: bytes | None) -> str | None:
 
 async def seen(store: SqliteStore, job: Job) -> tuple[JobState, str | None]:
     """The state of a job, and the code of its error, however much of it can be read."""
-    line = await store.summary(job.id, 0)
+    line = await store.history.summary(job.id, 0)
     assert line is not None
     try:
-        stored = await store.load(job.id)
+        stored = await store.jobs.load(job.id)
     except DamagedError as error:
         return line.state, code_of(error.result)
     return line.state, code_of(stored.result if stored else None)
@@ -182,11 +183,11 @@ async def test_the_service_starts_and_every_other_job_runs_whatever_a_row_has_be
     damage(directory, column, CHANGES[what])
     store = await directory.open()
     async with a_shard(store) as shard:
-        for read in (store.outbox, store.paces, store.plans, store.waiting):
+        for read in (store.jobs.outbox, store.jobs.paces, store.customers.plans, store.jobs.waiting):
             await read()
-        page = await store.jobs_of(JobFilter(customer=ACME), now_ms=0, most=10)
+        page = await store.history.jobs_of(JobFilter(customer=ACME), now_ms=0, most=10)
         assert len(page.jobs) == 4
-        await store.purge(0)
+        await store.jobs.purge(0)
         await shard._take_up(WELL.id)
         assert shard.under_way(WELL.id) is not None
         fault = asyncio.ensure_future(shard.failed())
@@ -251,9 +252,9 @@ async def test_a_delivery_whose_result_can_not_be_read_is_over_and_says_so(
     store = await directory.open()
     async with a_shard(store):
         async with asyncio.timeout(WITHIN_S):
-            while await store.outbox():  # noqa: ASYNC110  # the store tells nobody
+            while await store.jobs.outbox():  # noqa: ASYNC110  # the store tells nobody
                 await asyncio.sleep(0.01)
-        found = await store.load(ENDED.id)
+        found = await store.jobs.load(ENDED.id)
         if found is None:
             return
         assert {entry.state for entry in found.deliveries} == {DeliveryState.FAILED}

@@ -8,7 +8,7 @@ from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, DeliveryId, TargetDomain
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.ports.store import DeadFilter, DeadLetterCursor, OutboxEntry, Store
-from tests.conformance.stores import an_ending, outbox_of
+from tests.conformance.stores import an_ending, outbox_of, rows_of
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
 BETA = CustomerId("cust_beta")
@@ -17,14 +17,14 @@ HOOKS = (Webhook(url="https://a.example.com/x"), Webhook(url="http://b.example.c
 
 async def ended(store: Store, number: int, *, customer: CustomerId = ACME) -> Job:
     job = a_job(number, customer=customer, webhooks=HOOKS)
-    await store.submit(job)
-    await store.end(an_ending(job))
+    await store.jobs.submit(job)
+    await store.jobs.end(an_ending(job))
     return job
 
 
 async def fail(store: Store, job: Job, index: int, at_ms: int) -> OutboxEntry:
     entry = replace(outbox_of(job)[index], state=DeliveryState.FAILED, next_ms=at_ms)
-    await store.save_delivery(entry)
+    await store.jobs.save_delivery(entry)
     return entry
 
 
@@ -32,7 +32,7 @@ async def dead(
     store: Store, most: int = 10, before: DeadLetterCursor | None = None, **wanted: object
 ) -> list[str]:
     fields = {"customer": ACME, **wanted}
-    return [e.id for e in await store.dead_deliveries(DeadFilter(**fields), most=most, before=before)]
+    return [e.id for e in await store.history.dead_deliveries(DeadFilter(**fields), most=most, before=before)]
 
 
 async def test_failed_deliveries_are_listed_newest_first(store: Store) -> None:
@@ -44,7 +44,7 @@ async def test_failed_deliveries_are_listed_newest_first(store: Store) -> None:
 
 async def test_what_is_pending_or_delivered_is_not_dead(store: Store) -> None:
     job = await ended(store, 1)
-    await store.save_delivery(replace(outbox_of(job)[0], state=DeliveryState.DELIVERED))
+    await store.jobs.save_delivery(replace(outbox_of(job)[0], state=DeliveryState.DELIVERED))
     assert await dead(store) == []
 
 
@@ -93,10 +93,10 @@ async def test_however_they_are_chosen_an_index_finds_them(
     on_disk: SqliteStore, wanted: dict[str, Any], by: str
 ) -> None:
     read: list[str] = []
-    on_disk._lanes._shown._connection.set_trace_callback(read.append)
+    on_disk.database.lanes._shown._connection.set_trace_callback(read.append)
     await dead(on_disk, **wanted)
     (query,) = read
-    plan = await on_disk._read(f"EXPLAIN QUERY PLAN {query}")
+    plan = await rows_of(on_disk, f"EXPLAIN QUERY PLAN {query}")
     assert by in plan[0][-1]
     assert "SCAN" not in str(plan)
     assert "TEMP B-TREE" not in str(plan) or "id" in wanted

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.adapters.sqlite.data_dir import DATABASE
 from orchestrator.adapters.sqlite.disk_retry import Patience
-from orchestrator.adapters.sqlite.store import DATABASE, SqliteStore
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.store import StoreFailure, WebhookSecrets
 from tests.conformance.stores import SqliteKeeper, a_course, an_ending
@@ -22,12 +23,12 @@ SECRETS = WebhookSecrets(primary=LARGE)
 
 def fill(store: SqliteStore) -> None:
     """Let the database grow no more."""
-    pages = store._write_connection.execute("PRAGMA page_count").fetchone()[0]
-    store._write_connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = store.database.connection.execute("PRAGMA page_count").fetchone()[0]
+    store.database.connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
 def make_room(store: SqliteStore) -> None:
-    store._write_connection.execute(f"PRAGMA max_page_count = {NO_LIMIT}")
+    store.database.connection.execute(f"PRAGMA max_page_count = {NO_LIMIT}")
 
 
 @contextlib.asynccontextmanager
@@ -47,26 +48,26 @@ async def until_logged(caplog: pytest.LogCaptureFixture, words: str) -> None:
 
 
 async def test_a_job_that_does_not_fit_is_refused_and_the_others_stay(on_disk: SqliteStore) -> None:
-    await on_disk.submit(a_job(1))
+    await on_disk.jobs.submit(a_job(1))
     fill(on_disk)
 
     with pytest.raises(StoreFailure, match="full"):
-        await on_disk.submit(a_job(2, body=LARGE))
+        await on_disk.jobs.submit(a_job(2, body=LARGE))
 
-    assert [waiting.id for waiting in await on_disk.waiting()] == [a_job(1).id]
+    assert [waiting.id for waiting in await on_disk.jobs.waiting()] == [a_job(1).id]
 
 
 async def test_an_end_waits_until_there_is_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with opened(tmp_path, Patience(pause_s=0.001)) as store:
         job = a_job()
-        await store.submit(job)
+        await store.jobs.submit(job)
         fill(store)
-        ending = asyncio.ensure_future(store.end(an_ending(job, result=LARGE.encode())))
+        ending = asyncio.ensure_future(store.jobs.end(an_ending(job, result=LARGE.encode())))
         await until_logged(caplog, "a job's end could not be written")
         assert not ending.done()
         make_room(store)
         await ending
-        stored = await store.load(job.id)
+        stored = await store.jobs.load(job.id)
     assert stored is not None
     assert (stored.state, stored.result) == (JobState.SUCCESS, LARGE.encode())
 
@@ -76,14 +77,14 @@ async def test_a_mark_before_an_attempt_waits_until_there_is_room(
 ) -> None:
     async with opened(tmp_path, Patience(pause_s=0.001)) as store:
         job = a_job()
-        await store.submit(job)
+        await store.jobs.submit(job)
         fill(store)
         course = a_course(job, attempts=2_000)
-        saving = asyncio.ensure_future(store.save_course(job.id, job.customer, JobState.RUNNING, course))
+        saving = asyncio.ensure_future(store.jobs.save_course(job.id, job.customer, JobState.RUNNING, course))
         await until_logged(caplog, "how far a job is could not be written")
         make_room(store)
         await saving
-        stored = await store.load(job.id)
+        stored = await store.jobs.load(job.id)
     assert stored is not None
     assert stored.course == course
 
@@ -91,27 +92,27 @@ async def test_a_mark_before_an_attempt_waits_until_there_is_room(
 async def test_a_disk_that_stays_full_is_not_waited_for_without_end(tmp_path: Path) -> None:
     async with opened(tmp_path, Patience(lasts_s=0.0)) as store:
         job = a_job()
-        await store.submit(job)
+        await store.jobs.submit(job)
         fill(store)
         with pytest.raises(StoreFailure, match="full"):
-            await store.end(an_ending(job, result=LARGE.encode()))
+            await store.jobs.end(an_ending(job, result=LARGE.encode()))
 
 
 async def test_a_request_is_told_at_once_that_the_disk_is_full(on_disk: SqliteStore) -> None:
     fill(on_disk)
     with pytest.raises(StoreFailure, match="full"):
-        await on_disk.put_secrets(ACME, SECRETS)
+        await on_disk.customers.put_secrets(ACME, SECRETS)
 
 
 async def test_what_is_past_its_keeping_stays_where_the_disk_takes_nothing(
     on_disk: SqliteStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    on_disk._write_connection.execute("PRAGMA query_only = ON")
+    on_disk.database.connection.execute("PRAGMA query_only = ON")
     job = a_job()
-    await on_disk.purge(NOW_MS)
+    await on_disk.jobs.purge(NOW_MS)
     assert "could not be forgotten" in caplog.text
-    on_disk._write_connection.execute("PRAGMA query_only = OFF")
-    await on_disk.submit(job)
+    on_disk.database.connection.execute("PRAGMA query_only = OFF")
+    await on_disk.jobs.submit(job)
 
 
 async def test_a_directory_that_can_not_be_opened_just_now_is_no_wrong_one(directory: SqliteKeeper) -> None:

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.adapters.sqlite import domain_ports
+from orchestrator.adapters.sqlite.data_dir import DATABASE, KEY_FILE
 from orchestrator.adapters.sqlite.migration import FILLS
-from orchestrator.adapters.sqlite.store import DATABASE, KEY_FILE
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.job import Job, Webhook
@@ -63,14 +63,14 @@ async def test_open_jobs_are_named_by_their_urls(directory: SqliteKeeper) -> Non
     store = await directory.open()
     ended = filed(8, "http://api.example.com/over", "api.example.com")
     await submit_all(store, [*OPEN, ended])
-    await store.end(an_ending(ended))
+    await store.jobs.end(an_ending(ended))
     await before_the_step(directory)
 
     store = await directory.open()
-    assert {job.id: job.domain for job in await store.waiting()} == {
+    assert {job.id: job.domain for job in await store.jobs.waiting()} == {
         job.id: name for job, name in zip(OPEN, NAMED, strict=True)
     }
-    loaded = await store.load(OPEN[1].id)
+    loaded = await store.jobs.load(OPEN[1].id)
     assert loaded is not None
     assert loaded.job.domain == "api.example.com:80"
 
@@ -79,10 +79,10 @@ async def test_deliveries_are_named_by_their_urls(directory: SqliteKeeper) -> No
     hooks = (Webhook(url="http://a.example.com/hook"), Webhook(url="http://0x7f.1:443/hook"))
     job = a_job(webhooks=hooks)
     store = await directory.open()
-    await store.submit(job)
-    await store.end(an_ending(job))
+    await store.jobs.submit(job)
+    await store.jobs.end(an_ending(job))
     _, failed = outbox_of(job)
-    await store.save_delivery(replace(failed, state=DeliveryState.FAILED))
+    await store.jobs.save_delivery(replace(failed, state=DeliveryState.FAILED))
     await directory.close()
     with database(directory) as db:
         db.execute("UPDATE deliveries SET endpoint = 'a.example.com' WHERE position = 0")
@@ -90,9 +90,9 @@ async def test_deliveries_are_named_by_their_urls(directory: SqliteKeeper) -> No
     await before_the_step(directory)
 
     store = await directory.open()
-    assert [entry.endpoint for entry in await store.outbox()] == ["a.example.com:80"]
+    assert [entry.endpoint for entry in await store.jobs.outbox()] == ["a.example.com:80"]
     wanted = DeadFilter(customer=job.customer, endpoint=TargetDomain("127.0.0.1"))
-    assert [entry.id for entry in await store.dead_deliveries(wanted, most=10)] == [failed.id]
+    assert [entry.id for entry in await store.history.dead_deliveries(wanted, most=10)] == [failed.id]
 
 
 BEFORE = {
@@ -131,24 +131,24 @@ async def test_what_was_known_of_a_host_without_a_port_holds_for_80_and_443(
 ) -> None:
     store = await directory.open()
     for name in names:
-        store.note_pace(TargetDomain(name), Learned(pace=Pace(BEFORE[name], 3)))
-        store.note_domain(ACME, TargetDomain(name))
-    store.note_domain(FLUSHER, TargetDomain("a.example.com"))
+        store.jobs.note_pace(TargetDomain(name), Learned(pace=Pace(BEFORE[name], 3)))
+        store.jobs.note_domain(ACME, TargetDomain(name))
+    store.jobs.note_domain(FLUSHER, TargetDomain("a.example.com"))
     await before_the_step(directory)
 
     for _ in range(2):
         store = await directory.open()
-        paces = await store.paces()
+        paces = await store.jobs.paces()
         assert {name: learned.pace and learned.pace.rps for name, learned in paces.items()} == AFTER
-        assert set(await store.domains_of(ACME, 100)) == set(AFTER)
-        assert await store.domains_of(FLUSHER, 100) == ["a.example.com", "a.example.com:80"]
+        assert set(await store.history.domains_of(ACME, 100)) == set(AFTER)
+        assert await store.history.domains_of(FLUSHER, 100) == ["a.example.com", "a.example.com:80"]
 
 
 async def test_a_damaged_row_keeps_its_name_and_holds_up_no_other(directory: SqliteKeeper) -> None:
     store = await directory.open()
     await submit_all(store, OPEN[:2])
     for name in ("a.example.com", "b.example.com:443"):
-        store.note_pace(TargetDomain(name), Learned(pace=Pace(5.0, 3)))
+        store.jobs.note_pace(TargetDomain(name), Learned(pace=Pace(5.0, 3)))
     await directory.close()
     with database(directory) as db:
         db.execute("UPDATE jobs SET request = x'0102' WHERE id = ?", (OPEN[0].id,))
@@ -168,7 +168,7 @@ async def test_with_another_key_every_name_stays_for_the_start_with_the_right_on
 ) -> None:
     store = await directory.open()
     await submit_all(store, OPEN)
-    store.note_pace(TargetDomain("a.example.com"), Learned(pace=Pace(5.0, 3)))
+    store.jobs.note_pace(TargetDomain("a.example.com"), Learned(pace=Pace(5.0, 3)))
     await before_the_step(directory)
     key_file = directory.data_dir / KEY_FILE
     right = key_file.read_text()
@@ -178,5 +178,5 @@ async def test_with_another_key_every_name_stays_for_the_start_with_the_right_on
 
     key_file.write_text(right)
     store = await directory.open()
-    assert sorted(job.domain for job in await store.waiting()) == sorted(NAMED)
-    assert set(await store.paces()) == {"a.example.com", "a.example.com:80"}
+    assert sorted(job.domain for job in await store.jobs.waiting()) == sorted(NAMED)
+    assert set(await store.jobs.paces()) == {"a.example.com", "a.example.com:80"}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.adapters.sqlite.data_dir import DATABASE
 from orchestrator.adapters.sqlite.disk_retry import Patience
-from orchestrator.adapters.sqlite.store import DATABASE, SqliteStore
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.ports.store import StoreFailure
 from tests.conformance.stores import SqliteKeeper, an_ending
 from tests.unit.domain.builders import a_job
@@ -40,13 +41,13 @@ async def test_a_file_that_is_gone_is_named_and_submissions_are_refused(
     directory: SqliteKeeper, file: str, happened: Callable[[Path], None]
 ) -> None:
     store = await directory.open()
-    await store.submit(a_job())
+    await store.jobs.submit(a_job())
     assert store.lost is None
     happened(directory.data_dir / file)
     assert store.lost == str(directory.data_dir / file)
     for number in (2, 3):
         with pytest.raises(StoreFailure, match=f"{file} was deleted or replaced.*put it back"):
-            await store.submit(a_job(number))
+            await store.jobs.submit(a_job(number))
 
 
 @HAPPENED
@@ -57,9 +58,9 @@ async def test_the_end_of_a_job_waits_for_people_and_does_not_end_the_shard(
     await directory.close()
     store = SqliteStore(directory.data_dir, patience=SOON)
     job = a_job()
-    await store.submit(job)
+    await store.jobs.submit(job)
     happened(directory.data_dir / DATABASE)
-    ending = asyncio.ensure_future(store.end(an_ending(job)))
+    ending = asyncio.ensure_future(store.jobs.end(an_ending(job)))
     done, _ = await asyncio.wait([ending], timeout=20 * SOON.lasts_s)
     assert not done
     ending.cancel()

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from orchestrator.adapters.sqlite import listing
-from orchestrator.adapters.sqlite.store import DATABASE, SqliteStore
+from orchestrator.adapters.sqlite.data_dir import DATABASE
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Webhook
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.retention import Retention
 from orchestrator.ports.store import JobCursor, JobFilter, JobPage, Store
-from tests.conformance.stores import SqliteKeeper, an_ending, outbox_of, submit_all
+from tests.conformance.stores import SqliteKeeper, an_ending, outbox_of, rows_of, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
 BETA = CustomerId("cust_beta")
@@ -36,7 +37,7 @@ async def page(
 ) -> JobPage:
     states = frozenset([state] if state else [])
     wanted = JobFilter(**{"customer": ACME, "states": states} | filters)
-    return await store.jobs_of(wanted, now_ms=NOW_MS + 60_000, most=most, before=before)
+    return await store.history.jobs_of(wanted, now_ms=NOW_MS + 60_000, most=most, before=before)
 
 
 def ids(found: JobPage) -> list[JobId]:
@@ -60,14 +61,14 @@ async def test_pages_go_on_where_the_one_before_ended_whatever_is_submitted_mean
         found = await page(store, most=3, before=place)
         seen += ids(found)
         place, more = found.next, found.next is not None
-        await store.submit(a_job(100 + len(seen), accepted_ms=NOW_MS + 1000))
+        await store.jobs.submit(a_job(100 + len(seen), accepted_ms=NOW_MS + 1000))
     assert seen == [job.id for job in reversed(jobs)]
 
 
 async def test_a_state_is_picked_out(store: Store) -> None:
     await submit_all(store, jobs := [a_job(number) for number in range(4)])
-    await store.end(an_ending(jobs[1]))
-    await store.end(an_ending(jobs[2], state=JobState.FAILED))
+    await store.jobs.end(an_ending(jobs[1]))
+    await store.jobs.end(an_ending(jobs[2], state=JobState.FAILED))
     assert ids(await page(store, state=JobState.FAILED)) == [jobs[2].id]
     assert ids(await page(store, state=JobState.QUEUED)) == [jobs[3].id, jobs[0].id]
     assert ids(await page(store, state=JobState.CANCELLED)) == []
@@ -83,9 +84,9 @@ async def test_a_scheduled_job_counts_as_queued_once_its_time_has_come(store: St
 async def test_a_line_tells_how_the_deliveries_stand(store: Store) -> None:
     await submit_all(store, jobs := [a_job(number, webhooks=HOOKS) for number in range(3)])
     for job in jobs[:2]:
-        await store.end(an_ending(job))
+        await store.jobs.end(an_ending(job))
     voter, _ = outbox_of(jobs[0])
-    await store.save_delivery(replace(voter, state=DeliveryState.DELIVERED))
+    await store.jobs.save_delivery(replace(voter, state=DeliveryState.DELIVERED))
     found = {job.id: job for job in (await page(store)).jobs}
     assert found[jobs[0].id].delivery is JobDelivery.QUORUM_MET
     assert found[jobs[1].id].delivery is JobDelivery.PENDING
@@ -96,9 +97,9 @@ async def test_a_line_tells_how_the_deliveries_stand(store: Store) -> None:
 
 async def test_several_states_are_picked_out_at_once(store: Store) -> None:
     await submit_all(store, jobs := [a_job(number) for number in range(5)])
-    await store.end(an_ending(jobs[1]))
-    await store.end(an_ending(jobs[2], state=JobState.FAILED))
-    await store.end(an_ending(jobs[3], state=JobState.CANCELLED))
+    await store.jobs.end(an_ending(jobs[1]))
+    await store.jobs.end(an_ending(jobs[2], state=JobState.FAILED))
+    await store.jobs.end(an_ending(jobs[3], state=JobState.CANCELLED))
     wanted = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.SUCCESS})
     assert ids(await page(store, states=wanted)) == [jobs[number].id for number in (3, 2, 1)]
 
@@ -110,8 +111,8 @@ async def test_a_domain_a_time_a_code_and_a_key_are_picked_out(store: Store) -> 
     ]
     await submit_all(store, jobs)
     for number in (0, 3):
-        await store.end(an_ending(jobs[number], state=JobState.FAILED, code="deadline"))
-    await store.end(an_ending(jobs[4], state=JobState.FAILED, code="status"))
+        await store.jobs.end(an_ending(jobs[number], state=JobState.FAILED, code="deadline"))
+    await store.jobs.end(an_ending(jobs[4], state=JobState.FAILED, code="status"))
     assert ids(await page(store, domain=TargetDomain("b.example"))) == [jobs[n].id for n in (5, 3, 1)]
     assert ids(await page(store, since_ms=NOW_MS + 2, until_ms=NOW_MS + 4)) == [jobs[n].id for n in (3, 2)]
     assert ids(await page(store, code="deadline")) == [jobs[n].id for n in (3, 0)]
@@ -129,10 +130,10 @@ async def test_a_domain_a_time_a_code_and_a_key_are_picked_out(store: Store) -> 
 
 async def test_a_key_that_was_freed_finds_both_of_its_jobs(store: Store) -> None:
     first = a_job(1)
-    await store.submit(first)
-    await store.end(an_ending(first, state=JobState.CANCELLED, key_freed=True))
+    await store.jobs.submit(first)
+    await store.jobs.end(an_ending(first, state=JobState.CANCELLED, key_freed=True))
     second = replace(a_job(2), idempotent_key=first.idempotent_key)
-    await store.submit(second)
+    await store.jobs.submit(second)
     assert ids(await page(store, idempotent_key=first.idempotent_key)) == [second.id, first.id]
 
 
@@ -161,18 +162,18 @@ async def test_how_deliveries_stand_is_picked_out(store: Store, *, forgotten: bo
     for delivery, stands in DELIVERIES.items():
         for states in stands:
             job = a_job(number := number + 1, accepted_ms=NOW_MS + number, webhooks=HOOKS)
-            await store.submit(job)
-            await store.end(an_ending(job))
+            await store.jobs.submit(job)
+            await store.jobs.end(an_ending(job))
             for entry, state in zip(outbox_of(job), states, strict=True):
-                await store.save_delivery(replace(entry, state=state))
+                await store.jobs.save_delivery(replace(entry, state=state))
             expected[delivery].insert(0, job.id)
     await submit_all(store, [quiet := a_job(50, accepted_ms=NOW_MS + 50)])
-    await store.end(an_ending(quiet))
+    await store.jobs.end(an_ending(quiet))
     expected[JobDelivery.NONE].insert(0, quiet.id)
     if forgotten:
-        await store.purge(NOW_MS + Retention().payload_ms + 1)
+        await store.jobs.purge(NOW_MS + Retention().payload_ms + 1)
     else:
-        await store.submit(waiting := a_job(60, accepted_ms=NOW_MS + 60, webhooks=HOOKS))
+        await store.jobs.submit(waiting := a_job(60, accepted_ms=NOW_MS + 60, webhooks=HOOKS))
         expected[JobDelivery.PENDING].insert(0, waiting.id)
     found = {each: ids(await page(store, deliveries=frozenset({each}))) for each in JobDelivery}
     assert found == expected
@@ -197,7 +198,9 @@ async def test_every_page_is_full_where_there_is_more_and_the_last_says_so(
     await submit_all(store, jobs)
     for job, stamp in zip(jobs, stamps, strict=True):
         if stamp > 2:
-            await store.end(an_ending(job, state=JobState.FAILED, code=("deadline", "status")[stamp % 2]))
+            await store.jobs.end(
+                an_ending(job, state=JobState.FAILED, code=("deadline", "status")[stamp % 2])
+            )
     wanted = data.draw(
         st.fixed_dictionaries(
             {},
@@ -228,14 +231,14 @@ async def test_what_is_rare_among_a_hundred_thousand_is_found_while_others_read(
 ) -> None:
     crowd(directory.data_dir / DATABASE, 100_000)
     looked = 0
-    shown = on_disk._lanes.shown
+    shown = on_disk.history._shown
 
     async def counting(reader: str, read: Any) -> Any:
         nonlocal looked
         looked += 1
         return await shown(reader, read)
 
-    on_disk._lanes.shown = counting  # type: ignore[method-assign]
+    on_disk.history._shown = counting
     for wanted, found in [
         ({"states": frozenset({JobState.FAILED})}, 21),
         ({"domain": TargetDomain("rare.example")}, 21),
@@ -273,10 +276,10 @@ FILTERED = {
 @pytest.mark.parametrize("index", FILTERED)
 async def test_a_page_is_read_from_its_index(on_disk: SqliteStore, index: str) -> None:
     steps: list[str] = []
-    on_disk._lanes._shown._connection.set_trace_callback(steps.append)
+    on_disk.database.lanes._shown._connection.set_trace_callback(steps.append)
     await page(on_disk, most=5, **FILTERED[index])
-    on_disk._lanes._shown._connection.set_trace_callback(None)
-    plans = [line[-1] for sql in steps for line in await on_disk._read(f"EXPLAIN QUERY PLAN {sql}")]
+    on_disk.database.lanes._shown._connection.set_trace_callback(None)
+    plans = [line[-1] for sql in steps for line in await rows_of(on_disk, f"EXPLAIN QUERY PLAN {sql}")]
     assert any(f"INDEX {index}" in line for line in plans)
     assert not any("SCAN" in line and "jobs" in line for line in plans)
     if index != "jobs_key":

@@ -9,7 +9,7 @@ from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.ids import CustomerId
 from orchestrator.ports.store import Store
-from tests.conformance.stores import SqliteKeeper, an_ending
+from tests.conformance.stores import SqliteKeeper, add_key, an_ending
 from tests.unit.domain.builders import ACME, a_job
 
 LARGE = b"x" * (LARGE_BYTES + 1)
@@ -19,23 +19,23 @@ BETA = CustomerId("cust_beta")
 @pytest.mark.parametrize("reader", [None, ACME])
 async def test_a_large_result_is_left_out_and_read_by_itself(store: Store, reader: CustomerId | None) -> None:
     job = a_job()
-    await store.submit(job)
-    await store.end(an_ending(job, result=LARGE))
+    await store.jobs.submit(job)
+    await store.jobs.end(an_ending(job, result=LARGE))
 
-    seen = await store.look(job.id, reader)
+    seen = await store.history.look(job.id, reader)
 
     assert seen is not None
     assert (seen.job, seen.result) == (job, None)
     assert seen.result_bytes >= len(LARGE)
-    assert await store.result(job.id, reader) == LARGE
+    assert await store.history.result(job.id, reader) == LARGE
 
 
 async def test_a_small_result_comes_along(store: Store) -> None:
     job = a_job()
-    await store.submit(job)
-    await store.end(an_ending(job, result=b"{}"))
+    await store.jobs.submit(job)
+    await store.jobs.end(an_ending(job, result=b"{}"))
 
-    seen = await store.look(job.id, ACME)
+    seen = await store.history.look(job.id, ACME)
 
     assert seen is not None
     assert seen.result == b"{}"
@@ -43,14 +43,14 @@ async def test_a_small_result_comes_along(store: Store) -> None:
 
 async def test_who_has_not_ended_has_no_result(store: Store) -> None:
     job = a_job()
-    await store.submit(job)
+    await store.jobs.submit(job)
 
-    seen = await store.look(job.id)
+    seen = await store.jobs.look(job.id)
 
     assert seen is not None
-    assert (seen.result, seen.result_bytes, await store.result(job.id)) == (None, 0, None)
-    assert await store.look(a_job(2).id) is None
-    assert await store.result(a_job(2).id) is None
+    assert (seen.result, seen.result_bytes, await store.jobs.result(job.id)) == (None, 0, None)
+    assert await store.jobs.look(a_job(2).id) is None
+    assert await store.jobs.result(a_job(2).id) is None
 
 
 class Held:
@@ -69,17 +69,17 @@ class Held:
 async def test_what_customers_look_at_holds_up_neither_keys_nor_jobs(
     directory: SqliteKeeper, on_disk: SqliteStore
 ) -> None:
-    job, key = a_job(), directory.add_key(BETA)
-    await on_disk.submit(job)
+    job, (key, _) = a_job(), await add_key(directory, BETA)
+    await on_disk.jobs.submit(job)
     held = Held(asyncio.get_running_loop())
-    looking = asyncio.ensure_future(on_disk._lanes.shown(ACME, held))
+    looking = asyncio.ensure_future(on_disk.database.lanes.shown(ACME, held))
     await held.begun.wait()
 
     try:
         async with asyncio.timeout(20):
-            assert await on_disk.caller_of(key) is not None
-            assert await on_disk.load(job.id) is not None
-            assert await on_disk.secrets(BETA) is None
+            assert await on_disk.customers.caller_of(key) is not None
+            assert await on_disk.jobs.load(job.id) is not None
+            assert await on_disk.customers.secrets(BETA) is None
         assert not looking.done()
     finally:
         held.may_end.set()
@@ -88,14 +88,14 @@ async def test_what_customers_look_at_holds_up_neither_keys_nor_jobs(
 
 async def test_who_looks_a_hundred_times_waits_for_himself_alone(on_disk: SqliteStore) -> None:
     job = a_job()
-    await on_disk.submit(job)
+    await on_disk.jobs.submit(job)
     held = Held(asyncio.get_running_loop())
-    first = asyncio.ensure_future(on_disk._lanes.shown(ACME, held))
+    first = asyncio.ensure_future(on_disk.database.lanes.shown(ACME, held))
     await held.begun.wait()
     seen: list[CustomerId] = []
 
     async def look(reader: CustomerId) -> None:
-        await on_disk.look(job.id, reader)
+        await on_disk.history.look(job.id, reader)
         seen.append(reader)
 
     looks = [asyncio.ensure_future(look(reader)) for reader in [ACME] * 100 + [BETA]]

@@ -19,8 +19,8 @@ async def test_what_the_operator_said_is_there_after_a_restart(keeper: Keeper) -
     store = await keeper.open()
     said = {API: BOTH, OTHER: Overruling(pause=Pause(at_ms=9, by="one"))}
     for domain, overruling in said.items():
-        await store.save_overruling(domain, overruling)
-    assert await (await keeper.open()).overrulings() == said
+        await store.jobs.save_overruling(domain, overruling)
+    assert await (await keeper.open()).jobs.overrulings() == said
 
 
 async def test_each_part_comes_back_as_it_was(store: Store) -> None:
@@ -29,33 +29,33 @@ async def test_each_part_comes_back_as_it_was(store: Store) -> None:
         Overruling(pace=SetPace(max_concurrent=1, at_ms=1, by="k")),
         BOTH,
     ):
-        await store.save_overruling(API, said)
-        assert await store.overrulings() == {API: said}
+        await store.jobs.save_overruling(API, said)
+        assert await store.jobs.overrulings() == {API: said}
 
 
 async def test_what_says_nothing_is_not_kept(store: Store) -> None:
-    await store.save_overruling(API, BOTH)
-    await store.save_overruling(API, AS_IT_IS)
-    assert await store.overrulings() == {}
+    await store.jobs.save_overruling(API, BOTH)
+    await store.jobs.save_overruling(API, AS_IT_IS)
+    assert await store.jobs.overrulings() == {}
 
 
 async def test_what_was_learned_is_replaced_where_that_is_asked_for(keeper: Keeper) -> None:
     store = await keeper.open()
-    store.note_pace(API, Learned(pace=Pace(5.0, 3)))
-    await store.save_overruling(API, BOTH)
-    assert (await store.paces())[API].pace == Pace(5.0, 3)
-    await store.save_overruling(API, BOTH, Learned())
-    assert (await (await keeper.open()).paces())[API] == Learned()
+    store.jobs.note_pace(API, Learned(pace=Pace(5.0, 3)))
+    await store.jobs.save_overruling(API, BOTH)
+    assert (await store.jobs.paces())[API].pace == Pace(5.0, 3)
+    await store.jobs.save_overruling(API, BOTH, Learned())
+    assert (await (await keeper.open()).jobs.paces())[API] == Learned()
 
 
 async def test_everybodys_domains_are_listed_once_and_those_that_the_operator_spoke_of(
     keeper: Keeper,
 ) -> None:
     store = await keeper.open()
-    store.note_domain(ACME, API)
-    store.note_domain(type(ACME)("cust_beta"), API)
-    await store.save_overruling(OTHER, BOTH)
-    assert await store.domains_of(None, 10) == [API, OTHER]
-    assert await store.domains_of(None, 1) == [API]
-    assert await store.domains_of(None, 10, after=API) == [OTHER]
-    assert await store.domains_of(ACME, 10) == [API]
+    store.jobs.note_domain(ACME, API)
+    store.jobs.note_domain(type(ACME)("cust_beta"), API)
+    await store.jobs.save_overruling(OTHER, BOTH)
+    assert await store.history.domains_of(None, 10) == [API, OTHER]
+    assert await store.history.domains_of(None, 1) == [API]
+    assert await store.history.domains_of(None, 10, after=API) == [OTHER]
+    assert await store.history.domains_of(ACME, 10) == [API]

@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 
 from orchestrator.adapters.sqlite import migration
-from orchestrator.adapters.sqlite.api_keys import open_keys
+from orchestrator.adapters.sqlite.data_dir import DATABASE, KEY_FILE
 from orchestrator.adapters.sqlite.migration import NewerSchemaError, steps
-from orchestrator.adapters.sqlite.store import DATABASE, KEY_FILE, SqliteStore
+from orchestrator.adapters.sqlite.store import SqliteStore
+from orchestrator.adapters.stores import open_customers
 from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.ids import CustomerId, target_domain
+from orchestrator.domain.ids import target_domain
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.roles import Role
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DeadFilter, JobFilter
-from tests.conformance.stores import SqliteKeeper, an_ending, submit_all
+from tests.conformance.stores import SqliteKeeper, add_key, an_ending, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
 FIRST = Path(__file__).with_name("first_schema.sql")
@@ -80,7 +81,7 @@ async def test_a_directory_of_just_before_the_numbers_keeps_every_job_and_all_th
     unnumbered: SqliteKeeper,
 ) -> None:
     store = await unnumbered.open()
-    page = await store.jobs_of(JobFilter(customer=ACME), now_ms=NOW_MS, most=10)
+    page = await store.history.jobs_of(JobFilter(customer=ACME), now_ms=NOW_MS, most=10)
     assert [job.state for job in page.jobs] == [
         JobState.FAILED,
         JobState.SCHEDULED,
@@ -88,7 +89,7 @@ async def test_a_directory_of_just_before_the_numbers_keeps_every_job_and_all_th
         JobState.QUEUED,
         JobState.SUCCESS,
     ]
-    loaded = [await store.load(job.id) for job in page.jobs]
+    loaded = [await store.jobs.load(job.id) for job in page.jobs]
     assert [found.result for found in loaded if found] == [
         b'{"status":"failed"}',
         None,
@@ -97,22 +98,22 @@ async def test_a_directory_of_just_before_the_numbers_keeps_every_job_and_all_th
         b'{"status":"success"}',
     ]
     domain = target_domain(a_job().spec.url)
-    assert (await store.paces())[domain].pace == Pace(5.0, 3)
-    secrets = await store.secrets(ACME)
+    assert (await store.jobs.paces())[domain].pace == Pace(5.0, 3)
+    secrets = await store.customers.secrets(ACME)
     assert secrets is not None
     assert secrets.primary == "whsec_of_a_test_0001"
-    caller = await store.caller_of("ck_live_cust_acme_unnumbered")
+    caller = await store.customers.caller_of("ck_live_cust_acme_unnumbered")
     assert caller is not None
     assert (caller.customer, caller.role) == (ACME, Role.SUBMIT)
-    assert [entry.state for entry in await store.outbox()] == [DeliveryState.PENDING]
-    assert len(await store.dead_deliveries(DeadFilter(customer=ACME), most=10)) == 1
-    assert [day.accepted for day in await store.usage_of(ACME, 0)] == [5]
+    assert [entry.state for entry in await store.jobs.outbox()] == [DeliveryState.PENDING]
+    assert len(await store.history.dead_deliveries(DeadFilter(customer=ACME), most=10)) == 1
+    assert [day.accepted for day in await store.history.usage_of(ACME, 0)] == [5]
 
 
 async def test_a_directory_of_just_before_the_numbers_takes_new_jobs(unnumbered: SqliteKeeper) -> None:
     store = await unnumbered.open()
     await submit_all(store, [a_job(number) for number in (11, 12)])
-    assert len((await store.jobs_of(JobFilter(customer=ACME), now_ms=NOW_MS, most=10)).jobs) == 7
+    assert len((await store.history.jobs_of(JobFilter(customer=ACME), now_ms=NOW_MS, most=10)).jobs) == 7
     assert number_of(unnumbered) == len(steps())
 
 
@@ -154,8 +155,9 @@ async def test_keys_are_not_made_in_a_later_version_s_directory(directory: Sqlit
     await directory.open()
     await directory.close()
     set_number(directory, len(steps()) + 1)
-    with pytest.raises(NewerSchemaError, match="run that version again"), open_keys(directory.data_dir):
-        pass
+    with pytest.raises(NewerSchemaError, match="run that version again"):
+        async with open_customers(directory.data_dir):
+            pass
 
 
 async def test_a_step_that_fails_leaves_the_directory_as_it_was(
@@ -185,7 +187,7 @@ async def test_a_directory_that_is_up_to_date_takes_no_step(
     await directory.close()
     monkeypatch.setattr(migration, "FILLS", dict.fromkeys(range(1, len(steps()) + 1), fail))
     await directory.open()
-    assert directory.add_key(CustomerId("cust_beta"))
+    await add_key(directory)
 
 
 def fail(_db: sqlite3.Connection, _box: SecretBox) -> None:
@@ -212,8 +214,8 @@ async def test_why_earlier_jobs_failed_is_found_by_its_code(directory: SqliteKee
     for job, code in zip(jobs[:2], ("deadline", "cancelled"), strict=True):
         result = json.dumps({"error": {"code": code, "message": ""}}).encode()
         state = JobState.CANCELLED if code == "cancelled" else JobState.FAILED
-        await store.end(an_ending(job, state=state, result=result))
-    await store.end(an_ending(jobs[2], result=b'{"error":null}'))
+        await store.jobs.end(an_ending(job, state=state, result=result))
+    await store.jobs.end(an_ending(jobs[2], result=b'{"error":null}'))
     await directory.close()
     with database(directory) as db:
         db.execute("DROP TABLE failures")
@@ -224,4 +226,6 @@ async def test_why_earlier_jobs_failed_is_found_by_its_code(directory: SqliteKee
     store = await directory.open()
     for job, code in zip(jobs[:2], ("deadline", "cancelled"), strict=True):
         wanted = JobFilter(customer=ACME, code=code)
-        assert [found.id for found in (await store.jobs_of(wanted, now_ms=NOW_MS, most=5)).jobs] == [job.id]
+        assert [found.id for found in (await store.history.jobs_of(wanted, now_ms=NOW_MS, most=5)).jobs] == [
+            job.id
+        ]

@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.adapters.sqlite import store as sqlite
+from orchestrator.adapters.sqlite import data_dir
+from orchestrator.adapters.sqlite.data_dir import DATABASE, KEY_FILE, LOCK_FILE, DatabaseMissingError
 from orchestrator.adapters.sqlite.key_check import WrongKeyError
-from orchestrator.adapters.sqlite.store import (
-    DATABASE,
-    KEY_FILE,
-    LOCK_FILE,
-    DatabaseMissingError,
-    SqliteStore,
-)
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
@@ -60,7 +55,7 @@ async def test_a_missing_key_file_is_named_with_a_remedy_and_not_replaced(direct
 
 
 async def test_a_missing_database_is_named_with_a_remedy_and_not_replaced(directory: SqliteKeeper) -> None:
-    await (await directory.open()).submit(a_job())
+    await (await directory.open()).jobs.submit(a_job())
     await directory.close()
     database = directory.data_dir / DATABASE
     aside = database.rename(database.with_suffix(".aside"))
@@ -68,18 +63,18 @@ async def test_a_missing_database_is_named_with_a_remedy_and_not_replaced(direct
         with pytest.raises(DatabaseMissingError, match=f"{DATABASE} is missing.*put it back"):
             await directory.open()
     aside.rename(database)
-    assert len(await (await directory.open()).waiting()) == 1
+    assert len(await (await directory.open()).jobs.waiting()) == 1
 
 
 async def test_a_key_that_rows_need_is_missed_and_one_that_none_needs_may_go(directory: SqliteKeeper) -> None:
     key_file = directory.data_dir / KEY_FILE
     job = a_job()
-    await (await directory.open()).submit(job)
+    await (await directory.open()).jobs.submit(job)
     await directory.close()
     old, new = key_file.read_text(), os.urandom(32).hex() + "\n"
     key_file.write_text(new + old)
     store = await directory.open()
-    await store.submit(a_job(2))
+    await store.jobs.submit(a_job(2))
     await directory.close()
     for lacks_one in (new, old):
         key_file.write_text(lacks_one)
@@ -92,7 +87,7 @@ async def test_a_key_that_rows_need_is_missed_and_one_that_none_needs_may_go(dir
         db.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
         db.commit()
     key_file.write_text(new)
-    assert [found.id for found in await (await directory.open()).waiting()] == [a_job(2).id]
+    assert [found.id for found in await (await directory.open()).jobs.waiting()] == [a_job(2).id]
 
 
 async def test_a_damaged_key_file_is_refused_by_name(directory: SqliteKeeper) -> None:
@@ -105,7 +100,7 @@ async def test_a_damaged_key_file_is_refused_by_name(directory: SqliteKeeper) ->
 
 async def test_a_refused_start_leaves_the_directory_to_the_next_one(directory: SqliteKeeper) -> None:
     job = a_job()
-    await (await directory.open()).submit(job)
+    await (await directory.open()).jobs.submit(job)
     await directory.close()
     key_file = directory.data_dir / KEY_FILE
     right = key_file.read_text()
@@ -113,19 +108,19 @@ async def test_a_refused_start_leaves_the_directory_to_the_next_one(directory: S
     with pytest.raises(WrongKeyError, match="key"):
         await directory.open()
     key_file.write_text(right)
-    assert await (await directory.open()).load(job.id) is not None
+    assert await (await directory.open()).jobs.load(job.id) is not None
 
 
 async def test_a_key_put_on_top_seals_anew_and_the_old_one_still_opens(directory: SqliteKeeper) -> None:
     first = a_job()
-    await (await directory.open()).submit(first)
+    await (await directory.open()).jobs.submit(first)
     key_file = directory.data_dir / KEY_FILE
     key_file.write_text(os.urandom(32).hex() + "\n" + key_file.read_text())
     store = await directory.open()
     second = a_job(2)
-    assert await store.submit(second) == Accepted(second)
-    assert [await store.load(job.id) is not None for job in (first, second)] == [True, True]
-    answer = await store.submit(again(first, 3))
+    assert await store.jobs.submit(second) == Accepted(second)
+    assert [await store.jobs.load(job.id) is not None for job in (first, second)] == [True, True]
+    answer = await store.jobs.submit(again(first, 3))
     assert not isinstance(answer, Accepted)
     assert answer.payload_mismatch is False
 
@@ -133,7 +128,7 @@ async def test_a_key_put_on_top_seals_anew_and_the_old_one_still_opens(directory
 async def test_a_directory_is_opened_once_at_a_time(
     directory: SqliteKeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr(data_dir, "LOCK_WAIT_S", 0.0)
     await directory.open()
     with pytest.raises(RuntimeError, match=f"another process holds {directory.data_dir}.*--data-dir"):
         SqliteStore(directory.data_dir)
@@ -142,7 +137,7 @@ async def test_a_directory_is_opened_once_at_a_time(
 async def test_a_closed_directory_can_be_opened_again(
     directory: SqliteKeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr(data_dir, "LOCK_WAIT_S", 0.0)
     await directory.open()
     await directory.close()
     await directory.open()
@@ -170,18 +165,21 @@ async def test_a_directory_of_an_earlier_version_is_completed(directory: SqliteK
     ended, waiting, later = a_job(webhooks=HOOKS), a_job(2), a_job(3, webhooks=HOOKS)
     store = await directory.open()
     await submit_all(store, (ended, waiting))
-    await store.end(an_ending(ended))
+    await store.jobs.end(an_ending(ended))
     await directory.close()
     make_it_older(directory)
 
     store = await directory.open()
-    assert [job.id for job in await store.waiting()] == [waiting.id]
-    found = await store.load(ended.id)
+    assert [job.id for job in await store.jobs.waiting()] == [waiting.id]
+    found = await store.jobs.load(ended.id)
     assert found is not None
     assert (found.job, found.result) == (ended, an_ending(ended).result)
-    await store.submit(later)
-    await store.end(an_ending(later))
-    assert len((await store.jobs_of(JobFilter(customer=ended.customer), now_ms=NOW_MS, most=10)).jobs) == 3
+    await store.jobs.submit(later)
+    await store.jobs.end(an_ending(later))
+    assert (
+        len((await store.history.jobs_of(JobFilter(customer=ended.customer), now_ms=NOW_MS, most=10)).jobs)
+        == 3
+    )
 
 
 async def test_deliveries_of_an_earlier_version_are_told_apart_by_their_receivers(
@@ -190,23 +188,23 @@ async def test_deliveries_of_an_earlier_version_are_told_apart_by_their_receiver
     job = a_job(webhooks=HOOKS)
     pending, failed = outbox_of(job)
     store = await directory.open()
-    await store.submit(job)
-    await store.end(an_ending(job))
-    await store.save_delivery(replace(failed, state=DeliveryState.FAILED))
+    await store.jobs.submit(job)
+    await store.jobs.end(an_ending(job))
+    await store.jobs.save_delivery(replace(failed, state=DeliveryState.FAILED))
     await directory.close()
     make_it_older(directory)
 
     store = await directory.open()
-    assert [entry.endpoint for entry in await store.outbox()] == [pending.endpoint]
+    assert [entry.endpoint for entry in await store.jobs.outbox()] == [pending.endpoint]
     wanted = DeadFilter(customer=job.customer, endpoint=failed.endpoint)
-    assert [entry.id for entry in await store.dead_deliveries(wanted, most=10)] == [failed.id]
+    assert [entry.id for entry in await store.history.dead_deliveries(wanted, most=10)] == [failed.id]
 
 
 async def test_an_earlier_version_with_another_key_is_left_as_it_was(directory: SqliteKeeper) -> None:
     job = a_job(webhooks=HOOKS)
     store = await directory.open()
-    await store.submit(job)
-    await store.end(an_ending(job))
+    await store.jobs.submit(job)
+    await store.jobs.end(an_ending(job))
     await directory.close()
     make_it_older(directory)
     key_file = directory.data_dir / KEY_FILE
@@ -216,7 +214,7 @@ async def test_an_earlier_version_with_another_key_is_left_as_it_was(directory: 
         await directory.open()
 
     key_file.write_text(right)
-    assert [entry.endpoint for entry in await (await directory.open()).outbox()] == [
+    assert [entry.endpoint for entry in await (await directory.open()).jobs.outbox()] == [
         entry.endpoint for entry in outbox_of(job)
     ]
 
@@ -225,8 +223,8 @@ async def test_targets_that_an_earlier_version_knew_count_as_used_on_the_day_the
     directory: SqliteKeeper,
 ) -> None:
     store, domain = await directory.open(), TargetDomain("a.example.com")
-    store.note_domain(ACME, domain)
-    store.note_pace(domain, Learned(pace=Pace(5.0, 3)))
+    store.jobs.note_domain(ACME, domain)
+    store.jobs.note_pace(domain, Learned(pace=Pace(5.0, 3)))
     await directory.close()
     with contextlib.closing(sqlite3.connect(directory.data_dir / DATABASE)) as db:
         for table in ("lessons", "customer_domains"):
@@ -235,5 +233,5 @@ async def test_targets_that_an_earlier_version_knew_count_as_used_on_the_day_the
         db.commit()
 
     store = await directory.open()
-    await store.purge(time.time_ns() // 1_000_000)
-    assert [*await store.paces()] == [*await store.domains_of(ACME, 10)] == [domain]
+    await store.jobs.purge(time.time_ns() // 1_000_000)
+    assert [*await store.jobs.paces()] == [*await store.history.domains_of(ACME, 10)] == [domain]

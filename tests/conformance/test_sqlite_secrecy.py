@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.adapters.sqlite.api_keys import create_key, open_keys
-from orchestrator.adapters.sqlite.store import DATABASE, KEY_FILE, SqliteStore
+from orchestrator.adapters.sqlite.data_dir import DATABASE, KEY_FILE
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId
@@ -15,7 +15,7 @@ from orchestrator.domain.job import Job, Webhook
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.run import Answer
 from orchestrator.ports.store import DamagedError, WebhookSecrets
-from tests.conformance.stores import SqliteKeeper, a_course, an_ending, flush
+from tests.conformance.stores import SqliteKeeper, a_course, add_key, an_ending, flush
 from tests.unit.domain.builders import ACME, IAD, a_job
 
 BETA = CustomerId("cust_beta")
@@ -52,12 +52,12 @@ async def fill(store: SqliteStore) -> None:
     run = a_course(job).runs[0]
     assert run is not None
     course = Course((replace(run, answers=(Answer(IAD, response),)),))
-    await store.submit(job)
-    await store.save_course(job.id, job.customer, JobState.RUNNING, course)
-    await store.end(an_ending(job, course=course, result=b'{"body":"CanaryInResult"}'))
-    store.note_timeline(job.id, job.customer, course)
+    await store.jobs.submit(job)
+    await store.jobs.save_course(job.id, job.customer, JobState.RUNNING, course)
+    await store.jobs.end(an_ending(job, course=course, result=b'{"body":"CanaryInResult"}'))
+    store.jobs.note_timeline(job.id, job.customer, course)
     secrets = WebhookSecrets(primary="CanaryInSecret_16", secondary="CanaryInOldSecret")
-    await store.put_secrets(ACME, secrets)
+    await store.customers.put_secrets(ACME, secrets)
     await flush(store)
 
 
@@ -84,7 +84,7 @@ async def test_nothing_of_requests_answers_and_secrets_stands_in_the_files(direc
 
 async def test_with_the_key_everything_is_readable_again(directory: SqliteKeeper) -> None:
     await fill(await directory.open())
-    stored = await (await directory.open()).load(telltale_job().id)
+    stored = await (await directory.open()).jobs.load(telltale_job().id)
     assert stored is not None
     assert stored.job == telltale_job()
     assert stored.course is not None
@@ -94,8 +94,7 @@ async def test_with_the_key_everything_is_readable_again(directory: SqliteKeeper
 
 async def test_an_api_key_stands_nowhere_in_the_files(directory: SqliteKeeper) -> None:
     await directory.open()
-    with open_keys(directory.data_dir) as db:
-        key, made = create_key(db, ACME, "pro")
+    key, made = await add_key(directory)
     secret = key.rpartition("_")[2].encode()
     files = raw_bytes(directory.data_dir)
     assert any(made.key_id.encode() in raw for raw in files.values())
@@ -111,21 +110,21 @@ def tamper(data_dir: Path, sql: str, *values: object) -> None:
 async def test_a_row_moved_to_another_customer_does_not_open(directory: SqliteKeeper) -> None:
     store = await directory.open()
     job = a_job()
-    await store.submit(job)
+    await store.jobs.submit(job)
     tamper(directory.data_dir, "UPDATE jobs SET customer = ? WHERE id = ?", BETA, job.id)
     with pytest.raises(DamagedError, match="changed, moved"):
-        await store.load(job.id)
+        await store.jobs.load(job.id)
 
 
 async def test_a_request_moved_to_another_job_does_not_open(directory: SqliteKeeper) -> None:
     store = await directory.open()
     theirs, mine = a_job(1, customer=BETA), a_job(2)
     for job in (theirs, mine):
-        await store.submit(job)
+        await store.jobs.submit(job)
     sql = "UPDATE jobs SET request = (SELECT request FROM jobs WHERE id = ?) WHERE id = ?"
     tamper(directory.data_dir, sql, theirs.id, mine.id)
     with pytest.raises(DamagedError, match=r"request: .*changed, moved"):
-        await store.load(mine.id)
+        await store.jobs.load(mine.id)
 
 
 @pytest.mark.parametrize("column", ["run", "result"])
@@ -133,11 +132,11 @@ async def test_a_column_moved_to_another_job_does_not_open(directory: SqliteKeep
     store = await directory.open()
     theirs, mine = a_job(1, customer=BETA), a_job(2)
     for job in (theirs, mine):
-        await store.submit(job)
-        await store.end(an_ending(job))
+        await store.jobs.submit(job)
+        await store.jobs.end(an_ending(job))
     sql = f"UPDATE jobs SET {column} = (SELECT {column} FROM jobs WHERE id = ?) WHERE id = ?"
     tamper(directory.data_dir, sql, theirs.id, mine.id)
-    found = await store.load(mine.id)
+    found = await store.jobs.load(mine.id)
     assert found is not None
     assert found.damage == f"{column}: sealed bytes were changed, moved, or sealed with another key"
     assert (found.course if column == "run" else found.result) is None
@@ -146,25 +145,25 @@ async def test_a_column_moved_to_another_job_does_not_open(directory: SqliteKeep
 async def test_a_result_put_in_the_requests_place_does_not_open(directory: SqliteKeeper) -> None:
     store = await directory.open()
     job = a_job()
-    await store.submit(job)
-    await store.end(an_ending(job))
+    await store.jobs.submit(job)
+    await store.jobs.end(an_ending(job))
     tamper(directory.data_dir, "UPDATE jobs SET request = result WHERE id = ?", job.id)
     with pytest.raises(DamagedError, match="changed, moved"):
-        await store.load(job.id)
+        await store.jobs.load(job.id)
 
 
 async def test_secrets_moved_to_another_customer_do_not_open(directory: SqliteKeeper) -> None:
     store = await directory.open()
-    await store.put_secrets(BETA, WebhookSecrets(primary="0123456789abcdef"))
+    await store.customers.put_secrets(BETA, WebhookSecrets(primary="0123456789abcdef"))
     tamper(directory.data_dir, "UPDATE webhook_secrets SET customer = ?", ACME)
     with pytest.raises(DamagedError, match="changed, moved"):
-        await store.secrets(ACME)
+        await store.customers.secrets(ACME)
 
 
 async def test_equal_jobs_of_two_customers_look_different_on_disk(directory: SqliteKeeper) -> None:
     store = await directory.open()
     for number, customer in enumerate((ACME, BETA)):
-        await store.submit(a_job(number, customer=customer, key="same"))
+        await store.jobs.submit(a_job(number, customer=customer, key="same"))
     with sqlite3.connect(directory.data_dir / DATABASE) as db:
         sealed = {request for (request,) in db.execute("SELECT request FROM jobs")}
     db.close()

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.adapters.sqlite import retention
-from orchestrator.adapters.sqlite import store as sqlite
+from orchestrator.adapters.sqlite import jobs as jobs_module
+from orchestrator.adapters.sqlite import new_jobs, retention
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
@@ -22,11 +22,20 @@ from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import Retention
 from orchestrator.ports.store import Accepted, Duplicate
-from tests.conformance.stores import SqliteKeeper, a_course, again, an_ending, flush, outbox_of, submit_all
+from tests.conformance.stores import (
+    SqliteKeeper,
+    a_course,
+    again,
+    an_ending,
+    flush,
+    outbox_of,
+    rows_of,
+    submit_all,
+)
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
 FULL = 2
-LARGE = sqlite.LARGE_BODY
+LARGE = new_jobs.LARGE_BODY
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -50,7 +59,7 @@ def writer_held(store: SqliteStore) -> Iterator[list[str]]:
         release.wait()
         db.set_trace_callback(statements.append)
 
-    store._writer.post(hold)
+    store.database.writer.post(hold)
     held.wait()
     try:
         yield statements
@@ -71,13 +80,13 @@ def bad_write(db: sqlite3.Connection) -> None:
     ("pragma", "setting"), [("synchronous", FULL), ("journal_mode", "wal"), ("secure_delete", 1)]
 )
 async def test_the_writer_commits_durably(on_disk: SqliteStore, pragma: str, setting: object) -> None:
-    row = await on_disk._writer.write(lambda db: db.execute(f"PRAGMA {pragma}").fetchone())
-    assert row == (setting,)
+    row = await on_disk.database.writer.write(lambda db: db.execute(f"PRAGMA {pragma}").fetchone())
+    assert tuple(row) == (setting,)
 
 
 async def test_what_was_asked_for_during_a_commit_is_one_commit(on_disk: SqliteStore) -> None:
     with writer_held(on_disk) as statements:
-        answers = [asyncio.ensure_future(on_disk.submit(a_job(number))) for number in range(20)]
+        answers = [asyncio.ensure_future(on_disk.jobs.submit(a_job(number))) for number in range(20)]
         await asyncio.sleep(0)
     assert all(isinstance(answer, Accepted) for answer in await asyncio.gather(*answers))
     assert boundaries(statements) == ["COMMIT", "BEGIN IMMEDIATE", "COMMIT"]
@@ -85,42 +94,42 @@ async def test_what_was_asked_for_during_a_commit_is_one_commit(on_disk: SqliteS
 
 async def test_one_bad_write_does_not_take_its_neighbours_along(on_disk: SqliteStore) -> None:
     with writer_held(on_disk) as statements:
-        before = asyncio.ensure_future(on_disk.submit(a_job(1)))
+        before = asyncio.ensure_future(on_disk.jobs.submit(a_job(1)))
         await asyncio.sleep(0)
-        bad = on_disk._writer.write(bad_write)
-        after = asyncio.ensure_future(on_disk.submit(a_job(2)))
+        bad = on_disk.database.writer.write(bad_write)
+        after = asyncio.ensure_future(on_disk.jobs.submit(a_job(2)))
         await asyncio.sleep(0)
     assert isinstance(await before, Accepted)
     assert isinstance(await after, Accepted)
     with pytest.raises(sqlite3.OperationalError, match="no_such_table"):
         await bad
     assert "ROLLBACK" in boundaries(statements)
-    assert len(await on_disk.waiting()) == 2
-    assert await on_disk.paces() == {}
+    assert len(await on_disk.jobs.waiting()) == 2
+    assert await on_disk.jobs.paces() == {}
 
 
 async def test_a_bad_write_that_nobody_waits_for_is_logged(
     on_disk: SqliteStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    on_disk._writer.post(bad_write)
+    on_disk.database.writer.post(bad_write)
     await flush(on_disk)
     assert "no_such_table" in caplog.text
 
 
 async def test_a_writer_goes_on_after_a_bad_write(on_disk: SqliteStore) -> None:
     with pytest.raises(sqlite3.OperationalError):
-        await on_disk._writer.write(bad_write)
-    assert isinstance(await on_disk.submit(a_job()), Accepted)
+        await on_disk.database.writer.write(bad_write)
+    assert isinstance(await on_disk.jobs.submit(a_job()), Accepted)
 
 
 async def test_a_caller_that_gave_up_does_not_disturb_its_commit(on_disk: SqliteStore) -> None:
     with writer_held(on_disk):
-        impatient = asyncio.ensure_future(on_disk.submit(a_job(1)))
-        patient = asyncio.ensure_future(on_disk.submit(a_job(2)))
+        impatient = asyncio.ensure_future(on_disk.jobs.submit(a_job(1)))
+        patient = asyncio.ensure_future(on_disk.jobs.submit(a_job(2)))
         await asyncio.sleep(0)
         impatient.cancel()
     assert isinstance(await patient, Accepted)
-    assert len(await on_disk.waiting()) == 2
+    assert len(await on_disk.jobs.waiting()) == 2
 
 
 def course_updates(statements: list[str]) -> list[str]:
@@ -129,13 +138,13 @@ def course_updates(statements: list[str]) -> list[str]:
 
 async def test_of_many_notes_about_a_job_only_the_latest_is_written(on_disk: SqliteStore) -> None:
     job = a_job()
-    await on_disk.submit(job)
+    await on_disk.jobs.submit(job)
     with writer_held(on_disk) as statements:
         for attempts in (1, 2, 3):
             course = a_course(job, attempts=attempts)
-            on_disk.note_course(job.id, job.customer, JobState.RUNNING, course)
+            on_disk.jobs.note_course(job.id, job.customer, JobState.RUNNING, course)
     await flush(on_disk)
-    stored = await on_disk.load(job.id)
+    stored = await on_disk.jobs.load(job.id)
     assert stored is not None
     assert stored.course == a_course(job, attempts=3)
     assert len(course_updates(statements)) == 1
@@ -146,8 +155,8 @@ async def test_a_note_about_a_job_that_ends_is_not_written(on_disk: SqliteStore)
     await submit_all(on_disk, [job, other])
     with writer_held(on_disk) as statements:
         for noted in (job, other):
-            on_disk.note_course(noted.id, noted.customer, JobState.RUNNING, a_course(noted))
-        end = asyncio.ensure_future(on_disk.end(an_ending(job)))
+            on_disk.jobs.note_course(noted.id, noted.customer, JobState.RUNNING, a_course(noted))
+        end = asyncio.ensure_future(on_disk.jobs.end(an_ending(job)))
         await asyncio.sleep(0)
     await end
     noted_only = [text for text in course_updates(statements) if "ended_ms = " not in text]
@@ -159,38 +168,38 @@ async def test_a_note_that_follows_a_save_is_not_undone_by_it(on_disk: SqliteSto
     job, other = a_job(1), a_job(2)
     await submit_all(on_disk, [job, other])
     with writer_held(on_disk):
-        on_disk.note_course(other.id, other.customer, JobState.RUNNING, a_course(other))
+        on_disk.jobs.note_course(other.id, other.customer, JobState.RUNNING, a_course(other))
         mark = a_course(job, attempts=1)
-        saved = asyncio.ensure_future(on_disk.save_course(job.id, job.customer, JobState.RUNNING, mark))
+        saved = asyncio.ensure_future(on_disk.jobs.save_course(job.id, job.customer, JobState.RUNNING, mark))
         await asyncio.sleep(0)
-        on_disk.note_course(job.id, job.customer, JobState.RUNNING, a_course(job, attempts=2))
+        on_disk.jobs.note_course(job.id, job.customer, JobState.RUNNING, a_course(job, attempts=2))
     await saved
     await flush(on_disk)
-    stored = await on_disk.load(job.id)
+    stored = await on_disk.jobs.load(job.id)
     assert stored is not None
     assert stored.course == a_course(job, attempts=2)
 
 
 async def test_notes_survive_a_neighbour_that_is_rolled_back(on_disk: SqliteStore) -> None:
     job = a_job()
-    await on_disk.submit(job)
+    await on_disk.jobs.submit(job)
     with writer_held(on_disk):
-        on_disk.note_course(job.id, job.customer, JobState.RUNNING, a_course(job))
-        bad = on_disk._writer.write(bad_write)
+        on_disk.jobs.note_course(job.id, job.customer, JobState.RUNNING, a_course(job))
+        bad = on_disk.database.writer.write(bad_write)
     with pytest.raises(sqlite3.OperationalError):
         await bad
-    stored = await on_disk.load(job.id)
+    stored = await on_disk.jobs.load(job.id)
     assert stored is not None
     assert (stored.state, stored.course) == (JobState.RUNNING, a_course(job))
 
 
 async def test_an_end_without_its_outbox_is_no_end(on_disk: SqliteStore) -> None:
     job = a_job(webhooks=(Webhook(url="https://a.example.com/"), Webhook(url="https://b.example.com/")))
-    await on_disk.submit(job)
+    await on_disk.jobs.submit(job)
     first, second = outbox_of(job)
     with pytest.raises(sqlite3.IntegrityError):
-        await on_disk.end(an_ending(job, outbox=(first, replace(second, index=first.index))))
-    stored = await on_disk.load(job.id)
+        await on_disk.jobs.end(an_ending(job, outbox=(first, replace(second, index=first.index))))
+    stored = await on_disk.jobs.load(job.id)
     assert stored is not None
     assert (stored.state, stored.ended_ms, stored.deliveries) == (JobState.QUEUED, None, ())
 
@@ -200,7 +209,7 @@ async def test_a_second_end_takes_no_neighbour_along(on_disk: SqliteStore) -> No
     await submit_all(on_disk, [job, other])
     with writer_held(on_disk):
         ends = [
-            asyncio.ensure_future(on_disk.end(ending))
+            asyncio.ensure_future(on_disk.jobs.end(ending))
             for ending in (an_ending(job), an_ending(job), an_ending(other))
         ]
         await asyncio.sleep(0)
@@ -211,12 +220,12 @@ async def test_a_second_end_takes_no_neighbour_along(on_disk: SqliteStore) -> No
 async def test_a_purge_forgets_everything_that_is_due_however_much(on_disk: SqliteStore) -> None:
     jobs = [a_job(number) for number in range(2_100)]
     await submit_all(on_disk, jobs)
-    await asyncio.gather(*(on_disk.end(an_ending(job)) for job in jobs))
-    await on_disk.purge(NOW_MS + 7 * DAY_MS)
+    await asyncio.gather(*(on_disk.jobs.end(an_ending(job)) for job in jobs))
+    await on_disk.jobs.purge(NOW_MS + 7 * DAY_MS)
     kept = "SELECT count(*) FROM jobs WHERE length(request) > 0 OR run IS NOT NULL OR result IS NOT NULL"
-    assert await on_disk._read(kept) == [(0,)]
-    await on_disk.purge(NOW_MS + 30 * DAY_MS)
-    (left,) = (await on_disk._read("SELECT count(*) FROM jobs"))[0]
+    assert await rows_of(on_disk, kept) == [(0,)]
+    await on_disk.jobs.purge(NOW_MS + 30 * DAY_MS)
+    (left,) = (await rows_of(on_disk, "SELECT count(*) FROM jobs"))[0]
     assert left == 0
 
 
@@ -225,10 +234,10 @@ async def test_a_batch_of_a_purge_is_bounded_by_what_it_writes_over(
 ) -> None:
     jobs = [a_job(number, body="x" * 10_000) for number in range(20)]
     await submit_all(on_disk, jobs)
-    await asyncio.gather(*(on_disk.end(an_ending(job)) for job in jobs))
+    await asyncio.gather(*(on_disk.jobs.end(an_ending(job)) for job in jobs))
     monkeypatch.setattr(retention, "PURGE_BYTES", 50_000)
     sizes: list[int] = []
-    whole = sqlite.purge
+    whole = jobs_module.purge
 
     def counted(*arguments: Any) -> bool:
         before = arguments[0].total_changes
@@ -236,9 +245,9 @@ async def test_a_batch_of_a_purge_is_bounded_by_what_it_writes_over(
         sizes.append(arguments[0].total_changes - before)
         return more
 
-    monkeypatch.setattr(sqlite, "purge", counted)
-    await on_disk.purge(NOW_MS + 7 * DAY_MS)
-    assert await on_disk._read("SELECT count(*) FROM jobs WHERE result IS NOT NULL") == [(0,)]
+    monkeypatch.setattr(jobs_module, "purge", counted)
+    await on_disk.jobs.purge(NOW_MS + 7 * DAY_MS)
+    assert await rows_of(on_disk, "SELECT count(*) FROM jobs WHERE result IS NOT NULL") == [(0,)]
     # The first frees the keys as well.
     assert sizes == [25, 5, 5, 5]
 
@@ -247,13 +256,13 @@ async def test_a_key_is_held_for_its_day_however_short_payloads_are_kept(directo
     kept = Retention(payload_ms=DAY_MS // 24, summary_ms=DAY_MS // 24)
     job = a_job(1)
     async with opened(directory.data_dir, kept) as store:
-        await store.submit(job)
-        await store.end(an_ending(job))
-        await store.purge(NOW_MS + DAY_MS - 1)
-        assert await store.load(job.id) is None
-        assert isinstance(await store.submit(again(job, 2)), Duplicate)
-        await store.purge(NOW_MS + DAY_MS)
-        assert isinstance(await store.submit(again(job, 3)), Accepted)
+        await store.jobs.submit(job)
+        await store.jobs.end(an_ending(job))
+        await store.jobs.purge(NOW_MS + DAY_MS - 1)
+        assert await store.jobs.load(job.id) is None
+        assert isinstance(await store.jobs.submit(again(job, 2)), Duplicate)
+        await store.jobs.purge(NOW_MS + DAY_MS)
+        assert isinstance(await store.jobs.submit(again(job, 3)), Accepted)
 
 
 async def test_what_is_known_of_a_target_is_forgotten_a_month_after_its_last_job(
@@ -262,41 +271,43 @@ async def test_what_is_known_of_a_target_is_forgotten_a_month_after_its_last_job
     now_ms = time.time_ns() // 1_000_000
     used, unused = TargetDomain("used.example.com"), TargetDomain("unused.example.com")
     for domain in (used, unused):
-        on_disk.note_pace(domain, Learned(pace=Pace(5.0, 3)))
-        on_disk.note_domain(ACME, domain)
-    await on_disk.purge(now_ms + 29 * DAY_MS)
-    assert set(await on_disk.paces()) == set(await on_disk.domains_of(ACME, 10)) == {used, unused}
+        on_disk.jobs.note_pace(domain, Learned(pace=Pace(5.0, 3)))
+        on_disk.jobs.note_domain(ACME, domain)
+    await on_disk.jobs.purge(now_ms + 29 * DAY_MS)
+    assert (
+        set(await on_disk.jobs.paces()) == set(await on_disk.history.domains_of(ACME, 10)) == {used, unused}
+    )
 
     old = "UPDATE {} SET used_day = used_day - 31"
     for table in ("lessons", "customer_domains"):
-        await on_disk._writer.write(lambda db, table=table: db.execute(old.format(table)).rowcount)
-    on_disk.note_domain(ACME, used)
-    await on_disk.purge(now_ms)
-    assert [*await on_disk.paces()] == [*await on_disk.domains_of(ACME, 10)] == [used]
+        await on_disk.database.writer.write(lambda db, table=table: db.execute(old.format(table)).rowcount)
+    on_disk.jobs.note_domain(ACME, used)
+    await on_disk.jobs.purge(now_ms)
+    assert [*await on_disk.jobs.paces()] == [*await on_disk.history.domains_of(ACME, 10)] == [used]
 
 
 async def test_readers_do_not_wait_for_the_writer(on_disk: SqliteStore) -> None:
     job = a_job()
-    await on_disk.submit(job)
+    await on_disk.jobs.submit(job)
     with writer_held(on_disk):
-        assert await on_disk.load(job.id) is not None
+        assert await on_disk.jobs.load(job.id) is not None
 
 
 async def test_a_large_job_is_encrypted_beside_the_loop_and_a_small_one_on_it(
     on_disk: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[int] = []
-    pack = sqlite.pack_spec
+    pack = new_jobs.pack_spec
 
     def noted(spec: JobSpec) -> bytes:
         threads.append(threading.get_ident())
         return pack(spec)
 
-    monkeypatch.setattr(sqlite, "pack_spec", noted)
+    monkeypatch.setattr(new_jobs, "pack_spec", noted)
     small, large, alone = (a_job(n, body="x" * size) for n, size in enumerate((1, LARGE, LARGE), 1))
-    assert await on_disk.submit_many([small, large]) == [Accepted(small), Accepted(large)]
-    assert await on_disk.submit(alone) == Accepted(alone)
+    assert await on_disk.jobs.submit_many([small, large]) == [Accepted(small), Accepted(large)]
+    assert await on_disk.jobs.submit(alone) == Accepted(alone)
     assert [thread == threading.get_ident() for thread in threads] == [True, False, False]
-    stored = await on_disk.load(large.id)
+    stored = await on_disk.jobs.load(large.id)
     assert stored is not None
     assert stored.job == large

@@ -24,8 +24,8 @@ async def test_a_job_is_kept_as_it_was_submitted(store: Store) -> None:
         guarantee=Guarantee.AT_LEAST_ONCE,
         cost=2.5,
     )
-    assert await store.submit(job) == Accepted(job)
-    stored = await store.load(job.id)
+    assert await store.jobs.submit(job) == Accepted(job)
+    stored = await store.jobs.load(job.id)
     assert stored is not None
     assert stored.job == job
     assert (stored.state, stored.course, stored.result) == (JobState.QUEUED, None, None)
@@ -34,22 +34,22 @@ async def test_a_job_is_kept_as_it_was_submitted(store: Store) -> None:
 
 async def test_a_job_outlives_the_store(keeper: Keeper) -> None:
     job = a_job(body="kept")
-    await (await keeper.open()).submit(job)
-    stored = await (await keeper.open()).load(job.id)
+    await (await keeper.open()).jobs.submit(job)
+    stored = await (await keeper.open()).jobs.load(job.id)
     assert stored is not None
     assert stored.job == job
 
 
 async def test_an_unknown_job_is_none(store: Store) -> None:
-    assert await store.load(JobId("job_1_1")) is None
+    assert await store.jobs.load(JobId("job_1_1")) is None
 
 
 async def test_a_known_key_answers_with_the_first_job_and_stores_nothing(store: Store) -> None:
     first = a_job()
-    await store.submit(first)
+    await store.jobs.submit(first)
     second = again(first, 2)
-    assert await store.submit(second) == Duplicate(first.id, JobState.QUEUED, payload_mismatch=False)
-    assert await store.load(second.id) is None
+    assert await store.jobs.submit(second) == Duplicate(first.id, JobState.QUEUED, payload_mismatch=False)
+    assert await store.jobs.load(second.id) is None
 
 
 @pytest.mark.parametrize("change", [{"body": "other"}, {"metadata": {"a": 1}}, {"priority": 9}])
@@ -57,47 +57,49 @@ async def test_a_known_key_with_another_payload_is_a_duplicate_that_differs(
     store: Store, change: dict[str, object]
 ) -> None:
     first = a_job()
-    await store.submit(first)
-    answer = await store.submit(again(first, 2, **change))
+    await store.jobs.submit(first)
+    answer = await store.jobs.submit(again(first, 2, **change))
     assert answer == Duplicate(first.id, JobState.QUEUED, payload_mismatch=True)
 
 
 async def test_payloads_are_compared_after_a_restart_too(keeper: Keeper) -> None:
     first = a_job()
-    await (await keeper.open()).submit(first)
+    await (await keeper.open()).jobs.submit(first)
     store = await keeper.open()
-    assert await store.submit(again(first, 2)) == Duplicate(first.id, JobState.QUEUED, payload_mismatch=False)
+    assert await store.jobs.submit(again(first, 2)) == Duplicate(
+        first.id, JobState.QUEUED, payload_mismatch=False
+    )
 
 
 async def test_a_duplicate_names_the_state_that_the_first_is_in(store: Store) -> None:
     first = a_job(retry_at=NOW_MS + 1)
-    await store.submit(first)
-    answer = await store.submit(again(first, 2))
+    await store.jobs.submit(first)
+    answer = await store.jobs.submit(again(first, 2))
     assert answer == Duplicate(first.id, JobState.SCHEDULED, payload_mismatch=False)
-    await store.end(an_ending(first, state=JobState.FAILED))
-    answer = await store.submit(again(first, 3))
+    await store.jobs.end(an_ending(first, state=JobState.FAILED))
+    answer = await store.jobs.submit(again(first, 3))
     assert answer == Duplicate(first.id, JobState.FAILED, payload_mismatch=False)
 
 
 async def test_customers_do_not_share_keys(store: Store) -> None:
-    await store.submit(a_job(1, key="same"))
-    assert isinstance(await store.submit(a_job(2, key="same", customer=BETA)), Accepted)
+    await store.jobs.submit(a_job(1, key="same"))
+    assert isinstance(await store.jobs.submit(a_job(2, key="same", customer=BETA)), Accepted)
 
 
 async def test_equal_submissions_in_parallel_become_one_job(store: Store) -> None:
     first = a_job()
-    answers = await asyncio.gather(*(store.submit(again(first, number)) for number in range(1, 60)))
+    answers = await asyncio.gather(*(store.jobs.submit(again(first, number)) for number in range(1, 60)))
     (accepted,) = [answer.job.id for answer in answers if isinstance(answer, Accepted)]
     duplicates = {answer.job_id for answer in answers if isinstance(answer, Duplicate)}
     assert duplicates == {accepted}
-    assert [waiting.id for waiting in await store.waiting()] == [accepted]
+    assert [waiting.id for waiting in await store.jobs.waiting()] == [accepted]
 
 
 async def test_different_submissions_in_parallel_are_all_kept(store: Store) -> None:
     jobs = [a_job(number) for number in range(1, 200)]
-    answers = await asyncio.gather(*(store.submit(job) for job in jobs))
+    answers = await asyncio.gather(*(store.jobs.submit(job) for job in jobs))
     assert answers == [Accepted(job) for job in jobs]
-    assert len(await store.waiting()) == len(jobs)
+    assert len(await store.jobs.waiting()) == len(jobs)
 
 
 async def test_what_waits_is_listed_in_the_order_of_its_keys(store: Store) -> None:
@@ -108,14 +110,14 @@ async def test_what_waits_is_listed_in_the_order_of_its_keys(store: Store) -> No
         a_job(4, accepted_ms=NOW_MS, retry_at=NOW_MS + 2),
     )
     for job in (late, urgent, early, soon):
-        await store.submit(job)
-    assert [waiting.id for waiting in await store.waiting()] == [urgent.id, early.id, soon.id, late.id]
+        await store.jobs.submit(job)
+    assert [waiting.id for waiting in await store.jobs.waiting()] == [urgent.id, early.id, soon.id, late.id]
 
 
 async def test_a_waiting_job_is_an_index_entry(store: Store) -> None:
     job = a_job(retry_at=NOW_MS + 500)
-    await store.submit(job)
-    assert await store.waiting() == [
+    await store.jobs.submit(job)
+    assert await store.jobs.waiting() == [
         WaitingJob(
             id=job.id,
             customer=ACME,
@@ -129,51 +131,51 @@ async def test_a_waiting_job_is_an_index_entry(store: Store) -> None:
 
 async def test_what_has_ended_waits_no_more(store: Store) -> None:
     ended, open_ = a_job(1), a_job(2)
-    await store.submit(ended)
-    await store.submit(open_)
-    await store.end(an_ending(ended))
-    assert [waiting.id for waiting in await store.waiting()] == [open_.id]
+    await store.jobs.submit(ended)
+    await store.jobs.submit(open_)
+    await store.jobs.end(an_ending(ended))
+    assert [waiting.id for waiting in await store.jobs.waiting()] == [open_.id]
 
 
 async def test_jobs_past_their_deadline_are_listed_the_longest_overdue_first(store: Store) -> None:
     jobs = [a_job(number, deadline_ms=deadline_ms) for number, deadline_ms in enumerate((300, 100, 200), 1)]
     for job in jobs:
-        await store.submit(job)
-    assert await store.overdue(NOW_MS + 99, 10) == []
-    assert await store.overdue(NOW_MS + 100, 10) == [jobs[1].id]
-    assert await store.overdue(NOW_MS + 300, 10) == [jobs[1].id, jobs[2].id, jobs[0].id]
-    assert await store.overdue(NOW_MS + 300, 2) == [jobs[1].id, jobs[2].id]
+        await store.jobs.submit(job)
+    assert await store.jobs.overdue(NOW_MS + 99, 10) == []
+    assert await store.jobs.overdue(NOW_MS + 100, 10) == [jobs[1].id]
+    assert await store.jobs.overdue(NOW_MS + 300, 10) == [jobs[1].id, jobs[2].id, jobs[0].id]
+    assert await store.jobs.overdue(NOW_MS + 300, 2) == [jobs[1].id, jobs[2].id]
 
 
 async def test_a_job_that_ended_is_not_overdue(store: Store) -> None:
     job = a_job(deadline_ms=1)
-    await store.submit(job)
-    await store.end(an_ending(job))
-    assert await store.overdue(NOW_MS + 1_000, 10) == []
+    await store.jobs.submit(job)
+    await store.jobs.end(an_ending(job))
+    assert await store.jobs.overdue(NOW_MS + 1_000, 10) == []
 
 
 async def test_many_jobs_are_stored_at_once_each_unless_its_key_is_known(keeper: Keeper) -> None:
     store = await keeper.open()
     known, jobs = a_job(0), [a_job(number) for number in range(1, 400)]
-    await store.submit(known)
-    taken = await store.submit_many([*jobs, again(known, 900), again(jobs[0], 901)])
+    await store.jobs.submit(known)
+    taken = await store.jobs.submit_many([*jobs, again(known, 900), again(jobs[0], 901)])
     assert list(taken[:-2]) == [Accepted(job) for job in jobs]
     assert [(t.job_id, t.payload_mismatch) for t in taken[-2:] if isinstance(t, Duplicate)] == [
         (known.id, False),
         (jobs[0].id, False),
     ]
-    assert await store.submit_many([]) == []
-    assert len(await (await keeper.open()).waiting()) == 400
+    assert await store.jobs.submit_many([]) == []
+    assert len(await (await keeper.open()).jobs.waiting()) == 400
 
 
 async def test_a_known_key_is_found_without_storing_anything(store: Store) -> None:
     job = a_job(1)
-    await store.submit(job)
+    await store.jobs.submit(job)
     same, other_body, new = again(job, 2), again(job, 3, body="other"), a_job(4)
-    found = await store.duplicates_of([same, other_body, new])
+    found = await store.jobs.duplicates_of([same, other_body, new])
     assert found == [
         Duplicate(job.id, JobState.QUEUED, False),
         Duplicate(job.id, JobState.QUEUED, True),
         None,
     ]
-    assert [waiting.id for waiting in await store.waiting()] == [job.id]
+    assert [waiting.id for waiting in await store.jobs.waiting()] == [job.id]

@@ -300,7 +300,7 @@ class ShardProcess:
             regions=stage.scenario.regions,
         )
         await self.shard.begin()
-        paces = await self.shard.store.paces()
+        paces = await self.shard.store.jobs.paces()
         stage.history.shards.append(ShardBegan(stage.loop.time(), self.shard.epoch, paces))
         self.serving = True
         try:

@@ -52,15 +52,14 @@ class Disk:
     ) -> None:
         self.committed = MemoryStore()
         for customer, weight in weights:
-            self.committed.api_keys[f"the key of {customer}"] = customer
-            self.committed.plan_of[customer] = str(weight)
+            self.committed.customers.know(f"the key of {customer}", customer, plan=str(weight))
         self._loop = loop
         self._history = history
         self.slow_until = 0.0
 
     def submit(self, job: Job) -> Accepted | Duplicate:
         """Commit a submission."""
-        stored = at_once(self.committed.submit(job))
+        stored = at_once(self.committed.jobs.submit(job))
         if isinstance(stored, Accepted):
             self._history.submitted[job.id] = job
             self._log(job.id)
@@ -68,12 +67,12 @@ class Disk:
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Commit how far a job is."""
-        self.committed.note_course(job_id, customer, state, course)
+        self.committed.jobs.note_course(job_id, customer, state, course)
         self._log(job_id)
 
     def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
         """Commit a job's end, and its children."""
-        children = at_once(self.committed.end(ending))
+        children = at_once(self.committed.jobs.end(ending))
         self._log(ending.job_id)
         for child in children:
             if isinstance(child, Accepted):
@@ -83,7 +82,7 @@ class Disk:
 
     def load(self, job_id: JobId) -> StoredJob | None:
         """Read a job, its run taken to bytes and back as a database would."""
-        stored = at_once(self.committed.load(job_id))
+        stored = at_once(self.committed.jobs.load(job_id))
         if stored is None or stored.course is None:
             return stored
         return StoredJob(
@@ -97,10 +96,10 @@ class Disk:
 
     def look(self, job_id: JobId) -> StoredJob | None:
         """Read a job without what may be large."""
-        return at_once(self.committed.look(job_id))
+        return at_once(self.committed.jobs.look(job_id))
 
     def _log(self, job_id: JobId) -> None:
-        stored = at_once(self.committed.load(job_id))
+        stored = at_once(self.committed.jobs.load(job_id))
         if stored is not None:
             self._history.commits.append(Commit(self._loop.time(), job_id, stored.state))
 
@@ -117,9 +116,17 @@ class DiskHandle:
         self._committing = False
         self._reader_free = 0.0
 
+    @property
+    def jobs(self) -> "DiskHandle":
+        """One object serves all three audiences."""
+        return self
+
+    history = customers = jobs
+    lost = None
+
     async def begin_epoch(self) -> int:
         """Take the next fencing number: 1 on a new store."""
-        return await self._write(lambda: at_once(self._disk.committed.begin_epoch()))
+        return await self._write(lambda: at_once(self._disk.committed.jobs.begin_epoch()))
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known."""
@@ -131,11 +138,11 @@ class DiskHandle:
 
     async def duplicates_of(self, jobs: Sequence[Job]) -> Sequence[Duplicate | None]:
         """Say of each job, without storing it, whether its key is known."""
-        return await self._read(lambda: at_once(self._disk.committed.duplicates_of(jobs)))
+        return await self._read(lambda: at_once(self._disk.committed.jobs.duplicates_of(jobs)))
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
-        return await self._read(lambda: at_once(self._disk.committed.waiting()))
+        return await self._read(lambda: at_once(self._disk.committed.jobs.waiting()))
 
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
@@ -147,7 +154,7 @@ class DiskHandle:
 
     async def result(self, job_id: JobId, reader: CustomerId | None = None) -> bytes | None:  # the port's
         """Read a job's result."""
-        return await self._read(lambda: at_once(self._disk.committed.result(job_id)))
+        return await self._read(lambda: at_once(self._disk.committed.jobs.result(job_id)))
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit."""
@@ -155,7 +162,7 @@ class DiskHandle:
 
     def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:
         """Save what was still learned about a job that has ended; rides the next commit."""
-        self._post(lambda: self._disk.committed.note_timeline(job_id, customer, course))
+        self._post(lambda: self._disk.committed.jobs.note_timeline(job_id, customer, course))
 
     async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is, and wait for the commit."""
@@ -167,76 +174,78 @@ class DiskHandle:
 
     async def overdue(self, now_ms: int, most: int, skip: int = 0) -> Sequence[JobId]:
         """List unended jobs whose deadline has passed."""
-        return await self._read(lambda: at_once(self._disk.committed.overdue(now_ms, most, skip)))
+        return await self._read(lambda: at_once(self._disk.committed.jobs.overdue(now_ms, most, skip)))
 
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""
-        return await self._read(lambda: at_once(self._disk.committed.outbox()))
+        return await self._read(lambda: at_once(self._disk.committed.jobs.outbox()))
 
     async def dead_deliveries(
         self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None
     ) -> Sequence[OutboxEntry]:
         """List a customer's deliveries that failed for good, newest first."""
-        dead = self._disk.committed.dead_deliveries
+        dead = self._disk.committed.history.dead_deliveries
         return await self._read(lambda: at_once(dead(wanted, most=most, before=before)))
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
-        await self._write(lambda: at_once(self._disk.committed.save_delivery(entry)))
+        await self._write(lambda: at_once(self._disk.committed.jobs.save_delivery(entry)))
 
     async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
         """Save deliveries that are to be made again, in one transaction."""
-        await self._write(lambda: at_once(self._disk.committed.reopen_deliveries(entries)))
+        await self._write(lambda: at_once(self._disk.committed.jobs.reopen_deliveries(entries)))
 
     async def paces(self) -> dict[TargetDomain, Learned]:
         """List learned paces."""
-        return await self._read(lambda: at_once(self._disk.committed.paces()))
+        return await self._read(lambda: at_once(self._disk.committed.jobs.paces()))
 
     def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
         """Save what a target has taught; rides the next commit."""
-        self._post(lambda: self._disk.committed.note_pace(domain, learned))
+        self._post(lambda: self._disk.committed.jobs.note_pace(domain, learned))
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
         """Save that a customer calls a target; rides the next commit."""
-        self._post(lambda: self._disk.committed.note_domain(customer, domain))
+        self._post(lambda: self._disk.committed.jobs.note_domain(customer, domain))
 
     def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
         """Add to what a customer used on a day; rides the next commit."""
-        self._post(lambda: self._disk.committed.note_usage(customer, more))
+        self._post(lambda: self._disk.committed.jobs.note_usage(customer, more))
 
     async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
         """Store a customer's webhook secrets."""
-        await self._write(lambda: at_once(self._disk.committed.put_secrets(customer, secrets)))
+        await self._write(lambda: at_once(self._disk.committed.customers.put_secrets(customer, secrets)))
 
     async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
         """Read a customer's webhook secrets."""
-        return await self._read(lambda: at_once(self._disk.committed.secrets(customer)))
+        return await self._read(lambda: at_once(self._disk.committed.customers.secrets(customer)))
 
     async def drop_secrets(self, customer: CustomerId) -> bool:
         """Delete them; say whether there were any."""
-        return await self._write(lambda: at_once(self._disk.committed.drop_secrets(customer)))
+        return await self._write(lambda: at_once(self._disk.committed.customers.drop_secrets(customer)))
 
     async def overrulings(self) -> dict[TargetDomain, Overruling]:
         """List what the operator said of domains."""
-        return await self._read(lambda: at_once(self._disk.committed.overrulings()))
+        return await self._read(lambda: at_once(self._disk.committed.jobs.overrulings()))
 
     async def save_overruling(
         self, domain: TargetDomain, overruling: Overruling, learned: Learned | None = None
     ) -> None:
         """Save what the operator says of a domain, and what is taken as learned there."""
-        await self._write(lambda: at_once(self._disk.committed.save_overruling(domain, overruling, learned)))
+        await self._write(
+            lambda: at_once(self._disk.committed.jobs.save_overruling(domain, overruling, learned))
+        )
 
     async def plans(self) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their valid keys."""
-        return await self._read(lambda: at_once(self._disk.committed.plans()))
+        return await self._read(lambda: at_once(self._disk.committed.customers.plans()))
 
     async def caller_of(self, key: str) -> Caller | None:
         """Whose API key this is, and of which role; None where it is unknown or revoked."""
-        return await self._read(lambda: at_once(self._disk.committed.caller_of(key)))
+        return await self._read(lambda: at_once(self._disk.committed.customers.caller_of(key)))
 
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping."""
-        await self._write(lambda: at_once(self._disk.committed.purge(now_ms)))
+        await self._write(lambda: at_once(self._disk.committed.jobs.purge(now_ms)))
 
     async def close(self) -> None:
         """Commit what waits."""

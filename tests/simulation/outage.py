@@ -14,12 +14,13 @@ from random import Random
 
 from msgspec import Struct
 
+from orchestrator.adapters.memory.tables import Tables
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.store import Accepted, Duplicate, Ending
-from tests.support.rig import IAD, Call, Reply, Rig, RigStore
+from tests.support.rig import IAD, Call, Reply, Rig, RigJobs, RigStore
 from tests.support.virtual_loop import VirtualLoop
 
 BEFORE_S = 10
@@ -83,23 +84,31 @@ class Known(StrEnum):
         }
 
 
-class LeanStore(RigStore):
+class LeanJobs(RigJobs):
     """Counts the jobs that end, and forgets them; none comes to its deadline here."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, tables: Tables) -> None:
+        super().__init__(tables)
         self.ended: Counter[JobState] = Counter()
 
     async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
         """Count a job's end."""
         self.ended[ending.state] += 1
-        row = self._rows.pop(ending.job_id)
-        del self._keys[row.job.customer, row.job.idempotent_key]
+        row = self._tables.rows.pop(ending.job_id)
+        del self._tables.keys[row.job.customer, row.job.idempotent_key]
         return ()
 
     async def overdue(self, now_ms: int, most: int) -> Sequence[JobId]:
         """List nothing: going through a million jobs each second would show nothing."""
         return ()
+
+
+class LeanStore(RigStore):
+    """A store that keeps none of the jobs that have ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: LeanJobs = LeanJobs(self.tables)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,7 +171,7 @@ def play(rate: int, outage_s: int, kind: str, known: Known = Known.CONFIGURED) -
     outage = Outage(rate=rate, outage_s=outage_s)
     rig.answer = Target(outage, KINDS[kind], borne, known.headers(borne)).answer
     loop.run(_play(rig, outage))
-    outage.failed = store.ended[JobState.FAILED]
+    outage.failed = store.jobs.ended[JobState.FAILED]
     return outage
 
 

@@ -233,8 +233,8 @@ class World:
         return (
             self._loop.time() >= self._scenario.calm_s
             and not self._open_submissions
-            and not at_once(disk.waiting())
-            and not at_once(disk.outbox())
+            and not at_once(disk.jobs.waiting())
+            and not at_once(disk.jobs.outbox())
         )
 
     def _leaks(self) -> list[str]:

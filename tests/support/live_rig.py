@@ -72,14 +72,14 @@ class LiveRig:
             accepted_ms=now_ms,
             spec=spec,
         )
-        await self.store.submit(job)
+        await self.store.jobs.submit(job)
         self.shard.admit(job)
         async with asyncio.timeout(ENDS_WITHIN_S):
             return await self._settled(job_id)
 
     async def _settled(self, job_id: JobId) -> StoredJob:
         while True:
-            stored = await self.store.load(job_id)
+            stored = await self.store.jobs.load(job_id)
             assert stored is not None
             tried = all(entry.state is not DeliveryState.PENDING or entry.log for entry in stored.deliveries)
             if stored.state.ended and tried:

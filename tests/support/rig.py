@@ -9,6 +9,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
@@ -56,7 +57,7 @@ class Reply:
 Answer = Callable[[Call], Reply]
 
 
-class RigStore(MemoryStore):
+class RigJobs(MemoryJobs):
     """A store that may take its time to read a job, or to save how far it is."""
 
     load_takes_s = 0.0
@@ -74,6 +75,14 @@ class RigStore(MemoryStore):
         """Save how far a job is."""
         await asyncio.sleep(self.saving_takes_s)
         await super().save_course(job_id, customer, state, course)
+
+
+class RigStore(MemoryStore):
+    """A store in memory whose jobs may take their time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: RigJobs = RigJobs(self.tables)
 
 
 class Rig:
@@ -154,7 +163,7 @@ class Rig:
             accepted_ms=now_ms,
             spec=spec,
         )
-        await self.store.submit(job)
+        await self.store.jobs.submit(job)
         return job
 
     def admit(self, job: Job) -> None:
@@ -163,7 +172,7 @@ class Rig:
 
     async def show(self, job_id: JobId) -> StoredJob:
         """Read a job."""
-        stored = await self.store.load(job_id)
+        stored = await self.store.jobs.load(job_id)
         assert stored is not None
         return stored
 

@@ -9,8 +9,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from orchestrator.adapters.sqlite.api_keys import create_key, list_keys, open_keys
-from orchestrator.adapters.sqlite.store import DATABASE, KEY_FILE
+from orchestrator.adapters.sqlite.data_dir import DATABASE, KEY_FILE
 from orchestrator.cli.app import app
 
 
@@ -18,16 +17,20 @@ def back_up(data_dir: Path, to: Path) -> Result:
     return CliRunner().invoke(app, ["backup", str(to), "--data-dir", str(data_dir), "--json"])
 
 
+def create(data_dir: Path, customer: str) -> None:
+    made = CliRunner().invoke(app, ["keys", "create", "--customer", customer, "--data-dir", str(data_dir)])
+    assert made.exit_code == 0
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    with open_keys(tmp_path / "data") as db:
-        create_key(db, "cust_before", "pro")
+    create(tmp_path / "data", "cust_before")
     return tmp_path / "data"
 
 
 def customers(data_dir: Path) -> list[str]:
-    with open_keys(data_dir) as db:
-        return [key.customer for key in list_keys(db)]
+    listed = CliRunner().invoke(app, ["keys", "list", "--data-dir", str(data_dir), "--json"])
+    return [key["customer"] for key in json.loads(listed.stdout)]
 
 
 def test_a_backup_with_the_key_file_is_a_data_directory(data_dir: Path, tmp_path: Path) -> None:
@@ -42,9 +45,9 @@ def test_a_backup_with_the_key_file_is_a_data_directory(data_dir: Path, tmp_path
 def test_a_backup_holds_what_was_committed_and_nothing_of_what_is_being_written(
     data_dir: Path, tmp_path: Path
 ) -> None:
-    with open_keys(data_dir) as db:
+    with closing(sqlite3.connect(data_dir / DATABASE, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
-        create_key(db, "cust_after", "pro")
+        db.execute("INSERT INTO api_keys VALUES (x'01', 'id', 'cust_after', 'pro', 2e13, NULL, 'submit')")
         made = json.loads(back_up(data_dir, tmp_path / "copy.db").stdout)
         db.execute("COMMIT")
     with closing(sqlite3.connect(made["backup"])) as copy:

@@ -16,7 +16,7 @@ from orchestrator.adapters.http.large_answers import SharedResults
 from orchestrator.adapters.http.serving import listen, make_servers
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.transport import NodesOverRay
-from orchestrator.adapters.sqlite.store import SqliteStore
+from orchestrator.adapters.stores import open_store
 from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.core.gateway.gateway import Gateway
 from orchestrator.core.gateway.local_shard import LocalShard
@@ -27,6 +27,7 @@ from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import DAY_MS, Retention
 from orchestrator.ports.clock import SystemClock
+from orchestrator.ports.store import Store
 from orchestrator.ports.transport import NodeTransport
 from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.gc_tuning import spare_the_collector
@@ -48,7 +49,7 @@ class ShardActor:
         settings = Settings.carried(carried)
         log_to(settings.data_dir / LOG_FILE)
         self._loop = asyncio.get_running_loop()
-        store = _open_store(settings)
+        store = open_store(settings.data_dir, _retention(settings))
         self._exchange = LocalExchange(lambda name: self._node.taker(NodeAddress.read(name)))
         self._shard = _make_shard(settings, store, NodesOverRay(names.SHARD, self._exchange))
         self._node = ShardNode(self._shard, boot_id())
@@ -106,14 +107,13 @@ class ShardActor:
             os._exit(ExitCode.FAULT)
 
 
-def _open_store(settings: Settings) -> SqliteStore:
-    retention = Retention(
+def _retention(settings: Settings) -> Retention:
+    return Retention(
         payload_ms=int(settings.keep_days * DAY_MS), summary_ms=int(settings.history_days * DAY_MS)
     )
-    return SqliteStore(settings.data_dir, retention=retention)
 
 
-def _make_shard(settings: Settings, store: SqliteStore, transport: NodeTransport) -> Shard:
+def _make_shard(settings: Settings, store: Store, transport: NodeTransport) -> Shard:
     regions = tuple(RegionName(name) for name in settings.regions)
     return Shard(
         store=store,
@@ -139,7 +139,7 @@ def _delivery_options(settings: Settings) -> DeliveryOptions:
     )
 
 
-def _make_backend(settings: Settings, shard: Shard, store: SqliteStore) -> Backend:
+def _make_backend(settings: Settings, shard: Shard, store: Store) -> Backend:
     bounds, clock = settings.bounds, SystemClock()
     gateway = Gateway(
         LocalShard(shard),

@@ -5,18 +5,31 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from orchestrator.adapters.sqlite.data_dir import DATABASE, KEY_FILE
+from orchestrator.ports.store import StoreFailure
+
 PAGES_AT_ONCE = 1_000
 """Copied between two of the service's commits; 4 MB that it never waits for."""
 
 
-def back_up(database: Path, to: Path) -> None:
-    """Copy a database as it stands at one moment; the copy is whole on disk when this returns.
+def back_up_directory(data_dir: Path, to: Path) -> Path:
+    """Copy a directory's rows as they stand at one moment; the copy is whole on disk when this returns. Give
+    the file of the keys that open it, which is not copied.
 
     Raises:
         FileExistsError: ``to`` is there already.
-        sqlite3.Error: What lies there is no database, or the copy is damaged.
+        StoreFailure: What lies there is no database, or the copy is damaged.
         OSError: ``to`` can't be written.
     """
+    database = data_dir / DATABASE
+    try:
+        _back_up(database, to)
+    except sqlite3.Error as error:
+        raise StoreFailure(f"{database} could not be copied: {error}") from error
+    return data_dir / KEY_FILE
+
+
+def _back_up(database: Path, to: Path) -> None:
     # Taken for us alone before anything is in it.
     os.close(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     aside = to.with_name(f"{to.name}.part")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from orchestrator.adapters.records import pack_course
-from orchestrator.adapters.sqlite.job_rows import sealing_context
+from orchestrator.adapters.sealing import sealing_context
 from orchestrator.domain.course import Course
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.lifecycle import JobState

@@ -5,10 +5,9 @@ address had as many names as it has spellings.
 import sqlite3
 from contextlib import suppress
 
+from orchestrator.adapters.damage import reading
 from orchestrator.adapters.records import unpack_spec
-from orchestrator.adapters.sqlite.damage import reading
-from orchestrator.adapters.sqlite.job_rows import sealing_context
-from orchestrator.adapters.sqlite.reads import paces_context
+from orchestrator.adapters.sealing import paces_context, sealing_context
 from orchestrator.adapters.sqlite.unnumbered import name_endpoints
 from orchestrator.domain.ids import (
     HTTP_PORT,

@@ -3,8 +3,8 @@
 import json
 import sqlite3
 
-from orchestrator.adapters.sqlite.damage import reading
-from orchestrator.adapters.sqlite.job_rows import sealing_context
+from orchestrator.adapters.damage import reading
+from orchestrator.adapters.sealing import sealing_context
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError

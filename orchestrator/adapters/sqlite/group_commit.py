@@ -10,29 +10,17 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from orchestrator.domain.histogram import SIZES, Histogram
 
 BATCH_MOST = 512
-BUSY_TIMEOUT_MS = 10_000
 
 Write = Callable[[sqlite3.Connection], Any]
 _Item = tuple[Write, "asyncio.Future[Any] | None"]
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 log = logging.getLogger(__name__)
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open a connection with the pragmas that every connection needs."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA secure_delete = ON")
-    return connection
 
 
 class GroupCommitWriter:

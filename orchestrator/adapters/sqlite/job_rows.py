@@ -1,52 +1,48 @@
 """Rows of jobs, read: sealed columns opened, and what can't be read said by its column's name."""
 
 import logging
+import sqlite3
 from collections.abc import Callable
-from typing import Any
 
 import msgpack
+from msgspec.structs import replace
 
+from orchestrator.adapters.damage import read_state_with_end, reading, require_state, whole
 from orchestrator.adapters.records import unpack_course, unpack_spec
-from orchestrator.adapters.sqlite.damage import (
-    read_state_with_end,
-    reading,
-    require_state,
-    whole,
-)
-from orchestrator.domain.course import Course
+from orchestrator.adapters.sealing import sealing_context
+from orchestrator.adapters.sqlite.outbox import read_deliveries
+from orchestrator.domain.byte_budget import LARGE_BYTES
+from orchestrator.domain.course import Course, without_answers
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError, StoredJob, WaitingJob
 
 WAITING_COLUMNS = "id, customer, domain, state, order_key, not_before_ms, queued_as"
-JOB_COLUMNS = "customer, domain, idem_key, accepted_ms, state, ended_ms, request, run, length(result)"
+JOB_COLUMNS = (
+    "customer, domain, idem_key, accepted_ms, state, ended_ms, request, run, length(result) AS result_bytes"
+)
 
 log = logging.getLogger(__name__)
 
 
-def sealing_context(customer: str, job_id: str, column: str) -> str:
-    """Say what a sealed column of a job is bound to."""
-    return f"{customer}|jobs|{job_id}|{column}"
-
-
-def waiting_job(box: SecretBox, row: tuple[Any, ...]) -> WaitingJob:
+def waiting_job(box: SecretBox, row: sqlite3.Row) -> WaitingJob:
     """Read a row of WAITING_COLUMNS; one that is damaged says so."""
-    id_, customer, domain, state, key, at_ms, queued_as = row
+    job_id, customer, key, at_ms = row["id"], row["customer"], row["order_key"], row["not_before_ms"]
     account, cost, damage = None, 1.0, None
     try:
-        require_state(state, None)
+        require_state(row["state"], None)
         with reading("queued_as"):
-            account, cost = _queued_as(box, queued_as, sealing_context(customer, id_, "queued_as"))
+            account, cost = _queued_as(box, row["queued_as"], sealing_context(customer, job_id, "queued_as"))
         with reading("order_key, not_before_ms"):
             _ = key + at_ms + 0
     except DamagedError as error:
         damage = str(error)
     return WaitingJob(
-        id=JobId(id_),
+        id=JobId(job_id),
         customer=CustomerId(customer),
-        domain=TargetDomain(domain),
-        state=read_state_with_end(state, None),
+        domain=TargetDomain(row["domain"]),
+        state=read_state_with_end(row["state"], None),
         order_key=whole(key),
         not_before_ms=whole(at_ms),
         account=account,
@@ -62,20 +58,42 @@ def _queued_as(box: SecretBox, sealed: bytes | None, context: str) -> tuple[Acco
     return None if account is None else AccountId(str(account)), float(cost)
 
 
-def open_result(box: SecretBox, customer: str, job_id: JobId, sealed: bytes) -> bytes:
-    """Open a job's result.
+def read_job(
+    db: sqlite3.Connection, box: SecretBox, job_id: JobId, *, large: bool = True
+) -> StoredJob | None:
+    """Read a job, with what may be ``large`` or without; see ``JobStore.load`` and ``JobStore.look``.
+
+    Raises:
+        DamagedError: Its request can't be read.
+    """
+    row = db.execute(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone()  # noqa: S608  # names of our own
+    if row is None:
+        return None
+    most = None if large else LARGE_BYTES
+    found = _stored_job(box, job_id, row, lambda: read_result(db, box, job_id), most)
+    if found is None:
+        return None
+    course = found.course if large or found.course is None else without_answers(found.course)
+    return replace(found, course=course, deliveries=read_deliveries(db, job_id))
+
+
+def read_result(db: sqlite3.Connection, box: SecretBox, job_id: JobId) -> bytes | None:
+    """Read a job's result; None where it has none.
 
     Raises:
         DamagedError: It can't be read.
     """
+    row = db.execute("SELECT customer, result FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None or row["result"] is None:
+        return None
     with reading("result"):
-        return box.open(sealed, sealing_context(customer, job_id, "result"))
+        return box.open(row["result"], sealing_context(row["customer"], job_id, "result"))
 
 
-def stored_job(
+def _stored_job(
     box: SecretBox,
     job_id: JobId,
-    row: tuple[Any, ...],
+    row: sqlite3.Row,
     result: Callable[[], bytes | None],
     result_most: int | None,
 ) -> StoredJob | None:
@@ -85,7 +103,8 @@ def stored_job(
     Raises:
         DamagedError: Its request can't be read; the result is handed along, where that can.
     """
-    customer, domain, key, accepted_ms, state, ended_ms, request, run, size = row
+    customer, state, ended_ms, request = row["customer"], row["state"], row["ended_ms"], row["request"]
+    size = row["result_bytes"]
     if not request and ended_ms is not None and size is None:
         return None
 
@@ -98,7 +117,7 @@ def stored_job(
         if size is not None and (result_most is None or size <= result_most):
             body = result()
         with reading("run"):
-            course = _course(opened(run, "run"))
+            course = _course(opened(row["run"], "run"))
         require_state(state, ended_ms)
     except DamagedError as error:
         damage = str(error)
@@ -113,9 +132,9 @@ def stored_job(
         job=Job(
             id=job_id,
             customer=customer,
-            domain=domain,
-            idempotent_key=key,
-            accepted_ms=accepted_ms,
+            domain=row["domain"],
+            idempotent_key=row["idem_key"],
+            accepted_ms=row["accepted_ms"],
             spec=spec,
         ),
         state=read_state_with_end(state, ended_ms),

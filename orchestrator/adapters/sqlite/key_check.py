@@ -8,8 +8,8 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 
+from orchestrator.adapters.sealing import sealing_context
 from orchestrator.adapters.secret_box import AesGcmBox, key_id_of
-from orchestrator.adapters.sqlite.job_rows import sealing_context
 from orchestrator.ports.secret_box import SealError
 
 KEY_CHECK = b"this data directory opens with this key"
@@ -66,7 +66,7 @@ def _known(db: sqlite3.Connection) -> set[bytes]:
 
 
 def _has(db: sqlite3.Connection, table: str, column: str = "") -> bool:
-    names = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+    names = {row["name"] for row in db.execute(f"PRAGMA table_info({table})")}
     return bool(names) and (not column or column in names)
 
 

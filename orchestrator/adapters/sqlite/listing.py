@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from orchestrator.adapters.damage import read_state, read_state_with_end, reading
 from orchestrator.adapters.records import pack_delivery, unpack_quorum
-from orchestrator.adapters.sqlite.damage import read_state, read_state_with_end, reading
 from orchestrator.adapters.sqlite.outbox import read_delivery_state
 from orchestrator.domain.fanout import JobDelivery, judge_delivery
 from orchestrator.domain.ids import JobId
@@ -25,7 +25,7 @@ LOOKED_THROUGH_MOST = 2_000
 _NEWEST = JobCursor(2**62, JobId(""))
 _FORGOTTEN = "jobs.ended_ms IS NOT NULL AND jobs.result IS NULL"
 _COLUMNS = f"""jobs.id, jobs.customer, jobs.domain, jobs.state, jobs.not_before_ms, jobs.accepted_ms,
-               jobs.ended_ms, jobs.idem_key, jobs.quorum, {_FORGOTTEN}"""
+               jobs.ended_ms, jobs.idem_key, jobs.quorum, {_FORGOTTEN} AS forgotten"""
 _STATE_SHOWN = f"""CASE WHEN jobs.state = '{JobState.SCHEDULED}' AND jobs.not_before_ms <= ?
                    THEN '{JobState.QUEUED}' ELSE jobs.state END"""
 _RECEIVERS = "(SELECT group_concat(DISTINCT state) FROM deliveries WHERE job_id = jobs.id)"
@@ -167,15 +167,16 @@ def _first(found: Iterator[JobSummary], wanted: JobFilter, most: int) -> Iterato
 
 
 def _summaries(db: sqlite3.Connection, rows: Iterable[Any], now_ms: int) -> Iterator[JobSummary]:
-    for id_, customer, domain, state, begins_ms, accepted_ms, ended_ms, key, quorum, forgotten in rows:
+    for row in rows:
+        state = read_state_with_end(row["state"], row["ended_ms"])
         yield JobSummary(
-            id=JobId(id_),
-            customer=customer,
-            domain=domain,
-            state=state_shown(read_state_with_end(state, ended_ms), begins_ms, now_ms),
-            delivery=delivery_in(db, id_, state, quorum),
-            idempotent_key=key,
-            accepted_ms=accepted_ms,
-            ended_ms=ended_ms,
-            forgotten=bool(forgotten),
+            id=JobId(row["id"]),
+            customer=row["customer"],
+            domain=row["domain"],
+            state=state_shown(state, row["not_before_ms"], now_ms),
+            delivery=delivery_in(db, row["id"], row["state"], row["quorum"]),
+            idempotent_key=row["idem_key"],
+            accepted_ms=row["accepted_ms"],
+            ended_ms=row["ended_ms"],
+            forgotten=bool(row["forgotten"]),
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgpack
 
-from orchestrator.adapters.sqlite.damage import reading, whole
+from orchestrator.adapters.damage import reading, whole
 from orchestrator.domain.fanout import NO_REGION, DeliveryAttempt, DeliveryState
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain, delivery_place
 from orchestrator.ports.store import (
@@ -151,19 +151,19 @@ def _chosen(wanted: DeadFilter) -> tuple[str, list[Any]]:
     return " AND ".join(["TRUE", *(f"{name} = ?" for name in chosen)]), [*chosen.values()]
 
 
-def _entry(row: tuple[Any, ...]) -> OutboxEntry:
-    job_id, position, id_, customer, state, attempts, first_ms, next_ms, packed, endpoint = row
+def _entry(row: sqlite3.Row) -> OutboxEntry:
+    first_ms = row["first_ms"]
     return OutboxEntry(
-        id=DeliveryId(id_),
-        job_id=JobId(job_id),
-        customer=CustomerId(customer),
-        index=position,
-        endpoint=TargetDomain(endpoint),
-        state=read_delivery_state(state),
-        attempts=whole(attempts),
+        id=DeliveryId(row["id"]),
+        job_id=JobId(row["job_id"]),
+        customer=CustomerId(row["customer"]),
+        index=row["position"],
+        endpoint=TargetDomain(row["endpoint"]),
+        state=read_delivery_state(row["state"]),
+        attempts=whole(row["attempts"]),
         first_ms=None if first_ms is None else whole(first_ms),
-        next_ms=whole(next_ms),
-        log=_read_log(packed, id_),
+        next_ms=whole(row["next_ms"]),
+        log=_read_log(row["log"], row["id"]),
     )
 
 

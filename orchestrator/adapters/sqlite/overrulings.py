@@ -1,7 +1,6 @@
 """What the operator said of domains, as rows of the database: plain, for there is no secret in it."""
 
 import sqlite3
-from typing import Any
 
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.overruling import Overruling, Pause, SetPace
@@ -24,13 +23,12 @@ def write_overruling(db: sqlite3.Connection, domain: TargetDomain, overruling: O
 def read_overrulings(db: sqlite3.Connection) -> dict[TargetDomain, Overruling]:
     """Read what the operator said of all domains."""
     rows = db.execute(f"SELECT {_COLUMNS} FROM overrulings").fetchall()  # noqa: S608  # names of our own
-    return {TargetDomain(domain): _overruling(*columns) for domain, *columns in rows}
+    return {TargetDomain(row["domain"]): _overruling(row) for row in rows}
 
 
-def _overruling(*columns: Any) -> Overruling:
-    rps, max_concurrent, until_ms, set_ms, set_by, paused_ms, paused_by = columns
-    said = {"rps": rps, "max_concurrent": max_concurrent, "until_ms": until_ms}
+def _overruling(row: sqlite3.Row) -> Overruling:
+    said = {name: row[name] for name in ("rps", "max_concurrent", "until_ms")}
     return Overruling(
-        pace=None if set_ms is None else SetPace(**said, at_ms=set_ms, by=set_by),
-        pause=None if paused_ms is None else Pause(at_ms=paused_ms, by=paused_by),
+        pace=None if row["set_ms"] is None else SetPace(**said, at_ms=row["set_ms"], by=row["set_by"]),
+        pause=None if row["paused_ms"] is None else Pause(at_ms=row["paused_ms"], by=row["paused_by"]),
     )

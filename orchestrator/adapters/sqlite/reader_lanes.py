@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.adapters.sqlite.group_commit import connect
+from orchestrator.adapters.sqlite.connections import connect
 from orchestrator.core.turns import Turns
 from orchestrator.ports.store import StoreFailure
 
@@ -32,6 +32,14 @@ class ReaderLane:
             return await loop.run_in_executor(self._thread, read, self._connection)
         except sqlite3.Error as error:
             raise StoreFailure(str(error)) from error
+
+    async def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """Run a query in the lane's thread.
+
+        Raises:
+            StoreFailure: The disk gives nothing just now.
+        """
+        return await self.read(lambda db: db.execute(sql, values).fetchall())
 
     def close(self) -> None:
         """Finish what is being read, and close."""

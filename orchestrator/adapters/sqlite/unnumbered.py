@@ -4,9 +4,9 @@ import logging
 import sqlite3
 import time
 
+from orchestrator.adapters.damage import reading
 from orchestrator.adapters.records import unpack_spec
-from orchestrator.adapters.sqlite.damage import reading
-from orchestrator.adapters.sqlite.job_rows import sealing_context
+from orchestrator.adapters.sealing import sealing_context
 from orchestrator.domain.ids import target_domain
 from orchestrator.domain.usage import day_of
 from orchestrator.ports.secret_box import SecretBox
@@ -47,7 +47,7 @@ def today() -> int:
 
 
 def _add_column(db: sqlite3.Connection, table: str, name: str, kind: str) -> bool:
-    known = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+    known = {row["name"] for row in db.execute(f"PRAGMA table_info({table})")}
     if name not in known:
         db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
     return name not in known

@@ -52,12 +52,12 @@ class Gateway:
         self._commit_sizes = commit_sizes
         self.clock = clock
         self.default_region = regions[0]
-        intake = Intake(shard, store, clock, guard=guard, random=random, bounds=bounds, regions=regions)
-        many = ManyJobs(shard, store, clock, intake, per_s=many_jobs_rps)
-        self.jobs = Jobs(shard, store, clock, intake=intake, many=many)
-        self.deliveries = Deliveries(shard, store)
-        self.customers = Customers(shard, store, store, clock)
-        self.targets = Targets(shard, store, clock)
+        intake = Intake(shard, store.jobs, clock, guard=guard, random=random, bounds=bounds, regions=regions)
+        many = ManyJobs(shard, store.history, clock, intake, per_s=many_jobs_rps)
+        self.jobs = Jobs(shard, store.history, clock, intake=intake, many=many)
+        self.deliveries = Deliveries(shard, store.history)
+        self.customers = Customers(shard, store.history, store.customers, clock)
+        self.targets = Targets(shard, store.history, clock)
 
     @property
     def ready(self) -> bool:

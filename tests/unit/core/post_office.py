@@ -111,16 +111,16 @@ class PostOffice:
         """End a job: its result is on disk, and goes to these."""
         self._jobs += 1
         job = a_job(self._jobs, webhooks=webhooks, **fields)
-        await self.store.submit(job)
+        await self.store.jobs.submit(job)
         ending = an_ending(job, ended_ms=self.clock.unix_ms(), result=body, course=a_course(job))
         ending = replace(ending, outbox=tuple(self._due_now(entry) for entry in ending.outbox))
-        await self.store.end(ending)
+        await self.store.jobs.end(ending)
         self._process.call_soon(self.shard.courier.take, job, body, ending.outbox)
         return job
 
     async def stored(self, job: Job) -> StoredJob:
         """Read a job as its owner sees it."""
-        found = await self.store.load(job.id)
+        found = await self.store.jobs.load(job.id)
         assert found is not None
         return found
 

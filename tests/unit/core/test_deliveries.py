@@ -398,18 +398,18 @@ def test_where_a_result_goes_counts_in_a_line_too(
 def test_a_secret_that_changed_while_it_was_read_is_read_again(
     office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = office.store.secrets
+    read = office.store.customers.secrets
 
     async def overtaken(customer: CustomerId) -> WebhookSecrets | None:
         found = await read(customer)
-        await office.store.put_secrets(customer, WebhookSecrets(primary="the_new_secret_1"))
+        await office.store.customers.put_secrets(customer, WebhookSecrets(primary="the_new_secret_1"))
         office.shard.courier.secrets.forget(customer)
         return found
 
     async def play() -> tuple[str, ...]:
-        await office.store.put_secrets(ACME, WebhookSecrets(primary="the_old_secret_1"))
+        await office.store.customers.put_secrets(ACME, WebhookSecrets(primary="the_old_secret_1"))
         with monkeypatch.context() as patched:
-            patched.setattr(office.store, "secrets", overtaken)
+            patched.setattr(office.store.customers, "secrets", overtaken)
             await office.shard.courier.secrets.of(ACME)
         return await office.shard.courier.secrets.of(ACME)
 
@@ -488,7 +488,7 @@ def test_what_a_sender_gets_is_signed_with_the_time_at_which_it_is_sent_and_bear
     secret, body = "a_secret_of_a_customer", b"x" * size
 
     async def work() -> list[Message]:
-        await office.store.put_secrets(ACME, WebhookSecrets(primary=secret))
+        await office.store.customers.put_secrets(ACME, WebhookSecrets(primary=secret))
         office.receivers["a.test"] = down_until(60.0)
         await office.tell(hook("a.test"), body=body)
         await office.until(200.0)

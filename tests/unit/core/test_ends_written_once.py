@@ -51,7 +51,7 @@ async def test_a_job_that_is_cancelled_before_it_was_admitted_ends_once(rig: Rig
     rig.answer = lambda call: Reply(after_s=5.0)
     await asyncio.sleep(1.0)
     job = await rig.store_job()
-    rig.store.load_takes_s = 0.5
+    rig.store.jobs.load_takes_s = 0.5
     cancelling = asyncio.ensure_future(rig.shard.cancel(job.id))
     await asyncio.sleep(0.1)
     async with going_on(rig):

@@ -11,7 +11,7 @@ from orchestrator.domain.run import LegState
 from orchestrator.ports.store import Accepted, Duplicate, Ending
 from orchestrator.wire.messages import SendAnswer
 from regions.held_answers import HELD_FOR_S
-from tests.support.rig import IAD, LAX, ORD, Reply, Rig, RigStore, in_virtual_time
+from tests.support.rig import IAD, LAX, ORD, Reply, Rig, RigJobs, in_virtual_time
 
 LARGE = b"x" * (5 * MIB)
 OTHERS_URL = "https://other.example.com/"
@@ -21,7 +21,7 @@ def everybody_answers_largely(rig: Rig) -> None:
     rig.answer = lambda _: Reply(body=LARGE)
 
 
-class SlowDisk(RigStore):
+class SlowDisk(RigJobs):
     """A disk that takes a second to write an end."""
 
     begun = 0
@@ -58,9 +58,7 @@ async def test_a_small_answer_is_not_asked_for(rig: Rig) -> None:
 
 @in_virtual_time()
 async def test_no_more_comes_than_the_disk_takes(rig: Rig) -> None:
-    disk = SlowDisk()
-    disk.__dict__.update(rig.store.__dict__)
-    rig.store = disk
+    rig.store.jobs = disk = SlowDisk(rig.store.tables)
     await rig.restart()
     everybody_answers_largely(rig)
     most = 0
@@ -77,9 +75,7 @@ async def test_no_more_comes_than_the_disk_takes(rig: Rig) -> None:
 
 @in_virtual_time()
 async def test_one_customers_large_answers_hold_up_nobody_elses(rig: Rig) -> None:
-    disk = SlowDisk()
-    disk.__dict__.update(rig.store.__dict__)
-    rig.store = disk
+    rig.store.jobs = disk = SlowDisk(rig.store.tables)
     await rig.restart()
     everybody_answers_largely(rig)
     theirs: list[JobId] = [await rig.submit() for _ in range(100)]

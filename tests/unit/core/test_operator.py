@@ -6,7 +6,7 @@ import math
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.domain.active_limits import ActiveLimitKind, Scope
 from orchestrator.domain.ids import CustomerId, TargetDomain, target_domain
 from orchestrator.domain.job import RetryPolicy
@@ -75,7 +75,7 @@ async def test_a_target_that_nobody_has_called_can_be_paused_before(rig: Rig) ->
     await rig.shard.operator.pause(OPS, other)
     await rig.submit(url="https://never.example.com/")
     assert await starts_in(rig, 10.0) == 0
-    assert other not in await rig.store.paces()
+    assert other not in await rig.store.jobs.paces()
 
 
 @in_virtual_time(SLOW)
@@ -168,7 +168,7 @@ async def test_a_reset_leaves_what_the_operator_set_and_each_act_has_its_end(rig
     await rig.shard.operator.resume(OPS, DOMAIN)
     await rig.shard.operator.set_pace(OPS, DOMAIN, SetPace())
     assert not rig.shard.domains.overruling(DOMAIN)
-    assert await rig.store.overrulings() == {}
+    assert await rig.store.jobs.overrulings() == {}
 
 
 @in_virtual_time(SLOW)
@@ -178,7 +178,7 @@ async def test_what_could_not_be_written_has_changed_nothing(rig: Rig) -> None:
 
     await queue(rig, 100)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(MemoryStore, "save_overruling", full)
+        patched.setattr(MemoryJobs, "save_overruling", full)
         operator = rig.shard.operator
         for act in (operator.pause(OPS, DOMAIN), operator.set_pace(OPS, DOMAIN, SetPace(rps=50.0))):
             with pytest.raises(StoreFailure):
@@ -197,7 +197,7 @@ async def test_acts_that_come_at_once_lose_none_of_each_other(rig: Rig) -> None:
     )
     said = rig.shard.domains.overruling(DOMAIN)
     assert (said.pause is not None, said.pace is not None) == (True, True)
-    assert (await rig.store.overrulings())[DOMAIN] == said
+    assert (await rig.store.jobs.overrulings())[DOMAIN] == said
 
 
 @in_virtual_time(SLOW)

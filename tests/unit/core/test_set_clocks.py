@@ -223,8 +223,8 @@ def test_what_ended_just_now_is_kept(step_s: float) -> None:
     async def story(rig: Rig) -> None:
         stored = await rig.run()
         rig.clock.step(step_s)
-        await rig.store.purge(rig.clock.unix_ms())
-        kept = await rig.store.load(stored.job.id)
+        await rig.store.jobs.purge(rig.clock.unix_ms())
+        kept = await rig.store.jobs.load(stored.job.id)
         assert kept is not None
         assert kept.result
 

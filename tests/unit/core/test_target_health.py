@@ -386,7 +386,7 @@ async def test_a_job_whose_turn_comes_while_it_is_read_for_its_fallback_keeps_it
     job_id = await rig.submit(fallback=Fallback(trigger, OTHER))
     job = (await rig.show(job_id)).job
     rig.shard._fresh.take(job_id)
-    rig.store.load_takes_s = 0.01
+    rig.store.jobs.load_takes_s = 0.01
     rig.shard._leave(Ticket(job.order_key, job_id, customer=job.customer), Cause(503))
     await asyncio.sleep(0)
     rig.shard.domain(DOMAIN).release()

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from orchestrator.adapters.memory.history import MemoryHistory
 from orchestrator.core.gateway.gateway import Gateway
 from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.gateway.watching import READ_EVERY_S, JobFollower
@@ -17,7 +18,7 @@ from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.store import StoredJob
-from tests.support.rig import IAD, LAX, ORD, Reply, Rig, RigStore, in_virtual_time
+from tests.support.rig import IAD, LAX, ORD, Reply, Rig, RigJobs, in_virtual_time
 
 ACME = CustomerId("cust_acme")
 PATIENCE_S = 60.0
@@ -88,15 +89,15 @@ async def test_what_happens_while_the_row_is_read_for_the_first_time_is_noticed(
     answering_after(rig, 1.0)
     gateway, job_id = gateway_of(rig), await rig.submit()
     follower = await gateway.jobs.follow(ACME, job_id)
-    look = type(rig.store).look
+    look = MemoryHistory.look
 
-    async def slow(store: RigStore, job_id: JobId, reader: CustomerId | None = None) -> StoredJob | None:
-        stored = await look(store, job_id, reader)
+    async def slow(history: MemoryHistory, job_id: JobId, reader: CustomerId) -> StoredJob | None:
+        stored = await look(history, job_id, reader)
         await asyncio.sleep(2.0)
         return stored
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RigStore, "look", slow)
+        patch.setattr(MemoryHistory, "look", slow)
         await seen_to_end(follower)
     # Read by 2 s, ended at 1 s, and read again at once: not when it is time to read anyway.
     assert rig.loop.time() < 4.5
@@ -172,7 +173,7 @@ async def test_a_job_is_shown_as_its_owner_knows_it(
     """What rides the next commit is not on disk yet."""
     answering_after(rig, 5.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RigStore, "note_course", lambda *_: None)
+        patch.setattr(RigJobs, "note_course", lambda *_: None)
         job_id = await rig.submit()
         await asyncio.sleep(1.0)
         view = await gateway_of(rig).jobs.show(ACME, job_id)

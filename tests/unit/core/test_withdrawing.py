@@ -64,14 +64,14 @@ async def test_a_won_job_leaves_nothing_where_its_fallback_waited(rig: Rig) -> N
     for job_id in jobs:
         assert (await rig.ended(job_id)).state is JobState.SUCCESS
     assert domain.waiting == 0
-    reads = rig.store.loads
+    reads = rig.store.jobs.loads
     new = await rig.submit(url=there.url)
     place = rig.shard.place((await rig.show(new)).job)
     assert place is not None
     assert place.position == 1
     await rig.ended(new)
     # Those of this test alone: one to show it, and those that look for its end.
-    assert rig.store.loads - reads <= 4
+    assert rig.store.jobs.loads - reads <= 4
 
 
 @in_virtual_time(Pace(20.0, 20))
@@ -92,11 +92,11 @@ async def test_two_tickets_of_one_job_are_both_dropped(rig: Rig) -> None:
     fanout = await rig.submit(regions=(IAD, LAX, ORD), execution_mode=ExecutionMode.FANOUT)
     await rig.ended(first)
     await asyncio.sleep(1)
-    reads = rig.store.loads
+    reads = rig.store.jobs.loads
     await rig.shard.cancel(fanout)
     await rig.run()
     assert rig.seen(fanout) == [IAD]
-    assert rig.store.loads - reads <= 4
+    assert rig.store.jobs.loads - reads <= 4
 
 
 @in_virtual_time()

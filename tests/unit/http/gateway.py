@@ -128,8 +128,9 @@ async def turns() -> None:
 async def running_gateway(*, bounds: SubmissionBounds = BOUNDS) -> AsyncIterator[Gateway]:
     """Start a shard over an empty store, with two customers."""
     store, links, clock = MemoryStore(), SilentLinks(), MovableClock()
-    store.api_keys |= {KEY: ACME, BETAS_KEY: BETA, OPERATORS_KEY: CustomerId("cust_ops")}
-    store.role_of[OPERATORS_KEY] = Role.ADMIN
+    for key, customer in ((KEY, ACME), (BETAS_KEY, BETA)):
+        store.customers.know(key, customer)
+    store.customers.know(OPERATORS_KEY, CustomerId("cust_ops"), role=Role.ADMIN)
     options = ShardOptions(regions=REGIONS)
     shard = Shard(store=store, links=links, clock=clock, random=Random(1), options=options)
     await shard.begin()

@@ -1,7 +1,8 @@
 import httpx
 import pytest
 
-from tests.unit.http.gateway import BETAS_KEY, JOBS, KEY, SECRETS, Gateway
+from orchestrator.domain.ids import CustomerId
+from tests.unit.http.gateway import JOBS, KEY, SECRETS, Gateway
 
 CALLS = [
     ("POST", JOBS),
@@ -60,7 +61,7 @@ async def test_a_key_is_judged_before_the_body(gateway: Gateway) -> None:
 
 async def test_a_revoked_key_works_for_two_seconds_at_most(gateway: Gateway) -> None:
     assert (await gateway.submit()).status_code == 202
-    del gateway.store.api_keys[KEY]
+    await gateway.store.customers.revoke_key("key of cust_acme", gateway.clock.unix_ms())
     gateway.clock.ahead_s += 2.1
     assert (await gateway.submit()).status_code == 401
 
@@ -68,7 +69,7 @@ async def test_a_revoked_key_works_for_two_seconds_at_most(gateway: Gateway) -> 
 async def test_a_key_made_a_moment_after_it_was_refused_works_at_once(gateway: Gateway) -> None:
     late = "ck_live_cust_beta_late"
     assert (await sent(gateway, "GET", SECRETS, f"Bearer {late}".encode())).status_code == 401
-    gateway.store.api_keys[late] = gateway.store.api_keys[BETAS_KEY]
+    gateway.store.customers.know(late, CustomerId("cust_beta"))
     assert (await sent(gateway, "GET", SECRETS, f"Bearer {late}".encode())).status_code == 404
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from orchestrator.adapters.http import batches, job_routes
-from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.core import intake
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import Job
@@ -36,10 +36,10 @@ async def test_every_job_is_taken_and_answered_in_order(gateway: Gateway) -> Non
     answers = await batch(gateway, *({**GOOD, "body": str(n), "idempotent_key": f"k{n}"} for n in range(600)))
     assert [answer["idempotent_key"] for answer in answers] == [f"k{n}" for n in range(600)]
     assert {answer["status"] for answer in answers} == {"queued"}
-    stored = await gateway.store.load(JobId(answers[-1]["job_id"]))
+    stored = await gateway.store.jobs.load(JobId(answers[-1]["job_id"]))
     assert stored is not None
     assert stored.job.spec.body == "599"
-    assert len(await gateway.store.waiting()) == 600
+    assert len(await gateway.store.jobs.waiting()) == 600
 
 
 async def test_an_empty_batch_has_no_answers(gateway: Gateway) -> None:
@@ -106,7 +106,7 @@ async def test_unknown_fields_are_named_in_each_jobs_warnings(gateway: Gateway) 
 async def test_what_is_no_batch_is_refused_whole(gateway: Gateway, text: str | bytes, status: int) -> None:
     response = await raw(gateway, text)
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
-    assert await gateway.store.waiting() == []
+    assert await gateway.store.jobs.waiting() == []
 
 
 async def test_a_batch_can_come_in_an_envelope(gateway: Gateway) -> None:
@@ -119,13 +119,13 @@ async def test_a_batch_can_come_in_an_envelope(gateway: Gateway) -> None:
 
 async def test_few_commits_carry_a_batch(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    whole = MemoryStore.submit_many
+    whole = MemoryJobs.submit_many
 
-    async def counted(store: MemoryStore, jobs: list[Job]) -> list[Accepted | Duplicate]:
+    async def counted(store: MemoryJobs, jobs: list[Job]) -> list[Accepted | Duplicate]:
         sizes.append(len(jobs))
         return list(await whole(store, jobs))
 
-    monkeypatch.setattr(MemoryStore, "submit_many", counted)
+    monkeypatch.setattr(MemoryJobs, "submit_many", counted)
     await batch(gateway, *({**GOOD, "body": str(number)} for number in range(1_000)))
     assert len(sizes) <= 8
 
@@ -133,10 +133,10 @@ async def test_few_commits_carry_a_batch(gateway: Gateway, monkeypatch: pytest.M
 async def test_what_could_not_be_stored_is_answered_so_that_it_is_sent_again(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def full(store: MemoryStore, jobs: list[Job]) -> list[Accepted | Duplicate]:
+    async def full(store: MemoryJobs, jobs: list[Job]) -> list[Accepted | Duplicate]:
         raise StoreFailure("disk full")
 
-    monkeypatch.setattr(MemoryStore, "submit_many", full)
+    monkeypatch.setattr(MemoryJobs, "submit_many", full)
     taken, refused = await batch(gateway, GOOD, {})
     assert (taken["status"], refused["status"]) == (503, 422)
     assert taken["retry_at"] > gateway.clock.unix_ms()
@@ -161,7 +161,7 @@ async def test_characters_that_lie_across_slices_arrive_whole(
     text = "aé€😀" * 30
     content = json.dumps({"jobs": [{**GOOD, "body": text}]}, ensure_ascii=False).encode()
     (answer,) = (await raw(gateway, content)).json()["answers"]
-    stored = await gateway.store.load(JobId(answer["job_id"]))
+    stored = await gateway.store.jobs.load(JobId(answer["job_id"]))
     assert stored is not None
     assert stored.job.spec.body == text
 

@@ -18,7 +18,7 @@ def encoded(content: bytes) -> str:
 async def accepted(gateway: Gateway, **job: object) -> JobSpec:
     response = await gateway.submit(method="POST", **job)
     assert response.status_code == 202, response.text
-    stored = await gateway.store.load(JobId(response.json()["job_id"]))
+    stored = await gateway.store.jobs.load(JobId(response.json()["job_id"]))
     assert stored is not None
     return stored.job.spec
 

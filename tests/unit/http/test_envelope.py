@@ -40,7 +40,7 @@ def forwarded(response: httpx.Response) -> tuple[int, dict[str, Any]]:
 async def test_a_wrapped_submission_is_taken(gateway: Gateway) -> None:
     status, document = forwarded(await wrapped(gateway))
     assert (status, document["status"]) == (201, "queued")
-    assert await gateway.store.load(JobId(document["job_id"])) is not None
+    assert await gateway.store.jobs.load(JobId(document["job_id"])) is not None
 
 
 async def test_the_content_type_of_the_inner_answer_is_told(gateway: Gateway) -> None:
@@ -178,13 +178,13 @@ async def test_every_inner_202_stands_as_201_and_no_other_status_changes(gateway
 async def test_an_envelope_in_an_envelope_is_never_opened(gateway: Gateway, path: str) -> None:
     inner = json.dumps({"target_url": ANYWHERE + JOBS, "body": json.dumps({"url": TARGET})})
     await wrapped(gateway, target_url=ANYWHERE + path, body=inner)
-    assert await gateway.store.waiting() == []
+    assert await gateway.store.jobs.waiting() == []
 
 
 async def test_the_customer_is_the_outer_keys_whatever_the_inner_headers_say(gateway: Gateway) -> None:
     inner = {"Authorization": f"Bearer {BETAS_KEY}", "X-Customer": "cust_beta"}
     _, document = forwarded(await wrapped(gateway, headers=inner))
-    stored = await gateway.store.load(JobId(document["job_id"]))
+    stored = await gateway.store.jobs.load(JobId(document["job_id"]))
     assert stored is not None
     assert stored.job.customer == ACME
 

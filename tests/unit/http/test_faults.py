@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.adapters.http import job_routes
 from orchestrator.adapters.http.submissions import Reading, read_submission
-from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.memory.history import MemoryHistory
 from orchestrator.domain.ids import RegionName
 from tests.unit.http.gateway import JOBS, TARGET, Gateway
 
@@ -42,7 +42,7 @@ async def test_an_error_in_any_other_call_is_a_problem_document(
     async def broken(*_: object, **__: object) -> None:
         raise LookupError(SECRET)
 
-    monkeypatch.setattr(MemoryStore, "jobs_of", broken)
+    monkeypatch.setattr(MemoryHistory, "jobs_of", broken)
     if path == JOBS:
         assert_told(await gateway.client.get(JOBS), caplog)
         return

@@ -178,7 +178,7 @@ async def test_hundreds_of_wrong_fields_do_not_make_a_long_answer(gateway: Gatew
 
 async def test_a_refused_submission_leaves_nothing_behind(gateway: Gateway) -> None:
     await refused(gateway, webhook_quorum=2, idempotent_key="mine")
-    assert await gateway.store.waiting() == []
+    assert await gateway.store.jobs.waiting() == []
     assert (await gateway.submit(idempotent_key="mine")).status_code == 202
 
 
@@ -273,7 +273,7 @@ async def test_at_most_once_has_no_fallback_that_runs_beside_it(gateway: Gateway
 
 async def test_a_forbidden_region_in_a_child_is_refused_before_anything_is_stored(gateway: Gateway) -> None:
     await refused(gateway, on_success={"url": TARGET, "regions": ["mars"]})
-    assert await gateway.store.waiting() == []
+    assert await gateway.store.jobs.waiting() == []
 
 
 async def test_a_hedge_of_a_method_that_is_not_idempotent_is_warned_of_as_a_race_is(gateway: Gateway) -> None:

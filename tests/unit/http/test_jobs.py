@@ -152,7 +152,7 @@ async def test_a_cancelled_job_is_shown_so_and_starts_nothing_more(gateway: Gate
     document = (await shown(gateway, job_id, wait="10")).json()
     assert document["state"] == "cancelled"
     assert document["result"]["error"]["code"] == "cancelled"
-    assert await gateway.store.waiting() == []
+    assert await gateway.store.jobs.waiting() == []
 
 
 async def test_a_job_that_has_ended_cannot_be_cancelled(gateway: Gateway) -> None:
@@ -181,6 +181,6 @@ async def test_a_duplicate_names_the_state_of_the_first_job(gateway: Gateway) ->
     await finished(gateway, url=TARGET)
     duplicate = (await gateway.submit(url=TARGET)).json()
     assert (duplicate["status"], duplicate["state"]) == ("duplicate", JobState.SUCCESS)
-    stored = await gateway.store.load(JobId(duplicate["job_id"]))
+    stored = await gateway.store.jobs.load(JobId(duplicate["job_id"]))
     assert stored is not None
     assert stored.state is JobState.SUCCESS

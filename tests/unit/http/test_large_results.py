@@ -21,10 +21,10 @@ class CountedReads:
 
     def __init__(self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        self._read = gateway.store.result
-        monkeypatch.setattr(gateway.store, "result", self.read)
+        self._read = gateway.store.history.result
+        monkeypatch.setattr(gateway.store.history, "result", self.read)
 
-    async def read(self, job_id: JobId, reader: CustomerId | None = None) -> bytes | None:
+    async def read(self, job_id: JobId, reader: CustomerId) -> bytes | None:
         self.count += 1
         await asyncio.sleep(0)
         return await self._read(job_id, reader)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.domain.job import Job
 from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
 from tests.unit.domain.builders import ACME
@@ -185,13 +185,13 @@ async def test_a_customer_may_have_only_so_many_open_jobs() -> None:
 
 
 async def test_jobs_that_come_at_once_are_no_more_than_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    at_once = MemoryStore.submit
+    at_once = MemoryJobs.submit
 
-    async def later(store: MemoryStore, job: Job) -> Accepted | Duplicate:
+    async def later(store: MemoryJobs, job: Job) -> Accepted | Duplicate:
         await turns()
         return await at_once(store, job)
 
-    monkeypatch.setattr(MemoryStore, "submit", later)
+    monkeypatch.setattr(MemoryJobs, "submit", later)
     async for gateway in running_gateway(bounds=replace(BOUNDS, open_jobs=5)):
         answers = await asyncio.gather(*(gateway.submit(body=str(n)) for n in range(50)))
         assert Counter(answer.status_code for answer in answers) == {202: 5, 429: 45}
@@ -223,12 +223,12 @@ async def test_what_could_not_be_stored_takes_no_place(monkeypatch: pytest.Monke
 
     async for gateway in running_gateway(bounds=replace(BOUNDS, open_jobs=1)):
         with monkeypatch.context() as patched:
-            patched.setattr(MemoryStore, "submit", full)
-            patched.setattr(MemoryStore, "submit_many", full)
+            patched.setattr(MemoryJobs, "submit", full)
+            patched.setattr(MemoryJobs, "submit_many", full)
             assert (await gateway.submit()).status_code == 503
             (answer,) = await batch(gateway, {"url": TARGET})
             assert answer["status"] == 503
-            patched.setattr(MemoryStore, "duplicates_of", full)
+            patched.setattr(MemoryJobs, "duplicates_of", full)
             answers = await batch(gateway, {"url": TARGET}, {"url": TARGET, "body": "2"}, {"url": 7})
             assert [answer["status"] for answer in answers] == [503, 503, 422]
         assert (await gateway.submit()).status_code == 202

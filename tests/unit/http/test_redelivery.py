@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.ports.store import StoreFailure
 from orchestrator.wire.messages import Deliver, Delivered
@@ -163,7 +163,7 @@ async def test_webhooks_that_could_not_be_reopened_go_when_they_would_have_gone(
     job_id = await ended(gateway)
     await answer_deliveries(gateway, 500, 2)
     waiting = gateway.shard.courier.waiting
-    monkeypatch.setattr(MemoryStore, "reopen_deliveries", full)
+    monkeypatch.setattr(MemoryJobs, "reopen_deliveries", full)
     for response in (await gateway.client.post(f"{JOBS}/{job_id}/redeliver"), await redeliver(gateway)):
         assert (response.status_code, response.headers["retry-after"]) == (503, "5")
     assert gateway.shard.courier.waiting == waiting

@@ -12,7 +12,7 @@ async def test_a_finished_job_can_be_made_anew(gateway: Gateway) -> None:
     document = response.json()
     assert (response.status_code, document["status"], document["replay_of"]) == (202, "queued", job_id)
     assert document["job_id"] != job_id
-    first, again = [(await gateway.store.load(each)) for each in (job_id, document["job_id"])]
+    first, again = [(await gateway.store.jobs.load(each)) for each in (job_id, document["job_id"])]
     assert first is not None
     assert again is not None
     assert (again.job.spec.body, again.job.spec.metadata) == ("pay", {"order": 7})
@@ -44,7 +44,7 @@ async def test_another_customers_job_cannot_be_replayed(gateway: Gateway) -> Non
 
 async def test_once_its_request_is_forgotten_a_job_is_only_told_of(gateway: Gateway) -> None:
     job_id = await finished(gateway)
-    await gateway.store.purge(gateway.clock.unix_ms() + int(8 * DAY_S * 1000))
+    await gateway.store.jobs.purge(gateway.clock.unix_ms() + int(8 * DAY_S * 1000))
     await turns()
     shown = (await gateway.client.get(f"{JOBS}/{job_id}", params={"wait": "60"})).json()
     assert (shown["state"], shown["result"], shown["forgotten"]) == ("success", None, True)

@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.memory.customers import MemoryCustomers
 from orchestrator.ports.store import StoreFailure, WebhookSecrets
 from tests.unit.domain.builders import ACME
 from tests.unit.http.gateway import BETAS_KEY, SECRETS, Gateway
@@ -21,7 +21,7 @@ async def rotate(gateway: Gateway, **fields: Any) -> httpx.Response:
 
 
 async def stored(gateway: Gateway) -> WebhookSecrets | None:
-    return await gateway.store.secrets(ACME)
+    return await gateway.store.customers.secrets(ACME)
 
 
 async def test_secrets_are_stored(gateway: Gateway) -> None:
@@ -152,7 +152,7 @@ async def test_secrets_that_could_not_be_stored_are_to_be_sent_again(
     async def full(*_: object) -> None:
         raise StoreFailure("database or disk is full")
 
-    monkeypatch.setattr(MemoryStore, "put_secrets", full)
+    monkeypatch.setattr(MemoryCustomers, "put_secrets", full)
     response = await create(gateway, primary_secret=FIRST)
     assert (response.status_code, response.headers["retry-after"]) == (503, "5")
     assert response.headers["content-type"] == "application/problem+json"

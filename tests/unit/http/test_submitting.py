@@ -34,7 +34,7 @@ async def test_a_job_is_acknowledged_as_the_contract_says(gateway: Gateway) -> N
 
 async def test_a_job_is_on_disk_when_it_is_acknowledged(gateway: Gateway) -> None:
     job_id = (await gateway.submit(body="kept")).json()["job_id"]
-    stored = await gateway.store.load(JobId(job_id))
+    stored = await gateway.store.jobs.load(JobId(job_id))
     assert stored is not None
     assert (stored.job.customer, stored.job.spec.body) == (ACME, "kept")
 
@@ -61,7 +61,7 @@ async def test_every_field_reaches_the_job(gateway: Gateway) -> None:
         account="theirs",
     )
     assert response.status_code == 202, response.text
-    stored = await gateway.store.load(JobId(response.json()["job_id"]))
+    stored = await gateway.store.jobs.load(JobId(response.json()["job_id"]))
     assert stored is not None
     spec = stored.job.spec
     assert (spec.method, spec.headers, spec.body) == ("PATCH", (("X-A", "1"), ("x-b", "")), None)
@@ -77,7 +77,7 @@ async def test_every_field_reaches_the_job(gateway: Gateway) -> None:
 
 
 async def test_what_is_left_out_takes_the_contracts_defaults(gateway: Gateway) -> None:
-    stored = await gateway.store.load(JobId((await gateway.submit()).json()["job_id"]))
+    stored = await gateway.store.jobs.load(JobId((await gateway.submit()).json()["job_id"]))
     assert stored is not None
     spec = stored.job.spec
     assert (spec.method, spec.regions, spec.retry_policy, spec.body) == ("GET", (IAD,), None, None)
@@ -91,7 +91,7 @@ async def test_what_is_left_out_takes_the_contracts_defaults(gateway: Gateway) -
 
 async def test_a_partial_policy_takes_the_default_for_the_rest(gateway: Gateway) -> None:
     job_id = (await gateway.submit(retry_policy={"max_retries": 7})).json()["job_id"]
-    stored = await gateway.store.load(JobId(job_id))
+    stored = await gateway.store.jobs.load(JobId(job_id))
     assert stored is not None
     assert stored.job.spec.retry_policy == RetryPolicy(max_retries=7)
 
@@ -136,7 +136,7 @@ async def test_a_code_that_a_target_can_answer_can_be_named(gateway: Gateway, co
     fallback = {"url": TARGET, "trigger": {"type": "on_error", "codes": [code]}}
     response = await gateway.submit(retry_policy=policy, fallback_job=fallback)
     assert response.status_code == 202, response.text
-    stored = await gateway.store.load(JobId(response.json()["job_id"]))
+    stored = await gateway.store.jobs.load(JobId(response.json()["job_id"]))
     assert stored is not None
     spec = stored.job.spec
     assert spec.retry_policy is not None
@@ -249,7 +249,7 @@ async def test_camel_case_twins_are_read_and_known(gateway: Gateway) -> None:
     )
     assert response.status_code == 202, response.text
     assert [warning for warning in response.json()["warnings"] if "unknown" in warning] == []
-    stored = await gateway.store.load(JobId(response.json()["job_id"]))
+    stored = await gateway.store.jobs.load(JobId(response.json()["job_id"]))
     assert stored is not None
     spec = stored.job.spec
     assert spec.webhooks[0].has_quorum_vote is False

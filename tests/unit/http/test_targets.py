@@ -78,7 +78,7 @@ async def test_a_forbidden_port_makes_no_difference(gateway: Gateway) -> None:
 async def test_a_forbidden_webhook_is_403_too(gateway: Gateway) -> None:
     hooks = [{"url": "http://203.0.113.9/"}, {"url": "http://169.254.169.254/latest"}]
     assert (await gateway.submit(webhooks=hooks)).status_code == 403
-    assert await gateway.store.waiting() == []
+    assert await gateway.store.jobs.waiting() == []
 
 
 @pytest.mark.parametrize("place", ["fallback_job", "on_success", "on_failure"])
@@ -87,7 +87,7 @@ async def test_a_nested_jobs_forbidden_address_is_403_too(gateway: Gateway, plac
     assert (await gateway.submit(**nested)).status_code == 403
     hook = {place: {"url": TARGET, "webhooks": [{"url": "http://[::1]/"}]}}
     assert (await gateway.submit(**hook)).status_code == 403
-    assert await gateway.store.waiting() == []
+    assert await gateway.store.jobs.waiting() == []
 
 
 async def test_what_the_operator_allows_is_taken(gateway: Gateway) -> None:

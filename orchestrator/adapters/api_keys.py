@@ -1,0 +1,29 @@
+"""New API keys: drawn here, of 256 bits, whichever store keeps them."""
+
+import secrets
+import string
+
+from orchestrator.domain.api_keys import checked_customer, key_text
+from orchestrator.domain.roles import Role
+from orchestrator.ports.store import ApiKey
+
+SECRET_LENGTH = 43
+"""Characters of base 62: 256 bits."""
+KEY_ID_LENGTH = 10
+ALPHABET = string.ascii_letters + string.digits
+
+
+def make_key(customer: str, plan: str, role: Role, *, now_ms: int) -> tuple[str, ApiKey]:
+    """Draw a key: its text, of which nothing is kept but a hash, and what is listed of it.
+
+    Raises:
+        ValueError: The customer's id is none.
+    """
+    owner = checked_customer(customer)
+    key_id = _random(KEY_ID_LENGTH)
+    made = ApiKey(key_id=key_id, customer=owner, plan=plan, created_ms=now_ms, role=role)
+    return key_text(owner, _random(SECRET_LENGTH)), made
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))

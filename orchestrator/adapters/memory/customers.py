@@ -1,0 +1,59 @@
+"""Customers, their keys and secrets, in memory."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.roles import Caller, Role
+from orchestrator.ports.store import ApiKey, WebhookSecrets
+
+
+class MemoryCustomers:
+    """The CustomerStore port in memory."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, ApiKey] = {}
+        self._secrets: dict[CustomerId, WebhookSecrets] = {}
+
+    def know(self, key: str, customer: CustomerId, *, plan: str = "pro", role: Role = Role.SUBMIT) -> None:
+        """Take a key as one that was made before."""
+        made = ApiKey(key_id=f"key of {customer}", customer=customer, plan=plan, created_ms=0, role=role)
+        self._keys[key] = made
+
+    async def add_key(self, key: str, made: ApiKey) -> None:
+        """Store an API key."""
+        self._keys[key] = made
+
+    async def keys(self) -> Sequence[ApiKey]:
+        """List every key, oldest first."""
+        return sorted(self._keys.values(), key=lambda key: (key.created_ms, key.key_id))
+
+    async def revoke_key(self, key_id: str, now_ms: int) -> bool:
+        """Revoke a key; say whether it was there and valid."""
+        valid = [key for key, made in self._keys.items() if made.key_id == key_id and made.revoked_ms is None]
+        self._keys |= {key: replace(self._keys[key], revoked_ms=now_ms) for key in valid}
+        return bool(valid)
+
+    async def caller_of(self, key: str) -> Caller | None:
+        """Whose API key this is, and of which role; None where it is unknown or revoked."""
+        made = self._keys.get(key)
+        if made is None or made.revoked_ms is not None:
+            return None
+        return Caller(made.customer, made.role, made.key_id)
+
+    async def plans(self) -> Sequence[tuple[CustomerId, str]]:
+        """List customers with the plans of their valid keys."""
+        return list({(made.customer, made.plan) for made in self._keys.values() if made.revoked_ms is None})
+
+    async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
+        """Store a customer's webhook secrets."""
+        self._secrets[customer] = secrets
+
+    async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
+        """Read a customer's webhook secrets."""
+        return self._secrets.get(customer)
+
+    async def drop_secrets(self, customer: CustomerId) -> bool:
+        """Delete them; say whether there were any."""
+        return self._secrets.pop(customer, None) is not None

@@ -1,0 +1,77 @@
+"""The rows that the stores in memory share."""
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from orchestrator.domain.byte_budget import LARGE_BYTES
+from orchestrator.domain.course import Course, without_answers
+from orchestrator.domain.fanout import JobDelivery
+from orchestrator.domain.heard import Learned
+from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
+from orchestrator.domain.job import Job
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.overruling import Overruling
+from orchestrator.domain.usage import DayUsage
+from orchestrator.ports.store import OutboxEntry, StoredJob
+
+
+@dataclass(slots=True)
+class Row:
+    """A job, and what became of it."""
+
+    job: Job
+    state: JobState
+    course: Course | None = None
+    result: bytes | None = None
+    ended_ms: int | None = None
+    forgotten: bool = False
+    """Its payload is past its keeping."""
+    delivery: JobDelivery = JobDelivery.NONE
+    """How its deliveries had ended then."""
+    code: str | None = None
+
+
+class Tables:
+    """One shard's state in dictionaries. What a call changes it changes without a pause: a transaction
+    for all that read on the same loop.
+    """
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.rows: dict[JobId, Row] = {}
+        self.keys: dict[tuple[CustomerId, str], JobId] = {}
+        self.outbox: dict[JobId, list[OutboxEntry]] = {}
+        self.domains: set[tuple[CustomerId, TargetDomain]] = set()
+        self.usage: dict[tuple[CustomerId, int], DayUsage] = {}
+        self.paces: dict[TargetDomain, Learned] = {}
+        self.overrulings: dict[TargetDomain, Overruling] = {}
+
+    def load(self, job_id: JobId) -> StoredJob | None:
+        """Read one job whole."""
+        row = self.rows.get(job_id)
+        if row is None or row.forgotten:
+            return None
+        return StoredJob(
+            job=row.job,
+            state=row.state,
+            course=row.course,
+            result=row.result,
+            ended_ms=row.ended_ms,
+            deliveries=tuple(self.outbox.get(job_id, ())),
+            result_bytes=len(row.result or b""),
+        )
+
+    def look(self, job_id: JobId) -> StoredJob | None:
+        """Read one job without what may be large."""
+        stored = self.load(job_id)
+        if stored is None:
+            return None
+        course = stored.course and without_answers(stored.course)
+        small = stored.result_bytes <= LARGE_BYTES
+        return replace(stored, course=course, result=stored.result if small else None)
+
+    def result(self, job_id: JobId) -> bytes | None:
+        """Read a job's result."""
+        row = self.rows.get(job_id)
+        return row.result if row is not None and not row.forgotten else None

@@ -1,0 +1,124 @@
+"""Customers in the embedded store: keys, plans and secrets. It works beside a running service, too."""
+
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import msgpack
+
+from orchestrator.adapters.damage import read_role, reading
+from orchestrator.adapters.sealing import secrets_context
+from orchestrator.adapters.sqlite.data_dir import data_files
+from orchestrator.adapters.sqlite.database import Database
+from orchestrator.adapters.sqlite.disk_retry import Patience
+from orchestrator.domain.api_keys import key_hash
+from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.roles import Caller
+from orchestrator.ports.store import ApiKey, StoreFailure, WebhookSecrets
+
+
+class SqliteCustomers:
+    """The CustomerStore port on SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._box = database.box
+
+    async def add_key(self, key: str, made: ApiKey) -> None:
+        """Store an API key, of which only a hash is kept.
+
+        Raises:
+            StoreFailure: It could not be written.
+        """
+        sql = """INSERT INTO api_keys (key_hash, key_id, customer, plan, created_ms, role)
+                 VALUES (?, ?, ?, ?, ?, ?)"""
+        row = (key_hash(key), made.key_id, made.customer, made.plan, made.created_ms, made.role)
+        await self._database.written(lambda db: db.execute(sql, row).rowcount)
+
+    async def keys(self) -> Sequence[ApiKey]:
+        """List every key, oldest first."""
+        sql = """SELECT key_id, customer, plan, created_ms, revoked_ms, role FROM api_keys
+                 ORDER BY created_ms, key_id"""
+        rows = await self._database.lanes.quick.rows(sql)
+        return [ApiKey(**dict(row) | {"role": read_role(row["role"])}) for row in rows]
+
+    async def revoke_key(self, key_id: str, now_ms: int) -> bool:
+        """Revoke a key; say whether it was there and valid.
+
+        Raises:
+            StoreFailure: That could not be written.
+        """
+        sql = "UPDATE api_keys SET revoked_ms = ? WHERE key_id = ? AND revoked_ms IS NULL"
+        return bool(await self._database.written(lambda db: db.execute(sql, (now_ms, key_id)).rowcount))
+
+    async def caller_of(self, key: str) -> Caller | None:
+        """Whose API key this is, and of which role; None where it is unknown or revoked."""
+        sql = "SELECT customer, role, key_id FROM api_keys WHERE key_hash = ? AND revoked_ms IS NULL"
+        rows = await self._database.lanes.quick.rows(sql, key_hash(key))
+        return next((_caller(row) for row in rows), None)
+
+    async def plans(self) -> Sequence[tuple[CustomerId, str]]:
+        """List customers with the plans of their valid keys."""
+        sql = "SELECT DISTINCT customer, plan FROM api_keys WHERE revoked_ms IS NULL"
+        rows = await self._database.lanes.quick.rows(sql)
+        return [(CustomerId(customer), plan) for customer, plan in rows if isinstance(plan, str)]
+
+    async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
+        """Store a customer's webhook secrets.
+
+        Raises:
+            StoreFailure: They could not be written.
+        """
+        plain = msgpack.packb([secrets.primary, secrets.secondary])
+        sealed = self._box.seal(plain, secrets_context(customer))
+        sql = "INSERT OR REPLACE INTO webhook_secrets VALUES (?, ?)"
+        await self._database.written(lambda db: db.execute(sql, (customer, sealed)).rowcount)
+
+    async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
+        """Read a customer's webhook secrets.
+
+        Raises:
+            DamagedError: They can't be read.
+        """
+        sql = "SELECT secrets FROM webhook_secrets WHERE customer = ?"
+        rows = await self._database.lanes.quick.rows(sql, customer)
+        if not rows:
+            return None
+        with reading("secrets"):
+            primary, secondary = msgpack.unpackb(
+                self._box.open(rows[0]["secrets"], secrets_context(customer))
+            )
+        return WebhookSecrets(primary=primary, secondary=secondary)
+
+    async def drop_secrets(self, customer: CustomerId) -> bool:
+        """Delete them; say whether there were any.
+
+        Raises:
+            StoreFailure: That could not be written.
+        """
+        sql = "DELETE FROM webhook_secrets WHERE customer = ?"
+        return bool(await self._database.written(lambda db: db.execute(sql, (customer,)).rowcount))
+
+
+def _caller(row: sqlite3.Row) -> Caller:
+    return Caller(CustomerId(row["customer"]), read_role(row["role"]), row["key_id"])
+
+
+@contextlib.asynccontextmanager
+async def open_customers(data_dir: Path) -> AsyncIterator[SqliteCustomers]:
+    """Open a data directory's customers, making it if it is not there, beside the service or without it.
+
+    Raises:
+        StoreFailure: What lies there is no database, or the disk gives nothing just now.
+        ValueError: It was sealed with another key, or a later version wrote it.
+        OSError: The directory can't be made.
+    """
+    try:
+        database = Database(*data_files(data_dir), Patience())
+    except sqlite3.Error as error:
+        raise StoreFailure(str(error)) from error
+    try:
+        yield SqliteCustomers(database)
+    finally:
+        await database.close()

@@ -1,0 +1,95 @@
+"""An open database: one writer that commits in groups, and readers beside it."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from orchestrator.adapters.secret_box import AesGcmBox
+from orchestrator.adapters.sqlite.connections import connect
+from orchestrator.adapters.sqlite.disk_retry import Patience, failing_as_store
+from orchestrator.adapters.sqlite.group_commit import GroupCommitWriter, Write
+from orchestrator.adapters.sqlite.key_check import check_keys, note_keys
+from orchestrator.adapters.sqlite.migration import migrate
+from orchestrator.adapters.sqlite.open_files import OpenFiles
+from orchestrator.adapters.sqlite.reader_lanes import ReaderLanes
+from orchestrator.ports.store import StoreFailure
+
+SEALING_THREADS = 2
+
+
+class Database:
+    """What the stores of a data directory share.
+
+    Raises:
+        StoreFailure: The disk takes or gives nothing just now.
+        sqlite3.Error: What lies there is no database.
+        ValueError: It was sealed with another key, or a later version wrote it.
+    """
+
+    def __init__(self, path: Path, box: AesGcmBox, patience: Patience) -> None:
+        self.box = box
+        with contextlib.ExitStack() as undo, failing_as_store():
+            self.connection = connect(path)
+            undo.callback(self.connection.close)
+            prepare(self.connection, box)
+            self.lanes = ReaderLanes(path)
+            undo.pop_all()
+        self._patience = patience
+        self._files = OpenFiles(path)
+        self.writer = GroupCommitWriter(self.connection, asyncio.get_running_loop(), self._files.check)
+        # Not the loop's own pool, in which anybody's slow call would hold up submissions.
+        self.sealers = ThreadPoolExecutor(SEALING_THREADS, "store-sealer")
+
+    @property
+    def lost(self) -> str | None:
+        """Name a file of the database that is not there any more: what is written goes nowhere."""
+        return self._files.gone()
+
+    def post(self, write: Callable[[sqlite3.Connection], Any]) -> None:
+        """Ask for a write that nobody waits for."""
+        self.writer.post(write)
+
+    async def written(self, write: Write) -> Any:
+        """Write, and wait for the commit.
+
+        Raises:
+            StoreFailure: It could not be written.
+        """
+        try:
+            return await self.writer.write(write)
+        except sqlite3.Error as error:
+            raise StoreFailure(str(error)) from error
+
+    async def kept(self, what: str, write: Write) -> Any:
+        """Write what work under way can't go on without, on a full disk after a while.
+
+        Raises:
+            StoreFailure: It could not be written all that time.
+        """
+        return await self._patience.until_written(what, lambda: self.writer.write(write))
+
+    async def close(self) -> None:
+        """Commit what waits, and close."""
+        await asyncio.get_running_loop().run_in_executor(self.sealers, self.writer.close)
+        self.sealers.shutdown()
+        self.lanes.close()
+        self.connection.close()
+
+
+def prepare(connection: sqlite3.Connection, box: AesGcmBox) -> None:
+    """Lay the schema, or complete an earlier one, and check that the encryption keys are those that the
+    rows were sealed with.
+
+    Raises:
+        NewerSchemaError: A later version wrote it; it stays as it is.
+        WrongKeyError: They are others; it stays as it is.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    check_keys(connection, box)
+    migrate(connection, box)
+    note_keys(connection, box)
+    connection.execute("COMMIT")
