@@ -1,8 +1,9 @@
 """The same tests for each store: how to open one, and what to put into it."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from orchestrator.adapters.api_keys import make_key
 from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.sqlite.data_dir import DATABASE
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.adapters.stores import open_customers
 from orchestrator.domain.course import Course
@@ -93,6 +95,19 @@ async def revoke(keeper: Keeper, made: ApiKey, now_ms: int = NOW_MS) -> bool:
 async def rows_of(store: SqliteStore, sql: str) -> list[tuple[Any, ...]]:
     """Read rows of the store's database."""
     return [tuple(row) for row in await store.database.lanes.work.rows(sql)]
+
+
+UNDONE = """
+    DROP TABLE slots; DROP TABLE epochs; DROP TABLE beats; DROP TABLE marks; DROP TABLE schema_steps;
+    ALTER TABLE shard ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+"""
+
+
+def set_back(directory: SqliteKeeper, number: int) -> None:
+    """Make of a directory one that lacks the steps of the schema behind ``number``, which is 6 or lower."""
+    with closing(sqlite3.connect(directory.data_dir / DATABASE)) as db, db:
+        db.executescript(UNDONE)
+        db.execute(f"PRAGMA user_version = {number:d}")
 
 
 async def flush(store: Store) -> None:

@@ -17,7 +17,7 @@ from orchestrator.domain.job import Job, Webhook
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.steering import Learned
 from orchestrator.ports.store import DeadFilter
-from tests.conformance.stores import FLUSHER, SqliteKeeper, an_ending, outbox_of, submit_all
+from tests.conformance.stores import FLUSHER, SqliteKeeper, an_ending, outbox_of, set_back, submit_all
 from tests.unit.domain.builders import ACME, a_job
 
 STEP = next(number for number, fill in FILLS.items() if fill is domain_ports.name_ports)
@@ -31,8 +31,7 @@ def database(directory: SqliteKeeper) -> Iterator[sqlite3.Connection]:
 
 async def before_the_step(directory: SqliteKeeper) -> None:
     await directory.close()
-    with database(directory) as db:
-        db.execute(f"PRAGMA user_version = {STEP - 1:d}")
+    set_back(directory, STEP - 1)
 
 
 def filed(number: int, url: str, name: str) -> Job:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,34 +10,72 @@ from pathlib import Path
 import pytest
 
 from orchestrator.adapters.sqlite import migration
-from orchestrator.adapters.sqlite.data_dir import DATABASE, KEY_FILE
-from orchestrator.adapters.sqlite.migration import NewerSchemaError, steps
+from orchestrator.adapters.sqlite.data_dir import DATABASE, KEY_FILE, LOCK_FILE, lock
+from orchestrator.adapters.sqlite.migration import (
+    EarlierServiceError,
+    NewerSchemaError,
+    Step,
+    StepKind,
+    steps,
+)
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.adapters.stores import open_customers
 from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.ids import target_domain
+from orchestrator.domain.ids import TargetDomain, target_domain
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.roles import Role
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DeadFilter, JobFilter
-from tests.conformance.stores import SqliteKeeper, add_key, an_ending, submit_all
+from tests.conformance.stores import SqliteKeeper, add_key, an_ending, rows_of, set_back, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
 FIRST = Path(__file__).with_name("first_schema.sql")
 UNNUMBERED = Path(__file__).with_name("unnumbered_directory.sql")
 """What the service wrote just before directories carried a number: a job of each state, and all else."""
-LISTS = next(number for number, sql in enumerate(steps(), 1) if "CREATE TABLE failures" in sql)
+LISTS = next(number for number, step in enumerate(steps(), 1) if "CREATE TABLE failures" in step.sql)
+SCHEMA_6 = Path(__file__).with_name("schema_6_directory.sql")
+"""The same directory as the commit before slots left it, with what it knew besides."""
 KEY_OF_UNNUMBERED = "00" * 31 + "2a\n"
 
 
 @pytest.fixture
 def unnumbered(directory: SqliteKeeper) -> SqliteKeeper:
+    return written_by(directory, UNNUMBERED)
+
+
+@pytest.fixture
+def of_the_commit_before(directory: SqliteKeeper) -> SqliteKeeper:
+    return written_by(directory, SCHEMA_6)
+
+
+@pytest.fixture(params=[UNNUMBERED, SCHEMA_6], ids=["just before the numbers", "the commit before"])
+def earlier(directory: SqliteKeeper, request: pytest.FixtureRequest) -> SqliteKeeper:
+    return written_by(directory, request.param)
+
+
+def written_by(directory: SqliteKeeper, dump: Path) -> SqliteKeeper:
     directory.data_dir.mkdir()
     (directory.data_dir / KEY_FILE).write_text(KEY_OF_UNNUMBERED)
     with database(directory) as db:
-        db.executescript(UNNUMBERED.read_text())
+        db.executescript(dump.read_text())
     return directory
+
+
+@contextlib.contextmanager
+def a_service_has(directory: SqliteKeeper) -> Iterator[None]:
+    """Hold the directory as a running service does."""
+    held = lock(directory.data_dir / LOCK_FILE)
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def plan_a_step(monkeypatch: pytest.MonkeyPatch, kind: StepKind) -> None:
+    """Let this version know one step more."""
+    more = (*steps(), Step("CREATE TABLE later_still (id TEXT)", kind))
+    monkeypatch.setattr(migration, "steps", lambda: more)
 
 
 @contextlib.contextmanager
@@ -59,6 +98,11 @@ def bytes_of(directory: SqliteKeeper) -> bytes:
     return (directory.data_dir / DATABASE).read_bytes()
 
 
+def dump_of(directory: SqliteKeeper) -> list[str]:
+    with database(directory) as db:
+        return list(db.iterdump())
+
+
 def tables_of(directory: SqliteKeeper) -> Mapping[str, list[str]]:
     """Columns of each table and index, in their order: rows are written by place."""
     with database(directory) as db:
@@ -77,10 +121,8 @@ async def test_a_new_directory_carries_the_number_of_the_last_step(directory: Sq
     assert number_of(directory) == len(steps()) >= 1
 
 
-async def test_a_directory_of_just_before_the_numbers_keeps_every_job_and_all_that_was_known(
-    unnumbered: SqliteKeeper,
-) -> None:
-    store = await unnumbered.open()
+async def test_an_earlier_directory_keeps_every_job_and_all_that_was_known(earlier: SqliteKeeper) -> None:
+    store = await earlier.open()
     page = await store.history.jobs_of(JobFilter(customer=ACME), now_ms=NOW_MS, most=10)
     assert [job.state for job in page.jobs] == [
         JobState.FAILED,
@@ -110,17 +152,17 @@ async def test_a_directory_of_just_before_the_numbers_keeps_every_job_and_all_th
     assert [day.accepted for day in await store.history.usage_of(ACME, 0)] == [5]
 
 
-async def test_a_directory_of_just_before_the_numbers_takes_new_jobs(unnumbered: SqliteKeeper) -> None:
-    store = await unnumbered.open()
+async def test_an_earlier_directory_takes_new_jobs(earlier: SqliteKeeper) -> None:
+    store = await earlier.open()
     await submit_all(store, [a_job(number) for number in (11, 12)])
     assert len((await store.history.jobs_of(JobFilter(customer=ACME), now_ms=NOW_MS, most=10)).jobs) == 7
-    assert number_of(unnumbered) == len(steps())
+    assert number_of(earlier) == len(steps())
 
 
 @pytest.mark.parametrize(
     "made_by",
-    [FIRST.read_text(), UNNUMBERED.read_text()],
-    ids=["the first version", "just before the numbers"],
+    [FIRST.read_text(), UNNUMBERED.read_text(), SCHEMA_6.read_text()],
+    ids=["the first version", "just before the numbers", "the commit before"],
 )
 async def test_every_way_to_the_last_step_leads_to_the_same_tables(
     directory: SqliteKeeper, tmp_path: Path, made_by: str
@@ -136,6 +178,74 @@ async def test_every_way_to_the_last_step_leads_to_the_same_tables(
     await directory.close()
     wanted = tables_of(fresh)
     assert {name: columns for name, columns in tables_of(directory).items() if name in wanted} == wanted
+
+
+async def test_a_directory_of_the_commit_before_goes_on_with_its_epoch_and_one_shard_has_all_slots(
+    of_the_commit_before: SqliteKeeper,
+) -> None:
+    store = await of_the_commit_before.open()
+    assert await store.jobs.begin_epoch() == 5
+    said = (await store.jobs.overrulings())[TargetDomain("api.example.com")]
+    assert said.pace is not None
+    assert (said.pace.rps, said.pace.by) == (7.0, "key of cust_ops")
+    assert await rows_of(store, "SELECT shard, count(*), max(slot) FROM slots GROUP BY shard") == [
+        ("shard-0", 128, 127)
+    ]
+    assert await rows_of(store, "SELECT shard, epoch FROM epochs") == [("shard-0", 5)]
+
+
+async def test_keys_leave_the_directory_of_an_earlier_service_that_runs_as_it_is(
+    of_the_commit_before: SqliteKeeper,
+) -> None:
+    before = dump_of(of_the_commit_before)
+    with (
+        a_service_has(of_the_commit_before),
+        pytest.raises(EarlierServiceError, match="restart that service"),
+    ):
+        await add_key(of_the_commit_before)
+    assert (dump_of(of_the_commit_before), number_of(of_the_commit_before)) == (before, 6)
+    key, _ = await add_key(of_the_commit_before)
+    assert await (await of_the_commit_before.open()).customers.caller_of(key) is not None
+
+
+async def test_a_step_that_only_adds_is_taken_beside_a_running_service(
+    directory: SqliteKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await directory.open()
+    with monkeypatch.context() as planned:
+        plan_a_step(planned, StepKind.PRE)
+        key, _ = await add_key(directory)
+    assert number_of(directory) == len(steps()) + 1
+    assert await store.customers.caller_of(key) is not None
+
+
+async def test_a_step_that_changes_waits_until_nothing_else_has_the_directory(
+    directory: SqliteKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await directory.open()
+    plan_a_step(monkeypatch, StepKind.POST)
+    with pytest.raises(EarlierServiceError, match="restart that service"):
+        await add_key(directory)
+    assert number_of(directory) == len(migration.steps()) - 1
+    await directory.close()
+    await add_key(directory)
+    assert number_of(directory) == len(migration.steps())
+
+
+@pytest.mark.parametrize("kind", StepKind)
+async def test_a_version_that_lacks_a_step_opens_the_directory_only_if_it_was_an_addition(
+    directory: SqliteKeeper, monkeypatch: pytest.MonkeyPatch, kind: StepKind
+) -> None:
+    with monkeypatch.context() as planned:
+        plan_a_step(planned, kind)
+        await directory.open()
+        await directory.close()
+    if kind is StepKind.PRE:
+        assert await (await directory.open()).jobs.waiting() == []
+        assert number_of(directory) == len(steps()) + 1
+    else:
+        with pytest.raises(NewerSchemaError, match="written by a later version"):
+            await directory.open()
 
 
 async def test_a_later_version_s_directory_is_refused_in_words_and_left_as_it_is(
@@ -177,7 +287,7 @@ async def test_a_step_that_fails_leaves_the_directory_as_it_was(
     with database(unnumbered) as db:
         assert list(db.iterdump()) == before
     assert number_of(unnumbered) == 0
-    assert len(await (await unnumbered.open()).waiting()) == 3
+    assert len(await (await unnumbered.open()).jobs.waiting()) == 3
 
 
 async def test_a_directory_that_is_up_to_date_takes_no_step(
@@ -222,7 +332,7 @@ async def test_why_earlier_jobs_failed_is_found_by_its_code(directory: SqliteKee
         db.execute("DROP INDEX jobs_listed")
         db.execute("DROP INDEX jobs_key_freed")
         db.execute("DROP INDEX deliveries_pending_at")
-    set_number(directory, LISTS - 1)
+    set_back(directory, LISTS - 1)
     store = await directory.open()
     for job, code in zip(jobs[:2], ("deadline", "cancelled"), strict=True):
         wanted = JobFilter(customer=ACME, code=code)

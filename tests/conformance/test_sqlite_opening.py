@@ -20,7 +20,7 @@ from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.job import Webhook
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.store import Accepted, DeadFilter, JobFilter
-from tests.conformance.stores import SqliteKeeper, again, an_ending, outbox_of, submit_all
+from tests.conformance.stores import SqliteKeeper, again, an_ending, outbox_of, set_back, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
 
@@ -147,6 +147,7 @@ async def test_a_closed_directory_can_be_opened_again(
 def make_it_older(directory: SqliteKeeper) -> None:
     """Rewrite a directory as the first version would have made it."""
     database = directory.data_dir / DATABASE
+    set_back(directory, 0)
     newer = database.rename(database.with_suffix(".newer"))
     with contextlib.closing(sqlite3.connect(database)) as db:
         db.executescript(FIRST_SCHEMA.read_text())

@@ -9,7 +9,7 @@ import msgpack
 
 from orchestrator.adapters.damage import read_role, reading
 from orchestrator.adapters.sealing import secrets_context
-from orchestrator.adapters.sqlite.data_dir import data_files
+from orchestrator.adapters.sqlite.data_dir import LOCK_FILE, data_files, free_lock
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.disk_retry import Patience
 from orchestrator.domain.api_keys import key_hash
@@ -115,7 +115,9 @@ async def open_customers(data_dir: Path) -> AsyncIterator[SqliteCustomers]:
         OSError: The directory can't be made.
     """
     try:
-        database = Database(*data_files(data_dir), Patience())
+        path, box = data_files(data_dir)
+        with free_lock(data_dir / LOCK_FILE) as alone:
+            database = Database(path, box, Patience(), alone=alone)
     except sqlite3.Error as error:
         raise StoreFailure(str(error)) from error
     try:

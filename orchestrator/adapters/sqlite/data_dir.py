@@ -1,8 +1,10 @@
 """A data directory's files: the database, the encryption keys, and the lock of the process that has it."""
 
+import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.adapters.secret_box import AesGcmBox, open_key_file
@@ -38,6 +40,30 @@ def lock(path: Path) -> int:
             time.sleep(0.05)
         else:
             return handle
+
+
+@contextlib.contextmanager
+def free_lock(path: Path) -> Iterator[bool]:
+    """Hold the directory's lock if no process has it; say whether that is so. Makes no lock file: where one
+    lies, the directory was in use.
+    """
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield True
+        return
+    try:
+        yield _is_locked_by_us(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_locked_by_us(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def data_files(data_dir: Path) -> tuple[Path, AesGcmBox]:

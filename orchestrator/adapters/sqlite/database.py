@@ -27,15 +27,16 @@ class Database:
     Raises:
         StoreFailure: The disk takes or gives nothing just now.
         sqlite3.Error: What lies there is no database.
-        ValueError: It was sealed with another key, or a later version wrote it.
+        ValueError: It was sealed with another key, or a later version wrote it; or a step of the schema is
+            lacking that only who is ``alone`` may take.
     """
 
-    def __init__(self, path: Path, box: AesGcmBox, patience: Patience) -> None:
+    def __init__(self, path: Path, box: AesGcmBox, patience: Patience, *, alone: bool) -> None:
         self.box = box
         with contextlib.ExitStack() as undo, failing_as_store():
             self.connection = connect(path)
             undo.callback(self.connection.close)
-            prepare(self.connection, box)
+            prepare(self.connection, box, alone=alone)
             self.lanes = ReaderLanes(path)
             undo.pop_all()
         self._patience = patience
@@ -80,16 +81,17 @@ class Database:
         self.connection.close()
 
 
-def prepare(connection: sqlite3.Connection, box: AesGcmBox) -> None:
+def prepare(connection: sqlite3.Connection, box: AesGcmBox, *, alone: bool) -> None:
     """Lay the schema, or complete an earlier one, and check that the encryption keys are those that the
     rows were sealed with.
 
     Raises:
         NewerSchemaError: A later version wrote it; it stays as it is.
+        EarlierServiceError: The service that has it is of an earlier version; it stays as it is.
         WrongKeyError: They are others; it stays as it is.
     """
     connection.execute("BEGIN IMMEDIATE")
     check_keys(connection, box)
-    migrate(connection, box)
+    migrate(connection, box, alone=alone)
     note_keys(connection, box)
     connection.execute("COMMIT")

@@ -38,6 +38,9 @@ from orchestrator.ports.store import (
 )
 from orchestrator.runtime.cooperative_yield import CooperativeYield
 
+ONLY_SHARD = "shard-0"
+"""With SQLite one shard has every slot."""
+
 log = logging.getLogger(__name__)
 
 
@@ -78,8 +81,10 @@ class SqliteJobs:
         Raises:
             StoreFailure: It could not be written.
         """
-        sql = "UPDATE shard SET epoch = epoch + 1 RETURNING epoch"
-        return int((await self._database.written(lambda db: db.execute(sql).fetchone()))[0])
+        sql = """INSERT INTO epochs (shard, epoch) VALUES (?, 1)
+                 ON CONFLICT (shard) DO UPDATE SET epoch = epoch + 1 RETURNING epoch"""
+        row = await self._database.written(lambda db: db.execute(sql, (ONLY_SHARD,)).fetchone())
+        return int(row["epoch"])
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known.

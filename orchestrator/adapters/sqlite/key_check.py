@@ -51,7 +51,7 @@ def note_keys(db: sqlite3.Connection, box: AesGcmBox) -> None:
     db.execute("DELETE FROM encryption_keys")
     db.executemany("INSERT INTO encryption_keys VALUES (?)", [(key_id,) for key_id in sorted(box.key_ids)])
     sealed = box.seal(KEY_CHECK, _CONTEXT)
-    db.execute("INSERT INTO shard VALUES (1, 0, ?) ON CONFLICT DO NOTHING", (sealed,))
+    db.execute("INSERT INTO shard (only_row, key_check) VALUES (1, ?) ON CONFLICT DO NOTHING", (sealed,))
     (stored,) = db.execute("SELECT key_check FROM shard").fetchone()
     if not _opens(box, stored, _CONTEXT):
         log.error("the row that tells the right key from a wrong one was damaged, and is written anew")

@@ -31,7 +31,7 @@ class SqliteStore:
         with contextlib.ExitStack() as undo, failing_as_store():
             self._lock = lock(data_dir / LOCK_FILE)
             undo.callback(os.close, self._lock)
-            self.database = Database(path, box, patience or Patience())
+            self.database = Database(path, box, patience or Patience(), alone=True)
             undo.pop_all()
         self.jobs = SqliteJobs(self.database, retention or Retention())
         self.history = SqliteHistory(self.database)
