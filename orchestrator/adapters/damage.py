@@ -1,5 +1,6 @@
 """Rows that can't be read: what the disk gives back is not what was written."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -62,6 +63,30 @@ def read_role(stored: str) -> Role:
         return Role(stored)
     except ValueError:
         return Role.SUBMIT
+
+
+def known_number(stored: object) -> float | None:
+    """Read a positive number, or none.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if stored is None or (isinstance(stored, int | float) and 0 < stored < math.inf):
+        return stored
+    msg = "not a positive number"
+    raise ValueError(msg)
+
+
+def known_count(stored: object) -> int | None:
+    """Read a positive whole number, or none.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if stored is None or (isinstance(stored, int) and stored > 0):
+        return stored
+    msg = "not a positive whole number"
+    raise ValueError(msg)
 
 
 def whole(stored: object) -> int:

@@ -20,11 +20,13 @@ from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import JobId, NodeAddress, TargetDomain
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.overruling import Overruling, Pause, SetPace
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.store import DamagedError, JobFilter, WebhookSecrets
 from orchestrator.wire.messages import Message
-from tests.conformance.stores import SqliteKeeper, a_course, an_ending, flush
+from tests.conformance.stores import SqliteKeeper, a_course, add_key, an_ending, flush
 from tests.unit.domain.builders import ACME, IAD, a_job
 
 HOOKS = (Webhook(url="http://a.example.com/hook"), Webhook(url="http://b.example.com/hook"))
@@ -76,6 +78,9 @@ class Column:
 
 
 NOW_MS = time.time_ns() // 1_000_000
+TARGET = TargetDomain("api.example.com")
+SET_PACE = SetPace(rps=7.0, max_concurrent=3, until_ms=2**42, at_ms=NOW_MS, by="key_1")
+PAUSE = Pause(at_ms=NOW_MS, by="key_1")
 SCHEDULED = a_job(1, accepted_ms=NOW_MS, account="acct", cost=2.0, retry_at=NOW_MS + 3_600_000)
 RUNNING, ENDED, WELL = (
     a_job(2, accepted_ms=NOW_MS),
@@ -97,6 +102,51 @@ BESIDE = [
     Column("shard", "key_check"),
 ]
 ALL = [*OPEN_JOBS, *RUNNING_JOBS, *ENDED_JOBS, *BESIDE]
+
+
+PLAIN = [
+    Column("overrulings", name)
+    for name in ("rps", "max_concurrent", "until_ms", "set_ms", "set_by", "paused_ms", "paused_by")
+]
+"""Numbers and names that are written as they are."""
+NUMBERS: dict[str, object] = {
+    "NULL": None,
+    "a text": "nonsense",
+    "bytes": b"\xff\x00",
+    "a negative number": -1,
+    "zero": 0,
+    "infinity": float("inf"),
+    "a fraction": 0.5,
+    "the largest": 2**63 - 1,
+}
+TEXTS = [
+    *(
+        Column("jobs", name, f"id = '{SCHEDULED.id}'")
+        for name in ("id", "customer", "domain", "idem_key", "state")
+    ),
+    *(
+        Column("jobs", name, f"id = '{RUNNING.id}'")
+        for name in ("id", "customer", "domain", "idem_key", "state")
+    ),
+    *(
+        Column("jobs", name, f"id = '{ENDED.id}'")
+        for name in ("id", "customer", "domain", "idem_key", "state")
+    ),
+    *(
+        Column("deliveries", name, "position = 0")
+        for name in ("job_id", "id", "customer", "endpoint", "state")
+    ),
+    Column("overrulings", "domain"),
+    Column("overrulings", "set_by"),
+    Column("overrulings", "paused_by"),
+    Column("lessons", "domain"),
+    Column("customer_domains", "domain"),
+    Column("customer_domains", "customer"),
+    Column("usage", "customer"),
+    *(Column("api_keys", name) for name in ("key_id", "customer", "plan", "role")),
+    Column("webhook_secrets", "customer", "customer = 'cust_acme'"),
+]
+"""Columns of text, which may hold what is none any more."""
 
 
 class Silence:
@@ -122,8 +172,12 @@ async def written(directory: SqliteKeeper) -> None:
         await store.jobs.submit(job)
     await store.jobs.save_course(RUNNING.id, RUNNING.customer, JobState.RUNNING, a_course(RUNNING))
     await store.jobs.end(an_ending(ENDED, ended_ms=NOW_MS))
-    store.jobs.note_pace(TargetDomain("api.example.com"), Learned(pace=Pace(5.0, 3)))
+    store.jobs.note_pace(TARGET, Learned(pace=Pace(5.0, 3)))
     await store.customers.put_secrets(ACME, WebhookSecrets(primary="0123456789abcdef"))
+    await store.jobs.save_overruling(TARGET, Overruling(pace=SET_PACE, pause=PAUSE))
+    store.jobs.note_domain(ACME, TARGET)
+    store.jobs.note_usage(ACME, DayUsage(day=1, accepted=4))
+    await add_key(directory)
     await flush(store)
     await directory.close()
 
@@ -137,6 +191,13 @@ def damage(directory: SqliteKeeper, column: Column, change: Callable[[object], o
             db.execute(put, (change(value),))
         except sqlite3.IntegrityError:
             pytest.skip("the schema does not let that in")
+
+
+def put(directory: SqliteKeeper, column: Column, value: object, *, as_text: bool = False) -> None:
+    mark = "CAST(? AS TEXT)" if as_text else "?"
+    sql = f"UPDATE {column.table} SET {column.name} = {mark} WHERE {column.where}"
+    with contextlib.closing(sqlite3.connect(directory.data_dir / DATABASE)) as db, db:
+        assert db.execute(sql, (value,)).rowcount >= 1
 
 
 @contextlib.asynccontextmanager
@@ -192,6 +253,44 @@ async def test_the_service_starts_and_every_other_job_runs_whatever_a_row_has_be
         assert shard.under_way(WELL.id) is not None
         fault = asyncio.ensure_future(shard.failed())
         done, _ = await asyncio.wait([fault], timeout=0.01)
+        fault.cancel()
+        assert not done
+
+
+@pytest.mark.parametrize(("column", "what"), list(product(PLAIN, NUMBERS)), ids=str)
+async def test_what_an_operator_said_that_can_not_be_read_is_left_out_and_a_pause_stays(
+    directory: SqliteKeeper, column: Column, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await written(directory)
+    put(directory, column, NUMBERS[what])
+    store = await directory.open()
+    async with a_shard(store) as shard:
+        said = shard.domains.get(TARGET).overruling
+        assert (said.pause is None) is (column.name == "paused_ms" and what == "NULL")
+        if said.pace is None and what != "NULL":
+            assert any("api.example.com is damaged" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize("column", TEXTS, ids=str)
+async def test_a_text_that_is_none_any_more_spoils_no_other_row(
+    directory: SqliteKeeper, column: Column
+) -> None:
+    await written(directory)
+    put(directory, column, b"api\xff\xfe\x80", as_text=True)
+    store = await directory.open()
+    async with a_shard(store) as shard:
+        page = await store.history.jobs_of(JobFilter(customer=ACME), now_ms=0, most=10)
+        assert WELL.id in [job.id for job in page.jobs]
+        for read in (store.jobs.outbox, store.jobs.paces, store.customers.keys, store.customers.plans):
+            await read()
+        for customer in (ACME, None):
+            await store.history.domains_of(customer, 10)
+        await store.jobs.overdue(2**62, 10)
+        await store.jobs.purge(2**42)
+        await shard._take_up(WELL.id)
+        assert shard.under_way(WELL.id) is not None
+        fault = asyncio.ensure_future(shard.failed())
+        done, _ = await asyncio.wait([fault], timeout=0.05)
         fault.cancel()
         assert not done
 

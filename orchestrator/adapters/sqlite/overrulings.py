@@ -1,9 +1,14 @@
 """What the operator said of domains, as rows of the database: plain, for there is no secret in it."""
 
+import logging
 import sqlite3
 
+from orchestrator.adapters.damage import known_count, known_number, reading, whole
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.overruling import Overruling, Pause, SetPace
+from orchestrator.ports.store import DamagedError
+
+log = logging.getLogger(__name__)
 
 _COLUMNS = "domain, rps, max_concurrent, until_ms, set_ms, set_by, paused_ms, paused_by"
 
@@ -21,14 +26,30 @@ def write_overruling(db: sqlite3.Connection, domain: TargetDomain, overruling: O
 
 
 def read_overrulings(db: sqlite3.Connection) -> dict[TargetDomain, Overruling]:
-    """Read what the operator said of all domains."""
+    """Read what the operator said of all domains. A pace that is damaged is none; a pause stays one."""
     rows = db.execute(f"SELECT {_COLUMNS} FROM overrulings").fetchall()  # noqa: S608  # names of our own
-    return {TargetDomain(row["domain"]): _overruling(row) for row in rows}
+    return {TargetDomain(str(row["domain"])): Overruling(pace=_pace(row), pause=_pause(row)) for row in rows}
 
 
-def _overruling(row: sqlite3.Row) -> Overruling:
-    said = {name: row[name] for name in ("rps", "max_concurrent", "until_ms")}
-    return Overruling(
-        pace=None if row["set_ms"] is None else SetPace(**said, at_ms=row["set_ms"], by=row["set_by"]),
-        pause=None if row["paused_ms"] is None else Pause(at_ms=row["paused_ms"], by=row["paused_by"]),
-    )
+def _pace(row: sqlite3.Row) -> SetPace | None:
+    if row["set_ms"] is None:
+        return None
+    try:
+        with reading("rps, max_concurrent, until_ms"):
+            return SetPace(
+                rps=known_number(row["rps"]),
+                max_concurrent=known_count(row["max_concurrent"]),
+                until_ms=known_count(row["until_ms"]),
+                at_ms=whole(row["set_ms"]),
+                by=str(row["set_by"]),
+            )
+    except DamagedError as error:
+        log.warning("the pace that was set for %s is damaged, and left out: %s", row["domain"], error)
+        return None
+
+
+def _pause(row: sqlite3.Row) -> Pause | None:
+    # Who paused a domain had a reason: what can't be read of it lets nothing go.
+    if row["paused_ms"] is None:
+        return None
+    return Pause(at_ms=whole(row["paused_ms"]), by=str(row["paused_by"]))
