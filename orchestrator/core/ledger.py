@@ -1,7 +1,8 @@
 """What each customer has under way and has used."""
 
 from collections import Counter, defaultdict
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.lifecycle import JobState
