@@ -15,6 +15,7 @@ from regions.egress.answer_room import AnswerRoom
 from regions.egress.dns import GuardedDialler, GuardedResolver, Lookup, SystemLookup
 from regions.egress.exchange import GatedExchange, GatedRequest, UnreadResponse
 from regions.egress.faults import TIME_OVER, UnansweredError, egress_error
+from regions.egress.frames import let_go_of_frames
 from regions.egress.reading_share import ReadingShare
 from regions.egress.request import WireRequest, wire_request
 from regions.guard import AddressPolicy
@@ -85,6 +86,7 @@ class AiohttpEgress:
             failure = error
         finally:
             self._under_way.discard(exchange)
+        let_go_of_frames(failure)
         await exchange.hang_up()
         if isinstance(failure, TimeoutError) and exchange.answer.has_status:
             exchange.answer.cut(TIME_OVER)
@@ -93,6 +95,7 @@ class AiohttpEgress:
         try:
             raise self._meaning(failure, exchange, wire)
         finally:
+            exchange.gate_error = None
             del failure
 
     async def close(self) -> None:

@@ -25,6 +25,7 @@ from orchestrator.domain.exchange import Fault
 from orchestrator.ports.egress import EgressError, Gate
 from regions.egress.answer import Answer
 from regions.egress.answer_room import BodyRoom
+from regions.egress.frames import let_go_of_frames
 from regions.egress.reader import AnswerReader
 from regions.egress.reading_share import ReadingShare
 
@@ -188,8 +189,12 @@ class GatedRequest(ClientRequest):
     ) -> None:
         """Write the body, and let it be known while there is more of it to be written."""
         self.exchange.uploading = True
+        protocol = conn.protocol
         await super().write_bytes(writer, conn, content_length)
         self.exchange.uploading = False
+        # What went wrong was told to the connection, not raised.
+        if protocol is not None and (failure := protocol.exception()) is not None:
+            let_go_of_frames(failure)
 
 
 class UnreadResponse(ClientResponse):
