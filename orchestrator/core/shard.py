@@ -24,6 +24,7 @@ from orchestrator.core.operator import Operator
 from orchestrator.core.pace_view import PaceView
 from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
 from orchestrator.core.redelivery import Redelivery
+from orchestrator.core.result_writer import ResultWriter
 from orchestrator.core.routes import Routes
 from orchestrator.core.scheduled_jobs import ScheduledJobs
 from orchestrator.core.signing_secrets import SigningSecrets
@@ -164,7 +165,7 @@ class Shard:
             random=random,
             peers=self.peers,
             dispatcher=self.dispatcher,
-            answers=self.answers,
+            results=ResultWriter(clock.now, self.answers),
             kept_answers=self.kept_answers,
             routes=self.routes,
             domain=self.domain,

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from orchestrator.core.claim import Claim
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.ending import children_of, ending_of, known_children
+from orchestrator.core.result_writer import UnsavedResult
 from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.domain.accounts import account_of
 from orchestrator.domain.breaker import Cause
@@ -43,7 +44,6 @@ from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain, target_domain
 from orchestrator.domain.job import ExecutionMode, Guarantee, Job, JobSpec, RegionPolicy
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
-from orchestrator.domain.report import webhook_body
 from orchestrator.domain.routing import place
 from orchestrator.domain.run import (
     Answer,
@@ -457,10 +457,11 @@ class JobSupervisor:
         self.course, still_open = abandon_course(self.course, now_ms)
         for attempt in (*cancel, *still_open):
             self._context.dispatcher.cancel(attempt)
-        body = webhook_body(self.job, self.course, self.state, step=step, answer=answer, failure=failure)
+        result = self._context.results.begin(
+            self.job, self.course, self.state, step=step, answer=answer, failure=failure
+        )
         self._context.kept_answers.forget(self.job.customer, self._kept)
-        self._context.answers.begin_to_save(self.job.customer, len(body))
-        self._context.spawn(self._commit(body, now_ms, failure))
+        self._context.spawn(self._commit(result, now_ms, failure))
 
     def _withdraw(self, steps: Collection[int]) -> None:
         """Let go of the tickets of steps that are over."""
@@ -468,7 +469,8 @@ class JobSupervisor:
             self._queued.discard((step, leg))
             self._context.routes.withdraw(self._claim(step, leg), self._spec(step).regions)
 
-    async def _commit(self, body: bytes, now_ms: int, failure: Failure | None) -> None:
+    async def _commit(self, result: UnsavedResult, now_ms: int, failure: Failure | None) -> None:
+        body = result.body if result.body is not None else await result.write()
         born = children_of(self.job, self.state, now_ms, self._context.random)
         self.course = replace(
             self.course, children=tuple(Child(place, job.id, known=False) for place, job in born)
@@ -477,7 +479,7 @@ class JobSupervisor:
         spawns = [job for _, job in born]
         ending = ending_of(self.job, self.state, self.course, body, now_ms, spawns, failure)
         taken = await self._context.store.end(ending)
-        self._context.answers.saved(self.job.customer, len(body))
+        result.saved()
         if any(isinstance(child, Duplicate) for child in taken):
             self._note_known(taken)
         spawned = [child.job for child in taken if isinstance(child, Accepted)]

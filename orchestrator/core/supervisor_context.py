@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.kept_answers import KeptAnswers
 from orchestrator.core.peers import PeerBook
+from orchestrator.core.result_writer import ResultWriter
 from orchestrator.core.routes import Routes
 from orchestrator.domain.ids import AttemptId, JobId, TargetDomain
 from orchestrator.domain.job import Job
@@ -29,7 +29,7 @@ class SupervisorContext(Struct, frozen=True, kw_only=True):
     random: Random
     peers: PeerBook
     dispatcher: Dispatcher
-    answers: AnswerIntake
+    results: ResultWriter
     kept_answers: KeptAnswers
     routes: Routes
     domain: Callable[[TargetDomain], DomainLimiter]

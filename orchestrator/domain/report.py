@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 from orchestrator.domain.course import Course, step_name
@@ -24,22 +24,46 @@ def webhook_body(
     failure: Failure | None,
 ) -> bytes:
     """Write the result of a job: the same bytes for every receiver and every redelivery."""
+    document = result_document(
+        job, course, state, step=step, answer=answer, failure=failure, show=_shown_document
+    )
+    return written(document).encode(errors="backslashreplace")
+
+
+def result_document(
+    job: Job,
+    course: Course,
+    state: JobState,
+    *,
+    step: int,
+    answer: Answer | None,
+    failure: Failure | None,
+    show: Callable[[HttpResponse, str | None], Any],
+) -> dict[str, Any]:
+    """Show the result of a job; ``show`` shows a response and, in a fan-out, where its leg ran."""
     document: dict[str, Any] = {
         "job_id": job.id,
         "idempotent_key": job.idempotent_key,
         "status": JobState.SUCCESS if state is JobState.SUCCESS else JobState.FAILED,
-        "response": response_document(answer.response) if answer else None,
+        "response": show(answer.response, None) if answer else None,
         "metadata": job.spec.metadata,
         "region": answer.region if answer else None,
         "attempts": course.made,
         "step": step_name(step),
         "error": {"code": failure.code, "message": failure.message} if failure else None,
     }
+    if (answers := fanout_answers(job, course, step)) is not None:
+        document["responses"] = {
+            found.asked or found.region: show(found.response, found.region) for found in answers
+        }
+    return document
+
+
+def fanout_answers(job: Job, course: Course, step: int) -> tuple[Answer, ...] | None:
+    """Give the answers that a fan-out tells of; None where the step is none."""
     run = course.runs[step]
-    if run is not None and job.spec.steps[step].execution_mode is ExecutionMode.FANOUT:
-        document["responses"] = fanout_document(run.answers)
-    # JSON's own escape is what a lone surrogate is replaced with: nothing that is told may break an end.
-    return _write(document).encode(errors="backslashreplace")
+    is_fanout = run is not None and job.spec.steps[step].execution_mode is ExecutionMode.FANOUT
+    return run.answers if run is not None and is_fanout else None
 
 
 def damaged_body(job_id: JobId, failure: Failure) -> bytes:
@@ -55,32 +79,43 @@ def damaged_body(job_id: JobId, failure: Failure) -> bytes:
         "step": step_name(0),
         "error": {"code": failure.code, "message": failure.message},
     }
-    return _write(document).encode()
+    return written(document).encode()
 
 
 def response_document(response: HttpResponse) -> dict[str, Any]:
     """Show a response; a body that is not plain text goes as base64. What is not all of it says so."""
-    document: dict[str, Any] = {"status_code": response.status, "headers": response.headers}
     text = _plain_text(response.body)
     if text is None:
-        document |= {"body": base64.b64encode(response.body).decode(), "body_encoding": "base64"}
-    else:
-        document["body"] = text
+        return around_body(
+            response, {"body": base64.b64encode(response.body).decode(), "body_encoding": "base64"}
+        )
+    return around_body(response, {"body": text})
+
+
+def around_body(response: HttpResponse, body: dict[str, Any], ran_in: str | None = None) -> dict[str, Any]:
+    """Show all of a response but its body, which is shown already."""
+    document: dict[str, Any] = {"status_code": response.status, "headers": response.headers, **body}
     if response.truncated:
         document["truncated"] = True
     if response.headers_truncated:
         document["headers_truncated"] = True
     if response.incomplete:
         document["incomplete"] = response.incomplete
+    if ran_in is not None:
+        document["ran_in"] = ran_in
+    return document
+
+
+def _shown_document(response: HttpResponse, ran_in: str | None) -> dict[str, Any]:
+    document = response_document(response)
+    if ran_in is not None:
+        document["ran_in"] = ran_in
     return document
 
 
 def _plain_text(body: bytes) -> str | None:
-    """Read a body as text; None where it is not UTF-8, or holds so many control characters that JSON, which
-    writes each in six bytes, would make it larger than base64 does.
-    """
-    controls = len(body) - len(body.translate(None, _CONTROLS))
-    if 5 * controls > len(body) / 3:
+    """Read a body as text; None where it is not UTF-8, or has too many control characters."""
+    if too_many_controls(controls_in(body), len(body)):
         return None
     try:
         return body.decode()
@@ -88,15 +123,18 @@ def _plain_text(body: bytes) -> str | None:
         return None
 
 
-def fanout_document(answers: Iterable[Answer]) -> dict[str, Any]:
-    """Show the response of each region that was asked for, and where that leg ran."""
-    return {
-        answer.asked or answer.region: response_document(answer.response) | {"ran_in": answer.region}
-        for answer in answers
-    }
+def controls_in(body: bytes) -> int:
+    """Count the control characters that JSON writes in six bytes each."""
+    return len(body) - len(body.translate(None, _CONTROLS))
+
+
+def too_many_controls(controls: int, size: int) -> bool:
+    """Whether they make a body of that size larger than base64 does."""
+    return 5 * controls > size / 3
 
 
 _CONTROLS = bytes(set(range(0x20)) - set(b"\b\t\n\f\r"))
 """What JSON has no short escape for (RFC 8259, 7)."""
-# Not in ASCII alone: every letter beyond it would take six bytes instead of two or three.
-_write = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+# Not in ASCII alone: every letter beyond it would take six bytes instead of two or three. Who encodes this
+# replaces lone surrogates with JSON's own escape: nothing that is told may break an end.
+written = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

@@ -1,8 +1,8 @@
 """Errors and the frames that they passed hold each other.
 
-The client keeps an error in a variable of a frame that the error's traceback names. So that frame, its request
-and the request's body would stay until the next garbage collection: a receiver that refuses connections as fast
-as they come would fill the memory.
+The client keeps an error in a variable of a frame that the error's traceback names. So that frame, its
+request and the request's body would stay until the next garbage collection: a receiver that refuses
+connections as fast as they come would fill the memory.
 """
 
 
