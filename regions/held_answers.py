@@ -6,13 +6,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.domain.byte_budget import LARGE_BYTES
+from orchestrator.domain.exchange import cut_answer
 from orchestrator.domain.ids import AttemptId
 from orchestrator.ports.clock import Clock, Timer
 from orchestrator.wire.messages import AnswerHeld, AttemptDone, Message
 from regions.egress.answer_room import AnswerRoom
 
 HELD_FOR_S = 300.0
-"""An answer that nobody asks for until then is reported without its body."""
+"""An answer that nobody asks for until then is reported without what is large of it."""
 
 
 class _Held(Struct, frozen=True):
@@ -39,7 +40,7 @@ class HeldAnswers:
 
     def report(self, done: AttemptDone, owner: str) -> None:
         """Report an end, or that an answer of an owner's is here."""
-        size = len(done.response.body) if done.response else 0
+        size = done.response.size if done.response else 0
         if size <= LARGE_BYTES:
             self._report(done)
             return
@@ -54,10 +55,11 @@ class HeldAnswers:
             self._report(done)
 
     def drop(self, attempt: AttemptId) -> None:
-        """Nobody wants an answer's body any more: what its head says is reported still."""
+        """Nobody wants an answer any more: its status is reported still, and its headers if they are few."""
         done = self._take(attempt)
         if done is not None and done.response is not None:
-            self._report(replace(done, response=replace(done.response, body=b"", truncated=True)))
+            few = cut_answer(done.response, LARGE_BYTES)
+            self._report(replace(done, response=replace(few, body=b"", truncated=True)))
 
     def forget(self) -> None:
         """Another shard asks for none of these."""

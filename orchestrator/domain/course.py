@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.domain.breaker import Cause
-from orchestrator.domain.exchange import Fault, cut_body
+from orchestrator.domain.exchange import Fault, cut_answer
 from orchestrator.domain.ids import AttemptId, JobId, RegionName
 from orchestrator.domain.job import JobSpec, TriggerKind
 from orchestrator.domain.retry import Verdict
@@ -129,14 +129,14 @@ def without_answers(course: Course) -> Course:
 
 def kept_bytes(course: Course) -> int:
     """Count the bytes of the answers that a course keeps."""
-    return sum(len(answer.response.body) for run in course.runs if run for answer in _kept(run))
+    return sum(answer.response.size for run in course.runs if run for answer in _kept(run))
 
 
 def with_answers_cut(course: Course, most: int) -> Course:
-    """Keep at most so many bytes of each answer that a course keeps."""
+    """Keep at most so many bytes of the body and of the headers of each answer that a course keeps."""
 
     def cut(answer: Answer) -> Answer:
-        return replace(answer, response=cut_body(answer.response, most))
+        return replace(answer, response=cut_answer(answer.response, most))
 
     def cut_run(run: Run) -> Run:
         last = run.last_seen and cut(run.last_seen)

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 
 RESPONSE_BYTES_MOST = 5 * 1024 * 1024
 """Of an answer's body, after its content coding was undone; what is more is cut."""
+LINE_COSTS = 160
+"""What a header line takes in memory besides its characters, in bytes."""
 
 
 class HttpRequest(Struct, frozen=True, kw_only=True):
@@ -47,6 +49,17 @@ class HttpResponse(Struct, frozen=True, kw_only=True):
     repeated: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def header_bytes(self) -> int:
+        """What its headers take in memory."""
+        headers = self.headers
+        return LINE_COSTS * len(headers) + sum(map(len, headers)) + sum(map(len, headers.values()))
+
+    @property
+    def size(self) -> int:
+        """What it takes in memory, in bytes."""
+        return len(self.body) + self.header_bytes
+
+    @property
     def lines_apart(self) -> Mapping[str, str]:
         """Its headers as they are read for what they say about pace."""
         return {**self.headers, **self.repeated} if self.repeated else self.headers
@@ -67,6 +80,14 @@ def cut_body(response: HttpResponse, most: int) -> HttpResponse:
     if len(response.body) <= most:
         return response
     return replace(response, body=response.body[:most], truncated=True)
+
+
+def cut_answer(response: HttpResponse, most: int) -> HttpResponse:
+    """Keep at most so many bytes of a body, and headers only where they take no more than that."""
+    response = cut_body(response, most)
+    if response.header_bytes <= most:
+        return response
+    return replace(response, headers={}, repeated={}, headers_truncated=True)
 
 
 class Fault(StrEnum):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from orchestrator.domain.exchange import HttpResponse
 from regions.egress.body import INFLATES_TIMES, BodyCollector
 from regions.egress.framing import Framing, framing_of, keeps_connection
-from regions.egress.head import EndlessInterimError, HeadReader, NotHttpError
+from regions.egress.head import FIELD_COSTS, EndlessInterimError, HeadReader, NotHttpError
 from regions.egress.headers import joined_headers
 
 CLOSED_BEFORE = "the connection was closed before the answer"
@@ -51,9 +51,15 @@ class Answer:
         """Whether its body may become many times as large as what arrives."""
         return self._body.coded
 
-    def body_after(self, size: int) -> int:
-        """Say how many bytes the body may have once ``size`` more were read."""
-        return len(self._body.content) + size * (INFLATES_TIMES if self.coded else 1)
+    def size_after(self, data: bytes, start: int, end: int) -> int:
+        """Say how many bytes it may take in memory once a slice of what arrived was read."""
+        if self._framing is None:
+            # Lines of a head are kept apart, and cost most where they are short.
+            until = data.find(b"\r\n\r\n", start, end)
+            lines = data.count(b"\n", start, end if until < 0 else until)
+            return self._head.size + end - start + FIELD_COSTS * lines
+        body = len(self._body.content) + (end - start) * (INFLATES_TIMES if self.coded else 1)
+        return self._head.size + body
 
     def feed(self, data: bytes) -> int:
         """Take what arrived; say how much of it was left: where a body begins, somebody may have to wait."""

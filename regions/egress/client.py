@@ -16,6 +16,7 @@ from regions.egress.dns import GuardedDialler, GuardedResolver, Lookup, SystemLo
 from regions.egress.exchange import GatedExchange, GatedRequest, UnreadResponse
 from regions.egress.faults import TIME_OVER, UnansweredError, egress_error
 from regions.egress.frames import let_go_of_frames
+from regions.egress.head import HEAD_BYTES_MOST
 from regions.egress.reading_share import ReadingShare
 from regions.egress.request import WireRequest, wire_request
 from regions.guard import AddressPolicy
@@ -114,7 +115,7 @@ class AiohttpEgress:
             gate,
             Answer(asked_head=request.method.upper() == "HEAD", body_most=body_most),
             share,
-            self._room.open(request.owner, body_most),
+            self._room.open(request.owner, body_most + HEAD_BYTES_MOST),
             timeout_s=request.timeout_ms / 1000,
             rest_s=STATUS_REST_S if request.status_suffices else None,
             keeps=not request.fresh_connection,

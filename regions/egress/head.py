@@ -13,6 +13,10 @@ HEADER_BYTES_MOST = 128 * 1024
 LINE_OVERHEAD = 32
 """What a line counts besides its own bytes, as in HPACK (RFC 7541, section 4.1): short lines cost memory too.
 """
+FIELD_COSTS = 144
+"""What a line that is kept takes in memory besides its bytes."""
+HEAD_BYTES_MOST = HEADER_BYTES_MOST * (1 + FIELD_COSTS // LINE_OVERHEAD)
+"""What a head takes in memory at most."""
 INTERIM_MOST = 1_000
 """Answers of the class 1xx before the final one: one every second for longer than an exchange may take."""
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"content-encoding"))
@@ -69,6 +73,11 @@ class HeadReader:
     def is_http_1_1(self) -> bool:
         """Whether the server speaks the version whose connections persist by default."""
         return self._version not in (b"1.0", b"0.9")
+
+    @property
+    def size(self) -> int:
+        """What it takes in memory so far, in bytes, or a little less."""
+        return HEADER_BYTES_MOST - self._room + FIELD_COSTS * len(self.fields) + len(self._partial)
 
     def framing(self, name: bytes) -> list[bytes]:
         """The values of every line of a ``name`` (in lower case) that tells how the body is to be read."""

@@ -144,7 +144,10 @@ class AnswerReader(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def _has_room(self, answer: Answer) -> bool:
-        return self._room is None or self._room.covers(answer.body_after(self._slice_bytes(answer)))
+        return self._room is None or self._room.covers(self._size_after_slice(answer))
+
+    def _size_after_slice(self, answer: Answer) -> int:
+        return answer.size_after(self._arrived, self._read_to, self._read_to + self._slice_bytes(answer))
 
     def _slice_bytes(self, answer: Answer) -> int:
         most = CODED_SLICE_BYTES if answer.coded else SLICE_BYTES
@@ -156,7 +159,7 @@ class AnswerReader(asyncio.BufferedProtocol):
 
     async def _grow(self, answer: Answer) -> None:
         if self._room is not None:
-            await self._room.grow(answer.body_after(self._slice_bytes(answer)))
+            await self._room.grow(self._size_after_slice(answer))
         self._growing = None
         self._read_on(answer)
         if not self._waits:

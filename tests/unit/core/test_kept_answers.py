@@ -34,6 +34,19 @@ async def test_what_waiting_jobs_keep_of_answers_is_bounded_and_forgotten_with_t
 
 
 @in_virtual_time()
+async def test_so_are_the_headers_of_such_answers(rig: Rig) -> None:
+    rig.answer = lambda _: Reply(status=404, headers={f"x-{number}": "y" for number in range(500)})
+    few = rig.shard.kept_answers._budget.most = MIB
+    jobs = [await rig.submit(retry_policy=REPEATED) for _ in range(80)]
+    await asyncio.sleep(0.4)
+    most = rig.shard.kept_answers.used
+    for job in jobs:
+        await rig.ended(job)
+
+    assert few / 4 < most <= few
+
+
+@in_virtual_time()
 async def test_a_fan_out_tells_all_answers_in_equal_shares(rig: Rig) -> None:
     rig.answer = lambda _: Reply(body=b"x" * (9 * MIB))
 

@@ -57,6 +57,17 @@ async def test_a_small_answer_is_not_asked_for(rig: Rig) -> None:
 
 
 @in_virtual_time()
+async def test_one_of_many_headers_is_large(rig: Rig) -> None:
+    rig.answer = lambda _: Reply(headers={f"x-{number}": "" for number in range(1_000)})
+
+    stored = await rig.run()
+
+    assert b'"x-999":""' in (stored.result or b"")
+    assert rig.received[SendAnswer] == 1
+    assert rig.shard.answers.used == 0
+
+
+@in_virtual_time()
 async def test_no_more_comes_than_the_disk_takes(rig: Rig) -> None:
     rig.store.jobs = disk = SlowDisk(rig.store.tables)
     await rig.restart()

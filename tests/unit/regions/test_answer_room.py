@@ -120,6 +120,20 @@ async def test_answers_that_do_not_end_hold_up_nobody_elses() -> None:
     await client.egress.close()
 
 
+async def test_headers_of_many_short_lines_wait_for_room_as_bodies_do() -> None:
+    client = Client()
+    client.fill()
+    client.room._ahead = {"acme": client.room.open("acme", 1)}
+    lines = "".join(f"x{number}:\r\n" for number in range(1_000))
+    async with Site(b"ok", fields=lines) as site:
+        asked = client.ask(site.url, "acme")
+        await until(lambda: client.room._room.waiting("acme") == 1)
+        client.empty()
+        assert len((await asked).headers) == 1_001
+    assert client.room.used == 0
+    await client.egress.close()
+
+
 async def test_small_answers_wait_for_no_room() -> None:
     client = Client()
     client.fill()
