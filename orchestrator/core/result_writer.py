@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 from orchestrator.core.answer_intake import AnswerIntake
-from orchestrator.core.cooperative_yield import CooperativeYield
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.course import Course
 from orchestrator.domain.ids import CustomerId
@@ -14,6 +13,7 @@ from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.report import fanout_answers, webhook_body
 from orchestrator.domain.run import Answer
 from orchestrator.domain.settling import Failure
+from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 
 class ResultWriter:

@@ -10,7 +10,13 @@ from dataclasses import dataclass, fields
 
 import pytest
 
-from orchestrator.adapters.http import incoming, large_answers
+from orchestrator.adapters.http import head_room, incoming, large_answers
+from orchestrator.adapters.http.protocol import (
+    CONNECTIONS_MOST,
+    HEAD_BYTES_MOST,
+    HEAD_LINES_MOST,
+    PIPELINED_MOST,
+)
 from orchestrator.core import answer_intake, courier, delivery_room, job_cache, kept_answers, peers
 from orchestrator.domain.byte_budget import LARGE_BYTES, MIB
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
@@ -19,6 +25,7 @@ from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.settings import Settings
 from orchestrator.wire import codec, mailbox
 from regions.egress import answer_room
+from regions.egress.head import HEAD_BYTES_MOST as HEAD_BYTES_MOST_OF_ANSWER
 from regions.egress.reader import BUFFER_BYTES
 from regions.webhooks import TIMEOUT_MS
 
@@ -27,6 +34,7 @@ BOUNDS, SETTINGS = SubmissionBounds(), Settings()
 BASE64_TIMES = 4 / 3
 ESCAPED_TIMES = 2
 """What JSON makes of text at most: see tests/unit/domain/test_report.py."""
+ANSWER_BYTES = RESPONSE_BYTES_MOST + HEAD_BYTES_MOST_OF_ANSWER
 RESULT_BYTES = ESCAPED_TIMES * RESPONSE_BYTES_MOST + BOUNDS.metadata_bytes
 REGIONS_OF_A_MACHINE = len(SETTINGS.regions)
 
@@ -127,6 +135,14 @@ PRODUCTS = (
         limits=(),
     ),
     Product(
+        what="connections, and heads of requests on them: nobody needs a key for these",
+        where="shard's door",
+        times=CONNECTIONS_MOST * (1 + PIPELINED_MOST),
+        bytes_each=head_room.REQUEST_COSTS + HEAD_BYTES_MOST + HEAD_LINES_MOST * head_room.LINE_COSTS,
+        budget=CONNECTIONS_MOST * (head_room.CONNECTION_COSTS + head_room.FREE_BYTES) + head_room.HEADS_BYTES,
+        limits=(),
+    ),
+    Product(
         what="results at their senders",
         where="webhook actor",
         times=BOUNDS.open_jobs * SETTINGS.webhook_max_concurrent * BOUNDS.webhooks,
@@ -135,11 +151,11 @@ PRODUCTS = (
         limits=("webhook_max_concurrent",),
     ),
     Product(
-        what="bodies of answers that are being read or wait for the shard",
+        what="answers, heads and bodies, that are being read or wait for the shard",
         where="executor",
         times=peers.ATTEMPTS_CREDIT,
-        bytes_each=RESPONSE_BYTES_MOST,
-        budget=answer_room.ANSWER_BYTES + answer_room.AHEAD_MOST * RESPONSE_BYTES_MOST,
+        bytes_each=ANSWER_BYTES,
+        budget=answer_room.ANSWER_BYTES + answer_room.AHEAD_MOST * ANSWER_BYTES,
         limits=(),
     ),
     Product(

@@ -80,7 +80,7 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     _add_jobs(calls, backend)
     _add_overviews(calls, backend)
     _add_webhooks(calls, backend)
-    envelope = Envelope(app, backend.keys, backend.bounds, API)
+    envelope = Envelope(app, backend.keys, backend.incoming, backend.bounds, API)
     calls.add(f"POST {API}/proxy", envelope.answer, body=ProxyIn, denied=True)
     _add_service(calls, backend, with_metrics=with_metrics)
     app.get("/docs", include_in_schema=False)(DocsPage(app).show)

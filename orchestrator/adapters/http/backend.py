@@ -12,10 +12,11 @@ from starlette.responses import Response
 
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.bodies import read_body
-from orchestrator.adapters.http.incoming import IncomingRoom
+from orchestrator.adapters.http.incoming import HeldRoom, IncomingRoom
 from orchestrator.adapters.http.large_answers import HeldResponse, ResultResponse, SharedResults
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.core.gateway.gateway import Gateway
+from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.store import StoredJob
 
@@ -47,9 +48,15 @@ def paged(backend: Backend, handler: Handler) -> Handler:
     return answer
 
 
-async def read_document(request: Request, bounds: SubmissionBounds) -> dict[str, Any]:
-    """Read the request's body as one strict JSON object."""
-    return parse_object(await read_body(request, bounds.body_bytes), bounds.json_depth)
+async def read_document(backend: Backend, customer: CustomerId, request: Request) -> dict[str, Any]:
+    """Read the body of a customer's request as one strict JSON object."""
+    async with backend.incoming.held(customer, request, backend.bounds.body_bytes) as room:
+        return await document_of(request, backend.bounds, room)
+
+
+async def document_of(request: Request, bounds: SubmissionBounds, room: HeldRoom) -> dict[str, Any]:
+    """Read a request's body as one strict JSON object, in room that is held for it."""
+    return parse_object(await read_body(request, bounds.body_bytes, room.more_is_coming), bounds.json_depth)
 
 
 def json_response(document: dict[str, Any], status: HTTPStatus) -> Response:

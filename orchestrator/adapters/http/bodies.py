@@ -1,18 +1,27 @@
 """Reading a request's body within bounds of size and time."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from orchestrator.domain.errors import MalformedJson, TooLarge
 
 ARRIVES_WITHIN_S = 30.0
+AT_ONCE_S = 0.1
 LENGTH_DIGITS = 20
 """So many digits are over any limit; int() would refuse thousands of them."""
 
 
-async def read_body(request: Request, most: int) -> bytearray:
-    """Read the whole body.
+async def _nothing() -> None:
+    """Nobody has to know."""
+
+
+async def read_body(
+    request: Request, most: int, more_is_coming: Callable[[], Awaitable[None]] = _nothing
+) -> bytearray:
+    """Read the whole body; ``more_is_coming`` is waited for where that takes longer than a moment.
 
     Raises:
         TooLarge: It is over ``most`` bytes, declared or sent.
@@ -20,14 +29,31 @@ async def read_body(request: Request, most: int) -> bytearray:
     """
     if declared_bytes(request) > most:
         raise _too_large(most)
+    due = asyncio.get_running_loop().time() + ARRIVES_WITHIN_S
+    # Grown part by part: to join sixteen megabytes at the end would hold up everybody for 11 ms.
+    body = bytearray()
+    async with _until(due):
+        more = await _read_part(request, body, most)
+    if more:
+        rest = asyncio.ensure_future(_read_rest(request, body, most, due))
+        try:
+            await asyncio.wait([rest], timeout=AT_ONCE_S)
+            if not rest.done():
+                await more_is_coming()
+            await rest
+        finally:
+            rest.cancel()
+    return body
+
+
+@contextlib.asynccontextmanager
+async def _until(due: float) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(ARRIVES_WITHIN_S):
-            return await _collect(request, most)
+        async with asyncio.timeout_at(due):
+            yield
     except TimeoutError:
         msg = f"the body did not arrive within {ARRIVES_WITHIN_S:.0f} s"
         raise MalformedJson(msg) from None
-    except ClientDisconnect:
-        raise MalformedJson("the body broke off") from None
 
 
 def declared_bytes(request: Request, *, otherwise: int = 0) -> int:
@@ -38,14 +64,21 @@ def declared_bytes(request: Request, *, otherwise: int = 0) -> int:
     return int(text[:LENGTH_DIGITS]) if text.isascii() and text.isdigit() else otherwise
 
 
-async def _collect(request: Request, most: int) -> bytearray:
-    # Grown part by part: to join sixteen megabytes at the end would hold up everybody for 11 ms.
-    body = bytearray()
-    async for part in request.stream():
-        if len(body) + len(part) > most:
-            raise _too_large(most)
-        body += part
-    return body
+async def _read_rest(request: Request, body: bytearray, most: int, due: float) -> None:
+    async with _until(due):
+        while await _read_part(request, body, most):
+            pass
+
+
+async def _read_part(request: Request, body: bytearray, most: int) -> bool:
+    """Add what comes next; say whether there is more."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise MalformedJson("the body broke off")
+    body += message.get("body", b"")
+    if len(body) > most:
+        raise _too_large(most)
+    return bool(message.get("more_body", False))
 
 
 def _too_large(most: int) -> TooLarge:

@@ -75,7 +75,7 @@ class DeliveryRoutes:
     async def redeliver_dead(self, request: Request) -> Response:
         """Send failed webhooks again, all that are meant, at a bounded pace; ``more``: some are left."""
         customer = await self._backend.keys.customer(request)
-        document = await read_document(request, self._backend.bounds)
+        document = await read_document(self._backend, customer, request)
         if unknown := unknown_fields(RedeliverIn, document):
             # A misspelt filter would mean all of them.
             raise InvalidFields([FieldError(name, "is no filter of failed webhooks") for name in unknown])

@@ -47,7 +47,8 @@ class DomainRoutes:
         caller = await self._backend.keys.admin(request)
         domain = _domain_of(request)
         given = _read_pace(
-            await read_document(request, self._backend.bounds), self._backend.gateway.clock.unix_ms()
+            await read_document(self._backend, caller.customer, request),
+            self._backend.gateway.clock.unix_ms(),
         )
         return _shown(await self._targets.set_pace(caller, domain, given), caller)
 

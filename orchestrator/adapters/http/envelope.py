@@ -16,10 +16,12 @@ from starlette.routing import Match
 
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.bodies import read_body
+from orchestrator.adapters.http.incoming import IncomingRoom
 from orchestrator.adapters.http.paths import with_single_slashes
 from orchestrator.adapters.http.schema import ProxyIn, read_model
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.domain.errors import FieldError, InvalidFields, TooLarge
+from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.submission_bounds import SubmissionBounds
 
 ENVELOPE_FACTOR = 2
@@ -35,26 +37,34 @@ class Envelope:
     """Opens envelopes and hands their content to the application itself."""
 
     def __init__(
-        self, app: Starlette, keys: ApiKeyAuthenticator, bounds: SubmissionBounds, prefix: str
+        self,
+        app: Starlette,
+        keys: ApiKeyAuthenticator,
+        incoming: IncomingRoom,
+        bounds: SubmissionBounds,
+        prefix: str,
     ) -> None:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://service")
         self._app = app
         self._keys = keys
+        self._incoming = incoming
         self._bounds = bounds
         self._prefix = prefix
 
     async def answer(self, request: Request) -> Response:
         """Run the wrapped call as the outer key's customer."""
-        await self._keys.customer(request)
-        envelope = read_model(ProxyIn, parse_object(await self._read(request), self._bounds.json_depth))
+        customer = await self._keys.customer(request)
+        body = await self._read(customer, request)
+        envelope = read_model(ProxyIn, parse_object(body, self._bounds.json_depth))
         inner = await self._client.send(self._inner_call(envelope, request.headers["authorization"]))
         return _denied(inner) if inner.status_code == httpx.codes.TOO_MANY_REQUESTS else _allowed(inner)
 
-    async def _read(self, request: Request) -> bytearray:
+    async def _read(self, customer: CustomerId, request: Request) -> bytearray:
         most = ENVELOPE_FACTOR * self._bounds.body_bytes
         try:
-            return await read_body(request, most)
+            async with self._incoming.held(customer, request, most) as room:
+                return await read_body(request, most, room.more_is_coming)
         except TooLarge:
             remedy = f"send a large batch to {self._prefix}/jobs:batch, without an envelope"
             raise TooLarge(f"the envelope is larger than {most} bytes: {remedy}") from None

@@ -2,6 +2,7 @@
 
 import asyncio
 from types import TracebackType
+from typing import Self
 
 from starlette.requests import Request
 
@@ -40,34 +41,44 @@ class IncomingRoom:
 
 
 class HeldRoom:
-    """Room for one request; a small one needs none.
+    """Room for one request; a small one needs none, unless it comes in parts: then it may be long in coming.
 
     Raises:
         OverLimit: So much of the customer's is under way that it can't be taken in soon.
     """
 
-    __slots__ = ("_customer", "_room", "_size")
+    __slots__ = ("_customer", "_room", "_size", "_taken")
 
     def __init__(self, room: ByteRoom, customer: CustomerId, size: int) -> None:
         self._room = room
         self._customer = customer
-        self._size = size if size > LARGE_BYTES * COPIES else 0
+        self._size = size
+        self._taken = False
 
-    async def __aenter__(self) -> None:
-        if not self._size:
-            return
+    async def __aenter__(self) -> Self:
+        if self._size > LARGE_BYTES * COPIES:
+            await self._take()
+        return self
+
+    async def more_is_coming(self) -> None:
+        """Its first part was read, and is not all of it."""
+        if self._size and not self._taken:
+            await self._take()
+
+    async def _take(self) -> None:
         if self._room.waiting(self._customer) >= WAITING_MOST:
             raise _too_much()
         try:
             async with asyncio.timeout(ROOM_WITHIN_S):
                 await self._room.take(self._customer, self._size)
+                self._taken = True
         except TimeoutError:
             raise _too_much() from None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._size:
+        if self._taken:
             self._room.give_back(self._customer, self._size)
 
 

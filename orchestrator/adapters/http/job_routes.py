@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import (
     Backend,
+    document_of,
     json_response,
-    read_document,
     shown_response,
 )
 from orchestrator.adapters.http.batches import batch_text, read_batch
@@ -51,8 +51,8 @@ class JobRoutes:
         """Take one job: 202 once it is on disk, 200 where its key is known."""
         customer = await self._backend.keys.customer(request)
         bounds = self._backend.bounds
-        async with self._backend.incoming.held(customer, request, bounds.body_bytes):
-            spec, ignored = self._read(await read_document(request, bounds))
+        async with self._backend.incoming.held(customer, request, bounds.body_bytes) as room:
+            spec, ignored = self._read(await document_of(request, bounds, room))
             taken = await self._jobs.submit(customer, spec)
         status = HTTPStatus.OK if isinstance(taken, KnownAlready) else HTTPStatus.ACCEPTED
         return json_response(taken_document(taken, ignored, self._now_ms()), status)
@@ -61,8 +61,8 @@ class JobRoutes:
         """Take up to 1,000 jobs; ``answers`` holds what each would have been answered alone, in order."""
         customer = await self._backend.keys.customer(request)
         most = self._backend.bounds.batch_bytes
-        async with self._backend.incoming.held(customer, request, most):
-            return await self._submit_batch(customer, await read_body(request, most))
+        async with self._backend.incoming.held(customer, request, most) as room:
+            return await self._submit_batch(customer, await read_body(request, most, room.more_is_coming))
 
     async def _submit_batch(self, customer: CustomerId, data: bytearray) -> Response:
         read = await self._read_batch(data)

@@ -38,7 +38,7 @@ class ManyJobRoutes:
 
     async def _answer(self, request: Request, status: str, count: _Count, act: _Act) -> Response:
         customer = await self._backend.keys.customer(request)
-        document = await read_document(request, self._backend.bounds)
+        document = await read_document(self._backend, customer, request)
         if unknown := unknown_fields(ManyJobsIn, document):
             # A misspelt filter would mean all of them.
             raise InvalidFields([FieldError(name, "is no filter of jobs") for name in unknown])

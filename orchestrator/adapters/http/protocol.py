@@ -1,4 +1,4 @@
-"""HTTP/1.1 within bounds that hold before anybody has shown a key: of a head's size, of silence, of numbers.
+"""HTTP/1.1 within bounds that hold before anybody has shown a key: of heads' sizes, of silence, of numbers.
 
 The parser underneath takes a head, or the fields after a chunked body, of any size, for ever.
 """
@@ -19,12 +19,21 @@ from uvicorn._types import (
 )
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from orchestrator.adapters.http.head_room import LINE_COSTS, HeadRoom, HeldHeads
 from orchestrator.adapters.http.lingering import LingeringTransport, Refused
 from orchestrator.adapters.http.problems import problem
 from orchestrator.adapters.http.upgrades import UpgradeBlindParser
 
 HEAD_BYTES_MOST = 64 * 1024
+HEAD_LINES_MOST = 200
 HEAD_WITHIN_S = 30.0
+PIPELINED_MOST = 16
+"""Requests of one connection in line behind the one that is being answered: what follows is not read yet."""
+SLICE_BYTES = 4 * 1024
+"""What is read at a time: a hundred small requests at most."""
+BODY_SLICE_BYTES = 16 * 1024
+BODILESS = ("GET", "HEAD", "DELETE")
+"""What comes with these is of no use to anybody, and is dropped as it comes."""
 CONNECTIONS_MOST = 10_000
 FILES_KEPT_BACK = 256
 """Of those that the process may open: for the store, the log and Ray."""
@@ -47,11 +56,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     connections_most = CONNECTIONS_MOST
     refused = Refused()
+    room = HeadRoom()
     """Of one listener: ``serving`` makes a class for each."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.scope = cast("HTTPScope", {})
+        self.headers = []
+        self._held = HeldHeads(self.room)
+        self._rest = b""
+        """What came behind requests that are in line, and is read when some of them are answered."""
+        self._said_all = False
         self._beside_body = 0
         """Bytes of the message under way that are no body; below 0, what a body has earned (see on_body)."""
         self._head_due: asyncio.TimerHandle | None = None
@@ -79,6 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
         self._head_is_here()
+        self._held.let_go()
         self._unset_keepalive_if_required()
         self.refused.discard(self._line)
         super().connection_lost(exc)
@@ -91,13 +107,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._line.lingering:
             self._line.drop(len(data))
             return
-        self._beside_body += len(data)
-        super().data_received(data)
+        self._rest += data
+        self._read_on()
         if self._line.is_closing():
             return
-        if self._beside_body > HEAD_BYTES_MOST:
-            detail = f"the head of the request is larger than {HEAD_BYTES_MOST} bytes"
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+        if (excess := self._excess()) is not None:
+            self._refuse(*excess)
         elif not self.scope.get("method"):
             self._await_head()
         else:
@@ -106,10 +121,43 @@ class BoundedProtocol(HttpToolsProtocol):
                 # What came is no request at all.
                 self._await_next()
 
+    def _read_on(self) -> None:
+        rest, at = self._rest, 0
+        while at < len(rest) and len(self.pipeline) < PIPELINED_MOST and not self._line.is_closing():
+            most = BODY_SLICE_BYTES if self._body_is_coming() else SLICE_BYTES
+            data = rest[at : at + most]
+            at += len(data)
+            self._beside_body += len(data)
+            super().data_received(data)
+        self._rest = rest[at:]
+
+    def _excess(self) -> tuple[HTTPStatus, str] | None:
+        """What is too much of what has come, if anything is."""
+        if self._beside_body > HEAD_BYTES_MOST:
+            detail = f"the head of the request is larger than {HEAD_BYTES_MOST} bytes"
+        elif len(self.headers) > HEAD_LINES_MOST:
+            detail = f"the head of the request has more than {HEAD_LINES_MOST} lines"
+        elif not self._has_room():
+            return (
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the heads of too many requests are under way: try again later",
+            )
+        else:
+            return None
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail
+
+    def _has_room(self) -> bool:
+        is_whole = self.scope.get("method")
+        partial = 0 if is_whole else self._beside_body + LINE_COSTS * len(self.headers)
+        return self._held.fits(partial + len(self._rest))
+
     def eof_received(self) -> bool:  # type: ignore[override]  # the base says no more than asyncio's default
         """Hear that the client says no more; it may still listen for its answer (True)."""
         if self._line.is_closing() or self._is_idle():
             return False
+        if self._rest:
+            self._said_all = True
+            return True
         cycle = self._newest()
         if cycle is None or cycle.more_body or self._head_due is not None:
             self._refuse(HTTPStatus.BAD_REQUEST, "the request broke off")
@@ -121,13 +169,32 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin with a request whose head is here; one that asks for another protocol is the last in this."""
         super().on_headers_complete()
+        self._held.begun(self.url, self.headers)
         if self._upgrades.asked():
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body: it earns as much room beside it, for chunks have sizes, up to a head's."""
         self._beside_body = max(self._beside_body - 2 * len(body), -HEAD_BYTES_MOST)
-        super().on_body(body)
+        if self.scope["method"] not in BODILESS:
+            super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request."""
+        self._held.answered()
+        self._has_room()
+        super().on_response_complete()
+        if self._rest:
+            self.flow.pause_reading()
+            self.loop.call_soon(self._read_rest)
+
+    def _read_rest(self) -> None:
+        if self._rest and not self._line.is_closing():
+            self.data_received(b"")
+            if not (self._rest or self.pipeline):
+                self.flow.resume_reading()
+            if self._said_all and not self._rest and not self.eof_received():
+                self._line.close()
 
     def on_message_complete(self) -> None:
         """Begin to count anew, unless the head that is complete was too large."""
@@ -200,6 +267,10 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.message_event.set()
         self._head_is_here()
         self._unset_keepalive_if_required()
+        self.pipeline.clear()
+        self.headers.clear()
+        self._rest = b""
+        self._held.let_go()
         self._line.linger()
 
 

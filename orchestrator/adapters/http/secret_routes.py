@@ -22,7 +22,7 @@ class SecretRoutes:
     async def create(self, request: Request) -> Response:
         """Store the secrets, replacing earlier ones."""
         customer = await self._backend.keys.customer(request)
-        given = read_model(SecretsIn, await read_document(request, self._backend.bounds))
+        given = read_model(SecretsIn, await read_document(self._backend, customer, request))
         secrets = WebhookSecrets(primary=given.primary_secret, secondary=given.secondary_secret)
         await self._customers.store_secrets(customer, secrets)
         return _status("webhook secrets stored")
@@ -30,7 +30,7 @@ class SecretRoutes:
     async def rotate(self, request: Request) -> Response:
         """Make a new secret primary; the old one stays valid as secondary."""
         customer = await self._backend.keys.customer(request)
-        given = read_model(RotateIn, await read_document(request, self._backend.bounds))
+        given = read_model(RotateIn, await read_document(self._backend, customer, request))
         await self._customers.rotate_secret(customer, given.new_secret)
         return _status("webhook secret rotated; the old one is valid as secondary")
 

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from orchestrator.adapters.http.app import FastLane, make_app
 from orchestrator.adapters.http.backend import Backend
+from orchestrator.adapters.http.head_room import HeadRoom
 from orchestrator.adapters.http.lingering import Refused
 from orchestrator.adapters.http.protocol import BoundedProtocol, connections_most
 from orchestrator.adapters.http.service_routes import ServiceRoutes
@@ -61,7 +62,7 @@ def _metrics_app(backend: Backend) -> Starlette:
 
 def _protocol() -> type[BoundedProtocol]:
     # uvicorn makes the protocols itself: what they are to know stands in their class.
-    known = {"connections_most": connections_most(), "refused": Refused()}
+    known = {"connections_most": connections_most(), "refused": Refused(), "room": HeadRoom()}
     return type("Protocol", (BoundedProtocol,), known)
 
 

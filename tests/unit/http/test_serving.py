@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from orchestrator.adapters.http import protocol, serving
+from orchestrator.adapters.http import head_room, protocol, serving
 from orchestrator.adapters.http.lingering import DROPPED_BYTES_MOST
 from orchestrator.adapters.http.protocol import HEAD_BYTES_MOST
 from orchestrator.adapters.http.serving import listen, make_servers
@@ -151,6 +151,70 @@ async def test_many_requests_that_come_at_once_are_no_large_head(gateway: Gatewa
         writer.write((HEAD + b"\r\n") * count + HEAD + b"connection: close\r\n\r\n")
         _, answer = await answer_to(reader)
     assert answer.count(b"HTTP/1.1 200 OK") == count + 1
+
+
+async def test_a_head_of_very_many_lines_is_refused(gateway: Gateway) -> None:
+    async with connected(gateway) as (reader, writer):
+        writer.write(HEAD + b"x:\r\n" * (protocol.HEAD_LINES_MOST + 1))
+        assert (await answer_to(reader))[0] == 431
+
+
+async def test_requests_behind_many_others_are_read_when_their_turn_comes_though_no_more_is_sent(
+    gateway: Gateway,
+) -> None:
+    count = 5 * protocol.PIPELINED_MOST
+    async with connected(gateway) as (reader, writer):
+        writer.write((HEAD + b"\r\n") * count)
+        writer.write_eof()
+        _, answer = await answer_to(reader)
+    assert answer.count(b"HTTP/1.1 200 OK") == count
+
+
+async def test_a_small_submission_that_is_long_in_coming_needs_room(gateway: Gateway) -> None:
+    body = b'{"url":"http://203.0.113.7/","body":"' + b"x" * 10_000 + b'"}'
+    key = b"authorization: Bearer " + KEY.encode() + b"\r\nconnection: close\r\n"
+    head = b"POST /api/v1/jobs HTTP/1.1\r\nhost: service\r\n" + key
+    room = gateway.backend.incoming
+    async with connected(gateway) as (reader, writer):
+        writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body[:5_000])
+        async with asyncio.timeout(20):
+            while room.used < len(body):  # noqa: ASYNC110  # a count has no event
+                await asyncio.sleep(0.01)
+        writer.write(body[5_000:])
+        assert (await answer_to(reader))[0] == 202
+    assert room.used == 0
+
+
+async def test_a_body_where_none_belongs_is_dropped(gateway: Gateway) -> None:
+    async with connected(gateway) as (reader, writer):
+        writer.write(HEAD + b"connection: close\r\ncontent-length: 100000\r\n\r\n" + b"x" * 100_000)
+        assert (await answer_to(reader))[0] == 200
+
+
+async def test_heads_that_are_under_way_have_a_room_and_small_ones_need_none(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head_room, "HEADS_BYTES", 40_000)
+    port = a_free_port()
+    large, small = HEAD + b"x: " + b"y" * 30_000, HEAD + b"x: y"
+    async with served(gateway, Settings(port=port)) as client, contextlib.AsyncExitStack() as opened:
+
+        async def begin(head: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            reader, writer = await asyncio.open_connection(LOOPBACK, port)
+            opened.callback(writer.close)
+            writer.write(head)
+            return reader, writer
+
+        first, slow = await begin(large), await begin(small)
+        assert (await answer_to((await begin(large))[0]))[0] == 503
+        assert await status(client, port, "/healthz") == 200
+        slow[1].write(b"\r\nconnection: close\r\n\r\n")
+        assert (await answer_to(slow[0]))[0] == 200
+
+        first[1].write(b"\r\nconnection: close\r\n\r\n")
+        assert (await answer_to(first[0]))[0] == 200
+        again = await begin(large + b"\r\nconnection: close\r\n\r\n")
+        assert (await answer_to(again[0]))[0] == 200
 
 
 @pytest.mark.parametrize("beginning", [*UNFINISHED, HEAD + b"\r\n", HEAD + b"\r\n\r\n", CHUNKED])
