@@ -1,9 +1,9 @@
 """What one customer can make the service hold, and what another one feels of it.
 
-Attack after attack multiplies what may be large by what may be many. Meanwhile another customer submits
-jobs, from a process of its own, and the memory of every process of the service is sampled. Each attack has
-to stay within 256 MiB more than the baseline, to be back within 64 MiB a minute later, and to leave the
-other customer's p99 within twice what it is alone, or 100 ms.
+Attack after attack multiplies what may be large by what may be many. Meanwhile another customer runs jobs,
+from a process of its own, and the memory of every process of the service is sampled. Each attack has to stay
+within 256 MiB more than the baseline, to be back within 64 MiB a minute later, and to leave the other
+customer's p99, from submission to result, within twice what it is alone, or 100 ms.
 """
 
 import argparse
@@ -14,16 +14,19 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
 
 from bench.figures import percentile
-from bench.memory_attacks import ATTACKS, Attack, Attacker
+from bench.memory_attacks import ATTACKS, PACE, Attack, Attacker
 from bench.service import Service, create_key, descendants, process_name, running_service
 
 MIB = 1024 * 1024
@@ -33,7 +36,7 @@ BACK_WITHIN_S = 60.0
 P99_MOST_MS = 100.0
 ALONE_TIMES = 2.0
 SAMPLE_EVERY_S = 0.05
-SUBMIT_EVERY_S = 0.02
+JOB_EVERY_S = 0.02
 ALONE_S = 10.0
 HOLD_S = 12.0
 """What an attack has built up is held for so long."""
@@ -51,7 +54,7 @@ class Outcome:
     grown_mib: dict[str, float]
     kept_mib: dict[str, float]
     back_after_s: float
-    submissions: int
+    jobs: int
     p50_ms: float
     p99_ms: float
     allowed_ms: float
@@ -113,12 +116,14 @@ def _resident(pid: int) -> int:
 
 
 class Bystander:
-    """Another customer, in a process of its own: it submits a job every 20 ms."""
+    """Another customer, in a process of its own, with a target of its own: a job every 20 ms, one by one."""
 
     def __init__(self, base_url: str, api_key: str) -> None:
         spawn = multiprocessing.get_context("spawn")
         self._ours, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_submit_for_ever, args=(base_url, api_key, theirs), daemon=True)
+        self._process = spawn.Process(
+            target=_run_jobs_for_ever, args=(base_url, api_key, theirs), daemon=True
+        )
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Bystander"]:
@@ -135,28 +140,56 @@ class Bystander:
         self._ours.send("begin")
 
     async def end(self) -> list[float]:
-        """Give the times of its submissions since then, in ms."""
+        """Give the times of its jobs since then, from submission to result, in ms."""
         self._ours.send("end")
         times: list[float] = await asyncio.to_thread(self._ours.recv)
         return times
 
 
-def _submit_for_ever(base_url: str, api_key: str, orders: Connection) -> None:
+def _run_jobs_for_ever(base_url: str, api_key: str, orders: Connection) -> None:
     times: list[float] = []
-    job = {"url": "http://127.0.0.1:9/none", "retry_at": int(time.time() * 1000) + 86_400_000}
+    target = ThreadingHTTPServer(("127.0.0.1", 0), _Target)
+    threading.Thread(target=target.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{target.server_port}/"
     with httpx.Client(base_url=base_url, headers={"Authorization": f"Bearer {api_key}"}, timeout=120) as api:
         for number in range(10**9):
             while orders.poll():
                 if orders.recv() == "end":
                     orders.send(times)
                 times = []
-            began = time.monotonic()
-            answer = api.post("/api/v1/jobs", json=job | {"idempotent_key": f"{began}-{number}"})
-            took_s = time.monotonic() - began
-            if answer.status_code != httpx.codes.ACCEPTED:
-                sys.exit(f"a bystander's job was answered {answer.status_code}: {answer.text}")
+            took_s = _run_job(api, {"url": url, "idempotent_key": f"{time.time_ns()}-{number}"})
             times.append(took_s * 1000)
-            time.sleep(max(0.0, SUBMIT_EVERY_S - took_s))
+            time.sleep(max(0.0, JOB_EVERY_S - took_s))
+
+
+def _run_job(api: httpx.Client, job: dict[str, str]) -> float:
+    began = time.monotonic()
+    answer = api.post("/api/v1/jobs", json=job)
+    if answer.status_code != httpx.codes.ACCEPTED:
+        sys.exit(f"a bystander's job was answered {answer.status_code}: {answer.text}")
+    ended = api.get(f"/api/v1/jobs/{answer.json()['job_id']}", params={"wait": 60})
+    took_s = time.monotonic() - began
+    if ended.json().get("state") != "success":
+        sys.exit(f"a bystander's job did not end well: {ended.text}")
+    return took_s
+
+
+class _Target(BaseHTTPRequestHandler):
+    """Answers "ok", at any pace."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(HTTPStatus.OK)
+        for line in f"{PACE}Content-Length: 2".splitlines():
+            self.send_header(*line.split(": "))
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's name
+        """Say nothing."""
 
 
 class Bench:
@@ -194,7 +227,7 @@ class Bench:
             grown_mib=grown,
             kept_mib=memory.above(),
             back_after_s=back_after_s,
-            submissions=len(times),
+            jobs=len(times),
             p50_ms=percentile(times, 0.5),
             p99_ms=percentile(times, 0.99),
             allowed_ms=max(ALONE_TIMES * percentile(alone, 0.99), P99_MOST_MS),

@@ -22,6 +22,8 @@ PIECE = 64 * 1024
 RECEIVERS = 20
 RETRIES = {"max_retries": 9, "reroute_codes": [], "retry_codes": [500]}
 PACE = "X-EZTHROTTLE-RPS: 2000\r\nX-EZTHROTTLE-MAX-CONCURRENT: 1000\r\n"
+SHORT_LINES = "".join(f"{number:x}:\r\n" for number in range(4_000))
+"""What takes a header's reader most: more of them than 128 KiB are counted as are kept."""
 _numbers = itertools.count()
 
 
@@ -63,6 +65,8 @@ class Target:
                 await _write(writer, status, self._bomb, "Content-Encoding: gzip\r\n")
             case "/trickle":
                 await self._trickle(writer, size)
+            case "/headers":
+                await _write(writer, status, b"ok", SHORT_LINES)
             case "/nul":
                 await _write(writer, status, bytes(size))
             case _:
@@ -159,17 +163,41 @@ class Attacker:
             sock.close()
 
     async def _begin_to_read(self, path: str) -> socket.socket:
+        sock = await self._connect()
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(sock, f"GET {path} HTTP/1.1\r\n{self.fields}\r\n".encode())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.hold_s):
+                await loop.sock_recv(sock, 1000)
+        return sock
+
+    @property
+    def fields(self) -> str:
+        """Give the header of an authorized request."""
+        return f"Host: service\r\nAuthorization: Bearer {self._key}\r\n"
+
+    async def send_and_wait(self, data: bytes, count: int) -> None:
+        """Open so many connections, send this on each, and go on with none of them."""
+        opened = [await self._connect() for _ in range(count)]
+        loop = asyncio.get_running_loop()
+
+        async def send(sock: socket.socket) -> None:
+            # Who is refused finds his connection closed.
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(self.hold_s):
+                    await loop.sock_sendall(sock, data)
+
+        await asyncio.gather(*map(send, opened))
+        await asyncio.sleep(self.hold_s)
+        for sock in opened:
+            sock.close()
+
+    async def _connect(self) -> socket.socket:
         parts = urlsplit(self._service.base_url)
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(sock, (parts.hostname, parts.port))
-        head = f"GET {path} HTTP/1.1\r\nHost: service\r\nAuthorization: Bearer {self._key}\r\n\r\n"
-        await loop.sock_sendall(sock, head.encode())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.hold_s):
-                await loop.sock_recv(sock, 1000)
+        await asyncio.get_running_loop().sock_connect(sock, (parts.hostname, parts.port))
         return sock
 
 
@@ -245,6 +273,26 @@ async def _streams(attacker: Attacker) -> None:
     await attacker.cancel_all(ids)
 
 
+async def _heads(attacker: Attacker) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nHost: service\r\n"
+    await asyncio.gather(
+        attacker.send_and_wait(head + b"x:\r\n" * 15_000, 500),
+        attacker.send_and_wait(head + b"x: y" * 15_000, 500),
+    )
+
+
+async def _bodies(attacker: Attacker) -> None:
+    head = f"POST /api/v1/jobs HTTP/1.1\r\n{attacker.fields}Content-Length: 64000\r\n\r\n"
+    await attacker.send_and_wait(head.encode() + b" " * 63_000, 1_000)
+
+
+async def _pipelines(attacker: Attacker) -> None:
+    job_id = await attacker.submit("/letters", **_later(10))
+    first = f"GET /api/v1/jobs/{job_id}?wait=60 HTTP/1.1\r\n{attacker.fields}\r\n"
+    await attacker.send_and_wait(first.encode() + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 10_000, 300)
+    await attacker.cancel_all([job_id])
+
+
 async def _lists(attacker: Attacker) -> None:
     for _ in range(3):
         keys = [f"{'k' * 480}-{time.time_ns()}-{number}" for number in range(1_000)]
@@ -296,6 +344,15 @@ ATTACKS = (
             retry_policy=RETRIES,
         ),
     ),
+    Attack("headers", "600 answers of 4,000 header lines", _answers("/headers", 600)),
+    Attack(
+        "headers500",
+        "500 jobs that wait for a retry, each with an answer of 4,000 header lines",
+        _answers("/headers?status=500", 500, retry_policy=RETRIES),
+    ),
+    Attack("heads", "1,000 connections with 60 KB of a head each, half of them in short lines", _heads),
+    Attack("bodies", "1,000 connections with 63 of 64 KB of a submission each", _bodies),
+    Attack("pipelines", "300 connections with 10,000 requests each behind a long poll", _pipelines),
     Attack("polls", "400 long polls of 50 jobs with a body of 1 MB", _polls),
     Attack("streams", "100 streams of 100 jobs with a body of 1 MB", _streams),
     Attack("lists", "400 slow readers of pages of 100 jobs with keys of 500 characters", _lists),
