@@ -3,8 +3,9 @@
 import base64
 import codecs
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from orchestrator.domain.byte_budget import KIB
 from orchestrator.domain.course import Course
@@ -21,14 +22,12 @@ SLICE_BYTES = 48 * KIB
 _new_decoder = codecs.getincrementaldecoder("utf-8")
 
 
-@dataclass(frozen=True, slots=True)
-class _Response:
+class _Response(Struct, frozen=True):
     response: HttpResponse
     ran_in: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
+class _Text(Struct, frozen=True):
     """What stands between the quotes of a JSON string."""
 
     pieces: Iterator[str]
