@@ -5,12 +5,13 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from orchestrator.domain.ids import RegionName
 from orchestrator.wire.codec import BatchReader, Header
