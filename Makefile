@@ -11,7 +11,7 @@ TARGET_PORT ?= 9000
 CASES ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve target test test-fast fuzz check lint types format bench bench-throughput bench-race \
+.PHONY: help install demo serve target test test-fast test-services fuzz check lint types format bench bench-throughput bench-race \
 	bench-latency bench-pacing bench-sdk bench-webhooks bench-domains bench-memory kill-rounds simulate outage lock clean
 
 help: ## show this list
@@ -37,14 +37,17 @@ serve: install ## run the service on port 8080, private targets allowed, with a 
 target: install ## an API to play with on port 9000: it answers, prints what it is asked, and takes webhooks
 	$(BIN)/python sdk/examples/stand_in.py $(TARGET_PORT)
 
-test: install ## every test that CI runs
-	$(BIN)/python -m pytest
+test: install ## every test that CI runs: those that start services beside those that do not, each half shown when it ends
+	$(MAKE) --jobs=2 --output-sync=target test-fast test-services
 
 fuzz: install ## drawn requests, many of them taken, against the whole service and its description: CASES=5000
 	EZTHROTTLE_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/acceptance/test_described.py -o log_cli=true -o log_cli_level=INFO
 
 test-fast: install ## the tests that start no service
 	$(BIN)/python -m pytest tests/unit tests/property tests/conformance tests/simulation
+
+test-services: install ## the tests that start services, or need a process of their own
+	$(BIN)/python -m pytest tests/acceptance tests/integration tests/chaos tests/typing
 
 check: lint types ## style, types, layers, generated files
 
