@@ -26,11 +26,6 @@ class RegionNode:
         )
         return session
 
-    async def close(self) -> None:
-        """End everything under way."""
-        for session in self._sessions.values():
-            await session.close()
-
     def _credit_for_one(self) -> int:
         """Divide the credit among the sessions: no shard may count on the part of another."""
         return ATTEMPTS_CREDIT // len(self._sessions)

@@ -103,12 +103,6 @@ class ShardSession:
             if not changed:
                 await asyncio.sleep(max(0.0, HEARTBEAT_EVERY_S - (clock.now() - sent)))
 
-    async def close(self) -> None:
-        """End what is under way; the clients stay open."""
-        await self._sender.close()
-        await self.executor.close()
-        await self.mailbox.close()
-
     async def _beat(self, sent: float, enter: Enter) -> bool:
         parts = self._parts
         try:
