@@ -156,14 +156,35 @@ async def compare(
             else None
         )
         rounds = []
-        for _ in range(options.rounds):
-            rounds.append(await measure(load, service, options.jobs, options.in_flight))
-            rate, cpu_ms = await floor(target_port, load.receiver_port, options.jobs, options.in_flight)
-            rounds[-1].floor_jobs_per_s, rounds[-1].floor_cpu_ms_per_job = rate, cpu_ms
-            if other is not None:
-                rounds[-1].beside_jobs_per_s = options.jobs / await other.run(options.jobs, options.in_flight)
+        for number in range(options.rounds):
+            rounds.append(await one_round(load, other, service, target_port, options, late=bool(number % 2)))
             print(show(rounds[-1]), flush=True)
         return rounds
+
+
+async def one_round(
+    load: Load,
+    other: Load | None,
+    service: Service,
+    target_port: int,
+    options: argparse.Namespace,
+    *,
+    late: bool,
+) -> Round:
+    """Run one round of each. Who goes first alternates (``late``: the other does): whoever follows a full
+    load has what that left behind beside it.
+    """
+    earlier = await rate_beside(other, options) if late else None
+    round_ = await measure(load, service, options.jobs, options.in_flight)
+    rate, cpu_ms = await floor(target_port, load.receiver_port, options.jobs, options.in_flight)
+    round_.floor_jobs_per_s, round_.floor_cpu_ms_per_job = rate, cpu_ms
+    round_.beside_jobs_per_s = earlier if late else await rate_beside(other, options)
+    return round_
+
+
+async def rate_beside(other: Load | None, options: argparse.Namespace) -> float | None:
+    """Give the rate of the service to compare with, where there is one."""
+    return None if other is None else options.jobs / await other.run(options.jobs, options.in_flight)
 
 
 @contextlib.asynccontextmanager
@@ -200,9 +221,9 @@ def summary(rounds: Sequence[Round]) -> str:
         "jobs/s": f"{over_runs([round_.jobs_per_s for round_ in rounds]):.0f}",
         "CPU ms per job, all processes": f"{over_runs([round_.cpu_ms_per_job for round_ in rounds]):.2f}",
     }
-    beside = [round_.jobs_per_s / round_.beside_jobs_per_s for round_ in rounds if round_.beside_jobs_per_s]
-    if beside:
-        rows["ratio to the service beside it"] = f"{over_runs(beside):.3f}"
+    ratios = [round_.jobs_per_s / round_.beside_jobs_per_s for round_ in rounds if round_.beside_jobs_per_s]
+    if ratios:
+        rows["ratio to the service beside it"] = f"{over_runs(ratios):.3f}"
     last = sorted(rounds[-1].cpu_ms_by_process.items(), key=lambda item: -item[1])
     rows["in the last round"] = ", ".join(f"{name} {used:.2f}" for name, used in last if used >= SHOWN_MS)
     return "\n".join(f"{name}: {value}" for name, value in rows.items())
@@ -220,9 +241,9 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         target_port = stack.enter_context(running_target())
         service = stack.enter_context(signed_service())
-        beside = stack.enter_context(signed_service(options.beside)) if options.beside else None
+        other = stack.enter_context(signed_service(options.beside)) if options.beside else None
         print(f"ready after {service.ready_after_s:.1f} s; {options.in_flight} jobs in flight")
-        rounds = uvloop.run(compare(service, beside, target_port, options))
+        rounds = uvloop.run(compare(service, other, target_port, options))
     print(summary(rounds))
     if options.json:
         options.json.write_text(json.dumps([asdict(round_) for round_ in rounds], indent=1))

@@ -13,6 +13,8 @@ from typing import Any
 
 DROPPED_FOR_S = 5.0
 DROPPED_BYTES_MOST = 16 * 1024 * 1024
+JOINED_BYTES_MOST = 16 * 1024
+"""A body of more is not copied behind its head."""
 REFUSED_MOST = 128
 """Connections over the limit that are let down gently at once: each holds a file that was kept back."""
 
@@ -31,6 +33,7 @@ class LingeringTransport(asyncio.Transport):
         self._under = under
         self._sends = sends
         self._dropped = 0
+        self._kept: bytes | None = None
         self._over: asyncio.TimerHandle | None = None
 
     @property
@@ -42,6 +45,7 @@ class LingeringTransport(asyncio.Transport):
         """Say no more; close at once where nobody sends, else after a while."""
         if self.lingering or self._under.is_closing():
             return
+        self.send_on()
         if self._sends():
             self.linger()
         else:
@@ -49,6 +53,7 @@ class LingeringTransport(asyncio.Transport):
 
     def linger(self) -> None:
         """End our side of the stream, and drop what comes until the client ends its own."""
+        self.send_on()
         self._over = asyncio.get_running_loop().call_later(DROPPED_FOR_S, self._under.abort)
         with contextlib.suppress(OSError, RuntimeError):
             self._under.write_eof()
@@ -74,8 +79,23 @@ class LingeringTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send, unless all has been said, or the client has gone: uvloop raises for what asyncio drops."""
-        if not self.is_closing():
+        if self.is_closing():
+            return
+        if self._kept is not None and len(data) <= JOINED_BYTES_MOST:
+            self._kept += data
+        else:
+            self.send_on()
             self._under.write(data)
+
+    def keep(self) -> None:
+        """Keep what is written next, an answer's head, until ``send_on``: with its body it is one packet."""
+        self._kept = b""
+
+    def send_on(self) -> None:
+        """Send what was kept, and whatever is written from here on at once."""
+        kept, self._kept = self._kept, None
+        if kept and not self.is_closing():
+            self._under.write(kept)
 
     def abort(self) -> None:
         """Close at once."""

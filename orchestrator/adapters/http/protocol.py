@@ -218,10 +218,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         async def answering(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
             async def sending(message: ASGISendEvent) -> None:
-                if cycle.more_body and message["type"] == "http.response.start":
-                    # An answer that did not wait for the body: what comes of that is no next request.
-                    cycle.keep_alive = False
-                await send(message)
+                if message["type"] == "http.response.start":
+                    if cycle.more_body:
+                        # An answer that did not wait for the body: what comes of that is no next request.
+                        cycle.keep_alive = False
+                    self._line.keep()
+                    await send(message)
+                else:
+                    await send(message)
+                    self._line.send_on()
 
             await app(scope, receive, sending)
 
