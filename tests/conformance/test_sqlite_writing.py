@@ -14,6 +14,8 @@ from msgspec.structs import replace
 
 from orchestrator.adapters.sqlite import jobs as jobs_module
 from orchestrator.adapters.sqlite import new_jobs, retention
+from orchestrator.adapters.sqlite.data_dir import DATABASE
+from orchestrator.adapters.sqlite.group_commit import LARGE_WRITE_BYTES, Write
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
@@ -90,6 +92,62 @@ async def test_what_was_asked_for_during_a_commit_is_one_commit(on_disk: SqliteS
         await asyncio.sleep(0)
     assert all(isinstance(answer, Accepted) for answer in await asyncio.gather(*answers))
     assert boundaries(statements) == ["COMMIT", "BEGIN IMMEDIATE", "COMMIT"]
+
+
+async def test_a_small_write_waits_for_one_large_one_at_most(on_disk: SqliteStore) -> None:
+    order: list[str] = []
+
+    def write(name: str) -> Write:
+        return lambda _db: order.append(name)
+
+    with writer_held(on_disk) as statements:
+        large = [on_disk.database.writer.write(write(f"large {n}"), large=True) for n in range(3)]
+        small = [on_disk.database.writer.write(write(f"small {n}")) for n in range(2)]
+    await asyncio.gather(*small, *large)
+    assert order == ["small 0", "small 1", "large 0", "large 1", "large 2"]
+    assert boundaries(statements) == ["COMMIT", *["BEGIN IMMEDIATE", "COMMIT"] * 4]
+
+
+async def test_what_comes_meanwhile_goes_between_two_large_writes(on_disk: SqliteStore) -> None:
+    order: list[str] = []
+    writer = on_disk.database.writer
+
+    def first(_db: sqlite3.Connection) -> None:
+        order.append("large 0")
+        writer.post(lambda _db: order.append("small"))
+
+    both = [writer.write(first, large=True), writer.write(lambda _db: order.append("large 1"), large=True)]
+    await asyncio.gather(*both)
+    assert order == ["large 0", "small", "large 1"]
+
+
+async def test_large_writes_that_wait_are_committed_before_the_store_closes(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data", Retention()) as store:
+        with writer_held(store):
+            writes = [store.database.writer.write(lambda _db: None, large=True) for _ in range(3)]
+    assert all(write.done() for write in writes)
+
+
+async def test_a_large_result_is_committed_apart(on_disk: SqliteStore) -> None:
+    jobs = [a_job(number) for number in range(2)]
+    await on_disk.jobs.submit_many(jobs)
+    ends = [an_ending(jobs[0], result=b"x" * LARGE_WRITE_BYTES), an_ending(jobs[1])]
+    with writer_held(on_disk) as statements:
+        written = [asyncio.ensure_future(on_disk.jobs.end(end)) for end in ends]
+        await asyncio.sleep(0)
+    await asyncio.gather(*written)
+    assert boundaries(statements) == ["COMMIT", *["BEGIN IMMEDIATE", "COMMIT"] * 2]
+
+
+async def test_what_was_committed_is_moved_out_of_the_log_beside_the_writer(
+    directory: SqliteKeeper, on_disk: SqliteStore
+) -> None:
+    job = a_job()
+    await on_disk.jobs.submit(job)
+    await on_disk.jobs.end(an_ending(job, result=b"x" * 4 * LARGE_WRITE_BYTES))
+    database = directory.data_dir / DATABASE
+    while database.stat().st_size < 4 * LARGE_WRITE_BYTES:  # noqa: ASYNC110  # SQLite tells nobody
+        await asyncio.sleep(0.01)
 
 
 async def test_one_bad_write_does_not_take_its_neighbours_along(on_disk: SqliteStore) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.secret_box import AesGcmBox
+from orchestrator.adapters.sqlite.checkpoints import Checkpointer
 from orchestrator.adapters.sqlite.connections import connect
 from orchestrator.adapters.sqlite.disk_retry import Patience, failing_as_store
 from orchestrator.adapters.sqlite.group_commit import GroupCommitWriter, Write
@@ -41,7 +42,10 @@ class Database:
             undo.pop_all()
         self._patience = patience
         self._files = OpenFiles(path)
-        self.writer = GroupCommitWriter(self.connection, asyncio.get_running_loop(), self._files.check)
+        self._checkpointer = Checkpointer(path, self.connection)
+        self.writer = GroupCommitWriter(
+            self.connection, asyncio.get_running_loop(), self._files.check, self._checkpointer.committed
+        )
         # Not the loop's own pool, in which anybody's slow call would hold up submissions.
         self.sealers = ThreadPoolExecutor(SEALING_THREADS, "store-sealer")
 
@@ -54,31 +58,35 @@ class Database:
         """Ask for a write that nobody waits for."""
         self.writer.post(write)
 
-    async def written(self, write: Write) -> Any:
+    async def written(self, write: Write, *, large: bool = False) -> Any:
         """Write, and wait for the commit.
 
         Raises:
             StoreFailure: It could not be written.
         """
         try:
-            return await self.writer.write(write)
+            return await self.writer.write(write, large=large)
         except sqlite3.Error as error:
             raise StoreFailure(str(error)) from error
 
-    async def kept(self, what: str, write: Write) -> Any:
+    async def kept(self, what: str, write: Write, *, large: bool = False) -> Any:
         """Write what work under way can't go on without, on a full disk after a while.
 
         Raises:
             StoreFailure: It could not be written all that time.
         """
-        return await self._patience.until_written(what, lambda: self.writer.write(write))
+        return await self._patience.until_written(what, lambda: self.writer.write(write, large=large))
 
     async def close(self) -> None:
         """Commit what waits, and close."""
-        await asyncio.get_running_loop().run_in_executor(self.sealers, self.writer.close)
+        await asyncio.get_running_loop().run_in_executor(self.sealers, self._close_threads)
         self.sealers.shutdown()
         self.lanes.close()
         self.connection.close()
+
+    def _close_threads(self) -> None:
+        self.writer.close()
+        self._checkpointer.close()
 
 
 def prepare(connection: sqlite3.Connection, box: AesGcmBox, *, alone: bool) -> None:

@@ -1,6 +1,8 @@
 """One writer thread: whatever was asked for while a commit was on its way is the next commit.
 
-So a commit's fsync is shared by all who wait for one, and nobody waits for a timer.
+So a commit's fsync is shared by all who wait for one, and nobody waits for a timer. A large write has a
+commit of its own, with a group of small ones before it: many large ones hold up a small one no longer than
+one does.
 """
 
 import asyncio
@@ -9,47 +11,61 @@ import logging
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from orchestrator.domain.histogram import SIZES, Histogram
 
 BATCH_MOST = 512
+LARGE_WRITE_BYTES = 256 * 1024
+"""A write of this size and more takes milliseconds on the disk: it is for a commit of its own."""
 
 Write = Callable[[sqlite3.Connection], Any]
+Committed = Callable[..., None]
+"""Hears how many writes a commit had, and whether (``large=``) it was a large one."""
 _Item = tuple[Write, "asyncio.Future[Any] | None"]
+_Asked = tuple[_Item, bool]
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 log = logging.getLogger(__name__)
 
 
 class GroupCommitWriter:
-    """Runs writes in the order they were asked for; a result is handed over after its commit.
+    """Runs small writes in the order they were asked for, and large ones in theirs; a result is handed over
+    after its commit.
 
     ``check`` raises sqlite3.Error where a commit would be of no use. It is called after each one, too.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop, check: Callable[[], None]
+        self,
+        connection: sqlite3.Connection,
+        loop: asyncio.AbstractEventLoop,
+        check: Callable[[], None],
+        committed: Committed,
     ) -> None:
         self._connection = connection
         self._loop = loop
         self._check = check
+        self._committed = committed
         self.sizes = Histogram(SIZES)
         """Writes that shared a commit."""
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._large: deque[_Item] = deque()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def write(self, write: Write) -> "asyncio.Future[Any]":
+    def write(self, write: Write, *, large: bool = False) -> "asyncio.Future[Any]":
         """Ask for a write; the future holds its result once it is committed."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put((write, future))
+        self._queue.put(((write, future), large))
         return future
 
     def post(self, write: Write) -> None:
         """Ask for a write that nobody waits for."""
-        self._queue.put((write, None))
+        self._queue.put(((write, None), False))
 
     def close(self) -> None:
         """Commit what was asked for, and end the thread."""
@@ -57,20 +73,30 @@ class GroupCommitWriter:
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            batch = self._next_batch()
-            work = [item for item in batch if item is not None]
-            if work:
-                self._hand_over(self._commit(work))
-            if len(work) < len(batch):
-                return
+        while self._large or not self._closing:
+            if small := self._next_group():
+                self._hand_over(self._commit(small))
+                self._committed(len(small), large=False)
+            if self._large:
+                self._hand_over(self._commit([self._large.popleft()]))
+                self._committed(1, large=True)
 
-    def _next_batch(self) -> list[_Item | None]:
-        batch = [self._queue.get()]
+    def _next_group(self) -> list[_Item]:
+        """Take what was asked for; blocks until something was, unless a large write waits."""
+        group: list[_Item] = []
+        if not self._large:
+            self._sort(self._queue.get(), group)
         with contextlib.suppress(queue.Empty):
-            while batch[-1] is not None and len(batch) < BATCH_MOST:
-                batch.append(self._queue.get_nowait())
-        return batch
+            while not self._closing and len(group) < BATCH_MOST:
+                self._sort(self._queue.get_nowait(), group)
+        return group
+
+    def _sort(self, asked: _Asked | None, group: list[_Item]) -> None:
+        if asked is None:
+            self._closing = True
+            return
+        item, large = asked
+        (self._large if large else group).append(item)
 
     def _commit(self, work: list[_Item]) -> list[_Outcome]:
         try:

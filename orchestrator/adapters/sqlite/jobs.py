@@ -11,6 +11,7 @@ from orchestrator.adapters.sealing import sealing_context
 from orchestrator.adapters.sqlite.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.failures import note_failure
+from orchestrator.adapters.sqlite.group_commit import LARGE_WRITE_BYTES
 from orchestrator.adapters.sqlite.job_rows import WAITING_COLUMNS, read_job, read_result, waiting_job
 from orchestrator.adapters.sqlite.new_jobs import JobRow, NewJobs, duplicate, find_key, insert, taken
 from orchestrator.adapters.sqlite.outbox import insert_outbox, outbox_row, read_pending, update_of
@@ -94,7 +95,8 @@ class SqliteJobs:
 
         """
         row = await self._new.row(job)
-        return taken(job, row, await self._database.written(lambda db: insert(db, row)))
+        large = len(row.request) >= LARGE_WRITE_BYTES
+        return taken(job, row, await self._database.written(lambda db: insert(db, row), large=large))
 
     async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Accepted | Duplicate]:
         """Store several jobs in one transaction.
@@ -199,7 +201,9 @@ class SqliteJobs:
         outbox = [outbox_row(entry) for entry in ending.outbox]
         children = [self._new.row_now(child) for child in ending.children]
         found = await self._database.kept(
-            "a job's end", lambda db: _end(db, job, outbox, children, ending.code)
+            "a job's end",
+            lambda db: _end(db, job, outbox, children, ending.code),
+            large=len(result) >= LARGE_WRITE_BYTES,
         )
         return [taken(*triple) for triple in zip(ending.children, children, found, strict=True)]
 
