@@ -44,10 +44,10 @@ fuzz: install ## drawn requests, many of them taken, against the whole service a
 	EZTHROTTLE_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/acceptance/test_described.py -o log_cli=true -o log_cli_level=INFO
 
 test-fast: install ## the tests that start no service
-	$(BIN)/python -m pytest tests/unit tests/property tests/conformance tests/simulation
+	$(BIN)/python -m pytest tests/unit tests/property tests/conformance tests/simulation tests/typing tests/compatibility
 
-test-services: install ## the tests that start services, or need a process of their own
-	$(BIN)/python -m pytest tests/acceptance tests/integration tests/chaos tests/typing
+test-services: install ## the tests that start services
+	$(BIN)/python -m pytest tests/acceptance tests/integration tests/chaos
 
 check: lint types ## style, types, layers, generated files
 

@@ -24,7 +24,7 @@ LIBRARIES = (
     "uvicorn",
 )
 # Of that Python's asyncio, as the test runner uses it; under later ones these are errors.
-LEFT_OPEN = ("unclosed event loop", "unclosed <socket.socket")
+LEFT_OPEN = ("unclosed event loop", "unclosed <socket.socket", "unclosed transport")
 
 
 def _candidates() -> list[Path]:
