@@ -17,7 +17,7 @@ from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.routes import Routes
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import Fault, HttpRequest
-from orchestrator.domain.ids import AttemptId, CustomerId, JobId, NodeAddress, RegionName
+from orchestrator.domain.ids import AttemptId, CustomerId, JobId, NodeAddress, RegionName, TargetDomain
 from orchestrator.domain.settling import Ended
 from orchestrator.domain.signals import retry_after_s
 from orchestrator.ports.clock import Clock
@@ -71,7 +71,7 @@ class OpenAttempt:
     """An attempt at an executor. ``permit`` is None while it has none: connecting, or ready."""
 
     owner: AttemptOwner
-    domain: DomainLimiter
+    domain: TargetDomain
     job: JobId
     customer: CustomerId
     peer: Peer
@@ -93,6 +93,7 @@ class Dispatcher:
         clock: Clock,
         counters: Counters,
         *,
+        limiter: Callable[[TargetDomain], DomainLimiter],
         routes: Routes,
         answers: AnswerIntake,
         steered: Callable[[DomainLimiter], None],
@@ -100,6 +101,7 @@ class Dispatcher:
         self._peers = peers
         self._clock = clock
         self._counters = counters
+        self._limiter = limiter
         self._routes = routes
         self._answers = answers
         self._steered = steered
@@ -120,7 +122,7 @@ class Dispatcher:
         *,
         job: JobId,
         customer: CustomerId,
-        domain: DomainLimiter,
+        domain: TargetDomain,
         permit: int,
         region: RegionName,
         request: HttpRequest,
@@ -139,7 +141,7 @@ class Dispatcher:
             customer=customer,
             peer=peer,
             permit=permit,
-            probe=self._routes.target_health.sent(domain.name, region),
+            probe=self._routes.target_health.sent(domain, region),
             sent_at=now,
             size=size,
             time_limit_s=limit_s,
@@ -152,15 +154,15 @@ class Dispatcher:
         its leg may go from elsewhere.
         """
         opened = self._open[attempt]
-        if not self._routes.target_health.admits(opened.domain.name, opened.peer.name):
-            opened.domain.unused(permit)
+        if not self._routes.target_health.admits(opened.domain, opened.peer.name):
+            self._limiter(opened.domain).unused(permit)
             opened.peer.link.post(CancelAttempt(attempt))
             self._close(attempt, _SHUT)
             return
         now = self._clock.now()
         opened.permit = permit
         opened.phase = Phase.GOING
-        opened.probe = self._routes.target_health.sent(opened.domain.name, opened.peer.name)
+        opened.probe = self._routes.target_health.sent(opened.domain, opened.peer.name)
         opened.sent_at = now
         opened.due = now + opened.time_limit_s
         opened.peer.link.post(GoAttempt(attempt, now))
@@ -245,9 +247,9 @@ class Dispatcher:
         if started_at is not None:
             self._counters.attempt_took(region, self._clock.now() - started_at)
         if cause.status == HTTPStatus.TOO_MANY_REQUESTS:
-            self._counters.answered_429(domain.name)
+            self._counters.answered_429(domain)
         self._routes.target_health.ended(
-            domain.name, region, opened.job, cause, sent_at=opened.sent_at, took_s=took_s
+            domain, region, opened.job, cause, sent_at=opened.sent_at, took_s=took_s
         )
         self._routes.retry_budgets.ended(domain, cause)
 
@@ -276,11 +278,11 @@ class Dispatcher:
     def _take_back(self, opened: OpenAttempt) -> None:
         permit, opened.permit, opened.phase = opened.permit, None, Phase.CONNECTING
         if permit is not None:
-            opened.domain.unused(permit)
+            self._limiter(opened.domain).unused(permit)
 
     def _note_start(self, attempt: AttemptId, opened: OpenAttempt, at: float) -> None:
         if opened.permit is not None:
-            opened.domain.started(opened.permit, at)
+            self._limiter(opened.domain).started(opened.permit, at)
         ago_ms = (self._clock.now() - at) * 1000
         opened.owner.attempt_started(attempt, self._clock.unix_ms() - int(ago_ms))
 
@@ -294,7 +296,8 @@ class Dispatcher:
         # Only now: what of it is to be saved is counted already.
         self._answers.arrived(attempt)
         if opened.permit is not None:
-            give_back = opened.domain.closed if ended.written else opened.domain.unused
+            limiter = self._limiter(opened.domain)
+            give_back = limiter.closed if ended.written else limiter.unused
             give_back(opened.permit)
         self._routes.credit_back()
 
@@ -304,9 +307,9 @@ class Dispatcher:
         now = self._clock.now()
         answered_at = now if message.answered_at is None else self._within(opened, message.answered_at)
         started_at = now if started_at is None else started_at
-        domain = opened.domain
-        if domain.hear(opened.permit, message.response, started_at, answered_at, probe=opened.probe):
-            self._steered(domain)
+        limiter = self._limiter(opened.domain)
+        if limiter.hear(opened.permit, message.response, started_at, answered_at, probe=opened.probe):
+            self._steered(limiter)
 
     def _retry_after(self, message: AttemptDone) -> float | None:
         if message.response is None:

@@ -4,8 +4,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from orchestrator.core.claim import Claim
-from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.claim import Claim, Queues
 from orchestrator.core.target_health import TargetHealth
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.fairness import Ticket
@@ -34,14 +33,20 @@ class Parking:
     Args:
         clock: Time.
         target_health: Which routes are passable.
+        queues: Where the tickets came from.
         release: Takes a claim that is to queue again, and the region that it waited for.
     """
 
     def __init__(
-        self, clock: Clock, target_health: TargetHealth, release: Callable[[Claim, RegionName], None]
+        self,
+        clock: Clock,
+        target_health: TargetHealth,
+        queues: Queues,
+        release: Callable[[Claim, RegionName], None],
     ) -> None:
         self._clock = clock
         self._target_health = target_health
+        self._queues = queues
         self._release = release
         self._count = 0
         self._without_region: dict[RegionName, deque[_Kept]] = {}
@@ -58,13 +63,13 @@ class Parking:
         """Keep a ticket until a region of ``down`` takes work, or the breaker between one of ``shut`` and the
         target lets it pass: whichever comes first.
         """
-        claim.keep_place()
+        self._queues.keep_place(claim)
         kept = _Kept(claim)
         self._count += 1
         for region in down:
             self._append(self._without_region.setdefault(region, deque()), kept)
         for region in shut:
-            self._append(self._behind.setdefault((claim.domain.name, region), deque()), kept)
+            self._append(self._behind.setdefault((claim.domain, region), deque()), kept)
             self._wake(claim.domain, region)
 
     def release(self, regions: Collection[RegionName]) -> None:
@@ -77,13 +82,13 @@ class Parking:
         """Queue again what waits for any region."""
         self.release(list(self._without_region))
 
-    def stir(self, domain: DomainLimiter, region: RegionName) -> None:
+    def stir(self, domain: TargetDomain, region: RegionName) -> None:
         """A breaker has changed: queue again what it lets pass."""
-        way = domain.name, region
+        way = domain, region
         waiting = self._behind.get(way)
         if waiting is None:
             return
-        offer = self._target_health.offer(domain.name, [region])
+        offer = self._target_health.offer(domain, [region])
         if offer.regions and region not in offer.ill:
             del self._behind[way]
             for kept in waiting:
@@ -115,16 +120,16 @@ class Parking:
             if self._let_go(waiting.popleft(), region):
                 return
 
-    def _wake(self, domain: DomainLimiter, region: RegionName) -> None:
-        way = domain.name, region
+    def _wake(self, domain: TargetDomain, region: RegionName) -> None:
+        way = domain, region
         if way in self._behind and way not in self._timed:
             self._timed.add(way)
             now = self._clock.now()
-            due = max(self._target_health.opens_at(domain.name, lambda: [region], now), now + LOOK_LEAST_S)
+            due = max(self._target_health.opens_at(domain, lambda: [region], now), now + LOOK_LEAST_S)
             self._clock.call_at(due, lambda: self._woken(domain, region))
 
-    def _woken(self, domain: DomainLimiter, region: RegionName) -> None:
-        self._timed.discard((domain.name, region))
+    def _woken(self, domain: TargetDomain, region: RegionName) -> None:
+        self._timed.discard((domain, region))
         self.stir(domain, region)
 
 

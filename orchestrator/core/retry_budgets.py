@@ -3,8 +3,7 @@
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from orchestrator.core.claim import Claim
-from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.claim import Claim, Queues
 from orchestrator.domain.breaker import Cause, Sign, sign_of
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.retry_budget import RetryBudget, next_token_at, note_first, note_sign, spend
@@ -39,8 +38,9 @@ class _DomainRetries:
 class RetryBudgets:
     """Lets repeats out to their targets' queues, the customers' in turn."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, queues: Queues) -> None:
         self._clock = clock
+        self._queues = queues
         self._by_domain: dict[TargetDomain, _DomainRetries] = {}
 
     def __len__(self) -> int:
@@ -49,29 +49,29 @@ class RetryBudgets:
 
     def enqueue(self, claim: Claim) -> None:
         """Queue a repeat as soon as the budget allows."""
-        claim.keep_place()
-        retries = self._by_domain.get(claim.domain.name) or self._open(claim.domain.name)
+        self._queues.keep_place(claim)
+        retries = self._by_domain.get(claim.domain) or self._open(claim.domain)
         retries.add(claim)
         self._release(retries)
 
-    def sent_first(self, domain: DomainLimiter) -> None:
+    def sent_first(self, domain: TargetDomain) -> None:
         """A leg's first attempt went out."""
-        retries = self._by_domain.get(domain.name)
+        retries = self._by_domain.get(domain)
         if retries is not None:
             retries.budget = note_first(retries.budget)
             self._release(retries)
 
-    def ended(self, domain: DomainLimiter, cause: Cause) -> None:
+    def ended(self, domain: TargetDomain, cause: Cause) -> None:
         """An attempt ended."""
         sign = sign_of(cause.status, cause.fault)
-        retries = self._by_domain.get(domain.name)
+        retries = self._by_domain.get(domain)
         if sign is Sign.NONE or (retries is None and sign is Sign.WELL):
             return
-        retries = retries or self._open(domain.name)
+        retries = retries or self._open(domain)
         retries.budget = note_sign(retries.budget, well=sign is Sign.WELL)
         self._release(retries)
         if not retries.waiting and not retries.budget.spent(self._clock.now()):
-            del self._by_domain[domain.name]
+            del self._by_domain[domain]
 
     def forget(self, name: TargetDomain) -> None:
         """Let a target's repeats go as if none had been made."""
@@ -95,7 +95,7 @@ class RetryBudgets:
                 self._wake(retries)
                 return
             retries.budget = left
-            retries.take().enqueue()
+            self._queues.enqueue(retries.take())
 
     def _wake(self, retries: _DomainRetries) -> None:
         if not retries.timed:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from orchestrator.core.claim import Claim
+from orchestrator.core.claim import Claim, Queues
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.parking import ANY, Detours, Parking
 from orchestrator.core.peers import PeerBook, Region
@@ -44,18 +44,19 @@ class Routes:
         self._domain = domain
         self.strict_down_s = strict_down_s
         self.target_health = TargetHealth(clock, self._changed)
-        self.parking = Parking(clock, self.target_health, self._released)
+        self._queues = Queues(domain)
+        self.parking = Parking(clock, self.target_health, self._queues, self._released)
         self.detours = Detours(self._shut_by, leave)
-        self.retry_budgets = RetryBudgets(clock)
+        self.retry_budgets = RetryBudgets(clock, self._queues)
 
     def line_up(self, claim: Claim, *, spends: bool = False) -> None:
         """Let a leg wait for its permit; one that ``spends`` waits for the target's retry budget first."""
         if claim.may_leave:
-            self.detours.queued(claim.domain.name, claim.ticket)
+            self.detours.queued(claim.domain, claim.ticket)
         if spends:
             self.retry_budgets.enqueue(claim)
         else:
-            claim.enqueue()
+            self._queues.enqueue(claim)
 
     def wait_anywhere(self, claim: Claim, region: RegionName) -> None:
         """Keep a leg that may run in any region until one takes work and its way to the target is open.
@@ -67,7 +68,7 @@ class Routes:
             return
         self.parking.keep(claim, shut=[region] if region in with_credit else with_credit)
         if claim.may_leave:
-            self.detours.queued(claim.domain.name, claim.ticket, ANY)
+            self.detours.queued(claim.domain, claim.ticket, ANY)
 
     def wait_strictly(self, claim: Claim, regions: Sequence[RegionName]) -> None:
         """Keep a leg that may run in ``regions`` only until one takes work and its way is open."""
@@ -75,16 +76,16 @@ class Routes:
         down = [region for region in regions if region not in with_credit]
         self.parking.keep(claim, down=down, shut=[region for region in regions if region in with_credit])
         if claim.may_leave and len(regions) == 1 and not down:
-            self.detours.queued(claim.domain.name, claim.ticket, regions[0])
+            self.detours.queued(claim.domain, claim.ticket, regions[0])
 
     def withdraw(self, claim: Claim, regions: Sequence[RegionName]) -> None:
         """A leg that waits, for one of ``regions`` perhaps, does so no longer."""
-        claim.withdraw()
+        self._queues.withdraw(claim)
         for place in (ANY, *regions):
-            self.detours.gone(claim.domain.name, claim.ticket, place)
+            self.detours.gone(claim.domain, claim.ticket, place)
 
     def _released(self, claim: Claim, region: RegionName) -> None:
-        self.detours.gone(claim.domain.name, claim.ticket, region)
+        self.detours.gone(claim.domain, claim.ticket, region)
         self.line_up(claim)
 
     def forget(self, domain: TargetDomain) -> None:
@@ -150,8 +151,7 @@ class Routes:
         return self.target_health.shut_by(domain, self._peers.regions_up() if region == ANY else [region])
 
     def _changed(self, domain: TargetDomain, region: RegionName) -> None:
-        limiter = self._domain(domain)
         self.detours.look(domain)
         self.detours.look(domain, region)
-        self.parking.stir(limiter, region)
-        limiter.pump()
+        self.parking.stir(domain, region)
+        self._domain(domain).pump()

@@ -134,6 +134,7 @@ class Shard:
             self.peers,
             clock,
             self.counters,
+            limiter=self.domain,
             routes=self.routes,
             answers=self.answers,
             steered=self._steered,
@@ -194,7 +195,6 @@ class Shard:
 
     def admit(self, job: Job) -> QueuePosition:
         """Queue a job that is on disk; say where it stands."""
-        domain = self.domain(job.domain)
         self.counters.accepted += 1
         self.ledger.accepted(job.customer, job.domain)
         self._fresh.put(job)
@@ -209,7 +209,7 @@ class Shard:
             path=job.spec.path_class,
         )
         at_ms = job.spec.retry_at if state is JobState.SCHEDULED else None
-        self._scheduled.queue(Claim(domain, ticket, may_leave=job.spec.fallback is not None), at_ms)
+        self._scheduled.queue(Claim(job.domain, ticket, may_leave=job.spec.fallback is not None), at_ms)
         return self.place(job) or QueuePosition(1, 0.0)
 
     def place(self, job: Job) -> QueuePosition | None:
@@ -387,10 +387,9 @@ class Shard:
         return supervisor
 
     async def _recover(self, waiting: WaitingJob) -> None:
-        domain = self.domain(waiting.domain)
         self.ledger.found(waiting.customer, waiting.domain)
         if waiting.state is not JobState.RUNNING and waiting.damage is None:
-            self._scheduled.queue(Claim(domain, _ticket_of(waiting)), waiting.not_before_ms)
+            self._scheduled.queue(Claim(waiting.domain, _ticket_of(waiting)), waiting.not_before_ms)
             return
         stored = await self._load_whole(waiting)
         if stored is not None:

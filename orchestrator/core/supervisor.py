@@ -95,7 +95,7 @@ class JobSupervisor:
     @property
     def targets(self) -> list[TargetDomain]:
         """Name the targets of the steps that have begun."""
-        return [self._domain(step).name for step, run in enumerate(self.course.runs) if run is not None]
+        return [self._target(step) for step, run in enumerate(self.course.runs) if run is not None]
 
     def launch(self, step: int, leg: int, permit: int) -> None:
         """Use a permit for a leg, or give it back."""
@@ -232,7 +232,7 @@ class JobSupervisor:
         attempt_id = self._context.next_attempt_id()
         now_ms = self._context.clock.unix_ms()
         if all(attempt.leg != leg for attempt in run_of(self.course, step).attempts):
-            self._context.routes.retry_budgets.sent_first(self._domain(step))
+            self._context.routes.retry_budgets.sent_first(self._target(step))
         self.course, attempt = dispatch_leg(self.course, step, leg, attempt_id, region, now_ms)
         if self.state is JobState.QUEUED:
             self.state = advance(self.state, JobEvent.DISPATCHED)
@@ -263,7 +263,7 @@ class JobSupervisor:
             self,
             job=self.job.id,
             customer=self.job.customer,
-            domain=self._domain(step),
+            domain=self._target(step),
             permit=permit,
             region=attempt.region,
             request=target_request(self.job, step, attempt),
@@ -285,7 +285,7 @@ class JobSupervisor:
             self._give_up(step, leg)
             return
         ways = self._strict_ways(step, leg) if strict else []
-        cause = self._context.routes.shut_from(self._domain(step).name, ways if strict else None)
+        cause = self._context.routes.shut_from(self._target(step), ways if strict else None)
         if cause is not None and self.leave_shut(step, cause):
             return
         if strict:
@@ -329,7 +329,7 @@ class JobSupervisor:
         return self.state is JobState.QUEUED and self.course == begin_course(self.job.spec)
 
     def _place(self, step: int, leg: int) -> RegionName | None:
-        spec, wanted, domain = self._spec(step), self._leg(step, leg).region, self._domain(step).name
+        spec, wanted, domain = self._spec(step), self._leg(step, leg).region, self._target(step)
         with_credit = self._context.peers.regions_with_credit()
         if wanted in with_credit and self._context.routes.target_health.calm(domain):
             return wanted
@@ -348,7 +348,7 @@ class JobSupervisor:
     def _queue_siblings(self, step: int, attempt: Attempt) -> None:
         mode = self._spec(step).execution_mode
         if mode is ExecutionMode.HEDGE:
-            late_s = self._context.routes.target_health.late_after_s(self._domain(step).name, attempt.region)
+            late_s = self._context.routes.target_health.late_after_s(self._target(step), attempt.region)
             self._after(late_s, attempt.id, lambda: self._hedge(step, attempt.id))
         elif step not in self._spares_queued:
             for leg in waiting_legs(run_of(self.course, step)):
@@ -406,7 +406,7 @@ class JobSupervisor:
         further = is_further(run_of(self.course, step), leg)
         spare = further and self._spec(step).execution_mode is not ExecutionMode.FANOUT
         may_leave = self._spec(step).fallback is not None
-        return Claim(self._domain(step), self._ticket(step, leg), spare, may_leave)
+        return Claim(self._target(step), self._ticket(step, leg), spare, may_leave)
 
     def _ticket(self, step: int, leg: int) -> Ticket:
         spec, customer = self._spec(step), self.job.customer
@@ -418,9 +418,11 @@ class JobSupervisor:
     def _spec(self, step: int) -> JobSpec:
         return self.job.spec.steps[step]
 
+    def _target(self, step: int) -> TargetDomain:
+        return self.job.domain if step == PRIMARY else target_domain(self._spec(step).url)
+
     def _domain(self, step: int) -> DomainLimiter:
-        name = self.job.domain if step == PRIMARY else target_domain(self._spec(step).url)
-        return self._context.domain(name)
+        return self._context.domain(self._target(step))
 
     def _reroute_regions(self, attempt: AttemptId, ended: Ended) -> Sequence[RegionName]:
         """Name the regions where an attempt that ended so might go on, best first."""
@@ -428,7 +430,7 @@ class JobSupervisor:
         if step is None or (ended.response and ended.response.beyond_doubt):
             return ()
         return self._context.routes.target_health.healthy(
-            self._domain(step).name, self._context.peers.regions_up()
+            self._target(step), self._context.peers.regions_up()
         )
 
     def _leg(self, step: int, leg: int) -> Leg:

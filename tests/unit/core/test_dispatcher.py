@@ -66,7 +66,13 @@ class Bench:
         self.answers = AnswerIntake(lambda work: self.tasks.add(loop.create_task(work)))
         self.tasks: set[asyncio.Task[None]] = set()
         self.dispatcher = Dispatcher(
-            peers, self.clock, Counters(), routes=routes, answers=self.answers, steered=_nothing
+            peers,
+            self.clock,
+            Counters(),
+            limiter=lambda _name: self.domain,
+            routes=routes,
+            answers=self.answers,
+            steered=_nothing,
         )
         self.domain = DomainLimiter(
             TargetDomain("203.0.113.7:80"),
@@ -95,7 +101,7 @@ class Bench:
             self.owner,
             job=ticket.job_id,
             customer=CustomerId("cust_acme"),
-            domain=domain,
+            domain=domain.name,
             permit=permit,
             region=IAD,
             request=REQUEST,
