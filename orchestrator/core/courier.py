@@ -4,6 +4,7 @@ The courier owns schedule, quorum, breakers, disk and signatures; the webhook ac
 the webhook names regions, sends.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -217,11 +218,16 @@ class Courier:
             return
         if asked.body:
             self._peers.post(node, JobResult(job_id, body))
-        for delivery in sorted(asked.deliveries):
+        await self._sign_each(sorted(asked.deliveries), node, body)
+
+    async def _sign_each(self, deliveries: Sequence[DeliveryId], node: NodeAddress, body: bytes) -> None:
+        for delivery in deliveries:
             sent = self._under_way.get(delivery)
             if sent is not None and sent.node == node:
                 signed = self._signed(sent, body)
                 self._peers.post(node, DeliverySigned(delivery, sent.number, signed))
+                # To digest five megabytes takes some ms, and twenty receivers may ask for it at once.
+                await asyncio.sleep(0)
 
     def _signed(self, sent: _Sent, body: bytes) -> Headers:
         """Sign one delivery attempt, now: receivers refuse old signatures."""

@@ -146,10 +146,10 @@ def _keep_watch(watch: ShardWatch, stopping: threading.Event) -> None:
         # A pid would not tell: what died stays a zombie, for Ray does not reap it.
         for ended in select.select(parts, [], [], 0)[0]:
             _lose(f"the {parts[ended]} died")
-        watch.look()
+        up = watch.look()
         if watch.died is not None:
             _lose(f"the shard can't be started again: {watch.died}")
-        if deaths.counted(watch.lives):
+        if deaths.counted(watch.lives, up=up):
             _give_up()
 
 
@@ -216,7 +216,10 @@ def _open_parts_of_ray() -> dict[int, str]:
     return found
 
 
-_DIES = f"the shard died {SHARD_DEATHS_MOST + 1} times within a minute: service.log says of what; giving up"
+_DIES = (
+    f"the shard died {SHARD_DEATHS_MOST + 1} times within a minute of being up: "
+    "service.log says of what; giving up"
+)
 _PEERS: list[Any] = []
 """Handles kept for as long as the driver lives: Ray ends an actor that nobody holds."""
 

@@ -64,18 +64,41 @@ class ShardDeaths:
 
     One more is let pass than of a driver's. A job that kills its shard three times is ended at the start of
     the life that follows (``core.shard``); only a death after that has no such remedy.
+
+    The minute is one of being up: a machine on which a start takes long must not make good for a shard that
+    dies as soon as it has started.
+
+    Args:
+        lives: How many lives there have been.
+        now: Monotonic seconds.
     """
 
-    def __init__(self, lives: int) -> None:
+    def __init__(self, lives: int, now: Callable[[], float] = time.monotonic) -> None:
         self._lives = lives
+        self._now = now
         self._budget = RestartBudget(limit=SHARD_DEATHS_MOST + 1)
+        self._up_s = 0.0
+        self._heard_at: float | None = None
+        """When the present life was heard last."""
 
-    def counted(self, lives: int) -> bool:
-        """Take note of how many lives there have been; say whether too many have ended within a minute."""
+    def counted(self, lives: int, *, up: bool) -> bool:
+        """Take note of how many lives there have been, and whether the last one was just heard to be up; say
+        whether too many have ended within a minute.
+        """
+        if lives > self._lives:
+            self._heard_at = None
         for _ in range(self._lives, lives):
-            self._budget = self._budget.after_death(time.monotonic())
+            self._budget = self._budget.after_death(self._up_s)
         self._lives = max(self._lives, lives)
+        if up:
+            self._hear()
         return self._budget.spent
+
+    def _hear(self) -> None:
+        now = self._now()
+        if self._heard_at is not None:
+            self._up_s += now - self._heard_at
+        self._heard_at = now
 
 
 def _reason(error: Exception) -> str:

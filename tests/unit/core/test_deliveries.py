@@ -1,5 +1,7 @@
 """How results reach their receivers: a real shard and real senders, under a virtual clock."""
 
+import asyncio
+
 import pytest
 
 from orchestrator.core.delivery_room import DELIVERY_BYTES
@@ -8,7 +10,7 @@ from orchestrator.core.peers import WEBHOOKS
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fanout import DeliveryOptions, DeliveryState, JobDelivery, Schedule
-from orchestrator.domain.ids import CustomerId, DeliveryId
+from orchestrator.domain.ids import CustomerId, DeliveryId, RegionName
 from orchestrator.domain.signing import signature_headers
 from orchestrator.ports.store import WebhookSecrets
 from orchestrator.wire.messages import DeliverySigned, JobResult, Message
@@ -518,3 +520,30 @@ def test_a_delivery_that_comes_when_the_result_is_there_asks_for_its_signature_a
     assert [a.accepted for a in office.at("b.test")] == [False, True]
     assert sum(isinstance(message, JobResult) for message in carried) == 1
     assert sum(isinstance(message, DeliverySigned) for message in carried) == 3
+
+
+class _Listening(PostOffice):
+    """Notes when a signature leaves, and when the shard's loop comes to the next thing that waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns: list[str] = []
+
+    def carry(self, region: RegionName, message: Message) -> None:
+        super().carry(region, message)
+        if isinstance(message, DeliverySigned):
+            self.turns.append("signed")
+            asyncio.get_running_loop().call_soon(self.turns.append, "others")
+
+
+def test_others_have_the_loop_between_the_signatures_of_a_large_result() -> None:
+    office, hosts = _Listening(), [f"{number}.test" for number in range(20)]
+    office.receivers |= dict.fromkeys(hosts, up)
+
+    async def play() -> None:
+        await office.tell(*map(hook, hosts), body=b"y" * (LARGE_BYTES + 1))
+        await office.until(2)
+
+    office.run(play)
+
+    assert office.turns == ["signed", "others"] * len(hosts)
