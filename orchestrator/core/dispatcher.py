@@ -40,19 +40,6 @@ ANSWER_WITHIN_S = 60.0
 """From the moment it is asked for, before a large answer counts as lost."""
 
 
-class AttemptOwner(Protocol):
-    """Whoever has to know how an attempt goes: its job's supervisor."""
-
-    def attempt_started(self, attempt: AttemptId, started_ms: int) -> None:
-        """Its first byte was written."""
-
-    def attempt_ready(self, attempt: AttemptId) -> None:
-        """It waits on a ready connection for a new permit."""
-
-    def attempt_ended(self, attempt: AttemptId, ended: Ended) -> None:
-        """It is over."""
-
-
 class Phase(Enum):
     """How far an attempt at an executor has come, as far as its permit goes."""
 
@@ -70,9 +57,9 @@ class Phase(Enum):
 class OpenAttempt:
     """An attempt at an executor. ``permit`` is None while it has none: connecting, or ready."""
 
-    owner: AttemptOwner
     domain: TargetDomain
     job: JobId
+    step: int
     customer: CustomerId
     peer: Peer
     permit: int | None
@@ -84,8 +71,23 @@ class OpenAttempt:
     due: float
 
 
+class AttemptOwner(Protocol):
+    """Whoever has to know how attempts go."""
+
+    def attempt_started(self, attempt: AttemptId, opened: OpenAttempt, started_ms: int) -> None:
+        """Its first byte was written."""
+
+    def attempt_ready(self, attempt: AttemptId, opened: OpenAttempt) -> None:
+        """It waits on a ready connection for a new permit."""
+
+    def attempt_ended(self, attempt: AttemptId, opened: OpenAttempt, ended: Ended) -> None:
+        """It is over."""
+
+
 class Dispatcher:
     """Knows every attempt that an executor has, and what each one holds."""
+
+    _owner: AttemptOwner
 
     def __init__(
         self,
@@ -107,8 +109,9 @@ class Dispatcher:
         self._steered = steered
         self._open: dict[AttemptId, OpenAttempt] = {}
 
-    def begin(self) -> None:
-        """Start watching for attempts that nobody reports on."""
+    def begin(self, owner: AttemptOwner) -> None:
+        """Tell ``owner`` of attempts from now on, and watch for those that nobody reports on."""
+        self._owner = owner
         self._clock.call_at(self._clock.now() + SWEEP_EVERY_S, self._sweep)
 
     def __len__(self) -> int:
@@ -118,9 +121,9 @@ class Dispatcher:
     def send(
         self,
         attempt: AttemptId,
-        owner: AttemptOwner,
         *,
         job: JobId,
+        step: int,
         customer: CustomerId,
         domain: TargetDomain,
         permit: int,
@@ -135,9 +138,9 @@ class Dispatcher:
         limit_s = 2 * request.timeout_ms / 1000 + PATIENCE_S
         now = self._clock.now()
         self._open[attempt] = OpenAttempt(
-            owner=owner,
             domain=domain,
             job=job,
+            step=step,
             customer=customer,
             peer=peer,
             permit=permit,
@@ -194,7 +197,7 @@ class Dispatcher:
             self._take_back(opened)
         if opened.phase is Phase.CONNECTING:
             opened.phase = Phase.READY
-            opened.owner.attempt_ready(message.attempt)
+            self._owner.attempt_ready(message.attempt, opened)
 
     def started(self, sender: NodeAddress, message: AttemptStarted) -> None:
         """An attempt that takes its time reports its first byte."""
@@ -284,7 +287,7 @@ class Dispatcher:
         if opened.permit is not None:
             self._limiter(opened.domain).started(opened.permit, at)
         ago_ms = (self._clock.now() - at) * 1000
-        opened.owner.attempt_started(attempt, self._clock.unix_ms() - int(ago_ms))
+        self._owner.attempt_started(attempt, opened, self._clock.unix_ms() - int(ago_ms))
 
     def _close(self, attempt: AttemptId, ended: Ended) -> None:
         opened = self._open.pop(attempt)
@@ -292,7 +295,7 @@ class Dispatcher:
         opened.peer.bytes_open -= opened.size
         outcome = f"{ended.response.status // 100}xx" if ended.response else str(ended.fault)
         self._counters.attempts[opened.peer.name, outcome] += 1
-        opened.owner.attempt_ended(attempt, ended)
+        self._owner.attempt_ended(attempt, opened, ended)
         # Only now: what of it is to be saved is counted already.
         self._answers.arrived(attempt)
         if opened.permit is not None:

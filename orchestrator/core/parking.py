@@ -4,12 +4,13 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from orchestrator.core.claim import Claim, Queues
+from orchestrator.core.queues import Queues
 from orchestrator.core.target_health import TargetHealth
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import RegionName, TargetDomain
 from orchestrator.ports.clock import Clock
+from orchestrator.ports.targets import Claim
 
 ANY = RegionName("")
 """Where a leg goes that may run in any region; no region can bear that name."""

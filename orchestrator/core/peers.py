@@ -164,6 +164,10 @@ class PeerBook:
         """Name the regions that take work now."""
         return [region.name for region in self._for_jobs if region.health is RegionHealth.UP]
 
+    def is_up(self, name: RegionName) -> bool:
+        """Whether a region takes work now."""
+        return self._regions[name].health is RegionHealth.UP
+
     def regions_with_credit(self) -> list[RegionName]:
         """Name the regions that take work now and have room for it."""
         return [region.name for region in self._for_jobs if region.takes_work]

@@ -3,11 +3,12 @@
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from orchestrator.core.claim import Claim, Queues
+from orchestrator.core.queues import Queues
 from orchestrator.domain.breaker import Cause, Sign, sign_of
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.retry_budget import RetryBudget, next_token_at, note_first, note_sign, spend
 from orchestrator.ports.clock import Clock
+from orchestrator.ports.targets import Claim
 
 DOMAINS_MOST = 20_000
 """Of more budgets the oldest are forgotten: those targets may repeat as if for the first time."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from orchestrator.core.claim import Claim, Queues
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.parking import ANY, Detours, Parking
 from orchestrator.core.peers import PeerBook, Region
+from orchestrator.core.queues import Queues
 from orchestrator.core.retry_budgets import RetryBudgets
 from orchestrator.core.target_health import TargetHealth
 from orchestrator.domain.active_limits import ActiveLimit
@@ -14,6 +14,7 @@ from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import RegionName, TargetDomain
 from orchestrator.domain.routing import STRICT_DOWN_S, RegionHealth
 from orchestrator.ports.clock import Clock
+from orchestrator.ports.targets import Claim
 
 LOOK_MARGIN_S = 0.05
 """For the timer's resolution."""

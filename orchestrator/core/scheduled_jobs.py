@@ -6,10 +6,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from orchestrator.core.claim import Claim
 from orchestrator.core.clock_steps import ClockSteps
 from orchestrator.domain.ids import JobId
 from orchestrator.ports.clock import Clock, Timer
+from orchestrator.ports.targets import Claim
 from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 log = logging.getLogger(__name__)

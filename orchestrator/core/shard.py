@@ -9,16 +9,17 @@ from typing import assert_never
 from msgspec import Struct, field
 
 from orchestrator.core.answer_intake import AnswerIntake
-from orchestrator.core.claim import Claim
 from orchestrator.core.counters import Counters
 from orchestrator.core.courier import Courier
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
-from orchestrator.core.job_cache import JobCache
 from orchestrator.core.job_notifier import JobNotifier
+from orchestrator.core.job_reader import JobReader
+from orchestrator.core.job_table import JobTable
 from orchestrator.core.kept_answers import KeptAnswers
 from orchestrator.core.ledger import Ledger
 from orchestrator.core.limiter_registry import LimiterRegistry
+from orchestrator.core.local_targets import LocalTargets
 from orchestrator.core.maintenance import Maintenance
 from orchestrator.core.operator import Operator
 from orchestrator.core.pace_view import PaceView
@@ -33,22 +34,20 @@ from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.core.tasks import Tasks
 from orchestrator.core.time_limits import TimeLimits
 from orchestrator.domain.breaker import Cause
-from orchestrator.domain.course import Course, begin_course, lose_all_steps, open_in_course
-from orchestrator.domain.exchange import Fault
+from orchestrator.domain.course import Course
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import AttemptId, JobId, NodeAddress, RegionName, ShardName, TargetDomain
-from orchestrator.domain.job import Guarantee, Job
+from orchestrator.domain.job import Job
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.queue_position import QueuePosition
-from orchestrator.domain.report import damaged_body
 from orchestrator.domain.routing import STRICT_DOWN_S
-from orchestrator.domain.settling import Ended, Failure, FailureCode
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLinks
-from orchestrator.ports.store import DamagedError, Ending, Store, StoredJob, WaitingJob
+from orchestrator.ports.store import Ending, Store, WaitingJob
+from orchestrator.ports.targets import Claim
 from orchestrator.wire.messages import (
     AnswerHeld,
     AttemptDone,
@@ -152,31 +151,28 @@ class Shard:
         self.redelivery = Redelivery(
             store.jobs, store.history, self.courier, per_s=options.delivery.redelivery_rps
         )
-        self._supervisors: dict[JobId, JobSupervisor] = {}
-        self._fresh = JobCache()
         self._scheduled = ScheduledJobs(clock, self.routes.line_up, self.spawn)
-        self._loading: dict[JobId, asyncio.Future[None]] = {}
         self.board = JobNotifier()
         self._attempts = 0
         self._begun_at = float("inf")
         self._draining = False
-        self._supervisor_context = SupervisorContext(
+        self.targets = LocalTargets(
+            clock, self.peers, self.routes, self.domain, self.dispatcher, self._next_attempt_id
+        )
+        context = SupervisorContext(
             store=store.jobs,
             clock=clock,
             random=random,
-            peers=self.peers,
-            dispatcher=self.dispatcher,
+            targets=self.targets,
             results=ResultWriter(clock.now, self.answers),
             kept_answers=self.kept_answers,
-            routes=self.routes,
-            domain=self.domain,
-            next_attempt_id=self._next_attempt_id,
-            lay_down=self._lay_down,
             ended=self._ended,
             over=self.limits.over,
             moved=self.board.post,
             spawn=self.spawn,
         )
+        self._reader = JobReader(store, clock, self._buried)
+        self.jobs = JobTable(context, self._reader)
 
     async def begin(self) -> None:
         """Take the next epoch, queue what the store holds, and start."""
@@ -185,7 +181,7 @@ class Shard:
         paces, overrulings = await self.store.jobs.paces(), await self.store.jobs.overrulings()
         self.domains.begin(paces, overrulings, after_another_life=self.epoch > 1)
         self.peers.begin(self.epoch)
-        self.dispatcher.begin()
+        self.targets.begin(self.jobs)
         self.routes.begin()
         for waiting in await self.store.jobs.waiting():
             await self._recover(waiting)
@@ -195,9 +191,10 @@ class Shard:
 
     def admit(self, job: Job) -> QueuePosition:
         """Queue a job that is on disk; say where it stands."""
+        self.domain(job.domain)
         self.counters.accepted += 1
         self.ledger.accepted(job.customer, job.domain)
-        self._fresh.put(job)
+        self.jobs.accepted(job)
         self.limits.watch(job)
         state = first_state(self.clock.unix_ms(), job.spec.retry_at)
         ticket = Ticket(
@@ -216,7 +213,7 @@ class Shard:
         """Say where a job stands in its target's queue, or in a fallback's, if it starts earlier there; None
         where it does not wait.
         """
-        supervisor = self._supervisors.get(job.id)
+        supervisor = self.jobs.find(job.id)
         names = [job.domain] if supervisor is None else supervisor.targets
         queues = [queue for name in names if (queue := self.domains.get(name)) is not None]
         places = [queue.place(job.customer, job.order_key, job.id) for queue in queues]
@@ -224,7 +221,7 @@ class Shard:
 
     def under_way(self, job_id: JobId) -> tuple[JobState, Course] | None:
         """Say how far a job is whose supervisor is at work: newer than what is on disk."""
-        supervisor = self._supervisors.get(job_id)
+        supervisor = self.jobs.find(job_id)
         if supervisor is None or supervisor.state.ended:
             return None
         return supervisor.state, supervisor.course
@@ -276,7 +273,7 @@ class Shard:
 
     async def cancel(self, job_id: JobId) -> bool:
         """Cancel a job, and wait until that is on disk; say whether it was still open."""
-        supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)
+        supervisor = await self.jobs.take_up(job_id)
         if supervisor is None or not supervisor.cancel():
             return False
         await self._on_disk(job_id)
@@ -307,18 +304,7 @@ class Shard:
         await self._until(lambda: not (self.dispatcher or self._tasks), deadline)
         last_call = min(deadline, self.clock.now() + DELIVERIES_DRAIN_S)
         await self._until(lambda: not (self.courier or self._tasks), last_call)
-        # Where one of these fails, the next start takes this stop for a crash, and nothing worse.
-        await asyncio.gather(*map(self._let_go, self._supervisors.values()), return_exceptions=True)
-
-    async def _let_go(self, supervisor: JobSupervisor) -> None:
-        """Save what is still under way as lost by an orderly stop. What may be sent once only stays as it is:
-        the next start has to know that it was.
-        """
-        job, course = supervisor.job, supervisor.course
-        repeats = job.spec.guarantee is not Guarantee.AT_MOST_ONCE
-        if repeats and open_in_course(course) and not supervisor.state.ended:
-            lost = lose_all_steps(course, crashed=False)
-            await self.store.jobs.save_course(job.id, job.customer, supervisor.state, lost)
+        await self.jobs.save_open()
 
     async def _until(self, holds: Callable[[], bool], deadline: float) -> None:
         while not holds() and self.clock.now() < deadline:  # noqa: ASYNC110  # these counts share no event
@@ -336,146 +322,25 @@ class Shard:
         await self._tasks.failed()
 
     def _launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
-        self.routes.detours.gone(domain.name, ticket)
-        supervisor = self._supervisors.get(ticket.job_id)
-        if supervisor is not None:
-            supervisor.launch(ticket.step, ticket.leg, permit)
-        elif ticket.job_id not in self._loading and (job := self._fresh.take(ticket.job_id)) is not None:
-            self._supervise(job).launch(ticket.step, ticket.leg, permit)
-        else:
-            self.spawn(self._load_and_launch(domain, ticket, permit))
+        self.targets.take_turn(domain, ticket, permit)
 
-    async def _load_and_launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
-        supervisor = await self._take_up(ticket.job_id)
-        if supervisor is None:
-            domain.unused(permit)
-        else:
-            supervisor.launch(ticket.step, ticket.leg, permit)
-
-    async def _take_up(self, job_id: JobId) -> JobSupervisor | None:
-        """Supervise a job that waits; None where it has ended. All who ask get the same one."""
-        while (loading := self._loading.get(job_id)) is not None:
-            await asyncio.wait([loading])
-        if (supervisor := self._supervisors.get(job_id)) is not None:
-            return supervisor
-        if (job := self._fresh.take(job_id)) is None:
-            job = await self._load(job_id)
-            # Where it was admitted meanwhile, it would be taken from there once more after its end.
-            self._fresh.take(job_id)
-        return None if job is None else self._supervise(job)
-
-    async def _load(self, job_id: JobId) -> Job | None:
-        loaded = self._loading[job_id] = asyncio.get_running_loop().create_future()
-        try:
-            stored = await self.store.jobs.load(job_id)
-        except DamagedError as error:
-            await self._bury(job_id, str(error))
-            return None
-        finally:
-            del self._loading[job_id]
-            loaded.set_result(None)
-        if stored is None or stored.state.ended:
-            return None
-        if stored.damage is not None:
-            self._fail_damaged(stored)
-            return None
-        return stored.job
-
-    def _supervise(self, job: Job) -> JobSupervisor:
-        supervisor = JobSupervisor(self._supervisor_context, job, JobState.QUEUED, begin_course(job.spec))
-        self._supervisors[job.id] = supervisor
-        return supervisor
+    def _leave(self, ticket: Ticket, cause: Cause) -> None:
+        self.targets.leave(ticket, cause)
 
     async def _recover(self, waiting: WaitingJob) -> None:
+        # What it learned holds from now on, however much later the job is due.
+        self.domain(waiting.domain)
         self.ledger.found(waiting.customer, waiting.domain)
         if waiting.state is not JobState.RUNNING and waiting.damage is None:
             self._scheduled.queue(Claim(waiting.domain, _ticket_of(waiting)), waiting.not_before_ms)
             return
-        stored = await self._load_whole(waiting)
+        stored = await self._reader.read(waiting.id)
         if stored is not None:
-            self._resume(stored)
-
-    async def _load_whole(self, waiting: WaitingJob) -> StoredJob | None:
-        """Read a job of which nothing is damaged; one that is comes to its end."""
-        try:
-            stored = await self.store.jobs.load(waiting.id)
-        except DamagedError as error:
-            await self._bury(waiting.id, str(error))
-            return None
-        if stored is not None and (waiting.damage or stored.damage):
-            self._fail_damaged(stored, waiting.damage)
-            return None
-        return stored
-
-    def _fail_damaged(self, stored: StoredJob, damage: str | None = None) -> None:
-        """End a job whose request can be read, and something else not: its receivers are told."""
-        failure = _damaged(stored.job.id, damage or stored.damage or "")
-        course = stored.course or begin_course(stored.job.spec)
-        supervisor = JobSupervisor(self._supervisor_context, stored.job, stored.state, course)
-        self._supervisors[stored.job.id] = supervisor
-        supervisor.fail(failure)
-
-    async def _bury(self, job_id: JobId, damage: str) -> None:
-        """End a job whose request can't be read: nobody knows whom to tell."""
-        line = await self.store.history.summary(job_id, self.clock.unix_ms())
-        if line is None or line.state.ended:
-            return
-        body = damaged_body(job_id, _damaged(job_id, damage))
-        ending = Ending(
-            job_id=job_id,
-            customer=line.customer,
-            state=JobState.FAILED,
-            course=Course(()),
-            result=body,
-            ended_ms=self.clock.unix_ms(),
-            outbox=(),
-            # What never ran may come again under its key.
-            key_freed=line.state is not JobState.RUNNING,
-            code=FailureCode.DAMAGED,
-        )
-        await self.store.jobs.end(ending)
-        self._note_end(ending)
-        self.board.post(job_id, ended=True)
-
-    def _resume(self, stored: StoredJob) -> None:
-        before = stored.course or begin_course(stored.job.spec)
-        course = (
-            before
-            if stored.job.spec.guarantee is Guarantee.AT_MOST_ONCE
-            else lose_all_steps(before, crashed=True)
-        )
-        supervisor = JobSupervisor(self._supervisor_context, stored.job, stored.state, course)
-        self._supervisors[stored.job.id] = supervisor
-        if course.crashes >= CRASHES_MOST:
-            died = f"the service died {course.crashes} times while it ran"
-            supervisor.fail(Failure(FailureCode.POISON, died))
-            return
-        for attempt in open_in_course(course):
-            lost = Ended(None, Fault.LOST, "the service stopped while the request was under way")
-            supervisor.attempt_ended(attempt.id, lost)
-        supervisor.resume()
+            self.jobs.recover(stored, waiting.damage)
 
     def _next_attempt_id(self) -> AttemptId:
         self._attempts += 1
         return AttemptId(f"{self.options.name}:{self.epoch:x}.{self._attempts:x}")
-
-    def _lay_down(self, supervisor: JobSupervisor) -> None:
-        job = supervisor.job
-        if supervisor.untouched and job.id in self._supervisors:
-            del self._supervisors[job.id]
-            self._fresh.put(job)
-
-    def _leave(self, ticket: Ticket, cause: Cause) -> None:
-        supervisor = self._supervisors.get(ticket.job_id)
-        if supervisor is None:
-            self.spawn(self._load_and_leave(ticket, cause))
-        else:
-            supervisor.leave_shut(ticket.step, cause)
-
-    async def _load_and_leave(self, ticket: Ticket, cause: Cause) -> None:
-        supervisor = await self._take_up(ticket.job_id)
-        if supervisor is not None and not supervisor.leave_shut(ticket.step, cause):
-            self._lay_down(supervisor)
 
     def _peer_up(self, peer: Peer) -> None:
         if peer.name != WEBHOOKS:
@@ -497,11 +362,15 @@ class Shard:
         self.domains.weigh(await self.store.customers.plans())
 
     def _note_end(self, ending: Ending) -> None:
-        self._supervisors.pop(ending.job_id, None)
+        self.jobs.forget(ending.job_id)
         self.limits.drop(ending.job_id)
         self._scheduled.drop(ending.job_id)
         self.counters.ended[ending.state] += 1
         self.ledger.ended(ending)
+
+    def _buried(self, ending: Ending) -> None:
+        self._note_end(ending)
+        self.board.post(ending.job_id, ended=True)
 
     def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
         self._note_end(ending)
@@ -511,7 +380,7 @@ class Shard:
         self.board.post(ending.job_id, ended=True)
 
     async def _time_out(self, job_id: JobId) -> None:
-        supervisor = self._supervisors.get(job_id) or await self._take_up(job_id)
+        supervisor = await self.jobs.take_up(job_id)
         if supervisor is not None:
             supervisor.time_out()
             await self._on_disk(job_id)
@@ -520,11 +389,6 @@ class Shard:
         """Wait for the commit of an end that has just been decided."""
         with self.board.watch(job_id) as watch:
             await watch.end(END_WITHIN_S)
-
-
-def _damaged(job_id: JobId, damage: str) -> Failure:
-    log.error("%s ends, for its row is damaged: %s", job_id, damage)
-    return Failure(FailureCode.DAMAGED, f"what was stored of the job can't be read: {damage}")
 
 
 def _ticket_of(waiting: WaitingJob) -> Ticket:

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from orchestrator.core.dispatcher import Dispatcher
-from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.kept_answers import KeptAnswers
-from orchestrator.core.peers import PeerBook
 from orchestrator.core.result_writer import ResultWriter
-from orchestrator.core.routes import Routes
-from orchestrator.domain.ids import AttemptId, JobId, TargetDomain
+from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import Job
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Ending, JobStore
+from orchestrator.ports.targets import Targets
 
 if TYPE_CHECKING:
     from orchestrator.core.supervisor import JobSupervisor
@@ -27,16 +24,9 @@ class SupervisorContext(Struct, frozen=True, kw_only=True):
     store: JobStore
     clock: Clock
     random: Random
-    peers: PeerBook
-    dispatcher: Dispatcher
+    targets: Targets
     results: ResultWriter
     kept_answers: KeptAnswers
-    routes: Routes
-    domain: Callable[[TargetDomain], DomainLimiter]
-    """Finds a domain's limiter."""
-    next_attempt_id: Callable[[], AttemptId]
-    lay_down: Callable[["JobSupervisor"], None]
-    """Takes a supervisor that has done nothing yet: it is made anew when its job's turn comes again."""
     ended: Callable[["JobSupervisor", Ending, list[Job]], None]
     """Told when a job's end is on disk, and which children it spawned."""
     over: Callable[[Job], bool]

@@ -84,11 +84,10 @@ class Course(Struct, frozen=True):
 
 
 class Won(Struct, frozen=True):
-    """A step succeeded; ``cancel`` names everything still under way."""
+    """A step succeeded, and all the others have been given up."""
 
     step: int
     answer: Answer
-    cancel: tuple[AttemptId, ...]
 
 
 class Lost(Struct, frozen=True):
@@ -97,7 +96,6 @@ class Lost(Struct, frozen=True):
     step: int
     failure: Failure
     answer: Answer | None
-    cancel: tuple[AttemptId, ...] = ()
 
 
 class RepeatLeg(Struct, frozen=True):
@@ -262,14 +260,12 @@ def is_running(course: Course, step: int) -> bool:
     return run is not None and not all(leg.state.over for leg in run.legs)
 
 
-def abandon_course(course: Course, now_ms: int) -> tuple[Course, tuple[AttemptId, ...]]:
-    """End every leg of every step; say which attempts are to be cancelled."""
-    cancel: tuple[AttemptId, ...] = ()
+def abandon_course(course: Course, now_ms: int) -> Course:
+    """End every leg of every step."""
     for step, run in enumerate(course.runs):
         if run is not None:
-            ended, still_open = abandon(run, now_ms)
-            course, cancel = _with_run(course, step, ended), cancel + still_open
-    return course, cancel
+            course = _with_run(course, step, abandon(run, now_ms))
+    return course
 
 
 def lose_all_steps(course: Course, *, crashed: bool) -> Course:
@@ -302,8 +298,7 @@ def _follow(
     match decision:
         case Succeed(leg, response):
             region = run_of(course, step).legs[leg].region
-            course, cancel = abandon_course(course, now_ms)
-            return course, Won(step, Answer(region, response), decision.cancel + cancel)
+            return abandon_course(course, now_ms), Won(step, Answer(region, response))
         case Fail():
             return _after_failure(course, spec, step, decision, now_ms)
         case Repeat(leg, spends):
@@ -316,8 +311,7 @@ def _after_failure(
     course: Course, spec: JobSpec, step: int, fail: Fail, now_ms: int
 ) -> tuple[Course, Outcome]:
     if fail.failure.code is FailureCode.UNKNOWN_OUTCOME:
-        course, cancel = abandon_course(course, now_ms)
-        return course, Lost(step, fail.failure, fail.answer, cancel)
+        return abandon_course(course, now_ms), Lost(step, fail.failure, fail.answer)
     # Any leg's end counts, whichever came first: those of a race come in any order.
     run = run_of(course, step)
     codes = {answer.response.status for answer in run.answers}

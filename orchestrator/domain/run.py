@@ -4,6 +4,7 @@ Pure: each function takes a run and gives the next one. What an attempt's end le
 ``domain.settling``.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, assert_never
 
@@ -130,18 +131,20 @@ def add_hedge(run: Run, spec: JobSpec) -> tuple[Run, int | None]:
     """A leg is late: plan one more, in the next listed region where the job has, and had, none. Gives its
     index, None where no region is left. There are never more legs than listed regions, wherever they run.
     """
-    free = untried_regions(run, spec)
+    free = untried_regions(run.legs, run.used_regions, spec.regions)
     if len(run.legs) >= len(spec.regions) or not free:
         return run, None
     return replace(run, legs=(*run.legs, Leg(region=free[0]))), len(run.legs)
 
 
-def untried_regions(run: Run, spec: JobSpec) -> list[RegionName]:
+def untried_regions(
+    legs: Iterable[Leg], used: frozenset[RegionName], listed: Iterable[RegionName]
+) -> list[RegionName]:
     """Name the listed regions where the job has, and had, no leg: a hedge, whose legs are planned one at a
     time, may still go there.
     """
-    taken = run.used_regions | {leg.region for leg in run.legs}
-    return [region for region in spec.regions if region not in taken]
+    taken = used | {leg.region for leg in legs}
+    return [region for region in listed if region not in taken]
 
 
 def note_start(run: Run, attempt: AttemptId, started_ms: int) -> Run:
@@ -181,28 +184,22 @@ def waiting_legs(run: Run) -> list[int]:
     return [index for index, leg in enumerate(run.legs) if leg.state is LegState.WAITING]
 
 
-def is_further(run: Run, leg: int) -> bool:
-    """Whether another leg went out before this one."""
-    return bool(run.attempts) and run.attempts[0].leg != leg
-
-
 def open_attempts(run: Run) -> list[Attempt]:
     """Attempts whose end is not known."""
     return [attempt for attempt in run.attempts if attempt.verdict is None]
 
 
-def abandon(run: Run, now_ms: int) -> tuple[Run, tuple[AttemptId, ...]]:
-    """End every leg that is not over; say which attempts are to be cancelled."""
+def abandon(run: Run, now_ms: int) -> Run:
+    """End every leg that is not over, and every attempt whose end is not known."""
     if all(leg.state.over for leg in run.legs) and all(a.verdict for a in run.attempts):
-        return run, ()
-    cancel = tuple(a.id for a in open_attempts(run))
+        return run
     sent = {a.leg for a in run.attempts}
     legs = tuple(_closed(leg, index in sent) for index, leg in enumerate(run.legs))
     attempts = tuple(
         a if a.verdict else replace(a, ended_ms=now_ms, fault=Fault.CANCELLED, verdict=Verdict.END)
         for a in run.attempts
     )
-    return replace(run, legs=legs, attempts=attempts), cancel
+    return replace(run, legs=legs, attempts=attempts)
 
 
 def _closed(leg: Leg, sent: bool) -> Leg:

@@ -76,11 +76,10 @@ class Ended(Struct, frozen=True):
 
 
 class Succeed(Struct, frozen=True):
-    """The job is won; ``cancel`` names the siblings still under way."""
+    """The job is won, and its other legs have been given up."""
 
     leg: int
     response: HttpResponse
-    cancel: tuple[AttemptId, ...]
 
 
 class Fail(Struct, frozen=True):
@@ -88,7 +87,6 @@ class Fail(Struct, frozen=True):
 
     failure: Failure
     answer: Answer | None
-    cancel: tuple[AttemptId, ...] = ()
 
 
 class Repeat(Struct, frozen=True):
@@ -186,8 +184,7 @@ def _success(run: Run, spec: JobSpec, leg: int, ended: Ended, now_ms: int) -> tu
     if spec.execution_mode is ExecutionMode.FANOUT:
         run = _keep_answer(run, spec, leg, response)
         return run, _fanout_end(run, spec)
-    run, cancel = abandon(run, now_ms)
-    return run, Succeed(leg, response, cancel)
+    return abandon(run, now_ms), Succeed(leg, response)
 
 
 def _fanout_end(run: Run, spec: JobSpec) -> Decision:
@@ -197,7 +194,7 @@ def _fanout_end(run: Run, spec: JobSpec) -> Decision:
     well = [answer for answer in run.answers if answer.response.successful]
     # Not by where it ran: another leg may have stood in for its own region there.
     answer = next((answer for answer in well if answer.asked == spec.regions[won]), well[0])
-    return Succeed(won, answer.response, ())
+    return Succeed(won, answer.response)
 
 
 def _retry(

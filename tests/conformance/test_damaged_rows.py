@@ -249,7 +249,7 @@ async def test_the_service_starts_and_every_other_job_runs_whatever_a_row_has_be
         page = await store.history.jobs_of(JobFilter(customer=ACME), now_ms=0, most=10)
         assert len(page.jobs) == 4
         await store.jobs.purge(0)
-        await shard._take_up(WELL.id)
+        await shard.jobs.take_up(WELL.id)
         assert shard.under_way(WELL.id) is not None
         fault = asyncio.ensure_future(shard.failed())
         done, _ = await asyncio.wait([fault], timeout=0.01)
@@ -287,7 +287,7 @@ async def test_a_text_that_is_none_any_more_spoils_no_other_row(
             await store.history.domains_of(customer, 10)
         await store.jobs.overdue(2**62, 10)
         await store.jobs.purge(2**42)
-        await shard._take_up(WELL.id)
+        await shard.jobs.take_up(WELL.id)
         assert shard.under_way(WELL.id) is not None
         fault = asyncio.ensure_future(shard.failed())
         done, _ = await asyncio.wait([fault], timeout=0.05)
@@ -305,10 +305,10 @@ async def test_an_open_job_that_can_not_be_read_ends_as_damaged_when_its_turn_co
     async with a_shard(store) as shard:
         if column.name == "queued_as" and what == "NULL":
             # As if the job had never had an account of its own: it runs.
-            assert await shard._take_up(SCHEDULED.id) is not None
+            assert await shard.jobs.take_up(SCHEDULED.id) is not None
             return
         if column.name == "request":
-            assert await shard._take_up(SCHEDULED.id) is None
+            assert await shard.jobs.take_up(SCHEDULED.id) is None
         await ends(shard, SCHEDULED.id)
         assert await seen(store, SCHEDULED) == (JobState.FAILED, "damaged")
     assert any(SCHEDULED.id in line and "damaged" in line for line in caplog.messages)

@@ -159,7 +159,7 @@ class RunLife(RuleBasedStateMachine):
     @precondition(lambda self: self.over)
     @rule()
     def the_job_is_concluded(self) -> None:
-        self.run, _ = abandon(self.run, 2_000)
+        self.run = abandon(self.run, 2_000)
         assert all(leg.state.over for leg in self.run.legs)
         assert not open_attempts(self.run)
 

@@ -13,7 +13,6 @@ from orchestrator.core.intake import Intake
 from orchestrator.core.node import MailboxLinks, ShardNode
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
-from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.views import Acknowledgement, KnownAlready
 from orchestrator.domain.course import run_of, step_of
 from orchestrator.domain.fanout import DeliveryOptions
@@ -51,6 +50,7 @@ from tests.simulation.outside import (
 from tests.simulation.scenario import Scenario
 from tests.simulation.schedule import SHORT_SCHEDULE
 from tests.simulation.specs import EPOCH_MS
+from tests.support.packed import talk_packed
 from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
 
 STRICT_DOWN_S = 2.0
@@ -182,10 +182,12 @@ class LoggedLink:
 
     def _grant(self, message: RunAttempt) -> Grant:
         headers = dict(message.request.headers)
-        owner = self._host.living().dispatcher._open[message.attempt].owner
-        assert isinstance(owner, JobSupervisor)
+        shard = self._host.living()
+        opened = shard.dispatcher._open[message.attempt]
+        owner = shard.jobs.find(opened.job)
+        assert owner is not None
         step = step_of(owner.course, message.attempt)
-        assert step is not None
+        assert step == opened.step
         attempt = find_attempt(run_of(owner.course, step), message.attempt)
         assert attempt is not None
         return Grant(
@@ -300,6 +302,8 @@ class ShardProcess:
             regions=stage.scenario.regions,
         )
         await self.shard.begin()
+        if stage.scenario.seed % 2:
+            talk_packed(self.shard)
         paces = await self.shard.store.jobs.paces()
         stage.history.shards.append(ShardBegan(stage.loop.time(), self.shard.epoch, paces))
         self.serving = True

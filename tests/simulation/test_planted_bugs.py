@@ -22,18 +22,20 @@ from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.domain import fairness, refusals, troubles
 from orchestrator.domain.aimd import TriedRate
 from orchestrator.domain.binding import Binding
+from orchestrator.domain.course import run_of
 from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gone, Lane, Ticket, Weight, _Rotation
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import Job, JobSpec, RetryPolicy
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.quota import Quota
 from orchestrator.domain.refusals import Finding
-from orchestrator.domain.run import Run, is_further
 from orchestrator.domain.signals import Signal
 from orchestrator.domain.steering import Steering
+from orchestrator.domain.step_plan import StepPlan
 from orchestrator.domain.throttle import Throttle
 from orchestrator.domain.troubles import Troubles
 from orchestrator.ports.store import Accepted, Duplicate, Ending
+from orchestrator.ports.targets import Turn
 from regions.executor import Executor, ShardLease
 from tests.simulation.checker import check
 from tests.simulation.disk import DiskHandle
@@ -157,9 +159,9 @@ def a_retry_skips_its_permit(patch: pytest.MonkeyPatch) -> None:
     queue = JobSupervisor._queue
 
     def skip(self: JobSupervisor, step: int, leg: int, *, spends: bool = False) -> None:
-        region = self._place(step, leg)
-        if self._leg(step, leg).repeats and region is not None:
-            self._send(step, leg, NO_PERMIT, region)
+        claim = self._claim(step, leg)
+        if run_of(self.course, step).legs[leg].repeats:
+            self.turn(Turn(claim.domain, claim.ticket, NO_PERMIT))
         else:
             queue(self, step, leg, spends=spends)
 
@@ -241,10 +243,12 @@ def a_further_leg_takes_a_first_legs_turn(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("first_legs_go_before_further_ones")
 def a_further_leg_counts_as_a_first_one_once_it_ran(patch: pytest.MonkeyPatch) -> None:
-    def fresh(run: Run, leg: int) -> bool:
-        return is_further(run, leg) and all(attempt.leg != leg for attempt in run.attempts)
+    is_further = StepPlan.is_further
 
-    patch.setattr(supervisor, "is_further", fresh)
+    def fresh(self: StepPlan, leg: int) -> bool:
+        return is_further(self, leg) and leg not in self.sent
+
+    patch.setattr(StepPlan, "is_further", fresh)
 
 
 @breaks("quotas_are_kept", metered)

@@ -243,7 +243,9 @@ class World:
             return ["there is no shard"]
         left = {
             "attempts open at the dispatcher": len(shard.dispatcher),
-            "supervisors": len(shard._supervisors),
+            "supervisors": len(shard.jobs),
+            "supervisors of ended jobs": shard.jobs.closing,
+            "steps at work at their targets": len(shard.targets),
             "deliveries in line": shard.courier.waiting,
             "timers of deliveries": len(shard.courier._timers),
             "bytes of deliveries in line": shard.courier._waiting_bytes,

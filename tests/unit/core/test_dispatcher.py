@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.counters import Counters
-from orchestrator.core.dispatcher import PATIENCE_S, Dispatcher
+from orchestrator.core.dispatcher import PATIENCE_S, Dispatcher, OpenAttempt
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peers import PeerBook
 from orchestrator.core.routes import Routes
@@ -44,13 +44,13 @@ class Owner:
     def __init__(self) -> None:
         self.ended: dict[AttemptId, Ended] = {}
 
-    def attempt_started(self, attempt: AttemptId, started_ms: int) -> None:
+    def attempt_started(self, attempt: AttemptId, opened: OpenAttempt, started_ms: int) -> None:
         """Nothing to do."""
 
-    def attempt_ready(self, attempt: AttemptId) -> None:
+    def attempt_ready(self, attempt: AttemptId, opened: OpenAttempt) -> None:
         """Nothing to do."""
 
-    def attempt_ended(self, attempt: AttemptId, ended: Ended) -> None:
+    def attempt_ended(self, attempt: AttemptId, opened: OpenAttempt, ended: Ended) -> None:
         self.ended[attempt] = ended
 
 
@@ -86,7 +86,7 @@ class Bench:
             launch=self._launch,
             opens_at=lambda _domain, now: now,
         )
-        self.dispatcher.begin()
+        self.dispatcher.begin(self.owner)
 
     def queue(self, name: str) -> AttemptId:
         """Queue a job; its attempt has the same name."""
@@ -98,8 +98,8 @@ class Bench:
         self.sent_at[attempt] = self.clock.now()
         self.dispatcher.send(
             attempt,
-            self.owner,
             job=ticket.job_id,
+            step=ticket.step,
             customer=CustomerId("cust_acme"),
             domain=domain.name,
             permit=permit,

@@ -39,6 +39,7 @@ from orchestrator.domain.job import (
     Trigger,
     TriggerKind,
 )
+from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import LegState, note_start
 from orchestrator.domain.settling import Ended, Failure, FailureCode
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, REGIONS, a_spec, answered, failed
@@ -209,7 +210,8 @@ def test_a_late_step_and_its_fallback_run_against_each_other() -> None:
 
     assert isinstance(outcome, Won)
     assert outcome.step == 1
-    assert outcome.cancel == (slow,)
+    lost = next(attempt for attempt in play.course.attempts if attempt.id == slow)
+    assert (lost.fault, lost.verdict) == (Fault.CANCELLED, Verdict.END)
 
 
 def test_a_late_step_that_fails_leaves_the_job_to_its_running_fallback() -> None:

@@ -56,7 +56,7 @@ def test_what_ends_after_its_turn_is_told_when_it_ends() -> None:
 def test_attempts_that_a_cancel_ended_are_told_too() -> None:
     (run,) = a_race().runs
     assert run is not None
-    ended, _ = abandon(run, NOW_MS + 20)
+    ended = abandon(run, NOW_MS + 20)
     assert told_of(Told(2, frozenset({1, 2})), Course((ended,))) == [("attempt", 1), ("attempt", 2)]
 
 

@@ -2,7 +2,8 @@
 
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.job import ExecutionMode, RetryPolicy
-from orchestrator.domain.run import Answer, LegState, begin, open_attempts
+from orchestrator.domain.retry import Verdict
+from orchestrator.domain.run import Answer, LegState, begin, find_attempt, open_attempts
 from orchestrator.domain.settling import Await, Fail, Failure, FailureCode, Repeat, Succeed
 from tests.unit.domain.builders import (
     IAD,
@@ -35,10 +36,13 @@ def test_a_hedge_begins_in_its_first_region_alone() -> None:
     assert [leg.region for leg in begin(hedge).legs] == [IAD]
 
 
-def test_the_first_success_wins_and_names_the_siblings_under_way() -> None:
+def test_the_first_success_wins_and_cancels_the_siblings_under_way() -> None:
     job = UnderWay(RACE)
     first, second = job.send(0), job.send(1)
-    assert job.end(second, answered(200, b"won")) == Succeed(1, answer(200, b"won"), (first,))
+    assert job.end(second, answered(200, b"won")) == Succeed(1, answer(200, b"won"))
+    sibling = find_attempt(job.run, first)
+    assert sibling is not None
+    assert (sibling.fault, sibling.verdict) == (Fault.CANCELLED, Verdict.END)
     assert states(job) == [LegState.CANCELLED, LegState.WON, LegState.SKIPPED]
     assert open_attempts(job.run) == []
 
@@ -73,7 +77,7 @@ def test_a_leg_can_win_after_its_siblings_have_ended() -> None:
     job = UnderWay(RACE)
     job.play(0, answered(404))
     job.play(1, answered(410))
-    assert job.play(2, answered(201)) == Succeed(2, answer(201), ())
+    assert job.play(2, answered(201)) == Succeed(2, answer(201))
 
 
 def test_a_lost_race_fails_with_the_first_response_that_ended_a_leg() -> None:
@@ -110,7 +114,7 @@ def test_a_fanout_waits_for_all_its_legs() -> None:
     job = UnderWay(FANOUT)
     assert job.play(0, answered(200, b"iad")) == Await()
     assert job.play(1, answered(204)) == Await()
-    assert job.play(2, answered(200)) == Succeed(0, answer(200, b"iad"), ())
+    assert job.play(2, answered(200)) == Succeed(0, answer(200, b"iad"))
     assert states(job) == [LegState.WON] * 3
 
 
@@ -125,7 +129,7 @@ def test_a_fanout_succeeds_if_one_leg_did_whichever_ends_last() -> None:
     job = UnderWay(FANOUT)
     job.play(0, answered(404))
     job.play(1, answered(200, b"lax"))
-    assert job.play(2, answered(410)) == Succeed(1, answer(200, b"lax"), ())
+    assert job.play(2, answered(410)) == Succeed(1, answer(200, b"lax"))
 
 
 def test_a_fanout_keeps_the_response_of_every_leg() -> None:
@@ -153,7 +157,7 @@ def test_a_fanout_reports_a_success_even_from_a_region_where_another_leg_failed(
     job = UnderWay(a_spec(regions=(IAD, LAX), execution_mode=ExecutionMode.FANOUT), up=(IAD,))
     job.play(0, answered(404))
     borrowed = job.send(1, region=IAD)
-    assert job.end(borrowed, answered(200, b"ok")) == Succeed(1, answer(200, b"ok"), ())
+    assert job.end(borrowed, answered(200, b"ok")) == Succeed(1, answer(200, b"ok"))
 
 
 def test_a_fanout_repeats_a_leg_while_another_has_won() -> None:

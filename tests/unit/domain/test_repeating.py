@@ -148,7 +148,7 @@ def test_at_most_once_ends_unknown_where_the_request_may_have_taken_effect() -> 
 def test_at_most_once_goes_again_where_nothing_was_written() -> None:
     job = UnderWay(a_spec(guarantee=Guarantee.AT_MOST_ONCE))
     assert job.play(0, failed(Fault.CONNECT, written=False)) == Repeat(0, spends=True)
-    assert job.play(0, answered(200)) == Succeed(0, answer(200), ())
+    assert job.play(0, answered(200)) == Succeed(0, answer(200))
 
 
 @pytest.mark.parametrize(

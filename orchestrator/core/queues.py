@@ -1,24 +1,10 @@
-"""A leg's claim to a permit of its target, wherever it waits for it."""
+"""The queues of a shard's targets."""
 
 from collections.abc import Callable
 
-from msgspec import Struct
-
 from orchestrator.core.domain_limiter import DomainLimiter
-from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import TargetDomain
-
-
-class Claim(Struct, frozen=True):
-    """A leg that wants a permit of ``domain``. ``spare``: it uses only what no first leg of its target wants.
-
-    ``may_leave``: its step has a fallback.
-    """
-
-    domain: TargetDomain
-    ticket: Ticket
-    spare: bool = False
-    may_leave: bool = False
+from orchestrator.ports.targets import Claim
 
 
 class Queues:

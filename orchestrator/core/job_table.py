@@ -1,0 +1,209 @@
+"""The supervisors of a shard: one for each job under way, found by the job's name."""
+
+import asyncio
+from collections.abc import Iterator
+
+from orchestrator.core.job_cache import JobCache
+from orchestrator.core.job_reader import JobReader, damaged
+from orchestrator.core.supervisor import JobSupervisor
+from orchestrator.core.supervisor_context import SupervisorContext
+from orchestrator.domain.course import Course, begin_course, lose_all_steps, open_in_course
+from orchestrator.domain.exchange import Fault
+from orchestrator.domain.ids import JobId
+from orchestrator.domain.job import Guarantee, Job
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.settling import Ended, Failure, FailureCode
+from orchestrator.ports.store import StoredJob
+from orchestrator.ports.targets import AttemptEnded, Late, Placed, RegionsGone, Shut, Started, Turn
+
+CRASHES_MOST = 3
+
+
+class JobTable:
+    """``Jobs`` whose supervisors are in this process.
+
+    Args:
+        context: What the supervisors share.
+        reader: Reads jobs back from disk.
+    """
+
+    def __init__(self, context: SupervisorContext, reader: JobReader) -> None:
+        self._context = context
+        self._reader = reader
+        self._supervisors: dict[JobId, JobSupervisor] = {}
+        self._closing: dict[JobId, JobSupervisor] = {}
+        """Of jobs whose end is on disk, and whose losers have not all reported their close."""
+        self._fresh = JobCache()
+        self._loading: dict[JobId, asyncio.Future[None]] = {}
+
+    def __len__(self) -> int:
+        """Count the jobs that are under way."""
+        return len(self._supervisors)
+
+    def __iter__(self) -> Iterator[JobSupervisor]:
+        """Give the supervisors of the jobs that are under way."""
+        return iter(self._supervisors.values())
+
+    @property
+    def closing(self) -> int:
+        """Count the jobs that have ended, and of which attempts are still to be closed."""
+        return len(self._closing)
+
+    def find(self, job_id: JobId) -> JobSupervisor | None:
+        """Find the supervisor of a job that is under way."""
+        return self._supervisors.get(job_id)
+
+    def accepted(self, job: Job) -> None:
+        """Hold a job that will soon have its turn."""
+        self._fresh.put(job)
+
+    def forget(self, job_id: JobId) -> None:
+        """A job's end is on disk."""
+        supervisor = self._supervisors.pop(job_id, None)
+        if supervisor is not None and not supervisor.closed:
+            self._closing[job_id] = supervisor
+
+    async def take_up(self, job_id: JobId) -> JobSupervisor | None:
+        """Supervise a job that waits; None where it has ended. All who ask get the same one."""
+        while (loading := self._loading.get(job_id)) is not None:
+            await asyncio.wait([loading])
+        if (supervisor := self._supervisors.get(job_id)) is not None:
+            return supervisor
+        if (job := self._fresh.take(job_id)) is None:
+            job = await self._load(job_id)
+            # Where it was admitted meanwhile, it would be taken from there once more after its end.
+            self._fresh.take(job_id)
+        return None if job is None else self._supervise(job)
+
+    def recover(self, stored: StoredJob, damage: str | None) -> None:
+        """Go on with a job that a restart found running."""
+        if damage or stored.damage:
+            self._fail_damaged(stored, damage)
+        else:
+            self._resume(stored)
+
+    async def save_open(self) -> None:
+        """Save what is still under way as lost by an orderly stop."""
+        # Where one of these fails, the next start takes this stop for a crash, and nothing worse.
+        await asyncio.gather(*map(self._let_go, self), return_exceptions=True)
+
+    def turn(self, turn: Turn) -> None:
+        """A leg has its turn."""
+        job_id = turn.ticket.job_id
+        supervisor = self._supervisors.get(job_id)
+        if supervisor is None and job_id not in self._loading:
+            fresh = self._fresh.take(job_id)
+            supervisor = None if fresh is None else self._supervise(fresh)
+        if supervisor is None:
+            self._context.spawn(self._load_and_turn(turn))
+        else:
+            self._give_turn(supervisor, turn)
+
+    def placed(self, placed: Placed) -> None:
+        """An attempt is to be sent."""
+        self._supervisors[placed.job].placed(placed)
+
+    def started(self, started: Started) -> None:
+        """An attempt's first byte was written."""
+        supervisor = self._heard_of(started.job)
+        if supervisor is not None:
+            supervisor.attempt_started(started)
+
+    def ended(self, ended: AttemptEnded) -> None:
+        """An attempt is over."""
+        supervisor = self._heard_of(ended.job)
+        if supervisor is not None:
+            supervisor.attempt_ended(ended.attempt, ended.ended, ended.healthy)
+            if supervisor.closed:
+                self._closing.pop(ended.job, None)
+
+    def late(self, late: Late) -> None:
+        """A hedge may want a further leg."""
+        if (supervisor := self._supervisors.get(late.job)) is not None:
+            supervisor.attempt_late(late)
+
+    def shut(self, shut: Shut) -> bool:
+        """A step may go on elsewhere; say whether it did at once."""
+        supervisor = self._supervisors.get(shut.job)
+        if supervisor is None:
+            self._context.spawn(self._load_and_leave(shut))
+            return False
+        return supervisor.leave_shut(shut.step, shut.cause)
+
+    def gone(self, gone: RegionsGone) -> None:
+        """A leg can't run."""
+        if (supervisor := self._supervisors.get(gone.job)) is not None:
+            supervisor.give_up(gone)
+
+    def _heard_of(self, job_id: JobId) -> JobSupervisor | None:
+        return self._supervisors.get(job_id) or self._closing.get(job_id)
+
+    def _give_turn(self, supervisor: JobSupervisor, turn: Turn) -> None:
+        supervisor.turn(turn)
+        self._lay_down(supervisor)
+
+    async def _load_and_turn(self, turn: Turn) -> None:
+        supervisor = await self.take_up(turn.ticket.job_id)
+        if supervisor is None:
+            self._context.targets.pass_up(turn)
+        else:
+            self._give_turn(supervisor, turn)
+
+    async def _load_and_leave(self, shut: Shut) -> None:
+        supervisor = await self.take_up(shut.job)
+        if supervisor is not None and not supervisor.leave_shut(shut.step, shut.cause):
+            self._lay_down(supervisor)
+
+    def _lay_down(self, supervisor: JobSupervisor) -> None:
+        """Hold none that has done nothing yet: it is made anew when its job's turn comes again."""
+        job = supervisor.job
+        if supervisor.untouched and job.id in self._supervisors:
+            del self._supervisors[job.id]
+            self._fresh.put(job)
+
+    async def _load(self, job_id: JobId) -> Job | None:
+        loaded = self._loading[job_id] = asyncio.get_running_loop().create_future()
+        try:
+            stored = await self._reader.read(job_id)
+        finally:
+            del self._loading[job_id]
+            loaded.set_result(None)
+        if stored is not None and stored.damage is not None:
+            self._fail_damaged(stored)
+            return None
+        return None if stored is None else stored.job
+
+    def _supervise(self, job: Job) -> JobSupervisor:
+        return self._add(job, JobState.QUEUED, begin_course(job.spec))
+
+    def _add(self, job: Job, state: JobState, course: Course) -> JobSupervisor:
+        supervisor = self._supervisors[job.id] = JobSupervisor(self._context, job, state, course)
+        return supervisor
+
+    def _fail_damaged(self, stored: StoredJob, damage: str | None = None) -> None:
+        """End a job whose request can be read, and something else not: its receivers are told."""
+        failure = damaged(stored.job.id, damage or stored.damage or "")
+        course = stored.course or begin_course(stored.job.spec)
+        self._add(stored.job, stored.state, course).fail(failure)
+
+    def _resume(self, stored: StoredJob) -> None:
+        course = stored.course or begin_course(stored.job.spec)
+        if stored.job.spec.guarantee is not Guarantee.AT_MOST_ONCE:
+            course = lose_all_steps(course, crashed=True)
+        supervisor = self._add(stored.job, stored.state, course)
+        if course.crashes >= CRASHES_MOST:
+            died = f"the service died {course.crashes} times while it ran"
+            supervisor.fail(Failure(FailureCode.POISON, died))
+            return
+        for attempt in open_in_course(course):
+            lost = Ended(None, Fault.LOST, "the service stopped while the request was under way")
+            supervisor.attempt_ended(attempt.id, lost)
+        supervisor.resume()
+
+    async def _let_go(self, supervisor: JobSupervisor) -> None:
+        """What may be sent once only stays as it is: the next start has to know that it was."""
+        job, course = supervisor.job, supervisor.course
+        repeats = job.spec.guarantee is not Guarantee.AT_MOST_ONCE
+        if repeats and open_in_course(course) and not supervisor.state.ended:
+            lost = lose_all_steps(course, crashed=False)
+            await self._context.store.save_course(job.id, job.customer, supervisor.state, lost)

@@ -1,0 +1,259 @@
+"""The targets that live in the supervisors' own process."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
+
+from orchestrator.core.dispatcher import Dispatcher, OpenAttempt
+from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.peers import PeerBook
+from orchestrator.core.placement import choose
+from orchestrator.core.routes import Routes
+from orchestrator.core.step_at_target import OpenLeg, StepAtTarget
+from orchestrator.domain.breaker import Cause
+from orchestrator.domain.exchange import Fault
+from orchestrator.domain.fairness import Ticket
+from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
+from orchestrator.domain.job import ExecutionMode
+from orchestrator.domain.settling import Ended
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.targets import (
+    AttemptEnded,
+    Claim,
+    Jobs,
+    Late,
+    Placed,
+    RegionsGone,
+    RunStep,
+    SendAttempt,
+    Shut,
+    Started,
+    Turn,
+    Withdraw,
+)
+
+
+class LocalTargets:
+    """``Targets`` whose messages are method calls.
+
+    Args:
+        clock: Time.
+        peers: Which regions are up.
+        routes: Which ways to the targets are passable.
+        limiter: Finds a domain's limiter, or makes it.
+        dispatcher: Sends attempts; tells this of them.
+        next_attempt: Makes the id of an attempt.
+    """
+
+    _jobs: Jobs
+
+    def __init__(
+        self,
+        clock: Clock,
+        peers: PeerBook,
+        routes: Routes,
+        limiter: Callable[[TargetDomain], DomainLimiter],
+        dispatcher: Dispatcher,
+        next_attempt: Callable[[], AttemptId],
+    ) -> None:
+        self._clock = clock
+        self._peers = peers
+        self._routes = routes
+        self._limiter = limiter
+        self._dispatcher = dispatcher
+        self._next_attempt = next_attempt
+        self._steps: dict[tuple[JobId, int], StepAtTarget] = {}
+
+    def begin(self, jobs: Jobs) -> None:
+        """Tell ``jobs`` of their attempts and turns from now on."""
+        self._jobs = jobs
+        self._dispatcher.begin(self)
+
+    def __len__(self) -> int:
+        """Count the steps that are at work."""
+        return len(self._steps)
+
+    def line_up(self, claim: Claim, *, spends: bool = False) -> None:
+        """Let a leg wait for its permit; one that ``spends`` waits for the target's retry budget first."""
+        ticket = claim.ticket
+        self._at_work(ticket.job_id, ticket.step).claims[ticket.leg] = claim
+        self._routes.line_up(claim, spends=spends)
+
+    def take_turn(self, limiter: DomainLimiter, ticket: Ticket, permit: int) -> None:
+        """A ticket has its permit: an attempt of the leg that is ready goes; otherwise its job is asked."""
+        self._routes.detours.gone(limiter.name, ticket)
+        step = self._steps.get((ticket.job_id, ticket.step))
+        if step is not None:
+            step.claims.pop(ticket.leg, None)
+            for attempt, opened in step.open.items():
+                if opened.leg == ticket.leg and self._dispatcher.is_parked(attempt):
+                    self._dispatcher.go(attempt, permit)
+                    return
+        self._jobs.turn(Turn(limiter.name, ticket, permit))
+
+    def pass_up(self, turn: Turn) -> None:
+        """Nobody wants this turn any more."""
+        self._limiter(turn.domain).unused(turn.permit)
+
+    def run(self, order: RunStep) -> None:
+        """Use a turn for the leg whose it is, or for a sibling that may use it."""
+        turn = order.turn
+        limiter = self._limiter(turn.domain)
+        if limiter.lacks_path(turn.permit) and not limiter.classify(turn.permit, order.path):
+            limiter.unused(turn.permit)
+            self._wait(_claim(order, turn.ticket.leg), self._routes.line_up)
+            return
+        placed = choose(order, self._peers, self._routes.target_health)
+        if placed is None:
+            self._wait_elsewhere(order)
+            limiter.unused(turn.permit)
+        else:
+            self._place(order, *placed)
+
+    def send(self, order: SendAttempt) -> None:
+        """Send a placed attempt. One that was withdrawn meanwhile is not sent."""
+        step = self._steps.get((order.job, order.step))
+        opened = step.open.get(order.attempt) if step is not None else None
+        if step is None or step.order is None or opened is None or opened.permit is None:
+            return
+        turn = step.order.turn
+        if self._peers.is_up(opened.region):
+            step.open[order.attempt] = OpenLeg(opened.leg, opened.region, None)
+            self._dispatcher.send(
+                order.attempt,
+                job=order.job,
+                step=order.step,
+                customer=turn.ticket.customer,
+                domain=turn.domain,
+                permit=opened.permit,
+                region=opened.region,
+                request=order.request,
+            )
+        else:
+            # It went down meanwhile. Sent all the same, nobody could know what became of the request.
+            self._tell_end(turn.domain, order.job, order.step, order.attempt, _UNSENT)
+            self._limiter(turn.domain).unused(opened.permit)
+
+    def withdraw(self, orders: Sequence[Withdraw]) -> None:
+        """Steps are over: none of them starts anything from here on."""
+        # What is let go of below may let out others: nothing of these steps may be found then.
+        steps = [self._steps.pop((order.job, order.step), None) for order in orders]
+        for order, step in zip(orders, steps, strict=True):
+            self._let_go_of_claims(order, step)
+        for order, step in zip(orders, steps, strict=True):
+            if step is not None:
+                self._let_go_of_attempts(order.domain, step)
+
+    def leave(self, ticket: Ticket, cause: Cause) -> None:
+        """Every way that a step which waits may take is shut."""
+        self._jobs.shut(Shut(ticket.job_id, ticket.step, cause))
+
+    def attempt_started(self, attempt: AttemptId, opened: OpenAttempt, started_ms: int) -> None:
+        """An attempt's first byte was written."""
+        self._jobs.started(Started(opened.job, opened.step, attempt, started_ms))
+
+    def attempt_ready(self, attempt: AttemptId, opened: OpenAttempt) -> None:
+        """An attempt waits on a ready connection: its leg queues for a permit again."""
+        step = self._steps.get((opened.job, opened.step))
+        if step is not None and step.order is not None and attempt in step.open:
+            self._wait(_claim(step.order, step.open[attempt].leg), self._routes.line_up)
+
+    def attempt_ended(self, attempt: AttemptId, opened: OpenAttempt, ended: Ended) -> None:
+        """An attempt is over."""
+        self._tell_end(opened.domain, opened.job, opened.step, attempt, ended)
+
+    def _tell_end(
+        self, domain: TargetDomain, job: JobId, number: int, attempt: AttemptId, ended: Ended
+    ) -> None:
+        step = self._steps.get((job, number))
+        healthy: tuple[RegionName, ...] = ()
+        if step is not None:
+            step.open.pop(attempt, None)
+            step.drop_hedge(attempt)
+            if ended.response is None or not ended.response.beyond_doubt:
+                healthy = tuple(self._routes.target_health.healthy(domain, self._peers.regions_up()))
+        self._jobs.ended(AttemptEnded(job, number, attempt, ended, healthy))
+
+    def _place(self, order: RunStep, leg: int, region: RegionName) -> None:
+        turn, plan = order.turn, order.plan
+        job, number = turn.ticket.job_id, turn.ticket.step
+        if leg not in plan.sent:
+            self._routes.retry_budgets.sent_first(turn.domain)
+        attempt = self._next_attempt()
+        step = self._at_work(job, number)
+        # The first leg that went out is known from here on, whoever's turn it was.
+        step.order = order if plan.sent else replace(order, plan=plan.begun_by(leg))
+        step.open[attempt] = OpenLeg(leg, region, turn.permit)
+        self._jobs.placed(Placed(job, number, leg, attempt, region))
+        if plan.mode is ExecutionMode.HEDGE:
+            self._watch(step, turn.domain, Late(job, number, attempt), region)
+        elif not plan.sent:
+            for sibling in plan.waiting:
+                if sibling != leg:
+                    self._wait(_claim(step.order, sibling), self._routes.line_up)
+
+    def _watch(self, step: StepAtTarget, domain: TargetDomain, late: Late, region: RegionName) -> None:
+        """Tell of an attempt that is late, if it is: another region may try then."""
+
+        def due() -> None:
+            del step.hedges[late.attempt]
+            self._jobs.late(late)
+
+        late_s = self._routes.target_health.late_after_s(domain, region)
+        if late.attempt in step.open:
+            step.hedges[late.attempt] = self._clock.call_at(self._clock.now() + late_s, due)
+
+    def _wait_elsewhere(self, order: RunStep) -> None:
+        """Nothing takes the leg now: it waits for a region or behind a breaker, or is told of as gone."""
+        plan, ticket, domain = order.plan, order.turn.ticket, order.turn.domain
+        region = plan.legs[ticket.leg].region
+        own = [region, *plan.untried]
+        if plan.strict and self._routes.gone_for_good(own):
+            down_s = self._routes.strict_down_s
+            self._jobs.gone(RegionsGone(ticket.job_id, ticket.step, ticket.leg, tuple(own), down_s))
+            return
+        ways = plan.strict_ways(ticket.leg) if plan.strict else []
+        cause = self._routes.shut_from(domain, ways if plan.strict else None)
+        if cause is not None and self._jobs.shut(Shut(ticket.job_id, ticket.step, cause)):
+            return
+        claim = _claim(order, ticket.leg)
+        if plan.strict:
+            self._wait(claim, lambda claim: self._routes.wait_strictly(claim, ways))
+        else:
+            self._wait(claim, lambda claim: self._routes.wait_anywhere(claim, region))
+
+    def _wait(self, claim: Claim, how: Callable[[Claim], None]) -> None:
+        step = self._steps.get((claim.ticket.job_id, claim.ticket.step))
+        if step is not None:
+            step.claims[claim.ticket.leg] = claim
+        how(claim)
+
+    def _let_go_of_claims(self, order: Withdraw, step: StepAtTarget | None) -> None:
+        unasked = [order.claim] if order.claim is not None else []
+        for claim in unasked if step is None else step.claims.values():
+            self._routes.withdraw(claim, order.regions)
+
+    def _let_go_of_attempts(self, domain: TargetDomain, step: StepAtTarget) -> None:
+        for timer in step.hedges.values():
+            timer.cancel()
+        for attempt, opened in step.open.items():
+            if opened.permit is None:
+                self._dispatcher.cancel(attempt)
+            else:
+                self._limiter(domain).unused(opened.permit)
+
+    def _at_work(self, job: JobId, number: int) -> StepAtTarget:
+        step = self._steps.get((job, number))
+        if step is None:
+            step = self._steps[job, number] = StepAtTarget()
+        return step
+
+
+def _claim(order: RunStep, leg: int) -> Claim:
+    """Write the claim of a leg of the same step; whatever its ticket did not say, the order does."""
+    ticket = dataclasses.replace(order.turn.ticket, leg=leg, path=order.path)
+    return Claim(order.turn.domain, ticket, order.plan.is_spare(leg), order.may_leave)
+
+
+_UNSENT = Ended(None, Fault.LOST, "the region went down before the request was sent", written=False)
