@@ -11,7 +11,7 @@ TARGET_PORT ?= 9000
 CASES ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve target test test-fast test-services fuzz check lint types format bench bench-throughput bench-race \
+.PHONY: help install demo serve target test test-fast test-services test-wan testbed fuzz check lint types format bench bench-throughput bench-race \
 	bench-latency bench-pacing bench-sdk bench-webhooks bench-domains bench-memory kill-rounds simulate outage lock clean
 
 help: ## show this list
@@ -48,6 +48,12 @@ test-fast: install ## the tests that start no service
 
 test-services: install ## the tests that start services
 	$(BIN)/python -m pytest tests/acceptance tests/integration tests/chaos
+
+test-wan: install ## faults on a WAN of machines made of namespaces: needs root and /dev/net/tun; RESULTS=file keeps the figures
+	$(if $(RESULTS),EZTHROTTLE_WAN_RESULTS=$(RESULTS)) $(BIN)/python -m pytest tests/wan
+
+testbed: install ## such machines to try things on: `help` names the commands
+	$(BIN)/python -m bench.testbed
 
 check: lint types ## style, types, layers, generated files
 

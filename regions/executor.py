@@ -305,6 +305,12 @@ class ShardLease:
             self.epoch = 0 if len(self._executor) else epoch
         self.check()
 
+    @property
+    def silence_s(self) -> float | None:
+        """Since the sending of the last heartbeat that was answered; None where none was."""
+        silence = self._clock.now() - self._heard_at
+        return None if silence == float("inf") else silence
+
     def check(self) -> None:
         """Fence if the silence has lasted too long; call this more often than that."""
         lease_until = self._heard_at + SELF_FENCE_AFTER_S

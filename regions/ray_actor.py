@@ -1,10 +1,13 @@
 """The Ray actors of a region: a node over Ray and the Unix socket."""
 
 import asyncio
+import socket
 import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
+
+import ray
 
 from orchestrator.domain.ids import ShardName
 from orchestrator.ports.clock import SystemClock
@@ -13,6 +16,7 @@ from orchestrator.runtime.gc_tuning import spare_the_collector
 from orchestrator.runtime.log_file import log_here
 from orchestrator.runtime.open_files import raise_file_limit
 from orchestrator.runtime.process_vitals import process_vitals
+from orchestrator.runtime.version import VERSION
 from orchestrator.wire.local_link import LocalCaller
 from regions.clock_offset import boot_id
 from regions.egress.answer_room import AnswerRoom
@@ -22,6 +26,14 @@ from regions.heart import start_heart
 from regions.node import RegionNode
 from regions.ray_transport import ShardsOverRay
 from regions.session import NodeParts
+
+
+def own_address() -> str:
+    """Give this node's address in its cluster."""
+    # Ray's type hints do not know this call's result.
+    util: Any = ray.util
+    address: str = util.get_node_ip_address()
+    return address
 
 
 def make_egress(options: dict[str, Any], room: AnswerRoom | None = None) -> AiohttpEgress:
@@ -60,6 +72,14 @@ class RegionActor:
     async def deliver(self, shard: ShardName, batch: bytes) -> None:
         """Take a batch from a shard on another machine."""
         self._sessions[shard].receive(batch)
+
+    async def where(self) -> dict[str, str]:
+        """Say on which machine this is, and of which version."""
+        return {
+            "host": socket.gethostname(),
+            "address": own_address(),
+            "version": VERSION,
+        }
 
 
 class ExecutorActor(RegionActor):

@@ -81,6 +81,7 @@ class ShardSession:
         self._lease = ShardLease(self.executor, clock)
         self._offset = ClockOffset(parts.boot_id)
         self.epoch = 0
+        self._beats = 0
 
     def receive(self, batch: bytes) -> None:
         """Take a batch; one for another incarnation, or from another epoch of the shard, is dropped."""
@@ -120,7 +121,9 @@ class ShardSession:
         parts = self._parts
         vitals = parts.vitals() | mailbox_vitals(self.mailbox)
         places = min(self._credit(), self.executor.places)
-        return encode(Heartbeat(parts.incarnation, self.epoch, vitals, places))
+        self._beats += 1
+        silence_s = self._lease.silence_s
+        return encode(Heartbeat(parts.incarnation, self.epoch, vitals, places, silence_s, self._beats))
 
     def _heard(self, reply: HeartbeatReply, sent: float, received: float) -> bool:
         """Take a reply; say whether this node works for another epoch of the shard from now on."""

@@ -123,7 +123,8 @@ def _leg_in(values: list[Any]) -> Leg:
 
 
 def _attempt_in(values: list[Any]) -> Attempt:
-    named = dict(zip(_ATTEMPT_FIELDS, values, strict=True))
+    # What was stored before attempts told of their nodes has fewer.
+    named = dict(zip(_ATTEMPT_FIELDS, values, strict=False))
     named["fault"] = named["fault"] and Fault(named["fault"])
     named["verdict"] = named["verdict"] and Verdict(named["verdict"])
     return Attempt(**named)

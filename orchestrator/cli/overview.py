@@ -1,5 +1,7 @@
 """``ezthrottle regions`` and ``usage``: how a running service stands."""
 
+from typing import Any
+
 from orchestrator.cli.client import (
     DEFAULT_URL,
     ApiKey,
@@ -24,10 +26,12 @@ def regions(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = F
             r["attempts_open"],
             _ms(r["mean_attempt_s"]),
             _down(r["down_s"]),
+            *(_where(r["nodes"])),
+            r["reason"] or "",
         )
         for r in document["regions"]
     ]
-    table(("region", "health", "under way", "mean ms", "down s"), rows)
+    table(_REGION_COLUMNS, rows)
 
 
 def usage(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
@@ -39,6 +43,25 @@ def usage(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = Fal
     columns = ("date", "accepted", "success", "failed", "cancelled", "attempts")
     table(("customer", "open jobs", "of at most"), [_open(document)])
     table(columns, [[day[name] for name in columns] for day in document["days"]])
+
+
+def _where(nodes: list[dict[str, Any]]) -> list[str]:
+    """Show, of all nodes of a region, machine, version, and the seconds since each way was heard."""
+    return [
+        " ".join(" ".join(filter(None, (node["host"], node["address"]))) or "-" for node in nodes),
+        " ".join(node["version"] or "-" for node in nodes),
+        " ".join(f"{_seconds(node['heard_s'])}/{_seconds(node['reached_s'])}" for node in nodes),
+    ]
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f}"
+
+
+_REGION_COLUMNS = (
+    *("region", "health", "under way", "mean ms", "down s"),
+    *("runs on", "version", "heard/reached s", "why not"),
+)
 
 
 def _down(seconds: float) -> str:

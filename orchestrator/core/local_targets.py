@@ -185,7 +185,7 @@ class LocalTargets:
         # The first leg that went out is known from here on, whoever's turn it was.
         step.order = order if plan.sent else replace(order, plan=plan.begun_by(leg))
         step.open[attempt] = OpenLeg(leg, region, turn.permit)
-        self._jobs.placed(Placed(job, number, leg, attempt, region))
+        self._jobs.placed(Placed(job, number, leg, attempt, region, self._peers.site(region)))
         if plan.mode is ExecutionMode.HEDGE:
             self._watch(step, turn.domain, Late(job, number, attempt), region)
         elif not plan.sent:

@@ -70,6 +70,10 @@ class MailboxLink:
         if incarnation:
             self._mailbox.knock()
 
+    def stuck_s(self) -> float:
+        """Say for how long nothing has arrived there, though something is on its way (s)."""
+        return self._mailbox.stuck_s()
+
     async def close(self) -> None:
         """Drop what waits."""
         await self._mailbox.close()

@@ -1,13 +1,24 @@
 """The regions' nodes, as this shard knows them: who is alive, and how to speak to each."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from orchestrator.core.views import NodeView
 from orchestrator.domain.ids import NodeAddress, RegionName
-from orchestrator.domain.routing import ATTEMPTS_CREDIT, HEARTBEAT_EVERY_S, RegionHealth, health
+from orchestrator.domain.placement import Placement, PlacementState
+from orchestrator.domain.routing import (
+    ATTEMPTS_CREDIT,
+    FENCED_AFTER_S,
+    HEARTBEAT_EVERY_S,
+    SUSPECT_AFTER_S,
+    RegionHealth,
+    health,
+)
+from orchestrator.domain.run import Site
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLink, RegionLinks
 from orchestrator.wire.messages import Heartbeat, HeartbeatReply, Message
@@ -28,12 +39,20 @@ class Peer:
     link: RegionLink
     incarnation: str = ""
     last_heard: float = float("-inf")
+    out_of_reach: bool = False
+    """Whether what is sent to it does not arrive: it can be heard all the same."""
     health: RegionHealth = RegionHealth.DOWN
     down_since: float = float("inf")
     attempts_open: int = 0
     bytes_open: int = 0
     vitals: dict[str, float] = field(default_factory=dict)
     """What it last said of itself, for the metrics."""
+    reached_at: float = float("-inf")
+    """When it last heard a reply, as far as it has said so."""
+    placement: Placement | None = None
+    """Where it runs, or why it does not, where somebody has said so."""
+    beats: int = 0
+    """The number of the latest heartbeat of this incarnation."""
     places: int = ATTEMPTS_CREDIT
     """How many attempts it can take at once: fewer where it runs short of descriptors."""
     lives: deque[str] = field(default_factory=lambda: deque(maxlen=LIVES_KEPT))
@@ -52,6 +71,13 @@ class Peer:
     def has_credit(self) -> bool:
         """Whether the executor can take another attempt."""
         return self.attempts_open < self.places and self.bytes_open < BYTES_CREDIT
+
+    def has_closed_all(self, beat: Heartbeat) -> bool:
+        """Whether it says that replies have not reached it for so long that it has fenced itself. Only its
+        latest heartbeat tells: a late one may be from before a reply that did.
+        """
+        latest, self.beats = beat.number > self.beats, max(self.beats, beat.number)
+        return latest and beat.heard_s is not None and beat.heard_s >= FENCED_AFTER_S
 
     def outlived(self, incarnation: str) -> bool:
         """Whether the one that works for this shard is a later one than this."""
@@ -146,7 +172,7 @@ class PeerBook:
         self._last_judged = self._begun_at = self._clock.now()
         for peer in self._nodes.values():
             peer.down_since = self._last_judged
-        self._clock.call_at(self._last_judged + HEARTBEAT_EVERY_S, self._judge)
+        self._clock.call_at(self._last_judged + HEARTBEAT_EVERY_S, self._judge_for_ever)
 
     def post(self, to: NodeAddress, message: Message) -> None:
         """Send a message to a node."""
@@ -159,6 +185,11 @@ class PeerBook:
     def peer(self, name: RegionName) -> Peer:
         """Choose the node of a region that gets what comes next."""
         return self._regions[name].next_node()
+
+    def site(self, name: RegionName) -> Site:
+        """Say which node of a region gets what comes next, and at which address that is, if it is known."""
+        peer = self._regions[name].next_node()
+        return peer.address.node, peer.placement.address if peer.placement else None
 
     def regions_up(self) -> list[RegionName]:
         """Name the regions that take work now."""
@@ -203,18 +234,45 @@ class PeerBook:
         # It knows this epoch from a reply to its first heartbeat: that came in before its successor was born.
         if peer.outlived(beat.incarnation):
             return replace(reply, epoch=0)
+        if peer.incarnation == beat.incarnation and self._unreachable(peer):
+            # Its lease is not prolonged: it closes what it has before that is given to others.
+            return replace(reply, epoch=0)
         if beat.epoch != self._epoch:
             return reply
         if peer.incarnation != beat.incarnation:
             self._replace(peer, beat.incarnation)
         peer.last_heard = self._clock.now()
         peer.vitals = beat.vitals
+        if beat.heard_s is not None:
+            peer.reached_at = peer.last_heard - beat.heard_s
+        if peer.has_closed_all(beat):
+            self._lower(peer, RegionHealth.DOWN)
+            return reply
         was_up, had_credit = peer.health is RegionHealth.UP, peer.has_credit
         peer.health = RegionHealth.UP
         peer.places = ATTEMPTS_CREDIT if beat.places is None else min(ATTEMPTS_CREDIT, beat.places)
         if not was_up or (peer.has_credit and not had_credit):
             self._on_up(peer)
         return reply
+
+    def placed(self, address: NodeAddress, placement: Placement) -> None:
+        """Take note of where a node runs, or why it does not."""
+        peer = self._nodes.get(address)
+        if peer is not None:
+            peer.placement = placement
+
+    def view(self, peer: Peer) -> NodeView:
+        """Show a node."""
+        now = self._clock.now()
+        heard_s, reached_s = now - peer.last_heard, now - peer.reached_at
+        return NodeView(
+            name=peer.address.node,
+            health=peer.health,
+            placement=peer.placement,
+            heard_s=None if math.isinf(heard_s) else heard_s,
+            reached_s=None if math.isinf(reached_s) else reached_s,
+            reason="" if peer.health is RegionHealth.UP else _reason(peer, heard_s),
+        )
 
     def doubt(self, peer: Peer) -> None:
         """It says that its lease has run out: no new work for it until it is heard again."""
@@ -235,24 +293,43 @@ class PeerBook:
         region.nodes.append(peer)
         return peer
 
+    def _unreachable(self, peer: Peer) -> bool:
+        """Say whether what is sent to a node that beats still does not arrive."""
+        peer.out_of_reach = peer.out_of_reach and peer.link.stuck_s() >= SUSPECT_AFTER_S
+        return peer.out_of_reach
+
     def _replace(self, peer: Peer, incarnation: str) -> None:
         peer.incarnation = incarnation
+        peer.out_of_reach = False
+        peer.beats = 0
         peer.link.readdress(self._epoch, incarnation)
         # On the first one too: what was posted before anybody was there has gone nowhere.
         self._on_lost(peer)
 
-    def _judge(self) -> None:
+    def judge(self) -> None:
+        """Lower who is silent, or can't be reached; this happens twice a second by itself."""
         now = self._clock.now()
         stall = max(0.0, now - self._last_judged - HEARTBEAT_EVERY_S)
         self._last_judged = now
         for peer in self._nodes.values():
-            verdict = health(now - peer.last_heard, stall)
+            stuck_s = peer.link.stuck_s()
+            peer.out_of_reach = stuck_s >= SUSPECT_AFTER_S + stall
+            verdict = max(
+                health(now - peer.last_heard, stall),
+                RegionHealth.SUSPECT if peer.out_of_reach else RegionHealth.UP,
+                key=_BEST_FIRST.index,
+            )
             # Only a heartbeat raises a peer; silence only lowers it.
-            if verdict is not RegionHealth.UP and verdict is not peer.health:
+            if _BEST_FIRST.index(verdict) > _BEST_FIRST.index(peer.health):
                 self._lower(peer, verdict)
-        self._clock.call_at(now + HEARTBEAT_EVERY_S, self._judge)
+
+    def _judge_for_ever(self) -> None:
+        self.judge()
+        self._clock.call_at(self._last_judged + HEARTBEAT_EVERY_S, self._judge_for_ever)
 
     def _lower(self, peer: Peer, verdict: RegionHealth) -> None:
+        if peer.health is RegionHealth.DOWN:
+            return
         peer.health = verdict
         if verdict is RegionHealth.DOWN:
             peer.down_since = self._clock.now()
@@ -266,6 +343,15 @@ class PeerBook:
     def region(self, name: RegionName) -> Region:
         """Look a region up."""
         return self._regions[name]
+
+
+def _reason(peer: Peer, heard_s: float) -> str:
+    placement = peer.placement
+    if placement is not None and placement.state is not PlacementState.RUNS:
+        return placement.reason
+    if peer.out_of_reach:
+        return "it is heard, but what is sent to it does not arrive"
+    return "it was not heard yet" if math.isinf(heard_s) else f"heard last {heard_s:.1f} s ago"
 
 
 _BEST_FIRST = (RegionHealth.UP, RegionHealth.SUSPECT, RegionHealth.DOWN)

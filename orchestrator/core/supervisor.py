@@ -177,7 +177,7 @@ class JobSupervisor:
         """A leg has its permit and its region: write that down, and let its attempt be sent."""
         now_ms = self._context.clock.unix_ms()
         self.course, attempt = dispatch_leg(
-            self.course, placed.step, placed.leg, placed.attempt, placed.region, now_ms
+            self.course, placed.step, placed.leg, placed.attempt, placed.region, now_ms, placed.at
         )
         if self.state is JobState.QUEUED:
             self.state = advance(self.state, JobEvent.DISPATCHED)

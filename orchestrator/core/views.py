@@ -10,10 +10,11 @@ from orchestrator.domain.active_limits import ActiveLimit
 from orchestrator.domain.breaker import BreakerState, Cause
 from orchestrator.domain.effective_pace import EffectivePace
 from orchestrator.domain.histogram import Histogram
-from orchestrator.domain.ids import CustomerId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId, NodeName, RegionName, TargetDomain
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.placement import Placement
 from orchestrator.domain.queue_position import QueuePosition
 from orchestrator.domain.routing import RegionHealth
 from orchestrator.domain.usage import DayUsage
@@ -96,6 +97,19 @@ class UsageView(Struct, frozen=True):
     days: tuple[DayUsage, ...]
 
 
+class NodeView(Struct, frozen=True, kw_only=True):
+    """One node of a region. ``heard_s`` counts the seconds since a heartbeat of its came in, ``reached_s``
+    those since it heard a reply; None where that never was. ``reason`` says why it takes no work.
+    """
+
+    name: NodeName
+    health: RegionHealth
+    placement: Placement | None
+    heard_s: float | None
+    reached_s: float | None
+    reason: str
+
+
 class RegionView(Struct, frozen=True, kw_only=True):
     """A region. It is suspect as well where it reaches nothing that others reach. ``down_s`` counts the
     seconds for which it has been down, ``bytes_open`` those of the requests that its executor has.
@@ -107,6 +121,13 @@ class RegionView(Struct, frozen=True, kw_only=True):
     attempts_open: int
     bytes_open: int
     mean_attempt_s: float | None
+    nodes: tuple[NodeView, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why it is not up, in words; empty where it is."""
+        reasons = dict.fromkeys(node.reason for node in self.nodes if node.reason)
+        return "" if self.health is RegionHealth.UP else "; ".join(reasons)
 
 
 class RouteView(Struct, frozen=True):

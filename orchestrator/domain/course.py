@@ -15,10 +15,12 @@ from orchestrator.domain.ids import AttemptId, JobId, RegionName
 from orchestrator.domain.job import JobSpec, TriggerKind
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import (
+    NOWHERE,
     Answer,
     Attempt,
     LegState,
     Run,
+    Site,
     abandon,
     add_hedge,
     begin,
@@ -161,10 +163,16 @@ def begin_step(course: Course, spec: JobSpec, step: int) -> Course:
 
 
 def dispatch_leg(
-    course: Course, step: int, leg: int, attempt: AttemptId, region: RegionName, now_ms: int
+    course: Course,
+    step: int,
+    leg: int,
+    attempt: AttemptId,
+    region: RegionName,
+    now_ms: int,
+    at: Site = NOWHERE,
 ) -> tuple[Course, Attempt]:
-    """Record that an attempt goes out; attempts are numbered per job."""
-    run, record = dispatch(run_of(course, step), leg, attempt, region, now_ms, course.made + 1)
+    """Record that an attempt goes out, ``at`` a node; attempts are numbered per job."""
+    run, record = dispatch(run_of(course, step), leg, attempt, region, now_ms, course.made + 1, at)
     return _with_run(course, step, run), record
 
 

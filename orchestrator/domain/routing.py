@@ -11,6 +11,8 @@ DOWN_AFTER_S = 3.0
 SELF_FENCE_AFTER_S = 2.0
 """Less than DOWN_AFTER_S: a cut-off executor has closed everything before its work is sent again."""
 HEARTBEAT_EVERY_S = 0.5
+FENCED_AFTER_S = SELF_FENCE_AFTER_S + HEARTBEAT_EVERY_S / 2
+"""A node that says it has heard nothing for so long has fenced itself: it looks twice a heartbeat."""
 ATTEMPTS_CREDIT = 1_000
 """Attempts that a node takes at once, of all shards that it works for."""
 STRICT_DOWN_S = 30.0

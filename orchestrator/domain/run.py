@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.domain.exchange import Fault, HttpResponse
-from orchestrator.domain.ids import AttemptId, RegionName
+from orchestrator.domain.ids import AttemptId, NodeName, RegionName
 from orchestrator.domain.job import ExecutionMode, JobSpec
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.waiting import still_to_wait_ms
@@ -51,9 +51,15 @@ class Leg(Struct, frozen=True, kw_only=True):
     not_before_ms: int = 0
 
 
+Site = tuple[NodeName | None, str | None]
+"""A node and its address, where they are known."""
+NOWHERE: Site = (None, None)
+
+
 class Attempt(Struct, frozen=True, kw_only=True):
     """One request to the target. Times are Unix ms; ``closed_ms`` is when its connection was given up.
-    ``written`` is False only where the target certainly saw nothing.
+    ``written`` is False only where the target certainly saw nothing. ``node`` and ``address`` say on which of
+    the region's nodes it ran, as far as that is known.
     """
 
     id: AttemptId
@@ -68,6 +74,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     fault: Fault | None = None
     written: bool = True
     verdict: Verdict | None = None
+    node: NodeName | None = None
+    address: str | None = None
 
 
 class Answer(Struct, frozen=True):
@@ -112,11 +120,22 @@ def begin(spec: JobSpec) -> Run:
 
 
 def dispatch(
-    run: Run, leg: int, attempt: AttemptId, region: RegionName, now_ms: int, number: int | None = None
+    run: Run,
+    leg: int,
+    attempt: AttemptId,
+    region: RegionName,
+    now_ms: int,
+    number: int | None = None,
+    at: Site = NOWHERE,
 ) -> tuple[Run, Attempt]:
-    """Record that a leg's attempt goes out in ``region``; ``number`` counts per job, by default per run."""
+    """Record that a leg's attempt goes out in ``region``, ``at`` one of its nodes; ``number`` counts per job,
+    by default per run.
+    """
     number = run.made + 1 if number is None else number
-    record = Attempt(id=attempt, number=number, leg=leg, region=region, granted_ms=now_ms)
+    node, address = at
+    record = Attempt(
+        id=attempt, number=number, leg=leg, region=region, granted_ms=now_ms, node=node, address=address
+    )
     run = set_leg(run, leg, region=region, state=LegState.UNDER_WAY)
     run = replace(
         run,

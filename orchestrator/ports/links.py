@@ -15,6 +15,9 @@ class RegionLink(Protocol):
     def readdress(self, epoch: int, incarnation: str) -> None:
         """Speak to another incarnation of the node; what waits for the old one is dropped."""
 
+    def stuck_s(self) -> float:
+        """Say for how long nothing has arrived there, though something is on its way (s)."""
+
     async def close(self) -> None:
         """Drop what waits."""
 

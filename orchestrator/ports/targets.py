@@ -16,6 +16,7 @@ from orchestrator.domain.exchange import HttpRequest
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
 from orchestrator.domain.path_class import PathClass
+from orchestrator.domain.run import NOWHERE, Site
 from orchestrator.domain.settling import Ended
 from orchestrator.domain.step_plan import StepPlan
 
@@ -71,13 +72,14 @@ class Withdraw(Struct, frozen=True):
 
 
 class Placed(Struct, frozen=True):
-    """A leg has its permit and its region: its attempt is to be sent now."""
+    """A leg has its permit and its region, and ``at`` which of its nodes: its attempt is to be sent now."""
 
     job: JobId
     step: int
     leg: int
     attempt: AttemptId
     region: RegionName
+    at: Site = NOWHERE
 
 
 class Started(Struct, frozen=True):

@@ -256,7 +256,7 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
     ),
     Deliver: (8, _plain("delivery", "attempt", "url", "body", "headers", "job")),
     Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after_s", "fault")),
-    Heartbeat: (10, _plain("incarnation", "epoch", "vitals", "places")),
+    Heartbeat: (10, _plain("incarnation", "epoch", "vitals", "places", "heard_s", "number")),
     HeartbeatReply: (11, _plain("epoch", "now", "boot_id")),
     NeedResult: (12, _plain("delivery", "attempt", "has_body")),
     JobResult: (13, _plain("job", "body")),

@@ -31,6 +31,7 @@ class Mailbox:
         self._large: deque[bytes] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._flush_due = False
+        self._stuck_since: float | None = None
         self._message_ids = 0
         self.batches_sent = 0
         self.messages_sent = 0
@@ -44,12 +45,22 @@ class Mailbox:
 
     def readdress(self, header: Header) -> None:
         """Turn to another incarnation of the peer; what was meant for the old one is dropped."""
+        if header.incarnation != self._header.incarnation:
+            self._stuck_since = None
         self._header = header
         self._drop()
 
     def knock(self) -> None:
         """Carry an empty batch: the first call makes the connection, and no message waits for it."""
         self._send([])
+
+    def stuck_s(self) -> float:
+        """Say for how long batches have been on their way, and none of them arrived (s). What was dropped
+        meanwhile excuses nothing: only a batch that arrives, or another incarnation, does.
+        """
+        if self._stuck_since is None:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._stuck_since
 
     async def close(self) -> None:
         """Drop what waits and end what is on its way."""
@@ -78,7 +89,10 @@ class Mailbox:
         self.batches_sent += 1
         self.messages_sent += len(parts)
         batch = encode_batch(self._header, parts)
-        task = asyncio.get_running_loop().create_task(self._deliver(batch))
+        loop = asyncio.get_running_loop()
+        if self._stuck_since is None:
+            self._stuck_since = loop.time()
+        task = loop.create_task(self._deliver(batch))
         self._under_way.add(task)
         task.add_done_callback(self._arrived)
 
@@ -107,6 +121,8 @@ class Mailbox:
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
+        if not task.cancelled():
+            self._stuck_since = task.get_loop().time() if self._under_way else None
         self._schedule_rest()
 
     def _schedule_rest(self) -> None:

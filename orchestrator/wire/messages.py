@@ -136,13 +136,16 @@ class Heartbeat(Struct, frozen=True):
 
     ``epoch`` is the last one heard; attempts of older ones are closed by then. ``vitals`` are numbers about
     the sender, by name, for the metrics. ``places`` is how many attempts it can take at once, where
-    something of its own bounds that.
+    something of its own bounds that. ``heard_s`` counts the seconds since the last heartbeat that was
+    answered was sent; None where none was, or nobody says. ``number`` counts an incarnation's heartbeats.
     """
 
     incarnation: str
     epoch: int
     vitals: dict[str, float] = field(default_factory=dict)
     places: int | None = None
+    heard_s: float | None = None
+    number: int = 0
 
 
 class HeartbeatReply(Struct, frozen=True):

@@ -204,6 +204,8 @@ class Attempt(TypedDict):
     step: str
     leg: int
     region: str
+    node: str | None
+    address: str | None
     granted_at: int | None
     started_at: int | None
     ended_at: int | None
@@ -388,8 +390,25 @@ class Usage(TypedDict):
     days: list[UsageDay]
 
 
+class RegionNode(TypedDict):
+    """Where a node of a region runs, or why it does not; ``heard_s`` and ``reached_s`` count the seconds
+    since it was heard, and since it heard the service.
+    """
+
+    node: str
+    health: str
+    reason: str | None
+    host: str | None
+    address: str | None
+    version: str | None
+    placement: str | None
+    placement_since: int | None
+    heard_s: float | None
+    reached_s: float | None
+
+
 class Region(TypedDict):
-    """A region's health."""
+    """A region's health, and why it is not up."""
 
     region: str
     health: str
@@ -397,6 +416,8 @@ class Region(TypedDict):
     attempts_open: int
     bytes_open: int
     mean_attempt_s: float | None
+    reason: str | None
+    nodes: list[RegionNode]
 
 
 class RegionsView(TypedDict):

@@ -64,6 +64,7 @@ def test_the_timeline_of_a_race_says_when_each_leg_started_and_when_its_connecti
     lost, won = closed_attempt(api, job["job_id"], "iad"), attempt_in("lax", job)
     assert (lost["fault"], lost["status_code"]) == ("cancelled", None)
     assert (won["fault"], won["status_code"], won["verdict"]) == (None, 200, "success")
+    assert (won["node"], won["address"]) == ("executor-lax", "127.0.0.1")
     assert job["accepted_at"] <= won["granted_at"] <= won["started_at"] <= won["ended_at"]
     assert lost["started_at"] <= won["ended_at"] <= lost["closed_at"]
 

@@ -50,7 +50,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A cluster with a token of its own, whose node offers two of the three regions."""
+    """A cluster with a token of its own, whose node offers three regions."""
     directory = Path(tempfile.mkdtemp(prefix="ezt-ray-"))
     token = directory / "token"
     token.write_text(secrets.token_hex(32))
@@ -76,7 +76,7 @@ def _start_head(directory: Path, address: str, environment: dict[str, str]) -> s
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
         *(f"--node-ip-address={ADDRESS}", f"--port={address.partition(':')[2]}"),
         *("--num-cpus=1", "--object-store-memory=80000000", "--include-dashboard=false"),
-        '--resources={"region:iad": 1000, "region:lax": 1000}',
+        '--resources={"region:iad": 1000, "region:lax": 1000, "region:ord": 1000}',
         f"--temp-dir={directory / 'ray'}",
     )
     with (directory / "head.log").open("wb") as log:

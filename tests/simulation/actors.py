@@ -169,6 +169,7 @@ class LoggedLink:
         self._link = link
         self.readdress = link.readdress
         self.close = link.close
+        self.stuck_s = link.stuck_s
 
     def post(self, message: Message) -> None:
         """Queue a message."""

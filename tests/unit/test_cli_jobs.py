@@ -248,12 +248,33 @@ def a_signal(**fields: Any) -> dict[str, Any]:
     return dict.fromkeys(names) | {"binds": binds} | fields
 
 
+def a_node(**fields: object) -> dict[str, object]:
+    known = {"host": None, "address": None, "version": "0.1.0", "heard_s": 0.25, "reached_s": 0.75}
+    return known | fields
+
+
 OVERVIEWS: dict[str, dict[str, Any]] = {
     "regions": {
         "default_region": "iad",
         "regions": [
-            {"region": "iad", "health": "up", "attempts_open": 3, "mean_attempt_s": 0.0421, "down_s": 0.0},
-            {"region": "lax", "health": "down", "attempts_open": 0, "mean_attempt_s": None, "down_s": 9.0},
+            {
+                "region": "iad",
+                "health": "up",
+                "attempts_open": 3,
+                "mean_attempt_s": 0.0421,
+                "down_s": 0.0,
+                "reason": None,
+                "nodes": [a_node(host="east", address="10.77.1.1")],
+            },
+            {
+                "region": "lax",
+                "health": "down",
+                "attempts_open": 0,
+                "mean_attempt_s": None,
+                "down_s": 9.0,
+                "reason": "no node offers it",
+                "nodes": [a_node(heard_s=None)],
+            },
         ],
     },
     "domains": {
@@ -299,7 +320,7 @@ OVERVIEWS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        ("regions", ["iad", "up", "42.1", "lax", "down", "9.0"]),
+        ("regions", ["iad", "up", "42.1", "east 10.77.1.1", "0.2/0.8", "down", "9.0", "no node offers it"]),
         ("domains", ["api.example", "2.5", "target", "iad", "b.example", "more: --cursor bmV4dA"]),
         ("domains", ["retry-after", "pause", "2026-09-21T14:13:20", "429 or 503", "slowed 1.25/s", "you"]),
         ("domains", ["ratelimit", "budget 3 requests left", "account 1f"]),

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response
-from orchestrator.adapters.http.documents.service import health_document, readiness_document
+from orchestrator.adapters.http.documents.service import health_document, readiness_document, why_not_ready
 from orchestrator.adapters.telemetry import render_metrics
 from orchestrator.domain.errors import NotReady
 from orchestrator.runtime.version import VERSION
@@ -25,8 +25,9 @@ class ServiceRoutes:
     async def readiness(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
         """Say whether work can be taken and done."""
         if not self._gateway.ready:
-            raise NotReady("no region is up yet, or the service is stopping", retry_after_s=1)
-        return json_response(readiness_document(self._gateway.regions_up()), HTTPStatus.OK)
+            raise NotReady(why_not_ready(self._gateway.regions()), retry_after_s=1)
+        document = readiness_document(self._gateway.regions_up(), self._gateway.regions())
+        return json_response(document, HTTPStatus.OK)
 
     async def metrics(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
         """Show the counts in Prometheus' text format."""

@@ -14,6 +14,10 @@ RAYS_PART = "r"
 """The directory in there that Ray may have. Ray sets it, and all that it makes below, to 0777: so others must
 not come as far as that.
 """
+SERVED_FILE = "served"
+"""A file in there that the driver makes once it is ready."""
+SERVED_BEFORE = "EZTHROTTLE_SERVED_BEFORE"
+"""Set for a driver whose predecessor was ready: what that found will be there again, and is waited for."""
 _RAY_TEMP_MAX_BYTES = 42
 """Ray puts sockets some 65 bytes deeper, and a socket's path ends at 107."""
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH

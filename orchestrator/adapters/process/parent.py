@@ -17,6 +17,8 @@ from msgspec import Struct
 
 from orchestrator.adapters.process.directories import (
     RUN_DIR,
+    SERVED_BEFORE,
+    SERVED_FILE,
     RefusedError,
     RunDir,
     held_data_dir,
@@ -98,6 +100,7 @@ class _Life(Struct, frozen=True):
 
     stopped: bool
     exit_code: int
+    was_ready: bool
     last_lines: list[str]
 
 
@@ -107,6 +110,7 @@ class _Parent:
         self._tree = tree
         self._temp = temp
         self._inbox = inbox
+        self._served_before = False
 
     def serve(self) -> Exit:
         self._tree.kill(timeout_s=KILL_TIMEOUT_S)
@@ -129,7 +133,8 @@ class _Parent:
                 return Exit.REFUSED
             if life.exit_code == ExitCode.SPENT:
                 return Exit.GAVE_UP
-            budget = budget.after_death(time.monotonic())
+            self._served_before |= life.was_ready
+            budget = budget.after_death(time.monotonic(), was_ready=life.was_ready)
             if budget.spent:
                 _explain(life, budget)
                 return Exit.GAVE_UP
@@ -144,7 +149,7 @@ class _Parent:
         relay = StderrRelay()
         driver = subprocess.Popen(  # noqa: S603 - the command is the caller's own, and no shell reads it
             self._launch.command,
-            env=self._launch.env,
+            env={**self._launch.env, **({SERVED_BEFORE: "1"} if self._served_before else {})},
             stdin=subprocess.DEVNULL,
             stderr=relay.write_end,
             start_new_session=True,
@@ -154,7 +159,8 @@ class _Parent:
             stopped = self._attend(driver)
         finally:
             self._end_tree(driver)
-        return _Life(stopped, driver.returncode, relay.finish(timeout_s=_RELAY_TIMEOUT_S))
+        was_ready = Path(self._temp.path, SERVED_FILE).exists()
+        return _Life(stopped, driver.returncode, was_ready, relay.finish(timeout_s=_RELAY_TIMEOUT_S))
 
     def _attend(self, driver: subprocess.Popen[bytes]) -> bool:
         """Wait until the driver has ended, or is to be ended; tell whether a stop was asked for."""
@@ -196,7 +202,9 @@ def _is_urgent(stops: list[signal.Signals]) -> bool:
 
 
 def _explain(life: _Life, budget: RestartBudget) -> None:
-    say(f"the driver died {budget.limit} times within {budget.window_s:g} s; giving up. Its last lines:")
+    soon = len(budget.deaths_s) >= budget.limit
+    how = f"within {budget.window_s:g} s" if soon else "without having been ready once"
+    say(f"the driver died {budget.limit} times {how}; giving up. Its last lines:")
     for line in life.last_lines:
         say(f"  {line}")
     say(f"it ended with {_described(life.exit_code)}")

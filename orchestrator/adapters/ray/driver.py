@@ -8,22 +8,30 @@ import os
 import secrets
 import select
 import signal
-import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.adapters.http.serving import listen
-from orchestrator.adapters.process.directories import RAYS_PART, RUN_DIR
+from orchestrator.adapters.process.directories import RAYS_PART, RUN_DIR, SERVED_FILE
 from orchestrator.adapters.process.exit_codes import ExitCode
+from orchestrator.adapters.ray.joining import (
+    JoinError,
+    join,
+    say,
+    when_name_is_free,
+)
 from orchestrator.adapters.ray.node import LOG_FILE, ShardActor, options_for_nodes
+from orchestrator.adapters.ray.parts import open_parts
+from orchestrator.adapters.ray.region_actors import RegionActor, RegionActors
 from orchestrator.adapters.ray.shard_watch import SHARD_DEATHS_MOST, ShardDeaths, ShardWatch
-from orchestrator.domain.ids import RegionName
+from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.runtime import log_file
 from orchestrator.settings import Address, Settings
 from orchestrator.wire import names
@@ -33,10 +41,10 @@ LOOPBACK = "127.0.0.1"
 """With this address each part of Ray listens on loopback alone; it is kept as it is with LOOPBACK_ONLY."""
 OBJECT_STORE_BYTES = 80 * 1024 * 1024
 READY_WITHIN_S = 60.0
+SILENT_S = 60.0
+"""A shard that is started again reads its jobs meanwhile, and answers nothing."""
 WATCH_EVERY_S = 0.5
 ANSWERS_WITHIN_S = 2.0
-PARTS_OF_RAY = ("raylet", "gcs_server")
-"""Without the one no actor comes back, without the other none is found: and Ray waits for them in vain."""
 RAY_CONFIG = {
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 1000,
@@ -58,26 +66,25 @@ def main() -> int:
     settings = Settings.carried()
     try:
         settings = _checked(settings)
-        start_ray(settings)
+        start_ray(settings, os.environ.get("RAY_ADDRESS"))
         # Only now: while Ray starts, a SIGTERM just ends this process, and the parent ends the rest.
         stopping = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-        shard = start_actors(settings)
-        return _serve(settings, shard, stopping)
-    except ConfigurationError as error:
-        print(f"ezthrottle: {error}", file=sys.stderr, flush=True)  # noqa: T201  # the parent shows it to people
+        return _serve(settings, start_actors(settings), stopping)
+    except (ConfigurationError, JoinError) as error:
+        say(str(error))
         return ExitCode.CONFIG
 
 
-def start_ray(settings: Settings) -> None:
+def start_ray(settings: Settings, joined: str | None) -> None:
     """Start a Ray of our own on loopback, or join the one that RAY_ADDRESS names."""
     common: dict[str, Any] = {
         "namespace": names.NAMESPACE,
         "log_to_driver": False,
         "logging_level": "warning",
     }
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(**common)
+    if joined:
+        join(joined, common)
         return
     # Whatever runs on this machine inherits it; elsewhere each node logs by itself.
     os.environ[log_file.LOG_FILE] = str(settings.data_dir / LOG_FILE)
@@ -94,8 +101,20 @@ def start_ray(settings: Settings) -> None:
     )
 
 
-def start_actors(settings: Settings) -> Any:
-    """Start shard, executors and webhook actor; give the shard's handle."""
+class Cast(NamedTuple):
+    """The actors: the shard's handle, and what looks after the others."""
+
+    shard: Any
+    nodes: RegionActors
+
+
+def start_actors(settings: Settings) -> Cast:
+    """Start shard, executors and webhook actor.
+
+    Raises:
+        JoinError: Another service has its shard in this cluster.
+
+    """
     # A name that no other service's socket has: on other machines the same directory may be another's.
     run_dir = Path(os.environ[RUN_DIR])
     socket = run_dir / f"shard-{secrets.token_hex(8)}.sock"
@@ -104,35 +123,38 @@ def start_actors(settings: Settings) -> Any:
     # Ray's type hints know neither concurrency groups nor this call's result.
     cluster: Any = ray
     remote = cluster.remote
-    shard = (
+    shard = when_name_is_free(
         remote(concurrency_groups={names.CONTROL_GROUP: 100})(ShardActor)
         .options(name=names.SHARD, scheduling_strategy=here, max_concurrency=1000, **common)
-        .remote(settings.carry(), str(socket))
+        .remote,
+        settings.carry(),
+        str(socket),
     )
     options = options_for_nodes(settings, str(socket.relative_to(run_dir.parent)))
-    offered = cluster.cluster_resources()
-    peers = [
-        remote(WebhookActor)
-        .options(name=names.WEBHOOKS, scheduling_strategy=here, max_concurrency=1000, **common)
-        .remote(str(names.WEBHOOK_NODE), options)
-    ]
+
+    def node(kind: type, address: NodeAddress, resource: str | None) -> RegionActor:
+        # A region runs where its resource is offered and nowhere else: until a node offers it, it is down.
+        place = {"resources": {resource: 1}} if resource else {"scheduling_strategy": here}
+        actor = remote(kind).options(name=address.node, max_concurrency=1000, **common, **place)
+        return RegionActor(lambda: actor.remote(str(address), options), resource, cluster.cluster_resources)
+
+    nodes = {str(names.WEBHOOK_NODE): node(WebhookActor, names.WEBHOOK_NODE, None)}
     for region in settings.regions:
-        resource = names.region_resource(region)
-        # A resource that no node offers would pend for ever: that region then runs on this machine.
-        place = {"resources": {resource: 1}} if resource in offered else {"scheduling_strategy": here}
-        actor = remote(ExecutorActor).options(
-            name=names.executor_name(region), max_concurrency=1000, **common, **place
-        )
-        peers.append(actor.remote(str(names.executor_address(RegionName(region))), options))
-    _PEERS.extend(peers)
-    return shard
+        address = names.executor_address(RegionName(region))
+        nodes[str(address)] = node(ExecutorActor, address, names.region_resource(region))
+    return Cast(shard, RegionActors(nodes, shard.placed.remote))
 
 
-def _serve(settings: Settings, shard: Any, stopping: threading.Event) -> int:
-    watch = ShardWatch(shard.ready.remote)
-    if _await_ready(watch, stopping):
-        print(_greeting(settings), flush=True)  # noqa: T201  # for people
-        _keep_watch(watch, stopping)
+def _serve(settings: Settings, cast: Cast, stopping: threading.Event) -> int:
+    shard = cast.shard
+    question = Question(shard.ready.remote)
+    watch = ShardWatch(question.ask)
+    cast.nodes.begin()
+    parts = open_parts()
+    if _await_ready(watch, question, cast.nodes, parts, stopping):
+        Path(os.environ[RUN_DIR], SERVED_FILE).touch()
+        print(_greeting(settings, cast.nodes), flush=True)  # noqa: T201  # for people
+        _keep_watch(watch, question, parts, stopping)
     # Customers may have found it ready a moment before this process did: then there is work to finish.
     if watch.answers(ANSWERS_WITHIN_S):
         with contextlib.suppress(Exception):
@@ -140,39 +162,77 @@ def _serve(settings: Settings, shard: Any, stopping: threading.Event) -> int:
     return 0
 
 
-def _keep_watch(watch: ShardWatch, stopping: threading.Event) -> None:
-    parts, deaths = _open_parts_of_ray(), ShardDeaths(watch.lives)
+class Question:
+    """What the shard is asked, and for how long it has owed the answer."""
+
+    def __init__(self, ask: Callable[[], Any]) -> None:
+        self._ask = ask
+        self._asked_at = time.monotonic()
+
+    def ask(self) -> Any:
+        """Ask it again."""
+        self._asked_at = time.monotonic()
+        return self._ask()
+
+    @property
+    def owed_s(self) -> float:
+        """Seconds since it was asked last."""
+        return time.monotonic() - self._asked_at
+
+
+def _keep_watch(
+    watch: ShardWatch, question: Question, parts: dict[int, str], stopping: threading.Event
+) -> None:
+    deaths = ShardDeaths(watch.lives)
     while not stopping.wait(WATCH_EVERY_S):
-        # A pid would not tell: what died stays a zombie, for Ray does not reap it.
-        for ended in select.select(parts, [], [], 0)[0]:
-            _lose(f"the {parts[ended]} died")
+        _look_at(parts)
         up = watch.look()
+        if question.owed_s > SILENT_S:
+            _lose(f"the shard, or the cluster, has been silent for {SILENT_S:g} s")
         if watch.died is not None:
             _lose(f"the shard can't be started again: {watch.died}")
         if deaths.counted(watch.lives, up=up):
             _give_up()
 
 
+def _look_at(parts: dict[int, str]) -> None:
+    # A pid would not tell: what died stays a zombie, for Ray does not reap it.
+    for ended in select.select(parts, [], [], 0)[0]:
+        _lose(f"the {parts[ended]} died")
+
+
 def _lose(reason: str) -> NoReturn:
-    print(f"ezthrottle: {reason}", file=sys.stderr, flush=True)  # noqa: T201  # for people
+    say(reason)
     os._exit(ExitCode.LOST)
 
 
 def _give_up() -> NoReturn:
-    print(f"ezthrottle: {_DIES}", file=sys.stderr, flush=True)  # noqa: T201  # for people
+    say(_DIES)
     os._exit(ExitCode.SPENT)
 
 
-def _greeting(settings: Settings) -> str:
-    regions = ", ".join(settings.regions)
+def _greeting(settings: Settings, nodes: RegionActors) -> str:
+    troubles = nodes.troubles()
+    regions = ", ".join(
+        f"{region} DOWN: {troubles[node]}" if node in troubles else region
+        for region in settings.regions
+        for node in [str(names.executor_address(RegionName(region)))]
+    )
     metrics = settings.metrics_address
     apart = "" if metrics is None else f"; metrics at http://{metrics}/metrics"
     return f"ezthrottle is ready at http://{Address(settings.host, settings.port)} (regions {regions}){apart}"
 
 
-def _await_ready(watch: ShardWatch, stopping: threading.Event) -> bool:
+def _await_ready(
+    watch: ShardWatch,
+    question: Question,
+    nodes: RegionActors,
+    parts: dict[int, str],
+    stopping: threading.Event,
+) -> bool:
     deadline = time.monotonic() + READY_WITHIN_S
     while not stopping.is_set():
+        _look_at(parts)
         if watch.look():
             return True
         if watch.died is not None and watch.mendable:
@@ -180,9 +240,18 @@ def _await_ready(watch: ShardWatch, stopping: threading.Event) -> bool:
         if watch.died is not None:
             raise ConfigurationError(watch.died)
         if time.monotonic() > deadline:
-            _lose("no region came up in time")
+            # In a cluster nodes may be there later; the service takes jobs meanwhile.
+            if not os.environ.get("RAY_ADDRESS") or question.owed_s > SILENT_S:
+                _lose(f"no region came up in time{_listed(nodes)}")
+            Path(os.environ[RUN_DIR], SERVED_FILE).touch()
+            say(f"no region is up yet{_listed(nodes)}; jobs are taken and wait")
+            deadline = time.monotonic() + READY_WITHIN_S
         stopping.wait(0.05)
     return False
+
+
+def _listed(nodes: RegionActors) -> str:
+    return "".join(f"; {node}: {reason}" for node, reason in nodes.troubles().items())
 
 
 def _checked(settings: Settings) -> Settings:
@@ -204,24 +273,10 @@ def _free_port(address: Address, option: str) -> int:
         raise ConfigurationError(msg) from None
 
 
-def _open_parts_of_ray() -> dict[int, str]:
-    """Open pidfds for the raylet and the GCS of our own; none where a cluster was joined."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError):
-            before, _, rest = process.joinpath("stat").read_text().partition(") ")
-            name = before.partition("(")[2]
-            if name in PARTS_OF_RAY and int(rest.split()[1]) == os.getpid():
-                found[os.pidfd_open(int(process.name))] = name
-    return found
-
-
 _DIES = (
     f"the shard died {SHARD_DEATHS_MOST + 1} times within a minute of being up: "
     "service.log says of what; giving up"
 )
-_PEERS: list[Any] = []
-"""Handles kept for as long as the driver lives: Ray ends an actor that nobody holds."""
 
 if __name__ == "__main__":
     # Ray's own leave-taking takes seconds; the parent ends what is left at once.

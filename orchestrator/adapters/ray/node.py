@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import ray
 
 from orchestrator.adapters.domains_file import load_known_domains
@@ -25,6 +26,7 @@ from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.fanout import DeliveryOptions, Schedule
 from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.placement import Placement
 from orchestrator.domain.retention import DAY_MS, Retention
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.store import Store
@@ -79,6 +81,16 @@ class ShardActor:
     async def ready(self) -> tuple[bool, int]:
         """Say whether work can be taken and done, and which life of the shard says so: its epoch."""
         return self._shard.ready, self._shard.epoch
+
+    @ray.method(concurrency_group=names.CONTROL_GROUP)
+    async def placed(self, found: dict[str, Any]) -> None:
+        """Take note of where nodes run, or why they do not: placements by the nodes' addresses."""
+        placements = msgspec.convert(found, dict[str, Placement])
+        self._loop.call_soon_threadsafe(self._placed, placements)
+
+    def _placed(self, placements: dict[str, Placement]) -> None:
+        for address, placement in placements.items():
+            self._shard.peers.placed(NodeAddress.read(address), placement)
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse submissions, wait for what is under way, and close."""

@@ -166,6 +166,7 @@ class LocalShard:
             attempts_open=region.attempts_open,
             bytes_open=region.bytes_open,
             mean_attempt_s=None if took is None else took.mean,
+            nodes=tuple(map(self._shard.peers.view, region.nodes)),
         )
 
     def regions_up(self) -> list[RegionName]:

@@ -183,6 +183,9 @@ class _Link:
     def readdress(self, epoch: int, incarnation: str) -> None:
         """Nothing waits here."""
 
+    def stuck_s(self) -> float:
+        return 0.0
+
     async def close(self) -> None:
         """Nothing waits here."""
 

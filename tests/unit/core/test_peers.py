@@ -6,11 +6,17 @@ import pytest
 
 from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.domain.ids import NodeAddress, NodeName, RegionName
-from orchestrator.domain.routing import ATTEMPTS_CREDIT, RegionHealth
-from orchestrator.ports.clock import SystemClock
+from orchestrator.domain.routing import (
+    ATTEMPTS_CREDIT,
+    FENCED_AFTER_S,
+    HEARTBEAT_EVERY_S,
+    SELF_FENCE_AFTER_S,
+    SUSPECT_AFTER_S,
+    RegionHealth,
+)
 from orchestrator.wire.messages import Heartbeat
 from orchestrator.wire.names import executor_address
-from tests.unit.http.gateway import SilentLinks
+from tests.unit.http.gateway import MovableClock, SilentLinks
 
 IAD = RegionName("iad")
 FIRST = executor_address(IAD)
@@ -28,7 +34,10 @@ class Region:
     lost: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.book = PeerBook([FIRST], SilentLinks(), SystemClock(), on_up=self._up, on_lost=self._lost)
+        self.clock = MovableClock()
+        links = SilentLinks()
+        self.book = PeerBook([FIRST], links, self.clock, on_up=self._up, on_lost=self._lost)
+        self.link = links.by_region[IAD]
         self.book.begin(EPOCH)
 
     def beats(
@@ -38,9 +47,25 @@ class Region:
         *,
         places: int | None = None,
         node: NodeAddress = FIRST,
+        heard_s: float | None = None,
+        number: int = 0,
     ) -> int:
         """Let a heartbeat come in; say which epoch the reply names."""
-        return self.book.heard(node, Heartbeat(incarnation, epoch, places=places), "a machine").epoch
+        beat = Heartbeat(incarnation, epoch, places=places, heard_s=heard_s, number=number)
+        return self.book.heard(node, beat, "a machine").epoch
+
+    @property
+    def health(self) -> RegionHealth:
+        return self.book.peer(IAD).health
+
+    def passes(self, seconds: float, *, beating: bool = False) -> None:
+        """Let time pass, in which the book judges twice a second."""
+        for _ in range(int(seconds / HEARTBEAT_EVERY_S)):
+            self.clock.ahead_s += HEARTBEAT_EVERY_S
+            self.link.stuck_for_s += HEARTBEAT_EVERY_S if self.link.stuck_for_s else 0.0
+            if beating:
+                self.beats("first")
+            self.book.judge()
 
     def _up(self, peer: Peer) -> None:
         self.up.append(peer.incarnation)
@@ -156,3 +181,56 @@ async def test_of_two_nodes_that_are_well_the_one_with_less_to_do_gets_the_next_
 async def test_a_node_of_a_region_that_is_not_served_is_not_known(iad: Region) -> None:
     iad.beats("stranger", node=ELSEWHERE)
     assert [peer.address for peer in iad.book.all()] == [FIRST]
+
+
+@pytest.fixture
+def beaten(iad: Region) -> Region:
+    """One that works."""
+    iad.beats("first", NO_EPOCH)
+    iad.beats("first")
+    return iad
+
+
+async def test_a_node_that_beats_but_takes_nothing_gets_no_new_work_and_loses_what_it_had(
+    beaten: Region,
+) -> None:
+    beaten.link.stuck_for_s = HEARTBEAT_EVERY_S
+    beaten.passes(SUSPECT_AFTER_S, beating=True)
+    assert beaten.health is RegionHealth.SUSPECT
+    assert beaten.beats("first") == NO_EPOCH, "its lease is prolonged though nothing reaches it"
+    beaten.passes(4.0, beating=True)
+    assert (beaten.health, beaten.lost) == (RegionHealth.DOWN, ["first", "first"])
+
+
+async def test_a_node_that_took_nothing_is_up_again_once_something_arrived(beaten: Region) -> None:
+    beaten.link.stuck_for_s = HEARTBEAT_EVERY_S
+    beaten.passes(6.0, beating=True)
+    assert beaten.book.regions_up() == []
+    beaten.link.stuck_for_s = 0.0
+    assert beaten.beats("first") == EPOCH
+    assert beaten.book.regions_up() == [IAD]
+
+
+async def test_a_node_that_was_started_again_is_not_blamed_for_what_its_former_life_did_not_take(
+    beaten: Region,
+) -> None:
+    beaten.link.stuck_for_s = HEARTBEAT_EVERY_S
+    beaten.passes(SUSPECT_AFTER_S, beating=True)
+    beaten.beats("second", NO_EPOCH)
+    beaten.beats("second")
+    assert beaten.health is RegionHealth.UP
+
+
+async def test_a_node_that_no_reply_reaches_is_down_as_soon_as_it_has_fenced_itself(beaten: Region) -> None:
+    beaten.beats("first", heard_s=SELF_FENCE_AFTER_S, number=5)
+    assert beaten.health is RegionHealth.UP
+    beaten.beats("first", heard_s=FENCED_AFTER_S, number=6)
+    assert (beaten.health, beaten.lost) == (RegionHealth.DOWN, ["first", "first"])
+    beaten.beats("first", heard_s=HEARTBEAT_EVERY_S, number=7)
+    assert beaten.health is RegionHealth.UP
+
+
+async def test_a_late_heartbeat_does_not_tell_of_a_silence_that_is_over(beaten: Region) -> None:
+    beaten.beats("first", heard_s=HEARTBEAT_EVERY_S, number=7)
+    beaten.beats("first", heard_s=FENCED_AFTER_S, number=6)
+    assert (beaten.health, beaten.lost) == (RegionHealth.UP, ["first"])

@@ -55,12 +55,16 @@ class SilentLink:
     """Swallows what is sent to an executor, and remembers it."""
 
     posted: list[Message] = field(default_factory=list)
+    stuck_for_s: float = 0.0
 
     def post(self, message: Message) -> None:
         self.posted.append(message)
 
     def readdress(self, epoch: int, incarnation: str) -> None:
         self.posted.clear()
+
+    def stuck_s(self) -> float:
+        return self.stuck_for_s
 
     async def close(self) -> None:
         self.posted.clear()

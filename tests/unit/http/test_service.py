@@ -3,6 +3,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.core.shard import READY_WITHOUT_ALL_AFTER_S
 from orchestrator.domain.ids import RegionName, TargetDomain
+from orchestrator.domain.placement import Placement, PlacementState
 from orchestrator.runtime.version import VERSION
 from orchestrator.wire.messages import Heartbeat
 from orchestrator.wire.names import executor_address
@@ -20,6 +21,13 @@ async def test_the_process_says_that_it_lives(gateway: Gateway) -> None:
     assert (response.status_code, response.json()) == (200, {"status": "ok", "version": VERSION})
 
 
+async def ready_in(gateway: Gateway) -> list[str]:
+    response = await gateway.client.get("/readyz")
+    assert (response.status_code, response.json()["status"]) == (200, "ready")
+    regions: list[str] = response.json()["regions"]
+    return regions
+
+
 async def test_the_service_is_not_ready_until_every_region_was_heard(gateway: Gateway) -> None:
     response = await gateway.client.get("/readyz")
     assert response.status_code == 503
@@ -28,22 +36,38 @@ async def test_the_service_is_not_ready_until_every_region_was_heard(gateway: Ga
         beats(gateway, region)
         assert (await gateway.client.get("/readyz")).status_code == 503
     gateway.regions_up()
-    response = await gateway.client.get("/readyz")
-    assert (response.status_code, response.json()) == (200, {"status": "ready", "regions": [*REGIONS]})
+    assert await ready_in(gateway) == [*REGIONS]
 
 
 async def test_a_dead_region_keeps_the_service_unready_for_a_while_only(gateway: Gateway) -> None:
     beats(gateway, "lax")
     gateway.clock.ahead_s += READY_WITHOUT_ALL_AFTER_S
-    response = await gateway.client.get("/readyz")
-    assert (response.status_code, response.json()) == (200, {"status": "ready", "regions": ["lax"]})
+    assert await ready_in(gateway) == ["lax"]
 
 
 async def test_once_every_region_was_heard_the_ones_that_live_are_enough(gateway: Gateway) -> None:
     gateway.regions_up()
     gateway.shard.peers.doubt(gateway.shard.peers.peer(RegionName("iad")))
-    response = await gateway.client.get("/readyz")
-    assert (response.status_code, response.json()) == (200, {"status": "ready", "regions": ["lax", "ord"]})
+    assert await ready_in(gateway) == ["lax", "ord"]
+
+
+async def test_readiness_tells_where_each_region_runs_or_why_it_does_not(gateway: Gateway) -> None:
+    beats(gateway, "lax")
+    pending = Placement(state=PlacementState.PENDING, since_ms=1, reason="no node of the cluster offers it")
+    runs = Placement(state=PlacementState.RUNS, since_ms=2, host="west", address="10.77.2.1", version="1.0")
+    for region, placement in (("iad", pending), ("lax", runs)):
+        gateway.shard.peers.placed(executor_address(RegionName(region)), placement)
+    refused = await gateway.client.get("/readyz")
+    assert "iad: no node of the cluster offers it; ord: it was not heard yet" in refused.json()["detail"]
+    gateway.clock.ahead_s += READY_WITHOUT_ALL_AFTER_S
+    beats(gateway, "lax")
+    iad, lax, _ = (await gateway.client.get("/readyz")).json()["details"]
+    assert (iad["reason"], iad["nodes"][0]["placement"]) == (pending.reason, "pending")
+    [node] = lax["nodes"]
+    assert (lax["reason"], node["host"], node["address"], node["version"]) == (
+        *(None, "west"),
+        *("10.77.2.1", "1.0"),
+    )
 
 
 async def test_without_any_region_the_service_is_not_ready_however_long_it_waits(gateway: Gateway) -> None:

@@ -22,6 +22,8 @@ def test_the_timeline_shows_every_leg_and_attempt() -> None:
         "step": "primary",
         "leg": 0,
         "region": "iad",
+        "node": None,
+        "address": None,
         "granted_at": NOW_MS,
         "started_at": None,
         "ended_at": NOW_MS + 9,

@@ -37,6 +37,16 @@ def test_the_third_death_within_a_minute_ends_it_with_the_reason(bench: "Workben
     assert bench.run_dir.exists()
 
 
+def test_a_driver_is_told_whether_one_before_it_was_ready(bench: "Workbench") -> None:
+    tells = "announce('driver', before=os.environ.get('EZTHROTTLE_SERVED_BEFORE')); "
+    serves = "Path(os.environ['EZTHROTTLE_RUN_DIR'], 'served').touch(); sys.exit(3)"
+    bench.serve(tells + serves)
+    assert [driver.detail for driver in bench.hear_all("driver", "driver")] == [
+        {"before": None},
+        {"before": "1"},
+    ]
+
+
 def test_a_configuration_error_is_not_tried_again(bench: "Workbench") -> None:
     serve = bench.serve(
         "daemon('daemon'); print('port 8080 is in use', file=sys.stderr); sys.exit(os.EX_CONFIG)"

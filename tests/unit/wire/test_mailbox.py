@@ -230,6 +230,33 @@ async def test_no_batch_grows_over_its_bound(carrier: Carrier, mailbox: Mailbox,
         sent.arrive()
 
 
+async def test_a_batch_that_arrives_nowhere_shows_however_often_it_is_dropped(
+    carrier: Carrier, mailbox: Mailbox
+) -> None:
+    assert mailbox.stuck_s() == 0.0
+    post(mailbox, "a")
+    await carrier.next()
+    await asyncio.sleep(0.05)
+    mailbox.readdress(HEADER)
+    assert mailbox.stuck_s() >= 0.05
+    mailbox.knock()
+    knock = await carrier.next()
+    assert mailbox.stuck_s() >= 0.05
+    knock.arrive()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert mailbox.stuck_s() == 0.0
+
+
+async def test_another_peer_is_not_blamed_for_what_the_first_did_not_take(
+    carrier: Carrier, mailbox: Mailbox
+) -> None:
+    post(mailbox, "a")
+    await carrier.next()
+    mailbox.readdress(NEXT)
+    assert mailbox.stuck_s() == 0.0
+
+
 async def test_closing_ends_what_is_under_way(carrier: Carrier, mailbox: Mailbox) -> None:
     post(mailbox, "a")
     await carrier.next()

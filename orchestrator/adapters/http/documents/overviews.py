@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.core.views import RegionView, UsageView
+from orchestrator.core.views import NodeView, RegionView, UsageView
 from orchestrator.domain.ids import CustomerId, RegionName
 from orchestrator.domain.signing import mask
 from orchestrator.domain.usage import DayUsage
@@ -22,7 +22,7 @@ def usage_document(usage: UsageView, open_jobs_most: int) -> dict[str, Any]:
 
 def regions_document(regions: Sequence[RegionView], default: RegionName) -> dict[str, Any]:
     """Show every region."""
-    return {"default_region": default, "regions": [_region_document(region) for region in regions]}
+    return {"default_region": default, "regions": [region_document(region) for region in regions]}
 
 
 def secrets_document(customer: CustomerId, secrets: WebhookSecrets) -> dict[str, Any]:
@@ -46,7 +46,8 @@ def _day_document(usage: DayUsage) -> dict[str, Any]:
     }
 
 
-def _region_document(region: RegionView) -> dict[str, Any]:
+def region_document(region: RegionView) -> dict[str, Any]:
+    """Show how a region is and, of each of its nodes, where that runs and when it was heard last."""
     return {
         "region": region.name,
         "health": region.health,
@@ -54,4 +55,22 @@ def _region_document(region: RegionView) -> dict[str, Any]:
         "attempts_open": region.attempts_open,
         "bytes_open": region.bytes_open,
         "mean_attempt_s": region.mean_attempt_s,
+        "reason": region.reason or None,
+        "nodes": [_node_document(node) for node in region.nodes],
+    }
+
+
+def _node_document(node: NodeView) -> dict[str, Any]:
+    placement = node.placement
+    return {
+        "node": node.name,
+        "health": node.health,
+        "reason": node.reason or None,
+        "host": placement.host or None if placement else None,
+        "address": placement.address or None if placement else None,
+        "version": placement.version or None if placement else None,
+        "placement": placement.state if placement else None,
+        "placement_since": placement.since_ms if placement else None,
+        "heard_s": None if node.heard_s is None else round(node.heard_s, 3),
+        "reached_s": None if node.reached_s is None else round(node.reached_s, 3),
     }

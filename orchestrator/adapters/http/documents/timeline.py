@@ -53,6 +53,8 @@ def sending_document(step: str, attempt: Attempt) -> dict[str, Any]:
         "step": step,
         "leg": attempt.leg,
         "region": attempt.region,
+        "node": attempt.node,
+        "address": attempt.address,
         "granted_at": attempt.granted_ms,
     }
 
