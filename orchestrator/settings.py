@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
 from orchestrator.domain.fanout import DeliveryOptions
+from orchestrator.domain.ids import is_region_name
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import DAY_MS, Retention
 from orchestrator.domain.routing import STRICT_DOWN_S
@@ -25,11 +26,12 @@ from orchestrator.domain.submission_bounds import (
     SubmissionBounds,
 )
 
-REGION_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 PORT_MOST = 65535
 _T = TypeVar("_T")
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/@]+)):(?P<port>[0-9]{1,5})")
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not listened on
+_PATHS = ("data_dir", "domains_file", "tls_cert", "tls_key")
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 FILE_TABLE = "serve"
 """The table of an operator's file that holds settings."""
 CARRIED_IN = "EZTHROTTLE_SETTINGS"
@@ -95,6 +97,15 @@ class Settings:
     port: int = _setting(8080, "Its TCP port; 0 lets the system choose one.")
     metrics_bind: str = _setting(
         "", "HOST:PORT where /metrics is served, and there alone; the API's if left out."
+    )
+    agents_bind: str = _setting(
+        "", "HOST:PORT where region agents join; none do if left out. --regions may then be empty."
+    )
+    tls_cert: Path | None = _setting(  # noqa: RUF009  # None can't be changed
+        None, "The certificate that agents see, with what signed it, in PEM."
+    )
+    tls_key: Path | None = _setting(  # noqa: RUF009  # the same
+        None, "Its key, in PEM."
     )
     data_dir: Path = _setting(  # noqa: RUF009  # a path can't be changed, nor can None
         Path("./data"), "Where everything that has to survive lies."
@@ -184,16 +195,17 @@ class Settings:
     def problems(self) -> list[str]:
         """Say what is wrong with the settings, naming the option and the remedy."""
         found = []
-        if not self.regions or len(set(self.regions)) < len(self.regions):
+        if not (self.regions or self.agents_bind) or len(set(self.regions)) < len(self.regions):
             found.append("--regions must name at least one region, each once")
         found += [
             f"--regions: {name!r} must be lower case letters, digits and '-', and begin with a letter"
             for name in self.regions
-            if not REGION_NAME.match(name)
+            if not is_region_name(name)
         ]
         if not 0 <= self.port <= PORT_MOST:
             found.append(f"--port must lie between 0 and {PORT_MOST}")
         found += self._metrics_problems()
+        found += self._agents_problems()
         found += self._range_problems()
         if not _is_schedule(self.webhook_offsets_s):
             found.append("--webhook-offsets must be growing numbers of seconds, the first of them 0")
@@ -250,11 +262,32 @@ class Settings:
             return ["--metrics-bind must name another port than --port, or be left out"]
         return []
 
+    @property
+    def agents_address(self) -> Address | None:
+        """Where region agents join; None where none do."""
+        return Address.read(self.agents_bind) if self.agents_bind else None
+
+    def _agents_problems(self) -> list[str]:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            return ["--tls-cert and --tls-key belong together"]
+        if not self.agents_bind:
+            return ["--tls-cert is for --agents-bind"] if self.tls_cert else []
+        address = self.agents_address
+        if address is None:
+            return ["--agents-bind must be HOST:PORT, such as 0.0.0.0:8443"]
+        others = [Address(self.host, self.port), *filter(None, [self.metrics_address])]
+        if any(map(address.clashes, others)):
+            return ["--agents-bind must name another port than --port and --metrics-bind"]
+        if self.tls_cert is None and address.host not in LOOPBACK:
+            return ["--agents-bind needs --tls-cert and --tls-key: only loopback goes without"]
+        return []
+
     def carry(self) -> dict[str, str]:
         """Write the settings into environment variables for a child process."""
-        values = asdict(self) | {"data_dir": str(self.data_dir.resolve())}
-        if self.domains_file is not None:
-            values["domains_file"] = str(self.domains_file.resolve())
+        values = asdict(self)
+        for name in _PATHS:
+            if values[name] is not None:
+                values[name] = str(values[name].resolve())
         return {CARRIED_IN: json.dumps(values)}
 
     @classmethod
@@ -269,9 +302,10 @@ class Settings:
         values = {name: value for name, value in values.items() if name in known}
         for name in ("regions", "webhook_offsets_s"):
             values[name] = tuple(values[name])
-        if values.get("domains_file") is not None:
-            values["domains_file"] = Path(values["domains_file"])
-        return cls(**values | {"data_dir": Path(values["data_dir"])})
+        for name in _PATHS:
+            if values.get(name) is not None:
+                values[name] = Path(values[name])
+        return cls(**values)
 
 
 def _is_schedule(offsets_s: tuple[float, ...]) -> bool:

@@ -4,6 +4,7 @@ import secrets
 import string
 
 from orchestrator.domain.api_keys import checked_customer, key_text
+from orchestrator.domain.ids import RegionName
 from orchestrator.domain.roles import Role
 from orchestrator.ports.store import ApiKey
 
@@ -13,15 +14,19 @@ KEY_ID_LENGTH = 10
 ALPHABET = string.ascii_letters + string.digits
 
 
-def make_key(customer: str, plan: str, role: Role, *, now_ms: int) -> tuple[str, ApiKey]:
+def make_key(
+    customer: str, plan: str, role: Role, *, now_ms: int, region: RegionName | None = None
+) -> tuple[str, ApiKey]:
     """Draw a key: its text, of which nothing is kept but a hash, and what is listed of it.
 
     Raises:
-        ValueError: The customer's id is none.
+        ValueError: The customer's id is none, or a region's key names no region, or another's does.
     """
+    if (role is Role.REGION) != (region is not None):
+        raise ValueError("a key of the role region names its --region, and no other key does")
     owner = checked_customer(customer)
     key_id = _random(KEY_ID_LENGTH)
-    made = ApiKey(key_id=key_id, customer=owner, plan=plan, created_ms=now_ms, role=role)
+    made = ApiKey(key_id=key_id, customer=owner, plan=plan, created_ms=now_ms, role=role, region=region)
     return key_text(owner, _random(SECRET_LENGTH)), made
 
 

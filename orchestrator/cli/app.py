@@ -9,6 +9,7 @@ from orchestrator.cli.domains import domains
 from orchestrator.cli.jobs import jobs
 from orchestrator.cli.keys import keys
 from orchestrator.cli.overview import regions, usage
+from orchestrator.cli.region import region
 from orchestrator.cli.serve import serve
 from orchestrator.cli.webhooks import webhooks
 from orchestrator.runtime.version import VERSION
@@ -42,6 +43,7 @@ def root(
 
 
 app.command()(serve)
+app.command()(region)
 app.command()(backup)
 for overview in (regions, usage):
     app.command()(overview)

@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.adapters.api_keys import make_key
 from orchestrator.cli.client import USAGE_ERROR, AsJson, refuse, show, table, when
+from orchestrator.domain.ids import RegionName, is_region_name
 from orchestrator.domain.roles import Role
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.store import CustomerStore, StoreFailure
@@ -22,21 +23,29 @@ DataDir = Annotated[
 KeyId = Annotated[str, typer.Argument(help="The key's id, as 'keys list' shows it; not the key itself.")]
 DEFAULT_DIR = Settings().data_dir
 DEFAULT_PLAN = "pro"
-COLUMNS = ("key_id", "customer", "plan", "role", "created", "revoked")
+COLUMNS = ("key_id", "customer", "plan", "role", "region", "created", "revoked")
+REGIONS_OWN = "regions"
+"""Whose keys those of regions are, where nobody is named."""
 
 _T = TypeVar("_T")
 
 
 @keys.command("create")
 def create(
-    customer: Annotated[str, typer.Option(help="Whose key: an id such as cust_acme.")],
+    customer: Annotated[
+        str, typer.Option(help="Whose key: an id such as cust_acme. A region's needs none.")
+    ] = "",
     plan: Annotated[
         str, typer.Option(help="The customer's plan: its weight is in --domains-file.")
     ] = DEFAULT_PLAN,
     role: Annotated[
         Role,
-        typer.Option(help="submit: a customer's own jobs; admin: all customers' targets, and changing them."),
+        typer.Option(
+            help="submit: a customer's own jobs; admin: all customers' targets, and changing them; "
+            "region: joins as --region."
+        ),
     ] = Role.SUBMIT,
+    region: Annotated[str, typer.Option(help="Which region a key of the role region is for.")] = "",
     domains_file: Annotated[
         Path | None, typer.Option(help="The file whose [plans] the service weighs by.")
     ] = None,
@@ -45,16 +54,21 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, this once."""
+    of_region = _checked_region(role, region)
+    if not customer and of_region is None:
+        refuse("--customer is needed: an id such as cust_acme", USAGE_ERROR)
     doubt = _doubt_about(plan, domains_file)
     try:
-        key, made = make_key(customer, plan, role, now_ms=SystemClock().unix_ms())
+        key, made = make_key(
+            customer or REGIONS_OWN, plan, role, now_ms=SystemClock().unix_ms(), region=of_region
+        )
     except ValueError as error:
         refuse(str(error), USAGE_ERROR)
     _in(data_dir, lambda customers: customers.add_key(key, made))
     if doubt:
         typer.echo(f"ezthrottle: {doubt}", err=True)
     if as_json:
-        names = ("key_id", "customer", "plan", "role")
+        names = ("key_id", "customer", "plan", "role", *(["region"] if made.region else []))
         show({"api_key": key} | {name: getattr(made, name) for name in names})
     else:
         typer.echo(f"{key}\n(key id {made.key_id}; it is shown this once, so keep it safe)")
@@ -64,7 +78,15 @@ def create(
 def list_all(data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> None:
     """List the keys; never the keys themselves."""
     rows = [
-        (key.key_id, key.customer, key.plan, key.role, when(key.created_ms), when(key.revoked_ms))
+        (
+            key.key_id,
+            key.customer,
+            key.plan,
+            key.role,
+            key.region,
+            when(key.created_ms),
+            when(key.revoked_ms),
+        )
         for key in _in(data_dir, lambda customers: customers.keys(), must_exist=True)
     ]
     if as_json:
@@ -84,6 +106,14 @@ def revoke(key_id: KeyId, data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = 
         show({"key_id": key_id, "status": "revoked"})
     else:
         typer.echo(f"revoked {key_id}")
+
+
+def _checked_region(role: Role, region: str) -> RegionName | None:
+    if (role is Role.REGION) != bool(region):
+        refuse("--region is for --role region, and that needs it", USAGE_ERROR)
+    if region and not is_region_name(region):
+        refuse("--region must be lower case letters, digits and '-', a letter first", USAGE_ERROR)
+    return RegionName(region) if region else None
 
 
 def _doubt_about(plan: str, domains_file: Path | None) -> str | None:

@@ -28,6 +28,7 @@ def serve(config: Path | None, **values: Any) -> None:
         *settings.problems(),
         *_network_problems(settings.allow_targets),
         *_table_problems(settings.domains_file),
+        *_tls_problems(settings),
     ]
     if problems:
         refuse("; ".join(problems), USAGE_ERROR)
@@ -144,6 +145,18 @@ def _network_problems(networks: str) -> list[str]:
         parse_networks(networks)
     except ValueError as error:
         return [f"--allow-targets: {error}"]
+    return []
+
+
+def _tls_problems(settings: Settings) -> list[str]:
+    if settings.tls_cert is None:
+        return []
+    from orchestrator.adapters.agents.door import server_tls  # noqa: PLC0415  # keys need no door
+
+    try:
+        server_tls(settings.tls_cert, settings.tls_key)
+    except OSError as error:
+        return [f"--tls-cert, --tls-key: {error}"]
     return []
 
 

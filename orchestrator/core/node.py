@@ -9,6 +9,7 @@ from orchestrator.ports.transport import NodeTransport
 from orchestrator.wire.codec import BatchReader, Header, WireError, decode_one, encode
 from orchestrator.wire.mailbox import Mailbox
 from orchestrator.wire.messages import Heartbeat, Message
+from orchestrator.wire.reports import inspect
 
 
 class ShardNode:
@@ -28,14 +29,28 @@ class ShardNode:
         """Make what takes the batches of one node."""
         return partial(self.receive, sender)
 
-    def receive(self, sender: NodeAddress, batch: bytes) -> None:
-        """Take a batch from a node; which one, the transport says."""
+    def receive(
+        self,
+        sender: NodeAddress,
+        batch: bytes,
+        inspect: Callable[[Message], None] | None = None,
+    ) -> None:
+        """Take a batch from a node; which one, the transport says. ``inspect`` raises where all of it is not
+        to be taken.
+
+        Raises:
+            WireError: It is no batch, or was not to be taken.
+
+        """
         reader = self._readers.get(sender)
         if reader is None:
             reader = self._readers[sender] = BatchReader()
         header, messages = reader.read(batch)
         shard = self.shard
         if header.epoch == shard.epoch:
+            if inspect is not None:
+                for message in messages:
+                    inspect(message)
             shard.counters.batch_messages.observe(len(messages))
             for message in messages:
                 shard.receive(sender, message)
@@ -52,6 +67,39 @@ class ShardNode:
             msg = f"{type(message).__name__} is no heartbeat"
             raise WireError(msg)
         return encode(self.shard.heartbeat(sender, message, self._boot_id))
+
+
+class Visitor:
+    """A node on a machine of somebody else's: each message of it is looked at before it counts, and it is
+    held to the life that it named when it came.
+    """
+
+    def __init__(self, node: ShardNode, address: NodeAddress, incarnation: str) -> None:
+        self._node = node
+        self._address = address
+        self._incarnation = incarnation
+
+    def take(self, batch: bytes) -> None:
+        """Take a batch.
+
+        Raises:
+            WireError: It is none, or holds what no region may say.
+
+        """
+        self._node.receive(self._address, batch, inspect)
+
+    def answer(self, beat: bytes) -> bytes:
+        """Take a heartbeat, and give the reply.
+
+        Raises:
+            WireError: It is none, or another's.
+
+        """
+        message = decode_one(beat)
+        inspect(message)
+        if not isinstance(message, Heartbeat) or message.incarnation != self._incarnation:
+            raise WireError("a heartbeat of another life than the one that came")
+        return self._node.heartbeat(self._address, beat)
 
 
 class MailboxLink:

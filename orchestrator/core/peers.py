@@ -27,6 +27,8 @@ from orchestrator.wire.names import WEBHOOK_REGION
 WEBHOOKS = WEBHOOK_REGION
 BYTES_CREDIT = 64 * 1024 * 1024
 LIVES_KEPT = 100
+NODES_MOST = 64
+"""Of a region."""
 
 
 @dataclass(slots=True, eq=False)
@@ -88,17 +90,21 @@ class Peer:
 
 @dataclass(slots=True)
 class Region:
-    """The nodes of a region, of which there is always one. It is as well as the best of them."""
+    """The nodes of a region. It is as well as the best of them, and DOWN while it has none.
+
+    ``known_since`` (monotonic s) is when this shard heard that there is such a region.
+    """
 
     name: RegionName
     nodes: list[Peer]
+    known_since: float = float("inf")
 
     @property
     def health(self) -> RegionHealth:
         """UP while any node is, DOWN once all are."""
         if len(self.nodes) == 1:
             return self.nodes[0].health
-        return min((node.health for node in self.nodes), key=_BEST_FIRST.index)
+        return min((node.health for node in self.nodes), key=_BEST_FIRST.index, default=RegionHealth.DOWN)
 
     @property
     def takes_work(self) -> bool:
@@ -122,7 +128,7 @@ class Region:
     @property
     def down_since(self) -> float:
         """Since when no node is heard, where none is (monotonic s)."""
-        return max(node.down_since for node in self.nodes)
+        return max((node.down_since for node in self.nodes), default=self.known_since)
 
     def next_node(self) -> Peer:
         """Choose who gets what comes next: of those that take work the one with the least."""
@@ -138,7 +144,8 @@ class PeerBook:
     """Judges nodes by their heartbeats.
 
     Args:
-        expected: A node of every region there is to be. Others of these regions are known once they beat.
+        expected: A node of every region there is to be. Others of these regions are known once they beat,
+            and others than these regions once they join.
         links: Makes the links to them.
         clock: Time.
         on_up: Told of a peer that may take work (again): it is heard, or has more places.
@@ -159,6 +166,9 @@ class PeerBook:
         self._regions = {peer.name: Region(peer.name, [peer]) for peer in self._nodes.values()}
         self._expected = [peer for peer in self._nodes.values() if peer.name != WEBHOOKS]
         self._for_jobs = [region for name, region in self._regions.items() if name != WEBHOOKS]
+        self.names = [region.name for region in self._for_jobs]
+        """The regions that jobs may name; it follows what joins and what is removed."""
+        self._joined: set[RegionName] = set()
         self._clock = clock
         self._on_up = on_up
         self._on_lost = on_lost
@@ -174,9 +184,26 @@ class PeerBook:
             peer.down_since = self._last_judged
         self._clock.call_at(self._last_judged + HEARTBEAT_EVERY_S, self._judge_for_ever)
 
+    def join(self, name: RegionName) -> None:
+        """Know a region whose nodes come by themselves: it is DOWN until one is heard."""
+        if name in self.names:
+            return
+        if name not in self._regions:
+            self._regions[name] = Region(name, [], self._clock.now())
+            self._joined.add(name)
+        self._for_jobs.append(self._regions[name])
+        self.names.append(name)
+
+    def remove(self, name: RegionName) -> None:
+        """Know a region that has joined no longer: no job may name it, and none goes there."""
+        if name in self._joined and name in self.names:
+            self._for_jobs.remove(self._regions[name])
+            self.names.remove(name)
+
     def post(self, to: NodeAddress, message: Message) -> None:
-        """Send a message to a node."""
-        self._nodes[to].link.post(message)
+        """Send a message to a node that may be gone."""
+        if (node := self._nodes.get(to)) is not None:
+            node.link.post(message)
 
     def knows(self, name: RegionName) -> bool:
         """Whether there is such a region: a job may name one that was taken out of service."""
@@ -213,8 +240,14 @@ class PeerBook:
         return self._clock.now() - region.down_since if region.health is RegionHealth.DOWN else 0.0
 
     def all_regions_heard(self) -> bool:
-        """Whether every node that is expected works for this shard, or did: what it had before is closed."""
+        """Whether every node that is expected works for this shard, or did."""
         return all(peer.incarnation for peer in self._expected)
+
+    def nothing_is_left_of_before(self) -> bool:
+        """Whether what an earlier life of this shard began is certainly closed. Of those who come by
+        themselves nobody knows how many there were.
+        """
+        return not self._joined and self.all_regions_heard()
 
     def all(self) -> list[Peer]:
         """List every node."""
@@ -285,9 +318,9 @@ class PeerBook:
             await peer.link.close()
 
     def _welcome(self, address: NodeAddress) -> Peer | None:
-        """Know a further node of a region from now on; None where there is no such region."""
+        """Know a further node of a region from now on; None where there is no such region, or no room."""
         region = self._regions.get(address.region)
-        if region is None:
+        if region is None or address.region not in (*self.names, WEBHOOKS) or not self._make_room(region):
             return None
         peer = self._nodes[address] = Peer(address, self._links.link(address), down_since=self._begun_at)
         region.nodes.append(peer)
@@ -297,6 +330,19 @@ class PeerBook:
         """Say whether what is sent to a node that beats still does not arrive."""
         peer.out_of_reach = peer.out_of_reach and peer.link.stuck_s() >= SUSPECT_AFTER_S
         return peer.out_of_reach
+
+    def _make_room(self, region: Region) -> bool:
+        """Forget nodes that are gone for good, where a region has very many: names of new ones are free."""
+        gone = [
+            node
+            for node in region.nodes
+            if node.health is RegionHealth.DOWN and node not in self._expected and not node.attempts_open
+        ]
+        while len(region.nodes) >= NODES_MOST and gone:
+            node = gone.pop(0)
+            region.nodes.remove(node)
+            del self._nodes[node.address]
+        return len(region.nodes) < NODES_MOST
 
     def _replace(self, peer: Peer, incarnation: str) -> None:
         peer.incarnation = incarnation

@@ -344,7 +344,7 @@ class Shard:
 
     def _peer_up(self, peer: Peer) -> None:
         if peer.name != WEBHOOKS:
-            if self.peers.all_regions_heard():
+            if self.peers.nothing_is_left_of_before():
                 self.domains.release()
             self.routes.region_up()
             self.courier.region_up(peer.name)

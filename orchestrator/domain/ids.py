@@ -26,6 +26,8 @@ URLS_REMEMBERED = 1024
 
 _DELIVERY_ID = re.compile(r"msg_(.{1,100})_([0-9]{1,4})\Z", re.ASCII)
 
+_REGION = re.compile(r"[a-z][a-z0-9-]{0,31}\Z", re.ASCII)
+
 HTTPS_PORT = 443
 HTTP_PORT = 80
 
@@ -52,6 +54,11 @@ class NodeAddress(NamedTuple):
             msg = f"{text!r} names no node of a region"
             raise ValueError(msg)
         return cls(RegionName(region), NodeName(node))
+
+
+def is_region_name(text: object) -> bool:
+    """Whether a region may be called so: lower case letters, digits and ``-``, a letter first."""
+    return isinstance(text, str) and _REGION.match(text) is not None
 
 
 def new_job_id(now_ms: int, random: Random) -> JobId:

@@ -14,6 +14,8 @@ class Role(StrEnum):
     """A customer's own: jobs, webhooks, secrets, and what concerns them."""
     ADMIN = "admin"
     """That, all customers' targets, and the acts that change how a target is called."""
+    REGION = "region"
+    """None of that: its holder may be a region, and do what this service sends there."""
 
 
 class Caller(Struct, frozen=True):

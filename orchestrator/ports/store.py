@@ -10,7 +10,7 @@ from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, judge_delivery
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.histogram import Histogram
-from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, TargetDomain
+from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.overruling import Overruling
@@ -242,6 +242,8 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     created_ms: int
     revoked_ms: int | None = None
     role: Role = Role.SUBMIT
+    region: RegionName | None = None
+    """Of a region's key: which one."""
 
 
 class JobStore(Protocol):
@@ -416,6 +418,9 @@ class CustomerStore(Protocol):
 
     async def revoke_key(self, key_id: str, now_ms: int) -> bool:
         """Revoke a key; say whether it was there and valid."""
+
+    async def region_keys(self) -> Sequence[ApiKey]:
+        """List the valid keys of regions, oldest first."""
 
     async def plans(self) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their valid keys."""

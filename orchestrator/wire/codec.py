@@ -31,9 +31,13 @@ from orchestrator.wire.messages import (
     SendAnswer,
 )
 
-WIRE_VERSION = 4
+WIRE_VERSION = 5
+"""5: machines of different versions may be at the two ends, so the one before is spoken as well."""
+WIRE_VERSIONS = frozenset({4, WIRE_VERSION})
 FRAGMENT_BYTES = 64 * 1024
 PARTIAL_MOST = 1_000
+PARTIAL_BYTES_MOST = 96 * 1024 * 1024
+"""Of one sender's fragments whose messages are not whole yet."""
 _FRAGMENT = 0
 
 
@@ -78,11 +82,32 @@ def encode_batch(header: Header, parts: list[bytes]) -> bytes:
     return _pack((WIRE_VERSION, header.epoch, header.incarnation)) + b"".join(parts)
 
 
-class BatchReader:
-    """Reads batches, putting fragments of the same sender's message together again."""
+def in_version(batch: bytes, version: int) -> bytes:
+    """Write a batch as a peer of another version reads it: all that differs is the number in its header."""
+    return batch if version == WIRE_VERSION else batch[:1] + bytes((version,)) + batch[2:]
+
+
+class _Partial:
+    """A message of which fragments are missing."""
+
+    __slots__ = ("parts", "size")
 
     def __init__(self) -> None:
-        self._partial: dict[tuple[Header, int], dict[int, bytes]] = {}
+        self.parts: dict[int, bytes] = {}
+        self.size = 0
+
+
+class BatchReader:
+    """Reads batches, putting fragments of the same sender's message together again.
+
+    Args:
+        bytes_most: Of fragments that wait for the rest of their messages; those that began first are dropped.
+    """
+
+    def __init__(self, bytes_most: int = PARTIAL_BYTES_MOST) -> None:
+        self._partial: dict[tuple[Header, int], _Partial] = {}
+        self._bytes_most = bytes_most
+        self.partial_bytes = 0
 
     def read(self, batch: bytes) -> tuple[Header, list[Message]]:
         """Read one batch.
@@ -109,15 +134,24 @@ class BatchReader:
 
     def _collect(self, header: Header, item: list[Any]) -> bytes | None:
         _, message_id, index, count, data = item
-        parts = self._partial.setdefault((header, message_id), {})
-        if len(self._partial) > PARTIAL_MOST:
-            # The rest of the oldest will not come: its sender is gone.
-            del self._partial[next(iter(self._partial))]
-        parts[index] = data
-        if len(parts) < count:
-            return None
-        del self._partial[header, message_id]
-        return b"".join(parts[i] for i in range(count))
+        if not (0 <= index < count and isinstance(data, bytes)):
+            msg = f"fragment {index!r} of {count!r}"
+            raise WireError(msg)
+        partial = self._partial.setdefault((header, message_id), _Partial())
+        if index not in partial.parts:
+            partial.parts[index] = data
+            partial.size += len(data)
+            self.partial_bytes += len(data)
+        if len(partial.parts) == count:
+            self._drop((header, message_id))
+            return b"".join(partial.parts[i] for i in range(count))
+        # The rest of the oldest will not come: its sender is gone, or makes them without end.
+        while len(self._partial) > PARTIAL_MOST or self.partial_bytes > self._bytes_most:
+            self._drop(next(iter(self._partial)))
+        return None
+
+    def _drop(self, key: tuple[Header, int]) -> None:
+        self.partial_bytes -= self._partial.pop(key).size
 
 
 def decode(item: list[Any]) -> Message:
@@ -140,7 +174,7 @@ def decode_one(encoded: bytes) -> Message:
 
 def _header(items: Iterator[list[Any]]) -> Header:
     version, epoch, incarnation = next(items)
-    if version != WIRE_VERSION:
+    if version not in WIRE_VERSIONS:
         msg = f"wire version {version}, this side speaks {WIRE_VERSION}"
         raise WireError(msg)
     return Header(epoch, incarnation)

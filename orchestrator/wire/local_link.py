@@ -1,8 +1,7 @@
 """Batches between processes of one machine, over a Unix socket.
 
 A call of Ray's costs some 2 ms of CPU over all that take part, whatever it carries; here a batch costs a
-twentieth of that. A frame is its length (4 bytes, big-endian, of what follows), its kind (1 byte), a number
-(4 bytes) and a payload.
+twentieth of that.
 """
 
 import asyncio
@@ -12,35 +11,22 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from enum import IntEnum
 from pathlib import Path
-from typing import assert_never, cast
+from typing import cast
 
+from orchestrator.wire.framed_link import FramedLink, FrameKind
 from orchestrator.wire.mailbox import Carrier
 
 CONNECT_EVERY_S = 0.5
-_HEAD = struct.Struct("!IBI")
-_AFTER_LENGTH = _HEAD.size - 4
 _CREDENTIALS = struct.Struct("3i")
 """Of a peer, as Linux gives them: pid, uid, gid (unix(7), SO_PEERCRED)."""
 
 log = logging.getLogger(__name__)
 
 
-class FrameKind(IntEnum):
-    """What a frame is."""
-
-    HELLO = 0
-    """The first one of who connects: its payload is the name."""
-    BATCH = 1
-    TAKEN = 2
-    """The batch of this number was taken."""
-
-
-class LocalLink(asyncio.Protocol):
-    """One end of a connection. A batch counts as carried once the other end says that it was taken.
-
-    Who runs as another user is hung up on before anything is read or written: it has come between.
+class LocalLink(FramedLink):
+    """One end of a connection. Who runs as another user is hung up on before anything is read or written: it
+    has come between.
 
     Args:
         take: Takes a batch; None where that depends on who is at the other end.
@@ -56,88 +42,43 @@ class LocalLink(asyncio.Protocol):
         named: Callable[["LocalLink", str], Callable[[bytes], None] | None] = lambda _link, _name: None,
         lost: Callable[["LocalLink"], None] = lambda _link: None,
     ) -> None:
+        super().__init__()
         self._take = take
         self._named = named
         self._lost = lost
-        self._transport: asyncio.Transport | None = None
-        self._under_way: dict[int, asyncio.Future[None]] = {}
-        self._number = 0
-        self._received = bytearray()
-
-    async def carry(self, batch: bytes) -> None:
-        """Carry one batch.
-
-        Raises:
-            ConnectionError: The connection broke; the batch may have been taken.
-
-        """
-        self._number = (self._number + 1) % 2**32
-        taken = self._under_way[self._number] = asyncio.get_running_loop().create_future()
-        self._send(FrameKind.BATCH, self._number, batch)
-        await taken
 
     def greet(self, name: str) -> None:
         """Say who is at this end."""
-        self._send(FrameKind.HELLO, 0, name.encode())
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._transport is not None:
-            self._transport.close()
+        self.send(FrameKind.HELLO, name.encode())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin (asyncio)."""
         peer = peer_uid(transport.get_extra_info("socket").fileno())
         if peer == os.geteuid():
-            self._transport = cast("asyncio.Transport", transport)
+            super().connection_made(transport)
         else:
             log.warning("user %d is at the other end of the batch socket: hung up", peer)
             cast("asyncio.Transport", transport).abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio hands it over
+    def connection_lost(self, exc: Exception | None) -> None:
         """End (asyncio)."""
-        self._transport = None
-        for taken in self._under_way.values():
-            if not taken.done():
-                taken.set_exception(ConnectionResetError("the connection to the other process broke"))
-        self._under_way.clear()
+        super().connection_lost(exc)
         self._lost(self)
 
-    def data_received(self, data: bytes) -> None:
-        """Take what came (asyncio)."""
-        if self._transport is None:
-            return
-        received, at = self._received, 0
-        received += data
-        while len(received) - at >= _HEAD.size:
-            length, kind, number = _HEAD.unpack_from(received, at)
-            end = at + _HEAD.size - _AFTER_LENGTH + length
-            if len(received) < end:
-                break
-            self._open(FrameKind(kind), number, bytes(received[at + _HEAD.size : end]))
-            at = end
-        del received[:at]
-
-    def _open(self, kind: FrameKind, number: int, payload: bytes) -> None:
-        match kind:
-            case FrameKind.BATCH:
-                if self._take is None:
-                    raise ConnectionAbortedError("a batch of nobody's: a name comes first")
-                self._take(payload)
-                self._send(FrameKind.TAKEN, number)
-            case FrameKind.TAKEN:
-                taken = self._under_way.pop(number, None)
-                if taken is not None and not taken.done():
-                    taken.set_result(None)
-            case FrameKind.HELLO:
-                self._take = self._named(self, payload.decode())
-            case _:
-                assert_never(kind)
-
-    def _send(self, kind: FrameKind, number: int, payload: bytes = b"") -> None:
-        if self._transport is None:
-            raise ConnectionResetError("the connection to the other process is closed")
-        self._transport.write(_HEAD.pack(_AFTER_LENGTH + len(payload), kind, number) + payload)
+    def opened(self, kind: FrameKind, number: int, payload: bytes) -> None:
+        """Take one frame."""
+        if kind is FrameKind.BATCH:
+            if self._take is None:
+                raise ConnectionAbortedError("a batch of nobody's: a name comes first")
+            self._take(payload)
+            self.send(FrameKind.TAKEN, number=number)
+        elif kind is FrameKind.TAKEN:
+            self.answered(number, payload)
+        elif kind is FrameKind.HELLO:
+            self._take = self._named(self, payload.decode())
+        else:
+            msg = f"{kind.name} is nothing that is said on one machine"
+            raise ConnectionAbortedError(msg)
 
 
 def peer_uid(descriptor: int) -> int:

@@ -19,6 +19,22 @@ Carrier = Callable[[bytes], Awaitable[None]]
 """Takes a batch to the peer; raises where that failed or may have failed."""
 
 
+class StreamCarrier:
+    """A carrier over a stream that says itself how much it takes: on a long way two batches are little.
+
+    ``places`` is how many batches may be under way now; ``on_room`` is called when there are more.
+    """
+
+    places = BATCHES_UNDER_WAY
+
+    def __init__(self) -> None:
+        self.on_room: Callable[[], None] = lambda: None
+
+    async def __call__(self, batch: bytes) -> None:
+        """Carry a batch; raises where that failed or may have failed."""
+        raise NotImplementedError
+
+
 class Mailbox:
     """Messages to one peer, in batches. A batch that failed goes again until it arrives or the
     mailbox is readdressed: receivers know each message by its id.
@@ -35,6 +51,9 @@ class Mailbox:
         self._message_ids = 0
         self.batches_sent = 0
         self.messages_sent = 0
+        self._stream = carry if isinstance(carry, StreamCarrier) else None
+        if self._stream is not None:
+            self._stream.on_room = self._schedule_rest
 
     def post(self, message: Message) -> None:
         """Queue a message; it leaves in this turn of the event loop if the peer has room."""
@@ -75,7 +94,9 @@ class Mailbox:
             task.cancel()
 
     def _schedule(self) -> None:
-        if not self._flush_due and len(self._under_way) < BATCHES_UNDER_WAY:
+        stream = self._stream
+        most = BATCHES_UNDER_WAY if stream is None else stream.places
+        if not self._flush_due and len(self._under_way) < most:
             self._flush_due = True
             asyncio.get_running_loop().call_soon(self._flush)
 

@@ -22,6 +22,18 @@ def executor_address(region: RegionName) -> NodeAddress:
     return NodeAddress(region, NodeName(executor_name(region)))
 
 
+def agent_node(name: str, key_id: str) -> NodeName:
+    """Name an agent's node: what it calls itself, and the key that it came with, so that only who has that
+    bears the name.
+    """
+    return NodeName(f"{name}@{key_id}")
+
+
+def is_agent(address: NodeAddress) -> bool:
+    """Whether a node is one that came in by a key."""
+    return "@" in address.node
+
+
 def region_resource(region: str) -> str:
     """Name the resource that nodes of a region offer."""
     return f"region:{region}"

@@ -25,11 +25,13 @@ CHECKOUT = (
 PLAYGROUND = ("README.md", "docs/guide.md", "sdk/README.md", "sdk/examples/README.md")
 """Read beside the service and the target that the README starts."""
 OPERATIONS = ("docs/operations.md",)
+REGIONS = ("docs/regions.md",)
 NOT_A_PROGRAM = {"", "toml"}
 NOT_RUN = {
     "not run: tests/acceptance/test_demo.py runs the demo",
     "not run: it is what runs this",
     "not run: it needs root and a machine with systemd",
+    "not run: it needs machines",
     "not run: it would replace the client that the tests run with",
 }
 
@@ -43,7 +45,7 @@ def checkout(directory: Path) -> Path:
 
 def reader_in(directory: Path) -> Reader:
     # Ports that are free, for those that the documents name.
-    addresses = {f"127.0.0.1:{port}": f"127.0.0.1:{free_port()}" for port in (8080, 9000, 9090)}
+    addresses = {f"127.0.0.1:{port}": f"127.0.0.1:{free_port()}" for port in (8080, 8443, 9000, 9090)}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EZTHROTTLE_")}
     environment |= {
         "EZTHROTTLE_PORT": addresses["127.0.0.1:8080"].rpartition(":")[2],
@@ -90,8 +92,22 @@ def test_an_operators_block_runs_as_it_stands(block: Block, machine: Reader) -> 
     assert machine.run(block) is not None
 
 
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    reader = reader_in(tmp_path_factory.mktemp("fleet"))
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+@pytest.mark.parametrize("block", blocks(*REGIONS), ids=by_place)
+def test_a_block_about_regions_runs_as_it_stands(block: Block, fleet: Reader) -> None:
+    assert fleet.run(block) is not None
+
+
 def test_every_block_is_run_but_for_those_that_say_why_not() -> None:
-    documents = [REPOSITORY / name for name in (*PLAYGROUND, *OPERATIONS)]
+    documents = [REPOSITORY / name for name in (*PLAYGROUND, *OPERATIONS, *REGIONS)]
     found = [block for path in documents for block in blocks_of(path)]
     assert {block.language for block in found} <= {"bash", "python"} | NOT_A_PROGRAM
     assert {block.note for block in found if block.note.startswith("not run: ")} == NOT_RUN

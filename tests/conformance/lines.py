@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -15,12 +16,17 @@ from msgspec.structs import replace
 
 from orchestrator.domain.ids import RegionName
 from orchestrator.wire.codec import BatchReader, Header
+from orchestrator.wire.hello import Hello, Purpose
 from orchestrator.wire.local_link import LocalCaller, LocalExchange
 from orchestrator.wire.mailbox import Carrier, Mailbox
 from orchestrator.wire.messages import Message
 from orchestrator.wire.names import SHARD, executor_address
+from orchestrator.wire.tcp_caller import Gateway, TcpCaller
+from orchestrator.wire.tcp_exchange import Admission, TcpExchange
+from orchestrator.wire.tcp_link import TcpWay
 from tests.simulation.network import Endpoint, Network
 from tests.simulation.scenario import Direction, NetworkPlan, Partition, scenario
+from tests.support.certificates import Certificate
 from tests.support.virtual_loop import VirtualLoop
 
 IAD = RegionName("iad")
@@ -153,19 +159,12 @@ def over_memory(story: Story) -> None:
     loop.run(play())
 
 
-class SocketLine(_LocalLine):
-    """A Unix socket, with a relay between the ends that can hold what it relays, or break off."""
+class RelayedLine(_LocalLine, ABC):
+    """A socket, with a relay between the ends that can hold what it relays, or break off."""
 
-    def __init__(self, directory: Path) -> None:
-        self._relay_path, self._path = directory / "relay.sock", directory / "shard.sock"
-        self._exchange = LocalExchange(lambda name: partial(self.ends[Side.SHARD].take, name))
-        self._caller = LocalCaller(self._relay_path, NODE)
+    def __init__(self) -> None:
         self._open = {side: asyncio.Event() for side in Side}
         self._relayed: set[asyncio.StreamWriter] = set()
-        self.ends = {
-            Side.SHARD: End(self._exchange.carrier(NODE, nowhere)),
-            Side.NODE: End(self._caller.carrier(nowhere)),
-        }
         for gate in self._open.values():
             gate.set()
 
@@ -191,20 +190,22 @@ class SocketLine(_LocalLine):
     async def connected(self) -> AsyncIterator[None]:
         """Listen, relay and connect."""
         async with AsyncExitStack() as stack:
-            await self._exchange.listen(self._path)
-            stack.callback(self._exchange.close)
-            relay = await asyncio.start_unix_server(self._relay, self._relay_path)
-            stack.callback(relay.close)
-            take = partial(self.ends[Side.NODE].take, SHARD)
-            connecting = asyncio.create_task(self._caller.keep_connected(take))
-            stack.callback(connecting.cancel)
+            await self._begin(stack)
             for side in Side:
                 stack.push_async_callback(self.ends[side].mailbox.close)
             stack.callback(self._hang_up)
             yield
 
+    @abstractmethod
+    async def _begin(self, stack: AsyncExitStack) -> None:
+        """Listen, relay and connect, until the stack is closed."""
+
+    @abstractmethod
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect the relay to the shard's end."""
+
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_unix_connection(self._path)
+        far_reader, far_writer = await self._dial()
         self._relayed |= {writer, far_writer}
         with suppress(ConnectionError):
             await asyncio.gather(
@@ -229,6 +230,82 @@ class SocketLine(_LocalLine):
             writer.transport.abort()
 
 
+class SocketLine(RelayedLine):
+    """A Unix socket."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self._relay_path, self._path = directory / "relay.sock", directory / "shard.sock"
+        self._exchange = LocalExchange(lambda name: partial(self.ends[Side.SHARD].take, name))
+        self._caller = LocalCaller(self._relay_path, NODE)
+        self.ends = {
+            Side.SHARD: End(self._exchange.carrier(NODE, nowhere)),
+            Side.NODE: End(self._caller.carrier(nowhere)),
+        }
+
+    async def _begin(self, stack: AsyncExitStack) -> None:
+        await self._exchange.listen(self._path)
+        stack.callback(self._exchange.close)
+        relay = await asyncio.start_unix_server(self._relay, self._relay_path)
+        stack.callback(relay.close)
+        take = partial(self.ends[Side.NODE].take, SHARD)
+        connecting = asyncio.create_task(self._caller.keep_connected(take))
+        stack.callback(connecting.cancel)
+
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_unix_connection(self._path)
+
+
+class TcpLine(RelayedLine):
+    """TLS over TCP."""
+
+    def __init__(self, certificate: Certificate) -> None:
+        super().__init__()
+        self._certificate = certificate
+        self._exchange = TcpExchange(self._admit)
+        self._port = 0
+        self._way = TcpWay()
+        self.ends = {
+            Side.SHARD: End(self._exchange.carrier(executor_address(IAD))),
+            Side.NODE: End(self._way),
+        }
+
+    async def _begin(self, stack: AsyncExitStack) -> None:
+        self._port = await self._exchange.listen("127.0.0.1", 0, self._certificate.server())
+        stack.callback(self._exchange.close)
+        relay = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        stack.callback(relay.close)
+        port: int = relay.sockets[0].getsockname()[1]
+        address = executor_address(IAD)
+        hello = Hello(
+            purpose=Purpose.BATCHES,
+            token="a token",
+            region=address.region,
+            node=address.node,
+            incarnation=ONE_LIFE.incarnation,
+        )
+        caller = TcpCaller(
+            Gateway("127.0.0.1", port, self._certificate.client()),
+            hello,
+            self._way,
+            take=partial(self.ends[Side.NODE].take, SHARD),
+        )
+        connecting = asyncio.create_task(caller.keep_connected())
+        stack.callback(connecting.cancel)
+
+    async def _admit(self, hello: Hello) -> Admission:
+        return Admission(
+            address=executor_address(IAD),
+            key_id=hello.token,
+            shard=SHARD,
+            take=partial(self.ends[Side.SHARD].take, NODE),
+            answer=lambda beat: beat,
+        )
+
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self._port)
+
+
 async def nowhere(_batch: bytes) -> None:
     """There is no other way than the one that is tried."""
     raise ConnectionError
@@ -245,3 +322,14 @@ def over_a_unix_socket(story: Story) -> None:
     # A test's own directory may lie too deep: a socket's path ends at 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ezt-") as directory:
         asyncio.run(play(directory))
+
+
+def over_tls(story: Story) -> None:
+    """Play a story over TLS and TCP."""
+
+    async def play() -> None:
+        line = TcpLine(Certificate.made())
+        async with line.connected():
+            await story(line)
+
+    asyncio.run(play())

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from orchestrator.core.gateway.customers import Customers
 from orchestrator.domain.errors import NotAuthorized, NotPermitted
 from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.roles import Caller
+from orchestrator.domain.roles import Caller, Role
 from orchestrator.ports.clock import Clock
 
 TRUSTED_FOR_S = 2.0
@@ -49,6 +49,7 @@ class ApiKeyAuthenticator:
 
         Raises:
             NotAuthorized: There is no valid key.
+            NotPermitted: It is a region's.
         """
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         key = key.strip()
@@ -64,6 +65,10 @@ class ApiKeyAuthenticator:
         if caller is None:
             self._known.pop(key, None)
             raise NotAuthorized("the API key is unknown or revoked")
+        if caller.role is Role.REGION:
+            raise NotPermitted(
+                "this is a region's key: 'ezthrottle region' joins with it, and it does nothing else"
+            )
         self._known[key] = (caller, self._clock.now() + TRUSTED_FOR_S)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)

@@ -42,6 +42,10 @@ class MemoryCustomers:
             return None
         return Caller(made.customer, made.role, made.key_id)
 
+    async def region_keys(self) -> Sequence[ApiKey]:
+        """List the valid keys of regions, oldest first."""
+        return [key for key in await self.keys() if key.region and key.revoked_ms is None]
+
     async def plans(self) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their valid keys."""
         return list({(made.customer, made.plan) for made in self._keys.values() if made.revoked_ms is None})

@@ -220,7 +220,11 @@ def _greeting(settings: Settings, nodes: RegionActors) -> str:
     )
     metrics = settings.metrics_address
     apart = "" if metrics is None else f"; metrics at http://{metrics}/metrics"
-    return f"ezthrottle is ready at http://{Address(settings.host, settings.port)} (regions {regions}){apart}"
+    if settings.agents_address is not None:
+        scheme = "http" if settings.tls_cert is None else "https"
+        apart += f"; region agents join at {scheme}://{settings.agents_address}"
+    where = Address(settings.host, settings.port)
+    return f"ezthrottle is ready at http://{where} (regions {regions or 'of agents'}){apart}"
 
 
 def _await_ready(
@@ -260,6 +264,8 @@ def _checked(settings: Settings) -> Settings:
         raise ConfigurationError("; ".join(problems))
     if settings.metrics_address is not None:
         _free_port(settings.metrics_address, "--metrics-bind")
+    if settings.agents_address is not None:
+        _free_port(settings.agents_address, "--agents-bind")
     return replace(settings, port=_free_port(Address(settings.host, settings.port), "--port"))
 
 

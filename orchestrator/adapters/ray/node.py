@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import ray
 
+from orchestrator.adapters.agents.door import AgentDoor, NodesAndAgents, server_tls
 from orchestrator.adapters.domains_file import load_known_domains
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.backend import Backend
@@ -53,12 +54,21 @@ class ShardActor:
         self._loop = asyncio.get_running_loop()
         store = open_store(settings.data_dir, _retention(settings))
         self._exchange = LocalExchange(lambda name: self._node.taker(NodeAddress.read(name)))
-        self._shard = _make_shard(settings, store, NodesOverRay(names.SHARD, self._exchange))
+        self._door = AgentDoor(store.customers, lambda: self._node)
+        nodes = NodesAndAgents(NodesOverRay(names.SHARD, self._exchange), self._door.exchange)
+        self._shard = _make_shard(settings, store, nodes)
         self._node = ShardNode(self._shard, boot_id())
+        self._starts_alone = not settings.regions
         servers = make_servers(settings, _make_backend(settings, self._shard, store))
         self._servers = [server for server, _ in servers]
+        agents = settings.agents_address
+        if agents is not None:
+            await self._door.look()
         await self._shard.begin()
         await self._listen(Path(socket))
+        if agents is not None:
+            await self._door.open(agents, server_tls(settings.tls_cert, settings.tls_key))
+            self._looking = self._loop.create_task(self._door.keep_looking())
         spare_the_collector()
         give_memory_back()
         self._serving = [
@@ -79,8 +89,11 @@ class ShardActor:
 
     @ray.method(concurrency_group=names.CONTROL_GROUP)
     async def ready(self) -> tuple[bool, int]:
-        """Say whether work can be taken and done, and which life of the shard says so: its epoch."""
-        return self._shard.ready, self._shard.epoch
+        """Say whether work can be taken and done, and which life of the shard says so: its epoch. Where all
+        regions are agents' it is enough that they can join.
+        """
+        ready = self._shard.accepting if self._starts_alone else self._shard.ready
+        return ready, self._shard.epoch
 
     @ray.method(concurrency_group=names.CONTROL_GROUP)
     async def placed(self, found: dict[str, Any]) -> None:
@@ -101,6 +114,7 @@ class ShardActor:
         self._watching.cancel()
         await self._shard.close()
         self._exchange.close()
+        self._door.exchange.close()
 
     async def _listen(self, path: Path) -> None:
         try:
@@ -160,7 +174,7 @@ def _make_backend(settings: Settings, shard: Shard, store: Store) -> Backend:
         guard=ResolvingGuard(settings.allow_private_targets, settings.allow_targets, clock),
         random=random.Random(),  # noqa: S311  # ids, not secrets
         bounds=bounds,
-        regions=shard.options.regions,
+        regions=shard.peers.names,
         many_jobs_rps=settings.many_jobs_rps,
         commit_sizes=store.commit_sizes,
     )

@@ -13,9 +13,11 @@ from orchestrator.adapters.sqlite.data_dir import LOCK_FILE, data_files, free_lo
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.disk_retry import Patience
 from orchestrator.domain.api_keys import key_hash
-from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.ids import CustomerId, is_region_name
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.store import ApiKey, StoreFailure, WebhookSecrets
+
+_LISTED = "SELECT key_id, customer, plan, created_ms, revoked_ms, role, region FROM api_keys"
 
 
 class SqliteCustomers:
@@ -31,17 +33,29 @@ class SqliteCustomers:
         Raises:
             StoreFailure: It could not be written.
         """
-        sql = """INSERT INTO api_keys (key_hash, key_id, customer, plan, created_ms, role)
-                 VALUES (?, ?, ?, ?, ?, ?)"""
-        row = (key_hash(key), made.key_id, made.customer, made.plan, made.created_ms, made.role)
+        sql = """INSERT INTO api_keys (key_hash, key_id, customer, plan, created_ms, role, region)
+                 VALUES (?, ?, ?, ?, ?, ?, ?)"""
+        row = (
+            key_hash(key),
+            made.key_id,
+            made.customer,
+            made.plan,
+            made.created_ms,
+            made.role,
+            made.region,
+        )
         await self._database.written(lambda db: db.execute(sql, row).rowcount)
 
     async def keys(self) -> Sequence[ApiKey]:
         """List every key, oldest first."""
-        sql = """SELECT key_id, customer, plan, created_ms, revoked_ms, role FROM api_keys
-                 ORDER BY created_ms, key_id"""
+        rows = await self._database.lanes.quick.rows(f"{_LISTED} ORDER BY created_ms, key_id")
+        return [_listed(row) for row in rows]
+
+    async def region_keys(self) -> Sequence[ApiKey]:
+        """List the valid keys of regions, oldest first."""
+        sql = f"{_LISTED} WHERE role = 'region' AND revoked_ms IS NULL ORDER BY created_ms, key_id"
         rows = await self._database.lanes.quick.rows(sql)
-        return [ApiKey(**dict(row) | {"role": read_role(row["role"])}) for row in rows]
+        return [_listed(row) for row in rows if is_region_name(row["region"])]
 
     async def revoke_key(self, key_id: str, now_ms: int) -> bool:
         """Revoke a key; say whether it was there and valid.
@@ -99,6 +113,10 @@ class SqliteCustomers:
         """
         sql = "DELETE FROM webhook_secrets WHERE customer = ?"
         return bool(await self._database.written(lambda db: db.execute(sql, (customer,)).rowcount))
+
+
+def _listed(row: sqlite3.Row) -> ApiKey:
+    return ApiKey(**dict(row) | {"role": read_role(row["role"])})
 
 
 def _caller(row: sqlite3.Row) -> Caller:

@@ -1,5 +1,6 @@
 """The gateway: all that HTTP, telemetry, the console and the command see of the core."""
 
+from collections.abc import Sequence
 from random import Random
 
 from msgspec.structs import replace
@@ -19,6 +20,9 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Store
 from orchestrator.ports.target_guard import TargetGuard
 
+NO_REGION_YET = RegionName("(default)")
+"""Stands where a region is to, while there is none: a job that names none is refused as if it named this."""
+
 
 class Gateway:
     """Commands and queries that take and return records; it makes no JSON.
@@ -30,7 +34,7 @@ class Gateway:
         guard: Which targets may be called.
         random: For ids, not for secrets.
         bounds: What a submission may be.
-        regions: Where jobs may run, the default first.
+        regions: Where jobs may run, the default first; it may change, and be empty for a while.
         many_jobs_rps: Most jobs of one customer that acts on many begin with in a second.
         commit_sizes: How many writes shared a commit, where the store counts that.
     """
@@ -44,20 +48,25 @@ class Gateway:
         guard: TargetGuard,
         random: Random,
         bounds: SubmissionBounds,
-        regions: tuple[RegionName, ...],
+        regions: Sequence[RegionName],
         many_jobs_rps: float = MANY_JOBS_RPS,
         commit_sizes: Histogram | None = None,
     ) -> None:
         self._shard = shard
         self._commit_sizes = commit_sizes
         self.clock = clock
-        self.default_region = regions[0]
+        self._regions = regions
         intake = Intake(shard, store.jobs, clock, guard=guard, random=random, bounds=bounds, regions=regions)
         many = ManyJobs(shard, store.history, clock, intake, per_s=many_jobs_rps)
         self.jobs = Jobs(shard, store.history, clock, intake=intake, many=many)
         self.deliveries = Deliveries(shard, store.history)
         self.customers = Customers(shard, store.history, store.customers, clock)
         self.targets = Targets(shard, store.history, clock)
+
+    @property
+    def default_region(self) -> RegionName:
+        """Where a job runs that names no region."""
+        return self._regions[0] if self._regions else NO_REGION_YET
 
     @property
     def ready(self) -> bool:

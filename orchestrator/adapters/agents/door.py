@@ -1,0 +1,127 @@
+"""The door for region agents: who may come in, as which node, and until when."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.core.node import ShardNode, Visitor
+from orchestrator.domain.ids import NodeAddress, RegionName
+from orchestrator.domain.roles import Role
+from orchestrator.ports.store import ApiKey, CustomerStore, StoreFailure
+from orchestrator.ports.transport import NodeTransport
+from orchestrator.runtime.version import VERSION
+from orchestrator.settings import Address
+from orchestrator.wire.hello import Hello, Refusal, RefusedError
+from orchestrator.wire.mailbox import Carrier
+from orchestrator.wire.names import agent_node, is_agent
+from orchestrator.wire.tcp_exchange import Admission, TcpExchange
+
+LOOK_EVERY_S = 1.0
+"""A revoked key's connections are closed within this, and a moment."""
+
+log = logging.getLogger(__name__)
+
+
+class AgentDoor:
+    """Lets in who has a region's key, for as long as that is valid. A region is known while a key for it is.
+
+    Args:
+        customers: Where the keys are.
+        node: Gives the shard's own door.
+    """
+
+    def __init__(self, customers: CustomerStore, node: Callable[[], ShardNode]) -> None:
+        self._customers = customers
+        self._node = node
+        self._keys: dict[str, ApiKey] = {}
+        self.exchange = TcpExchange(self._admit, VERSION)
+
+    async def look(self) -> None:
+        """Learn which keys are valid now, and with them which regions there are."""
+        before = self._regions()
+        self._keys = {key.key_id: key for key in await self._customers.region_keys()}
+        after, peers = self._regions(), self._node().shard.peers
+        for region in after:
+            peers.join(region)
+        for region in before:
+            if region not in after:
+                peers.remove(region)
+        self.exchange.hang_up(lambda _, key_id: key_id not in self._keys, "its key is revoked")
+
+    async def keep_looking(self) -> None:
+        """Do so for ever."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await self.look()
+            except StoreFailure as error:
+                log.warning("nobody can say which regions' keys are valid: %s", error)
+
+    async def open(self, address: Address, tls: ssl.SSLContext | None) -> None:
+        """Listen.
+
+        Raises:
+            OSError: That can't be.
+
+        """
+        await self.exchange.listen(address.host, address.port, tls)
+        log.info("region agents join at %s%s", address, "" if tls else ", without TLS")
+
+    def _regions(self) -> list[RegionName]:
+        return list(dict.fromkeys(key.region for key in self._keys.values() if key.region))
+
+    async def _admit(self, hello: Hello) -> Admission:
+        caller = await self._customers.caller_of(hello.token)
+        if caller is None:
+            raise RefusedError(Refusal("the token is unknown or revoked"))
+        if caller.role is not Role.REGION:
+            raise RefusedError(
+                Refusal(f"the token is a key of the role {caller.role}: 'keys create --role region'")
+            )
+        if caller.key_id not in self._keys:
+            await self.look()
+        key = self._keys.get(caller.key_id)
+        if key is None or key.region != hello.region:
+            raise RefusedError(
+                Refusal(f"the token is for region {key and key.region}, not for {hello.region}")
+            )
+        # Whoever holds another key can't bear this name.
+        address = NodeAddress(RegionName(hello.region), agent_node(hello.node, key.key_id))
+        node = self._node()
+        visitor = Visitor(node, address, hello.incarnation)
+        return Admission(
+            address=address,
+            key_id=key.key_id,
+            shard=node.shard.options.name,
+            take=visitor.take,
+            answer=visitor.answer,
+        )
+
+
+class NodesAndAgents:
+    """A shard's way to all nodes: to agents through their door, to the others as ever."""
+
+    def __init__(self, nodes: NodeTransport, agents: TcpExchange) -> None:
+        self._nodes = nodes
+        self._agents = agents
+
+    def carrier(self, to: NodeAddress) -> Carrier:
+        """Make what carries batches to a node."""
+        return self._agents.carrier(to) if is_agent(to) else self._nodes.carrier(to)
+
+
+def server_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """Read the certificate that agents see; None where none is named.
+
+    Raises:
+        OSError: A file can't be read, or is no certificate, or not its key (ssl.SSLError).
+
+    """
+    if certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(certificate, key)
+    return context

@@ -1,0 +1,178 @@
+"""The listening end between machines: lets in whom it is told to, and knows each by that."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from msgspec import Struct
+
+from orchestrator.domain.ids import NodeAddress, ShardName
+from orchestrator.wire.framed_link import FrameKind
+from orchestrator.wire.hello import (
+    Hello,
+    Purpose,
+    Refusal,
+    RefusedError,
+    Welcome,
+    common_version,
+    read,
+    written,
+)
+from orchestrator.wire.tcp_link import TcpLink, TcpWay
+
+HELLO_WITHIN_S = 10.0
+"""From the first byte of a connection, its TLS included, until who it is is known."""
+TLS_WITHIN_S = 5.0
+STRANGERS_MOST = 200
+"""Connections at once of those who have not said yet who they are."""
+
+log = logging.getLogger(__name__)
+
+
+class Admission(Struct, frozen=True, kw_only=True):
+    """Who has come, by which key, for which shard, and what takes its batches and heartbeats."""
+
+    address: NodeAddress
+    key_id: str
+    shard: ShardName
+    take: Callable[[bytes], None]
+    answer: Callable[[bytes], bytes]
+
+
+Admit = Callable[[Hello], Awaitable[Admission]]
+"""Says who somebody is; raises RefusedError where nobody of ours."""
+
+
+class _Known(Struct, frozen=True):
+    link: TcpLink
+    key_id: str
+
+
+class TcpExchange:
+    """Takes batches and heartbeats from all who are let in.
+
+    Args:
+        admit: Who that is.
+        software: This end's version, for people.
+    """
+
+    def __init__(self, admit: Admit, software: str = "unknown") -> None:
+        self._admit = admit
+        self._software = software
+        self._ways: dict[NodeAddress, TcpWay] = {}
+        self._known: dict[tuple[NodeAddress, Purpose, int], _Known] = {}
+        self._strangers: dict[TcpLink, asyncio.TimerHandle] = {}
+        self._judging: dict[TcpLink, asyncio.Task[None]] = {}
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
+        """Listen, and give the port.
+
+        Raises:
+            OSError: That can't be: the port is another's, say.
+
+        """
+        within: dict[str, Any] = {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": TLS_WITHIN_S}
+        self._server = await asyncio.get_running_loop().create_server(self._accept, host, port, **within)
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    def carrier(self, to: NodeAddress) -> TcpWay:
+        """Make what carries batches to a node; it need not be there yet."""
+        return self._ways.setdefault(to, TcpWay())
+
+    def forget(self, node: NodeAddress) -> None:
+        """Keep nothing of a node that is gone for good."""
+        self.hang_up(lambda address, _key: address == node, "it was gone for long")
+        self._ways.pop(node, None)
+
+    def hang_up(self, on: Callable[[NodeAddress, str], bool], reason: str) -> None:
+        """End the connections of some nodes, by address and key id; each hears why."""
+        for (address, _, _), known in list(self._known.items()):
+            if on(address, known.key_id):
+                log.warning("%s is hung up on: %s", address, reason)
+                _refuse(known.link, Refusal(reason))
+
+    def close(self) -> None:
+        """Close every connection, and listen no more."""
+        if self._server is not None:
+            self._server.close()
+        for link in [*self._strangers, *(known.link for known in self._known.values())]:
+            link.abort()
+        for judging in self._judging.values():
+            judging.cancel()
+
+    def _accept(self) -> TcpLink:
+        link = TcpLink(self._greeted, self._lost)
+        if len(self._strangers) >= STRANGERS_MOST:
+            # The oldest of them has had the longest time to say who it is.
+            self._expire(next(iter(self._strangers)))
+        loop = asyncio.get_running_loop()
+        self._strangers[link] = loop.call_later(HELLO_WITHIN_S, self._expire, link)
+        return link
+
+    def _expire(self, link: TcpLink) -> None:
+        self._strangers.pop(link).cancel()
+        log.warning("%s never said who it is", link.peer)
+        link.abort()
+
+    def _greeted(self, link: TcpLink, kind: FrameKind, payload: bytes) -> None:
+        if kind is not FrameKind.HELLO or link not in self._strangers or link in self._judging:
+            msg = f"{kind.name} is not what comes now"
+            raise ConnectionAbortedError(msg)
+        hello = read(payload, Hello)
+        self._judging[link] = asyncio.create_task(self._judge(link, hello))
+
+    async def _judge(self, link: TcpLink, hello: Hello) -> None:
+        try:
+            version = common_version(hello.versions)
+            admission = await self._admit(hello)
+        except RefusedError as error:
+            log.warning("%s as %s/%s: refused: %s", link.peer, hello.region, hello.node, error)
+            _refuse(link, error.refusal)
+        except Exception:
+            log.exception("nobody can say who %s is", link.peer)
+            _refuse(link, Refusal("the gateway can't look the token up just now", final=False))
+        else:
+            if link in self._strangers:
+                self._let_in(link, hello, admission, version)
+        finally:
+            self._judging.pop(link, None)
+
+    def _let_in(self, link: TcpLink, hello: Hello, admission: Admission, version: int) -> None:
+        self._strangers.pop(link).cancel()
+        place = (admission.address, hello.purpose, hello.way)
+        if (before := self._known.pop(place, None)) is not None:
+            # It lost that one, or another bears its name: two of one name take turns until an operator looks.
+            self._way_of(place).drop(before.link)
+            before.link.abort()
+        self._known[place] = _Known(link, admission.key_id)
+        link.begin(hello.purpose, version=version, take=admission.take, answer=admission.answer)
+        link.send(
+            FrameKind.WELCOME,
+            written(Welcome(version=version, shard=admission.shard, software=self._software)),
+        )
+        if hello.purpose is Purpose.BATCHES:
+            log.info("%s is here (%s, version %s)", admission.address, link.peer, hello.software)
+            self._way_of(place).add(link)
+
+    def _way_of(self, place: tuple[NodeAddress, Purpose, int]) -> TcpWay:
+        return self.carrier(place[0])
+
+    def _lost(self, link: TcpLink) -> None:
+        if (timer := self._strangers.pop(link, None)) is not None:
+            timer.cancel()
+        for place, known in list(self._known.items()):
+            if known.link is link:
+                del self._known[place]
+                self._way_of(place).drop(link)
+
+
+def _refuse(link: TcpLink, refusal: Refusal) -> None:
+    try:
+        link.send(FrameKind.REFUSED, written(refusal))
+    except ConnectionError:
+        return
+    link.close()

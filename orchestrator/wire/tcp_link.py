@@ -1,0 +1,200 @@
+"""Connections between machines: frames over TCP, within TLS, and the way to a far end over the latest."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+from orchestrator.wire.codec import WIRE_VERSION, in_version
+from orchestrator.wire.framed_link import FramedLink, FrameKind
+from orchestrator.wire.hello import HELLO_BYTES_MOST, Purpose
+from orchestrator.wire.mailbox import BATCH_BYTES, BATCHES_UNDER_WAY, StreamCarrier
+
+BATCHES_MOST = 128
+"""Under way on one connection: 8 MiB of fragments, which fills 60 ms at 1 Gbit/s."""
+BATCH_FRAME_MOST = 2 * BATCH_BYTES
+UNSENT_BYTES = 128 * 1024
+"""Written and not on its way yet: what is urgent waits behind no more, and what TCP has under way."""
+UNREAD_MOST = 32 * 1024 * 1024
+"""Written to an end that does not read: then it is hung up on."""
+GIVEN_UP_AFTER_MS = 10_000
+"""What the other end has not acknowledged by then breaks the connection (tcp(7), TCP_USER_TIMEOUT)."""
+
+log = logging.getLogger(__name__)
+
+
+class TcpLink(FramedLink):
+    """One end of a connection. What can't be read ends it, and not the process.
+
+    Args:
+        opened_by: Takes every frame but batches, heartbeats and what answers those.
+        lost: Is told when the connection is over.
+    """
+
+    frame_most = HELLO_BYTES_MOST
+
+    def __init__(
+        self,
+        opened_by: Callable[["TcpLink", FrameKind, bytes], None],
+        lost: Callable[["TcpLink"], None],
+    ) -> None:
+        super().__init__()
+        self._opened_by = opened_by
+        self._lost = lost
+        self._take: Callable[[bytes], None] | None = None
+        self._answer: Callable[[bytes], bytes] | None = None
+        self.on_room: Callable[[], None] = lambda: None
+        self.peer = "nobody yet"
+        self.version = WIRE_VERSION
+        self.writable = True
+
+    def begin(
+        self,
+        purpose: Purpose,
+        *,
+        version: int,
+        take: Callable[[bytes], None] | None = None,
+        answer: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        """Each end knows the other: take what comes from here on."""
+        self.version = version
+        self._take, self._answer = take, answer
+        if purpose is Purpose.BATCHES:
+            self.frame_most = BATCH_FRAME_MOST
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin (asyncio)."""
+        super().connection_made(transport)
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=UNSENT_BYTES)
+        self.peer = "{0[0]}:{0[1]}".format(transport.get_extra_info("peername") or ("?", 0))
+        _tune(transport.get_extra_info("socket"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End (asyncio)."""
+        super().connection_lost(exc)
+        self._lost(self)
+
+    def pause_writing(self) -> None:
+        """Enough is written (asyncio)."""
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        """It has left (asyncio)."""
+        self.writable = True
+        self.on_room()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came (asyncio)."""
+        try:
+            super().data_received(data)
+        except Exception as error:  # noqa: BLE001  # whatever a stranger's bytes did, only its connection ends
+            self.hang_up(f"{type(error).__name__}: {error}")
+
+    def opened(self, kind: FrameKind, number: int, payload: bytes) -> None:
+        """Take one frame."""
+        if kind is FrameKind.BATCH and self._take is not None:
+            self._take(payload)
+            self.send(FrameKind.TAKEN, number=number)
+        elif kind is FrameKind.BEAT and self._answer is not None:
+            self.send(FrameKind.REPLY, self._answer(payload), number)
+        elif kind in (FrameKind.TAKEN, FrameKind.REPLY):
+            self.answered(number, payload)
+        else:
+            self._opened_by(self, kind, payload)
+
+    def send(self, kind: FrameKind, payload: bytes = b"", number: int = 0) -> None:
+        """Write a frame.
+
+        Raises:
+            ConnectionError: The connection is closed.
+
+        """
+        super().send(kind, payload, number)
+        if self._transport is not None and self._transport.get_write_buffer_size() > UNREAD_MOST:
+            self.hang_up("it reads nothing")
+
+    def hang_up(self, reason: str) -> None:
+        """End the connection at once, and say in the log why."""
+        if self._transport is not None:
+            log.warning("hung up on %s: %s", self.peer, reason[:500])
+            self.abort()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            transport, self._transport = self._transport, None
+            transport.abort()
+
+
+class TcpWay(StreamCarrier):
+    """The way to one far end, over the latest of its connections that is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._links: list[TcpLink] = []
+        self._connected = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Count the connections."""
+        return len(self._links)
+
+    @property
+    def places(self) -> int:  # type: ignore[override]  # it changes as the connection takes more or less
+        """How many batches may be under way now: as many as TCP lets go."""
+        if not self._links:
+            return BATCHES_UNDER_WAY
+        return BATCHES_MOST if self._links[-1].writable else 0
+
+    async def __call__(self, batch: bytes) -> None:
+        """Carry a batch.
+
+        Raises:
+            ConnectionError: There is no connection, or it broke.
+
+        """
+        link = self.latest()
+        await link.carry(in_version(batch, link.version))
+
+    def latest(self) -> TcpLink:
+        """Give the connection that is used.
+
+        Raises:
+            ConnectionError: There is none.
+
+        """
+        if not self._links:
+            raise ConnectionResetError("there is no connection")
+        return self._links[-1]
+
+    async def connected(self) -> TcpLink:
+        """Wait for a connection, and give it."""
+        while not self._links:
+            self._connected.clear()
+            await self._connected.wait()
+        return self._links[-1]
+
+    def add(self, link: TcpLink) -> None:
+        """Use a connection from here on."""
+        link.on_room = self._have_room
+        self._links.append(link)
+        self._connected.set()
+        self.on_room()
+
+    def drop(self, link: TcpLink) -> None:
+        """A connection is over."""
+        if link in self._links:
+            self._links.remove(link)
+            self.on_room()
+
+    def _have_room(self) -> None:
+        self.on_room()
+
+
+def _tune(its_socket: Any) -> None:
+    # The loop's own object for the socket may not do this: a second descriptor of it is asked.
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(its_socket.fileno())) as same:
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GIVEN_UP_AFTER_MS)
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)

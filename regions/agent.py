@@ -1,0 +1,184 @@
+"""A region without Ray: one process that dials out, and works for the shard behind its gateways."""
+
+import asyncio
+import logging
+import signal
+import ssl
+import uuid
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvloop
+from msgspec import Struct
+
+from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
+from orchestrator.domain.ids import ShardName
+from orchestrator.ports.clock import SystemClock
+from orchestrator.runtime.allocator import give_memory_back
+from orchestrator.runtime.gc_tuning import spare_the_collector
+from orchestrator.runtime.log_file import log_here
+from orchestrator.runtime.open_files import raise_file_limit
+from orchestrator.runtime.process_vitals import process_vitals
+from orchestrator.runtime.version import VERSION
+from orchestrator.wire.hello import Hello, Purpose, Refusal, Welcome
+from orchestrator.wire.tcp_caller import Gateway
+from regions.clock_offset import boot_id
+from regions.egress.answer_room import AnswerRoom
+from regions.egress.client import AiohttpEgress
+from regions.guard import AddressPolicy
+from regions.heart import start_heart
+from regions.node import RegionNode
+from regions.session import Enter, NodeParts, ShardSession
+from regions.tcp_transport import ShardsOverTcp
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+LAST_WORDS_S = 1.0
+"""For what ended because of a stop to be told to the shard, so that it goes elsewhere at once."""
+
+StartHeart = Callable[[Callable[[Enter], Coroutine[Any, Any, None]]], None]
+
+log = logging.getLogger(__name__)
+
+
+class AgentOptions(Struct, frozen=True, kw_only=True):
+    """What an operator of an agent may set. ``policy`` is this machine's own: no gateway changes it."""
+
+    region: str
+    node: str
+    token: str
+    gateways: tuple[Gateway, ...]
+    policy: AddressPolicy
+    max_response_bytes: int = RESPONSE_BYTES_MOST
+    webhook_places: int = 32
+
+
+def read_gateway(url: str, ca: Path | None) -> Gateway:
+    """Read where a gateway listens: ``https://host:port``, or ``http://`` on this machine.
+
+    Raises:
+        ValueError: It is no such address; the message says why.
+        OSError: The file of authorities can't be read, or holds none.
+
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname, parts.port
+    if not host or not port or parts.scheme not in ("https", "http") or parts.path.strip("/"):
+        msg = f"{url!r} is not https://HOST:PORT"
+        raise ValueError(msg)
+    if parts.scheme == "https":
+        context = ssl.create_default_context(cafile=ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        return Gateway(host, port, context)
+    if host not in LOOPBACK:
+        msg = f"{url!r} would send the token and all requests in the open: only loopback goes without TLS"
+        raise ValueError(msg)
+    return Gateway(host, port, None)
+
+
+class Agent:
+    """The process's one node, and its connections.
+
+    Args:
+        options: What it is.
+        start: Lets a heart beat.
+    """
+
+    def __init__(self, options: AgentOptions, start: StartHeart = start_heart) -> None:
+        self._options = options
+        self._start_heart = start
+        self._incarnation = uuid.uuid4().hex
+        self._session: ShardSession | None = None
+        self._refusals: dict[int, Refusal] = {}
+        self.over: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        """Is done when there is nothing to wait for any more; says why, None after a stop."""
+        self._transport = ShardsOverTcp(
+            options.gateways, self._hello, take=self._take, welcomed=self._welcome, refused=self._refuse
+        )
+        room = AnswerRoom()
+        self._egress = AiohttpEgress(options.policy, max_response_bytes=options.max_response_bytes, room=room)
+        self._node = RegionNode(
+            NodeParts(
+                incarnation=self._incarnation,
+                boot_id=boot_id(),
+                clock=SystemClock(),
+                transport=self._transport,
+                targets=self._egress,
+                receivers=self._egress,
+                room=room,
+                webhook_places=options.webhook_places,
+                vitals=process_vitals,
+            )
+        )
+
+    def begin(self) -> None:
+        """Dial, and watch over the lease."""
+        self._transport.dial()
+        self._node.begin()
+
+    def stop(self) -> None:
+        """Be over."""
+        if not self.over.done():
+            self.over.set_result(None)
+
+    async def close(self) -> None:
+        """End what is under way, and tell the shard so that it goes elsewhere at once."""
+        if self._session is not None:
+            self._session.executor.fence()
+            deadline = asyncio.get_running_loop().time() + LAST_WORDS_S
+            while len(self._session.executor) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  # ends report themselves, and share no event
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
+        await self._egress.close()
+
+    def _hello(self, purpose: Purpose, way: int) -> Hello:
+        options = self._options
+        return Hello(
+            purpose=purpose,
+            token=options.token,
+            region=options.region,
+            node=options.node,
+            incarnation=self._incarnation,
+            way=way,
+            software=VERSION,
+        )
+
+    def _take(self, batch: bytes) -> None:
+        if self._session is not None:
+            self._session.receive(batch)
+
+    def _welcome(self, welcome: Welcome) -> None:
+        self._refusals.clear()
+        if self._session is None:
+            self._session = self._node.join(ShardName(welcome.shard))
+            self._start_heart(self._session.beat_for_ever)
+            where = ", ".join(map(str, self._options.gateways))
+            print(f"ezthrottle region {self._options.region} has joined {where}", flush=True)  # noqa: T201  # for people
+
+    def _refuse(self, gateway: int, refusal: Refusal) -> None:
+        self._refusals[gateway] = refusal
+        final = [refusal for refusal in self._refusals.values() if refusal.final]
+        if len(final) == len(self._options.gateways) and not self.over.done():
+            self.over.set_result(refusal.reason)
+
+
+def be_region(options: AgentOptions) -> str | None:
+    """Be a region until a signal says stop (None then), or every gateway refuses for good (the reason)."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(options))
+
+
+async def _run(options: AgentOptions) -> str | None:
+    log_here()
+    raise_file_limit()
+    agent = Agent(options)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.stop)
+    agent.begin()
+    spare_the_collector()
+    give_memory_back()
+    reason = await agent.over
+    await agent.close()
+    return reason

@@ -1,0 +1,260 @@
+"""A real shard and its door for agents in one process, over TLS on loopback; honest agents, and others."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+import msgpack
+
+from orchestrator.adapters.agents.door import AgentDoor, NodesAndAgents
+from orchestrator.adapters.api_keys import make_key
+from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.core.node import MailboxLinks, ShardNode
+from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
+from orchestrator.domain.job import Job, JobSpec
+from orchestrator.domain.pacing import Pace
+from orchestrator.domain.roles import Role
+from orchestrator.domain.routing import RegionHealth
+from orchestrator.ports.clock import SystemClock
+from orchestrator.ports.store import ApiKey, StoredJob
+from orchestrator.wire.codec import BatchReader, Header, encode, encode_batch, fragments
+from orchestrator.wire.framed_link import FrameKind
+from orchestrator.wire.hello import Hello, Purpose, Welcome, read, written
+from orchestrator.wire.mailbox import Carrier
+from orchestrator.wire.messages import Heartbeat, HeartbeatReply, Message
+from orchestrator.wire.tcp_caller import Gateway
+from regions.agent import Agent, AgentOptions
+from regions.guard import AddressPolicy
+from regions.session import Enter
+from tests.support.certificates import Certificate
+
+FRA, LAX = RegionName("fra"), RegionName("lax")
+WITHIN_S = 30.0
+BOOT = "a machine"
+
+
+class Unreachable:
+    """There are no other nodes than agents."""
+
+    def carrier(self, to: NodeAddress) -> Carrier:
+        """Make what carries nothing."""
+
+        async def carry(_batch: bytes) -> None:
+            raise ConnectionError
+
+        return carry
+
+
+class AgentRig:
+    """What ``serve --regions '' --agents-bind`` is, but for its HTTP and its processes."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.clock = SystemClock()
+        self.door = AgentDoor(self.store.customers, lambda: self.node)
+        links = MailboxLinks(NodesAndAgents(Unreachable(), self.door.exchange))
+        options = ShardOptions(regions=(), pace=Pace(1_000.0, 1_000))
+        self.shard = Shard(store=self.store, links=links, clock=self.clock, random=Random(2), options=options)
+        self.node = ShardNode(self.shard, BOOT)
+        self.port = 0
+        self._random = Random(1)
+        self._agents: list[Agent] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Open the door."""
+        await self.shard.begin()
+        self.port = await self.door.exchange.listen("127.0.0.1", 0, Certificate.made().server())
+        self._tasks.append(asyncio.create_task(self.door.keep_looking()))
+
+    async def stop(self) -> None:
+        """Close it, and end every agent."""
+        for agent in self._agents:
+            await agent.close()
+        self.door.exchange.close()
+        await self.shard.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    def tls(self) -> ssl.SSLContext:
+        """Give what the door's end of a connection has."""
+        return Certificate.made().server()
+
+    async def key(self, region: RegionName = FRA, role: Role = Role.REGION) -> tuple[str, ApiKey]:
+        """Make a key."""
+        of_region = region if role is Role.REGION else None
+        key, made = make_key("regions", "pro", role, now_ms=self.clock.unix_ms(), region=of_region)
+        await self.store.customers.add_key(key, made)
+        return key, made
+
+    async def join(self, region: RegionName = FRA, node: str = "one", token: str = "") -> Agent:
+        """Let an honest agent join, and wait until its region is up."""
+        gateway = Gateway("127.0.0.1", self.port, Certificate.made().client())
+        options = AgentOptions(
+            region=region,
+            node=node,
+            token=token or (await self.key(region))[0],
+            gateways=(gateway,),
+            policy=AddressPolicy(allow_private=True),
+        )
+        agent = Agent(options, self._beat)
+        self._agents.append(agent)
+        agent.begin()
+        await self.until(lambda: self.is_up(region, node))
+        return agent
+
+    def _beat(self, beat_for_ever: Callable[[Enter], Coroutine[Any, Any, None]]) -> None:
+        """Beat in this loop: it ends with the test."""
+
+        async def enter(act: Callable[[], bool]) -> bool:
+            return act()
+
+        self._tasks.append(asyncio.create_task(beat_for_ever(enter)))
+
+    def is_up(self, region: RegionName, node: str) -> bool:
+        """Whether a node of an agent's takes work."""
+        return any(
+            peer.name == region
+            and peer.address.node.startswith(f"{node}@")
+            and peer.health is RegionHealth.UP
+            for peer in self.shard.peers.all()
+        )
+
+    async def run(self, url: str, *regions: RegionName, **fields: Any) -> StoredJob:
+        """Run a job to its end."""
+        job_id = await self.submit(url, *regions, **fields)
+        return await self.ended(job_id)
+
+    async def submit(self, url: str, *regions: RegionName, **fields: Any) -> JobId:
+        """Store and queue a job."""
+        now_ms = self.clock.unix_ms()
+        job_id = new_job_id(now_ms, self._random)
+        spec = JobSpec(url=url, metadata={}, regions=regions or (FRA,), **fields)
+        job = Job(
+            id=job_id,
+            customer=CustomerId("cust_acme"),
+            domain=target_domain(url),
+            idempotent_key=job_id,
+            accepted_ms=now_ms,
+            spec=spec,
+        )
+        await self.store.jobs.submit(job)
+        self.shard.admit(job)
+        return job_id
+
+    async def ended(self, job_id: JobId) -> StoredJob:
+        """Wait for a job's end."""
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                with self.shard.board.watch(job_id) as watch:
+                    stored = await self.store.jobs.load(job_id)
+                    assert stored is not None
+                    if stored.state.ended:
+                        return stored
+                    await watch.end(1.0)
+
+    async def until(self, holds: Any) -> None:
+        """Wait until something is so."""
+        async with asyncio.timeout(WITHIN_S):
+            while not holds():  # noqa: ASYNC110  # what is waited for has no event of its own
+                await asyncio.sleep(0.01)
+
+    async def stranger(self) -> "Stranger":
+        """Connect somebody who speaks frames, and says what a test lets it say."""
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=Certificate.made().client()
+        )
+        return Stranger(reader, writer)
+
+    async def intruder(self, token: str, purpose: Purpose = Purpose.BATCHES, node: str = "two") -> "Stranger":
+        """Connect somebody who has a key, and is let in."""
+        stranger = await self.stranger()
+        stranger.say(FrameKind.HELLO, written(a_hello(token, purpose=purpose, node=node)))
+        kind, payload = await stranger.hear()
+        assert kind is FrameKind.WELCOME, payload
+        read(payload, Welcome)
+        return stranger
+
+
+def a_hello(token: str, **fields: Any) -> Hello:
+    """Make the hello of an agent of FRA."""
+    values = {"purpose": Purpose.BATCHES, "region": FRA, "node": "two", "incarnation": "one life"}
+    return Hello(token=token, **values | fields)
+
+
+class Stranger:
+    """The connecting end, frame by frame."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.batches = BatchReader()
+
+    def write(self, data: bytes) -> None:
+        """Write anything."""
+        self._writer.write(data)
+
+    def say(self, kind: FrameKind | int, payload: bytes, number: int = 1) -> None:
+        """Write a frame."""
+        self.write(
+            (5 + len(payload)).to_bytes(4, "big") + bytes([kind]) + number.to_bytes(4, "big") + payload
+        )
+
+    def report(self, epoch: int, *messages: Message, parts: list[bytes] | None = None) -> None:
+        """Write a batch of messages, or of such parts."""
+        parts = parts or [part for message in messages for part in fragments(encode(message), 1)]
+        self.say(FrameKind.BATCH, encode_batch(Header(epoch, "one life"), parts))
+
+    async def beat(self, epoch: int, **fields: Any) -> HeartbeatReply:
+        """Beat once, and hear the reply."""
+        self.say(FrameKind.BEAT, encode(Heartbeat("one life", epoch, **fields)))
+        kind, payload = await self.hear()
+        assert kind is FrameKind.REPLY
+        return HeartbeatReply(*msgpack.unpackb(payload)[1:])
+
+    async def hear(self) -> tuple[FrameKind, bytes]:
+        """Read a frame.
+
+        Raises:
+            EOFError: There is none any more (asyncio.IncompleteReadError).
+
+        """
+        async with asyncio.timeout(WITHIN_S):
+            head = await self._reader.readexactly(9)
+            payload = await self._reader.readexactly(int.from_bytes(head[:4], "big") - 5)
+        return FrameKind(head[4]), payload
+
+    async def is_hung_up_on(self) -> bool:
+        """Wait for the end of the connection."""
+        try:
+            while True:
+                await self.hear()
+        except (EOFError, ConnectionError):
+            return True
+        finally:
+            self.close()
+
+    async def drain(self) -> None:
+        """Wait until what was written has left."""
+        await self._writer.drain()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.transport.abort()
+
+
+@asynccontextmanager
+async def agent_rig() -> AsyncIterator[AgentRig]:
+    """Run a rig."""
+    rig = AgentRig()
+    await rig.start()
+    try:
+        yield rig
+    finally:
+        await rig.stop()

@@ -1,0 +1,96 @@
+"""What honest agents do, over TLS on loopback."""
+
+from bench.loopback import Reply, Site
+from orchestrator.core.gateway.gateway import NO_REGION_YET
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.routing import ATTEMPTS_CREDIT, RegionHealth
+from orchestrator.wire.codec import WIRE_VERSION
+from orchestrator.wire.framed_link import FrameKind
+from orchestrator.wire.hello import Purpose, Welcome, read, written
+from tests.support.agent_rig import FRA, LAX, AgentRig, a_hello
+
+LARGE = bytes(range(256)) * 20_480
+
+
+async def test_a_job_runs_at_an_agent_of_its_region(rig: AgentRig, target: Site) -> None:
+    await rig.join(FRA)
+    await rig.join(LAX)
+    stored = await rig.run(target.url("/here"), LAX)
+    assert stored.state is JobState.SUCCESS
+    assert [seen.headers["x-ezthrottle-region"] for seen in target.seen("/here")] == [LAX]
+
+
+async def test_a_large_answer_comes_whole(rig: AgentRig, target: Site) -> None:
+    await rig.join(FRA)
+    stored = await rig.run(target.on("/large", Reply(body=LARGE)), FRA)
+    assert stored.state is JobState.SUCCESS
+
+
+async def test_a_region_is_known_while_a_key_for_it_is_valid(rig: AgentRig) -> None:
+    assert rig.shard.peers.names == []
+    _, made = await rig.key(FRA)
+    await rig.door.look()
+    assert (rig.shard.peers.names, rig.shard.peers.regions_up()) == ([FRA], [])
+    assert rig.shard.peers.region(FRA).health is RegionHealth.DOWN
+    await rig.store.customers.revoke_key(made.key_id, rig.clock.unix_ms())
+    await rig.door.look()
+    assert rig.shard.peers.names == []
+    assert NO_REGION_YET not in rig.shard.peers.names
+
+
+async def test_two_agents_of_a_region_share_its_work(rig: AgentRig, target: Site) -> None:
+    token, _ = await rig.key(FRA)
+    for name in ("first", "second"):
+        await rig.join(FRA, name, token)
+    url = target.on("/slow", Reply(after_s=0.5))
+    jobs = [await rig.submit(url, FRA) for _ in range(20)]
+    nodes = rig.shard.peers.region(FRA).nodes
+    await rig.until(lambda: sum(node.attempts_open for node in nodes) >= 10)
+    assert all(0 < node.attempts_open < ATTEMPTS_CREDIT for node in nodes)
+    assert abs(nodes[0].attempts_open - nodes[1].attempts_open) <= 1
+    assert {(await rig.ended(job)).state for job in jobs} == {JobState.SUCCESS}
+
+
+async def test_a_stopped_agents_work_goes_to_the_other_at_once(rig: AgentRig, target: Site) -> None:
+    token, _ = await rig.key(FRA)
+    first, _ = [await rig.join(FRA, name, token) for name in ("first", "second")]
+    replies = [Reply(after_s=60)] * 2 + [Reply()]
+    url = target.on("/handed-on", *replies)
+    jobs = [await rig.submit(url, FRA) for _ in range(2)]
+    await rig.until(lambda: len(target.seen("/handed-on")) == 2)
+    await first.close()
+    await rig.until(lambda: len(target.seen("/handed-on")) == 3)
+    del jobs
+
+
+async def test_a_revoked_key_closes_its_connections(rig: AgentRig) -> None:
+    token, made = await rig.key(FRA)
+    intruder = await rig.intruder(token)
+    await rig.store.customers.revoke_key(made.key_id, rig.clock.unix_ms())
+    assert await intruder.is_hung_up_on()
+
+
+async def test_an_agent_of_the_version_before_is_spoken_to_in_that(rig: AgentRig, target: Site) -> None:
+    token, _ = await rig.key(FRA)
+    before = WIRE_VERSION - 1
+    batches, beats = await rig.stranger(), await rig.stranger()
+    for stranger, purpose in ((batches, Purpose.BATCHES), (beats, Purpose.BEATS)):
+        stranger.say(FrameKind.HELLO, written(a_hello(token, purpose=purpose, versions=[before])))
+        _, payload = await stranger.hear()
+        assert read(payload, Welcome).version == before
+    for _ in range(2):
+        await beats.beat(rig.shard.epoch)
+    await rig.submit(target.url("/old"), FRA)
+    kind, batch = await batches.hear()
+    assert (kind, batch[1]) == (FrameKind.BATCH, before)
+    batches.close()
+    beats.close()
+
+
+async def test_a_killed_agents_region_is_suspect_and_then_down(rig: AgentRig) -> None:
+    token, _ = await rig.key(FRA)
+    beats = await rig.intruder(token, Purpose.BEATS)
+    await beats.beat(rig.shard.epoch)
+    assert rig.shard.peers.region(FRA).health is RegionHealth.UP
+    beats.close()
+    await rig.until(lambda: rig.shard.peers.region(FRA).health is RegionHealth.DOWN)
