@@ -4,9 +4,10 @@ from collections.abc import Callable
 from functools import partial
 
 from orchestrator.core.shard import Shard
+from orchestrator.domain.byte_budget import ByteBudget
 from orchestrator.domain.ids import NodeAddress
 from orchestrator.ports.transport import NodeTransport
-from orchestrator.wire.codec import BatchReader, Header, WireError, decode_one, encode
+from orchestrator.wire.codec import PARTIAL_BYTES_MOST, BatchReader, Header, WireError, decode_one, encode
 from orchestrator.wire.mailbox import Mailbox
 from orchestrator.wire.messages import Heartbeat, Message
 from orchestrator.wire.reports import inspect
@@ -24,6 +25,7 @@ class ShardNode:
         self.shard = shard
         self._boot_id = boot_id
         self._readers: dict[NodeAddress, BatchReader] = {}
+        self._fragments = ByteBudget(PARTIAL_BYTES_MOST)
 
     def taker(self, sender: NodeAddress) -> Callable[[bytes], None]:
         """Make what takes the batches of one node."""
@@ -42,9 +44,7 @@ class ShardNode:
             WireError: It is no batch, or was not to be taken.
 
         """
-        reader = self._readers.get(sender)
-        if reader is None:
-            reader = self._readers[sender] = BatchReader()
+        reader = self._readers.get(sender) or self._new_reader(sender)
         header, messages = reader.read(batch)
         shard = self.shard
         if header.epoch == shard.epoch:
@@ -54,6 +54,18 @@ class ShardNode:
             shard.counters.batch_messages.observe(len(messages))
             for message in messages:
                 shard.receive(sender, message)
+
+    def _new_reader(self, sender: NodeAddress) -> BatchReader:
+        """Make what reads a node's batches, and forget what read those of nodes that are gone for good. It
+        outlives connections, for a message may come through several; but of who has never beaten nothing is
+        kept.
+        """
+        if not self.shard.peers.has(sender):
+            return BatchReader()
+        for gone in [node for node in self._readers if not self.shard.peers.has(node)]:
+            self._readers.pop(gone).forget()
+        reader = self._readers[sender] = BatchReader(self._fragments, str(sender))
+        return reader
 
     def heartbeat(self, sender: NodeAddress, beat: bytes) -> bytes:
         """Take a node's heartbeat, and give the reply.

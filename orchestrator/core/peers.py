@@ -205,6 +205,10 @@ class PeerBook:
         if (node := self._nodes.get(to)) is not None:
             node.link.post(message)
 
+    def has(self, address: NodeAddress) -> bool:
+        """Whether there is such a node: it is expected, or has beaten."""
+        return address in self._nodes
+
     def knows(self, name: RegionName) -> bool:
         """Whether there is such a region: a job may name one that was taken out of service."""
         return name in self._regions

@@ -9,6 +9,7 @@ from typing import Any
 import msgpack
 from msgspec import Struct
 
+from orchestrator.domain.byte_budget import ByteBudget
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.wire.messages import (
     AnswerHeld,
@@ -36,8 +37,8 @@ WIRE_VERSION = 5
 WIRE_VERSIONS = frozenset({4, WIRE_VERSION})
 FRAGMENT_BYTES = 64 * 1024
 PARTIAL_MOST = 1_000
-PARTIAL_BYTES_MOST = 96 * 1024 * 1024
-"""Of one sender's fragments whose messages are not whole yet."""
+PARTIAL_BYTES_MOST = 64 * 1024 * 1024
+"""Of fragments whose messages are not whole yet, of all who share a budget: twice what a shard asks for."""
 _FRAGMENT = 0
 
 
@@ -90,24 +91,24 @@ def in_version(batch: bytes, version: int) -> bytes:
 class _Partial:
     """A message of which fragments are missing."""
 
-    __slots__ = ("parts", "size")
+    __slots__ = ("parts",)
 
     def __init__(self) -> None:
         self.parts: dict[int, bytes] = {}
-        self.size = 0
 
 
 class BatchReader:
     """Reads batches, putting fragments of the same sender's message together again.
 
     Args:
-        bytes_most: Of fragments that wait for the rest of their messages; those that began first are dropped.
+        budget: Of fragments that wait for the rest of their messages; those that began first are dropped.
+        owner: Who that is, where several share the budget.
     """
 
-    def __init__(self, bytes_most: int = PARTIAL_BYTES_MOST) -> None:
+    def __init__(self, budget: ByteBudget | None = None, owner: str = "") -> None:
         self._partial: dict[tuple[Header, int], _Partial] = {}
-        self._bytes_most = bytes_most
-        self.partial_bytes = 0
+        self._budget = budget or ByteBudget(PARTIAL_BYTES_MOST)
+        self._owner = owner
 
     def read(self, batch: bytes) -> tuple[Header, list[Message]]:
         """Read one batch.
@@ -125,6 +126,11 @@ class BatchReader:
             msg = f"not a batch: {error!r}"
             raise WireError(msg) from error
 
+    def forget(self) -> None:
+        """The rest of no message comes any more."""
+        for key in list(self._partial):
+            self._drop(key)
+
     def _messages(self, header: Header, items: Iterator[list[Any]]) -> Iterator[Message]:
         for item in items:
             if item[0] != _FRAGMENT:
@@ -140,18 +146,18 @@ class BatchReader:
         partial = self._partial.setdefault((header, message_id), _Partial())
         if index not in partial.parts:
             partial.parts[index] = data
-            partial.size += len(data)
-            self.partial_bytes += len(data)
+            self._budget.take(self._owner, len(data))
         if len(partial.parts) == count:
             self._drop((header, message_id))
             return b"".join(partial.parts[i] for i in range(count))
         # The rest of the oldest will not come: its sender is gone, or makes them without end.
-        while len(self._partial) > PARTIAL_MOST or self.partial_bytes > self._bytes_most:
+        while len(self._partial) > PARTIAL_MOST or (self._partial and not self._budget.fits(self._owner, 0)):
             self._drop(next(iter(self._partial)))
         return None
 
     def _drop(self, key: tuple[Header, int]) -> None:
-        self.partial_bytes -= self._partial.pop(key).size
+        for part in self._partial.pop(key).parts.values():
+            self._budget.give_back(self._owner, len(part))
 
 
 def decode(item: list[Any]) -> Message:

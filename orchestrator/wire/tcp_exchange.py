@@ -83,10 +83,9 @@ class TcpExchange:
         """Make what carries batches to a node; it need not be there yet."""
         return self._ways.setdefault(to, TcpWay())
 
-    def forget(self, node: NodeAddress) -> None:
-        """Keep nothing of a node that is gone for good."""
-        self.hang_up(lambda address, _key: address == node, "it was gone for long")
-        self._ways.pop(node, None)
+    def keep(self, wanted: Callable[[NodeAddress], bool]) -> None:
+        """Forget the ways to nodes that are not here, and that nobody wants to hear of any more."""
+        self._ways = {node: way for node, way in self._ways.items() if len(way) or wanted(node)}
 
     def hang_up(self, on: Callable[[NodeAddress, str], bool], reason: str) -> None:
         """End the connections of some nodes, by address and key id; each hears why."""

@@ -48,6 +48,7 @@ class AgentDoor:
         for region in before:
             if region not in after:
                 peers.remove(region)
+        self.exchange.keep(peers.has)
         self.exchange.hang_up(lambda _, key_id: key_id not in self._keys, "its key is revoked")
 
     async def keep_looking(self) -> None:

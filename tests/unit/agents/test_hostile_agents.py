@@ -265,15 +265,18 @@ async def test_a_heartbeat_that_is_none_ends_the_connection(honest: AgentRig, be
 
 async def test_fragments_without_end_take_bounded_memory(honest: AgentRig) -> None:
     key, made = await honest.key()
-    intruder = await honest.intruder(key)
+    intruder, beats = await honest.intruder(key), await honest.intruder(key, Purpose.BEATS)
+    await beats.beat(honest.shard.epoch)
+    beats.close()
     part = fragments(encode(AttemptDone(ATTEMPT, 1.0, OK, message="a" * 200_000)), 1)[0]
     numbers = range(PARTIAL_BYTES_MOST // len(part) + 200)
     for number in numbers:
         _, _, index, count, data = msgpack.unpackb(part)
         intruder.report(honest.shard.epoch, parts=[msgpack.packb((0, number, index, count, data))])
-        assert (await intruder.hear())[0] is FrameKind.TAKEN
-    reader = honest.node._readers[NodeAddress(FRA, f"two@{made.key_id}")]  # type: ignore[index]  # as it reads
-    assert reader.partial_bytes <= PARTIAL_BYTES_MOST
+        await intruder.hear()
+    fragments_held = honest.node._fragments
+    assert 0 < fragments_held.used <= PARTIAL_BYTES_MOST // 2, "what it takes it leaves to others"
+    assert fragments_held.held_by(f"fra/two@{made.key_id}") == fragments_held.used
     intruder.close()
 
 
@@ -320,3 +323,17 @@ async def test_an_intruder_makes_its_own_region_no_worse_than_it_is_itself(hones
         lambda: RegionHealth.DOWN in {node.health for node in honest.shard.peers.region(FRA).nodes}
     )
     assert honest.shard.peers.region(FRA).health is RegionHealth.UP
+
+
+async def test_nothing_is_kept_of_who_never_beats_or_is_gone_for_good(
+    honest: AgentRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, _ = await honest.key()
+    for number in range(5):
+        intruder = await honest.intruder(key, node=f"node-{number}")
+        intruder.report(honest.shard.epoch, AttemptStarted(ATTEMPT, 1.0))
+        await intruder.hear()
+        intruder.close()
+    await honest.until(lambda: len(honest.door.exchange._known) == 2)
+    await honest.door.look()
+    assert len(honest.door.exchange._ways) == len(honest.node._readers) == 1
