@@ -48,6 +48,15 @@ Admit = Callable[[Hello], Awaitable[Admission]]
 class _Known(Struct, frozen=True):
     link: TcpLink
     key_id: str
+    software: str
+
+
+class Here(Struct, frozen=True):
+    """A node that is connected: from which IP address, and in which version."""
+
+    node: NodeAddress
+    ip: str
+    software: str
 
 
 class TcpExchange:
@@ -86,6 +95,14 @@ class TcpExchange:
     def keep(self, wanted: Callable[[NodeAddress], bool]) -> None:
         """Forget the ways to nodes that are not here, and that nobody wants to hear of any more."""
         self._ways = {node: way for node, way in self._ways.items() if len(way) or wanted(node)}
+
+    def here(self) -> list[Here]:
+        """List the nodes whose batches have a connection."""
+        return [
+            Here(address, known.link.ip, known.software)
+            for (address, purpose, _), known in self._known.items()
+            if purpose is Purpose.BATCHES
+        ]
 
     def hang_up(self, on: Callable[[NodeAddress, str], bool], reason: str) -> None:
         """End the connections of some nodes, by address and key id; each hears why."""
@@ -147,7 +164,7 @@ class TcpExchange:
             # It lost that one, or another bears its name: two of one name take turns until an operator looks.
             self._way_of(place).drop(before.link)
             before.link.abort()
-        self._known[place] = _Known(link, admission.key_id)
+        self._known[place] = _Known(link, admission.key_id, hello.software)
         link.begin(hello.purpose, version=version, take=admission.take, answer=admission.answer)
         link.send(
             FrameKind.WELCOME,

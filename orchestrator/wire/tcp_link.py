@@ -48,6 +48,7 @@ class TcpLink(FramedLink):
         self._answer: Callable[[bytes], bytes] | None = None
         self.on_room: Callable[[], None] = lambda: None
         self.peer = "nobody yet"
+        self.ip = ""
         self.version = WIRE_VERSION
         self.writable = True
 
@@ -69,7 +70,8 @@ class TcpLink(FramedLink):
         """Begin (asyncio)."""
         super().connection_made(transport)
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=UNSENT_BYTES)
-        self.peer = "{0[0]}:{0[1]}".format(transport.get_extra_info("peername") or ("?", 0))
+        ip, port, *_ = transport.get_extra_info("peername") or ("?", 0)
+        self.ip, self.peer = ip, f"{ip}:{port}"
         _tune(transport.get_extra_info("socket"))
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.core.node import ShardNode, Visitor
+from orchestrator.core.peers import PeerBook
 from orchestrator.domain.ids import NodeAddress, RegionName
+from orchestrator.domain.placement import Placement, PlacementState
 from orchestrator.domain.roles import Role
 from orchestrator.ports.store import ApiKey, CustomerStore, StoreFailure
 from orchestrator.ports.transport import NodeTransport
@@ -36,6 +38,8 @@ class AgentDoor:
         self._customers = customers
         self._node = node
         self._keys: dict[str, ApiKey] = {}
+        self._since: dict[tuple[NodeAddress, str], int] = {}
+        """Since when (Unix ms) each node is at its address."""
         self.exchange = TcpExchange(self._admit, VERSION)
 
     async def look(self) -> None:
@@ -48,6 +52,7 @@ class AgentDoor:
         for region in before:
             if region not in after:
                 peers.remove(region)
+        self._tell_where(peers)
         self.exchange.keep(peers.has)
         self.exchange.hang_up(lambda _, key_id: key_id not in self._keys, "its key is revoked")
 
@@ -69,6 +74,22 @@ class AgentDoor:
         """
         await self.exchange.listen(address.host, address.port, tls)
         log.info("region agents join at %s%s", address, "" if tls else ", without TLS")
+
+    def _tell_where(self, peers: PeerBook) -> None:
+        now_ms = self._node().shard.clock.unix_ms()
+        for here in self.exchange.here():
+            since = self._since.setdefault((here.node, here.ip), now_ms)
+            peers.placed(
+                here.node,
+                Placement(
+                    state=PlacementState.RUNS,
+                    since_ms=since,
+                    host=here.node.node.partition("@")[0],
+                    address=here.ip,
+                    version=here.software,
+                ),
+            )
+        self._since = {place: since for place, since in self._since.items() if peers.has(place[0])}
 
     def _regions(self) -> list[RegionName]:
         return list(dict.fromkeys(key.region for key in self._keys.values() if key.region))

@@ -4,6 +4,7 @@ from bench.loopback import Reply, Site
 from orchestrator.core.gateway.gateway import NO_REGION_YET
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.routing import ATTEMPTS_CREDIT, RegionHealth
+from orchestrator.runtime.version import VERSION
 from orchestrator.wire.codec import WIRE_VERSION
 from orchestrator.wire.framed_link import FrameKind
 from orchestrator.wire.hello import Purpose, Welcome, read, written
@@ -61,6 +62,15 @@ async def test_a_stopped_agents_work_goes_to_the_other_at_once(rig: AgentRig, ta
     await first.close()
     await rig.until(lambda: len(target.seen("/handed-on")) == 3)
     del jobs
+
+
+async def test_where_an_agent_is_is_told(rig: AgentRig) -> None:
+    await rig.join(FRA)
+    await rig.door.look()
+    (node,) = rig.shard.peers.region(FRA).nodes
+    placement = rig.shard.peers.view(node).placement
+    assert placement is not None
+    assert (placement.host, placement.address, placement.version) == ("one", "127.0.0.1", VERSION)
 
 
 async def test_a_revoked_key_closes_its_connections(rig: AgentRig) -> None:
