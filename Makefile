@@ -44,10 +44,10 @@ fuzz: install ## drawn requests, many of them taken, against the whole service a
 	EZTHROTTLE_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/acceptance/test_described.py -o log_cli=true -o log_cli_level=INFO
 
 test-fast: install ## the tests that start no service
-	$(BIN)/python -m pytest tests/unit tests/property tests/conformance tests/simulation tests/typing tests/compatibility
+	$(BIN)/python -m pytest --durations=15 tests/unit tests/property tests/conformance tests/simulation tests/typing tests/compatibility
 
 test-services: install ## the tests that start services
-	$(BIN)/python -m pytest tests/acceptance tests/integration tests/chaos
+	$(BIN)/python -m pytest --durations=25 tests/acceptance tests/integration tests/chaos
 
 test-wan: install ## faults on a WAN of machines made of namespaces: needs root and /dev/net/tun; RESULTS=file keeps the figures
 	$(if $(RESULTS),EZTHROTTLE_WAN_RESULTS=$(RESULTS)) $(BIN)/python -m pytest tests/wan
