@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from orchestrator.core import maintenance
 from orchestrator.core.delivery_room import DELIVERY_BYTES
 from orchestrator.core.endpoints import FAILURES_TO_OPEN, PROBE_EVERY_S
 from orchestrator.core.peers import WEBHOOKS
@@ -36,8 +37,9 @@ def office() -> PostOffice:
 
 
 @pytest.fixture
-def quiet_office() -> PostOffice:
-    """Without heartbeats, which are most of the work of a day in virtual time."""
+def quiet_office(monkeypatch: pytest.MonkeyPatch) -> PostOffice:
+    """Without heartbeats and looks for overdue jobs, which are most of the work of a day in virtual time."""
+    monkeypatch.setattr(maintenance, "OVERDUE_EVERY_S", HOUR_S)
     return PostOffice(options=NO_JITTER, beating=False)
 
 
