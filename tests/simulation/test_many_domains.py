@@ -16,4 +16,4 @@ def test_the_figures_are_written_whole() -> None:
 
 
 def test_an_idle_target_is_weighed() -> None:
-    assert 0 < bytes_per_idle_domain(20)
+    assert bytes_per_idle_domain(20) > 0
