@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
@@ -93,14 +93,16 @@ class AgentRig:
         await self.store.customers.add_key(key, made)
         return key, made
 
-    async def join(self, region: RegionName = FRA, node: str = "one", token: str = "") -> Agent:
-        """Let an honest agent join, and wait until its region is up."""
-        gateway = Gateway("127.0.0.1", self.port, Certificate.made().client())
+    async def join(
+        self, region: RegionName = FRA, node: str = "one", token: str = "", ports: Sequence[int] = ()
+    ) -> Agent:
+        """Let an honest agent join, through these ports of loopback, and wait until its region is up."""
+        tls = Certificate.made().client()
         options = AgentOptions(
             region=region,
             node=node,
             token=token or (await self.key(region))[0],
-            gateways=(gateway,),
+            gateways=tuple(Gateway("127.0.0.1", port, tls) for port in ports or [self.port]),
             policy=AddressPolicy(allow_private=True),
         )
         agent = Agent(options, self._beat)

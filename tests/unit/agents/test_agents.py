@@ -9,6 +9,7 @@ from orchestrator.wire.codec import WIRE_VERSION
 from orchestrator.wire.framed_link import FrameKind
 from orchestrator.wire.hello import Purpose, Welcome, read, written
 from tests.support.agent_rig import FRA, LAX, AgentRig, a_hello
+from tests.support.holding_relay import holding_relay
 
 LARGE = bytes(range(256)) * 20_480
 
@@ -104,3 +105,30 @@ async def test_a_killed_agents_region_is_suspect_and_then_down(rig: AgentRig) ->
     assert rig.shard.peers.region(FRA).health is RegionHealth.UP
     beats.close()
     await rig.until(lambda: rig.shard.peers.region(FRA).health is RegionHealth.DOWN)
+
+
+async def test_losing_one_of_two_gateways_fences_nothing(rig: AgentRig, target: Site) -> None:
+    async with holding_relay(rig.port) as first, holding_relay(rig.port) as second:
+        await rig.join(FRA, ports=[first.port, second.port])
+        (node,) = rig.shard.peers.region(FRA).nodes
+        await rig.until(lambda: len(rig.door.exchange._known) == 4)
+        job = await rig.submit(target.on("/goes-on", Reply(after_s=4.0)), FRA)
+        await rig.until(lambda: bool(target.seen("/goes-on")))
+        first.close()
+        first.cut()
+        stored = await rig.ended(job)
+        assert stored.state is JobState.SUCCESS
+        assert len(target.seen("/goes-on")) == 1
+        assert node.health is RegionHealth.UP
+
+
+async def test_a_path_that_was_cut_is_dialled_anew(rig: AgentRig, target: Site) -> None:
+    async with holding_relay(rig.port) as path:
+        await rig.join(FRA, ports=[path.port])
+        path.cut()
+        await rig.until(lambda: rig.shard.peers.region(FRA).health is RegionHealth.DOWN)
+        path.heal()
+        healed = rig.clock.now()
+        await rig.until(lambda: rig.is_up(FRA, "one"))
+        assert rig.clock.now() - healed < 10
+        assert (await rig.run(target.url("/after-the-cut"), FRA)).state is JobState.SUCCESS
