@@ -9,7 +9,7 @@ from orchestrator.domain.course import Child, Course, without_answers
 from orchestrator.domain.ids import DeliveryId, new_job_id, target_domain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.settling import Failure
+from orchestrator.domain.settling import Failure, FailureCode
 from orchestrator.ports.store import Accepted, Duplicate, Ending, OutboxEntry
 
 
@@ -70,9 +70,21 @@ def children_of(job: Job, state: JobState, now_ms: int, random: Random) -> list[
     return [(place, child)]
 
 
+def with_children(course: Course, born: Sequence[tuple[str, Job]]) -> Course:
+    """Note which children a job's end spawns."""
+    return replace(course, children=tuple(Child(place, job.id, known=False) for place, job in born))
+
+
 def known_children(children: Sequence[Child], taken: Sequence[Accepted | Duplicate]) -> tuple[Child, ...]:
     """Name the first job of a key, where a child's own key was known."""
     return tuple(
         replace(child, job_id=found.job_id, known=True) if isinstance(found, Duplicate) else child
         for child, found in zip(children, taken, strict=True)
     )
+
+
+def out_of_time(job: Job) -> Failure:
+    """Say that a job's time is over."""
+    limit = "on_failure_timeout_ms" if job.times_out else "deadline_ms"
+    code = FailureCode.TIMEOUT if job.times_out else FailureCode.DEADLINE
+    return Failure(code, f"the job's {limit} passed before it succeeded")

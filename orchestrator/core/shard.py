@@ -8,46 +8,40 @@ from typing import assert_never
 
 from msgspec import Struct, field
 
+from orchestrator.core.admission import Admission
 from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.counters import Counters
 from orchestrator.core.courier import Courier
-from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.job_notifier import JobNotifier
 from orchestrator.core.job_reader import JobReader
 from orchestrator.core.job_table import JobTable
 from orchestrator.core.kept_answers import KeptAnswers
 from orchestrator.core.ledger import Ledger
-from orchestrator.core.limiter_registry import LimiterRegistry
-from orchestrator.core.local_targets import LocalTargets
 from orchestrator.core.maintenance import Maintenance
 from orchestrator.core.operator import Operator
-from orchestrator.core.pace_view import PaceView
 from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
 from orchestrator.core.redelivery import Redelivery
 from orchestrator.core.result_writer import ResultWriter
-from orchestrator.core.routes import Routes
 from orchestrator.core.scheduled_jobs import ScheduledJobs
 from orchestrator.core.signing_secrets import SigningSecrets
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.supervisor_context import SupervisorContext
+from orchestrator.core.target_side import TargetSide
 from orchestrator.core.tasks import Tasks
 from orchestrator.core.time_limits import TimeLimits
-from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import Course
-from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.fanout import DeliveryOptions
-from orchestrator.domain.ids import AttemptId, JobId, NodeAddress, RegionName, ShardName, TargetDomain
+from orchestrator.domain.ids import JobId, NodeAddress, RegionName, ShardName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.known_domains import KnownDomains
-from orchestrator.domain.lifecycle import JobState, first_state
+from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.queue_position import QueuePosition
 from orchestrator.domain.routing import STRICT_DOWN_S
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLinks
-from orchestrator.ports.store import Ending, Store, WaitingJob
-from orchestrator.ports.targets import Claim
+from orchestrator.ports.store import Ending, Store
 from orchestrator.wire.messages import (
     AnswerHeld,
     AttemptDone,
@@ -107,16 +101,20 @@ class Shard:
         self.peers = PeerBook(expected, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
         self.counters = Counters()
         self.ledger = Ledger(store.jobs, clock)
-        self.routes = Routes(clock, self.peers, self.domain, self._leave, strict_down_s=options.strict_down_s)
-        self.domains = LimiterRegistry(
+        self.answers = AnswerIntake(self.spawn)
+        self.targets = TargetSide(
+            store.jobs,
+            self.peers,
             clock,
+            self.counters,
+            self.answers,
+            shard=options.name,
             pace=options.pace,
             caps=options.caps,
             known=options.known,
-            launch=self._launch,
-            opens_at=self.routes.opens_at,
+            strict_down_s=options.strict_down_s,
         )
-        self.operator = Operator(store.jobs, clock, self.domains, self.routes)
+        self.operator = Operator(store.jobs, clock, self.targets.domains, self.targets.routes)
         self.limits = TimeLimits(clock, lambda job_id: self.spawn(self._time_out(job_id)))
         self._maintenance = Maintenance(
             store.jobs,
@@ -125,19 +123,9 @@ class Shard:
             self._time_out,
             self.limits.__contains__,
             self._read_plans,
-            self.domains.forget_idle,
+            self.targets.domains.forget_idle,
         )
-        self.answers = AnswerIntake(self.spawn)
         self.kept_answers = KeptAnswers()
-        self.dispatcher = Dispatcher(
-            self.peers,
-            clock,
-            self.counters,
-            limiter=self.domain,
-            routes=self.routes,
-            answers=self.answers,
-            steered=self._steered,
-        )
         self.courier = Courier(
             store.jobs,
             SigningSecrets(store.customers),
@@ -151,19 +139,15 @@ class Shard:
         self.redelivery = Redelivery(
             store.jobs, store.history, self.courier, per_s=options.delivery.redelivery_rps
         )
-        self._scheduled = ScheduledJobs(clock, self.routes.line_up, self.spawn)
+        self._scheduled = ScheduledJobs(clock, self.targets.routes.line_up, self.spawn)
         self.board = JobNotifier()
-        self._attempts = 0
         self._begun_at = float("inf")
         self._draining = False
-        self.targets = LocalTargets(
-            clock, self.peers, self.routes, self.domain, self.dispatcher, self._next_attempt_id
-        )
         context = SupervisorContext(
             store=store.jobs,
             clock=clock,
             random=random,
-            targets=self.targets,
+            targets=self.targets.steps,
             results=ResultWriter(clock.now, self.answers),
             kept_answers=self.kept_answers,
             ended=self._ended,
@@ -171,42 +155,28 @@ class Shard:
             moved=self.board.post,
             spawn=self.spawn,
         )
-        self._reader = JobReader(store, clock, self._buried)
-        self.jobs = JobTable(context, self._reader)
+        reader = JobReader(store, clock, self._buried)
+        self.jobs = JobTable(context, reader)
+        self._admission = Admission(
+            clock, self.ledger, self.limits, self._scheduled, self.jobs, reader, self.targets.domains
+        )
 
     async def begin(self) -> None:
         """Take the next epoch, queue what the store holds, and start."""
         self.epoch = await self.store.jobs.begin_epoch()
         self._begun_at = self.clock.now()
-        paces, overrulings = await self.store.jobs.paces(), await self.store.jobs.overrulings()
-        self.domains.begin(paces, overrulings, after_another_life=self.epoch > 1)
+        await self.targets.begin(self.epoch, self.jobs)
         self.peers.begin(self.epoch)
-        self.targets.begin(self.jobs)
-        self.routes.begin()
         for waiting in await self.store.jobs.waiting():
-            await self._recover(waiting)
+            await self._admission.recover(waiting)
         await self.courier.begin()
         self._maintenance.begin()
         self._scheduled.begin()
 
     def admit(self, job: Job) -> QueuePosition:
         """Queue a job that is on disk; say where it stands."""
-        self.domain(job.domain)
         self.counters.accepted += 1
-        self.ledger.accepted(job.customer, job.domain)
-        self.jobs.accepted(job)
-        self.limits.watch(job)
-        state = first_state(self.clock.unix_ms(), job.spec.retry_at)
-        ticket = Ticket(
-            job.order_key,
-            job.id,
-            customer=job.customer,
-            account=job.account,
-            cost=job.spec.cost,
-            path=job.spec.path_class,
-        )
-        at_ms = job.spec.retry_at if state is JobState.SCHEDULED else None
-        self._scheduled.queue(Claim(job.domain, ticket, may_leave=job.spec.fallback is not None), at_ms)
+        self._admission.accept(job)
         return self.place(job) or QueuePosition(1, 0.0)
 
     def place(self, job: Job) -> QueuePosition | None:
@@ -215,9 +185,7 @@ class Shard:
         """
         supervisor = self.jobs.find(job.id)
         names = [job.domain] if supervisor is None else supervisor.targets
-        queues = [queue for name in names if (queue := self.domains.get(name)) is not None]
-        places = [queue.place(job.customer, job.order_key, job.id) for queue in queues]
-        return min(filter(None, places), key=lambda place: place.wait_s, default=None)
+        return self.targets.place(job, names)
 
     def under_way(self, job_id: JobId) -> tuple[JobState, Course] | None:
         """Say how far a job is whose supervisor is at work: newer than what is on disk."""
@@ -228,25 +196,21 @@ class Shard:
 
     def domain(self, name: TargetDomain) -> DomainLimiter:
         """Find a domain's limiter, or make it."""
-        return self.domains.limiter(name)
-
-    def view(self, domain: DomainLimiter) -> PaceView:
-        """Show what holds at a target now, the ways to it included."""
-        return domain.view(self.routes.breaker_limit(domain.name))
+        return self.targets.domains.limiter(name)
 
     def receive(self, sender: NodeAddress, message: Message) -> None:
         """Take a message from a node: what it reports counts if it is the one that has it."""
         match message:
             case AnswerHeld():
-                self.dispatcher.answer_held(sender, message)
+                self.targets.dispatcher.answer_held(sender, message)
             case AttemptDone():
-                self.dispatcher.done(sender, message)
+                self.targets.dispatcher.done(sender, message)
             case AttemptStarted():
-                self.dispatcher.started(sender, message)
+                self.targets.dispatcher.started(sender, message)
             case PermitUnused():
-                self.dispatcher.unused(sender, message)
+                self.targets.dispatcher.unused(sender, message)
             case AttemptReady():
-                self.dispatcher.ready(sender, message)
+                self.targets.dispatcher.ready(sender, message)
             case Delivered():
                 self.courier.delivered(sender, message)
             case NeedResult():
@@ -299,9 +263,9 @@ class Shard:
         makes what is left.
         """
         self._draining = True
-        self.domains.close()
+        self.targets.domains.close()
         deadline = self.clock.now() + timeout_s
-        await self._until(lambda: not (self.dispatcher or self._tasks), deadline)
+        await self._until(lambda: not (self.targets.dispatcher or self._tasks), deadline)
         last_call = min(deadline, self.clock.now() + DELIVERIES_DRAIN_S)
         await self._until(lambda: not (self.courier or self._tasks), last_call)
         await self.jobs.save_open()
@@ -321,45 +285,18 @@ class Shard:
         """Return never; raise what went wrong where this shard can't go on (a full disk, say)."""
         await self._tasks.failed()
 
-    def _launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
-        self.targets.take_turn(domain, ticket, permit)
-
-    def _leave(self, ticket: Ticket, cause: Cause) -> None:
-        self.targets.leave(ticket, cause)
-
-    async def _recover(self, waiting: WaitingJob) -> None:
-        # What it learned holds from now on, however much later the job is due.
-        self.domain(waiting.domain)
-        self.ledger.found(waiting.customer, waiting.domain)
-        if waiting.state is not JobState.RUNNING and waiting.damage is None:
-            self._scheduled.queue(Claim(waiting.domain, _ticket_of(waiting)), waiting.not_before_ms)
-            return
-        stored = await self._reader.read(waiting.id)
-        if stored is not None:
-            self.jobs.recover(stored, waiting.damage)
-
-    def _next_attempt_id(self) -> AttemptId:
-        self._attempts += 1
-        return AttemptId(f"{self.options.name}:{self.epoch:x}.{self._attempts:x}")
-
     def _peer_up(self, peer: Peer) -> None:
         if peer.name != WEBHOOKS:
-            if self.peers.nothing_is_left_of_before():
-                self.domains.release()
-            self.routes.region_up()
+            self.targets.region_up()
             self.courier.region_up(peer.name)
 
     def _peer_lost(self, peer: Peer) -> None:
         self.courier.resend(peer.address)
         if peer.name != WEBHOOKS:
-            self.dispatcher.lose(peer)
-            self.routes.region_lost(self.peers.region(peer.name))
-
-    def _steered(self, domain: DomainLimiter) -> None:
-        self.store.jobs.note_pace(domain.name, domain.learned)
+            self.targets.peer_lost(peer)
 
     async def _read_plans(self) -> None:
-        self.domains.weigh(await self.store.customers.plans())
+        self.targets.domains.weigh(await self.store.customers.plans())
 
     def _note_end(self, ending: Ending) -> None:
         self.jobs.forget(ending.job_id)
@@ -389,13 +326,3 @@ class Shard:
         """Wait for the commit of an end that has just been decided."""
         with self.board.watch(job_id) as watch:
             await watch.end(END_WITHIN_S)
-
-
-def _ticket_of(waiting: WaitingJob) -> Ticket:
-    return Ticket(
-        waiting.order_key,
-        waiting.id,
-        customer=waiting.customer,
-        account=waiting.account,
-        cost=waiting.cost,
-    )

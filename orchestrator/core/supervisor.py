@@ -1,19 +1,25 @@
 """One job's life: its legs go out, their ends come in, and the job is won, lost or tried again."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import assert_never
 
 from msgspec.structs import replace
 
-from orchestrator.core.ending import children_of, ending_of, known_children
+from orchestrator.core.ending import children_of, ending_of, known_children, out_of_time, with_children
+from orchestrator.core.job_timers import JobTimers
 from orchestrator.core.result_writer import UnsavedResult
+from orchestrator.core.step_orders import (
+    claim_of,
+    run_order,
+    send_order,
+    target_of,
+    withdrawal,
+    withdrawals,
+)
 from orchestrator.core.supervisor_context import SupervisorContext
-from orchestrator.domain.accounts import account_of
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import (
-    PRIMARY,
     BeginStep,
-    Child,
     Course,
     GoOn,
     Lost,
@@ -28,6 +34,7 @@ from orchestrator.domain.course import (
     give_up_leg,
     hedge_step,
     is_running,
+    last_seen,
     leave_shut_step,
     open_in_course,
     run_of,
@@ -37,52 +44,34 @@ from orchestrator.domain.course import (
     with_attempt,
     without_answers,
 )
-from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain, target_domain
-from orchestrator.domain.job import Guarantee, Job, JobSpec
+from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain
+from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
 from orchestrator.domain.run import (
     Answer,
     Attempt,
     LegState,
-    Run,
     note_close,
     note_start,
     repeats_in_ms,
     waiting_legs,
 )
-from orchestrator.domain.settling import Ended, Failure, FailureCode, answer_to_show
-from orchestrator.domain.step_plan import plan_of
-from orchestrator.domain.target_request import target_request
+from orchestrator.domain.settling import Ended, Failure, FailureCode
 from orchestrator.domain.waiting import still_to_wait_ms
-from orchestrator.ports.clock import Timer
 from orchestrator.ports.store import Accepted, Duplicate
 from orchestrator.ports.targets import (
-    Claim,
     Late,
     Placed,
     RegionsGone,
-    RunStep,
-    SendAttempt,
     Started,
     Turn,
-    Withdraw,
 )
 
 
 class JobSupervisor:
     """Drives the pure rules of ``domain.course`` with what really happens."""
 
-    __slots__ = (
-        "_context",
-        "_kept",
-        "_timers",
-        "_unclosed",
-        "_watched",
-        "course",
-        "job",
-        "state",
-    )
+    __slots__ = ("_context", "_kept", "_timers", "_unclosed", "_watched", "course", "job", "state")
 
     def __init__(self, context: SupervisorContext, job: Job, state: JobState, course: Course) -> None:
         self._context = context
@@ -91,7 +80,7 @@ class JobSupervisor:
         self._watched: set[int] = set()
         self._kept = 0
         """Bytes that are counted for the answers which the course keeps."""
-        self._timers: dict[Hashable, Timer] = {}
+        self._timers = JobTimers(context.clock)
         self.job = job
         self.state = state
         self.course = course
@@ -104,7 +93,7 @@ class JobSupervisor:
     @property
     def targets(self) -> list[TargetDomain]:
         """Name the targets of the steps that have begun."""
-        return [self._target(step) for step, run in enumerate(self.course.runs) if run is not None]
+        return [target_of(self.job, step) for step, run in enumerate(self.course.runs) if run is not None]
 
     def turn(self, turn: Turn) -> None:
         """Use the turn of a leg, or pass it up."""
@@ -118,9 +107,7 @@ class JobSupervisor:
             # An attempt that was lost while it waited for a permit has left this ticket behind.
             self._context.targets.pass_up(turn)
         else:
-            spec = self._spec(step)
-            plan, path = plan_of(run_of(self.course, step), spec), turn.ticket.path or spec.path_class
-            self._context.targets.run(RunStep(turn, plan, path, may_leave=spec.fallback is not None))
+            self._context.targets.run(run_order(self.job, self.course, turn))
 
     def leave_shut(self, step: int, cause: Cause) -> bool:
         """Every way to the step's target is shut: go on to a fallback that waits for ``cause``, if one
@@ -133,7 +120,7 @@ class JobSupervisor:
             return False
         self._note()
         # This may let out another step of the job, which may end it.
-        self._withdraw([step])
+        self._context.targets.withdraw([withdrawal(self.job, self.course, step)])
         if not self.state.ended:
             self._queue(following, 0)
         return True
@@ -151,16 +138,12 @@ class JobSupervisor:
         return True
 
     def _give_in(self, event: JobEvent, failure: Failure) -> None:
-        begun = [(step, run) for step, run in enumerate(self.course.runs) if run is not None]
-        seen = [(step, answer) for step, run in begun if (answer := answer_to_show(run))]
-        step, answer = seen[-1] if seen else (PRIMARY, None)
+        step, answer = last_seen(self.course)
         self._conclude(event, step, answer, failure)
 
     def time_out(self) -> None:
         """The job's time is over."""
-        limit = "on_failure_timeout_ms" if self.job.times_out else "deadline_ms"
-        code = FailureCode.TIMEOUT if self.job.times_out else FailureCode.DEADLINE
-        self.fail(Failure(code, f"the job's {limit} passed before it succeeded"))
+        self.fail(out_of_time(self.job))
 
     def resume(self) -> None:
         """Queue again what a restart found waiting."""
@@ -199,11 +182,10 @@ class JobSupervisor:
         """A hedge's attempt is late: let another region try, if nobody else wants the permit."""
         if self.state.ended or all(still.id != late.attempt for still in open_in_course(self.course)):
             return
-        step = late.step
-        self.course, leg = hedge_step(self.course, self.job.spec, step)
+        self.course, leg = hedge_step(self.course, self.job.spec, late.step)
         if leg is not None:
             self._note()
-            self._enqueue(step, leg)
+            self._enqueue(late.step, leg)
 
     def attempt_ended(self, attempt: AttemptId, ended: Ended, healthy: Sequence[RegionName] = ()) -> None:
         """An attempt is over: decide what follows. It may go on in a region that is ``healthy``."""
@@ -269,8 +251,7 @@ class JobSupervisor:
 
     def _send(self, step: int, attempt: Attempt) -> None:
         self._unclosed.add(attempt.id)
-        request = target_request(self.job, step, attempt)
-        self._context.targets.send(SendAttempt(self.job.id, step, attempt.id, request))
+        self._context.targets.send(send_order(self.job, step, attempt))
 
     @property
     def untouched(self) -> bool:
@@ -282,20 +263,10 @@ class JobSupervisor:
         if delay_s <= 0:
             self._enqueue(step, leg, spends=spends)
         else:
-            self._after(delay_s, (step, leg), lambda: self._enqueue(step, leg, spends=spends))
-
-    def _after(self, delay_s: float, what: Hashable, do: Callable[[], None]) -> None:
-        """Do something later, once, unless the job has ended by then."""
-
-        def due() -> None:
-            del self._timers[what]
-            do()
-
-        if what not in self._timers:
-            self._timers[what] = self._context.clock.call_at(self._context.clock.now() + delay_s, due)
+            self._timers.after(delay_s, (step, leg), lambda: self._enqueue(step, leg, spends=spends))
 
     def _enqueue(self, step: int, leg: int, *, spends: bool = False) -> None:
-        self._context.targets.line_up(self._claim(step, leg), spends=spends)
+        self._context.targets.line_up(claim_of(self.job, self.course, step, leg), spends=spends)
 
     def _watch_for_lateness(self, step: int) -> None:
         """Begin the fallback that waits for this step to be late, when it is."""
@@ -305,7 +276,7 @@ class JobSupervisor:
             return
         self._watched.add(step)
         left_ms = still_to_wait_ms(started_ms + following[1], started_ms, self._context.clock.unix_ms())
-        self._after(left_ms / 1000, step, lambda: self._late(step, following[0]))
+        self._timers.after(left_ms / 1000, step, lambda: self._late(step, following[0]))
 
     def _late(self, step: int, following: int) -> None:
         if not self.state.ended and is_running(self.course, step) and self.course.runs[following] is None:
@@ -313,32 +284,10 @@ class JobSupervisor:
             self._note()
             self._queue(following, 0)
 
-    def _claim(self, step: int, leg: int) -> Claim:
-        spec, customer = self._spec(step), self.job.customer
-        account = account_of(customer, spec.account, spec.headers, spec.url)
-        ticket = Ticket(
-            self.job.order_key, self.job.id, leg, customer, step, account, spec.cost, spec.path_class
-        )
-        spare = plan_of(run_of(self.course, step), spec).is_spare(leg)
-        return Claim(self._target(step), ticket, spare, may_leave=spec.fallback is not None)
-
-    def _spec(self, step: int) -> JobSpec:
-        return self.job.spec.steps[step]
-
-    def _target(self, step: int) -> TargetDomain:
-        return self.job.domain if step == PRIMARY else target_domain(self._spec(step).url)
-
-    def _conclude(
-        self,
-        event: JobEvent,
-        step: int,
-        answer: Answer | None,
-        failure: Failure | None,
-    ) -> None:
+    def _conclude(self, event: JobEvent, step: int, answer: Answer | None, failure: Failure | None) -> None:
         self.state = advance(self.state, event)
-        self._withdraw(range(len(self.course.runs)))
-        while self._timers:
-            self._timers.popitem()[1].cancel()
+        self._context.targets.withdraw(withdrawals(self.job, self.course))
+        self._timers.cancel_all()
         now_ms = self._context.clock.unix_ms()
         self.course = abandon_course(self.course, now_ms)
         result = self._context.results.begin(
@@ -347,22 +296,10 @@ class JobSupervisor:
         self._context.kept_answers.forget(self.job.customer, self._kept)
         self._context.spawn(self._commit(result, now_ms, failure))
 
-    def _withdraw(self, steps: Iterable[int]) -> None:
-        """Let go of what steps that are over have at their targets."""
-        begun = [(step, run) for step in steps if (run := self.course.runs[step]) is not None]
-        self._context.targets.withdraw([self._withdrawal(step, run) for step, run in begun])
-
-    def _withdrawal(self, step: int, run: Run) -> Withdraw:
-        # Only this one may wait without its target's knowing whose it is: as an index entry.
-        claim = None if run.made else self._claim(step, 0)
-        return Withdraw(self._target(step), self.job.id, step, self._spec(step).regions, claim)
-
     async def _commit(self, result: UnsavedResult, now_ms: int, failure: Failure | None) -> None:
         body = result.body if result.body is not None else await result.write()
         born = children_of(self.job, self.state, now_ms, self._context.random)
-        self.course = replace(
-            self.course, children=tuple(Child(place, job.id, known=False) for place, job in born)
-        )
+        self.course = with_children(self.course, born)
         # The course is read now, not when the job ended: a loser may have reported its close meanwhile.
         spawns = [job for _, job in born]
         ending = ending_of(self.job, self.state, self.course, body, now_ms, spawns, failure)

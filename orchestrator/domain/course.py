@@ -39,6 +39,7 @@ from orchestrator.domain.settling import (
     FailureCode,
     Repeat,
     Succeed,
+    answer_to_show,
     give_up,
     settle,
 )
@@ -279,6 +280,13 @@ def abandon_course(course: Course, now_ms: int) -> Course:
 def lose_all_steps(course: Course, *, crashed: bool) -> Course:
     """The service ended: see ``run.lose_all``."""
     return replace(course, runs=tuple(run and lose_all(run, crashed=crashed) for run in course.runs))
+
+
+def last_seen(course: Course) -> tuple[int, Answer | None]:
+    """Choose what a job shows that ends before any step has failed or won, and the step that it came from."""
+    begun = [(step, run) for step, run in enumerate(course.runs) if run is not None]
+    seen = [(step, answer) for step, run in begun if (answer := answer_to_show(run))]
+    return seen[-1] if seen else (PRIMARY, None)
 
 
 def open_in_course(course: Course) -> list[Attempt]:

@@ -268,7 +268,7 @@ async def test_what_an_operator_said_that_can_not_be_read_is_left_out_and_a_paus
     put(directory, column, NUMBERS[what])
     store = await directory.open()
     async with a_shard(store) as shard:
-        said = shard.domains.get(TARGET).overruling
+        said = shard.targets.domains.get(TARGET).overruling
         assert (said.pause is None) is (column.name == "paused_ms" and what == "NULL")
         if said.pace is None and what != "NULL":
             assert any("api.example.com is damaged" in line for line in caplog.messages)

@@ -184,7 +184,7 @@ class LoggedLink:
     def _grant(self, message: RunAttempt) -> Grant:
         headers = dict(message.request.headers)
         shard = self._host.living()
-        opened = shard.dispatcher._open[message.attempt]
+        opened = shard.targets.dispatcher._open[message.attempt]
         owner = shard.jobs.find(opened.job)
         assert owner is not None
         step = step_of(owner.course, message.attempt)
@@ -325,7 +325,7 @@ class ShardProcess:
     def _log(self, shard: Shard, message: AttemptDone) -> None:
         if message.response is None:
             return
-        if message.attempt not in shard.dispatcher._open:
+        if message.attempt not in shard.targets.dispatcher._open:
             return
         grant, headers = self.grants[message.attempt], message.response.headers
         rps, concurrent = headers.get(HEADER_RPS), headers.get(HEADER_CONCURRENT)

@@ -383,8 +383,8 @@ def a_restart_starts_at_once(patch: pytest.MonkeyPatch) -> None:
 
     async def hurry(self: Shard) -> None:
         await begin(self)
-        self.domains._held = False
-        for domain in self.domains.values():
+        self.targets.domains._held = False
+        for domain in self.targets.domains.values():
             domain.release()
 
     patch.setattr(Shard, "begin", hurry)

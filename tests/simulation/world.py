@@ -242,18 +242,18 @@ class World:
         if shard is None:
             return ["there is no shard"]
         left = {
-            "attempts open at the dispatcher": len(shard.dispatcher),
+            "attempts open at the dispatcher": len(shard.targets.dispatcher),
             "supervisors": len(shard.jobs),
             "supervisors of ended jobs": shard.jobs.closing,
-            "steps at work at their targets": len(shard.targets),
+            "steps at work at their targets": len(shard.targets.steps),
             "deliveries in line": shard.courier.waiting,
             "timers of deliveries": len(shard.courier._timers),
             "bytes of deliveries in line": shard.courier._waiting_bytes,
             "deliveries under way": len(shard.courier),
-            "parked tickets": len(shard.routes.parking),
-            "repeats without a token": len(shard.routes.retry_budgets),
+            "parked tickets": len(shard.targets.routes.parking),
+            "repeats without a token": len(shard.targets.routes.retry_budgets),
         }
-        for domain in shard.domains.values():
+        for domain in shard.targets.domains.values():
             left[f"places in flight at {domain.name}"] = domain.in_flight
             left[f"tickets at {domain.name}"] = domain.waiting
             left[f"tickets in the queue of {domain.name}"] = int(bool(domain._queue))

@@ -110,8 +110,8 @@ class LocalShard:
 
     def domain(self, name: TargetDomain, caller: Caller) -> DomainView:
         """Show a target as a caller may see it: an admin sees what holds for everybody."""
-        limiter, clock = self._shard.domains.look(name), self._shard.clock
-        view, whose = self._shard.view(limiter), None if caller.admin else caller.customer
+        limiter, clock = self._shard.targets.domains.look(name), self._shard.clock
+        view, whose = self._shard.targets.view(limiter), None if caller.admin else caller.customer
         return DomainView(
             name=name,
             now=clock.now(),
@@ -126,7 +126,7 @@ class LocalShard:
             waiting=limiter.waiting,
             waiting_yours=limiter.waiting_of(caller.customer),
             next_start_s=view.next_start_s(whose),
-            routes=self._shard.routes.target_health.view(name),
+            routes=self._shard.targets.routes.target_health.view(name),
         )
 
     def _stated_by(self, limiter: DomainLimiter, *, operator: bool) -> PaceSource:
@@ -161,7 +161,7 @@ class LocalShard:
         took = self._shard.counters.attempt_seconds.get(region.name)
         return RegionView(
             name=region.name,
-            health=self._shard.routes.health(region),
+            health=self._shard.targets.routes.health(region),
             down_s=self._shard.peers.down_s(region.name),
             attempts_open=region.attempts_open,
             bytes_open=region.bytes_open,
@@ -183,7 +183,7 @@ class LocalShard:
 
     def numbers(self) -> Numbers:
         """Count everything."""
-        shard, limiters = self._shard, list(self._shard.domains.values())
+        shard, limiters = self._shard, list(self._shard.targets.domains.values())
         busiest = nlargest(TARGETS_NUMBERED, limiters, key=lambda each: each.waiting + each.in_flight)
         return Numbers(
             counters=deepcopy(shard.counters),
@@ -192,7 +192,7 @@ class LocalShard:
             legs_waiting=sum(limiter.waiting for limiter in limiters),
             permits_out=sum(limiter.in_flight for limiter in limiters),
             busiest=tuple(map(self._target_numbers, busiest)),
-            attempts_in_flight=len(shard.dispatcher),
+            attempts_in_flight=len(shard.targets.dispatcher),
             deliveries_in_flight=len(shard.courier),
             deliveries_waiting=shard.courier.waiting,
             regions=self._region_numbers(),
@@ -200,18 +200,18 @@ class LocalShard:
         )
 
     def _target_numbers(self, limiter: DomainLimiter) -> TargetNumbers:
-        view = self._shard.view(limiter)
+        view = self._shard.targets.view(limiter)
         return TargetNumbers(
             limiter.name, limiter.waiting, limiter.in_flight, view.effective(None), view.next_start_s(None)
         )
 
     def _region_numbers(self) -> tuple[RegionNumbers, ...]:
-        open_breakers = self._shard.routes.open_breakers()
+        open_breakers = self._shard.targets.routes.open_breakers()
         return tuple(
             RegionNumbers(
                 region.name,
                 takes_work=region.health is RegionHealth.UP,
-                health=self._shard.routes.health(region),
+                health=self._shard.targets.routes.health(region),
                 breakers_open=open_breakers[region.name],
             )
             for region in self._shard.peers.regions()

@@ -153,7 +153,7 @@ async def test_reports_on_attempts_of_others_count_for_nothing(honest: AgentRig,
     await honest.until(lambda: bool(target.seen("/others")))
     key, _ = await honest.key()
     intruder = await honest.intruder(key)
-    for attempt in list(honest.shard.dispatcher._open):
+    for attempt in list(honest.shard.targets.dispatcher._open):
         intruder.report(honest.shard.epoch, AttemptDone(attempt, 1.0, OK))
     kind, _ = await intruder.hear()
     assert kind is FrameKind.TAKEN

@@ -155,7 +155,7 @@ async def test_the_service_says_so_of_a_cancelled_job_as_well(rig: Rig) -> None:
     for _ in range(6):
         jobs.append(await rig.submit())
         await asyncio.sleep(0.001)  # of two jobs of one millisecond either may go first
-    (domain,) = rig.shard.domains.values()
+    (domain,) = rig.shard.targets.domains.values()
     stored = [(await rig.show(job)).job for job in jobs]
     before = [place and place.position for place in map(rig.shard.place, stored)]
     assert before == [None, 1, 2, 3, 4, 5]

@@ -29,7 +29,11 @@ async def test_a_race_is_won_and_its_losers_are_cancelled(rig: Rig) -> None:
     assert ended.course is not None
     assert [attempt.status for attempt in ended.course.attempts if attempt.region == LAX] == [200]
     await asyncio.sleep(1)
-    assert (rig.shard.jobs.closing, len(rig.shard.targets), len(rig.shard.dispatcher)) == (0, 0, 0)
+    assert (rig.shard.jobs.closing, len(rig.shard.targets.steps), len(rig.shard.targets.dispatcher)) == (
+        0,
+        0,
+        0,
+    )
     # Of a start an executor may tell twice.
     assert carried.pop("Started") >= 3
     assert carried == dict.fromkeys(["Turn", "RunStep", "Placed", "SendAttempt", "AttemptEnded"], 3) | {
@@ -73,13 +77,13 @@ async def test_an_attempt_that_is_cancelled_before_its_mark_is_on_disk_is_never_
     rig.store.jobs.saving_takes_s = 5.0
     job_id = await rig.submit(method="POST", guarantee=Guarantee.AT_MOST_ONCE)
     await asyncio.sleep(1)
-    (domain,) = rig.shard.domains.values()
+    (domain,) = rig.shard.targets.domains.values()
     assert domain.in_flight == 1
     assert await rig.shard.cancel(job_id)
     assert domain.in_flight == 0
     await asyncio.sleep(10)
     assert rig.seen(job_id) == []
-    assert (rig.shard.jobs.closing, len(rig.shard.targets)) == (0, 0)
+    assert (rig.shard.jobs.closing, len(rig.shard.targets.steps)) == (0, 0)
 
 
 @in_virtual_time(Pace(1.0, 1))
@@ -90,5 +94,5 @@ async def test_a_step_that_waits_is_withdrawn_by_name(rig: Rig) -> None:
     waiting = await rig.submit()
     await asyncio.sleep(1)
     await rig.shard.cancel(waiting)
-    (domain,) = rig.shard.domains.values()
+    (domain,) = rig.shard.targets.domains.values()
     assert (domain.waiting, carried["Withdraw"]) == (0, 1)

@@ -35,11 +35,11 @@ async def starts_in(rig: Rig, seconds: float) -> int:
 
 
 def shown_rps(rig: Rig) -> float:
-    return rig.shard.view(rig.shard.domains.look(DOMAIN)).effective(None).rps
+    return rig.shard.targets.view(rig.shard.targets.domains.look(DOMAIN)).effective(None).rps
 
 
 def shown_kind(rig: Rig) -> ActiveLimitKind | None:
-    limit = rig.shard.view(rig.shard.domains.look(DOMAIN)).effective(None).limit
+    limit = rig.shard.targets.view(rig.shard.targets.domains.look(DOMAIN)).effective(None).limit
     return limit and limit.kind
 
 
@@ -51,7 +51,7 @@ async def test_a_paused_target_sees_nothing_until_it_is_let_go_a_restart_between
     await rig.restart()
     assert await starts_in(rig, 30.0) == 0
     assert shown_rps(rig) == 0.0
-    assert math.isinf(rig.shard.view(rig.shard.domain(DOMAIN)).next_start_s(None))
+    assert math.isinf(rig.shard.targets.view(rig.shard.domain(DOMAIN)).next_start_s(None))
     await rig.shard.operator.resume(OPS, DOMAIN)
     assert await starts_in(rig, 5.0) == 5
     await rig.restart()
@@ -161,13 +161,13 @@ async def test_a_reset_leaves_what_the_operator_set_and_each_act_has_its_end(rig
     await rig.shard.operator.set_pace(OPS, DOMAIN, SetPace(rps=9.0))
     await rig.shard.operator.pause(OPS, DOMAIN)
     await rig.shard.operator.reset(OPS, DOMAIN)
-    said = rig.shard.domains.overruling(DOMAIN)
+    said = rig.shard.targets.domains.overruling(DOMAIN)
     assert said.pace is not None
     assert said.pause is not None
     assert (said.pace.rps, said.pace.by, said.pause.by) == (9.0, "key_of_ops", "key_of_ops")
     await rig.shard.operator.resume(OPS, DOMAIN)
     await rig.shard.operator.set_pace(OPS, DOMAIN, SetPace())
-    assert not rig.shard.domains.overruling(DOMAIN)
+    assert not rig.shard.targets.domains.overruling(DOMAIN)
     assert await rig.store.jobs.overrulings() == {}
 
 
@@ -184,7 +184,7 @@ async def test_what_could_not_be_written_has_changed_nothing(rig: Rig) -> None:
             with pytest.raises(StoreFailure):
                 await act
     assert 18 <= await starts_in(rig, 10.0) <= 21
-    assert not rig.shard.domains.overruling(DOMAIN)
+    assert not rig.shard.targets.domains.overruling(DOMAIN)
 
 
 @in_virtual_time(SLOW)
@@ -195,7 +195,7 @@ async def test_acts_that_come_at_once_lose_none_of_each_other(rig: Rig) -> None:
         operator.set_pace(OPS, DOMAIN, SetPace(rps=9.0)),
         operator.reset(OPS, DOMAIN),
     )
-    said = rig.shard.domains.overruling(DOMAIN)
+    said = rig.shard.targets.domains.overruling(DOMAIN)
     assert (said.pause is not None, said.pace is not None) == (True, True)
     assert (await rig.store.jobs.overrulings())[DOMAIN] == said
 
@@ -209,7 +209,7 @@ async def test_what_was_reset_does_not_come_back_when_an_idle_target_is_called_a
     assert rig.shard.domain(DOMAIN).pace.rps == 7.0
     await rig.shard.operator.reset(OPS, DOMAIN)
     await asyncio.sleep(2_000.0)
-    assert DOMAIN not in rig.shard.domains
+    assert DOMAIN not in rig.shard.targets.domains
     assert rig.shard.domain(DOMAIN).pace == SLOW
 
 
@@ -265,7 +265,7 @@ async def test_a_path_in_trouble_is_shown_and_why_its_jobs_go_so_slowly(rig: Rig
     await queue(rig, 8, url=f"{URL}bad", method="POST")
     await queue(rig, 600, url=f"{URL}ok")
     await asyncio.sleep(10.0)
-    view = rig.shard.view(rig.shard.domain(DOMAIN))
+    view = rig.shard.targets.view(rig.shard.domain(DOMAIN))
     troubles = [limit for limit in view.signals(None) if limit.kind is ActiveLimitKind.TROUBLE]
     assert [(limit.source, limit.binds) for limit in troubles] == [("POST /bad", Scope.PATH)]
     assert 0 < (troubles[0].rps or 0) <= 0.4
@@ -273,5 +273,5 @@ async def test_a_path_in_trouble_is_shown_and_why_its_jobs_go_so_slowly(rig: Rig
     await asyncio.sleep(90.0)
     assert rig.shard.domain(DOMAIN).waiting <= 8
     await rig.shard.operator.reset(OPS, DOMAIN)
-    view = rig.shard.view(rig.shard.domain(DOMAIN))
+    view = rig.shard.targets.view(rig.shard.domain(DOMAIN))
     assert not [limit for limit in view.signals(None) if limit.kind is ActiveLimitKind.TROUBLE]

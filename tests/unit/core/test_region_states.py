@@ -78,8 +78,8 @@ def shut(rig: Rig, region: RegionName) -> None:
     for number in range(2 * FAILURES_IN_A_ROW):
         now = rig.clock.now()
         job = JobId(f"job_1_{number:06d}")
-        rig.shard.routes.target_health.ended(DOMAIN, region, job, broken, sent_at=now, took_s=None)
-    assert rig.shard.routes.shut_from(DOMAIN, [region]) == broken
+        rig.shard.targets.routes.target_health.ended(DOMAIN, region, job, broken, sent_at=now, took_s=None)
+    assert rig.shard.targets.routes.shut_from(DOMAIN, [region]) == broken
 
 
 async def submitted(rig: Rig, mode: ExecutionMode, policy: RegionPolicy, regions: list[RegionName]) -> JobId:

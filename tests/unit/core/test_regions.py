@@ -158,7 +158,7 @@ async def test_a_hedge_tries_the_next_region_when_the_first_is_late_and_cancels_
     assert states(stored) == [LegState.CANCELLED, LegState.WON]
     assert rig.seen(stored.job.id) == [IAD, LAX]
     assert rig.loop.time() - begun < 2.0
-    assert len(rig.shard.dispatcher) == 0
+    assert len(rig.shard.targets.dispatcher) == 0
 
 
 @in_virtual_time()

@@ -22,7 +22,7 @@ OTHER = JobSpec(url="https://other.example.com/", regions=(IAD,), metadata={})
 
 
 def breakers(rig: Rig) -> dict[RegionName, BreakerState]:
-    shown = rig.shard.routes.target_health.view(DOMAIN)
+    shown = rig.shard.targets.routes.target_health.view(DOMAIN)
     return {region: route.breaker for region, route in shown.items()}
 
 
@@ -126,7 +126,7 @@ async def test_strict_jobs_wait_behind_their_regions_breaker_as_index_entries(ri
     before = len(rig.shard.jobs)
     ids = await flood(rig, 200, region_policy=STRICT)
     assert len(rig.shard.jobs) <= before + 10
-    assert len(rig.shard.routes.parking) >= 190
+    assert len(rig.shard.targets.routes.parking) >= 190
     rig.answer = fails_in()
     await all_end(rig, ids)
     assert {region for job_id in ids for region in rig.seen(job_id)} == {IAD}
@@ -233,7 +233,7 @@ async def test_a_step_that_waited_behind_its_own_breaker_may_leave_as_well(rig: 
     fields = {"region_policy": STRICT, "fallback": Fallback(trigger, OTHER)}
     ids = await flood(rig, 20, every_s=0.0, **fields)
     await asyncio.sleep(5)
-    assert len(rig.shard.routes.parking) > 10
+    assert len(rig.shard.targets.routes.parking) > 10
     rig.answer = fails_in(IAD, status=503)
     await all_end(rig, ids)
     left = [job_id for job_id in ids if [c.url for c in rig.calls if c.job_id == job_id] == [OTHER.url]]
@@ -283,7 +283,7 @@ async def test_another_customers_repeat_does_not_wait_behind_a_flood_of_repeats(
         await rig.submit(customer="cust_broken", url=f"{URL}broken", retry_policy=policy)
         await rig.submit(customer="cust_well")
     await asyncio.sleep(15)
-    assert len(rig.shard.routes.retry_budgets) > 50
+    assert len(rig.shard.targets.routes.retry_budgets) > 50
     begun = rig.loop.time()
     stored = await rig.run(customer="cust_once", url=f"{URL}once", retry_policy=policy)
     assert stored.state is JobState.SUCCESS
@@ -311,8 +311,8 @@ async def test_a_region_that_comes_back_is_used_though_the_others_breakers_are_o
 @in_virtual_time()
 async def test_a_route_shows_its_breaker_and_what_opened_it(rig: Rig) -> None:
     await break_down(rig, IAD, status=502)
-    shown = rig.shard.routes.target_health.view(DOMAIN)
-    assert rig.shard.routes.open_breakers() == {IAD: 1, LAX: 0, ORD: 0}
+    shown = rig.shard.targets.routes.target_health.view(DOMAIN)
+    assert rig.shard.targets.routes.open_breakers() == {IAD: 1, LAX: 0, ORD: 0}
     assert (shown[IAD].breaker, shown[IAD].cause) == (BreakerState.OPEN, Cause(status=502))
     assert shown[LAX].cause is None
     assert shown[LAX].answers > 0
@@ -372,7 +372,7 @@ async def test_a_job_that_may_leave_while_its_turn_comes_does_one_of_both(rig: R
     trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({503}))
     job_id = await rig.submit(fallback=Fallback(trigger, OTHER))
     job = (await rig.show(job_id)).job
-    rig.shard._leave(Ticket(job.order_key, job_id, customer=job.customer), Cause(503))
+    rig.shard.targets.steps.leave(Ticket(job.order_key, job_id, customer=job.customer), Cause(503))
     rig.shard.domain(DOMAIN).release()
     await rig.ended(job_id)
     await asyncio.sleep(5)
@@ -387,7 +387,7 @@ async def test_a_job_whose_turn_comes_while_it_is_read_for_its_fallback_keeps_it
     job = (await rig.show(job_id)).job
     rig.shard.jobs._fresh.take(job_id)
     rig.store.jobs.load_takes_s = 0.01
-    rig.shard._leave(Ticket(job.order_key, job_id, customer=job.customer), Cause(503))
+    rig.shard.targets.steps.leave(Ticket(job.order_key, job_id, customer=job.customer), Cause(503))
     await asyncio.sleep(0)
     rig.shard.domain(DOMAIN).release()
     stored = await rig.ended(job_id)

@@ -30,8 +30,8 @@ async def test_nothing_is_left_of_jobs_that_are_cancelled_while_they_wait(rig: R
     for job_id in cancelled:
         await rig.shard.cancel(job_id)
     await rig.run()
-    domain = next(iter(rig.shard.domains.values()))
-    assert (domain.waiting, domain.in_flight, len(rig.shard.dispatcher)) == (0, 0, 0)
+    domain = next(iter(rig.shard.targets.domains.values()))
+    assert (domain.waiting, domain.in_flight, len(rig.shard.targets.dispatcher)) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("left", ["x", "y"])
@@ -80,7 +80,7 @@ async def test_a_won_race_leaves_no_further_legs_in_its_queue(rig: Rig) -> None:
     await asyncio.sleep(5)
     won = sum([(await rig.show(job_id)).state is JobState.SUCCESS for job_id in races])
     assert won > 90
-    (domain,) = rig.shard.domains.values()
+    (domain,) = rig.shard.targets.domains.values()
     spare = domain._queue._spare
     assert spare is None or spare.count <= 10
 

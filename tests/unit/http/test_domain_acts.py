@@ -174,7 +174,7 @@ async def test_a_domain_that_is_not_in_memory_shows_what_would_hold(gateway: Gat
     await act(gateway, "PUT", "never.example.com/pace", rps=3)
     (never,) = (await seen(gateway, "domains", **OPERATORS))["domains"]
     assert (never["pace"]["rps"], never["waiting"], never["next_start_in_s"]) == (3.0, 0, 0.0)
-    assert "never.example.com" not in gateway.shard.domains
+    assert "never.example.com" not in gateway.shard.targets.domains
 
 
 async def test_refusals_show_the_pace_that_they_led_to_and_why(gateway: Gateway) -> None:

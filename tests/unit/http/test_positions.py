@@ -47,7 +47,7 @@ async def test_a_job_moves_up(gateway: Gateway) -> None:
     assert [await place(gateway, answer) for answer in answers] == [None, None, 1, 2, 3]
     assert gateway.answer_attempts() == 2
     gateway.clock.ahead_s += 2.0
-    (domain,) = gateway.shard.domains.values()
+    (domain,) = gateway.shard.targets.domains.values()
     domain.pump()
     assert [await place(gateway, answer) for answer in answers[2:]] == [None, None, 1]
 
@@ -79,4 +79,4 @@ async def test_a_job_that_has_ended_has_no_place(gateway: Gateway) -> None:
     job = await submit(gateway, 1)
     await gateway.client.delete(f"{JOBS}/{job['job_id']}")
     assert await place(gateway, job) is None
-    assert gateway.shard.domains[next(iter(gateway.shard.domains))].waiting_of(ACME) <= 1
+    assert gateway.shard.targets.domains[next(iter(gateway.shard.targets.domains))].waiting_of(ACME) <= 1
