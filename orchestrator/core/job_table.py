@@ -114,7 +114,7 @@ class JobTable:
         supervisor = self._heard_of(ended.job)
         if supervisor is not None:
             supervisor.attempt_ended(ended.attempt, ended.ended, ended.healthy)
-            if supervisor.closed:
+            if self._closing and supervisor.closed:
                 self._closing.pop(ended.job, None)
 
     def late(self, late: Late) -> None:

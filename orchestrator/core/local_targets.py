@@ -1,6 +1,5 @@
 """The targets that live in the supervisors' own process."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
@@ -119,14 +118,14 @@ class LocalTargets:
             return
         turn = step.order.turn
         if self._peers.is_up(opened.region):
-            step.open[order.attempt] = OpenLeg(opened.leg, opened.region, None)
+            permit, opened.permit = opened.permit, None
             self._dispatcher.send(
                 order.attempt,
                 job=order.job,
                 step=order.step,
                 customer=turn.ticket.customer,
                 domain=turn.domain,
-                permit=opened.permit,
+                permit=permit,
                 region=opened.region,
                 request=order.request,
             )
@@ -140,9 +139,10 @@ class LocalTargets:
         # What is let go of below may let out others: nothing of these steps may be found then.
         steps = [self._steps.pop((order.job, order.step), None) for order in orders]
         for order, step in zip(orders, steps, strict=True):
-            self._let_go_of_claims(order, step)
+            if step is None or step.claims:
+                self._let_go_of_claims(order, step)
         for order, step in zip(orders, steps, strict=True):
-            if step is not None:
+            if step is not None and step.open:
                 self._let_go_of_attempts(order.domain, step)
 
     def leave(self, ticket: Ticket, cause: Cause) -> None:
@@ -169,8 +169,7 @@ class LocalTargets:
         step = self._steps.get((job, number))
         healthy: tuple[RegionName, ...] = ()
         if step is not None:
-            step.open.pop(attempt, None)
-            step.drop_hedge(attempt)
+            step.close(attempt)
             if ended.response is None or not ended.response.beyond_doubt:
                 healthy = tuple(self._routes.target_health.healthy(domain, self._peers.regions_up()))
         self._jobs.ended(AttemptEnded(job, number, attempt, ended, healthy))
@@ -182,27 +181,30 @@ class LocalTargets:
             self._routes.retry_budgets.sent_first(turn.domain)
         attempt = self._next_attempt()
         step = self._at_work(job, number)
-        # The first leg that went out is known from here on, whoever's turn it was.
-        step.order = order if plan.sent else replace(order, plan=plan.begun_by(leg))
+        begins = not plan.sent and len(plan.legs) > 1
+        if begins:
+            # The first leg that went out is known from here on, whoever's turn it was.
+            order = replace(order, plan=plan.begun_by(leg))
+        step.order = order
         step.open[attempt] = OpenLeg(leg, region, turn.permit)
         self._jobs.placed(Placed(job, number, leg, attempt, region, self._peers.site(region)))
         if plan.mode is ExecutionMode.HEDGE:
             self._watch(step, turn.domain, Late(job, number, attempt), region)
-        elif not plan.sent:
+        elif begins:
             for sibling in plan.waiting:
                 if sibling != leg:
-                    self._wait(_claim(step.order, sibling), self._routes.line_up)
+                    self._wait(_claim(order, sibling), self._routes.line_up)
 
     def _watch(self, step: StepAtTarget, domain: TargetDomain, late: Late, region: RegionName) -> None:
         """Tell of an attempt that is late, if it is: another region may try then."""
 
         def due() -> None:
-            del step.hedges[late.attempt]
-            self._jobs.late(late)
+            if late.attempt in step.open:
+                self._jobs.late(late)
 
         late_s = self._routes.target_health.late_after_s(domain, region)
         if late.attempt in step.open:
-            step.hedges[late.attempt] = self._clock.call_at(self._clock.now() + late_s, due)
+            step.watch(late.attempt, self._clock.call_at(self._clock.now() + late_s, due))
 
     def _wait_elsewhere(self, order: RunStep) -> None:
         """Nothing takes the leg now: it waits for a region or behind a breaker, or is told of as gone."""
@@ -235,7 +237,7 @@ class LocalTargets:
             self._routes.withdraw(claim, order.regions)
 
     def _let_go_of_attempts(self, domain: TargetDomain, step: StepAtTarget) -> None:
-        for timer in step.hedges.values():
+        for timer in (step.hedges or {}).values():
             timer.cancel()
         for attempt, opened in step.open.items():
             if opened.permit is None:
@@ -252,7 +254,10 @@ class LocalTargets:
 
 def _claim(order: RunStep, leg: int) -> Claim:
     """Write the claim of a leg of the same step; whatever its ticket did not say, the order does."""
-    ticket = dataclasses.replace(order.turn.ticket, leg=leg, path=order.path)
+    ours = order.turn.ticket
+    ticket = Ticket(
+        ours.order_key, ours.job_id, leg, ours.customer, ours.step, ours.account, ours.cost, order.path
+    )
     return Claim(order.turn.domain, ticket, order.plan.is_spare(leg), order.may_leave)
 
 

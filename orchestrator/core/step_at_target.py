@@ -7,7 +7,7 @@ from orchestrator.ports.clock import Timer
 from orchestrator.ports.targets import Claim, RunStep
 
 
-class OpenLeg(Struct, frozen=True):
+class OpenLeg(Struct):
     """A leg that goes. ``permit`` is None once its attempt is sent: the dispatcher holds it then."""
 
     leg: int
@@ -28,10 +28,18 @@ class StepAtTarget:
         self.claims: dict[int, Claim] = {}
         """Of the legs that wait, be it in a queue or kept away from it."""
         self.open: dict[AttemptId, OpenLeg] = {}
-        self.hedges: dict[AttemptId, Timer] = {}
+        self.hedges: dict[AttemptId, Timer] | None = None
+        """Most steps are no hedges."""
 
-    def drop_hedge(self, attempt: AttemptId) -> None:
-        """Nobody waits any more for an attempt to be late."""
-        timer = self.hedges.pop(attempt, None)
+    def watch(self, attempt: AttemptId, timer: Timer) -> None:
+        """Wait for an attempt to be late."""
+        if self.hedges is None:
+            self.hedges = {}
+        self.hedges[attempt] = timer
+
+    def close(self, attempt: AttemptId) -> None:
+        """An attempt is over; nobody waits any more for it to be late."""
+        self.open.pop(attempt, None)
+        timer = self.hedges.pop(attempt, None) if self.hedges is not None else None
         if timer is not None:
             timer.cancel()

@@ -39,9 +39,9 @@ from orchestrator.domain.course import (
     open_in_course,
     run_of,
     settle_attempt,
-    step_of,
     timeout_after,
     with_attempt,
+    with_run,
     without_answers,
 )
 from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain
@@ -172,10 +172,9 @@ class JobSupervisor:
 
     def attempt_started(self, started: Started) -> None:
         """An attempt's first byte was written."""
-        self.course = with_attempt(
-            self.course, started.attempt, lambda run: note_start(run, started.attempt, started.started_ms)
-        )
-        if self.job.spec.fallback is not None and step_of(self.course, started.attempt) is not None:
+        run = note_start(run_of(self.course, started.step), started.attempt, started.started_ms)
+        self.course = with_run(self.course, started.step, run)
+        if self.job.spec.fallback is not None:
             self._watch_for_lateness(started.step)
 
     def attempt_late(self, late: Late) -> None:

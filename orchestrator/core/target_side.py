@@ -71,13 +71,13 @@ class TargetSide:
             peers,
             clock,
             counters,
-            limiter=self.limiter,
+            limiter=self.domains.limiter,
             routes=self.routes,
             answers=answers,
             steered=self._steered,
         )
         self.steps = LocalTargets(
-            clock, peers, self.routes, self.limiter, self.dispatcher, self._next_attempt
+            clock, peers, self.routes, self.domains.limiter, self.dispatcher, self._next_attempt
         )
 
     async def begin(self, epoch: int, jobs: Jobs) -> None:

@@ -160,7 +160,7 @@ def begin_course(spec: JobSpec) -> Course:
 
 def begin_step(course: Course, spec: JobSpec, step: int) -> Course:
     """Begin a fallback."""
-    return _with_run(course, step, begin(spec.steps[step]))
+    return with_run(course, step, begin(spec.steps[step]))
 
 
 def dispatch_leg(
@@ -174,7 +174,7 @@ def dispatch_leg(
 ) -> tuple[Course, Attempt]:
     """Record that an attempt goes out, ``at`` a node; attempts are numbered per job."""
     run, record = dispatch(run_of(course, step), leg, attempt, region, now_ms, course.made + 1, at)
-    return _with_run(course, step, run), record
+    return with_run(course, step, run), record
 
 
 def step_of(course: Course, attempt: AttemptId) -> int | None:
@@ -188,7 +188,7 @@ def step_of(course: Course, attempt: AttemptId) -> int | None:
 def with_attempt(course: Course, attempt: AttemptId, change: Callable[[Run], Run]) -> Course:
     """Apply a change to the run that an attempt belongs to; an unknown one changes nothing."""
     step = step_of(course, attempt)
-    return course if step is None else _with_run(course, step, change(run_of(course, step)))
+    return course if step is None else with_run(course, step, change(run_of(course, step)))
 
 
 def settle_attempt(
@@ -215,7 +215,7 @@ def settle_attempt(
         up=up,
         handed_on=_codes_after(course, spec, step),
     )
-    return _follow(_with_run(course, step, run), spec, step, decision, now_ms)
+    return _follow(with_run(course, step, run), spec, step, decision, now_ms)
 
 
 def give_up_leg(
@@ -223,7 +223,7 @@ def give_up_leg(
 ) -> tuple[Course, Outcome]:
     """A leg that waits can't be sent: decide what follows for the job."""
     run, decision = give_up(run_of(course, step), spec.steps[step], leg, failure)
-    return _follow(_with_run(course, step, run), spec, step, decision, now_ms)
+    return _follow(with_run(course, step, run), spec, step, decision, now_ms)
 
 
 def leave_shut_step(course: Course, spec: JobSpec, step: int, cause: Cause) -> tuple[Course, int | None]:
@@ -237,13 +237,13 @@ def leave_shut_step(course: Course, spec: JobSpec, step: int, cause: Cause) -> t
     following = _next_step(course, spec, step, {cause.status}, timed_out=cause.fault in _TIMEOUTS)
     if following is None:
         return course, None
-    return begin_step(_with_run(course, step, leave(run)), spec, following), following
+    return begin_step(with_run(course, step, leave(run)), spec, following), following
 
 
 def hedge_step(course: Course, spec: JobSpec, step: int) -> tuple[Course, int | None]:
     """Plan one more leg of a step: see ``run.add_hedge``."""
     run, leg = add_hedge(run_of(course, step), spec.steps[step])
-    return _with_run(course, step, run), leg
+    return with_run(course, step, run), leg
 
 
 def timeout_after(course: Course, spec: JobSpec, step: int) -> tuple[int, int] | None:
@@ -273,7 +273,7 @@ def abandon_course(course: Course, now_ms: int) -> Course:
     """End every leg of every step."""
     for step, run in enumerate(course.runs):
         if run is not None:
-            course = _with_run(course, step, abandon(run, now_ms))
+            course = with_run(course, step, abandon(run, now_ms))
     return course
 
 
@@ -392,7 +392,8 @@ def run_of(course: Course, step: int) -> Run:
     return run
 
 
-def _with_run(course: Course, step: int, run: Run) -> Course:
+def with_run(course: Course, step: int, run: Run) -> Course:
+    """Put a run in the place of a step's."""
     if run is course.runs[step]:
         return course
     return replace(course, runs=(*course.runs[:step], run, *course.runs[step + 1 :]))

@@ -52,7 +52,8 @@ class StepPlan(Struct, frozen=True, kw_only=True):
 
     def in_turn(self, leg: int) -> list[int]:
         """Name the legs that may use this one's turn: before any went out, its siblings too."""
-        return [leg] if self.sent else list(dict.fromkeys([leg, *self.waiting]))
+        alone = self.sent or len(self.legs) == 1
+        return [leg] if alone else list(dict.fromkeys([leg, *self.waiting]))
 
     @property
     def waiting(self) -> list[int]:
@@ -69,7 +70,7 @@ def plan_of(run: Run, spec: JobSpec) -> StepPlan:
     """Tell of a step what its target has to know."""
     return StepPlan(
         legs=run.legs,
-        sent=tuple(dict.fromkeys([attempt.leg for attempt in run.attempts])),
+        sent=tuple(dict.fromkeys([attempt.leg for attempt in run.attempts])) if run.attempts else (),
         used=run.used_regions,
         mode=spec.execution_mode,
         policy=spec.region_policy,
