@@ -2,6 +2,7 @@
 
 import asyncio
 
+from orchestrator.domain.exchange import HttpRequest
 from orchestrator.domain.job import (
     ExecutionMode,
     Fallback,
@@ -13,10 +14,12 @@ from orchestrator.domain.job import (
 )
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
+from orchestrator.ports.targets import SendAttempt
 from tests.support.packed import talk_packed
-from tests.support.rig import IAD, LAX, ORD, Reply, Rig, in_virtual_time
+from tests.support.rig import IAD, LAX, ORD, URL, Reply, Rig, in_virtual_time
 
 ALL = (IAD, LAX, ORD)
+LATE_REQUEST = HttpRequest(method="GET", url=URL, headers=(), body=None, timeout_ms=1_000)
 THERE = JobSpec(url="https://fallback.example.com/", regions=(IAD,), metadata={})
 
 
@@ -34,6 +37,9 @@ async def test_a_race_is_won_and_its_losers_are_cancelled(rig: Rig) -> None:
         0,
         0,
     )
+    told = (await rig.show(ended.job.id)).course
+    assert told is not None
+    assert all(attempt.closed_ms for attempt in told.attempts if attempt.region != LAX)
     # Of a start an executor may tell twice.
     assert carried.pop("Started") >= 3
     assert carried == dict.fromkeys(["Turn", "RunStep", "Placed", "SendAttempt", "AttemptEnded"], 3) | {
@@ -81,6 +87,11 @@ async def test_an_attempt_that_is_cancelled_before_its_mark_is_on_disk_is_never_
     assert domain.in_flight == 1
     assert await rig.shard.cancel(job_id)
     assert domain.in_flight == 0
+    course = (await rig.show(job_id)).course
+    assert course is not None
+    # As a message would, that its withdrawal has overtaken.
+    late = SendAttempt(job_id, 0, course.attempts[0].id, LATE_REQUEST)
+    rig.shard.targets.steps.send(late)
     await asyncio.sleep(10)
     assert rig.seen(job_id) == []
     assert (rig.shard.jobs.closing, len(rig.shard.targets.steps)) == (0, 0)
