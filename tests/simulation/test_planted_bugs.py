@@ -36,6 +36,7 @@ from orchestrator.domain.throttle import Throttle
 from orchestrator.domain.troubles import Troubles
 from orchestrator.ports.store import Accepted, Duplicate, Ending
 from orchestrator.ports.targets import Turn
+from orchestrator.wire.mailbox import Mailbox
 from regions.executor import Executor, ShardLease
 from tests.simulation.checker import check
 from tests.simulation.disk import DiskHandle
@@ -374,6 +375,9 @@ def a_stale_message_is_obeyed(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("no_job_is_in_a_loop", deafened)
 def an_executor_whose_lease_ran_out_is_asked_again_at_once(patch: pytest.MonkeyPatch) -> None:
+    # Mostly it shows before: by batches that do not arrive, and by what the executor's heartbeats say.
+    patch.setattr(Mailbox, "stuck_s", lambda self: 0.0)
+    patch.setattr(Peer, "has_closed_all", lambda self, beat: False)
     patch.setattr(PeerBook, "doubt", lambda self, peer: None)
 
 
