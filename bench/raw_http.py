@@ -109,6 +109,11 @@ class RawClient(asyncio.Protocol):
         for message in self._parser.feed(data):
             self._waiting.popleft().set_result(message)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the other side has hung up: it does where nothing is asked for long."""
+        return self._transport is None or self._transport.is_closing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail who still waits."""
         for future in self._waiting:

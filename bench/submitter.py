@@ -27,10 +27,8 @@ class Submitter:
         """Connect. With one connection a job in flight no submission queues behind another, as in a client
         that does not pipeline.
         """
-        loop = asyncio.get_running_loop()
         for _ in range(connections):
-            _, client = await loop.create_connection(RawClient, "127.0.0.1", self._service.port)
-            self._clients.append(client)
+            self._clients.append(await self._connected())
 
     def close(self) -> None:
         """Close the connections."""
@@ -43,13 +41,20 @@ class Submitter:
         Raises:
             RuntimeError: It was not accepted as a new one.
         """
-        self._turn += 1
-        client = self._clients[self._turn % len(self._clients)]
+        self._turn = turn = (self._turn + 1) % len(self._clients)
+        client = self._clients[turn]
+        if client.closed:
+            client = self._clients[turn] = await self._connected()
         head, body = await client.request(post("/api/v1/jobs", json.dumps(job).encode(), self._headers))
         if b" 202 " not in head[:20]:
             raise RuntimeError(body.decode())
         job_id: str = json.loads(body)["job_id"]
         return job_id
+
+    async def _connected(self) -> RawClient:
+        loop = asyncio.get_running_loop()
+        _, client = await loop.create_connection(RawClient, "127.0.0.1", self._service.port)
+        return client
 
 
 async def at_a_rate(
