@@ -280,6 +280,7 @@ def test_what_accounts_were_told_outlives_a_restart_as_far_as_it_holds() -> None
     assert went(without.run(40), 5, 35)["a"] == pytest.approx(2, rel=0.05)
 
 
+@pytest.mark.timeout(240)
 def test_of_very_many_accounts_only_so_many_are_remembered_and_kept() -> None:
     outlet = Outlet(
         ByAccount(otherwise=rps(50)), pace=Pace(5_000.0, 5_000), caps=PaceCaps(rps=1e5), account_queues=True
