@@ -6,10 +6,12 @@ up to 32 MiB, and one small object that lives above freed ones pins them all (ma
 
 import contextlib
 import ctypes
+import os
 import threading
 from collections.abc import Callable
 
 from orchestrator.domain.byte_budget import MIB
+from orchestrator.runtime.heaps import HEAPS_MOST
 from orchestrator.runtime.process_vitals import resident_bytes
 
 MAPPED_FROM_BYTES = 32 * MIB
@@ -17,10 +19,10 @@ MAPPED_FROM_BYTES = 32 * MIB
 mapping is new memory, which the system clears page by page: a copy of five megabytes takes 4 ms there, and
 0.2 ms in memory that was used before.
 """
-KEPT_AT_TOP_BYTES = 16 * MIB
-"""Free memory at the end of a heap that stays for the next large block, until the trimmer comes."""
-ARENAS_MOST = 2
-"""Heaps for threads beside the main one, each of which keeps what it has freed."""
+KEPT_AT_TOP_BYTES = 64 * MIB
+"""Free memory at the end of the heap that stays for the next large block, until the trimmer comes."""
+KEPT_AT_TOPS_BYTES = 16 * MIB
+"""The same of each heap where threads have their own: a trim leaves that of all but the first as it is."""
 LOOK_EVERY_S = 5.0
 LOOK_MOST_S = 20.0
 """Where a trim gave little back the next one comes later: memory that is in use is not to be had."""
@@ -38,8 +40,11 @@ def give_memory_back() -> None:
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, KEPT_AT_TOP_BYTES)
-        libc.mallopt(_M_ARENA_MAX, ARENAS_MOST)
+        # It is where a Ray of our own has started this process.
+        one_heap = os.environ.get(HEAPS_MOST) == "1"
+        libc.mallopt(_M_TRIM_THRESHOLD, KEPT_AT_TOP_BYTES if one_heap else KEPT_AT_TOPS_BYTES)
+        # Threads that are there already keep the heap that they have.
+        libc.mallopt(_M_ARENA_MAX, 1)
         trimmer = Trimmer(libc.malloc_trim)
         threading.Thread(target=trimmer.run, name="memory-trimmer", daemon=True).start()
 

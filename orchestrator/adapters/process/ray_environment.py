@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.adapters.process.directories import RefusedError
+from orchestrator.runtime.heaps import HEAPS_MOST
 
 TOKEN_FILE = "ray.token"  # noqa: S105  # the name of a file
 TOKEN_BYTES = 32
@@ -13,6 +14,9 @@ LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray's own word for "this machine only": it then takes 127.0.0.1 for a node's address, and every part of it
 binds to that. On Linux it would put the interface's address in its place, and bind to all.
 """
+
+ONE_HEAP = {HEAPS_MOST: "1"}
+"""It has to be there before a process has threads, and Ray starts some before anything of ours."""
 
 
 def ray_environment(data_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
@@ -28,6 +32,7 @@ def ray_environment(data_dir: Path, env: Mapping[str, str]) -> dict[str, str]:
     return (
         common
         | {"RAY_worker_niceness": "0"}
+        | ONE_HEAP
         | LOOPBACK_ONLY
         | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(_token_file(data_dir))}
     )

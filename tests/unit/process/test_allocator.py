@@ -1,9 +1,12 @@
 """What was needed for a moment goes back to the system."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+from orchestrator.runtime.heaps import HEAPS_MOST
 
 PROGRAM = """
 import ctypes, resource, sys, threading
@@ -40,18 +43,20 @@ else:
     other.start()
     other.join()
 """
-threads = pytest.mark.parametrize("thread", ["main", "other"])
-"""Which thread's heap it is: an actor's event loop does not run in the main one."""
+threads = pytest.mark.parametrize(("thread", "heaps"), [("main", ""), ("other", ""), ("other", "1")])
+"""Which thread works: an actor's event loop does not run in the main one. And how many heaps there are."""
 
 
-def said(what: str, thread: str) -> list[str]:
+def said(what: str, thread: str, heaps: str) -> list[str]:
     command = [sys.executable, "-c", PROGRAM, what, thread]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.split()
+    env = os.environ | ({HEAPS_MOST: heaps} if heaps else {})
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, env=env)
+    return done.stdout.split()
 
 
 @threads
-def test_a_process_that_has_grown_shrinks_again(thread: str) -> None:
-    grown, trimmed, kept, again = said("shrinks", thread)
+def test_a_process_that_has_grown_shrinks_again(thread: str, heaps: str) -> None:
+    grown, trimmed, kept, again = said("shrinks", thread, heaps)
 
     assert float(grown) > 200_000_000
     assert float(kept) < 32_000_000
@@ -60,8 +65,8 @@ def test_a_process_that_has_grown_shrinks_again(thread: str) -> None:
 
 
 @threads
-def test_a_large_body_is_copied_into_memory_that_was_used_before(thread: str) -> None:
-    [faults] = said("faults", thread)
+def test_a_large_body_is_copied_into_memory_that_was_used_before(thread: str, heaps: str) -> None:
+    [faults] = said("faults", thread, heaps)
 
     pages_of_a_copy = 5_000_000 // 4096
     assert int(faults) < pages_of_a_copy
