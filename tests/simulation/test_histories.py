@@ -16,6 +16,8 @@ from tests.simulation.world import simulate
 DEFAULT_SEEDS = "0:500"
 CHUNK = 20
 REPLAYED = 7
+FORGOTTEN = 2548
+"""A region that hears nothing closes an attempt that waits for its permit, and its shard is not told."""
 
 
 def chunks() -> list[range]:
@@ -33,6 +35,11 @@ def test_every_history_keeps_every_promise(seeds: range) -> None:
             said = "\n".join(str(violation) for violation in violations)
             broken.append(f"EZTHROTTLE_SIM_SEEDS={seed}:1 replays this:\n{said}")
     assert not broken, "\n\n".join(broken)
+
+
+def test_a_cancelled_attempt_that_a_fenced_executor_forgot_is_let_go_of() -> None:
+    plan = scenario(FORGOTTEN)
+    assert not check(plan, simulate(plan))
 
 
 def test_a_seed_replays_exactly_in_another_process() -> None:
