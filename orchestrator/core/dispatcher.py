@@ -64,8 +64,6 @@ class OpenAttempt:
     peer: Peer
     permit: int | None
     phase: Phase = Phase.SENT
-    cancelled: bool = False
-    """Whether its end was asked for: a node that has ended it by itself may not say so any more."""
     probe: bool
     sent_at: float
     size: int
@@ -181,7 +179,6 @@ class Dispatcher:
         """Ask for an attempt's end; its place comes back when the connection is closed."""
         opened = self._open.get(attempt)
         if opened is not None:
-            opened.cancelled = True
             opened.peer.link.post(CancelAttempt(attempt))
 
     def unused(self, sender: NodeAddress, message: PermitUnused) -> None:
@@ -328,7 +325,7 @@ class Dispatcher:
         overdue = [
             (attempt, opened)
             for attempt, opened in self._open.items()
-            if now > opened.due and (opened.cancelled or opened.phase is not Phase.READY)
+            if now > opened.due and opened.phase is not Phase.READY
         ]
         for attempt, opened in overdue:
             opened.peer.link.post(CancelAttempt(attempt))

@@ -43,6 +43,8 @@ class Peer:
     last_heard: float = float("-inf")
     out_of_reach: bool = False
     """Whether what is sent to it does not arrive: it can be heard all the same."""
+    left: bool = False
+    """Whether it has ended its work for this shard since it was last heard to do any."""
     health: RegionHealth = RegionHealth.DOWN
     down_since: float = float("inf")
     attempts_open: int = 0
@@ -80,6 +82,10 @@ class Peer:
         """
         latest, self.beats = beat.number > self.beats, max(self.beats, beat.number)
         return latest and beat.heard_s is not None and beat.heard_s >= FENCED_AFTER_S
+
+    def has_left(self, beat: Heartbeat) -> bool:
+        """Whether it worked for this shard, and says by its latest heartbeat that it does so no longer."""
+        return beat.incarnation == self.incarnation and beat.number > self.beats
 
     def outlived(self, incarnation: str) -> bool:
         """Whether the one that works for this shard is a later one than this."""
@@ -267,15 +273,12 @@ class PeerBook:
             return reply
         if beat.incarnation not in peer.lives:
             peer.lives.append(beat.incarnation)
-        # A heartbeat of a dead incarnation may come late: taken seriously, it would bury the living one.
-        # It knows this epoch from a reply to its first heartbeat: that came in before its successor was born.
-        if peer.outlived(beat.incarnation):
-            return replace(reply, epoch=0)
-        if peer.incarnation == beat.incarnation and self._unreachable(peer):
-            # Its lease is not prolonged: it closes what it has before that is given to others.
+        if self._refuses(peer, beat):
             return replace(reply, epoch=0)
         if beat.epoch != self._epoch:
+            peer.left = peer.left or peer.has_left(beat)
             return reply
+        self._lose_what_was_left(peer)
         if peer.incarnation != beat.incarnation:
             self._replace(peer, beat.incarnation)
         peer.last_heard = self._clock.now()
@@ -329,6 +332,22 @@ class PeerBook:
         peer = self._nodes[address] = Peer(address, self._links.link(address), down_since=self._begun_at)
         region.nodes.append(peer)
         return peer
+
+    def _refuses(self, peer: Peer, beat: Heartbeat) -> bool:
+        # A heartbeat of a dead incarnation may come late: taken seriously, it would bury the living one.
+        # It knows this epoch from a reply to its first heartbeat: that came in before its successor was born.
+        if peer.outlived(beat.incarnation):
+            return True
+        # Its lease is not prolonged: it closes what it has before that is given to others.
+        return peer.incarnation == beat.incarnation and self._unreachable(peer)
+
+    def _lose_what_was_left(self, peer: Peer) -> None:
+        """A node that had left this shard works for it again: it has closed all that it had, and what it
+        reported of that was not for this epoch.
+        """
+        if peer.left:
+            peer.left = False
+            self._lower(peer, RegionHealth.DOWN)
 
     def _unreachable(self, peer: Peer) -> bool:
         """Say whether what is sent to a node that beats still does not arrive."""

@@ -16,8 +16,8 @@ from tests.simulation.world import simulate
 DEFAULT_SEEDS = "0:500"
 CHUNK = 20
 REPLAYED = 7
-FORGOTTEN = 2548
-"""A region that hears nothing closes an attempt that waits for its permit, and its shard is not told."""
+REFUSED = 2548
+"""A region to which nothing comes through is refused its lease, and is well again before it is down."""
 
 
 def chunks() -> list[range]:
@@ -37,8 +37,8 @@ def test_every_history_keeps_every_promise(seeds: range) -> None:
     assert not broken, "\n\n".join(broken)
 
 
-def test_a_cancelled_attempt_that_a_fenced_executor_forgot_is_let_go_of() -> None:
-    plan = scenario(FORGOTTEN)
+def test_what_a_node_closed_because_its_lease_was_refused_is_lost() -> None:
+    plan = scenario(REFUSED)
     assert not check(plan, simulate(plan))
 
 
