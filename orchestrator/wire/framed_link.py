@@ -4,6 +4,7 @@ and a payload.
 
 import asyncio
 import struct
+from abc import ABC, abstractmethod
 from enum import IntEnum
 from typing import cast
 
@@ -30,7 +31,7 @@ class FrameKind(IntEnum):
     """The answer to the heartbeat of this number."""
 
 
-class FramedLink(asyncio.Protocol):
+class FramedLink(asyncio.Protocol, ABC):
     """One end of a connection. A batch counts as carried once the other end says that it was taken."""
 
     frame_most = NO_BOUND
@@ -98,9 +99,9 @@ class FramedLink(asyncio.Protocol):
             at = end
         del received[:at]
 
+    @abstractmethod
     def opened(self, kind: FrameKind, number: int, payload: bytes) -> None:
         """Take one frame; raises where none such may come."""
-        raise NotImplementedError
 
     def answered(self, number: int, payload: bytes) -> None:
         """Give an answer to whoever waits for it still."""

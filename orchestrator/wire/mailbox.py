@@ -4,6 +4,7 @@ No timer to tune, no wait when idle, large batches under load.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -19,7 +20,7 @@ Carrier = Callable[[bytes], Awaitable[None]]
 """Takes a batch to the peer; raises where that failed or may have failed."""
 
 
-class StreamCarrier:
+class StreamCarrier(ABC):
     """A carrier over a stream that says itself how much it takes: on a long way two batches are little.
 
     ``places`` is how many batches may be under way now; ``on_room`` is called when there are more.
@@ -30,9 +31,9 @@ class StreamCarrier:
     def __init__(self) -> None:
         self.on_room: Callable[[], None] = lambda: None
 
+    @abstractmethod
     async def __call__(self, batch: bytes) -> None:
         """Carry a batch; raises where that failed or may have failed."""
-        raise NotImplementedError
 
 
 class Mailbox:
