@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
@@ -53,7 +54,7 @@ class Submission:
         self._service = service
         self._progress = progress
         self._takes_batches = True
-        self._broken = False
+        self._ended_by: EZThrottleError | None = None
         self._unread: Exception | None = None
         self._answers: list[Answer] = []
 
@@ -62,7 +63,7 @@ class Submission:
         total = len(jobs) if isinstance(jobs, Sized) else None
         if isinstance(jobs, Sequence):
             await self._checked(jobs)
-        work = (self._sent(chunk) for chunk in self._until_broken(_chunks(jobs)))
+        work = (self._sent(chunk) for chunk in self._until_ended(_chunks(jobs)))
         await self._service.runtime.in_order(work, BATCHES_AT_ONCE, partial(self._take, total))
         if self._unread is not None:
             self._cut_short(self._unread)
@@ -78,11 +79,11 @@ class Submission:
             if number % MOST_JOBS == 0:
                 await self._service.runtime.sleep(0)
 
-    def _until_broken(self, chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
+    def _until_ended(self, chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
         try:
             for chunk in chunks:
                 # A service that is away would be tried for the full time limit by each of the batches.
-                if self._broken:
+                if self._ended_by is not None:
                     return
                 yield chunk
         except Exception as error:  # noqa: BLE001 - raised once the answers on their way are in
@@ -108,7 +109,7 @@ class Submission:
 
     def _failure(self, taken: int) -> EZThrottleError:
         errors = [answer for answer in self._answers if isinstance(answer, EZThrottleError)]
-        if self._broken and not taken:
+        if self._ended_by is not None and not taken:
             return errors[0]
         times = [error.retry_at for error in errors if error.retry_at is not None]
         return BatchError(
@@ -122,7 +123,7 @@ class Submission:
         try:
             batch = await self._as_batch(chunk) if self._takes_batches else None
         except EZThrottleError as error:
-            self._broken = True
+            self._ended_by = error
             return [error] * len(chunk.jobs)
         return await self._one_by_one(chunk) if batch is None else batch
 
@@ -140,12 +141,11 @@ class Submission:
 
     async def _one_by_one(self, chunk: _Chunk) -> list[Answer]:
         answers: list[Answer] = []
-        work = (self._single(job) for job in chunk.jobs)
-        try:
-            await self._service.runtime.in_order(work, SINGLES_AT_ONCE, answers.append)
-        except EZThrottleError as error:
-            self._broken = True
-            answers += [error] * (len(chunk.jobs) - len(answers))
+        jobs = itertools.takewhile(lambda _: self._ended_by is None, chunk.jobs)
+        await self._service.runtime.in_order(map(self._single, jobs), SINGLES_AT_ONCE, answers.append)
+        if self._ended_by is not None:
+            # The next chunk may be on its way: its answers have their places behind these.
+            answers += [self._ended_by] * (len(chunk.jobs) - len(answers))
         return answers
 
     async def _single(self, job: bytes) -> Answer:
@@ -153,9 +153,9 @@ class Submission:
             return await self._service.call(
                 "POST", JOBS, content=job, headers=JSON_HEADERS, expects=("job_id",)
             )
-        except _ENDS_ALL:
-            raise
         except EZThrottleError as error:
+            if isinstance(error, _ENDS_ALL):
+                self._ended_by = error
             return error
 
 

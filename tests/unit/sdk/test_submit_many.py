@@ -221,18 +221,28 @@ def test_a_service_that_takes_none_raises_what_it_says(client: EZThrottle, servi
     assert len(service.seen) <= 3
 
 
-def test_what_was_taken_before_the_service_went_away_is_told(service: Any, answer: Any) -> None:
-    first = answer(200, {"answers": [_answer_to(job) for job in _jobs(250)]})
-    service.on("POST", BATCH, first, answer(drop=True))
+@pytest.mark.parametrize("taken", [range(250), range(250, 500)], ids=["first", "second"])
+def test_what_was_taken_before_the_service_went_away_is_told_in_its_place(
+    service: Any, answer: Any, taken: range
+) -> None:
+    def take(seen: Any) -> Any:
+        jobs = seen.json()["jobs"]
+        service.wait_for("POST", BATCH, 2)  # batches go side by side: each of the two may be the one taken
+        if jobs[0] != {"url": f"{URL}/{taken[0]}", "method": "GET"}:
+            return answer(drop=True)
+        return answer(200, {"answers": [_answer_to(job) for job in jobs]})
+
+    service.on("POST", BATCH, take)
     with (
         EZThrottle(API_KEY, base_url=service.url, max_attempts=1) as client,
         pytest.raises(BatchError) as caught,
     ):
         client.submit_many(_jobs(2000))
     answers = caught.value.answers
-    assert sum(isinstance(each, dict) for each in answers) == 250
-    assert isinstance(answers[-1], ServiceUnreachableError)
-    assert len(answers) < 2000
+    told = {place: each["job_id"] for place, each in enumerate(answers) if isinstance(each, dict)}
+    assert told == {place: f"job_{place}" for place in taken}
+    assert all(isinstance(each, ServiceUnreachableError) for each in answers if not isinstance(each, dict))
+    assert 500 <= len(answers) < 2000
 
 
 def test_a_batch_that_is_refused_as_a_whole_goes_one_by_one(
@@ -278,6 +288,39 @@ def test_one_by_one_a_service_that_goes_away_is_not_asked_for_each(service: Any,
     ):
         client.submit_many(_jobs(200))
     assert len(service.requests("POST", JOBS)) < 50
+
+
+@pytest.fixture
+def first_of_eight_dropped(singles: Any, answer: Any) -> Any:
+    """A service from before the batch endpoint that answers all of eight at once but the first."""
+    together = threading.Barrier(8)
+
+    def take(seen: Any) -> Any:
+        together.wait(20)
+        return answer(drop=True) if seen.json()["url"] == f"{URL}/0" else answer(202, _answer_to(seen.json()))
+
+    singles.on("POST", JOBS, take)
+    return singles
+
+
+def test_one_by_one_what_was_taken_beside_one_that_got_no_answer_is_told(first_of_eight_dropped: Any) -> None:
+    with (
+        EZThrottle(API_KEY, base_url=first_of_eight_dropped.url, max_attempts=1) as client,
+        pytest.raises(BatchError) as caught,
+    ):
+        client.submit_many(_jobs(8))
+    assert isinstance(caught.value.answers[0], ServiceUnreachableError)
+    assert _ids(caught.value.answers[1:]) == [f"job_{number}" for number in range(1, 8)]
+
+
+async def test_the_asyncio_client_too_tells_what_was_taken_beside_one_that_got_no_answer(
+    first_of_eight_dropped: Any,
+) -> None:
+    async with AsyncEZThrottle(API_KEY, base_url=first_of_eight_dropped.url, max_attempts=1) as client:
+        with pytest.raises(BatchError) as caught:
+            await client.submit_many(_jobs(8))
+    assert isinstance(caught.value.answers[0], ServiceUnreachableError)
+    assert _ids(caught.value.answers[1:]) == [f"job_{number}" for number in range(1, 8)]
 
 
 async def test_the_asyncio_client_submits_many_without_holding_up_the_loop(batches: Any) -> None:
