@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Sequence
 
-from msgspec.structs import replace
-
 from orchestrator.core.dispatcher import Dispatcher, OpenAttempt
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peers import PeerBook
 from orchestrator.core.placement import choose
 from orchestrator.core.routes import Routes
-from orchestrator.core.step_at_target import OpenLeg, StepAtTarget
+from orchestrator.core.step_at_target import (
+    OpenLeg,
+    StepAtTarget,
+    begun_order,
+    claim_in,
+    sibling_claims,
+)
 from orchestrator.domain.breaker import Cause
+from orchestrator.domain.course import PRIMARY
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
@@ -89,6 +94,10 @@ class LocalTargets:
                 if opened.leg == ticket.leg and self._dispatcher.is_parked(attempt):
                     self._dispatcher.go(attempt, permit)
                     return
+        elif ticket.step != PRIMARY:
+            # It was kept away from its queue when its step was withdrawn; of a first step nobody knows that.
+            limiter.unused(permit)
+            return
         self._jobs.turn(Turn(limiter.name, ticket, permit))
 
     def pass_up(self, turn: Turn) -> None:
@@ -101,7 +110,7 @@ class LocalTargets:
         limiter = self._limiter(turn.domain)
         if limiter.lacks_path(turn.permit) and not limiter.classify(turn.permit, order.path):
             limiter.unused(turn.permit)
-            self._wait(_claim(order, turn.ticket.leg), self._routes.line_up)
+            self._wait(claim_in(order, turn.ticket.leg), self._routes.line_up)
             return
         placed = choose(order, self._peers, self._routes.target_health)
         if placed is None:
@@ -157,7 +166,7 @@ class LocalTargets:
         """An attempt waits on a ready connection: its leg queues for a permit again."""
         step = self._steps.get((opened.job, opened.step))
         if step is not None and step.order is not None and attempt in step.open:
-            self._wait(_claim(step.order, step.open[attempt].leg), self._routes.line_up)
+            self._wait(claim_in(step.order, step.open[attempt].leg), self._routes.line_up)
 
     def attempt_ended(self, attempt: AttemptId, opened: OpenAttempt, ended: Ended) -> None:
         """An attempt is over."""
@@ -181,19 +190,13 @@ class LocalTargets:
             self._routes.retry_budgets.sent_first(turn.domain)
         attempt = self._next_attempt()
         step = self._at_work(job, number)
-        begins = not plan.sent and len(plan.legs) > 1
-        if begins:
-            # The first leg that went out is known from here on, whoever's turn it was.
-            order = replace(order, plan=plan.begun_by(leg))
-        step.order = order
+        begun = step.order = begun_order(order, leg)
         step.open[attempt] = OpenLeg(leg, region, turn.permit)
         self._jobs.placed(Placed(job, number, leg, attempt, region, self._peers.site(region)))
         if plan.mode is ExecutionMode.HEDGE:
             self._watch(step, turn.domain, Late(job, number, attempt), region)
-        elif begins:
-            for sibling in plan.waiting:
-                if sibling != leg:
-                    self._wait(_claim(order, sibling), self._routes.line_up)
+        for claim in sibling_claims(order, begun, leg):
+            self._wait(claim, self._routes.line_up)
 
     def _watch(self, step: StepAtTarget, domain: TargetDomain, late: Late, region: RegionName) -> None:
         """Tell of an attempt that is late, if it is: another region may try then."""
@@ -219,7 +222,7 @@ class LocalTargets:
         cause = self._routes.shut_from(domain, ways if plan.strict else None)
         if cause is not None and self._jobs.shut(Shut(ticket.job_id, ticket.step, cause)):
             return
-        claim = _claim(order, ticket.leg)
+        claim = claim_in(order, ticket.leg)
         if plan.strict:
             self._wait(claim, lambda claim: self._routes.wait_strictly(claim, ways))
         else:
@@ -250,15 +253,6 @@ class LocalTargets:
         if step is None:
             step = self._steps[job, number] = StepAtTarget()
         return step
-
-
-def _claim(order: RunStep, leg: int) -> Claim:
-    """Write the claim of a leg of the same step; whatever its ticket did not say, the order does."""
-    ours = order.turn.ticket
-    ticket = Ticket(
-        ours.order_key, ours.job_id, leg, ours.customer, ours.step, ours.account, ours.cost, order.path
-    )
-    return Claim(order.turn.domain, ticket, order.plan.is_spare(leg), order.may_leave)
 
 
 _UNSENT = Ended(None, Fault.LOST, "the region went down before the request was sent", written=False)

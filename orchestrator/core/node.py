@@ -5,7 +5,7 @@ from functools import partial
 
 from orchestrator.core.shard import Shard
 from orchestrator.domain.byte_budget import ByteBudget
-from orchestrator.domain.ids import NodeAddress
+from orchestrator.domain.ids import NodeAddress, ShardName
 from orchestrator.ports.transport import NodeTransport
 from orchestrator.wire.codec import PARTIAL_BYTES_MOST, BatchReader, Header, WireError, decode_one, encode
 from orchestrator.wire.mailbox import Mailbox
@@ -79,6 +79,24 @@ class ShardNode:
             msg = f"{type(message).__name__} is no heartbeat"
             raise WireError(msg)
         return encode(self.shard.heartbeat(sender, message, self._boot_id))
+
+    def receive_from_shard(self, sender: ShardName, batch: bytes) -> None:
+        """Take a batch from another shard.
+
+        Raises:
+            WireError: It is no batch, or was not to be taken.
+
+        """
+        self.shard.neighbours.receive(sender, batch)
+
+    def heartbeat_of_shard(self, sender: ShardName, beat: bytes) -> bytes:
+        """Take another shard's heartbeat, and give the reply.
+
+        Raises:
+            WireError: It is none.
+
+        """
+        return self.shard.neighbours.beat(sender, beat)
 
 
 class Visitor:

@@ -24,6 +24,7 @@ from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
 from orchestrator.core.redelivery import Redelivery
 from orchestrator.core.result_writer import ResultWriter
 from orchestrator.core.scheduled_jobs import ScheduledJobs
+from orchestrator.core.shards.neighbours import Cluster, Neighbours
 from orchestrator.core.signing_secrets import SigningSecrets
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.supervisor_context import SupervisorContext
@@ -59,7 +60,10 @@ from orchestrator.wire.messages import (
     NeedResult,
     PermitUnused,
     RunAttempt,
+    Said,
     SendAnswer,
+    ShardBeat,
+    ShardBeatReply,
 )
 from orchestrator.wire.names import SHARD, WEBHOOK_NODE, executor_address
 
@@ -88,7 +92,14 @@ class Shard:
     """Hosts the light actors of its domains. Everything here runs on one event loop."""
 
     def __init__(
-        self, *, store: Store, links: RegionLinks, clock: Clock, random: Random, options: ShardOptions
+        self,
+        *,
+        store: Store,
+        links: RegionLinks,
+        clock: Clock,
+        random: Random,
+        options: ShardOptions,
+        cluster: Cluster | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -114,6 +125,7 @@ class Shard:
             known=options.known,
             strict_down_s=options.strict_down_s,
         )
+        self.neighbours = Neighbours(options.name, cluster, clock, self.targets.steps)
         self.operator = Operator(store.jobs, clock, self.targets.domains, self.targets.routes)
         self.limits = TimeLimits(clock, lambda job_id: self.spawn(self._time_out(job_id)))
         self._maintenance = Maintenance(
@@ -147,7 +159,7 @@ class Shard:
             store=store.jobs,
             clock=clock,
             random=random,
-            targets=self.targets.steps,
+            targets=self.neighbours.targets,
             results=ResultWriter(clock.now, self.answers),
             kept_answers=self.kept_answers,
             ended=self._ended,
@@ -165,13 +177,14 @@ class Shard:
         """Take the next epoch, queue what the store holds, and start."""
         self.epoch = await self.store.jobs.begin_epoch()
         self._begun_at = self.clock.now()
-        await self.targets.begin(self.epoch, self.jobs)
+        await self.targets.begin(self.epoch, self.neighbours.find_jobs(self.jobs))
         self.peers.begin(self.epoch)
         for waiting in await self.store.jobs.waiting():
             await self._admission.recover(waiting)
         await self.courier.begin()
         self._maintenance.begin()
         self._scheduled.begin()
+        self.neighbours.begin(self.epoch, self.jobs)
 
     def admit(self, job: Job) -> QueuePosition:
         """Queue a job that is on disk; say where it stands."""
@@ -225,6 +238,9 @@ class Shard:
                 | DeliverySigned()
                 | Heartbeat()
                 | HeartbeatReply()
+                | Said()
+                | ShardBeat()
+                | ShardBeatReply()
             ):
                 msg = f"a shard does not take {type(message).__name__}"
                 raise TypeError(msg)
@@ -276,6 +292,7 @@ class Shard:
 
     async def close(self) -> None:
         """Stop, leaving the rest to the next start."""
+        await self.neighbours.close()
         await self.peers.close()
         self._tasks.cancel()
         self.ledger.save()

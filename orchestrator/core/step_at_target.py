@@ -1,8 +1,11 @@
 """A step that is at work at its target: which of its legs wait there, and which attempts it has."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, RegionName
+from orchestrator.domain.job import ExecutionMode
 from orchestrator.ports.clock import Timer
 from orchestrator.ports.targets import Claim, RunStep
 
@@ -43,3 +46,27 @@ class StepAtTarget:
         timer = self.hedges.pop(attempt, None) if self.hedges is not None else None
         if timer is not None:
             timer.cancel()
+
+
+def begun_order(order: RunStep, leg: int) -> RunStep:
+    """Give the order as it stands once a leg has gone out: the first one of a step is known from then on,
+    whoever's turn it was.
+    """
+    plan = order.plan
+    return replace(order, plan=plan.begun_by(leg)) if not plan.sent and len(plan.legs) > 1 else order
+
+
+def sibling_claims(order: RunStep, begun: RunStep, leg: int) -> list[Claim]:
+    """Write the claims of the legs that line up once the first one has gone out; those of a hedge do not."""
+    if begun is order or order.plan.mode is ExecutionMode.HEDGE:
+        return []
+    return [claim_in(begun, sibling) for sibling in order.plan.waiting if sibling != leg]
+
+
+def claim_in(order: RunStep, leg: int) -> Claim:
+    """Write the claim of a leg of the same step; whatever its ticket did not say, the order does."""
+    ours = order.turn.ticket
+    ticket = Ticket(
+        ours.order_key, ours.job_id, leg, ours.customer, ours.step, ours.account, ours.cost, order.path
+    )
+    return Claim(order.turn.domain, ticket, order.plan.is_spare(leg), order.may_leave)

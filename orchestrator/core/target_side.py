@@ -13,7 +13,7 @@ from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.routes import Routes
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import AttemptId, ShardName, TargetDomain
+from orchestrator.domain.ids import AttemptId, ShardName, TargetDomain, attempt_id
 from orchestrator.domain.job import Job
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.pacing import Pace, PaceCaps
@@ -126,4 +126,4 @@ class TargetSide:
 
     def _next_attempt(self) -> AttemptId:
         self._attempts += 1
-        return AttemptId(f"{self._shard}:{self._epoch:x}.{self._attempts:x}")
+        return attempt_id(self._shard, self._epoch, self._attempts)

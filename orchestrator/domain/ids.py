@@ -66,6 +66,16 @@ def new_job_id(now_ms: int, random: Random) -> JobId:
     return JobId(f"job_{now_ms}_{random.randrange(10**12):012d}")
 
 
+def attempt_id(shard: ShardName, epoch: int, number: int) -> AttemptId:
+    """Name an attempt by who let it out: a life of a target's shard."""
+    return AttemptId(f"{shard}:{epoch:x}.{number:x}")
+
+
+def shard_of_attempt(attempt: AttemptId) -> ShardName:
+    """Say which shard let an attempt out."""
+    return ShardName(attempt.rpartition(":")[0])
+
+
 def delivery_place(delivery_id: DeliveryId) -> tuple[JobId, int] | None:
     """Say which job a delivery tells of, and which of its webhooks; None where the id is none."""
     found = _DELIVERY_ID.match(delivery_id)

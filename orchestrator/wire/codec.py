@@ -29,7 +29,10 @@ from orchestrator.wire.messages import (
     NeedResult,
     PermitUnused,
     RunAttempt,
+    Said,
     SendAnswer,
+    ShardBeat,
+    ShardBeatReply,
 )
 
 WIRE_VERSION = 5
@@ -303,6 +306,9 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
     AnswerHeld: (14, _plain("attempt", "size")),
     SendAnswer: (15, _plain("attempt")),
     DeliverySigned: (16, _plain("delivery", "attempt", "headers")),
+    Said: (17, _plain("job", "step", "number", "after", "kind", "body")),
+    ShardBeat: (18, _plain("epoch", "session", "number")),
+    ShardBeatReply: (19, _plain("epoch", "session")),
 }
 _READERS: dict[int, Callable[[list[Any]], Message]] = {
     1: _read_run,
@@ -321,4 +327,7 @@ _READERS: dict[int, Callable[[list[Any]], Message]] = {
     14: _build(AnswerHeld),
     15: _build(SendAnswer),
     16: _read_signed,
+    17: _build(Said),
+    18: _build(ShardBeat),
+    19: _build(ShardBeatReply),
 }

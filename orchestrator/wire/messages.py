@@ -156,6 +156,38 @@ class HeartbeatReply(Struct, frozen=True):
     boot_id: str
 
 
+class Said(Struct, frozen=True):
+    """Shard to shard: what a job says to a target there, or a target to a job (``ports/targets.py``).
+
+    ``kind`` says which record ``body`` holds, packed. ``number`` and ``after`` as in ``domain/in_order.py``,
+    whose topic is the step.
+    """
+
+    job: JobId
+    step: int
+    number: int
+    after: int
+    kind: int
+    body: bytes
+
+
+class ShardBeat(Struct, frozen=True):
+    """Shard to shard, every half second: its jobs are here under ``epoch``, and speak to your targets in
+    ``session``, which is over where you do not say so too. ``number`` counts an epoch's beats.
+    """
+
+    epoch: int
+    session: int
+    number: int
+
+
+class ShardBeatReply(Struct, frozen=True):
+    """Its answer: the epoch of the targets' shard, and the session in which it listens; 0 in none."""
+
+    epoch: int
+    session: int
+
+
 Message = (
     RunAttempt
     | GoAttempt
@@ -173,4 +205,7 @@ Message = (
     | Delivered
     | Heartbeat
     | HeartbeatReply
+    | Said
+    | ShardBeat
+    | ShardBeatReply
 )

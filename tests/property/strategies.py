@@ -34,7 +34,10 @@ from orchestrator.wire.messages import (
     NeedResult,
     PermitUnused,
     RunAttempt,
+    Said,
     SendAnswer,
+    ShardBeat,
+    ShardBeatReply,
 )
 
 TEXT = st.text(max_size=40)
@@ -167,5 +170,8 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
         st.none() | COUNTS,
     ),
     HeartbeatReply: st.builds(HeartbeatReply, COUNTS, SECONDS, TEXT),
+    Said: st.builds(Said, TEXT.map(JobId), COUNTS, COUNTS, COUNTS, COUNTS, BYTES),
+    ShardBeat: st.builds(ShardBeat, COUNTS, COUNTS, COUNTS),
+    ShardBeatReply: st.builds(ShardBeatReply, COUNTS, COUNTS),
 }
 ANY_MESSAGE = st.one_of(*MESSAGES.values())

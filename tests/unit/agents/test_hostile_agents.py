@@ -12,7 +12,7 @@ import pytest
 from bench.loopback import Reply, Site
 from orchestrator.adapters.agents.door import AgentDoor
 from orchestrator.domain.exchange import Fault, HttpResponse
-from orchestrator.domain.ids import AttemptId, DeliveryId, NodeAddress
+from orchestrator.domain.ids import AttemptId, DeliveryId, JobId, NodeAddress
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.roles import Role
 from orchestrator.domain.routing import RegionHealth
@@ -29,6 +29,7 @@ from orchestrator.wire.messages import (
     Heartbeat,
     Message,
     RunAttempt,
+    Said,
 )
 from tests.support.agent_rig import FRA, LAX, AgentRig, Stranger, a_hello
 
@@ -213,6 +214,7 @@ BAD_REPORTS: dict[str, Message] = {
     "an endless start": AttemptStarted(ATTEMPT, math.inf),
     "an endless wait": Delivered(DeliveryId("d"), 1, 503, 1, retry_after_s=math.inf),
     "what a shard says": DeliverySigned(DeliveryId("d"), 1, ()),
+    "what one shard says to another": Said(JobId("job_1"), 1, 1, 0, 0, b""),
     "a heartbeat in a batch": forged(Heartbeat("one life", 1), epoch="x"),
 }
 

@@ -1,0 +1,190 @@
+"""Another shard: what this one's jobs have at its targets, and what its jobs have at this one's.
+
+Each way has a session of its own, which the jobs' shard opens by beating. Its messages bear both epochs and
+the session's number, so that none of them outlives either.
+"""
+
+import asyncio
+import logging
+
+from orchestrator.core.shards.remote_jobs import RemoteJobs
+from orchestrator.core.shards.remote_targets import RemoteTargets
+from orchestrator.core.shards.voice import Ear, Order, Report, StepName, Voice
+from orchestrator.domain.ids import ShardName
+from orchestrator.domain.routing import HEARTBEAT_EVERY_S, SELF_FENCE_AFTER_S
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.targets import Jobs, Targets
+from orchestrator.ports.transport import ShardTransport
+from orchestrator.wire.codec import Header, WireError, decode_one, encode
+from orchestrator.wire.mailbox import Mailbox
+from orchestrator.wire.messages import Message, ShardBeat, ShardBeatReply
+
+ANSWER_WITHIN_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class TargetsThere:
+    """The session of this shard's jobs with the other's targets. This side keeps it: it beats.
+
+    Args:
+        name: The other shard.
+        transport: The way there.
+        clock: Time.
+    """
+
+    def __init__(self, name: ShardName, transport: ShardTransport, clock: Clock) -> None:
+        self._name = name
+        self._transport = transport
+        self._clock = clock
+        self._voice = Voice(mailbox := Mailbox(transport.carrier(name), Header(0, "")))
+        self._mailbox = mailbox
+        self.targets = RemoteTargets(self._voice)
+        self._ear = Ear()
+        self._epoch = self._far_epoch = 0
+        self._session = 1
+        self._beats = 0
+
+    def begin(self, epoch: int, jobs: Jobs) -> None:
+        """Begin a life of this shard, whose ``jobs`` are told from now on."""
+        self._epoch = epoch
+        self.targets.begin(jobs)
+
+    async def beat_for_ever(self) -> None:
+        """Keep the session; never returns."""
+        while True:
+            sent = self._clock.now()
+            if not await self._beat():
+                await asyncio.sleep(max(0.0, HEARTBEAT_EVERY_S - (self._clock.now() - sent)))
+
+    def hear(self, header: Header, messages: list[Message]) -> None:
+        """Take what the other shard's targets say in this session; what is of another is dropped."""
+        if self._voice.open and header == reports_header(self._epoch, self._far_epoch, self._session):
+            for message in messages:
+                for record in self._ear.hear(message):
+                    if not isinstance(record, Report):
+                        raise _misplaced(record)
+                    self.targets.heard(record)
+
+    async def close(self) -> None:
+        """Drop what waits."""
+        await self._mailbox.close()
+
+    async def _beat(self) -> bool:
+        """Beat once; say whether to beat again at once: another session has to be opened."""
+        self._beats += 1
+        beat = ShardBeat(self._epoch, self._session, self._beats)
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                answer = decode_one(await self._transport.heartbeat(self._name, encode(beat)))
+        except Exception as error:  # noqa: BLE001  # any failure is silence: the other side decides on that
+            log.info("shard %s does not answer: %s", self._name, type(error).__name__)
+            return False
+        return isinstance(answer, ShardBeatReply) and self._answered(answer)
+
+    def _answered(self, reply: ShardBeatReply) -> bool:
+        if reply.epoch < self._far_epoch:
+            return False
+        if reply.session != self._session:
+            self._lose()
+            self._session += 1
+            return True
+        if reply.epoch != self._far_epoch:
+            self._lose()
+            self._far_epoch = reply.epoch
+        if not self._voice.open:
+            self._ear = Ear()
+            self._voice.begin(orders_header(self._epoch, self._far_epoch, self._session))
+            self.targets.line_up_anew()
+        return False
+
+    def _lose(self) -> None:
+        if self._voice.open:
+            self._voice.end()
+            self.targets.lose()
+
+
+class JobsThere:
+    """The session of the other shard's jobs with this one's targets. The other side keeps it: where it is
+    silent, or nothing arrives there, all that its jobs have here is taken back, as a region's node does with
+    what a silent shard has there.
+
+    Args:
+        name: The other shard.
+        transport: The way there.
+        targets: This shard's.
+        homes: Whose steps are at work here.
+        clock: Time.
+    """
+
+    def __init__(
+        self,
+        name: ShardName,
+        transport: ShardTransport,
+        targets: Targets,
+        homes: dict[StepName, Jobs],
+        clock: Clock,
+    ) -> None:
+        self._clock = clock
+        self._voice = Voice(mailbox := Mailbox(transport.carrier(name), Header(0, "")))
+        self._mailbox = mailbox
+        self.jobs = RemoteJobs(targets, self._voice, homes)
+        self._ear = Ear()
+        self._epoch = self._far_epoch = self._session = self._beats = 0
+        self._heard_at = float("-inf")
+
+    def begin(self, epoch: int) -> None:
+        """Begin a life of this shard, and watch for silence from now on."""
+        self._epoch = epoch
+        self._watch()
+
+    def beat(self, beat: ShardBeat) -> ShardBeatReply:
+        """Take a heartbeat; one that a later one has overtaken opens and keeps nothing."""
+        if (beat.epoch, beat.number) > (self._far_epoch, self._beats):
+            known = (self._far_epoch, self._session)
+            self._far_epoch, self._beats = beat.epoch, beat.number
+            if (beat.epoch, beat.session) > known:
+                self._open(beat.session)
+            self._heard_at = self._clock.now()
+        return ShardBeatReply(self._epoch, self._session if self._voice.open else 0)
+
+    def hear(self, header: Header, messages: list[Message]) -> None:
+        """Take what the other shard's jobs say in this session; what is of another is dropped."""
+        if self._voice.open and header == orders_header(self._far_epoch, self._epoch, self._session):
+            for message in messages:
+                for record in self._ear.hear(message):
+                    if not isinstance(record, Order):
+                        raise _misplaced(record)
+                    self.jobs.heard(record)
+
+    async def close(self) -> None:
+        """Drop what waits."""
+        await self._mailbox.close()
+
+    def _open(self, session: int) -> None:
+        self.jobs.end()
+        self._session = session
+        self._ear = Ear()
+        self._voice.begin(reports_header(self._far_epoch, self._epoch, session))
+
+    def _watch(self) -> None:
+        now = self._clock.now()
+        silent = now - self._heard_at > SELF_FENCE_AFTER_S or self._mailbox.stuck_s() > SELF_FENCE_AFTER_S
+        if self._voice.open and silent:
+            log.warning("a neighbouring shard is silent: what its jobs have here is taken back")
+            self.jobs.end()
+        self._clock.call_at(now + HEARTBEAT_EVERY_S / 2, self._watch)
+
+
+def orders_header(jobs_epoch: int, targets_epoch: int, session: int) -> Header:
+    """Name both ends of what jobs say."""
+    return Header(targets_epoch, f"orders {jobs_epoch:x}.{session:x}")
+
+
+def reports_header(jobs_epoch: int, targets_epoch: int, session: int) -> Header:
+    """Name both ends of what targets say."""
+    return Header(jobs_epoch, f"reports {targets_epoch:x}.{session:x}")
+
+
+def _misplaced(record: object) -> WireError:
+    return WireError(f"{type(record).__name__} is for the other side to say")

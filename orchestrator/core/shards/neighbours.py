@@ -1,0 +1,113 @@
+"""The other shards, and which of them each target is at. A shard that is alone has none, and pays nothing."""
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from orchestrator.core.shards.neighbour import JobsThere, TargetsThere
+from orchestrator.core.shards.routers import JobRouter, TargetRouter
+from orchestrator.core.shards.voice import StepName
+from orchestrator.domain.ids import ShardName, TargetDomain
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.targets import Jobs, Targets
+from orchestrator.ports.transport import ShardTransport
+from orchestrator.wire.codec import BatchReader, WireError, decode_one, encode
+from orchestrator.wire.messages import ShardBeat
+
+
+class Cluster(Struct, frozen=True, kw_only=True):
+    """The shards beside one: ``owner`` says which shard a target is at."""
+
+    others: tuple[ShardName, ...]
+    owner: Callable[[TargetDomain], ShardName]
+    transport: ShardTransport
+
+
+class _Neighbour(Struct):
+    there: TargetsThere
+    here: JobsThere
+    reader: BatchReader
+
+
+class Neighbours:
+    """Joins this shard with the others.
+
+    Args:
+        own: This shard's name.
+        cluster: The others; None where there are none.
+        clock: Time.
+        targets: This shard's.
+    """
+
+    def __init__(self, own: ShardName, cluster: Cluster | None, clock: Clock, targets: Targets) -> None:
+        self._homes: dict[StepName, Jobs] = {}
+        self._neighbours: dict[ShardName, _Neighbour] = {}
+        self._beating: list[asyncio.Task[None]] = []
+        self.targets = targets
+        """Where this shard's jobs find every target."""
+        if cluster is not None:
+            self._neighbours = {
+                name: _Neighbour(
+                    TargetsThere(name, cluster.transport, clock),
+                    JobsThere(name, cluster.transport, targets, self._homes, clock),
+                    BatchReader(),
+                )
+                for name in cluster.others
+            }
+            there = {name: neighbour.there.targets for name, neighbour in self._neighbours.items()}
+            self.targets = TargetRouter(own, targets, there, cluster.owner)
+
+    def __len__(self) -> int:
+        """Count the steps that have anything at another shard's targets, or at this one's for another."""
+        return sum(len(n.there.targets) + len(n.here.jobs) for n in self._neighbours.values())
+
+    def find_jobs(self, own: Jobs) -> Jobs:
+        """Say whom this shard's targets tell of attempts and turns."""
+        return JobRouter(own, self._homes) if self._neighbours else own
+
+    def begin(self, epoch: int, jobs: Jobs) -> None:
+        """Begin a life of this shard: its ``jobs`` may speak to the others' targets."""
+        for neighbour in self._neighbours.values():
+            neighbour.there.begin(epoch, jobs)
+            neighbour.here.begin(epoch)
+            self._beating.append(asyncio.get_running_loop().create_task(neighbour.there.beat_for_ever()))
+
+    def receive(self, sender: ShardName, batch: bytes) -> None:
+        """Take a batch from another shard; which one, the transport says.
+
+        Raises:
+            WireError: It is no batch, or holds what no shard may say, or nobody knows that shard.
+
+        """
+        neighbour = self._find(sender)
+        header, messages = neighbour.reader.read(batch)
+        neighbour.there.hear(header, messages)
+        neighbour.here.hear(header, messages)
+
+    def beat(self, sender: ShardName, beat: bytes) -> bytes:
+        """Take another shard's heartbeat, and give the reply.
+
+        Raises:
+            WireError: It is none, or nobody knows that shard.
+
+        """
+        message = decode_one(beat)
+        if not isinstance(message, ShardBeat):
+            msg = f"{type(message).__name__} is no heartbeat of a shard's"
+            raise WireError(msg)
+        return encode(self._find(sender).here.beat(message))
+
+    async def close(self) -> None:
+        """Speak to nobody any more."""
+        for beating in self._beating:
+            beating.cancel()
+        for neighbour in self._neighbours.values():
+            await neighbour.there.close()
+            await neighbour.here.close()
+
+    def _find(self, name: ShardName) -> _Neighbour:
+        if (neighbour := self._neighbours.get(name)) is None:
+            msg = f"there is no shard {name!r} beside this one"
+            raise WireError(msg)
+        return neighbour

@@ -1,0 +1,172 @@
+"""Jobs that live in another shard, as this shard's targets see them."""
+
+from typing import assert_never
+
+from msgspec import Struct, field
+
+from orchestrator.core.shards.voice import LineUp, Order, PassUp, StepName, Voice
+from orchestrator.domain.exchange import Fault
+from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain
+from orchestrator.domain.settling import Ended
+from orchestrator.ports.targets import (
+    AttemptEnded,
+    Jobs,
+    Late,
+    Placed,
+    RegionsGone,
+    RunStep,
+    SendAttempt,
+    Shut,
+    Started,
+    Targets,
+    Turn,
+    Withdraw,
+)
+
+
+class _StepHere(Struct):
+    """What a step of another shard's job has here, so that it can be taken back."""
+
+    domain: TargetDomain
+    regions: tuple[RegionName, ...] = ()
+    turns: dict[int, Turn] = field(default_factory=dict)
+    """By permit: what its job has not answered yet."""
+    open: dict[AttemptId, bool] = field(default_factory=dict)
+    """Attempts that were placed, and whether each was sent."""
+    withdrawn: bool = False
+
+
+class RemoteJobs:
+    """``Jobs`` whose messages travel to another shard, from where their orders come.
+
+    Args:
+        targets: This shard's.
+        voice: Speaks to the other shard's ``RemoteTargets``.
+        homes: Whose each step is that is not of this shard's own jobs: kept here.
+    """
+
+    def __init__(self, targets: Targets, voice: Voice, homes: dict[StepName, Jobs]) -> None:
+        self._targets = targets
+        self._voice = voice
+        self._homes = homes
+        self._steps: dict[StepName, _StepHere] = {}
+
+    def __len__(self) -> int:
+        """Count the steps that have anything here."""
+        return len(self._steps)
+
+    def heard(self, order: Order) -> None:
+        """Take what the other shard's jobs say."""
+        match order:
+            case LineUp(claim, spends):
+                self._at_work((claim.ticket.job_id, claim.ticket.step), claim.domain)
+                self._targets.line_up(claim, spends=spends)
+            case RunStep(turn, plan):
+                if (step := self._answer(turn)) is not None:
+                    step.regions = plan.listed
+                    self._targets.run(order)
+            case PassUp(turn):
+                if self._answer(turn) is not None:
+                    self._targets.pass_up(turn)
+            case SendAttempt():
+                self._send(order)
+            case Withdraw():
+                self._withdraw(order)
+            case _:
+                assert_never(order)
+
+    def end(self) -> None:
+        """Nobody hears the other shard any more: take back all that its jobs have here."""
+        self._voice.end()
+        steps = list(self._steps.items())
+        for _, step in steps:
+            step.withdrawn = True
+        self._targets.withdraw([Withdraw(s.domain, job, n, s.regions) for (job, n), s in steps])
+        for name, step in steps:
+            self._take_turns_back(step)
+            self._forget(name)
+
+    def turn(self, turn: Turn) -> None:
+        """A ticket has its turn."""
+        step = self._steps[turn.ticket.job_id, turn.ticket.step]
+        if step.withdrawn:
+            self._targets.pass_up(turn)
+        else:
+            step.turns[turn.permit] = turn
+            self._voice.say(turn)
+
+    def placed(self, placed: Placed) -> None:
+        """A leg has its permit and its region."""
+        self._steps[placed.job, placed.step].open[placed.attempt] = False
+        self._voice.say(placed)
+
+    def started(self, started: Started) -> None:
+        """An attempt's first byte was written."""
+        self._voice.say(started)
+
+    def ended(self, ended: AttemptEnded) -> None:
+        """An attempt is over."""
+        name = (ended.job, ended.step)
+        step = self._steps[name]
+        if step.open.pop(ended.attempt, None) is not None:
+            self._voice.say(ended)
+            self._forget_if_over(name, step)
+
+    def late(self, late: Late) -> None:
+        """A hedge may want a further leg."""
+        self._voice.say(late)
+
+    def shut(self, shut: Shut) -> bool:
+        """A step may go on elsewhere; whether it does is heard later."""
+        self._voice.say(shut)
+        return False
+
+    def gone(self, gone: RegionsGone) -> None:
+        """A leg can't run."""
+        self._voice.say(gone)
+
+    def _send(self, order: SendAttempt) -> None:
+        step = self._steps.get((order.job, order.step))
+        if step is not None and order.attempt in step.open:
+            step.open[order.attempt] = True
+            self._targets.send(order)
+
+    def _withdraw(self, order: Withdraw) -> None:
+        name = (order.job, order.step)
+        if (step := self._steps.get(name)) is None:
+            return
+        step.withdrawn = True
+        self._targets.withdraw([order])
+        self._take_turns_back(step)
+        for attempt in [attempt for attempt, sent in step.open.items() if not sent]:
+            self.ended(AttemptEnded(order.job, order.step, attempt, _UNSENT))
+        self._forget_if_over(name, step)
+
+    def _take_turns_back(self, step: _StepHere) -> None:
+        turns, step.turns = step.turns, {}
+        for turn in turns.values():
+            self._targets.pass_up(turn)
+
+    def _answer(self, turn: Turn) -> _StepHere | None:
+        step = self._steps.get((turn.ticket.job_id, turn.ticket.step))
+        if step is None or step.turns.get(turn.permit) != turn:
+            return None
+        del step.turns[turn.permit]
+        return step
+
+    def _at_work(self, name: StepName, domain: TargetDomain) -> None:
+        if name not in self._steps:
+            self._steps[name] = _StepHere(domain)
+            self._homes[name] = self
+
+    def _forget_if_over(self, name: StepName, step: _StepHere) -> None:
+        if step.withdrawn and not step.open:
+            self._forget(name)
+
+    def _forget(self, name: StepName) -> None:
+        if self._steps.pop(name, None) is not None:
+            del self._homes[name]
+            self._voice.forget(name)
+
+
+_UNSENT = Ended(None, Fault.LOST, "the step was over before the request was sent", written=False)

@@ -1,0 +1,179 @@
+"""Targets that live in another shard, as this shard's jobs see them."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct, field
+
+from orchestrator.core.shards.voice import LineUp, PassUp, Report, StepName, Voice, step_of_record
+from orchestrator.core.step_at_target import begun_order, sibling_claims
+from orchestrator.domain.exchange import Fault
+from orchestrator.domain.ids import AttemptId
+from orchestrator.domain.settling import Ended
+from orchestrator.ports.targets import (
+    AttemptEnded,
+    Claim,
+    Jobs,
+    Late,
+    Placed,
+    RegionsGone,
+    RunStep,
+    SendAttempt,
+    Shut,
+    Started,
+    Turn,
+    Withdraw,
+)
+
+
+class _StepAway(Struct):
+    """What a step has at the other shard, so that it can be had again from its successor."""
+
+    claims: dict[int, LineUp] = field(default_factory=dict)
+    """By leg: what waits for a permit there, or has its turn."""
+    turns: dict[int, Turn] = field(default_factory=dict)
+    """By leg: what the job has not answered yet."""
+    order: RunStep | None = None
+    open: dict[AttemptId, bool] = field(default_factory=dict)
+    """Attempts that were placed, and whether each was sent."""
+    withdrawn: bool = False
+
+
+class RemoteTargets:
+    """``Targets`` whose messages travel to another shard.
+
+    What is asked for while nobody listens there is said once somebody does. A session that ends has lost all
+    attempts, and what waited lines up anew.
+
+    Args:
+        voice: Speaks to the other shard's ``RemoteJobs``.
+    """
+
+    _jobs: Jobs
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._steps: dict[StepName, _StepAway] = {}
+
+    def __len__(self) -> int:
+        """Count the steps that have anything there."""
+        return len(self._steps)
+
+    def line_up(self, claim: Claim, *, spends: bool = False) -> None:
+        """Let a leg wait for its permit."""
+        step = self._steps.setdefault((claim.ticket.job_id, claim.ticket.step), _StepAway())
+        order = step.claims[claim.ticket.leg] = LineUp(claim, spends)
+        self._voice.say(order)
+
+    def run(self, order: RunStep) -> None:
+        """Use a turn, unless it was lost with its session: the leg has lined up anew then."""
+        if (step := self._answer(order.turn)) is not None:
+            step.order = order
+            self._voice.say(order)
+
+    def pass_up(self, turn: Turn) -> None:
+        """Nobody wants this turn any more."""
+        if (step := self._answer(turn)) is not None:
+            step.claims.pop(turn.ticket.leg, None)
+            self._voice.say(PassUp(turn))
+
+    def send(self, order: SendAttempt) -> None:
+        """Send a placed attempt, unless it was lost meanwhile."""
+        step = self._steps.get((order.job, order.step))
+        if step is not None and order.attempt in step.open:
+            step.open[order.attempt] = True
+            self._voice.say(order)
+
+    def withdraw(self, orders: Sequence[Withdraw]) -> None:
+        """Steps are over. Of what was sent the ends are still to be heard; all else is forgotten."""
+        for order in orders:
+            name = (order.job, order.step)
+            step = self._steps.get(name)
+            if step is None or step.withdrawn:
+                continue
+            self._voice.say(order)
+            step.withdrawn = True
+            step.claims.clear()
+            step.turns.clear()
+            step.open = {attempt: True for attempt, sent in step.open.items() if sent}
+            self._forget_if_over(name, step)
+
+    def heard(self, report: Report) -> None:
+        """Take what the other shard's targets say. Of what was withdrawn only ends count: with the withdrawal
+        everything else comes back by itself.
+        """
+        if isinstance(report, AttemptEnded):
+            self._ended(report)
+            return
+        step = self._steps.get(step_of_record(report))
+        if step is not None and not step.withdrawn:
+            self._tell(step, report)
+
+    def begin(self, jobs: Jobs) -> None:
+        """Tell ``jobs`` of their attempts and turns from now on."""
+        self._jobs = jobs
+
+    def line_up_anew(self) -> None:
+        """Somebody listens there: line up whatever waits."""
+        for step in self._steps.values():
+            for order in step.claims.values():
+                self._voice.say(order)
+
+    def lose(self) -> None:
+        """What was there is gone: what waits lines up anew once somebody listens, attempts are lost."""
+        for step in self._steps.values():
+            step.turns.clear()
+            step.order = None
+        for (job, number), step in list(self._steps.items()):
+            for attempt, sent in list(step.open.items()):
+                self._ended(AttemptEnded(job, number, attempt, _LOST if sent else _LOST_UNSENT))
+
+    def _tell(self, step: _StepAway, report: Turn | Placed | Started | Late | Shut | RegionsGone) -> None:
+        match report:
+            case Turn(_, ticket):
+                step.turns[ticket.leg] = report
+                self._jobs.turn(report)
+            case Placed():
+                self._placed(step, report)
+            case Started():
+                self._jobs.started(report)
+            case Late():
+                self._jobs.late(report)
+            case Shut():
+                self._jobs.shut(report)
+            case RegionsGone():
+                step.claims.pop(report.leg, None)
+                self._jobs.gone(report)
+
+    def _placed(self, step: _StepAway, placed: Placed) -> None:
+        step.claims.pop(placed.leg, None)
+        if step.order is not None:
+            begun = begun_order(step.order, placed.leg)
+            for claim in sibling_claims(step.order, begun, placed.leg):
+                step.claims[claim.ticket.leg] = LineUp(claim, spends=False)
+        step.open[placed.attempt] = False
+        self._jobs.placed(placed)
+
+    def _ended(self, ended: AttemptEnded) -> None:
+        name = (ended.job, ended.step)
+        step = self._steps.get(name)
+        if step is not None and step.open.pop(ended.attempt, None) is not None:
+            self._forget_if_over(name, step)
+            self._jobs.ended(ended)
+
+    def _answer(self, turn: Turn) -> _StepAway | None:
+        step = self._steps.get((turn.ticket.job_id, turn.ticket.step))
+        if step is None or step.turns.get(turn.ticket.leg) != turn:
+            return None
+        del step.turns[turn.ticket.leg]
+        return step
+
+    def _forget_if_over(self, name: StepName, step: _StepAway) -> None:
+        if step.withdrawn and not step.open:
+            del self._steps[name]
+            self._voice.forget(name)
+
+
+_LOST = Ended(None, Fault.LOST, "the target's shard was lost while the request was under way")
+_LOST_UNSENT = Ended(
+    None, Fault.LOST, "the target's shard was lost before the request was sent", written=False
+)
