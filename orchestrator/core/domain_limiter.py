@@ -288,14 +288,29 @@ class DomainLimiter:
             probe,
             ticket.job_id,
             ticket.path,
+            ticket.cost if permit in self._out else None,
         )
-        changed = self._steering.hear(heard, self._limiter, self._clock.now(), utc(self._clock))
+        now, at = self._clock.now(), utc(self._clock)
+        changed = self._steering.hear(heard, self._limiter, now, at, self._count_in)
+        for throttle in self._steering.binding.known(ticket.customer, ticket.account):
+            self._count_in(throttle)
         self._follow()
         if changed:
-            self._adopt(self._clock.now())
+            self._adopt(now)
         if self._gates is not None:
             self._gates.look_again(ticket)
         return changed
+
+    def _count_in(self, throttle: Throttle) -> None:
+        """Let a throttle that is new count what is under way: it takes places, and may be counted in no
+        budget yet.
+        """
+        if throttle.counts_all:
+            return
+        throttle.counts_all = True
+        for permit, (ticket, _, _) in self._out.items():
+            if throttle in self._steering.binding.known(ticket.customer, ticket.account):
+                self._adopt_by(throttle, permit)
 
     def _adopt(self, now: float) -> None:
         """Let throttles of accounts that have a pace of their own from now on count what is under way."""
@@ -306,9 +321,13 @@ class DomainLimiter:
                 self._adopt_by(throttle, permit)
 
     def _adopt_by(self, throttle: Throttle, permit: int) -> None:
-        _, passages, _ = self._out[permit]
+        ticket, passages, granted_at = self._out[permit]
+        yet_to_start = self._limiter.has_yet_to_start(permit)
         if all(passage.throttle is not throttle for passage in passages):
-            passages.append(throttle.adopt(yet_to_start=self._limiter.has_yet_to_start(permit)))
+            passages.append(throttle.adopt(ticket.cost, yet_to_start=yet_to_start))
+        elif yet_to_start:
+            passages = [p.paced() if p.throttle is throttle else p for p in passages]
+            self._out[permit] = ticket, passages, granted_at
 
     def pump(self) -> None:
         """Let out what may go now, and set the timer for what may go later."""

@@ -205,7 +205,7 @@ class Binding:
         if self.troubles is None or (apart := self.apart(ticket)) is None:
             return bound
         rps = min(
-            [self.troubles.pace.rps, *(t.rate(now) for t in self._known(ticket.customer, ticket.account))]
+            [self.troubles.pace.rps, *(t.rate(now) for t in self.known(ticket.customer, ticket.account))]
         )
         if apart == SUSPECTS:
             return [(SUSPECTS_KEY, self.troubles.suspects(rps, now)), *bound]
@@ -248,7 +248,7 @@ class Binding:
         if judgement.finding is Finding.CONTAINED:
             self.troubles.begin(account, heard.path, heard.customer)
         elif judgement.finding is Finding.HOLDS:
-            for held in self._known(heard.customer, account):
+            for held in self.known(heard.customer, account):
                 held.hold_rate(now)
         return judgement.finding
 
@@ -257,7 +257,7 @@ class Binding:
         self._answered.note(heard.path, now)
         if self.troubles is not None:
             self.troubles.heard_answer(heard.account, heard.path)
-        for throttle in self._known(heard.customer, heard.account):
+        for throttle in self.known(heard.customer, heard.account):
             if throttle.refusals is not None:
                 throttle.refusals.heard_answer(heard.job, heard.customer, heard.path, heard.started_at, now)
 
@@ -272,10 +272,10 @@ class Binding:
 
     def _take_back(self, judgement: Judgement, account: AccountId | None) -> None:
         for job, customer in judgement.withdrawn:
-            for throttle in self._known(customer, account):
+            for throttle in self.known(customer, account):
                 throttle.withdraw(job)
 
-    def _known(self, customer: CustomerId, account: AccountId | None) -> list[Throttle]:
+    def known(self, customer: CustomerId, account: AccountId | None) -> list[Throttle]:
         """List the throttles that there are for a request: of its domain, its customer and its account."""
         throttles = self.throttles or {}
         found = [throttles[key] for key in (customer_key(customer), account) if key in throttles]

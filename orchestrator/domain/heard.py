@@ -17,6 +17,7 @@ REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 class Heard(Struct, frozen=True):
     """One answer, and whose request it answers. ``started_at`` and ``answered_at`` are monotonic seconds;
     ``probe``: the request tried whether the target is back, one at a time. An empty ``job`` is not known.
+    ``cost`` is the request's tokens; None where it is not among those in flight.
     """
 
     status: int
@@ -28,6 +29,7 @@ class Heard(Struct, frozen=True):
     probe: bool = False
     job: JobId = UNKNOWN_JOB
     path: PathClass = UNKNOWN_PATH
+    cost: float | None = None
 
     @property
     def refused(self) -> bool:

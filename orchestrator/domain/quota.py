@@ -18,16 +18,36 @@ class Quota:
     last start on (``since``).
     """
 
-    __slots__ = ("_at", "_left", "_limit", "_rate", "_reset_at", "_slot", "_spread_s", "header", "unit")
+    __slots__ = (
+        "_at",
+        "_left",
+        "_limit",
+        "_rate",
+        "_reset_at",
+        "_slot",
+        "_spread_s",
+        "header",
+        "told_at",
+        "unit",
+    )
 
     def __init__(
-        self, budget: Budget, *, remaining: float, in_flight: float, now: float, since: float
+        self,
+        budget: Budget,
+        *,
+        remaining: float,
+        in_flight: float,
+        now: float,
+        since: float,
+        told_at: float,
     ) -> None:
         reset_s = budget.window_s or RESOLUTION_S if budget.reset_s is None else budget.reset_s
         if remaining < 1 and not budget.refills:
             reset_s = max(reset_s, RESOLUTION_S)
         self.unit = budget.unit
         self.header = budget.header
+        self.told_at = told_at
+        """When the answer came that told of it."""
         self._at = now
         self._left = remaining - in_flight
         self._limit = budget.limit if budget.limit is not None else math.inf
@@ -44,7 +64,7 @@ class Quota:
 
     def active_limits(self, now: float) -> ActiveLimit:
         """Show what is left of it, and when it is whole again."""
-        left = min(self._limit, self._left + self._rate * (now - self._at))
+        left = self.left_at(now)
         return ActiveLimit(
             kind=ActiveLimitKind.BUDGET,
             source=self.header,
@@ -53,6 +73,10 @@ class Quota:
             unit=self.unit,
             remaining=max(0.0, left),
         )
+
+    def left_at(self, now: float) -> float:
+        """Say what is left of it; below zero where more is out than that."""
+        return min(self._limit, self._left + self._rate * (now - self._at))
 
     def _rate_for(self, left: float) -> float | None:
         """Say at which rate requests that cost one are paid now; None where they all are."""
@@ -83,7 +107,7 @@ class Quota:
 
     def spend(self, now: float, cost: float) -> None:
         """Pay for a request."""
-        self._left = min(self._limit, self._left + self._rate * (now - self._at)) - self._amount(cost)
+        self._left = self.left_at(now) - self._amount(cost)
         self._at = now
         self._slot = max(self._slot, now) + self._spread_s * self._amount(cost)
 

@@ -1,7 +1,7 @@
 """The pace in force at one domain: what its target said about it, and what an answer changes."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -119,8 +119,24 @@ class Steering:
         if self.binding.troubles is not None:
             self.binding.troubles.pace = self.pace
 
-    def hear(self, heard: Heard, limiter: Limiter, now: float, at: datetime) -> bool:
-        """Take what an answer says about pace; say whether anything changed that outlives a restart."""
+    def hear(
+        self,
+        heard: Heard,
+        limiter: Limiter,
+        now: float,
+        at: datetime,
+        count_in: Callable[[Throttle], None] = lambda _: None,
+    ) -> bool:
+        """Take what an answer says about pace; say whether anything changed that outlives a restart.
+
+        Args:
+            heard: The answer.
+            limiter: What keeps all to the domain's pace.
+            now: The present.
+            at: The same, by the clock on the wall.
+            count_in: Lets a throttle count what was let out before it was there.
+
+        """
         signal = read_signal(heard.headers)
         budgets = read_budgets(heard.headers, at)
         wait_s = retry_after_s(heard.headers, at)
@@ -138,7 +154,7 @@ class Steering:
             return changed
         changed |= not signal.silent and self._tell(signal, heard, now)
         for budget in budgets:
-            changed |= self._learn(budget, signal, heard, limiter, now)
+            changed |= self._learn(budget, signal, heard, limiter, now, count_in)
         if wait_s is not None:
             changed |= self._pause(heard, now, wait_s)
         if finding is Finding.LOWERS and not told and not rate_is_set:
@@ -260,7 +276,15 @@ class Steering:
         holds = before is not None and (before.lapses_at is None or before.lapses_at > now)
         return before if before is not None and holds else PaceState(self._base)
 
-    def _learn(self, budget: Budget, signal: Signal, heard: Heard, limiter: Limiter, now: float) -> bool:
+    def _learn(
+        self,
+        budget: Budget,
+        signal: Signal,
+        heard: Heard,
+        limiter: Limiter,
+        now: float,
+        count_in: Callable[[Throttle], None],
+    ) -> bool:
         changed = self._told_by(budget, signal, heard, now)
         if (
             budget.unit is BudgetUnit.CONCURRENT
@@ -272,13 +296,8 @@ class Steering:
         # What is left of an account's own budget is no matter of the others'.
         shared = budget.exhausted or not heard.binds_account
         for throttle, until in self.binding.bound(heard, budget.unit, asked, now, shared=shared):
-            own = throttle is self.binding.throttle
-            throttle.learn(
-                _within(budget, until - now),
-                now,
-                in_flight=max(0, (limiter.in_flight if own else throttle.out) - 1),
-                cost_in_flight=throttle.cost_out,
-            )
+            count_in(throttle)
+            throttle.learn(_within(budget, until - now), now, told_at=heard.answered_at, own_cost=heard.cost)
         return changed
 
     def _told_by(self, budget: Budget, signal: Signal, heard: Heard, now: float) -> bool:

@@ -29,6 +29,12 @@ class Passage(Struct, frozen=True):
     permit: int | None
     adopted: bool = False
 
+    def paced(self) -> "Passage":
+        """Let it start in a window of the throttle's pace, though it passed before there was one."""
+        if self.permit is not None:
+            return self
+        return Passage(self.throttle, self.cost, self.throttle.told.adopt(), adopted=True)
+
     def started(self, at: float) -> None:
         """Its first byte was written at monotonic ``at``."""
         if self.permit is not None:
@@ -65,6 +71,7 @@ class Throttle:
         "_told_until",
         "_tried",
         "cost_out",
+        "counts_all",
         "heard_by",
         "out",
         "refusals",
@@ -76,6 +83,8 @@ class Throttle:
         """Requests in flight that this throttle let out."""
         self.cost_out = 0.0
         """Their tokens."""
+        self.counts_all = False
+        """Whether what was let out before it was there is among them."""
         self._paused_until = -math.inf
         self.told = Limiter(_UNTOLD)
         """Keeps the log of starts at the pace that it keeps to, as long as there is one."""
@@ -159,12 +168,13 @@ class Throttle:
         kept = self._kept(now)
         return Passage(self, cost, None if kept is None else kept.take(now))
 
-    def adopt(self, *, yet_to_start: bool) -> Passage:
-        """Count a request as in flight that was let out before this throttle minded it: nothing was spent.
-        One that is ``yet_to_start`` starts in a window of this throttle's pace.
+    def adopt(self, cost: float, *, yet_to_start: bool) -> Passage:
+        """Count a request as in flight that was let out before this throttle minded it. One that is
+        ``yet_to_start`` starts in a window of this throttle's pace.
         """
         self.out += 1
-        return Passage(self, 0.0, self.told.adopt() if yet_to_start else None, adopted=True)
+        self.cost_out += cost
+        return Passage(self, cost, self.told.adopt() if yet_to_start else None, adopted=True)
 
     def refund(self, cost: float) -> None:
         """Take back what a request did not use of the budgets."""
@@ -184,17 +194,30 @@ class Throttle:
         """Forget the pace that it was told: a later answer told a better one."""
         self._told_until = -math.inf
 
-    def learn(self, budget: Budget, now: float, *, in_flight: int, cost_in_flight: float) -> None:
-        """Follow a budget, as an answer tells it. Other requests in flight may not be counted in it yet."""
-        if budget.remaining is not None:
-            out = cost_in_flight if budget.unit is BudgetUnit.TOKENS else in_flight
-            key = (budget.name, budget.partition)
-            self._quotas.pop(key, None)
-            self._quotas[key] = Quota(
-                budget, remaining=budget.remaining, in_flight=out, now=now, since=self._last
-            )
-            if len(self._quotas) > QUOTAS_MOST:
-                del self._quotas[next(iter(self._quotas))]
+    def learn(self, budget: Budget, now: float, *, told_at: float, own_cost: float | None) -> None:
+        """Follow a budget, as an answer tells it. Other requests in flight may not be counted in it yet.
+
+        Args:
+            budget: What is left.
+            now: The present.
+            told_at: When the answer came.
+            own_cost: Tokens of the request that it answers; None where that is not counted here.
+
+        """
+        if budget.remaining is None:
+            return
+        out = self._others_out(budget.unit, own_cost)
+        quota = Quota(
+            budget, remaining=budget.remaining, in_flight=out, now=now, since=self._last, told_at=told_at
+        )
+        key = (budget.name, budget.partition)
+        before = self._quotas.pop(key, None)
+        if before is not None and before.told_at > told_at and not before.expired(now):
+            # Regions report in their own time: a later answer may have told that less is left.
+            quota = min(before, quota, key=lambda told: told.left_at(now))
+        self._quotas[key] = quota
+        if len(self._quotas) > QUOTAS_MOST:
+            del self._quotas[next(iter(self._quotas))]
 
     def refused(self, job: JobId, started_at: float, now: float, *, ceiling: float, begin: float) -> bool:
         """A request was refused without a word about when or how much; say whether that lowered the rate.
@@ -271,6 +294,11 @@ class Throttle:
         rests_s = FORGOTTEN_AFTER_S if self._told_until == math.inf else 0.0
         last = max(self._last, self.told.last_start)
         return -math.inf if kept is None else last + kept.window_s + ARRIVAL_MARGIN_S + rests_s
+
+    def _others_out(self, unit: BudgetUnit, own_cost: float | None) -> float:
+        if unit is BudgetUnit.TOKENS:
+            return max(0.0, self.cost_out - (own_cost or 0.0))
+        return max(0, self.out - (own_cost is not None))
 
     def _told_at(self, now: float) -> float | None:
         """When the pace that it was told lets a request go; None where one has to come back first."""

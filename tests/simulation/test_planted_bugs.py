@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from orchestrator.core import supervisor
 from orchestrator.core.dispatcher import Dispatcher
+from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.ending import children_of, ending_of
 from orchestrator.core.gates import Gates
 from orchestrator.core.job_cache import JobCache
@@ -260,6 +261,11 @@ def a_quota_is_not_spent_from(patch: pytest.MonkeyPatch) -> None:
 @breaks("quotas_are_kept", metered)
 def every_request_costs_one_token(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Quota, "_amount", lambda self, cost: 1.0)
+
+
+@breaks("quotas_are_kept", metered)
+def a_quota_forgets_what_was_let_out_before_it(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(DomainLimiter, "_count_in", lambda self, throttle: None)
 
 
 @breaks("a_pause_binds_whom_it_is_meant_for")

@@ -79,6 +79,9 @@ def rps(value: float, most: int = 100) -> Said:
     return {"x_ezthrottle_rps": value, "x_ezthrottle_max_concurrent": most}
 
 
+BUDGET = {"x_ratelimit_limit": 900, "x_ratelimit_remaining": 900, "x_ratelimit_reset": 9}
+
+
 def queued(server: ByAccount, *accounts: str | None, count: int = 2_000, **options: object) -> Outlet:
     outlet = Outlet(server, **({"pace": BASE, "account_queues": True} | options))  # type: ignore[arg-type]  # a test's
     for account in accounts:
@@ -209,11 +212,32 @@ def test_what_was_let_out_before_accounts_parted_counts_in_the_window_in_which_i
     assert busiest_second(rest) <= 4
 
 
+def test_what_was_let_out_by_a_budget_before_accounts_parted_counts_in_the_window_in_which_it_starts() -> (
+    None
+):
+    server = ByAccount({"a": BUDGET})
+    outlet = Stuck(server, Pace(4.0, 50))
+    outlet.put(1, "cust_a", "a")
+    outlet.run(2).starts.clear()
+    server.told = {"a": rps(4)}
+    outlet.part("a", 3).put(20, "cust_a", "a")
+    outlet.run(2.7).thaw()
+    outlet.run(30)
+    assert len(outlet.starts) == 24
+    assert busiest_second(outlet.starts) <= 4
+
+
+@pytest.mark.parametrize("told", [{}, BUDGET])
 @pytest.mark.parametrize("account", ["a", "b"])
 def test_what_was_let_out_before_accounts_parted_and_never_starts_takes_nothing_of_a_window(
-    account: str,
+    account: str, told: Said
 ) -> None:
-    outlet = Stuck(ByAccount({"a": rps(4)}), Pace(4.0, 50)).part(account, 3)
+    server = ByAccount({"a": told})
+    outlet = Stuck(server, Pace(4.0, 50))
+    outlet.put(1, "cust_a", "a")
+    outlet.run(2).starts.clear()
+    server.told = {"a": rps(4)}
+    outlet.part(account, 3)
     outlet.put(60, f"cust_{account}", account)
     outlet.run(2).recall()
     outlet.run(10)

@@ -9,7 +9,7 @@ from orchestrator.domain.throttle import Throttle
 
 def learn(throttle: Throttle, name: str, partition: bytes | None, remaining: float) -> None:
     budget = Budget(name=name, partition=partition, limit=10, remaining=remaining, window_s=60, reset_s=30)
-    throttle.learn(budget, 0.0, in_flight=0, cost_in_flight=0.0)
+    throttle.learn(budget, 0.0, told_at=0.0, own_cost=None)
 
 
 def test_partitions_of_one_quota_are_budgets_of_their_own() -> None:
