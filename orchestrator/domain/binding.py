@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from orchestrator.domain.active_limits import ActiveLimit, ActiveLimitKind, Scope
 from orchestrator.domain.budgets import BudgetUnit
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.heard import Heard
+from orchestrator.domain.heard import REFUSALS, Heard
 from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.pacing import Pace, PaceState
 from orchestrator.domain.path_class import PathClass
@@ -251,6 +251,12 @@ class Binding:
             for held in self.known(heard.customer, account):
                 held.hold_rate(now)
         return judgement.finding
+
+    def contains(self, heard: Heard) -> bool:
+        """Whether an answer, be it a probe's, refuses what is of a path class in trouble already."""
+        if heard.status not in REFUSALS or self.troubles is None:
+            return False
+        return self.troubles.of(heard.account if heard.binds_account else None, heard.path)
 
     def heard_answer(self, heard: Heard, now: float) -> None:
         """A request was let through."""

@@ -327,7 +327,7 @@ class Steering:
 
     def _judge(self, heard: Heard, now: float, *, asks_to_wait: bool) -> Finding | None:
         if not heard.refused:
-            return None
+            return Finding.CONTAINED if self.binding.contains(heard) else None
         stated = now < self._stated_at + STATED_FOR_S
         return self.binding.judge(heard, self.pace, now, asks_to_wait=asks_to_wait, stated=stated)
 

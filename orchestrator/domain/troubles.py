@@ -37,6 +37,10 @@ class Troubles:
         classes = self._classes
         return (None, path) in classes or (account is not None and (account, path) in classes)
 
+    def of(self, account: AccountId | None, path: PathClass) -> bool:
+        """Whether a class is in trouble for an account, or where that is None for everybody."""
+        return (account, path) in self._classes
+
     def active_limits(self) -> Iterator[ActiveLimit]:
         """Show the classes in trouble, and what they all share."""
         rps = self._share_of(SHARE, self.pace.rps)

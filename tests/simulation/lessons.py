@@ -19,7 +19,7 @@ from orchestrator.domain.heard import REFUSALS
 from orchestrator.domain.ids import AccountId, JobId, TargetDomain
 from orchestrator.domain.path_class import PathClass
 
-TOO_MANY = 429
+TOO_MANY, UNAVAILABLE = 429, 503
 DOMAIN_KEY = None
 """Of the domain's own rate, among those of its accounts and customers."""
 Cuts = dict[str | None, Counter[JobId]]
@@ -59,10 +59,16 @@ class Lesson(Struct, frozen=True):
         return self.ticket.account if self.status == TOO_MANY else None
 
     @property
+    def judged(self) -> bool:
+        """Whether it may say something of the rate, or of its path class. A probe's 503 only says that the
+        target is not back yet.
+        """
+        return self.refuses and not (self.probe and self.status == UNAVAILABLE)
+
+    @property
     def contained(self) -> bool:
-        """Whether it is no more than one refusal of a path class in trouble."""
-        known = (self.scope, self.ticket.path) in self.after.in_trouble
-        return self.refuses and not self.probe and known
+        """Whether it is no more than one refusal of a path class in trouble, be it a probe's."""
+        return self.refuses and (self.scope, self.ticket.path) in self.after.in_trouble
 
 
 @dataclass(slots=True)

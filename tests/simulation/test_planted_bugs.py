@@ -47,10 +47,12 @@ from tests.simulation.scenario import (
     Actor,
     Crash,
     Direction,
+    Mood,
     NetworkPlan,
     Partition,
     QuotaPlan,
     Scenario,
+    Temper,
     scenario,
     with_accounts,
 )
@@ -136,6 +138,13 @@ def with_a_broken_method(seed: int) -> Scenario:
     target = replace(plan.targets[0], temper=CALM, broken=("PUT",))
     jobs = tuple(replace(job, spec=_steps_at(target.host, job.spec)) for job in plan.jobs)
     return replace(plan, targets=(target,), jobs=jobs, pace=Pace(20, 8), faults=(), calm_s=30.0)
+
+
+def seldom_reached(seed: int) -> Scenario:
+    """Let so few connections to a target with a broken method come about that its breakers open."""
+    plan = with_a_broken_method(seed)
+    temper = Temper(moods=((Mood.OK, 1.0), (Mood.REFUSED, 4.0)), latency_s=(0.002, 0.1))
+    return replace(plan, targets=(replace(plan.targets[0], temper=temper),))
 
 
 def refusing_everything(seed: int) -> Scenario:
@@ -287,6 +296,11 @@ def a_class_in_trouble_binds_others(patch: pytest.MonkeyPatch) -> None:
         return Finding.LOWERS if finding is Finding.CONTAINED else finding
 
     patch.setattr(Binding, "judge", heed)
+
+
+@breaks("trouble_binds_nobody_else", seldom_reached)
+def a_probe_of_a_class_in_trouble_binds_others(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Binding, "contains", lambda self, heard: False)
 
 
 @breaks("trouble_has_its_reasons", with_a_broken_method)

@@ -114,7 +114,7 @@ def _lacks(lessons: list[Lesson], began: TroubledClass) -> str:
     (scope, path), now = began, lessons[-1].at
     run: list[Lesson] = []
     for lesson in lessons:
-        if lesson.refuses and (lesson.scope, lesson.ticket.path) == began:
+        if lesson.judged and (lesson.scope, lesson.ticket.path) == began:
             run.append(lesson)
         elif not lesson.refuses and lesson.ticket.path == path and scope in (None, lesson.ticket.account):
             run.clear()

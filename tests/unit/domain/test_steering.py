@@ -1,10 +1,12 @@
+import math
 from datetime import UTC, datetime
 
 import pytest
 
 from orchestrator.domain.heard import Heard
-from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps, PaceState, steer
+from orchestrator.domain.path_class import PathClass
 from orchestrator.domain.signals import SILENT, Signal
 from orchestrator.domain.steering import Steering
 
@@ -85,3 +87,33 @@ def test_an_answer_that_a_later_one_overtook_may_lower_the_pace() -> None:
     steering = Steering(BASE, PaceCaps())
     hear(steering, 500, answered_at=10.4)
     assert hear(steering, 50, answered_at=10.3) == Pace(50.0, 1_000)
+
+
+def answer(status: int, path: str, number: int, *, wait_s: int = 0, probe: bool = False) -> Heard:
+    named = {"retry-after": str(wait_s)} if wait_s else {}
+    who, job, kind = CustomerId(f"cust_{number}"), JobId(f"{path} {number}"), PathClass(path)
+    return Heard(status, named, who, None, 9.0 + number, 10.0 + number, probe, job, kind)
+
+
+def waits_until(steering: Steering, customer: str) -> float:
+    bound = steering.binding.known(CustomerId(customer), None)
+    return max((throttle.paused_until for throttle in bound), default=-math.inf)
+
+
+@pytest.mark.parametrize("probe", [False, True])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_wait_that_a_class_in_trouble_is_told_binds_nobody_else_be_it_a_probe(
+    status: int, *, probe: bool
+) -> None:
+    steering = Steering(Pace(50.0, 50), PaceCaps())
+    for each in (
+        *(answer(503, "PUT /bad", number) for number in range(3)),
+        *(answer(200, "GET /ok", number) for number in range(4, 8)),
+        answer(503, "PUT /bad", 8),
+        answer(status, "PUT /bad", 9, wait_s=30, probe=probe),
+    ):
+        steering.hear(each, Limiter(steering.state.pace), 20.0, datetime.now(UTC))
+    assert waits_until(steering, "cust_9") < 20.0
+    elsewhere = answer(503, "GET /ok", 10, wait_s=30, probe=probe)
+    steering.hear(elsewhere, Limiter(steering.state.pace), 20.0, datetime.now(UTC))
+    assert waits_until(steering, "cust_9") == 50.0
