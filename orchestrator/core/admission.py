@@ -9,6 +9,7 @@ from orchestrator.core.time_limits import TimeLimits
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state
+from orchestrator.domain.marks import Mark
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import WaitingJob
 from orchestrator.ports.targets import Claim
@@ -64,16 +65,18 @@ class Admission:
         at_ms = job.spec.retry_at if state is JobState.SCHEDULED else None
         self._scheduled.queue(Claim(job.domain, ticket, may_leave=job.spec.fallback is not None), at_ms)
 
-    async def recover(self, waiting: WaitingJob) -> None:
-        """Queue a job again that a restart found, or go on with it."""
+    async def recover(self, waiting: WaitingJob, mark: Mark | None = None) -> None:
+        """Queue a job again that a restart found, or go on with it. One that is marked was running, whatever
+        its row says.
+        """
         self._domains.limiter(waiting.domain)
         self._ledger.found(waiting.customer, waiting.domain)
-        if waiting.state is not JobState.RUNNING and waiting.damage is None:
+        if waiting.state is not JobState.RUNNING and waiting.damage is None and mark is None:
             self._scheduled.queue(Claim(waiting.domain, _ticket_of(waiting)), waiting.not_before_ms)
             return
         stored = await self._reader.read(waiting.id)
         if stored is not None:
-            self._jobs.recover(stored, waiting.damage)
+            self._jobs.recover(stored, waiting.damage, mark)
 
 
 def _ticket_of(waiting: WaitingJob) -> Ticket:

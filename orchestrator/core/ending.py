@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from orchestrator.domain.course import Child, Course, without_answers
 from orchestrator.domain.ids import DeliveryId, new_job_id, target_domain
-from orchestrator.domain.job import Job
+from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.settling import Failure, FailureCode
 from orchestrator.ports.store import Accepted, Duplicate, Ending, OutboxEntry
@@ -47,6 +47,7 @@ def ending_of(
         key_freed=not course.written,
         children=tuple(children),
         code=failure.code if failure else None,
+        marked=job.spec.guarantee is Guarantee.AT_MOST_ONCE,
     )
 
 

@@ -53,6 +53,7 @@ class JobReader:
             # What never ran may come again under its key.
             key_freed=line.state is not JobState.RUNNING,
             code=FailureCode.DAMAGED,
+            marked=True,
         )
         await self._store.jobs.end(ending)
         self._buried(ending)

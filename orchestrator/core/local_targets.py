@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.core.dispatcher import Dispatcher, OpenAttempt
 from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.marker import Marker
 from orchestrator.core.peers import PeerBook
 from orchestrator.core.placement import choose
 from orchestrator.core.routes import Routes
@@ -47,6 +48,7 @@ class LocalTargets:
         routes: Which ways to the targets are passable.
         limiter: Finds a domain's limiter, or makes it.
         dispatcher: Sends attempts; tells this of them.
+        marker: Marks what may be sent once.
         next_attempt: Makes the id of an attempt.
     """
 
@@ -59,6 +61,7 @@ class LocalTargets:
         routes: Routes,
         limiter: Callable[[TargetDomain], DomainLimiter],
         dispatcher: Dispatcher,
+        marker: Marker,
         next_attempt: Callable[[], AttemptId],
     ) -> None:
         self._clock = clock
@@ -66,6 +69,7 @@ class LocalTargets:
         self._routes = routes
         self._limiter = limiter
         self._dispatcher = dispatcher
+        self._marker = marker
         self._next_attempt = next_attempt
         self._steps: dict[tuple[JobId, int], StepAtTarget] = {}
 
@@ -120,14 +124,34 @@ class LocalTargets:
             self._place(order, *placed)
 
     def send(self, order: SendAttempt) -> None:
-        """Send a placed attempt. One that was withdrawn meanwhile is not sent."""
+        """Send a placed attempt; what may be sent once goes when its mark is on disk. One that was withdrawn
+        meanwhile is not sent.
+        """
+        placed = self._still_placed(order)
+        if placed is None:
+            return
+        if order.once:
+            turn, opened, _ = placed
+            self._marker.before(order, turn.domain, opened.region, self._send_marked)
+        else:
+            self._go(order, *placed)
+
+    def _send_marked(self, order: SendAttempt) -> None:
+        placed = self._still_placed(order)
+        if placed is not None:
+            self._go(order, *placed)
+
+    def _still_placed(self, order: SendAttempt) -> tuple[Turn, OpenLeg, int] | None:
+        """Find an attempt that was neither withdrawn nor sent; its permit is the last."""
         step = self._steps.get((order.job, order.step))
         opened = step.open.get(order.attempt) if step is not None else None
         if step is None or step.order is None or opened is None or opened.permit is None:
-            return
-        turn = step.order.turn
+            return None
+        return step.order.turn, opened, opened.permit
+
+    def _go(self, order: SendAttempt, turn: Turn, opened: OpenLeg, permit: int) -> None:
         if self._peers.is_up(opened.region):
-            permit, opened.permit = opened.permit, None
+            opened.permit = None
             self._dispatcher.send(
                 order.attempt,
                 job=order.job,
@@ -141,7 +165,7 @@ class LocalTargets:
         else:
             # It went down meanwhile. Sent all the same, nobody could know what became of the request.
             self._tell_end(turn.domain, order.job, order.step, order.attempt, _UNSENT)
-            self._limiter(turn.domain).unused(opened.permit)
+            self._limiter(turn.domain).unused(permit)
 
     def withdraw(self, orders: Sequence[Withdraw]) -> None:
         """Steps are over: none of them starts anything from here on."""
@@ -152,7 +176,7 @@ class LocalTargets:
                 self._let_go_of_claims(order, step)
         for order, step in zip(orders, steps, strict=True):
             if step is not None and step.open:
-                self._let_go_of_attempts(order.domain, step)
+                self._let_go_of_attempts(order, step)
 
     def leave(self, ticket: Ticket, cause: Cause) -> None:
         """Every way that a step which waits may take is shut."""
@@ -239,14 +263,15 @@ class LocalTargets:
         for claim in unasked if step is None else step.claims.values():
             self._routes.withdraw(claim, order.regions)
 
-    def _let_go_of_attempts(self, domain: TargetDomain, step: StepAtTarget) -> None:
+    def _let_go_of_attempts(self, order: Withdraw, step: StepAtTarget) -> None:
         for timer in (step.hedges or {}).values():
             timer.cancel()
         for attempt, opened in step.open.items():
             if opened.permit is None:
                 self._dispatcher.cancel(attempt)
             else:
-                self._limiter(domain).unused(opened.permit)
+                self._tell_end(order.domain, order.job, order.step, attempt, _WITHDRAWN)
+                self._limiter(order.domain).unused(opened.permit)
 
     def _at_work(self, job: JobId, number: int) -> StepAtTarget:
         step = self._steps.get((job, number))
@@ -255,4 +280,5 @@ class LocalTargets:
         return step
 
 
+_WITHDRAWN = Ended(None, Fault.CANCELLED, "withdrawn before the request was sent", written=False)
 _UNSENT = Ended(None, Fault.LOST, "the region went down before the request was sent", written=False)

@@ -37,6 +37,7 @@ from orchestrator.domain.ids import JobId, NodeAddress, RegionName, ShardName, T
 from orchestrator.domain.job import Job
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.marks import Owner
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.queue_position import QueuePosition
 from orchestrator.domain.routing import STRICT_DOWN_S
@@ -119,6 +120,7 @@ class Shard:
             clock,
             self.counters,
             self.answers,
+            self.spawn,
             shard=options.name,
             pace=options.pace,
             caps=options.caps,
@@ -179,12 +181,18 @@ class Shard:
         self._begun_at = self.clock.now()
         await self.targets.begin(self.epoch, self.neighbours.find_jobs(self.jobs))
         self.peers.begin(self.epoch)
+        self.jobs.begin(self._owner_of)
+        marks = await self.store.jobs.marks()
         for waiting in await self.store.jobs.waiting():
-            await self._admission.recover(waiting)
+            await self._admission.recover(waiting, marks.get(waiting.id))
         await self.courier.begin()
         self._maintenance.begin()
         self._scheduled.begin()
         self.neighbours.begin(self.epoch, self.jobs)
+
+    def _owner_of(self, _domain: TargetDomain) -> Owner:
+        """Say who has a target: this shard has them all."""
+        return Owner(self.options.name, self.epoch)
 
     def admit(self, job: Job) -> QueuePosition:
         """Queue a job that is on disk; say where it stands."""

@@ -4,7 +4,7 @@ from orchestrator.domain.accounts import account_of
 from orchestrator.domain.course import PRIMARY, Course, run_of
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import TargetDomain, target_domain
-from orchestrator.domain.job import Job
+from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.run import Attempt
 from orchestrator.domain.step_plan import plan_of
 from orchestrator.domain.target_request import target_request
@@ -34,7 +34,8 @@ def run_order(job: Job, course: Course, turn: Turn) -> RunStep:
 
 def send_order(job: Job, step: int, attempt: Attempt) -> SendAttempt:
     """Send the request of an attempt."""
-    return SendAttempt(job.id, step, attempt.id, target_request(job, step, attempt))
+    once = job.spec.guarantee is Guarantee.AT_MOST_ONCE
+    return SendAttempt(job.id, step, attempt.id, target_request(job, step, attempt), once)
 
 
 def withdrawals(job: Job, course: Course) -> list[Withdraw]:

@@ -45,11 +45,10 @@ from orchestrator.domain.course import (
     without_answers,
 )
 from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain
-from orchestrator.domain.job import Guarantee, Job
+from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
 from orchestrator.domain.run import (
     Answer,
-    Attempt,
     LegState,
     note_close,
     note_start,
@@ -76,7 +75,7 @@ class JobSupervisor:
     def __init__(self, context: SupervisorContext, job: Job, state: JobState, course: Course) -> None:
         self._context = context
         self._unclosed: set[AttemptId] = set()
-        """Attempts that were sent, and whose close nobody has told of."""
+        """Attempts that were placed, and whose close nobody has told of."""
         self._watched: set[int] = set()
         self._kept = 0
         """Bytes that are counted for the answers which the course keeps."""
@@ -164,11 +163,9 @@ class JobSupervisor:
         )
         if self.state is JobState.QUEUED:
             self.state = advance(self.state, JobEvent.DISPATCHED)
-        if self.job.spec.guarantee is Guarantee.AT_MOST_ONCE:
-            self._context.spawn(self._mark_then_send(placed.step, attempt))
-        else:
-            self._note()
-            self._send(placed.step, attempt)
+        self._note()
+        self._unclosed.add(attempt.id)
+        self._context.targets.send(send_order(self.job, placed.step, attempt))
 
     def attempt_started(self, started: Started) -> None:
         """An attempt's first byte was written."""
@@ -239,18 +236,6 @@ class JobSupervisor:
     def _keep(self) -> None:
         """Keep of the answers so far what there is room for."""
         self.course, self._kept = self._context.kept_answers.keep(self.job.customer, self.course, self._kept)
-
-    async def _mark_then_send(self, step: int, attempt: Attempt) -> None:
-        # It may have ended before this began: an end is written by its commit alone, whole.
-        if not self.state.ended:
-            await self._context.store.save_course(self.job.id, self.job.customer, self.state, self.course)
-        if not self.state.ended:
-            self._context.moved(self.job.id)
-            self._send(step, attempt)
-
-    def _send(self, step: int, attempt: Attempt) -> None:
-        self._unclosed.add(attempt.id)
-        self._context.targets.send(send_order(self.job, step, attempt))
 
     @property
     def untouched(self) -> bool:

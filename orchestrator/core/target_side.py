@@ -1,6 +1,7 @@
 """All that a shard has of its targets: their limiters, the ways to them, and the attempts under way."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.counters import Counters
@@ -8,6 +9,7 @@ from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.limiter_registry import LimiterRegistry
 from orchestrator.core.local_targets import LocalTargets
+from orchestrator.core.marker import Marker
 from orchestrator.core.pace_view import PaceView
 from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.routes import Routes
@@ -32,6 +34,7 @@ class TargetSide:
         clock: Time.
         counters: What metrics show.
         answers: Room for large answers.
+        spawn: Runs work to its end.
         shard: Whose targets these are: attempt ids begin so.
         pace: Where nothing is known of a target.
         caps: Of what targets may ask for.
@@ -46,6 +49,7 @@ class TargetSide:
         clock: Clock,
         counters: Counters,
         answers: AnswerIntake,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
         *,
         shard: ShardName,
         pace: Pace,
@@ -76,8 +80,15 @@ class TargetSide:
             answers=answers,
             steered=self._steered,
         )
+        self._marker = Marker(store, spawn)
         self.steps = LocalTargets(
-            clock, peers, self.routes, self.domains.limiter, self.dispatcher, self._next_attempt
+            clock,
+            peers,
+            self.routes,
+            self.domains.limiter,
+            self.dispatcher,
+            self._marker,
+            self._next_attempt,
         )
 
     async def begin(self, epoch: int, jobs: Jobs) -> None:
@@ -85,6 +96,7 @@ class TargetSide:
         self._epoch = epoch
         paces, overrulings = await self._store.paces(), await self._store.overrulings()
         self.domains.begin(paces, overrulings, after_another_life=epoch > 1)
+        self._marker.begin(epoch)
         self.steps.begin(jobs)
         self.routes.begin()
 

@@ -277,9 +277,10 @@ def abandon_course(course: Course, now_ms: int) -> Course:
     return course
 
 
-def lose_all_steps(course: Course, *, crashed: bool) -> Course:
+def lose_all_steps(course: Course, *, crashed: bool, written: bool = True) -> Course:
     """The service ended: see ``run.lose_all``."""
-    return replace(course, runs=tuple(run and lose_all(run, crashed=crashed) for run in course.runs))
+    runs = (run and lose_all(run, crashed=crashed, written=written) for run in course.runs)
+    return replace(course, runs=tuple(runs))
 
 
 def last_seen(course: Course) -> tuple[int, Answer | None]:

@@ -26,6 +26,8 @@ URLS_REMEMBERED = 1024
 
 _DELIVERY_ID = re.compile(r"msg_(.{1,100})_([0-9]{1,4})\Z", re.ASCII)
 
+_ATTEMPT = re.compile(r"(.{1,100}):([0-9a-f]{1,16})\.[0-9a-f]{1,16}\Z", re.ASCII)
+
 _REGION = re.compile(r"[a-z][a-z0-9-]{0,31}\Z", re.ASCII)
 
 HTTPS_PORT = 443
@@ -74,6 +76,12 @@ def attempt_id(shard: ShardName, epoch: int, number: int) -> AttemptId:
 def shard_of_attempt(attempt: AttemptId) -> ShardName:
     """Say which shard let an attempt out."""
     return ShardName(attempt.rpartition(":")[0])
+
+
+def attempt_origin(attempt: AttemptId) -> tuple[ShardName, int] | None:
+    """Say which shard let an attempt out, and in which epoch; None where the id does not tell."""
+    found = _ATTEMPT.match(attempt)
+    return (ShardName(found[1]), int(found[2], 16)) if found else None
 
 
 def delivery_place(delivery_id: DeliveryId) -> tuple[JobId, int] | None:

@@ -176,15 +176,18 @@ def note_close(run: Run, attempt: AttemptId, closed_ms: int) -> Run:
     return update_attempt(run, attempt, closed_ms=closed_ms)
 
 
-def lose_all(run: Run, *, crashed: bool) -> Run:
-    """The service ended with attempts open: their legs wait again. That it has ``crashed`` is counted."""
+def lose_all(run: Run, *, crashed: bool, written: bool = True) -> Run:
+    """The service ended with attempts open: their legs wait again. That it has ``crashed`` is counted.
+    ``written``: their targets may have seen them.
+    """
     if not any(leg.state is LegState.UNDER_WAY for leg in run.legs):
         return run
     legs = tuple(
         replace(leg, state=LegState.WAITING) if leg.state is LegState.UNDER_WAY else leg for leg in run.legs
     )
     attempts = tuple(
-        a if a.verdict else replace(a, fault=Fault.LOST, verdict=Verdict.WAIT) for a in run.attempts
+        a if a.verdict else replace(a, fault=Fault.LOST, verdict=Verdict.WAIT, written=written)
+        for a in run.attempts
     )
     return replace(run, legs=legs, attempts=attempts, crashes=run.crashes + crashed)
 

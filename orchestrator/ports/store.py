@@ -13,6 +13,7 @@ from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.roles import Caller, Role
 from orchestrator.domain.usage import DayUsage
@@ -219,6 +220,8 @@ class Ending(Struct, frozen=True, kw_only=True):
     """Jobs that this end spawns; one whose key is known is not stored."""
     code: str | None = None
     """Why it failed, or that it was cancelled: what lists are filtered by."""
+    marked: bool = False
+    """It may have a mark, which is of no use any more."""
 
 
 class WebhookSecrets(Struct, frozen=True, kw_only=True):
@@ -250,7 +253,7 @@ class JobStore(Protocol):
     """The work of one shard: jobs on their way, what is still to be told, and what targets have taught.
 
     Every call that waits may raise StoreFailure. What work under way can't go on without (``end``,
-    ``save_course``, ``save_delivery``) is tried for a while before that.
+    ``save_course``, ``mark``, ``save_delivery``) is tried for a while before that.
     """
 
     async def begin_epoch(self) -> int:
@@ -308,6 +311,15 @@ class JobStore(Protocol):
         Raises:
             ValueError: It has ended: that is for ``end`` to write.
         """
+
+    async def mark(self, mark: Mark) -> bool:
+        """Write down, before an attempt of a job that may be sent once goes out, that it may have been sent,
+        in place of the mark of the job's attempt before it. Say whether it may go: not where the job has
+        ended.
+        """
+
+    async def marks(self) -> dict[JobId, Mark]:
+        """List the marks of jobs that have not ended."""
 
     async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
         """End a job, fill its outbox and store its children, in one transaction; say what became of

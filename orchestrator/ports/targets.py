@@ -51,12 +51,15 @@ class RunStep(Struct, frozen=True):
 
 
 class SendAttempt(Struct, frozen=True):
-    """Send the request of an attempt that was ``Placed``."""
+    """Send the request of an attempt that was ``Placed``. ``once``: it may be sent once only, and is marked
+    before it goes.
+    """
 
     job: JobId
     step: int
     attempt: AttemptId
     request: HttpRequest
+    once: bool = False
 
 
 class Withdraw(Struct, frozen=True):
@@ -155,13 +158,15 @@ class Jobs(Protocol):
         """Answer with ``run`` or ``pass_up``, at once or once the job is read."""
 
     def placed(self, placed: Placed) -> None:
-        """Answer with ``send``, at once or once it is on disk that the attempt may have been sent."""
+        """Answer with ``send``."""
 
     def started(self, started: Started) -> None:
         """An attempt's first byte was written."""
 
     def ended(self, ended: AttemptEnded) -> None:
-        """An attempt is over, one of a step that was withdrawn too."""
+        """An attempt is over. Each that was ``placed`` is told of so, one of a step that was withdrawn too,
+        whether it was sent or not.
+        """
 
     def late(self, late: Late) -> None:
         """A hedge may want a further leg."""

@@ -17,11 +17,13 @@ from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.core.shard import Shard, ShardOptions
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.heard import Learned
-from orchestrator.domain.ids import JobId, NodeAddress, TargetDomain
-from orchestrator.domain.job import Job, Webhook
+from orchestrator.domain.ids import AttemptId, JobId, NodeAddress, TargetDomain
+from orchestrator.domain.job import Guarantee, Job, Webhook
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling, Pause, SetPace
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.slots import slot_of
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.store import DamagedError, JobFilter, WebhookSecrets
@@ -203,6 +205,12 @@ def put(directory: SqliteKeeper, column: Column, value: object, *, as_text: bool
         assert db.execute(sql, (value,)).rowcount >= 1
 
 
+MARKED = a_job(5, accepted_ms=NOW_MS, method="POST", guarantee=Guarantee.AT_MOST_ONCE)
+MARK = Mark(
+    job=MARKED.id, attempt=AttemptId("shard-0:1.1"), step=0, region=IAD, slot=slot_of(TARGET), epoch=1
+)
+
+
 @contextlib.asynccontextmanager
 async def a_shard(store: SqliteStore) -> AsyncIterator[Shard]:
     """A real shard over the real store; its regions say nothing."""
@@ -361,3 +369,21 @@ async def test_a_delivery_whose_result_can_not_be_read_is_over_and_says_so(
             return
         assert {entry.state for entry in found.deliveries} == {DeliveryState.FAILED}
         assert all("not sent: result" in entry.log[-1].message for entry in found.deliveries)
+
+
+@pytest.mark.parametrize("what", CHANGES)
+@pytest.mark.parametrize("column", ["attempt_id", "step", "region", "slot", "epoch"])
+async def test_what_may_have_been_sent_once_is_not_sent_again_whatever_else_its_mark_has_become(
+    directory: SqliteKeeper, column: str, what: str
+) -> None:
+    store = await directory.open()
+    await store.jobs.submit(MARKED)
+    await store.jobs.mark(MARK)
+    await directory.close()
+    mark = Column("marks", column)
+    put(directory, mark, "a text of some length")
+    damage(directory, mark, CHANGES[what])
+    store = await directory.open()
+    async with a_shard(store) as shard:
+        await ends(shard, MARKED.id)
+    assert await seen(store, MARKED) == (JobState.FAILED, "unknown_outcome")

@@ -21,14 +21,16 @@ from orchestrator.adapters.sqlite.migration import (
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.adapters.stores import open_customers
 from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.ids import TargetDomain, target_domain
+from orchestrator.domain.ids import ShardName, TargetDomain, target_domain
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.marks import Owner, surely_unsent
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.roles import Role
+from orchestrator.domain.slots import slot_of
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DeadFilter, JobFilter
 from tests.conformance.stores import SqliteKeeper, add_key, an_ending, rows_of, set_back, submit_all
-from tests.unit.domain.builders import ACME, NOW_MS, a_job
+from tests.unit.domain.builders import ACME, IAD, NOW_MS, a_job
 
 FIRST = Path(__file__).with_name("first_schema.sql")
 UNNUMBERED = Path(__file__).with_name("unnumbered_directory.sql")
@@ -36,6 +38,8 @@ UNNUMBERED = Path(__file__).with_name("unnumbered_directory.sql")
 LISTS = next(number for number, step in enumerate(steps(), 1) if "CREATE TABLE failures" in step.sql)
 SCHEMA_6 = Path(__file__).with_name("schema_6_directory.sql")
 """The same directory as the commit before slots left it, with what it knew besides."""
+SCHEMA_9 = Path(__file__).with_name("schema_9_directory.sql")
+"""What the commit before marks had rows left, with jobs under way that may be sent once."""
 KEY_OF_UNNUMBERED = "00" * 31 + "2a\n"
 
 
@@ -161,8 +165,8 @@ async def test_an_earlier_directory_takes_new_jobs(earlier: SqliteKeeper) -> Non
 
 @pytest.mark.parametrize(
     "made_by",
-    [FIRST.read_text(), UNNUMBERED.read_text(), SCHEMA_6.read_text()],
-    ids=["the first version", "just before the numbers", "the commit before"],
+    [FIRST.read_text(), UNNUMBERED.read_text(), SCHEMA_6.read_text(), SCHEMA_9.read_text()],
+    ids=["the first version", "just before the numbers", "before slots", "before marks"],
 )
 async def test_every_way_to_the_last_step_leads_to_the_same_tables(
     directory: SqliteKeeper, tmp_path: Path, made_by: str
@@ -192,6 +196,29 @@ async def test_a_directory_of_the_commit_before_goes_on_with_its_epoch_and_one_s
         ("shard-0", 128, 127)
     ]
     assert await rows_of(store, "SELECT shard, epoch FROM epochs") == [("shard-0", 5)]
+
+
+async def test_a_directory_of_the_commit_before_marks_keeps_what_may_have_been_sent_once(
+    directory: SqliteKeeper,
+) -> None:
+    jobs = (await written_by(directory, SCHEMA_9).open()).jobs
+    marks = await jobs.marks()
+    told = {job_id[-1]: (mark.attempt, mark.step, mark.region, mark.epoch) for job_id, mark in marks.items()}
+    # Of the others one was answered, one may be repeated, and one has ended.
+    assert told == {"1": ("shard-0:4.1", 0, IAD, 4), "2": ("shard-0:4.3", 0, IAD, 4)}
+    assert {mark.slot for mark in marks.values()} == {slot_of(target_domain(a_job().spec.url))}
+    for job_id, mark in marks.items():
+        stored = await jobs.load(job_id)
+        assert stored is not None
+        assert stored.course is not None
+        assert not surely_unsent(stored.course, mark, Owner(ShardName("shard-0"), await jobs.begin_epoch()))
+
+
+async def test_a_job_whose_row_is_damaged_is_not_marked_and_the_others_are(directory: SqliteKeeper) -> None:
+    written_by(directory, SCHEMA_9)
+    with database(directory) as db:
+        db.execute("UPDATE jobs SET run = x'4711' WHERE id LIKE '%1'")
+    assert [job_id[-1] for job_id in await (await directory.open()).jobs.marks()] == ["2"]
 
 
 async def test_keys_leave_the_directory_of_an_earlier_service_that_runs_as_it_is(

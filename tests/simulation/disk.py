@@ -12,6 +12,7 @@ from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.roles import Caller
 from orchestrator.domain.usage import DayUsage
@@ -167,6 +168,14 @@ class DiskHandle:
     async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is, and wait for the commit."""
         await self._write(lambda: self._disk.note_course(job_id, customer, state, course))
+
+    async def mark(self, mark: Mark) -> bool:
+        """Write down that an attempt may have been sent, and wait for the commit."""
+        return await self._write(lambda: at_once(self._disk.committed.jobs.mark(mark)))
+
+    async def marks(self) -> dict[JobId, Mark]:
+        """List the marks of jobs that have not ended."""
+        return await self._read(lambda: at_once(self._disk.committed.jobs.marks()))
 
     async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
         """End a job, fill its outbox and store its children."""

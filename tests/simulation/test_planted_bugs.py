@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.core import supervisor
+from orchestrator.core.admission import Admission
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.ending import children_of, ending_of
@@ -26,7 +27,8 @@ from orchestrator.domain.binding import Binding
 from orchestrator.domain.course import run_of
 from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gone, Lane, Ticket, Weight, _Rotation
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.job import Job, JobSpec, RetryPolicy
+from orchestrator.domain.job import Guarantee, Job, JobSpec, RetryPolicy
+from orchestrator.domain.marks import Mark
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.quota import Quota
 from orchestrator.domain.refusals import Finding
@@ -35,12 +37,12 @@ from orchestrator.domain.steering import Steering
 from orchestrator.domain.step_plan import StepPlan
 from orchestrator.domain.throttle import Throttle
 from orchestrator.domain.troubles import Troubles
-from orchestrator.ports.store import Accepted, Duplicate, Ending
+from orchestrator.ports.store import Accepted, Duplicate, Ending, WaitingJob
 from orchestrator.ports.targets import Turn
 from orchestrator.wire.mailbox import Mailbox
 from regions.executor import Executor, ShardLease
 from tests.simulation.checker import check
-from tests.simulation.disk import DiskHandle
+from tests.simulation.disk import DiskHandle, at_once
 from tests.simulation.scenario import (
     CALM,
     CUSTOMERS,
@@ -52,6 +54,7 @@ from tests.simulation.scenario import (
     Partition,
     QuotaPlan,
     Scenario,
+    SlowDisk,
     Temper,
     scenario,
     with_accounts,
@@ -87,6 +90,18 @@ def crashing(*actors: str, every_s: float) -> Draw:
         return replace(plan, targets=slow, faults=crashes, network=network, calm_s=max(plan.calm_s, 15.0))
 
     return draw
+
+
+def dying_with_a_slow_disk(seed: int) -> Scenario:
+    """Let jobs that may be sent once be asked for, and the shard die again and again while nothing is
+    written.
+    """
+    plan = scenario(seed)
+    crashes = [1.5 + 3 * turn for turn in range(4)]
+    faults = (*(SlowDisk(at - 1.0, 1.0) for at in crashes), *(Crash(Actor.SHARD, at, 0.05) for at in crashes))
+    once = {"guarantee": Guarantee.AT_MOST_ONCE, "regions": REGIONS[:1], "fallback": None}
+    jobs = tuple(replace(job, spec=replace(job.spec, **once)) for job in plan.jobs)
+    return replace(plan, jobs=jobs, faults=faults, calm_s=max(plan.calm_s, 15.0))
 
 
 def cut_off(seed: int) -> Scenario:
@@ -367,10 +382,30 @@ def a_job_is_acknowledged_before_its_commit(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("at_most_once_is_kept")
 def an_at_most_once_attempt_is_not_marked(patch: pytest.MonkeyPatch) -> None:
-    async def forget(self: DiskHandle, *_: Any) -> None:
-        return None
+    async def forget(self: DiskHandle, mark: Mark) -> bool:
+        return True
 
-    patch.setattr(DiskHandle, "save_course", forget)
+    patch.setattr(DiskHandle, "mark", forget)
+
+
+@breaks("at_most_once_is_kept", dying_with_a_slow_disk)
+def an_at_most_once_attempt_goes_before_its_mark(patch: pytest.MonkeyPatch) -> None:
+    async def hurry(self: DiskHandle, mark: Mark) -> bool:
+        self._post(lambda: at_once(self._disk.committed.jobs.mark(mark)) and None)
+        return True
+
+    patch.setattr(DiskHandle, "mark", hurry)
+
+
+@breaks("at_most_once_is_kept")
+def a_mark_is_not_read_where_the_job_s_own_row_is_behind(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(DiskHandle, "note_course", lambda self, job_id, customer, state, course: None)
+    recover = Admission.recover
+
+    async def overlook(self: Admission, waiting: WaitingJob, mark: Mark | None = None) -> None:
+        await recover(self, waiting, None)
+
+    patch.setattr(Admission, "recover", overlook)
 
 
 @breaks("attempts_are_numbered_once")

@@ -18,6 +18,7 @@ from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.marks import Mark
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.ports.egress import EgressError, Gate
@@ -58,10 +59,12 @@ Answer = Callable[[Call], Reply]
 
 
 class RigJobs(MemoryJobs):
-    """A store that may take its time to read a job, or to save how far it is."""
+    """A store that may take its time to read a job, or to write a mark."""
 
     load_takes_s = 0.0
-    saving_takes_s = 0.0
+    marking_takes_s = 0.0
+    loses_notes = False
+    """Of how far jobs are: nobody waits for these."""
     loads = 0
 
     async def load(self, job_id: JobId) -> StoredJob | None:
@@ -71,10 +74,15 @@ class RigJobs(MemoryJobs):
             await asyncio.sleep(self.load_takes_s)
         return await super().load(job_id)
 
-    async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
+    def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is."""
-        await asyncio.sleep(self.saving_takes_s)
-        await super().save_course(job_id, customer, state, course)
+        if not self.loses_notes:
+            super().note_course(job_id, customer, state, course)
+
+    async def mark(self, mark: Mark) -> bool:
+        """Write down that an attempt may have been sent."""
+        await asyncio.sleep(self.marking_takes_s)
+        return await super().mark(mark)
 
 
 class RigStore(MemoryStore):

@@ -12,6 +12,7 @@ from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state
+from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.retention import Retention
 from orchestrator.domain.usage import DayUsage, added
@@ -128,9 +129,21 @@ class MemoryJobs:
         row.state, row.ended_ms = ending.state, ending.ended_ms
         row.course, row.result, row.code = ending.course, ending.result, ending.code
         self._tables.outbox[ending.job_id] = list(ending.outbox)
+        self._tables.marks.pop(ending.job_id, None)
         if ending.key_freed:
             self._tables.keys.pop((row.job.customer, row.job.idempotent_key), None)
         return [self._insert(child) for child in ending.children]
+
+    async def mark(self, mark: Mark) -> bool:
+        """Write down that an attempt may have been sent."""
+        may_go = not self._tables.rows[mark.job].state.ended
+        if may_go:
+            self._tables.marks[mark.job] = mark
+        return may_go
+
+    async def marks(self) -> dict[JobId, Mark]:
+        """List the marks of jobs that have not ended."""
+        return dict(self._tables.marks)
 
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""

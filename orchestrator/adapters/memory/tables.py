@@ -11,6 +11,7 @@ from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import OutboxEntry, StoredJob
@@ -44,6 +45,7 @@ class Tables:
         self.outbox: dict[JobId, list[OutboxEntry]] = {}
         self.domains: set[tuple[CustomerId, TargetDomain]] = set()
         self.usage: dict[tuple[CustomerId, int], DayUsage] = {}
+        self.marks: dict[JobId, Mark] = {}
         self.paces: dict[TargetDomain, Learned] = {}
         self.overrulings: dict[TargetDomain, Overruling] = {}
 

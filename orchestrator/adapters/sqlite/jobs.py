@@ -13,6 +13,7 @@ from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.failures import note_failure
 from orchestrator.adapters.sqlite.group_commit import LARGE_WRITE_BYTES
 from orchestrator.adapters.sqlite.job_rows import WAITING_COLUMNS, read_job, read_result, waiting_job
+from orchestrator.adapters.sqlite.marks import drop_mark, read_marks, write_mark
 from orchestrator.adapters.sqlite.new_jobs import JobRow, NewJobs, duplicate, find_key, insert, taken
 from orchestrator.adapters.sqlite.outbox import insert_outbox, outbox_row, read_pending, update_of
 from orchestrator.adapters.sqlite.overrulings import read_overrulings, write_overruling
@@ -24,6 +25,7 @@ from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.retention import Retention
 from orchestrator.domain.usage import DayUsage
@@ -202,10 +204,22 @@ class SqliteJobs:
         children = [self._new.row_now(child) for child in ending.children]
         found = await self._database.kept(
             "a job's end",
-            lambda db: _end(db, job, outbox, children, ending.code),
+            lambda db: _end(db, job, outbox, children, ending),
             large=len(result) >= LARGE_WRITE_BYTES,
         )
         return [taken(*triple) for triple in zip(ending.children, children, found, strict=True)]
+
+    async def mark(self, mark: Mark) -> bool:
+        """Write down that an attempt may have been sent; see ``JobStore.mark``.
+
+        Raises:
+            StoreFailure: It could not be written for a while.
+        """
+        return bool(await self._database.kept("a mark", lambda db: write_mark(db, mark)))
+
+    async def marks(self) -> dict[JobId, Mark]:
+        """List the marks of jobs that have not ended."""
+        return await self._database.lanes.work.read(read_marks)
 
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""
@@ -284,12 +298,14 @@ def _end(
     job: _EndedRow,
     outbox: list[tuple[Any, ...]],
     children: list[JobRow],
-    code: str | None,
+    ending: Ending,
 ) -> list[sqlite3.Row | None]:
     if not db.execute(_END, job).rowcount:
         msg = f"{job.id} has ended already"
         raise RuntimeError(msg)
     insert_outbox(db, outbox)
-    if code is not None:
-        note_failure(db, job.id, code)
+    if ending.code is not None:
+        note_failure(db, job.id, ending.code)
+    if ending.marked:
+        drop_mark(db, job.id)
     return [insert(db, child) for child in children]

@@ -19,11 +19,12 @@ from msgspec import Struct
 
 from orchestrator.adapters.sqlite.domain_ports import name_ports
 from orchestrator.adapters.sqlite.failures import note_earlier_failures
+from orchestrator.adapters.sqlite.marks import mark_open_attempts
 from orchestrator.adapters.sqlite.unnumbered import complete_unnumbered
 from orchestrator.ports.secret_box import SecretBox
 
 FILLS: Mapping[int, Callable[[sqlite3.Connection, SecretBox], None]] = MappingProxyType(
-    {1: complete_unnumbered, 4: note_earlier_failures, 6: name_ports}
+    {1: complete_unnumbered, 4: note_earlier_failures, 6: name_ports, 10: mark_open_attempts}
 )
 _STEP = re.compile(r"(?P<number>\d{4})_\w+?(?P<post>\.post)?\.sql")
 LOGGED_FROM = 7

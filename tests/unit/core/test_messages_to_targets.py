@@ -80,7 +80,7 @@ async def test_a_leg_that_may_run_nowhere_else_is_given_up(rig: Rig) -> None:
 @in_virtual_time(Pace(1.0, 1))
 async def test_an_attempt_that_is_cancelled_before_its_mark_is_on_disk_is_never_sent(rig: Rig) -> None:
     talk_packed(rig.shard)
-    rig.store.jobs.saving_takes_s = 5.0
+    rig.store.jobs.marking_takes_s = 5.0
     job_id = await rig.submit(method="POST", guarantee=Guarantee.AT_MOST_ONCE)
     await asyncio.sleep(1)
     (domain,) = rig.shard.targets.domains.values()

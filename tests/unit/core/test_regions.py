@@ -85,11 +85,11 @@ async def test_a_region_that_was_never_heard_counts_as_down_from_the_start(rig: 
 async def test_a_request_that_may_be_sent_once_is_not_sent_to_a_region_that_went_down_meanwhile(
     rig: Rig,
 ) -> None:
-    rig.store.jobs.saving_takes_s = GONE_S
+    rig.store.jobs.marking_takes_s = GONE_S
     rig.alive.discard(IAD)
     job_id = await rig.submit(regions=(IAD,), guarantee=Guarantee.AT_MOST_ONCE)
     await asyncio.sleep(GONE_S)
-    rig.store.jobs.saving_takes_s = 0.0
+    rig.store.jobs.marking_takes_s = 0.0
     stored = await rig.ended(job_id)
     assert stored.state is JobState.SUCCESS
     assert len(rig.seen(job_id)) == 1

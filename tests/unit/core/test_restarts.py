@@ -6,12 +6,14 @@ import pytest
 
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.shard import CRASHES_MOST
+from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket, one_each
 from orchestrator.domain.ids import JobId, TargetDomain
 from orchestrator.domain.job import Guarantee, RegionPolicy
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import STRICT_DOWN_S
+from orchestrator.ports.store import Duplicate
 from tests.support.rig import IAD, LAX, ORD, Reply, Rig, in_virtual_time
 
 STRICT = RegionPolicy.STRICT
@@ -86,6 +88,40 @@ async def test_a_job_that_is_there_whenever_the_service_dies_is_given_up(rig: Ri
         await rig.restart()
     stored = await rig.ended(job_id)
     assert b'"poison"' in (stored.result or b"")
+
+
+@in_virtual_time()
+async def test_a_request_that_may_be_sent_once_goes_after_a_crash_that_came_before_its_mark(rig: Rig) -> None:
+    rig.store.jobs.marking_takes_s = 5.0
+    job_id = await rig.submit(method="POST", guarantee=Guarantee.AT_MOST_ONCE)
+    await asyncio.sleep(1.0)
+    assert (await rig.show(job_id)).state is JobState.RUNNING, "it is on disk that it has its permit"
+    rig.store.jobs.marking_takes_s = 0.0
+    await rig.restart()
+    stored = await rig.ended(job_id)
+    assert (stored.state, len(rig.seen(job_id))) == (JobState.SUCCESS, 1)
+    assert stored.course is not None
+    assert [(attempt.written, attempt.fault) for attempt in stored.course.attempts] == [
+        (False, Fault.LOST),
+        (True, None),
+    ]
+
+
+@in_virtual_time()
+async def test_a_request_that_may_be_sent_once_is_not_repeated_where_only_its_mark_is_on_disk(
+    rig: Rig,
+) -> None:
+    rig.answer = lambda call: Reply(after_s=50.0)
+    rig.store.jobs.loses_notes = True
+    job_id = await rig.submit(timeout_ms=60_000, method="POST", guarantee=Guarantee.AT_MOST_ONCE)
+    await asyncio.sleep(10)
+    assert (await rig.show(job_id)).state is JobState.QUEUED
+    await rig.restart()
+    stored = await rig.ended(job_id)
+    assert b'"unknown_outcome"' in (stored.result or b"")
+    assert len(rig.seen(job_id)) == 1
+    assert isinstance(await rig.store.jobs.submit(stored.job), Duplicate), "its key is not free"
+    assert await rig.store.jobs.marks() == {}
 
 
 @in_virtual_time()
