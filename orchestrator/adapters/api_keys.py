@@ -6,7 +6,7 @@ import string
 from orchestrator.domain.api_keys import checked_customer, key_text
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.roles import Role
-from orchestrator.ports.store import ApiKey
+from orchestrator.ports.customers import ApiKey
 
 SECRET_LENGTH = 43
 """Characters of base 62: 256 bits."""

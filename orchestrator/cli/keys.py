@@ -12,7 +12,8 @@ from orchestrator.cli.client import USAGE_ERROR, AsJson, refuse, show, table, wh
 from orchestrator.domain.ids import RegionName, is_region_name
 from orchestrator.domain.roles import Role
 from orchestrator.ports.clock import SystemClock
-from orchestrator.ports.store import CustomerStore, StoreFailure
+from orchestrator.ports.customers import CustomerStore
+from orchestrator.ports.store import StoreFailure
 from orchestrator.settings import Settings
 
 keys = typer.Typer(help="API keys: they work before and while the service runs.", no_args_is_help=True)

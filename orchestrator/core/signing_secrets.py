@@ -3,7 +3,8 @@
 from contextlib import suppress
 
 from orchestrator.domain.ids import CustomerId
-from orchestrator.ports.store import CustomerStore, StoreFailure
+from orchestrator.ports.customers import CustomerStore
+from orchestrator.ports.store import StoreFailure
 
 
 class SigningSecrets:

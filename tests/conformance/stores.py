@@ -20,7 +20,8 @@ from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.roles import Role
 from orchestrator.domain.run import begin, dispatch
-from orchestrator.ports.store import ApiKey, CustomerStore, Ending, OutboxEntry, Store, WebhookSecrets
+from orchestrator.ports.customers import ApiKey, CustomerStore, WebhookSecrets
+from orchestrator.ports.store import Ending, OutboxEntry, Store
 from tests.unit.domain.builders import NOW_MS
 
 FLUSHER = CustomerId("cust_flusher")

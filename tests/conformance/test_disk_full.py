@@ -12,7 +12,8 @@ from orchestrator.adapters.sqlite.data_dir import DATABASE
 from orchestrator.adapters.sqlite.disk_retry import Patience
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.ports.store import StoreFailure, WebhookSecrets
+from orchestrator.ports.customers import WebhookSecrets
+from orchestrator.ports.store import StoreFailure
 from tests.conformance.stores import SqliteKeeper, a_course, an_ending
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 

@@ -4,7 +4,8 @@ from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.usage import DayUsage
-from orchestrator.ports.store import Store, WebhookSecrets
+from orchestrator.ports.customers import WebhookSecrets
+from orchestrator.ports.store import Store
 from tests.conformance.stores import Keeper, add_key, flush, revoke
 from tests.unit.domain.builders import ACME
 

@@ -14,7 +14,8 @@ from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.run import Answer
-from orchestrator.ports.store import DamagedError, WebhookSecrets
+from orchestrator.ports.customers import WebhookSecrets
+from orchestrator.ports.store import DamagedError
 from tests.conformance.stores import SqliteKeeper, a_course, add_key, an_ending, flush
 from tests.unit.domain.builders import ACME, IAD, a_job
 

@@ -16,6 +16,7 @@ from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.roles import Caller
 from orchestrator.domain.usage import DayUsage
+from orchestrator.ports.customers import WebhookSecrets
 from orchestrator.ports.store import (
     Accepted,
     DeadFilter,
@@ -25,7 +26,6 @@ from orchestrator.ports.store import (
     OutboxEntry,
     StoredJob,
     WaitingJob,
-    WebhookSecrets,
 )
 from tests.simulation.history import Commit, History
 from tests.support.virtual_loop import VirtualLoop

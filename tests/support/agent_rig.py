@@ -20,7 +20,8 @@ from orchestrator.domain.pacing import Pace
 from orchestrator.domain.roles import Role
 from orchestrator.domain.routing import RegionHealth
 from orchestrator.ports.clock import SystemClock
-from orchestrator.ports.store import ApiKey, StoredJob
+from orchestrator.ports.customers import ApiKey
+from orchestrator.ports.store import StoredJob
 from orchestrator.wire.codec import BatchReader, Header, encode, encode_batch, fragments
 from orchestrator.wire.framed_link import FrameKind
 from orchestrator.wire.hello import Hello, Purpose, Welcome, read, written

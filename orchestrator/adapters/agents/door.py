@@ -11,7 +11,8 @@ from orchestrator.core.peers import PeerBook
 from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.placement import Placement, PlacementState
 from orchestrator.domain.roles import Role
-from orchestrator.ports.store import ApiKey, CustomerStore, StoreFailure
+from orchestrator.ports.customers import ApiKey, CustomerStore
+from orchestrator.ports.store import StoreFailure
 from orchestrator.ports.transport import NodeTransport
 from orchestrator.runtime.version import VERSION
 from orchestrator.settings import Address

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.roles import Caller, Role
-from orchestrator.ports.store import ApiKey, WebhookSecrets
+from orchestrator.ports.customers import ApiKey, WebhookSecrets
 
 
 class MemoryCustomers:

@@ -15,7 +15,8 @@ from orchestrator.adapters.sqlite.disk_retry import Patience
 from orchestrator.domain.api_keys import key_hash
 from orchestrator.domain.ids import CustomerId, is_region_name
 from orchestrator.domain.roles import Caller
-from orchestrator.ports.store import ApiKey, StoreFailure, WebhookSecrets
+from orchestrator.ports.customers import ApiKey, WebhookSecrets
+from orchestrator.ports.store import StoreFailure
 
 _LISTED = "SELECT key_id, customer, plan, created_ms, revoked_ms, role, region FROM api_keys"
 

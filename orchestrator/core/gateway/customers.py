@@ -9,7 +9,8 @@ from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.roles import Caller
 from orchestrator.domain.usage import DayUsage, added, day_of
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import CustomerStore, HistoryStore, WebhookSecrets
+from orchestrator.ports.customers import CustomerStore, WebhookSecrets
+from orchestrator.ports.store import HistoryStore
 
 DAYS_SHOWN = 30
 _NO_SECRETS = "no webhook secrets are stored: create them first"

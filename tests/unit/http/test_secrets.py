@@ -5,7 +5,8 @@ import httpx
 import pytest
 
 from orchestrator.adapters.memory.customers import MemoryCustomers
-from orchestrator.ports.store import StoreFailure, WebhookSecrets
+from orchestrator.ports.customers import WebhookSecrets
+from orchestrator.ports.store import StoreFailure
 from tests.unit.domain.builders import ACME
 from tests.unit.http.gateway import BETAS_KEY, SECRETS, Gateway
 

@@ -7,7 +7,7 @@ from orchestrator.core.views import NodeView, RegionView, UsageView
 from orchestrator.domain.ids import CustomerId, RegionName
 from orchestrator.domain.signing import mask
 from orchestrator.domain.usage import DayUsage
-from orchestrator.ports.store import WebhookSecrets
+from orchestrator.ports.customers import WebhookSecrets
 
 
 def usage_document(usage: UsageView, open_jobs_most: int) -> dict[str, Any]:

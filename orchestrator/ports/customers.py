@@ -1,0 +1,67 @@
+"""Customers: who they are, and with what they sign."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from orchestrator.domain.ids import CustomerId, RegionName
+from orchestrator.domain.roles import Caller, Role
+
+
+class WebhookSecrets(Struct, frozen=True, kw_only=True):
+    """A customer's signing secrets."""
+
+    primary: str
+    secondary: str | None = None
+
+    @property
+    def active_limits(self) -> tuple[str, ...]:
+        """Every secret that signs, the new one first."""
+        return (self.primary, self.secondary) if self.secondary else (self.primary,)
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """An API key as listed: never the key itself."""
+
+    key_id: str
+    customer: CustomerId
+    plan: str
+    created_ms: int
+    revoked_ms: int | None = None
+    role: Role = Role.SUBMIT
+    region: RegionName | None = None
+    """Of a region's key: which one."""
+
+
+class CustomerStore(Protocol):
+    """Who customers are, and with what they sign. It can be opened beside a running service, which notices
+    what changes within seconds. Every call may raise StoreFailure.
+    """
+
+    async def add_key(self, key: str, made: ApiKey) -> None:
+        """Store an API key, of which only a hash is kept."""
+
+    async def keys(self) -> Sequence[ApiKey]:
+        """List every key, oldest first."""
+
+    async def revoke_key(self, key_id: str, now_ms: int) -> bool:
+        """Revoke a key; say whether it was there and valid."""
+
+    async def region_keys(self) -> Sequence[ApiKey]:
+        """List the valid keys of regions, oldest first."""
+
+    async def plans(self) -> Sequence[tuple[CustomerId, str]]:
+        """List customers with the plans of their valid keys."""
+
+    async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
+        """Store a customer's webhook secrets."""
+
+    async def secrets(self, customer: CustomerId) -> WebhookSecrets | None:
+        """Read a customer's webhook secrets."""
+
+    async def drop_secrets(self, customer: CustomerId) -> bool:
+        """Delete them; say whether there were any."""
+
+    async def caller_of(self, key: str) -> Caller | None:
+        """Whose API key this is, and of which role; None where it is unknown or revoked."""
