@@ -291,13 +291,17 @@ class ShardLease:
         self._executor = executor
         self._clock = clock
         self._heard_at = float("-inf")
+        self._lasts_s = SELF_FENCE_AFTER_S
         self.epoch = 0
 
-    def heard(self, epoch: int, sent: float) -> None:
-        """A shard answered the heartbeat of ``sent`` (this clock). The silence counts from there: the
-        shard counts from when it came in, so this side always gives up first.
+    def heard(self, epoch: int, sent: float, lease_s: float | None = None) -> None:
+        """A shard answered the heartbeat of ``sent`` (this clock), and may itself act for ``lease_s`` from
+        then on. All counts from the sending here: the shard counts from when the heartbeat came in, so
+        this side always gives up first.
         """
-        self._heard_at = max(self._heard_at, sent)
+        if sent >= self._heard_at:
+            self._heard_at = sent
+            self._lasts_s = SELF_FENCE_AFTER_S if lease_s is None else min(SELF_FENCE_AFTER_S, lease_s)
         if epoch != self.epoch:
             # What an older shard began is unknown to this one: it is closed before the new one's begins.
             self._executor.fence()
@@ -313,7 +317,7 @@ class ShardLease:
 
     def check(self) -> None:
         """Fence if the silence has lasted too long; call this more often than that."""
-        lease_until = self._heard_at + SELF_FENCE_AFTER_S
+        lease_until = self._heard_at + self._lasts_s
         closing = self._executor.lease_expired and len(self._executor)
         # The epoch stays when only silence came between: the shard still has to hear how its attempts ended.
         if self.epoch and not closing and self._clock.now() <= lease_until:

@@ -128,7 +128,7 @@ class ShardSession:
     def _heard(self, reply: HeartbeatReply, sent: float, received: float) -> bool:
         """Take a reply; say whether this node works for another epoch of the shard from now on."""
         self.executor.clock_offset_s = self._offset.learn(reply, sent, received)
-        self._lease.heard(reply.epoch, sent)
+        self._lease.heard(reply.epoch, sent, reply.lease_s)
         changed = self._lease.epoch != self.epoch
         if changed:
             self.epoch = self._lease.epoch

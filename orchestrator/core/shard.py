@@ -3,10 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from math import inf
 from random import Random
 from typing import assert_never
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from orchestrator.core.admission import Admission
 from orchestrator.core.answer_intake import AnswerIntake
@@ -30,6 +32,7 @@ from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.core.target_side import TargetSide
 from orchestrator.core.tasks import Tasks
+from orchestrator.core.tenure import Tenure
 from orchestrator.core.time_limits import TimeLimits
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryOptions
@@ -114,6 +117,7 @@ class Shard:
         self.counters = Counters()
         self.ledger = Ledger(store.jobs, clock)
         self.answers = AnswerIntake(self.spawn)
+        self._tenure = Tenure(store.jobs, clock, self.spawn)
         self.targets = TargetSide(
             store.jobs,
             self.peers,
@@ -121,6 +125,7 @@ class Shard:
             self.counters,
             self.answers,
             self.spawn,
+            lambda: self._tenure.left_s,
             shard=options.name,
             pace=options.pace,
             caps=options.caps,
@@ -176,8 +181,8 @@ class Shard:
         )
 
     async def begin(self) -> None:
-        """Take the next epoch, queue what the store holds, and start."""
-        self.epoch = await self.store.jobs.begin_epoch()
+        """Take the shard, queue what the store holds, and start."""
+        self.epoch = await self._tenure.begin()
         self._begun_at = self.clock.now()
         await self.targets.begin(self.epoch, self.neighbours.find_jobs(self.jobs))
         self.peers.begin(self.epoch)
@@ -256,8 +261,11 @@ class Shard:
                 assert_never(message)
 
     def heartbeat(self, sender: NodeAddress, beat: Heartbeat, boot_id: str) -> HeartbeatReply:
-        """Take a node's heartbeat."""
-        return self.peers.heard(sender, beat, boot_id)
+        """Take a node's heartbeat. The reply says for how long this shard may still act, where that ends."""
+        reply, left_s = self.peers.heard(sender, beat, boot_id), self._tenure.left_s
+        if left_s == inf:
+            return reply
+        return replace(reply, lease_s=left_s, epoch=reply.epoch if left_s else 0)
 
     async def cancel(self, job_id: JobId) -> bool:
         """Cancel a job, and wait until that is on disk; say whether it was still open."""
@@ -300,6 +308,7 @@ class Shard:
 
     async def close(self) -> None:
         """Stop, leaving the rest to the next start."""
+        self._tenure.close()
         await self.neighbours.close()
         await self.peers.close()
         self._tasks.cancel()

@@ -18,6 +18,7 @@ from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, ShardName, TargetDomain, attempt_id
 from orchestrator.domain.job import Job
 from orchestrator.domain.known_domains import KnownDomains
+from orchestrator.domain.lease import BEAT_EVERY_S
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.queue_position import QueuePosition
 from orchestrator.ports.clock import Clock
@@ -35,6 +36,7 @@ class TargetSide:
         counters: What metrics show.
         answers: Room for large answers.
         spawn: Runs work to its end.
+        lease_left_s: For how long the shard may still act.
         shard: Whose targets these are: attempt ids begin so.
         pace: Where nothing is known of a target.
         caps: Of what targets may ask for.
@@ -50,6 +52,7 @@ class TargetSide:
         counters: Counters,
         answers: AnswerIntake,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        lease_left_s: Callable[[], float],
         *,
         shard: ShardName,
         pace: Pace,
@@ -60,6 +63,7 @@ class TargetSide:
         self._store = store
         self._peers = peers
         self._shard = shard
+        self._lease_left_s = lease_left_s
         self._epoch = 0
         self._attempts = 0
         self.routes = Routes(clock, peers, self.limiter, self._leave, strict_down_s=strict_down_s)
@@ -69,7 +73,7 @@ class TargetSide:
             caps=caps,
             known=known,
             launch=self._launch,
-            opens_at=self.routes.opens_at,
+            opens_at=self._opens_at,
         )
         self.dispatcher = Dispatcher(
             peers,
@@ -126,6 +130,14 @@ class TargetSide:
         """A node of a region lost what it had."""
         self.dispatcher.lose(peer)
         self.routes.region_lost(self._peers.region(peer.name))
+
+    def _opens_at(self, domain: TargetDomain, now: float) -> float:
+        """Say when a request to a target may next go: ``now`` or later, monotonic s. Without a lease none
+        may.
+        """
+        if self._lease_left_s() <= 0:
+            return now + BEAT_EVERY_S
+        return self.routes.opens_at(domain, now)
 
     def _launch(self, domain: DomainLimiter, ticket: Ticket, permit: int) -> None:
         self.steps.take_turn(domain, ticket, permit)

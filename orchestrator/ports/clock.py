@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class Timer(Protocol):
     """Something that will happen, and may be called off."""
@@ -22,6 +24,9 @@ class Clock(Protocol):
 
     def unix_ms(self) -> int:
         """Unix milliseconds."""
+
+    def boot_s(self) -> float:
+        """Seconds that go on while the machine sleeps, too."""
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call back at monotonic ``when``, or soon if that has passed."""
@@ -42,6 +47,10 @@ class SystemClock:
     def unix_ms(self) -> int:
         """Unix milliseconds."""
         return time.time_ns() // 1_000_000
+
+    def boot_s(self) -> float:
+        """Seconds that go on while the machine sleeps, too, where the system has such a clock."""
+        return time.clock_gettime(_BOOTTIME)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call back at monotonic ``when``, or soon if that has passed."""

@@ -12,6 +12,7 @@ from orchestrator.domain.heard import Learned
 from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
@@ -21,6 +22,16 @@ from orchestrator.ports.customers import CustomerStore
 
 class StoreFailure(Exception):
     """The disk did not take it: full, broken, or held by somebody else. Nothing was stored."""
+
+
+class Fenced(StoreFailure):
+    """The shard has a later epoch: another has taken it over. Nothing was stored, and nothing that is written
+    in this one's epoch ever will be.
+    """
+
+
+class StillBeating(Exception):
+    """Whoever has the shard has beaten since one looked: it was not taken over."""
 
 
 class DamagedError(Exception):
@@ -227,12 +238,28 @@ class Ending(Struct, frozen=True, kw_only=True):
 class JobStore(Protocol):
     """The work of one shard: jobs on their way, what is still to be told, and what targets have taught.
 
-    Every call that waits may raise StoreFailure. What work under way can't go on without (``end``,
-    ``save_course``, ``mark``, ``save_delivery``) is tried for a while before that.
+    From ``begin_epoch`` on all that is written is written in that epoch. Every call that waits may raise
+    StoreFailure: Fenced, which is one, where the shard has a later epoch. What work under way can't go on
+    without (``end``, ``save_course``, ``mark``, ``save_delivery``) is tried for a while before others.
     """
 
-    async def begin_epoch(self) -> int:
-        """Take the next fencing number: 1 on a new store."""
+    @property
+    def held_by_lock(self) -> bool:
+        """Whether nobody else can take the shard while this is open: its lease needs no beats."""
+
+    async def last_beat(self) -> Beat:
+        """Read what whoever has the shard wrote last; of epoch 0 where nobody ever had it."""
+
+    async def begin_epoch(self, seen: Beat | None = None) -> int:
+        """Take the shard: raise its epoch, 1 on a new store, by which whoever had it is fenced. What is read
+        from then on is all that was ever committed for it. ``seen`` is the beat that must not have changed.
+
+        Raises:
+            StillBeating: It has.
+        """
+
+    async def beat(self) -> None:
+        """Say that this one goes on, for who watches."""
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known.

@@ -300,7 +300,7 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
     Deliver: (8, _plain("delivery", "attempt", "url", "body", "headers", "job")),
     Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after_s", "fault")),
     Heartbeat: (10, _plain("incarnation", "epoch", "vitals", "places", "heard_s", "number")),
-    HeartbeatReply: (11, _plain("epoch", "now", "boot_id")),
+    HeartbeatReply: (11, lambda m: (m.epoch, m.now, m.boot_id) + (() if m.lease_s is None else (m.lease_s,))),
     NeedResult: (12, _plain("delivery", "attempt", "has_body")),
     JobResult: (13, _plain("job", "body")),
     AnswerHeld: (14, _plain("attempt", "size")),

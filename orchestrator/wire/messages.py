@@ -149,11 +149,14 @@ class Heartbeat(Struct, frozen=True):
 
 
 class HeartbeatReply(Struct, frozen=True):
-    """Shard to executor: its epoch and clock (monotonic seconds of the machine ``boot_id``)."""
+    """Shard to node: its epoch and clock (monotonic seconds of the machine ``boot_id``). ``lease_s`` is for
+    how long it may act from now on; None where no other can take its place.
+    """
 
     epoch: int
     now: float
     boot_id: str
+    lease_s: float | None = None
 
 
 class Said(Struct, frozen=True):

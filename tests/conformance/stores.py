@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from orchestrator.adapters.api_keys import make_key
 from orchestrator.adapters.memory.store import MemoryStore
-from orchestrator.adapters.sqlite.data_dir import DATABASE
+from orchestrator.adapters.sqlite.data_dir import DATABASE, LOCK_FILE
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.adapters.stores import open_customers
 from orchestrator.domain.course import Course
@@ -36,6 +36,9 @@ class Keeper(Protocol):
     async def close(self) -> None:
         """Close what is open."""
 
+    async def open_another(self) -> Store:
+        """Open the store once more beside what is open, as another process does that may take its shard."""
+
     def beside(self) -> AbstractAsyncContextManager[CustomerStore]:
         """Open its customers beside what is open, as the command line does."""
 
@@ -52,6 +55,9 @@ class MemoryKeeper:
     async def close(self) -> None:
         await self._store.close()
 
+    async def open_another(self) -> Store:
+        return MemoryStore(self._store.tables)
+
     def beside(self) -> AbstractAsyncContextManager[CustomerStore]:
         return nullcontext(self._store.customers)
 
@@ -62,6 +68,7 @@ class SqliteKeeper:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self._open: SqliteStore | None = None
+        self._others: list[SqliteStore] = []
 
     async def open(self) -> SqliteStore:
         await self.close()
@@ -69,9 +76,16 @@ class SqliteKeeper:
         return self._open
 
     async def close(self) -> None:
-        if self._open is not None:
-            await self._open.close()
-            self._open = None
+        for store in (self._open, *self._others):
+            if store is not None:
+                await store.close()
+        self._open, self._others = None, []
+
+    async def open_another(self) -> Store:
+        # Where somebody has deleted the lock of a running service, the next one gets another.
+        (self.data_dir / LOCK_FILE).unlink(missing_ok=True)
+        self._others.append(SqliteStore(self.data_dir))
+        return self._others[-1]
 
     def beside(self) -> AbstractAsyncContextManager[CustomerStore]:
         return open_customers(self.data_dir)

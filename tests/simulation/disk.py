@@ -11,6 +11,7 @@ from orchestrator.domain.course import Course
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
@@ -125,9 +126,19 @@ class DiskHandle:
     history = customers = jobs
     lost = None
 
-    async def begin_epoch(self) -> int:
-        """Take the next fencing number: 1 on a new store."""
-        return await self._write(lambda: at_once(self._disk.committed.jobs.begin_epoch()))
+    held_by_lock = True
+
+    async def last_beat(self) -> Beat:
+        """Read what whoever has the shard wrote last."""
+        return await self._read(lambda: at_once(self._disk.committed.jobs.last_beat()))
+
+    async def begin_epoch(self, seen: Beat | None = None) -> int:
+        """Take the shard: raise its epoch, 1 on a new store."""
+        return await self._write(lambda: at_once(self._disk.committed.jobs.begin_epoch(seen)))
+
+    async def beat(self) -> None:
+        """Say that this one goes on."""
+        await self._write(lambda: at_once(self._disk.committed.jobs.beat()))
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known."""

@@ -451,7 +451,7 @@ def a_restart_starts_at_once(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("in_flight_is_never_exceeded", crashing(Actor.SHARD, every_s=4.0))
 def an_executor_goes_on_for_a_dead_shard(patch: pytest.MonkeyPatch) -> None:
-    def hear(self: ShardLease, epoch: int, sent: float) -> None:
+    def hear(self: ShardLease, epoch: int, sent: float, lease_s: float | None = None) -> None:
         self._heard_at, self.epoch = sent, epoch
         self.check()
 

@@ -43,6 +43,10 @@ class HeapClock:
         """Monotonic seconds."""
         return self._now
 
+    def boot_s(self) -> float:
+        """Seconds that go on while the machine sleeps, too."""
+        return self._now
+
     def unix_ms(self) -> int:
         """Unix milliseconds."""
         return EPOCH_MS + int(self._now * 1000)

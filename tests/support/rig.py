@@ -22,7 +22,7 @@ from orchestrator.domain.marks import Mark
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.ports.egress import EgressError, Gate
-from orchestrator.ports.store import StoredJob
+from orchestrator.ports.store import StoredJob, StoreFailure
 from orchestrator.wire.messages import Heartbeat, Message
 from orchestrator.wire.names import executor_address
 from regions.executor import Executor
@@ -65,6 +65,7 @@ class RigJobs(MemoryJobs):
     marking_takes_s = 0.0
     loses_notes = False
     """Of how far jobs are: nobody waits for these."""
+    beats_fail = False
     loads = 0
 
     async def load(self, job_id: JobId) -> StoredJob | None:
@@ -78,6 +79,12 @@ class RigJobs(MemoryJobs):
         """Save how far a job is."""
         if not self.loses_notes:
             super().note_course(job_id, customer, state, course)
+
+    async def beat(self) -> None:
+        """Say that this shard goes on."""
+        if self.beats_fail:
+            raise StoreFailure
+        await super().beat()
 
     async def mark(self, mark: Mark) -> bool:
         """Write down that an attempt may have been sent."""

@@ -194,6 +194,10 @@ class VirtualClock:
         """Monotonic seconds of this machine."""
         return self._loop.time() + self._skew_s
 
+    def boot_s(self) -> float:
+        """Seconds that go on while this machine sleeps: here it never does."""
+        return self.now()
+
     def unix_ms(self) -> int:
         """Unix milliseconds."""
         return self._epoch_ms + int(self._loop.time() * 1000)

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from orchestrator.adapters.memory.tables import Row, Tables
+from orchestrator.adapters.memory.tables import FIRST_SHARD, Row, Tables
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
-from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId, ShardName, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
@@ -20,7 +21,9 @@ from orchestrator.ports.store import (
     Accepted,
     Duplicate,
     Ending,
+    Fenced,
     OutboxEntry,
+    StillBeating,
     StoredJob,
     WaitingJob,
     delivery_of,
@@ -29,22 +32,62 @@ from orchestrator.ports.store import (
 
 
 class MemoryJobs:
-    """The JobStore port in memory."""
+    """The JobStore port in memory, for one life of a shard. Several may be open over the same tables.
 
-    def __init__(self, tables: Tables) -> None:
+    Args:
+        tables: The rows.
+        shard: Whose life this is.
+        held_by_lock: Whether nobody else has it open.
+    """
+
+    def __init__(self, tables: Tables, shard: ShardName = FIRST_SHARD, *, held_by_lock: bool = True) -> None:
+        self.held_by_lock = held_by_lock
         self._tables = tables
+        self._shard = shard
+        self._epoch = 0
 
-    async def begin_epoch(self) -> int:
-        """Take the next fencing number: 1 on a new store."""
-        self._tables.epoch += 1
-        return self._tables.epoch
+    async def last_beat(self) -> Beat:
+        """Read what whoever has the shard wrote last."""
+        return self._tables.beats.get(self._shard, Beat(0, 0))
+
+    async def begin_epoch(self, seen: Beat | None = None) -> int:
+        """Take the shard: raise its epoch, 1 on a new store.
+
+        Raises:
+            StillBeating: Its beat is another than was ``seen``.
+        """
+        now = await self.last_beat()
+        if seen is not None and seen != now:
+            msg = f"{self._shard} has beaten: {now}, and not {seen}"
+            raise StillBeating(msg)
+        self._epoch = now.epoch + 1
+        self._tables.beats[self._shard] = replace(now, epoch=self._epoch)
+        return self._epoch
+
+    async def beat(self) -> None:
+        """Say that this one goes on."""
+        self._fence()
+        now = await self.last_beat()
+        self._tables.beats[self._shard] = replace(now, number=now.number + 1)
+
+    @property
+    def fenced(self) -> bool:
+        """Whether the shard has a later epoch than the one that was begun here."""
+        return bool(self._epoch) and self._tables.beats[self._shard].epoch != self._epoch
+
+    def _fence(self) -> None:
+        if self.fenced:
+            msg = f"{self._shard} was taken over: this one's epoch was {self._epoch}"
+            raise Fenced(msg)
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known."""
+        self._fence()
         return self._insert(job)
 
     async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Accepted | Duplicate]:
         """Store several jobs."""
+        self._fence()
         return [self._insert(job) for job in jobs]
 
     def _insert(self, job: Job) -> Accepted | Duplicate:
@@ -99,7 +142,7 @@ class MemoryJobs:
         """
         require_open(job_id, state)
         row = self._tables.rows[job_id]
-        if not row.state.ended:
+        if not row.state.ended and not self.fenced:
             row.state, row.course = state, course
 
     async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
@@ -108,10 +151,13 @@ class MemoryJobs:
         Raises:
             ValueError: It has ended: that is for ``end`` to write.
         """
+        self._fence()
         self.note_course(job_id, customer, state, course)
 
     def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:  # noqa: ARG002  # the port's
         """Save what was still learned about a job that has ended."""
+        if self.fenced:
+            return
         row = self._tables.rows[job_id]
         if row.state.ended:
             row.course = course
@@ -122,6 +168,7 @@ class MemoryJobs:
         Raises:
             RuntimeError: It has ended already.
         """
+        self._fence()
         row = self._tables.rows[ending.job_id]
         if row.state.ended:
             msg = f"{ending.job_id} has ended already"
@@ -136,6 +183,7 @@ class MemoryJobs:
 
     async def mark(self, mark: Mark) -> bool:
         """Write down that an attempt may have been sent."""
+        self._fence()
         may_go = not self._tables.rows[mark.job].state.ended
         if may_go:
             self._tables.marks[mark.job] = mark
@@ -153,11 +201,13 @@ class MemoryJobs:
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
+        self._fence()
         if entry.job_id in self._tables.outbox:
             self._tables.outbox[entry.job_id][entry.index] = replace(entry)
 
     async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
         """Save deliveries that are to be made again."""
+        self._fence()
         for entry in entries:
             await self.save_delivery(entry)
 
@@ -167,6 +217,8 @@ class MemoryJobs:
 
     def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
         """Save what a target has taught."""
+        if self.fenced:
+            return
         self._tables.paces[domain] = learned
 
     async def overrulings(self) -> dict[TargetDomain, Overruling]:
@@ -177,6 +229,7 @@ class MemoryJobs:
         self, domain: TargetDomain, overruling: Overruling, learned: Learned | None = None
     ) -> None:
         """Save what the operator says of a domain, and what is taken as learned there."""
+        self._fence()
         self._tables.overrulings.pop(domain, None)
         if overruling:
             self._tables.overrulings[domain] = overruling
@@ -185,15 +238,20 @@ class MemoryJobs:
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
         """Save that a customer calls a target."""
+        if self.fenced:
+            return
         self._tables.domains.add((customer, domain))
 
     def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
         """Add to what a customer used on a day."""
+        if self.fenced:
+            return
         known = self._tables.usage.get((customer, more.day))
         self._tables.usage[customer, more.day] = added(known, more) if known else more
 
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping."""
+        self._fence()
         kept = Retention()
         for job_id, row in list(self._tables.rows.items()):
             age_ms = now_ms - row.ended_ms if row.ended_ms is not None else -1

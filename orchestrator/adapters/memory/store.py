@@ -1,29 +1,37 @@
 """The Store port in memory: for simulation, and for tests of everything above a store.
 
-It commits at once and seals nothing; a new shard over the same object is a restart.
+It commits at once and seals nothing; a new shard over the same object is a restart. Several shards may have
+it, or several lives of one.
 """
 
 from orchestrator.adapters.memory.customers import MemoryCustomers
 from orchestrator.adapters.memory.history import MemoryHistory
 from orchestrator.adapters.memory.jobs import MemoryJobs
-from orchestrator.adapters.memory.tables import Tables
+from orchestrator.adapters.memory.tables import FIRST_SHARD, Tables
 from orchestrator.domain.histogram import SIZES, Histogram
+from orchestrator.domain.ids import ShardName
 
 
 class MemoryStore:
-    """One shard's state in dictionaries."""
+    """Rows in dictionaries, and one shard's view of them.
 
-    def __init__(self) -> None:
-        self.tables = Tables()
-        self.jobs = MemoryJobs(self.tables)
+    Args:
+        tables: The rows, where they are there already.
+        shard: Whose view ``jobs`` is.
+    """
+
+    def __init__(self, tables: Tables | None = None, shard: ShardName = FIRST_SHARD) -> None:
+        alone = tables is None
+        self.tables = Tables() if tables is None else tables
+        self.jobs = MemoryJobs(self.tables, shard, held_by_lock=alone)
         self.history = MemoryHistory(self.tables)
         self.customers = MemoryCustomers()
         self.commit_sizes = Histogram(SIZES)
 
     @property
     def lost(self) -> str | None:
-        """Nothing of it can get lost."""
-        return None
+        """Say so where the shard was taken over; nothing else of it can get lost."""
+        return "the shard was taken over" if self.jobs.fenced else None
 
     async def close(self) -> None:
         """Nothing is held."""

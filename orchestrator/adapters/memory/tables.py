@@ -8,13 +8,17 @@ from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.course import Course, without_answers
 from orchestrator.domain.fanout import JobDelivery
 from orchestrator.domain.heard import Learned
-from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId, ShardName, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import OutboxEntry, StoredJob
+
+FIRST_SHARD = ShardName("shard-0")
+"""Which has every slot, where nothing else is said."""
 
 
 @dataclass(slots=True)
@@ -39,7 +43,7 @@ class Tables:
     """
 
     def __init__(self) -> None:
-        self.epoch = 0
+        self.beats: dict[ShardName, Beat] = {}
         self.rows: dict[JobId, Row] = {}
         self.keys: dict[tuple[CustomerId, str], JobId] = {}
         self.outbox: dict[JobId, list[OutboxEntry]] = {}

@@ -12,6 +12,7 @@ from orchestrator.adapters.secret_box import AesGcmBox
 from orchestrator.adapters.sqlite.checkpoints import Checkpointer
 from orchestrator.adapters.sqlite.connections import connect
 from orchestrator.adapters.sqlite.disk_retry import Patience, failing_as_store
+from orchestrator.adapters.sqlite.epochs import Fence
 from orchestrator.adapters.sqlite.group_commit import GroupCommitWriter, Write
 from orchestrator.adapters.sqlite.key_check import check_keys, note_keys
 from orchestrator.adapters.sqlite.migration import migrate
@@ -43,16 +44,23 @@ class Database:
         self._patience = patience
         self._files = OpenFiles(path)
         self._checkpointer = Checkpointer(path, self.connection)
+        self.fence = Fence()
         self.writer = GroupCommitWriter(
-            self.connection, asyncio.get_running_loop(), self._files.check, self._checkpointer.committed
+            self.connection,
+            asyncio.get_running_loop(),
+            self._files.check,
+            self.fence.check,
+            self._checkpointer.committed,
         )
         # Not the loop's own pool, in which anybody's slow call would hold up submissions.
         self.sealers = ThreadPoolExecutor(SEALING_THREADS, "store-sealer")
 
     @property
     def lost(self) -> str | None:
-        """Name a file of the database that is not there any more: what is written goes nowhere."""
-        return self._files.gone()
+        """Name a file of the database that is not there any more, or who took the shard over: what is written
+        goes nowhere.
+        """
+        return self._files.gone() or self.fence.met
 
     def post(self, write: Callable[[sqlite3.Connection], Any]) -> None:
         """Ask for a write that nobody waits for."""

@@ -36,6 +36,7 @@ class GroupCommitWriter:
     after its commit.
 
     ``check`` raises sqlite3.Error where a commit would be of no use. It is called after each one, too.
+    ``fence`` looks within each transaction, before its writes, and raises where they must not be committed.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class GroupCommitWriter:
         connection: sqlite3.Connection,
         loop: asyncio.AbstractEventLoop,
         check: Callable[[], None],
+        fence: Callable[[sqlite3.Connection], None],
         committed: Committed,
     ) -> None:
         self._connection = connection
         self._loop = loop
         self._check = check
+        self._fence = fence
         self._committed = committed
         self.sizes = Histogram(SIZES)
         """Writes that shared a commit."""
@@ -110,6 +113,7 @@ class GroupCommitWriter:
     def _transaction(self, work: list[_Item]) -> list[_Outcome]:
         self._check()
         self._connection.execute("BEGIN IMMEDIATE")
+        self._fence(self._connection)
         results = [write(self._connection) for write, _ in work]
         self._connection.execute("COMMIT")
         self._check()

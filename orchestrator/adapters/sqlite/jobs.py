@@ -10,6 +10,7 @@ from orchestrator.adapters.records import pack_course
 from orchestrator.adapters.sealing import sealing_context
 from orchestrator.adapters.sqlite.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.sqlite.database import Database
+from orchestrator.adapters.sqlite.epochs import raise_epoch, read_beat, write_beat
 from orchestrator.adapters.sqlite.failures import note_failure
 from orchestrator.adapters.sqlite.group_commit import LARGE_WRITE_BYTES
 from orchestrator.adapters.sqlite.job_rows import WAITING_COLUMNS, read_job, read_result, waiting_job
@@ -24,6 +25,7 @@ from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
@@ -40,9 +42,6 @@ from orchestrator.ports.store import (
     require_open,
 )
 from orchestrator.runtime.cooperative_yield import CooperativeYield
-
-ONLY_SHARD = "shard-0"
-"""With SQLite one shard has every slot."""
 
 log = logging.getLogger(__name__)
 
@@ -78,16 +77,30 @@ class SqliteJobs:
         self._notes = CourseNotes(database.box, database.post)
         self._saving: set[JobId] = set()
 
-    async def begin_epoch(self) -> int:
-        """Take the next fencing number: 1 on a new store.
+    @property
+    def held_by_lock(self) -> bool:
+        """Nobody else can open the data directory."""
+        return True
+
+    async def last_beat(self) -> Beat:
+        """Read what whoever has the shard wrote last."""
+        return await self._database.lanes.work.read(read_beat)
+
+    async def begin_epoch(self, seen: Beat | None = None) -> int:
+        """Take the shard: raise its epoch, 1 on a new store.
 
         Raises:
+            StillBeating: Its beat is another than was ``seen``.
             StoreFailure: It could not be written.
         """
-        sql = """INSERT INTO epochs (shard, epoch) VALUES (?, 1)
-                 ON CONFLICT (shard) DO UPDATE SET epoch = epoch + 1 RETURNING epoch"""
-        row = await self._database.written(lambda db: db.execute(sql, (ONLY_SHARD,)).fetchone())
-        return int(row["epoch"])
+        epoch = self._database.fence.epoch = int(
+            await self._database.written(lambda db: raise_epoch(db, seen))
+        )
+        return epoch
+
+    async def beat(self) -> None:
+        """Say that this one goes on."""
+        await self._database.written(write_beat)
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known.

@@ -39,7 +39,9 @@ class SqliteStore:
 
     @property
     def lost(self) -> str | None:
-        """Name a file of the database that is not there any more: what is written goes nowhere."""
+        """Name a file of the database that is not there any more, or who took the shard over: what is written
+        goes nowhere.
+        """
         return self.database.lost
 
     @property

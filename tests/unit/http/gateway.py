@@ -46,6 +46,9 @@ class MovableClock(SystemClock):
     def now(self) -> float:
         return super().now() + self.ahead_s
 
+    def boot_s(self) -> float:
+        return super().boot_s() + self.ahead_s
+
     def unix_ms(self) -> int:
         return super().unix_ms() + int(self.ahead_s * 1000)
 

@@ -43,6 +43,7 @@ class Shards:
         self._clock = VirtualClock(loop, epoch_ms=0)
         self.epochs: dict[ShardName, int] = {EAST: 7, WEST: 7}
         self.silent: set[ShardName] = set()
+        self.leases_s: dict[ShardName, float] = {}
         self.beats: dict[ShardName, Heartbeat] = {}
         self.told: dict[ShardName, list[Message]] = {EAST: [], WEST: []}
         self._readers = {EAST: BatchReader(), WEST: BatchReader()}
@@ -59,7 +60,8 @@ class Shards:
         self.beats[shard] = message
         if shard in self.silent:
             raise ConnectionError
-        return encode(HeartbeatReply(self.epochs[shard], self._clock.now(), "one machine"))
+        lease_s = self.leases_s.get(shard)
+        return encode(HeartbeatReply(self.epochs[shard], self._clock.now(), "one machine", lease_s))
 
     def ended(self, shard: ShardName) -> list[Fault | None]:
         """Say how the attempts of a shard ended, as it was told."""
@@ -141,6 +143,27 @@ def test_a_shard_that_falls_silent_is_worked_for_no_more_and_the_other_still() -
         await asyncio.sleep(SELF_FENCE_AFTER_S + 1.0)
         assert bench.attempts() == {EAST: 0, WEST: 1}
         assert (bench.shards.ended(EAST), bench.shards.ended(WEST)) == ([Fault.LOST], [])
+
+    play(story)
+
+
+def test_a_shard_whose_own_lease_is_almost_over_is_worked_for_no_longer_than_that() -> None:
+    async def story(bench: Bench) -> None:
+        bench.shards.leases_s |= {EAST: 0.1, WEST: 3.0}
+        await asyncio.sleep(1.0)
+        assert bench.attempts() == {EAST: 0, WEST: 1}
+        assert bench.shards.ended(EAST) == [Fault.LOST]
+
+    play(story)
+
+
+def test_a_shard_with_a_long_lease_is_worked_for_no_longer_than_its_silence_lets() -> None:
+    async def story(bench: Bench) -> None:
+        bench.shards.leases_s[EAST] = 1_000.0
+        await asyncio.sleep(1.0)
+        bench.shards.silent.add(EAST)
+        await asyncio.sleep(SELF_FENCE_AFTER_S + 1.0)
+        assert bench.attempts() == {EAST: 0, WEST: 1}
 
     play(story)
 

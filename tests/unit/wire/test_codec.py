@@ -1,5 +1,6 @@
 import msgpack
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.domain.exchange import HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId
@@ -15,7 +16,7 @@ from orchestrator.wire.codec import (
     encode_batch,
     fragments,
 )
-from orchestrator.wire.messages import AttemptDone, CancelAttempt, GoAttempt, RunAttempt
+from orchestrator.wire.messages import AttemptDone, CancelAttempt, GoAttempt, HeartbeatReply, RunAttempt
 
 HEADER, OTHER = Header(3, "one"), Header(3, "two")
 LARGE = AttemptDone(AttemptId("large"), 1.0, HttpResponse(status=200, headers={}, body=b"x" * 300_000))
@@ -43,6 +44,14 @@ def test_an_absent_body_and_an_empty_one_are_kept_apart() -> None:
 def test_times_keep_every_bit() -> None:
     at = 0.1 + 0.2
     assert decode_one(encode(GoAttempt(AttemptId("a"), at))) == GoAttempt(AttemptId("a"), at)
+
+
+def test_a_lease_that_never_ends_is_not_written_so_that_nodes_of_before_read_the_reply() -> None:
+    reply = HeartbeatReply(3, 1.5, "one machine")
+    assert msgpack.unpackb(encode(reply))[1:] == [3, 1.5, "one machine"]
+    assert decode_one(encode(reply)) == reply
+    leased = replace(reply, lease_s=2.5)
+    assert decode_one(encode(leased)) == leased
 
 
 def test_a_batch_of_another_version_is_refused_by_naming_both() -> None:
