@@ -195,9 +195,9 @@ class Shard:
         self._scheduled.begin()
         self.neighbours.begin(self.epoch, self.jobs)
 
-    def _owner_of(self, _domain: TargetDomain) -> Owner:
-        """Say who has a target: this shard has them all."""
-        return Owner(self.options.name, self.epoch)
+    def _owner_of(self, domain: TargetDomain) -> Owner | None:
+        """Say who has a target; None where another shard does, for nobody here knows in which epoch."""
+        return Owner(self.options.name, self.epoch) if self.neighbours.at_home(domain) else None
 
     def admit(self, job: Job) -> QueuePosition:
         """Queue a job that is on disk; say where it stands."""

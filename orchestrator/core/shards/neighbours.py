@@ -44,6 +44,7 @@ class Neighbours:
         self._homes: dict[StepName, Jobs] = {}
         self._neighbours: dict[ShardName, _Neighbour] = {}
         self._beating: list[asyncio.Task[None]] = []
+        self._own, self._cluster = own, cluster
         self.targets = targets
         """Where this shard's jobs find every target."""
         if cluster is not None:
@@ -61,6 +62,10 @@ class Neighbours:
     def __len__(self) -> int:
         """Count the steps that have anything at another shard's targets, or at this one's for another."""
         return sum(len(n.there.targets) + len(n.here.jobs) for n in self._neighbours.values())
+
+    def at_home(self, domain: TargetDomain) -> bool:
+        """Whether a target is this shard's own."""
+        return self._cluster is None or self._cluster.owner(domain) == self._own
 
     def find_jobs(self, own: Jobs) -> Jobs:
         """Say whom this shard's targets tell of attempts and turns."""
