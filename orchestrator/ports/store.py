@@ -215,6 +215,15 @@ class PendingEndpoint(Struct, frozen=True, kw_only=True):
     """The latest attempt, where one has failed."""
 
 
+class News(Struct, frozen=True):
+    """What others have written for a shard: jobs that have not ended, and deliveries still to be made. Some
+    may be known already.
+    """
+
+    jobs: Sequence[WaitingJob]
+    deliveries: Sequence[OutboxEntry]
+
+
 class Ending(Struct, frozen=True, kw_only=True):
     """How a job ended: written in one transaction with its outbox."""
 
@@ -282,6 +291,11 @@ class JobStore(Protocol):
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
+
+    async def news(self) -> News:
+        """List what was committed for this shard's slots since one last looked, or since it was taken,
+        however late that commit came: what was announced, and what of that was lost.
+        """
 
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole; None once its request is forgotten."""

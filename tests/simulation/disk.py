@@ -1,15 +1,21 @@
 """A disk that outlives the shards which write to it, and forgets what was not committed."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 from typing import Any, TypeVar
 
+from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.adapters.memory.tables import FIRST_SHARD, Tables
+from orchestrator.adapters.memory.transactions import LockMode, Transaction
 from orchestrator.adapters.records import pack_course, unpack_course
 from orchestrator.domain.course import Course
+from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.heard import Learned
-from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId, ShardName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
@@ -24,6 +30,7 @@ from orchestrator.ports.store import (
     DeadLetterCursor,
     Duplicate,
     Ending,
+    News,
     OutboxEntry,
     StoredJob,
     WaitingJob,
@@ -31,6 +38,8 @@ from orchestrator.ports.store import (
 from tests.simulation.history import Commit, History
 from tests.support.virtual_loop import VirtualLoop
 
+IDLE_IN_TRANSACTION_S = 2.0
+"""After which a server gives up what a dead or stopped process has begun: it would block a successor."""
 _T = TypeVar("_T")
 _Write = tuple[Callable[[], Any], "asyncio.Future[Any] | None"]
 
@@ -47,34 +56,70 @@ def at_once(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 class Disk:
-    """What was committed, and a log of each job's states."""
+    """What was committed, and a log of each job's states: one for every shard, as a database server is.
+
+    Args:
+        loop: Time.
+        history: Where all is logged.
+        weights: What customers' plans weigh.
+        slots: Which shard has which slot; where nothing is said, one has them all, and the store's lock.
+    """
 
     def __init__(
-        self, loop: VirtualLoop, history: History, weights: Sequence[tuple[CustomerId, int]] = ()
+        self,
+        loop: VirtualLoop,
+        history: History,
+        weights: Sequence[tuple[CustomerId, int]] = (),
+        slots: Mapping[int, ShardName] = MappingProxyType({}),
     ) -> None:
-        self.committed = MemoryStore()
+        self.tables = Tables(slots)
+        self.committed = MemoryStore(self.tables)
         for customer, weight in weights:
             self.committed.customers.know(f"the key of {customer}", customer, plan=str(weight))
         self._loop = loop
         self._history = history
         self.slow_until = 0.0
+        self._cut_until: defaultdict[ShardName, float] = defaultdict(float)
 
-    def submit(self, job: Job) -> Accepted | Duplicate:
+    def cut_off(self, shard: ShardName, for_s: float) -> None:
+        """Let nothing through between a shard and its store for a while."""
+        self._cut_until[shard] = self._loop.time() + for_s
+
+    def reached_at(self, shard: ShardName) -> float:
+        """Say when a shard's store may be asked: now, or when it is no longer cut off."""
+        return max(self._loop.time(), self._cut_until[shard])
+
+    def begin(self, commits_at: float) -> Transaction:
+        """Begin a transaction, which is given up where it has not come through some time after it was to."""
+        transaction = self.tables.transactions.begin()
+        self._loop.outside.call_at(commits_at + IDLE_IN_TRANSACTION_S, transaction.end)
+        return transaction
+
+    @property
+    def settled(self) -> bool:
+        """Whether every job has ended, and every delivery is made or given up."""
+        entries = (entry for entries in self.tables.outbox.values() for entry in entries)
+        pending = any(entry.state is DeliveryState.PENDING for entry in entries)
+        return not pending and all(row.state.ended for row in self.tables.rows.values())
+
+    def submit(self, rows: MemoryJobs, job: Job) -> Accepted | Duplicate:
         """Commit a submission."""
-        stored = at_once(self.committed.jobs.submit(job))
+        stored = at_once(rows.submit(job))
         if isinstance(stored, Accepted):
             self._history.submitted[job.id] = job
             self._log(job.id)
         return stored
 
-    def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
+    def note_course(
+        self, rows: MemoryJobs, job_id: JobId, customer: CustomerId, state: JobState, course: Course
+    ) -> None:
         """Commit how far a job is."""
-        self.committed.jobs.note_course(job_id, customer, state, course)
+        rows.note_course(job_id, customer, state, course)
         self._log(job_id)
 
-    def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
+    def end(self, rows: MemoryJobs, ending: Ending) -> Sequence[Accepted | Duplicate]:
         """Commit a job's end, and its children."""
-        children = at_once(self.committed.jobs.end(ending))
+        children = at_once(rows.end(ending))
         self._log(ending.job_id)
         for child in children:
             if isinstance(child, Accepted):
@@ -84,7 +129,7 @@ class Disk:
 
     def load(self, job_id: JobId) -> StoredJob | None:
         """Read a job, its run taken to bytes and back as a database would."""
-        stored = at_once(self.committed.jobs.load(job_id))
+        stored = self.tables.load(job_id)
         if stored is None or stored.course is None:
             return stored
         return StoredJob(
@@ -96,21 +141,31 @@ class Disk:
             deliveries=stored.deliveries,
         )
 
-    def look(self, job_id: JobId) -> StoredJob | None:
-        """Read a job without what may be large."""
-        return at_once(self.committed.jobs.look(job_id))
-
     def _log(self, job_id: JobId) -> None:
-        stored = at_once(self.committed.jobs.load(job_id))
+        stored = self.tables.load(job_id)
         if stored is not None:
             self._history.commits.append(Commit(self._loop.time(), job_id, stored.state))
 
 
 class DiskHandle:
-    """The Store port for one life of a shard: one writer that commits in groups, one reader beside it."""
+    """The Store port for one life of a shard: one writer that commits in groups, one reader beside it. Each
+    group is a transaction from the moment that it is asked for.
+    """
 
-    def __init__(self, disk: Disk, loop: VirtualLoop, random: Random, latency_s: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        loop: VirtualLoop,
+        random: Random,
+        latency_s: tuple[float, float],
+        shard: ShardName = FIRST_SHARD,
+    ) -> None:
+        self.held_by_lock = not disk.tables.slots
+        self.rows = MemoryJobs(
+            disk.tables, shard, held_by_lock=self.held_by_lock, commit_takes=self._take_over_takes
+        )
         self._disk = disk
+        self._shard = shard
         self._loop = loop
         self._random = random
         self._latency_s = latency_s
@@ -126,35 +181,38 @@ class DiskHandle:
     history = customers = jobs
     lost = None
 
-    held_by_lock = True
-
     async def last_beat(self) -> Beat:
         """Read what whoever has the shard wrote last."""
-        return await self._read(lambda: at_once(self._disk.committed.jobs.last_beat()))
+        return await self._read(lambda: at_once(self.rows.last_beat()))
 
     async def begin_epoch(self, seen: Beat | None = None) -> int:
         """Take the shard: raise its epoch, 1 on a new store."""
-        return await self._write(lambda: at_once(self._disk.committed.jobs.begin_epoch(seen)))
+        await asyncio.sleep(self._disk.reached_at(self._shard) - self._loop.time())
+        return await self.rows.begin_epoch(seen)
+
+    async def news(self) -> News:
+        """List what others have committed for this shard since one last looked."""
+        return await self._read(lambda: at_once(self.rows.news()))
 
     async def beat(self) -> None:
         """Say that this one goes on."""
-        await self._write(lambda: at_once(self._disk.committed.jobs.beat()))
+        await self._write(lambda: at_once(self.rows.beat()))
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known."""
-        return await self._write(lambda: self._disk.submit(job))
+        return await self._write(lambda: self._disk.submit(self.rows, job))
 
     async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Accepted | Duplicate]:
         """Store several jobs in one transaction."""
-        return await self._write(lambda: [self._disk.submit(job) for job in jobs])
+        return await self._write(lambda: [self._disk.submit(self.rows, job) for job in jobs])
 
     async def duplicates_of(self, jobs: Sequence[Job]) -> Sequence[Duplicate | None]:
         """Say of each job, without storing it, whether its key is known."""
-        return await self._read(lambda: at_once(self._disk.committed.jobs.duplicates_of(jobs)))
+        return await self._read(lambda: at_once(self.rows.duplicates_of(jobs)))
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
-        return await self._read(lambda: at_once(self._disk.committed.jobs.waiting()))
+        return await self._read(lambda: at_once(self.rows.waiting()))
 
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
@@ -162,43 +220,43 @@ class DiskHandle:
 
     async def look(self, job_id: JobId, reader: CustomerId | None = None) -> StoredJob | None:  # the port's
         """Read one job without what may be large."""
-        return await self._read(lambda: self._disk.look(job_id))
+        return await self._read(lambda: self._disk.tables.look(job_id))
 
     async def result(self, job_id: JobId, reader: CustomerId | None = None) -> bytes | None:  # the port's
         """Read a job's result."""
-        return await self._read(lambda: at_once(self._disk.committed.jobs.result(job_id)))
+        return await self._read(lambda: at_once(self.rows.result(job_id)))
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit."""
-        self._post(lambda: self._disk.note_course(job_id, customer, state, course))
+        self._post(lambda: self._disk.note_course(self.rows, job_id, customer, state, course))
 
     def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:
         """Save what was still learned about a job that has ended; rides the next commit."""
-        self._post(lambda: self._disk.committed.jobs.note_timeline(job_id, customer, course))
+        self._post(lambda: self.rows.note_timeline(job_id, customer, course))
 
     async def save_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is, and wait for the commit."""
-        await self._write(lambda: self._disk.note_course(job_id, customer, state, course))
+        await self._write(lambda: self._disk.note_course(self.rows, job_id, customer, state, course))
 
     async def mark(self, mark: Mark) -> bool:
         """Write down that an attempt may have been sent, and wait for the commit."""
-        return await self._write(lambda: at_once(self._disk.committed.jobs.mark(mark)))
+        return await self._write(lambda: at_once(self.rows.mark(mark)))
 
     async def marks(self) -> dict[JobId, Mark]:
         """List the marks of jobs that have not ended."""
-        return await self._read(lambda: at_once(self._disk.committed.jobs.marks()))
+        return await self._read(lambda: at_once(self.rows.marks()))
 
     async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
         """End a job, fill its outbox and store its children."""
-        return await self._write(lambda: self._disk.end(ending))
+        return await self._write(lambda: self._disk.end(self.rows, ending))
 
     async def overdue(self, now_ms: int, most: int, skip: int = 0) -> Sequence[JobId]:
         """List unended jobs whose deadline has passed."""
-        return await self._read(lambda: at_once(self._disk.committed.jobs.overdue(now_ms, most, skip)))
+        return await self._read(lambda: at_once(self.rows.overdue(now_ms, most, skip)))
 
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""
-        return await self._read(lambda: at_once(self._disk.committed.jobs.outbox()))
+        return await self._read(lambda: at_once(self.rows.outbox()))
 
     async def dead_deliveries(
         self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None
@@ -209,27 +267,27 @@ class DiskHandle:
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
-        await self._write(lambda: at_once(self._disk.committed.jobs.save_delivery(entry)))
+        await self._write(lambda: at_once(self.rows.save_delivery(entry)))
 
     async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
         """Save deliveries that are to be made again, in one transaction."""
-        await self._write(lambda: at_once(self._disk.committed.jobs.reopen_deliveries(entries)))
+        await self._write(lambda: at_once(self.rows.reopen_deliveries(entries)))
 
     async def paces(self) -> dict[TargetDomain, Learned]:
         """List learned paces."""
-        return await self._read(lambda: at_once(self._disk.committed.jobs.paces()))
+        return await self._read(lambda: at_once(self.rows.paces()))
 
     def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
         """Save what a target has taught; rides the next commit."""
-        self._post(lambda: self._disk.committed.jobs.note_pace(domain, learned))
+        self._post(lambda: self.rows.note_pace(domain, learned))
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
         """Save that a customer calls a target; rides the next commit."""
-        self._post(lambda: self._disk.committed.jobs.note_domain(customer, domain))
+        self._post(lambda: self.rows.note_domain(customer, domain))
 
     def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
         """Add to what a customer used on a day; rides the next commit."""
-        self._post(lambda: self._disk.committed.jobs.note_usage(customer, more))
+        self._post(lambda: self.rows.note_usage(customer, more))
 
     async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
         """Store a customer's webhook secrets."""
@@ -245,15 +303,13 @@ class DiskHandle:
 
     async def overrulings(self) -> dict[TargetDomain, Overruling]:
         """List what the operator said of domains."""
-        return await self._read(lambda: at_once(self._disk.committed.jobs.overrulings()))
+        return await self._read(lambda: at_once(self.rows.overrulings()))
 
     async def save_overruling(
         self, domain: TargetDomain, overruling: Overruling, learned: Learned | None = None
     ) -> None:
         """Save what the operator says of a domain, and what is taken as learned there."""
-        await self._write(
-            lambda: at_once(self._disk.committed.jobs.save_overruling(domain, overruling, learned))
-        )
+        await self._write(lambda: at_once(self.rows.save_overruling(domain, overruling, learned)))
 
     async def plans(self) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their valid keys."""
@@ -265,7 +321,7 @@ class DiskHandle:
 
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping."""
-        await self._write(lambda: at_once(self._disk.committed.jobs.purge(now_ms)))
+        await self._write(lambda: at_once(self.rows.purge(now_ms)))
 
     async def close(self) -> None:
         """Commit what waits."""
@@ -285,13 +341,37 @@ class DiskHandle:
         if self._queue and not self._committing:
             self._committing = True
             batch, self._queue = self._queue, []
-            at = max(self._loop.time(), self._disk.slow_until) + self._random.uniform(*self._latency_s)
-            self._loop.call_at(at, self._commit, batch)
+            self._loop.call_at(self._disk.reached_at(self._shard), self._begin, batch)
 
-    def _commit(self, batch: list[_Write]) -> None:
+    def _begin(self, batch: list[_Write]) -> None:
+        at = max(self._loop.time(), self._disk.slow_until) + self._random.uniform(*self._latency_s)
+        group = self._disk.begin(at)
+        if self.held_by_lock or group.lock_now(self.rows.epoch_row, LockMode.SHARED):
+            self._loop.call_at(at, self._commit, batch, group)
+        else:
+            self._loop.create_task(self._commit_behind_a_take_over(batch, group))
+
+    async def _commit_behind_a_take_over(self, batch: list[_Write], group: Transaction) -> None:
+        await group.lock(self.rows.epoch_row, LockMode.SHARED)
+        self._commit(batch, group)
+
+    def _commit(self, batch: list[_Write], group: Transaction) -> None:
+        if not group.open or self._disk.reached_at(self._shard) > self._loop.time():
+            # The server has given it up: it was not heard of for too long, or is out of reach now.
+            self._queue, self._committing = batch + self._queue, False
+            self._commit_soon()
+            return
+        self.rows.group = group
         outcomes = [(future, *_outcome(write)) for write, future in batch]
+        self.rows.group = None
+        group.end()
         # A crash in this gap leaves a commit that nobody was told of.
         self._loop.call_later(self._random.uniform(0, self._latency_s[0]), self._hand_over, outcomes)
+
+    async def _take_over_takes(self) -> None:
+        """A take-over is a transaction of its own, and takes its time; a group has had its own before."""
+        if self.rows.group is None:
+            await asyncio.sleep(self._random.uniform(*self._latency_s))
 
     def _hand_over(self, outcomes: list[tuple["asyncio.Future[Any] | None", Any, Exception | None]]) -> None:
         for future, value, error in outcomes:
@@ -304,7 +384,7 @@ class DiskHandle:
         self._commit_soon()
 
     async def _read(self, read: Callable[[], _T]) -> _T:
-        free = max(self._reader_free, self._loop.time())
+        free = max(self._reader_free, self._disk.reached_at(self._shard))
         self._reader_free = free + self._random.uniform(0, self._latency_s[0])
         await asyncio.sleep(self._reader_free - self._loop.time())
         value = read()

@@ -374,7 +374,7 @@ def _twin(child: Job) -> Job:
 @breaks("no_accepted_job_is_lost")
 def a_job_is_acknowledged_before_its_commit(patch: pytest.MonkeyPatch) -> None:
     async def hurry(self: DiskHandle, job: Job) -> Accepted | Duplicate:
-        self._post(lambda: self._disk.submit(job) and None)
+        self._post(lambda: self._disk.submit(self.rows, job) and None)
         return Accepted(job)
 
     patch.setattr(DiskHandle, "submit", hurry)
@@ -391,7 +391,7 @@ def an_at_most_once_attempt_is_not_marked(patch: pytest.MonkeyPatch) -> None:
 @breaks("at_most_once_is_kept", dying_with_a_slow_disk)
 def an_at_most_once_attempt_goes_before_its_mark(patch: pytest.MonkeyPatch) -> None:
     async def hurry(self: DiskHandle, mark: Mark) -> bool:
-        self._post(lambda: at_once(self._disk.committed.jobs.mark(mark)) and None)
+        self._post(lambda: at_once(self.rows.mark(mark)) and None)
         return True
 
     patch.setattr(DiskHandle, "mark", hurry)

@@ -14,7 +14,7 @@ from orchestrator.domain.errors import NotReady
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import JobId, RegionName
 from tests.simulation.actors import RegionProcess, ShardProcess, Stage
-from tests.simulation.disk import Disk, at_once
+from tests.simulation.disk import Disk
 from tests.simulation.history import Acknowledged, CancelAnswered, Frozen, History
 from tests.simulation.legs import ENOUGH_JOBS
 from tests.simulation.lessons import logged_lessons
@@ -229,12 +229,10 @@ class World:
         return None if host is None else Endpoint(host.process, host.serve)
 
     def _settled(self) -> bool:
-        disk = self._stage.disk.committed
         return (
             self._loop.time() >= self._scenario.calm_s
             and not self._open_submissions
-            and not at_once(disk.jobs.waiting())
-            and not at_once(disk.jobs.outbox())
+            and self._stage.disk.settled
         )
 
     def _leaks(self) -> list[str]:

@@ -18,7 +18,6 @@ from orchestrator.ports.store import (
     PendingCursor,
     PendingEndpoint,
     StoredJob,
-    delivery_of,
 )
 
 
@@ -58,13 +57,12 @@ class MemoryHistory:
         return self._summary(row, now_ms) if row else None
 
     def _summary(self, row: Row, now_ms: int) -> JobSummary:
-        deliveries = self._tables.outbox.get(row.job.id, ())
         return JobSummary(
             id=row.job.id,
             customer=row.job.customer,
             domain=row.job.domain,
             state=state_shown(row.state, row.job.begins_ms, now_ms),
-            delivery=row.delivery if row.forgotten else delivery_of(row.job, row.state, deliveries),
+            delivery=row.delivery,
             idempotent_key=row.job.idempotent_key,
             accepted_ms=row.job.accepted_ms,
             ended_ms=row.ended_ms,

@@ -1,118 +1,103 @@
 """The work of a shard, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from msgspec.structs import replace
 
-from orchestrator.adapters.memory.tables import FIRST_SHARD, Row, Tables
+from orchestrator.adapters.memory.retention import forget_old
+from orchestrator.adapters.memory.shard import MemoryShard
+from orchestrator.adapters.memory.tables import Row
+from orchestrator.adapters.memory.transactions import LockMode, Transaction
 from orchestrator.domain.course import Course
-from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
-from orchestrator.domain.ids import CustomerId, JobId, ShardName, TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job
-from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
-from orchestrator.domain.retention import Retention
 from orchestrator.domain.usage import DayUsage, added
 from orchestrator.ports.store import (
     Accepted,
     Duplicate,
     Ending,
-    Fenced,
+    News,
     OutboxEntry,
-    StillBeating,
     StoredJob,
     WaitingJob,
     delivery_of,
     require_open,
 )
 
+Key = tuple[CustomerId, str]
+"""Of which there is one job."""
+_T = TypeVar("_T")
 
-class MemoryJobs:
-    """The JobStore port in memory, for one life of a shard. Several may be open over the same tables.
 
-    Args:
-        tables: The rows.
-        shard: Whose life this is.
-        held_by_lock: Whether nobody else has it open.
-    """
+class MemoryJobs(MemoryShard):
+    """The JobStore port in memory."""
 
-    def __init__(self, tables: Tables, shard: ShardName = FIRST_SHARD, *, held_by_lock: bool = True) -> None:
-        self.held_by_lock = held_by_lock
-        self._tables = tables
-        self._shard = shard
-        self._epoch = 0
-
-    async def last_beat(self) -> Beat:
-        """Read what whoever has the shard wrote last."""
-        return self._tables.beats.get(self._shard, Beat(0, 0))
-
-    async def begin_epoch(self, seen: Beat | None = None) -> int:
-        """Take the shard: raise its epoch, 1 on a new store.
-
-        Raises:
-            StillBeating: Its beat is another than was ``seen``.
-        """
-        now = await self.last_beat()
-        if seen is not None and seen != now:
-            msg = f"{self._shard} has beaten: {now}, and not {seen}"
-            raise StillBeating(msg)
-        self._epoch = now.epoch + 1
-        self._tables.beats[self._shard] = replace(now, epoch=self._epoch)
-        return self._epoch
-
-    async def beat(self) -> None:
-        """Say that this one goes on."""
-        self._fence()
-        now = await self.last_beat()
-        self._tables.beats[self._shard] = replace(now, number=now.number + 1)
-
-    @property
-    def fenced(self) -> bool:
-        """Whether the shard has a later epoch than the one that was begun here."""
-        return bool(self._epoch) and self._tables.beats[self._shard].epoch != self._epoch
-
-    def _fence(self) -> None:
-        if self.fenced:
-            msg = f"{self._shard} was taken over: this one's epoch was {self._epoch}"
-            raise Fenced(msg)
+    async def news(self) -> News:
+        """List what others have committed for this shard since one last looked."""
+        since, self._looked_from = self._looked_from, self._tables.transactions.oldest_open
+        rows = [row for row in self._ours() if row.inserted_by >= since and not row.state.ended]
+        ended = {job_id for job_id, row in self._tables.rows.items() if row.ended_by >= since}
+        deliveries = [entry for entry in await self.outbox() if entry.job_id in ended]
+        return News([_waiting(row) for row in rows], deliveries)
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known."""
-        self._fence()
-        return self._insert(job)
+        (taken,) = await self.submit_many([job])
+        return taken
 
     async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Accepted | Duplicate]:
         """Store several jobs."""
-        self._fence()
-        return [self._insert(job) for job in jobs]
+        async with self._writing() as transaction:
+            return await self._insert(transaction, jobs)
 
-    def _insert(self, job: Job) -> Accepted | Duplicate:
-        known = self._duplicate_of(job)
-        if known is not None:
-            return known
-        self._tables.keys[job.customer, job.idempotent_key] = job.id
-        self._tables.rows[job.id] = Row(job, first_state(job.accepted_ms, job.spec.retry_at))
-        return Accepted(job)
+    async def _insert(
+        self, transaction: Transaction, jobs: Sequence[Job], freed: Key | None = None
+    ) -> list[Accepted | Duplicate]:
+        """Insert jobs whose keys are not known, or ``freed`` by this transaction. Who inserts the same key
+        waits for the end of whoever was first, and reads then; keys are locked in one order, so that no two
+        wait for each other.
+        """
+        for key in sorted({*map(_key, jobs)} | ({freed} if freed else set())):
+            await transaction.lock(("keys", key), LockMode.ALONE)
+        new: dict[Key, Row] = {}
+        taken: list[Accepted | Duplicate] = []
+        for job in jobs:
+            first = new.get(_key(job)) or (self._holder(job) if _key(job) != freed else None)
+            taken.append(Accepted(job) if first is None else _duplicate(first, job))
+            if first is None:
+                state = first_state(job.accepted_ms, job.spec.retry_at)
+                delivery = delivery_of(job, state, ())
+                new[_key(job)] = Row(job, state, delivery=delivery, inserted_by=transaction.number)
+        transaction.write(lambda: self._put(new))
+        return taken
+
+    def _put(self, new: Mapping[Key, Row]) -> None:
+        for key, row in new.items():
+            self._tables.keys[key] = row.job.id
+            self._tables.rows[row.job.id] = row
 
     async def duplicates_of(self, jobs: Sequence[Job]) -> Sequence[Duplicate | None]:
         """Say of each job, without storing it, whether its key is known."""
-        return [self._duplicate_of(job) for job in jobs]
+        holders = [self._holder(job) for job in jobs]
+        return [
+            None if first is None else _duplicate(first, job)
+            for first, job in zip(holders, jobs, strict=True)
+        ]
 
-    def _duplicate_of(self, job: Job) -> Duplicate | None:
-        known = self._tables.keys.get((job.customer, job.idempotent_key))
-        if known is None:
-            return None
-        first = self._tables.rows[known]
-        differs = payload_bytes(first.job.spec) != payload_bytes(job.spec)
-        return Duplicate(known, first.state, differs, first.job.begins_ms)
+    def _holder(self, job: Job) -> Row | None:
+        known = self._tables.keys.get(_key(job))
+        return None if known is None else self._tables.rows[known]
 
     async def waiting(self) -> Sequence[WaitingJob]:
         """List every job that has not ended."""
-        rows = [row for row in self._tables.rows.values() if not row.state.ended]
+        rows = [row for row in self._ours() if not row.state.ended]
         return [_waiting(row) for row in sorted(rows, key=lambda row: (row.job.order_key, row.job.id))]
 
     async def load(self, job_id: JobId) -> StoredJob | None:
@@ -129,7 +114,7 @@ class MemoryJobs:
 
     async def overdue(self, now_ms: int, most: int, skip: int = 0) -> Sequence[JobId]:
         """List unended jobs whose deadline has passed."""
-        rows = (r for r in self._tables.rows.values() if not r.state.ended and r.job.deadline_at_ms <= now_ms)
+        rows = (row for row in self._ours() if not row.state.ended and row.job.deadline_at_ms <= now_ms)
         return [row.job.id for row in sorted(rows, key=lambda row: row.job.deadline_at_ms)][
             skip : skip + most
         ]
@@ -151,8 +136,9 @@ class MemoryJobs:
         Raises:
             ValueError: It has ended: that is for ``end`` to write.
         """
-        self._fence()
-        self.note_course(job_id, customer, state, course)
+        require_open(job_id, state)
+        async with self._writing() as transaction:
+            transaction.write(lambda: self.note_course(job_id, customer, state, course))
 
     def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:  # noqa: ARG002  # the port's
         """Save what was still learned about a job that has ended."""
@@ -168,52 +154,84 @@ class MemoryJobs:
         Raises:
             RuntimeError: It has ended already.
         """
-        self._fence()
-        row = self._tables.rows[ending.job_id]
-        if row.state.ended:
-            msg = f"{ending.job_id} has ended already"
-            raise RuntimeError(msg)
-        row.state, row.ended_ms = ending.state, ending.ended_ms
+        async with self._writing() as transaction:
+            row = await self._lock_job(transaction, ending.job_id)
+            if row.state.ended:
+                msg = f"{ending.job_id} has ended already"
+                raise RuntimeError(msg)
+            transaction.write(lambda: self._end(row, ending, transaction.number))
+            freed = _key(row.job) if ending.key_freed else None
+            return await self._insert(transaction, ending.children, freed)
+
+    async def _lock_job(self, transaction: Transaction, job_id: JobId) -> Row:
+        await transaction.lock(("jobs", job_id), LockMode.ALONE)
+        return self._tables.rows[job_id]
+
+    def _end(self, row: Row, ending: Ending, number: int) -> None:
+        row.state, row.ended_ms, row.ended_by = ending.state, ending.ended_ms, number
         row.course, row.result, row.code = ending.course, ending.result, ending.code
+        row.delivery = delivery_of(row.job, row.state, ending.outbox)
         self._tables.outbox[ending.job_id] = list(ending.outbox)
         self._tables.marks.pop(ending.job_id, None)
         if ending.key_freed:
-            self._tables.keys.pop((row.job.customer, row.job.idempotent_key), None)
-        return [self._insert(child) for child in ending.children]
+            self._tables.keys.pop(_key(row.job), None)
 
     async def mark(self, mark: Mark) -> bool:
         """Write down that an attempt may have been sent."""
-        self._fence()
-        may_go = not self._tables.rows[mark.job].state.ended
-        if may_go:
-            self._tables.marks[mark.job] = mark
-        return may_go
+        async with self._writing() as transaction:
+            row = await self._lock_job(transaction, mark.job)
+            if not row.state.ended:
+                transaction.write(lambda: self._tables.marks.update({mark.job: mark}))
+            return not row.state.ended
 
     async def marks(self) -> dict[JobId, Mark]:
         """List the marks of jobs that have not ended."""
-        return dict(self._tables.marks)
+        ours = {row.job.id for row in self._ours()}
+        return {job_id: mark for job_id, mark in self._tables.marks.items() if job_id in ours}
 
     async def outbox(self) -> Sequence[OutboxEntry]:
         """List deliveries that are still to be made."""
         entries = (entry for entries in self._tables.outbox.values() for entry in entries)
-        pending = (entry for entry in entries if entry.state is DeliveryState.PENDING)
+        pending = (
+            entry
+            for entry in entries
+            if entry.state is DeliveryState.PENDING and self._tables.has(self._shard, entry.endpoint)
+        )
         return sorted(pending, key=lambda entry: entry.next_ms)
 
     async def save_delivery(self, entry: OutboxEntry) -> None:
         """Save how a delivery attempt ended."""
-        self._fence()
-        if entry.job_id in self._tables.outbox:
-            self._tables.outbox[entry.job_id][entry.index] = replace(entry)
+        await self.reopen_deliveries([entry])
 
     async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
-        """Save deliveries that are to be made again."""
-        self._fence()
-        for entry in entries:
-            await self.save_delivery(entry)
+        """Save deliveries, and how those of each job stand together. Its row is locked before the others are
+        read: of two receivers that are told at once, whichever comes second sees the first.
+        """
+        async with self._writing() as transaction:
+            for job_id in sorted({entry.job_id for entry in entries}):
+                row = await self._lock_job(transaction, job_id)
+                saved = {entry.index: entry for entry in entries if entry.job_id == job_id}
+                self._save_deliveries(transaction, row, saved)
+
+    def _save_deliveries(self, transaction: Transaction, row: Row, saved: Mapping[int, OutboxEntry]) -> None:
+        known = self._tables.outbox.get(row.job.id)
+        if known is None:
+            return
+        entries = [saved.get(entry.index, entry) for entry in known]
+        delivery = delivery_of(row.job, row.state, entries)
+        transaction.write(lambda: self._put_deliveries(row, saved, delivery))
+
+    def _put_deliveries(self, row: Row, saved: Mapping[int, OutboxEntry], delivery: JobDelivery) -> None:
+        row.delivery = delivery
+        for index, entry in saved.items():
+            self._tables.outbox[row.job.id][index] = replace(entry)
 
     async def paces(self) -> dict[TargetDomain, Learned]:
         """List what targets have taught."""
-        return dict(self._tables.paces)
+        return self._of_ours(self._tables.paces)
+
+    def _of_ours(self, rows: Mapping[TargetDomain, _T]) -> dict[TargetDomain, _T]:
+        return {domain: row for domain, row in rows.items() if self._tables.has(self._shard, domain)}
 
     def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
         """Save what a target has taught."""
@@ -223,13 +241,16 @@ class MemoryJobs:
 
     async def overrulings(self) -> dict[TargetDomain, Overruling]:
         """List what the operator said of domains."""
-        return dict(self._tables.overrulings)
+        return self._of_ours(self._tables.overrulings)
 
     async def save_overruling(
         self, domain: TargetDomain, overruling: Overruling, learned: Learned | None = None
     ) -> None:
         """Save what the operator says of a domain, and what is taken as learned there."""
-        self._fence()
+        async with self._writing() as transaction:
+            transaction.write(lambda: self._overrule(domain, overruling, learned))
+
+    def _overrule(self, domain: TargetDomain, overruling: Overruling, learned: Learned | None) -> None:
         self._tables.overrulings.pop(domain, None)
         if overruling:
             self._tables.overrulings[domain] = overruling
@@ -251,19 +272,17 @@ class MemoryJobs:
 
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping."""
-        self._fence()
-        kept = Retention()
-        for job_id, row in list(self._tables.rows.items()):
-            age_ms = now_ms - row.ended_ms if row.ended_ms is not None else -1
-            key = (row.job.customer, row.job.idempotent_key)
-            # A key that was freed early may belong to a newer job by now.
-            if age_ms >= kept.key_ms and self._tables.keys.get(key) == job_id:
-                del self._tables.keys[key]
-            if age_ms >= kept.payload_ms and not row.forgotten:
-                row.delivery = delivery_of(row.job, row.state, self._tables.outbox.pop(job_id, ()))
-                row.forgotten = True
-            if age_ms >= kept.summary_ms:
-                del self._tables.rows[job_id]
+        async with self._writing() as transaction:
+            transaction.write(lambda: forget_old(self._tables, now_ms))
+
+
+def _key(job: Job) -> Key:
+    return job.customer, job.idempotent_key
+
+
+def _duplicate(first: Row, job: Job) -> Duplicate:
+    differs = payload_bytes(first.job.spec) != payload_bytes(job.spec)
+    return Duplicate(first.job.id, first.state, differs, first.job.begins_ms)
 
 
 def _waiting(row: Row) -> WaitingJob:

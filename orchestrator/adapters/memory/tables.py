@@ -1,9 +1,12 @@
 """The rows that the stores in memory share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
+from orchestrator.adapters.memory.transactions import Transactions
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.course import Course, without_answers
 from orchestrator.domain.fanout import JobDelivery
@@ -14,6 +17,7 @@ from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
+from orchestrator.domain.slots import slot_of
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import OutboxEntry, StoredJob
 
@@ -33,16 +37,24 @@ class Row:
     forgotten: bool = False
     """Its payload is past its keeping."""
     delivery: JobDelivery = JobDelivery.NONE
-    """How its deliveries had ended then."""
+    """How its deliveries stand together, or had ended when they were forgotten."""
     code: str | None = None
+    inserted_by: int = 0
+    """The number of the transaction that did."""
+    ended_by: int = 0
+    """The same, of its end and its deliveries."""
 
 
 class Tables:
-    """One shard's state in dictionaries. What a call changes it changes without a pause: a transaction
-    for all that read on the same loop.
+    """Rows in dictionaries. What a commit changes it changes without a pause.
+
+    Args:
+        slots: Which shard has which slot; where nothing is said, whoever asks has them all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slots: Mapping[int, ShardName] = MappingProxyType({})) -> None:
+        self.slots = slots
+        self.transactions = Transactions()
         self.beats: dict[ShardName, Beat] = {}
         self.rows: dict[JobId, Row] = {}
         self.keys: dict[tuple[CustomerId, str], JobId] = {}
@@ -52,6 +64,10 @@ class Tables:
         self.marks: dict[JobId, Mark] = {}
         self.paces: dict[TargetDomain, Learned] = {}
         self.overrulings: dict[TargetDomain, Overruling] = {}
+
+    def has(self, shard: ShardName, domain: TargetDomain) -> bool:
+        """Whether a shard has a target's slot, or a receiver's."""
+        return not self.slots or self.slots[slot_of(domain)] == shard
 
     def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
