@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.core.dispatcher import Dispatcher, OpenAttempt
 from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.hedges import Hedges, Watch
 from orchestrator.core.marker import Marker
 from orchestrator.core.peers import PeerBook
 from orchestrator.core.placement import choose
@@ -71,6 +72,7 @@ class LocalTargets:
         self._dispatcher = dispatcher
         self._marker = marker
         self._next_attempt = next_attempt
+        self._hedges = Hedges(clock, routes.target_health, self._healthy)
         self._steps: dict[tuple[JobId, int], StepAtTarget] = {}
 
     def begin(self, jobs: Jobs) -> None:
@@ -97,6 +99,7 @@ class LocalTargets:
             for attempt, opened in step.open.items():
                 if opened.leg == ticket.leg and self._dispatcher.is_parked(attempt):
                     self._dispatcher.go(attempt, permit)
+                    self._watch(step, attempt)
                     return
         elif ticket.step != PRIMARY:
             # It was kept away from its queue when its step was withdrawn; of a first step nobody knows that.
@@ -190,6 +193,9 @@ class LocalTargets:
         """An attempt waits on a ready connection: its leg queues for a permit again."""
         step = self._steps.get((opened.job, opened.step))
         if step is not None and step.order is not None and attempt in step.open:
+            # What it waits for its permit says nothing about its target.
+            if (watch := step.unwatch(attempt)) is not None:
+                self._hedges.forget(watch)
             self._wait(claim_in(step.order, step.open[attempt].leg), self._routes.line_up)
 
     def attempt_ended(self, attempt: AttemptId, opened: OpenAttempt, ended: Ended) -> None:
@@ -200,12 +206,17 @@ class LocalTargets:
         self, domain: TargetDomain, job: JobId, number: int, attempt: AttemptId, ended: Ended
     ) -> None:
         step = self._steps.get((job, number))
-        healthy: tuple[RegionName, ...] = ()
+        healthy: Sequence[RegionName] = ()
         if step is not None:
-            step.close(attempt)
+            watch = step.close(attempt)
+            if watch is not None:
+                self._hedges.ended(watch, ended)
             if ended.response is None or not ended.response.beyond_doubt:
-                healthy = tuple(self._routes.target_health.healthy(domain, self._peers.regions_up()))
-        self._jobs.ended(AttemptEnded(job, number, attempt, ended, healthy))
+                healthy = self._healthy(domain)
+        self._jobs.ended(AttemptEnded(job, number, attempt, ended, tuple(healthy)))
+
+    def _healthy(self, domain: TargetDomain) -> Sequence[RegionName]:
+        return self._routes.target_health.healthy(domain, self._peers.regions_up())
 
     def _place(self, order: RunStep, leg: int, region: RegionName) -> None:
         turn, plan = order.turn, order.plan
@@ -217,21 +228,23 @@ class LocalTargets:
         begun = step.order = begun_order(order, leg)
         step.open[attempt] = OpenLeg(leg, region, turn.permit)
         self._jobs.placed(Placed(job, number, leg, attempt, region, self._peers.site(region)))
-        if plan.mode is ExecutionMode.HEDGE:
-            self._watch(step, turn.domain, Late(job, number, attempt), region)
+        self._watch(step, attempt)
         for claim in sibling_claims(order, begun, leg):
             self._wait(claim, self._routes.line_up)
 
-    def _watch(self, step: StepAtTarget, domain: TargetDomain, late: Late, region: RegionName) -> None:
-        """Tell of an attempt that is late, if it is: another region may try then."""
-
-        def due() -> None:
-            if late.attempt in step.open:
-                self._jobs.late(late)
-
-        late_s = self._routes.target_health.late_after_s(domain, region)
-        if late.attempt in step.open:
-            step.watch(late.attempt, self._clock.call_at(self._clock.now() + late_s, due))
+    def _watch(self, step: StepAtTarget, attempt: AttemptId) -> None:
+        """Tell of a hedge's attempt that is late, if it is: another region may try then."""
+        order, opened = step.order, step.open.get(attempt)
+        if order is None or opened is None or order.plan.mode is not ExecutionMode.HEDGE:
+            return
+        ticket, plan = order.turn.ticket, order.plan
+        first = not plan.is_further(opened.leg)
+        now = self._clock.now()
+        watch = Watch(order.turn.domain, opened.region, ticket.customer, plan.hedge, first, now)
+        step.watch(attempt, watch)
+        free = [region for region in plan.free if region != opened.region]
+        late = Late(ticket.job_id, ticket.step, attempt)
+        self._hedges.watch(watch, free, lambda: self._jobs.late(late))
 
     def _wait_elsewhere(self, order: RunStep) -> None:
         """Nothing takes the leg now: it waits for a region or behind a breaker, or is told of as gone."""
@@ -264,8 +277,8 @@ class LocalTargets:
             self._routes.withdraw(claim, order.regions)
 
     def _let_go_of_attempts(self, order: Withdraw, step: StepAtTarget) -> None:
-        for timer in (step.hedges or {}).values():
-            timer.cancel()
+        for watch in (step.hedges or {}).values():
+            self._hedges.given_up(watch)
         for attempt, opened in step.open.items():
             if opened.permit is None:
                 self._dispatcher.cancel(attempt)

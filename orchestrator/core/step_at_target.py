@@ -3,10 +3,10 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchestrator.core.hedges import Watch
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, RegionName
 from orchestrator.domain.job import ExecutionMode
-from orchestrator.ports.clock import Timer
 from orchestrator.ports.targets import Claim, RunStep
 
 
@@ -31,21 +31,23 @@ class StepAtTarget:
         self.claims: dict[int, Claim] = {}
         """Of the legs that wait, be it in a queue or kept away from it."""
         self.open: dict[AttemptId, OpenLeg] = {}
-        self.hedges: dict[AttemptId, Timer] | None = None
+        self.hedges: dict[AttemptId, Watch] | None = None
         """Most steps are no hedges."""
 
-    def watch(self, attempt: AttemptId, timer: Timer) -> None:
-        """Wait for an attempt to be late."""
+    def watch(self, attempt: AttemptId, watch: Watch) -> None:
+        """Keep how an attempt of a hedge stands."""
         if self.hedges is None:
             self.hedges = {}
-        self.hedges[attempt] = timer
+        self.hedges[attempt] = watch
 
-    def close(self, attempt: AttemptId) -> None:
-        """An attempt is over; nobody waits any more for it to be late."""
+    def close(self, attempt: AttemptId) -> Watch | None:
+        """An attempt is over; return what ``watch`` kept of it."""
         self.open.pop(attempt, None)
-        timer = self.hedges.pop(attempt, None) if self.hedges is not None else None
-        if timer is not None:
-            timer.cancel()
+        return self.unwatch(attempt)
+
+    def unwatch(self, attempt: AttemptId) -> Watch | None:
+        """Return what ``watch`` kept of an attempt, and keep it no more."""
+        return self.hedges.pop(attempt, None) if self.hedges is not None else None
 
 
 def begun_order(order: RunStep, leg: int) -> RunStep:

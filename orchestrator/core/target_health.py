@@ -1,12 +1,13 @@
 """How each target does as seen from each region: breakers and latencies, learned from every attempt."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 from msgspec import Struct
 
+from orchestrator.core.route import Route
 from orchestrator.core.views import RouteView
 from orchestrator.domain.active_limits import ActiveLimit, ActiveLimitKind
+from orchestrator.domain.answer_times import AnswerTimes
 from orchestrator.domain.breaker import (
     Breaker,
     BreakerState,
@@ -18,7 +19,7 @@ from orchestrator.domain.breaker import (
     sign_of,
 )
 from orchestrator.domain.ids import JobId, RegionName, TargetDomain
-from orchestrator.domain.latency import Latency, note_answer
+from orchestrator.domain.latency import note_answer
 from orchestrator.domain.outlier_detection import Doubt, blame, note_sent, to_avoid
 from orchestrator.ports.clock import Clock
 
@@ -26,32 +27,6 @@ DOMAINS_MOST = 20_000
 """Of more the oldest are forgotten: what was learned of a target is soon learned again."""
 
 _CLOSED = Breaker()
-_UNKNOWN = Latency()
-
-
-@dataclass(slots=True)
-class Route:
-    """One region's way to one target. ``answers`` and ``failures`` count since it was first used;
-    ``silent``: the last attempt got no answer at all.
-    """
-
-    breaker: Breaker = _CLOSED
-    latency: Latency = _UNKNOWN
-    answers: int = 0
-    failures: int = 0
-    silent: bool = False
-
-    def view(self) -> RouteView:
-        """Show what is known of it."""
-        known = self.latency.answers
-        return RouteView(
-            self.breaker.state,
-            self.breaker.cause,
-            self.answers,
-            self.failures,
-            latency_s=self.latency.mean_s if known else None,
-            late_after_s=self.latency.late_after_s if known else None,
-        )
 
 
 class AvailableRegions(Struct, frozen=True):
@@ -151,12 +126,21 @@ class TargetHealth:
             rps=sum(1 / breaker.pause_s for breaker in breakers if breaker.pause_s),
         )
 
-    def late_after_s(self, domain: TargetDomain, region: RegionName) -> float:
-        """How long an answer of the target may take before it counts as late."""
+    def late_after_s(self, domain: TargetDomain, region: RegionName, quantile: float) -> float:
+        """How long an answer of the target may take before it is later than ``quantile`` of them are."""
         routes = self._routes.get(domain, {})
         known = max(routes.values(), key=lambda route: route.latency.answers, default=Route())
         own = routes.get(region, known)
-        return (own if own.latency.answers >= known.latency.answers / 2 else known).latency.late_after_s
+        route = own if own.latency.answers >= known.latency.answers / 2 else known
+        return route.late_after_s(quantile, self._clock.now())
+
+    def note_hedged(self, domain: TargetDomain, region: RegionName, took_s: float) -> None:
+        """Learn how long an attempt of a hedge took, or took at least where it was late and given up."""
+        now = self._clock.now()
+        route = self._route(domain, region)
+        if route.times is None:
+            route.times = AnswerTimes(now)
+        route.times.note(took_s, now)
 
     def sent(self, domain: TargetDomain, region: RegionName) -> bool:
         """Count an attempt that goes out; say whether it is a probe."""
@@ -205,7 +189,8 @@ class TargetHealth:
 
     def view(self, domain: TargetDomain) -> dict[RegionName, RouteView]:
         """Show a target's routes by region. Regions that have not called it are absent."""
-        return {region: route.view() for region, route in self._routes.get(domain, {}).items()}
+        now = self._clock.now()
+        return {region: route.view(now) for region, route in self._routes.get(domain, {}).items()}
 
     def _answered(self, domain: TargetDomain, region: RegionName) -> None:
         self._doubts.pop(region, None)

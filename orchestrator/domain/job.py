@@ -60,6 +60,18 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     reroute_codes: frozenset[int] = frozenset({500, 502, 504})
 
 
+class HedgePolicy(Struct, frozen=True, kw_only=True):
+    """An answer to a hedge is late when it takes longer than ``quantile`` (0 to 1) of its target's do.
+    ``budget`` is the most further legs per answer.
+    """
+
+    quantile: float = 0.95
+    budget: float = 0.1
+
+
+DEFAULT_HEDGE = HedgePolicy()
+
+
 class Webhook(Struct, frozen=True, kw_only=True):
     """A receiver of the result. Only voters count towards the quorum."""
 
@@ -113,6 +125,7 @@ class JobSpec(Struct, frozen=True, kw_only=True):
     guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
     cost: float = 1.0
     account: str | None = None
+    hedge: HedgePolicy = DEFAULT_HEDGE
     fallback: "Fallback | None" = None
     on_success: "JobSpec | None" = None
     on_failure: "JobSpec | None" = None
@@ -272,6 +285,8 @@ def spec_to_record(spec: JobSpec) -> dict[str, Any]:
             sorted(policy.retry_codes),
             sorted(policy.reroute_codes),
         ]
+    if spec.hedge != DEFAULT_HEDGE:
+        record["hedge"] = [spec.hedge.quantile, spec.hedge.budget]
     if spec.fallback is not None:
         trigger = spec.fallback.trigger
         plain = [trigger.kind, sorted(trigger.codes), trigger.timeout_ms]
@@ -299,6 +314,9 @@ def spec_from_record(record: dict[str, Any]) -> JobSpec:
             retry_codes=frozenset(retry_codes),
             reroute_codes=frozenset(reroute_codes),
         )
+    if (hedge := values.get("hedge")) is not None:
+        quantile, budget = hedge
+        values["hedge"] = HedgePolicy(quantile=quantile, budget=budget)
     if (fallback := values.get("fallback")) is not None:
         (kind, codes, timeout_ms), inner = fallback
         trigger = Trigger(kind=TriggerKind(kind), codes=frozenset(codes), timeout_ms=timeout_ms)

@@ -4,7 +4,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.job import ExecutionMode, JobSpec, RegionPolicy
+from orchestrator.domain.job import DEFAULT_HEDGE, ExecutionMode, HedgePolicy, JobSpec, RegionPolicy
 from orchestrator.domain.run import Leg, LegState, Run, untried_regions
 
 
@@ -19,6 +19,7 @@ class StepPlan(Struct, frozen=True, kw_only=True):
     mode: ExecutionMode
     policy: RegionPolicy
     listed: tuple[RegionName, ...]
+    hedge: HedgePolicy = DEFAULT_HEDGE
 
     @property
     def strict(self) -> bool:
@@ -35,6 +36,11 @@ class StepPlan(Struct, frozen=True, kw_only=True):
         """Name the regions that a hedge, whose legs are planned one at a time, has not tried."""
         hedge = self.mode is ExecutionMode.HEDGE
         return untried_regions(self.legs, self.used, self.listed) if hedge else []
+
+    @property
+    def free(self) -> list[RegionName]:
+        """Name the regions where a hedge may begin one more leg."""
+        return self.untried if len(self.legs) < len(self.listed) else []
 
     def is_further(self, leg: int) -> bool:
         """Whether another leg went out before this one."""
@@ -75,4 +81,5 @@ def plan_of(run: Run, spec: JobSpec) -> StepPlan:
         mode=spec.execution_mode,
         policy=spec.region_policy,
         listed=spec.regions,
+        hedge=spec.hedge,
     )

@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from orchestrator.domain.errors import FieldError
 from orchestrator.domain.hosts import ends_in_a_number, literal_address
 from orchestrator.domain.ids import URLS_REMEMBERED, RegionName, target_domain
-from orchestrator.domain.job import Guarantee, JobSpec, TriggerKind
+from orchestrator.domain.job import DEFAULT_HEDGE, ExecutionMode, Guarantee, JobSpec, TriggerKind
 from orchestrator.domain.retention import DAY_MS
 from orchestrator.domain.submission_bounds import KEY_LENGTH_MOST, SubmissionBounds
 from orchestrator.domain.target_request import ATTEMPT_HEADER, JOB_ID_HEADER, REGION_HEADER
@@ -61,6 +61,8 @@ _UNSIGNED = (
     "no webhook secret is stored: webhooks go out unsigned until POST /api/v1/webhook-secrets stores one"
 )
 
+_NO_HEDGE = "hedge says nothing where execution_mode is not hedge, or there is one region"
+
 
 def warnings(spec: JobSpec, *, signed: bool) -> list[str]:
     """Say what a customer may not expect of a valid submission. ``signed``: it has a webhook secret."""
@@ -78,8 +80,14 @@ def warnings(spec: JobSpec, *, signed: bool) -> list[str]:
             "it is a step of its job, whose own are"
             for path in childless[:1]
         ),
+        *([_NO_HEDGE] if any(_hedges_nothing(part) for _, part in parts) else []),
         *([] if signed or not spec.has_webhooks else [_UNSIGNED]),
     ]
+
+
+def _hedges_nothing(spec: JobSpec) -> bool:
+    hedges = spec.execution_mode is ExecutionMode.HEDGE and len(spec.regions) > 1
+    return spec.hedge != DEFAULT_HEDGE and not hedges
 
 
 def _check_size(parts: list[tuple[str, JobSpec]], bounds: SubmissionBounds) -> list[FieldError]:

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         EndedJob,
         ExecutionMode,
         Guarantee,
+        Hedge,
         Job,
         JobPage,
         JobState,
@@ -117,6 +118,7 @@ class Operations:
         guarantee: Guarantee | None = None,
         cost: float | None = None,
         account: str | None = None,
+        hedge: Hedge | None = None,
         body_encoding: Literal["base64"] | None = None,
     ) -> Acknowledgement:
         """Hand a request to the service, which executes it at the pace its target bears.
@@ -145,6 +147,8 @@ class Operations:
             guarantee: "at_least_once" or "at_most_once"
             cost: tokens, for targets with a token budget
             account: the fair queue in which it waits
+            hedge: `{"quantile", "budget"}`: after what share of the target's answers one is late, and the
+                most extra requests, as a share
             body_encoding: "base64" where `body` is that
 
         Returns the service's answer: `job_id`, `status` ("queued", "racing", "scheduled" or "duplicate"),
@@ -178,6 +182,7 @@ class Operations:
             "guarantee": guarantee,
             "cost": cost,
             "account": account,
+            "hedge": hedge,
         }
         job = encoded(job_payload(url, method, fields))
         answer = await self._service.call(

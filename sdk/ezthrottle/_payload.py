@@ -50,6 +50,7 @@ _KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "guarantee": (str, _TEXT),
     "cost": (numbers.Real, _A_NUMBER),
     "account": (str, _TEXT),
+    "hedge": (Mapping, 'give a dict, such as {"quantile": 0.95, "budget": 0.1}'),
 }
 
 

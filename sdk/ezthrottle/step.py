@@ -127,6 +127,14 @@ class Step:
         """Set "race", "fanout" or "hedge", for several regions."""
         return self._set("execution_mode", mode)
 
+    def hedge(self, quantile: float = 0.95, budget: float = 0.1) -> Step:
+        """Let the next region try when an answer takes longer than `quantile` of its target's do.
+
+        `budget` is the most extra requests, as a share of the answers.
+        """
+        self.execution_mode("hedge")
+        return self._set("hedge", {"quantile": quantile, "budget": budget})
+
     def retry_policy(self, policy: RetryPolicy) -> Step:
         """Set `max_retries`, `max_reroutes`, `retry_codes` and `reroute_codes`."""
         return self._set("retry_policy", policy)

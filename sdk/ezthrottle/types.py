@@ -23,6 +23,7 @@ __all__ = [
     "ErrorField",
     "ExecutionMode",
     "Guarantee",
+    "Hedge",
     "HttpResponse",
     "Job",
     "JobDict",
@@ -80,6 +81,13 @@ class RetryPolicy(TypedDict, total=False):
     reroute_codes: list[int]
 
 
+class Hedge(TypedDict, total=False):
+    """After what share of its target's answers one is late; the most extra requests, as a share."""
+
+    quantile: float
+    budget: float
+
+
 class Trigger(TypedDict, total=False):
     """When a fallback begins; an empty one matches any failure."""
 
@@ -115,6 +123,7 @@ class JobDict(TypedDict):
     guarantee: NotRequired[Guarantee]
     cost: NotRequired[float]
     account: NotRequired[str]
+    hedge: NotRequired[Hedge]
 
 
 class Acknowledgement(TypedDict):

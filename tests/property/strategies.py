@@ -9,6 +9,7 @@ from orchestrator.domain.job import (
     ExecutionMode,
     Fallback,
     Guarantee,
+    HedgePolicy,
     JobSpec,
     RegionPolicy,
     RetryPolicy,
@@ -70,6 +71,7 @@ POLICIES = st.builds(
     retry_codes=CODES,
     reroute_codes=CODES,
 )
+HEDGES = st.builds(HedgePolicy, quantile=st.floats(0.01, 0.99), budget=st.floats(0, 1))
 SINGLE_SPECS = st.builds(
     JobSpec,
     url=TEXT,
@@ -92,6 +94,7 @@ SINGLE_SPECS = st.builds(
     guarantee=st.sampled_from(Guarantee),
     cost=st.floats(0, 1e300),
     account=st.none() | TEXT,
+    hedge=HEDGES,
 )
 TRIGGERS = st.builds(Trigger, kind=st.sampled_from(TriggerKind), codes=CODES, timeout_ms=UNIX_MS)
 SPECS = st.recursive(

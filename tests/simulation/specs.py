@@ -8,9 +8,11 @@ from msgspec.structs import replace
 
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.job import (
+    DEFAULT_HEDGE,
     ExecutionMode,
     Fallback,
     Guarantee,
+    HedgePolicy,
     JobSpec,
     RegionPolicy,
     RetryPolicy,
@@ -24,6 +26,8 @@ EPOCH_MS = 1_763_674_210_000
 """Unix ms at which every run begins."""
 METHODS = ("GET", "POST", "PUT")
 STEPS_MOST = 3
+HEDGES = (HedgePolicy(quantile=0.5, budget=1.0), DEFAULT_HEDGE)
+"""Eager at a job's own target, as usual at its fallback's."""
 ALWAYS_404 = "always-404"
 
 
@@ -110,6 +114,7 @@ class SpecDraw(Struct, frozen=True):
                 [None, None, RetryPolicy(), RetryPolicy(max_retries=1, max_reroutes=0)]
             ),
             timeout_ms=random.choice([800, 2_000, 5_000]),
+            hedge=HEDGES[step % len(HEDGES)],
             guarantee=Guarantee.AT_MOST_ONCE if once else Guarantee.AT_LEAST_ONCE,
         )
         if step + 1 < STEPS_MOST and random.random() < 0.25:

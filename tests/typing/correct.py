@@ -19,6 +19,7 @@ step = (
     .regions(("iad", "lax"))
     .region_policy("strict")
     .execution_mode("fanout")
+    .hedge(quantile=0.9, budget=0.2)
     .retry_policy({"max_retries": 5, "retry_codes": [429]})
     .idempotent_strategy(IdempotentStrategy.UNIQUE)
     .guarantee("at_least_once")

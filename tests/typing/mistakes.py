@@ -21,6 +21,7 @@ client.wait(client.submit_job("https://api.example.com"))  # mistake
 step.regions("iad")  # mistake
 step.url(5)  # mistake
 step.region_policy("strickt")  # mistake
+step.hedge(quantile="0.9")  # mistake
 step.guarantee("exactly_once")  # mistake
 step.webhooks([{"has_quorum_vote": True}])  # mistake
 step.execute()["job"]  # mistake

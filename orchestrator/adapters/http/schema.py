@@ -22,6 +22,7 @@ from pydantic.alias_generators import to_camel
 from orchestrator.domain.errors import FieldError, InvalidFields
 from orchestrator.domain.job import (
     DEFAULT_DEADLINE_MS,
+    DEFAULT_HEDGE,
     DEFAULT_PRIORITY,
     DEFAULT_TIMEOUT_MS,
     BodyEncoding,
@@ -117,6 +118,13 @@ class RetryPolicyIn(_Model):
     reroute_codes: Codes = sorted(_POLICY.reroute_codes)
 
 
+class HedgeIn(_Model):
+    """After what share of its target's answers one is late; the most extra requests, as a share."""
+
+    quantile: Annotated[float, Field(gt=0, lt=1)] = DEFAULT_HEDGE.quantile
+    budget: Annotated[float, Field(ge=0, le=1)] = DEFAULT_HEDGE.budget
+
+
 class SubmissionIn(_Model):
     """One job."""
 
@@ -141,6 +149,7 @@ class SubmissionIn(_Model):
     guarantee: Assurance = Guarantee.AT_LEAST_ONCE
     cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     account: Annotated[str, Field(max_length=256)] | None = None
+    hedge: HedgeIn | None = None
     fallback_job: dict[str, Any] | None = None
     on_success: dict[str, Any] | None = None
     on_failure: dict[str, Any] | None = None

@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 
 from orchestrator.adapters.http.schema import (
     FallbackIn,
+    HedgeIn,
     RetryPolicyIn,
     SubmissionIn,
     TriggerIn,
@@ -19,8 +20,10 @@ from orchestrator.adapters.http.schema import (
 from orchestrator.domain.errors import NAMED_MOST, FieldError, InvalidFields
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.job import (
+    DEFAULT_HEDGE,
     BodyEncoding,
     Fallback,
+    HedgePolicy,
     JobSpec,
     RetryPolicy,
     Trigger,
@@ -191,6 +194,8 @@ def _unknown_in_submission(
         # As the schema reads it: the first of the two that is there.
         given = document["retryPolicy"] if policy is None else policy
         names += [f"retry_policy.{name}" for name in unknown_fields(RetryPolicyIn, given)]
+    if model.hedge is not None:
+        names += [f"hedge.{name}" for name in unknown_fields(HedgeIn, document["hedge"])]
     return names
 
 
@@ -230,6 +235,7 @@ def _spec(
         guarantee=model.guarantee,
         cost=model.cost,
         account=model.account,
+        hedge=_hedge(model.hedge) if model.hedge else DEFAULT_HEDGE,
     )
 
 
@@ -246,6 +252,10 @@ def _retry_policy(policy: RetryPolicyIn) -> RetryPolicy:
         retry_codes=frozenset(policy.retry_codes),
         reroute_codes=frozenset(policy.reroute_codes),
     )
+
+
+def _hedge(hedge: HedgeIn) -> HedgePolicy:
+    return HedgePolicy(quantile=hedge.quantile, budget=hedge.budget)
 
 
 def _regions(names: list[str]) -> tuple[RegionName, ...]:

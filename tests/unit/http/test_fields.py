@@ -95,6 +95,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"cost": -1}, "cost"),
     ({"cost": "1"}, "cost"),
     ({"account": "a" * 257}, "account"),
+    ({"hedge": 0.95}, "hedge"),
+    ({"hedge": {"quantile": 0}}, "hedge.quantile"),
+    ({"hedge": {"quantile": 1}}, "hedge.quantile"),
+    ({"hedge": {"quantile": "0.95"}}, "hedge.quantile"),
+    ({"hedge": {"budget": -0.1}}, "hedge.budget"),
+    ({"hedge": {"budget": 1.1}}, "hedge.budget"),
 ]
 
 
@@ -281,3 +287,14 @@ async def test_a_hedge_of_a_method_that_is_not_idempotent_is_warned_of_as_a_race
     assert response.status_code == 202
     assert response.json()["status"] == "queued"
     assert "may execute once per region" in response.json()["warnings"][0]
+
+
+async def test_hedging_of_what_is_no_hedge_is_warned_of(gateway: Gateway) -> None:
+    ignored = "hedge says nothing where execution_mode is not hedge, or there is one region"
+    for mode, regions, warned in (
+        ("race", ["iad", "lax"], True),
+        ("hedge", ["iad"], True),
+        ("hedge", ["iad", "lax"], False),
+    ):
+        response = await gateway.submit(execution_mode=mode, regions=regions, hedge={"budget": 0.2})
+        assert (ignored in response.json().get("warnings", [])) is warned

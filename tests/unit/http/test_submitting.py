@@ -7,7 +7,7 @@ import pytest
 from orchestrator.adapters.http.app import make_app
 from orchestrator.domain.idempotency import content_key
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import ExecutionMode, Guarantee, RegionPolicy, RetryPolicy, Webhook
+from orchestrator.domain.job import ExecutionMode, Guarantee, HedgePolicy, RegionPolicy, RetryPolicy, Webhook
 from tests.unit.domain.builders import ACME, IAD, LAX, ORD
 from tests.unit.http.gateway import BETAS_KEY, JOBS, KEY, SECRETS, TARGET, Gateway
 
@@ -59,6 +59,7 @@ async def test_every_field_reaches_the_job(gateway: Gateway) -> None:
         guarantee="at_least_once",
         cost=0,
         account="theirs",
+        hedge={"quantile": 0.9},
     )
     assert response.status_code == 202, response.text
     stored = await gateway.store.jobs.load(JobId(response.json()["job_id"]))
@@ -74,6 +75,7 @@ async def test_every_field_reaches_the_job(gateway: Gateway) -> None:
     )
     assert (spec.on_failure_timeout_ms, spec.idempotent_key, spec.priority) == (9_000, "mine", 9)
     assert (spec.timeout_ms, spec.deadline_ms, spec.cost, spec.account) == (600_000, 60_000, 0.0, "theirs")
+    assert spec.hedge == HedgePolicy(quantile=0.9, budget=0.1)
 
 
 async def test_what_is_left_out_takes_the_contracts_defaults(gateway: Gateway) -> None:
@@ -212,6 +214,8 @@ async def test_unknown_fields_are_ignored_and_named(gateway: Gateway) -> None:
         colour="red",
         webhooks=[{"url": HOOK, "voice": 1}],
         retry_policy={"tries": 3},
+        execution_mode="hedge",
+        hedge={"delay": 3},
         metadata={"free": "to hold anything"},
     )
     assert response.status_code == 202
@@ -220,6 +224,7 @@ async def test_unknown_fields_are_ignored_and_named(gateway: Gateway) -> None:
         "unknown field 'colour' was ignored",
         "unknown field 'webhooks.0.voice' was ignored",
         "unknown field 'retry_policy.tries' was ignored",
+        "unknown field 'hedge.delay' was ignored",
     ]
 
 

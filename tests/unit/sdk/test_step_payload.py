@@ -176,3 +176,8 @@ def test_what_is_built_is_what_is_sent(client: EZThrottle, service: Any) -> None
     step = Step(client).url(URL).regions(["iad"]).on_success(Step().url(f"{URL}/s"))
     step.execute()
     assert json.loads(service.seen[0].body) == step._build_job_payload()
+
+
+def test_a_hedge_names_its_quantile_and_its_budget() -> None:
+    payload = Step().url(URL).regions(["iad", "lax"]).hedge(budget=0.2)._build_job_payload()
+    assert (payload["execution_mode"], payload["hedge"]) == ("hedge", {"quantile": 0.95, "budget": 0.2})

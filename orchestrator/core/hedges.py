@@ -1,0 +1,113 @@
+"""Attempts of hedges: when one is late, and whether a further leg may go then."""
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+
+from msgspec import Struct
+
+from orchestrator.core.target_health import TargetHealth
+from orchestrator.domain.breaker import Sign, sign_of
+from orchestrator.domain.hedging import HedgeBudget, note_answer, spend
+from orchestrator.domain.ids import CustomerId, RegionName, TargetDomain
+from orchestrator.domain.job import HedgePolicy
+from orchestrator.domain.settling import Ended
+from orchestrator.ports.clock import Clock, Timer
+
+BUDGETS_MOST = 20_000
+"""Of more the oldest is forgotten: that customer's hedges at that target begin with a new one."""
+
+_NEW = HedgeBudget()
+
+
+class Watch(Struct):
+    """An attempt that goes since ``since`` (monotonic s). ``first``: no other leg went before it.
+    ``late``: it took longer than its policy's quantile.
+    """
+
+    domain: TargetDomain
+    region: RegionName
+    customer: CustomerId
+    policy: HedgePolicy
+    first: bool
+    since: float
+    timer: Timer | None = None
+    late: bool = False
+
+
+class Hedges:
+    """Watches the attempts of a shard's hedges. A budget is one customer's at one target.
+
+    Args:
+        clock: Time.
+        target_health: What is known of the ways to the targets; learns how long answers take.
+        healthy: Names the regions that nothing speaks against for a target.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        target_health: TargetHealth,
+        healthy: Callable[[TargetDomain], Sequence[RegionName]],
+    ) -> None:
+        self._clock = clock
+        self._target_health = target_health
+        self._healthy = healthy
+        self._budgets: dict[tuple[TargetDomain, CustomerId], HedgeBudget] = {}
+
+    def watch(self, watch: Watch, free: Sequence[RegionName], late: Callable[[], None]) -> None:
+        """Call ``late`` once the attempt is late, where one of the ``free`` regions is well then and the
+        budget has a further leg left.
+        """
+        if not free or not watch.policy.budget:
+            return
+
+        def due() -> None:
+            watch.timer, watch.late = None, True
+            if not set(free).isdisjoint(self._healthy(watch.domain)) and self._spend(watch):
+                late()
+
+        late_s = self._target_health.late_after_s(watch.domain, watch.region, watch.policy.quantile)
+        watch.timer = self._clock.call_at(watch.since + late_s, due)
+
+    def ended(self, watch: Watch, ended: Ended) -> None:
+        """An attempt is over: an answer tells how long answers take, and earns a share of a further leg."""
+        status = ended.response.status if ended.response is not None else None
+        if sign_of(status, ended.fault) is Sign.WELL and status != HTTPStatus.TOO_MANY_REQUESTS:
+            self._learn(watch)
+            if watch.first:
+                key = (watch.domain, watch.customer)
+                self._keep(key, note_answer(self._budgets.get(key, _NEW), watch.policy.budget))
+        self.forget(watch)
+
+    def given_up(self, watch: Watch) -> None:
+        """Nobody waits for its answer any more. One that was late counts with the time so far: if only quick
+        answers counted, ever more would seem late.
+        """
+        if watch.late:
+            self._learn(watch)
+        self.forget(watch)
+
+    def forget(self, watch: Watch) -> None:
+        """Wait no more for an attempt to be late."""
+        if watch.timer is not None:
+            watch.timer.cancel()
+            watch.timer = None
+
+    def _learn(self, watch: Watch) -> None:
+        self._target_health.note_hedged(watch.domain, watch.region, self._clock.now() - watch.since)
+
+    def _spend(self, watch: Watch) -> bool:
+        key = (watch.domain, watch.customer)
+        left = spend(self._budgets.get(key, _NEW))
+        if left is None:
+            return False
+        self._keep(key, left)
+        return True
+
+    def _keep(self, key: tuple[TargetDomain, CustomerId], budget: HedgeBudget) -> None:
+        if budget == _NEW:
+            self._budgets.pop(key, None)
+            return
+        if key not in self._budgets and len(self._budgets) >= BUDGETS_MOST:
+            del self._budgets[next(iter(self._budgets))]
+        self._budgets[key] = budget
