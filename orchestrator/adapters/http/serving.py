@@ -1,7 +1,6 @@
 """Where the HTTP API, and the metrics if they are bound apart, are listened for."""
 
 import contextlib
-import socket
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -37,23 +36,6 @@ def make_servers(settings: Settings, backend: Backend) -> list[tuple[uvicorn.Ser
     if apart is not None:
         servers.append((_server(_metrics_app(backend)), apart))
     return servers
-
-
-def listen(address: Address) -> socket.socket:
-    """Bind a TCP socket.
-
-    Raises:
-        OSError: The address is in use, or none of this machine's.
-    """
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((address.host, address.port))
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 def _metrics_app(backend: Backend) -> Starlette:

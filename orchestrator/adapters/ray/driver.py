@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, NoReturn
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator.adapters.http.serving import listen
+from orchestrator.adapters.http.listening import listen
 from orchestrator.adapters.process.directories import RAYS_PART, RUN_DIR, SERVED_FILE
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.joining import (
@@ -27,9 +27,9 @@ from orchestrator.adapters.ray.joining import (
     say,
     when_name_is_free,
 )
-from orchestrator.adapters.ray.node import LOG_FILE, ShardActor, options_for_nodes
 from orchestrator.adapters.ray.parts import open_parts
 from orchestrator.adapters.ray.region_actors import RegionActor, RegionActors
+from orchestrator.adapters.ray.shard_actor import LOG_FILE, ShardActor
 from orchestrator.adapters.ray.shard_watch import SHARD_DEATHS_MOST, ShardDeaths, ShardWatch
 from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.runtime import log_file
@@ -90,7 +90,9 @@ def start_ray(settings: Settings, joined: str | None) -> None:
     os.environ[log_file.LOG_FILE] = str(settings.data_dir / LOG_FILE)
     ray.init(
         address="local",
-        num_cpus=1,
+        # Nothing of ours asks for a CPU. Ray starts so many workers before they are asked for, as many at
+        # once as there are cores, and each actor takes one of them.
+        num_cpus=len(settings.regions) + 2,
         resources={names.region_resource(region): 1000 for region in settings.regions},
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
@@ -130,7 +132,7 @@ def start_actors(settings: Settings) -> Cast:
         settings.carry(),
         str(socket),
     )
-    options = options_for_nodes(settings, str(socket.relative_to(run_dir.parent)))
+    options = _options_for_nodes(settings, str(socket.relative_to(run_dir.parent)))
 
     def node(kind: type, address: NodeAddress, resource: str | None) -> RegionActor:
         # A region runs where its resource is offered and nowhere else: until a node offers it, it is down.
@@ -143,6 +145,18 @@ def start_actors(settings: Settings) -> Cast:
         address = names.executor_address(RegionName(region))
         nodes[str(address)] = node(ExecutorActor, address, names.region_resource(region))
     return Cast(shard, RegionActors(nodes, shard.placed.remote))
+
+
+def _options_for_nodes(settings: Settings, socket: str) -> dict[str, Any]:
+    # They may be on other machines: no path of this one's is in it. `socket` is where in the temporary
+    # directory of its machine the shard listens.
+    return {
+        "allow_private_targets": settings.allow_private_targets,
+        "allow_targets": settings.allow_targets,
+        "max_response_bytes": settings.max_response_bytes,
+        "webhook_places": settings.webhook_max_concurrent,
+        "shards": {names.SHARD: socket},
+    }
 
 
 def _serve(settings: Settings, cast: Cast, stopping: threading.Event) -> int:

@@ -1,4 +1,4 @@
-"""The Ray actor of a shard and the gateway in front of it: one process, one event loop."""
+"""What a shard's actor hosts, the gateway in front of it too: one process, one event loop."""
 
 import asyncio
 import logging
@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import ray
 
 from orchestrator.adapters.agents.door import AgentDoor, NodesAndAgents, server_tls
 from orchestrator.adapters.domains_file import load_known_domains
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.large_answers import SharedResults
-from orchestrator.adapters.http.serving import listen, make_servers
+from orchestrator.adapters.http.listening import listen
+from orchestrator.adapters.http.serving import make_servers
 from orchestrator.adapters.process.exit_codes import ExitCode
+from orchestrator.adapters.ray.shard_actor import LOG_FILE
 from orchestrator.adapters.ray.transport import NodesOverRay
 from orchestrator.adapters.stores import open_store
 from orchestrator.adapters.target_guard import ResolvingGuard
@@ -40,17 +41,15 @@ from orchestrator.wire import names
 from orchestrator.wire.local_link import LocalExchange
 from regions.clock_offset import boot_id
 
-LOG_FILE = "service.log"
-
 log = logging.getLogger(__name__)
 
 
-class ShardActor:
-    """Hosts store, shard and gateway. Ray's own restart reruns ``__init__`` only: all begins there."""
+class ShardHost:
+    """Store, shard and gateway of one life of the shard's actor."""
 
-    async def __init__(self, carried: dict[str, str], socket: str) -> None:  # type: ignore[misc]  # Ray awaits it
-        settings = Settings.carried(carried)
+    def __init__(self, settings: Settings) -> None:
         log_to(settings.data_dir / LOG_FILE)
+        self._settings = settings
         self._loop = asyncio.get_running_loop()
         store = open_store(settings.data_dir, _retention(settings))
         self._exchange = LocalExchange(lambda name: self._node.taker(NodeAddress.read(name)))
@@ -58,46 +57,47 @@ class ShardActor:
         nodes = NodesAndAgents(NodesOverRay(names.SHARD, self._exchange), self._door.exchange)
         self._shard = _make_shard(settings, store, nodes)
         self._node = ShardNode(self._shard, boot_id())
-        self._starts_alone = not settings.regions
         servers = make_servers(settings, _make_backend(settings, self._shard, store))
         self._servers = [server for server, _ in servers]
-        agents = settings.agents_address
+        self._addresses = [address for _, address in servers]
+
+    async def begin(self, socket: Path) -> None:
+        """Read what is on disk, and open all doors; ``socket`` is that of this machine's regions."""
+        agents = self._settings.agents_address
         if agents is not None:
             await self._door.look()
         await self._shard.begin()
-        await self._listen(Path(socket))
+        await self._listen(socket)
         if agents is not None:
-            await self._door.open(agents, server_tls(settings.tls_cert, settings.tls_key))
+            await self._door.open(agents, server_tls(self._settings.tls_cert, self._settings.tls_key))
             self._looking = self._loop.create_task(self._door.keep_looking())
         spare_the_collector()
         give_memory_back()
         self._serving = [
-            self._loop.create_task(server.serve([listen(address)])) for server, address in servers
+            self._loop.create_task(server.serve([listen(address)]))
+            for server, address in zip(self._servers, self._addresses, strict=True)
         ]
         self._watching = self._loop.create_task(self._die_of_faults())
-        log.info("shard epoch %d serves %s:%d", self._shard.epoch, settings.host, settings.port)
+        log.info("shard epoch %d serves %s:%d", self._shard.epoch, self._settings.host, self._settings.port)
 
-    async def deliver(self, sender: str, batch: bytes) -> None:
+    def receive(self, sender: str, batch: bytes) -> None:
         """Take a batch from a node on another machine."""
         self._node.receive(NodeAddress.read(sender), batch)
 
-    @ray.method(concurrency_group=names.CONTROL_GROUP)
     async def heartbeat(self, sender: str, beat: bytes) -> bytes:
-        """Take a node's heartbeat; the group's own thread hands it to the shard's loop."""
+        """Take a node's heartbeat. May be called on another thread's loop."""
         answer = asyncio.run_coroutine_threadsafe(self._heartbeat(NodeAddress.read(sender), beat), self._loop)
         return await asyncio.wrap_future(answer)
 
-    @ray.method(concurrency_group=names.CONTROL_GROUP)
-    async def ready(self) -> tuple[bool, int]:
-        """Say whether work can be taken and done, and which life of the shard says so: its epoch. Where all
-        regions are agents' it is enough that they can join.
+    def ready(self) -> tuple[bool, int]:
+        """Say whether work can be taken and done, and the epoch. Where all regions are agents' it is enough
+        that they can join.
         """
-        ready = self._shard.accepting if self._starts_alone else self._shard.ready
+        ready = self._shard.ready if self._settings.regions else self._shard.accepting
         return ready, self._shard.epoch
 
-    @ray.method(concurrency_group=names.CONTROL_GROUP)
-    async def placed(self, found: dict[str, Any]) -> None:
-        """Take note of where nodes run, or why they do not: placements by the nodes' addresses."""
+    def placed(self, found: dict[str, Any]) -> None:
+        """Take note of placements by the nodes' addresses. May be called on another thread."""
         placements = msgspec.convert(found, dict[str, Placement])
         self._loop.call_soon_threadsafe(self._placed, placements)
 
@@ -184,16 +184,3 @@ def _make_backend(settings: Settings, shard: Shard, store: Store) -> Backend:
         bounds=bounds,
         results=SharedResults(gateway.jobs),
     )
-
-
-def options_for_nodes(settings: Settings, socket: str) -> dict[str, Any]:
-    """Write down what regions' nodes need of the settings. They may be on other machines: no path of this
-    one's is in it. ``socket`` is where in the temporary directory of its machine the shard listens.
-    """
-    return {
-        "allow_private_targets": settings.allow_private_targets,
-        "allow_targets": settings.allow_targets,
-        "max_response_bytes": settings.max_response_bytes,
-        "webhook_places": settings.webhook_max_concurrent,
-        "shards": {names.SHARD: socket},
-    }

@@ -11,8 +11,9 @@ import pytest
 
 from orchestrator.adapters.http import head_room, protocol, serving
 from orchestrator.adapters.http.lingering import DROPPED_BYTES_MOST
+from orchestrator.adapters.http.listening import listen
 from orchestrator.adapters.http.protocol import HEAD_BYTES_MOST
-from orchestrator.adapters.http.serving import listen, make_servers
+from orchestrator.adapters.http.serving import make_servers
 from orchestrator.settings import Address, Settings
 from tests.unit.http.gateway import KEY, Gateway
 

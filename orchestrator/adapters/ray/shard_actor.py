@@ -1,0 +1,44 @@
+"""The Ray actor of a shard: thin, for the driver imports it to make one, and hosts nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from orchestrator.settings import Settings
+from orchestrator.wire import names
+
+LOG_FILE = "service.log"
+
+
+class ShardActor:
+    """Hosts store, shard and gateway. Ray's own restart reruns ``__init__`` only: all begins there."""
+
+    async def __init__(self, carried: dict[str, str], socket: str) -> None:  # type: ignore[misc]  # Ray awaits it
+        from orchestrator.adapters.ray.node import ShardHost  # noqa: PLC0415  # a second and 50 MB of imports
+
+        self._host = ShardHost(Settings.carried(carried))
+        await self._host.begin(Path(socket))
+
+    async def deliver(self, sender: str, batch: bytes) -> None:
+        """Take a batch from a node on another machine."""
+        self._host.receive(sender, batch)
+
+    @ray.method(concurrency_group=names.CONTROL_GROUP)
+    async def heartbeat(self, sender: str, beat: bytes) -> bytes:
+        """Take a node's heartbeat; the group's own thread hands it to the shard's loop."""
+        return await self._host.heartbeat(sender, beat)
+
+    @ray.method(concurrency_group=names.CONTROL_GROUP)
+    async def ready(self) -> tuple[bool, int]:
+        """Say whether work can be taken and done, and which life of the shard says so: its epoch."""
+        return self._host.ready()
+
+    @ray.method(concurrency_group=names.CONTROL_GROUP)
+    async def placed(self, found: dict[str, Any]) -> None:
+        """Take note of where nodes run, or why they do not: placements by the nodes' addresses."""
+        self._host.placed(found)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse submissions, wait for what is under way, and close."""
+        await self._host.drain(timeout_s)

@@ -1,0 +1,103 @@
+"""What a region's actor hosts: a node over Ray and the Unix socket."""
+
+import asyncio
+import socket
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from orchestrator.domain.ids import ShardName
+from orchestrator.ports.clock import SystemClock
+from orchestrator.runtime.allocator import give_memory_back
+from orchestrator.runtime.gc_tuning import spare_the_collector
+from orchestrator.runtime.log_file import log_here
+from orchestrator.runtime.open_files import raise_file_limit
+from orchestrator.runtime.process_vitals import process_vitals
+from orchestrator.runtime.version import VERSION
+from orchestrator.wire.local_link import LocalCaller
+from regions.clock_offset import boot_id
+from regions.egress.answer_room import AnswerRoom
+from regions.egress.client import AiohttpEgress
+from regions.guard import AddressPolicy, parse_networks
+from regions.heart import start_heart
+from regions.node import RegionNode
+from regions.ray_transport import ShardsOverRay
+from regions.session import NodeParts
+
+
+def own_address() -> str:
+    """Give this node's address in its cluster."""
+    # Ray's type hints do not know this call's result.
+    util: Any = ray.util
+    address: str = util.get_node_ip_address()
+    return address
+
+
+def make_egress(options: dict[str, Any], room: AnswerRoom | None = None) -> AiohttpEgress:
+    """Build the HTTP client that the settings ask for; ``room`` is shared with what holds answers."""
+    policy = AddressPolicy(
+        allow_private=options["allow_private_targets"],
+        allowed_networks=parse_networks(options["allow_targets"]),
+    )
+    return AiohttpEgress(policy, max_response_bytes=options["max_response_bytes"], room=room)
+
+
+class RegionHost:
+    """A region's node. ``address`` says which one; ``options`` are what the driver wrote down."""
+
+    def __init__(self, address: str, options: dict[str, Any]) -> None:
+        log_here()
+        raise_file_limit()
+        near = {
+            ShardName(shard): LocalCaller(_near(socket), address)
+            for shard, socket in options["shards"].items()
+        }
+        self._node = RegionNode(_parts(options, ShardsOverRay(address, near)))
+        self._sessions = {shard: self._node.join(shard) for shard in near}
+        self._node.begin()
+        spare_the_collector()
+        give_memory_back()
+        self._connected = [
+            asyncio.create_task(near[shard].keep_connected(session.receive))
+            for shard, session in self._sessions.items()
+        ]
+        for session in self._sessions.values():
+            start_heart(session.beat_for_ever)
+
+    def receive(self, shard: ShardName, batch: bytes) -> None:
+        """Take a batch from a shard on another machine."""
+        self._sessions[shard].receive(batch)
+
+    def where(self) -> dict[str, str]:
+        """Say on which machine this is, and of which version."""
+        return {
+            "host": socket.gethostname(),
+            "address": own_address(),
+            "version": VERSION,
+        }
+
+
+def _parts(options: dict[str, Any], transport: ShardsOverRay) -> NodeParts:
+    room = AnswerRoom()
+    # Webhooks that name this region leave from here too: a process of their own would cost 60 MB a region.
+    egress = make_egress(options, room)
+    return NodeParts(
+        incarnation=uuid.uuid4().hex,
+        boot_id=boot_id(),
+        clock=SystemClock(),
+        transport=transport,
+        targets=egress,
+        receivers=egress,
+        room=room,
+        webhook_places=options["webhook_places"],
+        vitals=process_vitals,
+    )
+
+
+def _near(socket: str) -> Path:
+    """Say where on this machine a shard's socket is, if the shard is here: in a temporary directory."""
+    preferred = Path(tempfile.gettempdir(), socket)
+    return preferred if preferred.parent.exists() else Path("/tmp", socket)  # noqa: S108  # where serve goes too
