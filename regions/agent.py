@@ -43,13 +43,16 @@ log = logging.getLogger(__name__)
 
 
 class AgentOptions(Struct, frozen=True, kw_only=True):
-    """What an operator of an agent may set. ``policy`` is this machine's own: no gateway changes it."""
+    """What an operator of an agent may set. ``policy`` is this machine's own: no gateway changes it.
+    ``only_named``: it takes only jobs that name its region, and stands in for no other.
+    """
 
     region: str
     node: str
     token: str
     gateways: tuple[Gateway, ...]
     policy: AddressPolicy
+    only_named: bool = False
     max_response_bytes: int = RESPONSE_BYTES_MOST
     webhook_places: int = 32
 
@@ -142,6 +145,7 @@ class Agent:
             incarnation=self._incarnation,
             way=way,
             software=VERSION,
+            only_named=options.only_named,
         )
 
     def _take(self, batch: bytes) -> None:

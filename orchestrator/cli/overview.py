@@ -46,8 +46,11 @@ def usage(url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = Fal
 
 
 def _where(nodes: list[dict[str, Any]]) -> list[str]:
-    """Show, of all nodes of a region, machine, version, and the seconds since each way was heard."""
+    """Show, of all nodes of a region, which jobs they take, machine, version, and the seconds since each way
+    was heard.
+    """
     return [
+        " ".join("named" if node["only_named"] else "any" for node in nodes),
         " ".join(" ".join(filter(None, (node["host"], node["address"]))) or "-" for node in nodes),
         " ".join(node["version"] or "-" for node in nodes),
         " ".join(f"{_seconds(node['heard_s'])}/{_seconds(node['reached_s'])}" for node in nodes),
@@ -60,7 +63,7 @@ def _seconds(seconds: float | None) -> str:
 
 _REGION_COLUMNS = (
     *("region", "health", "under way", "mean ms", "down s"),
-    *("runs on", "version", "heard/reached s", "why not"),
+    *("takes", "runs on", "version", "heard/reached s", "why not"),
 )
 
 

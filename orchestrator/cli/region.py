@@ -33,6 +33,9 @@ def region(
         str, typer.Option(help="Also call these networks, which are refused otherwise: CIDR,CIDR,…")
     ] = "",
     *,
+    only_named: Annotated[
+        bool, typer.Option(help="Take only jobs that name this region; stand in for no other.")
+    ] = False,
     allow_private_targets: Annotated[
         bool, typer.Option(help="Call private and loopback addresses: for development.")
     ] = False,
@@ -52,6 +55,7 @@ def region(
         token=_token(token_file),
         gateways=gateways,
         policy=_policy(allow_targets, allow_private=allow_private_targets),
+        only_named=only_named,
     )
     if reason := be_region(options):
         refuse(f"no gateway lets this region in: {reason}", USAGE_ERROR)

@@ -128,10 +128,13 @@ class Dispatcher:
         domain: TargetDomain,
         permit: int,
         region: RegionName,
+        named: bool,
         request: HttpRequest,
     ) -> None:
-        """Send an attempt of a job out; it starts at once if its connection is ready."""
-        peer = self._peers.peer(region)
+        """Send an attempt of a job out, which ``named`` this region or did not; it starts at once if its
+        connection is ready.
+        """
+        peer = self._peers.peer(region, named=named)
         size = len(request.body or b"")
         peer.attempts_open += 1
         peer.bytes_open += size

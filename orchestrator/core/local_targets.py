@@ -6,7 +6,7 @@ from orchestrator.core.dispatcher import Dispatcher, OpenAttempt
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.hedges import Hedges, Watch
 from orchestrator.core.marker import Marker
-from orchestrator.core.peers import PeerBook
+from orchestrator.core.peers import Listed, PeerBook
 from orchestrator.core.placement import choose
 from orchestrator.core.routes import Routes
 from orchestrator.core.step_at_target import (
@@ -153,7 +153,7 @@ class LocalTargets:
         return step.order.turn, opened, opened.permit
 
     def _go(self, order: SendAttempt, turn: Turn, opened: OpenLeg, permit: int) -> None:
-        if self._peers.is_up(opened.region):
+        if self._peers.is_up(opened.region, named=opened.named):
             opened.permit = None
             self._dispatcher.send(
                 order.attempt,
@@ -163,6 +163,7 @@ class LocalTargets:
                 domain=turn.domain,
                 permit=permit,
                 region=opened.region,
+                named=opened.named,
                 request=order.request,
             )
         else:
@@ -211,12 +212,12 @@ class LocalTargets:
             watch = step.close(attempt)
             if watch is not None:
                 self._hedges.ended(watch, ended)
-            if ended.response is None or not ended.response.beyond_doubt:
-                healthy = self._healthy(domain)
+            if step.order is not None and (ended.response is None or not ended.response.beyond_doubt):
+                healthy = self._healthy(domain, step.order.plan.listed)
         self._jobs.ended(AttemptEnded(job, number, attempt, ended, tuple(healthy)))
 
-    def _healthy(self, domain: TargetDomain) -> Sequence[RegionName]:
-        return self._routes.target_health.healthy(domain, self._peers.regions_up())
+    def _healthy(self, domain: TargetDomain, listed: Listed = None) -> Sequence[RegionName]:
+        return self._routes.target_health.healthy(domain, self._peers.regions_up(listed))
 
     def _place(self, order: RunStep, leg: int, region: RegionName) -> None:
         turn, plan = order.turn, order.plan
@@ -226,8 +227,10 @@ class LocalTargets:
         attempt = self._next_attempt()
         step = self._at_work(job, number)
         begun = step.order = begun_order(order, leg)
-        step.open[attempt] = OpenLeg(leg, region, turn.permit)
-        self._jobs.placed(Placed(job, number, leg, attempt, region, self._peers.site(region)))
+        named = region in plan.listed
+        step.open[attempt] = OpenLeg(leg, region, turn.permit, named)
+        site = self._peers.site(region, named=named)
+        self._jobs.placed(Placed(job, number, leg, attempt, region, site))
         self._watch(step, attempt)
         for claim in sibling_claims(order, begun, leg):
             self._wait(claim, self._routes.line_up)
@@ -256,14 +259,14 @@ class LocalTargets:
             self._jobs.gone(RegionsGone(ticket.job_id, ticket.step, ticket.leg, tuple(own), down_s))
             return
         ways = plan.strict_ways(ticket.leg) if plan.strict else []
-        cause = self._routes.shut_from(domain, ways if plan.strict else None)
+        cause = self._routes.shut_from(domain, ways if plan.strict else None, plan.listed)
         if cause is not None and self._jobs.shut(Shut(ticket.job_id, ticket.step, cause)):
             return
         claim = claim_in(order, ticket.leg)
         if plan.strict:
             self._wait(claim, lambda claim: self._routes.wait_strictly(claim, ways))
         else:
-            self._wait(claim, lambda claim: self._routes.wait_anywhere(claim, region))
+            self._wait(claim, lambda claim: self._routes.wait_anywhere(claim, region, plan.listed))
 
     def _wait(self, claim: Claim, how: Callable[[Claim], None]) -> None:
         step = self._steps.get((claim.ticket.job_id, claim.ticket.step))

@@ -67,8 +67,9 @@ class ShardNode:
         reader = self._readers[sender] = BatchReader(self._fragments, str(sender))
         return reader
 
-    def heartbeat(self, sender: NodeAddress, beat: bytes) -> bytes:
-        """Take a node's heartbeat, and give the reply.
+    def heartbeat(self, sender: NodeAddress, beat: bytes, *, only_named: bool = False) -> bytes:
+        """Take a node's heartbeat, and give the reply. ``only_named``: it takes only jobs that name its
+        region.
 
         Raises:
             WireError: It is no heartbeat.
@@ -78,7 +79,7 @@ class ShardNode:
         if not isinstance(message, Heartbeat):
             msg = f"{type(message).__name__} is no heartbeat"
             raise WireError(msg)
-        return encode(self.shard.heartbeat(sender, message, self._boot_id))
+        return encode(self.shard.heartbeat(sender, message, self._boot_id, only_named=only_named))
 
     def receive_from_shard(self, sender: ShardName, batch: bytes) -> None:
         """Take a batch from another shard.
@@ -101,13 +102,16 @@ class ShardNode:
 
 class Visitor:
     """A node on a machine of somebody else's: each message of it is looked at before it counts, and it is
-    held to the life that it named when it came.
+    held to the life that it named when it came, and to the jobs that it said it takes.
     """
 
-    def __init__(self, node: ShardNode, address: NodeAddress, incarnation: str) -> None:
+    def __init__(
+        self, node: ShardNode, address: NodeAddress, incarnation: str, *, only_named: bool = False
+    ) -> None:
         self._node = node
         self._address = address
         self._incarnation = incarnation
+        self._only_named = only_named
 
     def take(self, batch: bytes) -> None:
         """Take a batch.
@@ -129,7 +133,7 @@ class Visitor:
         inspect(message)
         if not isinstance(message, Heartbeat) or message.incarnation != self._incarnation:
             raise WireError("a heartbeat of another life than the one that came")
-        return self._node.heartbeat(self._address, beat)
+        return self._node.heartbeat(self._address, beat, only_named=self._only_named)
 
 
 class MailboxLink:

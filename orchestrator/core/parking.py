@@ -74,8 +74,8 @@ class Parking:
             self._wake(claim.domain, region)
 
     def release(self, regions: Collection[RegionName]) -> None:
-        """Queue again what waits for one of ``regions``."""
-        for region in (ANY, *regions) if regions and self._without_region else ():
+        """Queue again what waits for one of ``regions``, of which ANY is one."""
+        for region in regions if self._without_region else ():
             for kept in self._without_region.pop(region, ()):
                 self._let_go(kept, region)
 

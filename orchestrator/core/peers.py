@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -29,6 +29,9 @@ BYTES_CREDIT = 64 * 1024 * 1024
 LIVES_KEPT = 100
 NODES_MOST = 64
 """Of a region."""
+
+Listed = Collection[RegionName] | None
+"""The regions that a job lists; None for a job that may go wherever anything goes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +60,8 @@ class Peer:
     """Where it runs, or why it does not, where somebody has said so."""
     beats: int = 0
     """The number of the latest heartbeat of this incarnation."""
+    only_named: bool = False
+    """Whether it takes only jobs that name its region."""
     places: int = ATTEMPTS_CREDIT
     """How many attempts it can take at once: fewer where it runs short of descriptors."""
     lives: deque[str] = field(default_factory=lambda: deque(maxlen=LIVES_KEPT))
@@ -112,14 +117,22 @@ class Region:
             return self.nodes[0].health
         return min((node.health for node in self.nodes), key=_BEST_FIRST.index, default=RegionHealth.DOWN)
 
-    @property
-    def takes_work(self) -> bool:
-        """Whether any node is up and has room."""
+    def is_up(self, *, named: bool) -> bool:
+        """Whether any node takes jobs now, such as name this region or others."""
+        return any(node.health is RegionHealth.UP and (named or not node.only_named) for node in self.nodes)
+
+    def takes_work(self, *, named: bool) -> bool:
+        """Whether any node does so and has room."""
         # A loop: this is asked several times for each attempt.
-        for node in self.nodes:  # noqa: SIM110
-            if node.health is RegionHealth.UP and node.has_credit:
+        for node in self.nodes:
+            if node.health is RegionHealth.UP and node.has_credit and (named or not node.only_named):
                 return True
         return False
+
+    @property
+    def only_named(self) -> bool:
+        """Whether no node takes jobs that do not name this region, as far as they have been heard."""
+        return bool(self.nodes) and all(node.only_named for node in self.nodes)
 
     @property
     def attempts_open(self) -> int:
@@ -136,13 +149,20 @@ class Region:
         """Since when no node is heard, where none is (monotonic s)."""
         return max((node.down_since for node in self.nodes), default=self.known_since)
 
-    def next_node(self) -> Peer:
-        """Choose who gets what comes next: of those that take work the one with the least."""
+    def next_node(self, *, named: bool) -> Peer:
+        """Choose who gets what comes next: of those that take work the one with the least. What does not name
+        this region goes to a node for such only, if there is one.
+        """
         if len(self.nodes) == 1:
             return self.nodes[0]
         return min(
             self.nodes,
-            key=lambda node: (not node.takes_work, _BEST_FIRST.index(node.health), node.attempts_open),
+            key=lambda node: (
+                node.only_named and not named,
+                not node.takes_work,
+                _BEST_FIRST.index(node.health),
+                node.attempts_open,
+            ),
         )
 
 
@@ -219,26 +239,30 @@ class PeerBook:
         """Whether there is such a region: a job may name one that was taken out of service."""
         return name in self._regions
 
-    def peer(self, name: RegionName) -> Peer:
-        """Choose the node of a region that gets what comes next."""
-        return self._regions[name].next_node()
+    def default(self) -> RegionName | None:
+        """Name the region of jobs that name none: the first that is not for those that name it only."""
+        return next((region.name for region in self._for_jobs if not region.only_named), None)
 
-    def site(self, name: RegionName) -> Site:
-        """Say which node of a region gets what comes next, and at which address that is, if it is known."""
-        peer = self._regions[name].next_node()
+    def peer(self, name: RegionName, *, named: bool = True) -> Peer:
+        """Choose the node of a region that gets what comes next: of a job that names it, or does not."""
+        return self._regions[name].next_node(named=named)
+
+    def site(self, name: RegionName, *, named: bool) -> Site:
+        """Say which node that is, and at which address, if it is known."""
+        peer = self._regions[name].next_node(named=named)
         return peer.address.node, peer.placement.address if peer.placement else None
 
-    def regions_up(self) -> list[RegionName]:
-        """Name the regions that take work now."""
-        return [region.name for region in self._for_jobs if region.health is RegionHealth.UP]
+    def regions_up(self, listed: Listed = None) -> list[RegionName]:
+        """Name the regions that take work now: of a job that lists some, or of any job."""
+        return [region.name for region in self._for_jobs if region.is_up(named=_named(region, listed))]
 
-    def is_up(self, name: RegionName) -> bool:
-        """Whether a region takes work now."""
-        return self._regions[name].health is RegionHealth.UP
+    def is_up(self, name: RegionName, *, named: bool) -> bool:
+        """Whether a region takes a job now that names it, or does not."""
+        return self._regions[name].is_up(named=named)
 
-    def regions_with_credit(self) -> list[RegionName]:
-        """Name the regions that take work now and have room for it."""
-        return [region.name for region in self._for_jobs if region.takes_work]
+    def regions_with_credit(self, listed: Listed = None) -> list[RegionName]:
+        """Name the regions that take work now and have room for it: of a job that lists some, or of any."""
+        return [region.name for region in self._for_jobs if region.takes_work(named=_named(region, listed))]
 
     def down_s(self, name: RegionName) -> float:
         """Say for how many seconds a region has been DOWN; 0 while it is not. One that is not there any more
@@ -263,9 +287,12 @@ class PeerBook:
         """List every node."""
         return list(self._nodes.values())
 
-    def heard(self, sender: NodeAddress, beat: Heartbeat, boot_id: str) -> HeartbeatReply:
+    def heard(
+        self, sender: NodeAddress, beat: Heartbeat, boot_id: str, *, only_named: bool = False
+    ) -> HeartbeatReply:
         """Take a node's heartbeat. A peer counts as up once it works for this shard's epoch; the reply to one
-        that was replaced says that it works for none.
+        that was replaced says that it works for none. ``only_named``: it takes only jobs that name its
+        region.
         """
         reply = HeartbeatReply(self._epoch, self._clock.now(), boot_id)
         peer = self._nodes.get(sender) or self._welcome(sender)
@@ -283,6 +310,7 @@ class PeerBook:
             self._replace(peer, beat.incarnation)
         peer.last_heard = self._clock.now()
         peer.vitals = beat.vitals
+        peer.only_named = only_named
         if beat.heard_s is not None:
             peer.reached_at = peer.last_heard - beat.heard_s
         if peer.has_closed_all(beat):
@@ -309,6 +337,7 @@ class PeerBook:
             name=peer.address.node,
             health=peer.health,
             placement=peer.placement,
+            only_named=peer.only_named,
             heard_s=None if math.isinf(heard_s) else heard_s,
             reached_s=None if math.isinf(reached_s) else reached_s,
             reason="" if peer.health is RegionHealth.UP else _reason(peer, heard_s),
@@ -412,6 +441,10 @@ class PeerBook:
     def region(self, name: RegionName) -> Region:
         """Look a region up."""
         return self._regions[name]
+
+
+def _named(region: Region, listed: Listed) -> bool:
+    return listed is None or region.name in listed
 
 
 def _reason(peer: Peer, heard_s: float) -> str:

@@ -14,7 +14,7 @@ def choose(order: RunStep, peers: PeerBook, target_health: TargetHealth) -> tupl
     """Find a region for the leg whose turn it is; before any went out, a sibling may take its turn. None
     where nothing takes any of them now.
     """
-    with_credit = peers.regions_with_credit()
+    with_credit = peers.regions_with_credit(order.plan.listed)
     for leg in order.plan.in_turn(order.turn.ticket.leg):
         region = _region_for(order.plan, leg, order.turn.domain, with_credit, target_health)
         if region is not None:

@@ -59,13 +59,13 @@ class Routes:
         else:
             self._queues.enqueue(claim)
 
-    def wait_anywhere(self, claim: Claim, region: RegionName) -> None:
+    def wait_anywhere(self, claim: Claim, region: RegionName, listed: Sequence[RegionName]) -> None:
         """Keep a leg that may run in any region until one takes work and its way to the target is open.
-        ``region`` is where it would be best.
+        ``region`` is where it would be best, ``listed`` are those that its job names.
         """
-        with_credit = self._peers.regions_with_credit()
+        with_credit = self._peers.regions_with_credit(listed)
         if not with_credit:
-            self.parking.keep(claim, down=[ANY])
+            self.parking.keep(claim, down=[ANY, *listed])
             return
         self.parking.keep(claim, shut=[region] if region in with_credit else with_credit)
         if claim.may_leave:
@@ -105,7 +105,10 @@ class Routes:
     def credit_back(self) -> None:
         """An executor may have room again."""
         if self.parking:
-            self.parking.release(self._peers.regions_with_credit())
+            with_credit = self._peers.regions_with_credit()
+            # A region that takes only jobs which name it is none for those that go anywhere.
+            anywhere = [ANY] if self._peers.regions_with_credit(()) else []
+            self.parking.release([*anywhere, *with_credit])
 
     def region_up(self) -> None:
         """A region takes work (again)."""
@@ -140,11 +143,13 @@ class Routes:
         """Count the breakers that are not closed, by region: labels of a metric stay bounded."""
         return {peer.name: self.target_health.troubled_from(peer.name) for peer in self._peers.regions()}
 
-    def shut_from(self, domain: TargetDomain, regions: Sequence[RegionName] | None) -> Cause | None:
-        """Say what opened the breakers, where all of those of ``regions`` (all that there are, where that is
-        None) that take work are open.
+    def shut_from(
+        self, domain: TargetDomain, regions: Sequence[RegionName] | None, listed: Sequence[RegionName]
+    ) -> Cause | None:
+        """Say what opened the breakers, where all of those of ``regions`` that take work are open. None
+        stands for all that a job which lists ``listed`` may use.
         """
-        with_credit = self._peers.regions_with_credit()
+        with_credit = self._peers.regions_with_credit(listed)
         ways = [region for region in with_credit if regions is None or region in regions]
         return self.target_health.shut_by(domain, ways)
 

@@ -260,9 +260,14 @@ class Shard:
             case _:
                 assert_never(message)
 
-    def heartbeat(self, sender: NodeAddress, beat: Heartbeat, boot_id: str) -> HeartbeatReply:
-        """Take a node's heartbeat. The reply says for how long this shard may still act, where that ends."""
-        reply, left_s = self.peers.heard(sender, beat, boot_id), self._tenure.left_s
+    def heartbeat(
+        self, sender: NodeAddress, beat: Heartbeat, boot_id: str, *, only_named: bool = False
+    ) -> HeartbeatReply:
+        """Take a node's heartbeat; ``only_named``: it takes only jobs that name its region. The reply says for
+        how long this shard may still act, where that ends.
+        """
+        reply = self.peers.heard(sender, beat, boot_id, only_named=only_named)
+        left_s = self._tenure.left_s
         if left_s == inf:
             return reply
         return replace(reply, lease_s=left_s, epoch=reply.epoch if left_s else 0)

@@ -100,11 +100,13 @@ class UsageView(Struct, frozen=True):
 class NodeView(Struct, frozen=True, kw_only=True):
     """One node of a region. ``heard_s`` counts the seconds since a heartbeat of its came in, ``reached_s``
     those since it heard a reply; None where that never was. ``reason`` says why it takes no work.
+    ``only_named``: it takes only jobs that name its region.
     """
 
     name: NodeName
     health: RegionHealth
     placement: Placement | None
+    only_named: bool
     heard_s: float | None
     reached_s: float | None
     reason: str

@@ -26,7 +26,7 @@ class Purpose(StrEnum):
 
 class Hello(Struct, frozen=True, kw_only=True):
     """Who connects. ``way`` tells a node's gateways apart: a connection replaces the one before of its way
-    and purpose.
+    and purpose. ``only_named``: it takes only jobs that name its region.
     """
 
     versions: Annotated[list[int], Meta(min_length=1, max_length=8)] = msgspec.field(
@@ -39,6 +39,7 @@ class Hello(Struct, frozen=True, kw_only=True):
     incarnation: _Name
     way: Annotated[int, Meta(ge=0, le=15)] = 0
     software: Annotated[str, Meta(max_length=64)] = "unknown"
+    only_named: bool = False
 
 
 class Welcome(Struct, frozen=True, kw_only=True):

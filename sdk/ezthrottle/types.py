@@ -401,12 +401,14 @@ class Usage(TypedDict):
 
 class RegionNode(TypedDict):
     """Where a node of a region runs, or why it does not; ``heard_s`` and ``reached_s`` count the seconds
-    since it was heard, and since it heard the service.
+    since it was heard, and since it heard the service. ``only_named``: it takes only jobs that name its
+    region.
     """
 
     node: str
     health: str
     reason: str | None
+    only_named: bool
     host: str | None
     address: str | None
     version: str | None

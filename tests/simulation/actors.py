@@ -246,7 +246,8 @@ class ShardProcess:
 
     def beat(self, region: RegionName, beat: bytes) -> bytes:
         """Take a heartbeat."""
-        return self._begun().heartbeat(_address(region), beat)
+        only_named = region in self._stage.scenario.only_named
+        return self._begun().heartbeat(_address(region), beat, only_named=only_named)
 
     async def submit(self, customer: CustomerId, spec: JobSpec) -> Acknowledgement | KnownAlready:
         """Take a submission."""

@@ -133,12 +133,16 @@ def fallbacks_begin_rightly(scenario: Scenario, history: History) -> Iterator[st
 
 
 def regions_are_kept_to(scenario: Scenario, history: History) -> Iterator[str]:
-    """A strict step stays in its regions, and only such a one fails because they are down."""
+    """A strict step stays in its regions, and only such a one fails because they are down. A region that
+    takes only what names it stands in for no other.
+    """
     for request in history.requests:
         job = history.submitted.get(request.job_id)
         spec = job and _spec_of(job, request)
         if spec and spec.region_policy is RegionPolicy.STRICT and request.region not in spec.regions:
             yield f"{shown(request)} left {spec.regions}"
+        if spec and request.region in scenario.only_named and request.region not in spec.regions:
+            yield f"{shown(request)} went to {request.region}, which it does not name"
     for stored in history.ended():
         strict = any(spec.region_policy is RegionPolicy.STRICT for spec in stored.job.spec.steps)
         if not strict and b'"code":"regions_down"' in (stored.result or b""):

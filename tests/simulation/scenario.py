@@ -183,6 +183,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     calm_s: float = 0.0
     weights: tuple[tuple[CustomerId, int], ...] = ()
     regions: tuple[RegionName, ...] = REGIONS
+    only_named: tuple[RegionName, ...] = ()
+    """Regions whose nodes take only jobs that name them."""
 
     @property
     def faultless(self) -> bool:
@@ -225,6 +227,7 @@ def scenario(seed: int) -> Scenario:
     )
     plan = replace(plan, calm_s=max([storm_s, *(_over(fault) for fault in faults)]))
     plan = with_broken_methods(plan, Random(f"broken {seed}"))
+    plan = with_a_region_for_its_own(plan, Random(f"only named {seed}"))
     return with_accounts(plan, Random(f"accounts {seed}")) if seed % 2 else plan
 
 
@@ -249,6 +252,11 @@ def with_accounts(plan: Scenario, random: Random) -> Scenario:
     )
     weights = tuple((customer, random.choice([1, 1, 2, 5])) for customer in customers)
     return replace(plan, jobs=jobs, targets=targets, weights=weights)
+
+
+def with_a_region_for_its_own(plan: Scenario, random: Random, share: float = 0.25) -> Scenario:
+    """Let the nodes of one region take only jobs that name it, in some runs."""
+    return replace(plan, only_named=(random.choice(REGIONS),) if random.random() < share else ())
 
 
 def with_broken_methods(plan: Scenario, random: Random) -> Scenario:

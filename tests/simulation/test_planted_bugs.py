@@ -57,6 +57,7 @@ from tests.simulation.scenario import (
     SlowDisk,
     Temper,
     scenario,
+    with_a_region_for_its_own,
     with_accounts,
 )
 from tests.simulation.specs import CREDENTIALS, REGIONS
@@ -109,6 +110,11 @@ def cut_off(seed: int) -> Scenario:
     plan = scenario(seed)
     cuts = tuple(Partition(region, 1.5 + turn, 5.0 + turn) for turn, region in enumerate(REGIONS))
     return replace(plan, faults=cuts, calm_s=max(plan.calm_s, 8.0))
+
+
+def with_one_for_its_own(seed: int) -> Scenario:
+    """Cut the regions off in turn; one takes only jobs that name it."""
+    return with_a_region_for_its_own(cut_off(seed), Random(seed), share=1.0)
 
 
 def deafened(seed: int) -> Scenario:
@@ -421,6 +427,11 @@ def an_overdue_job_is_taken_up_again(patch: pytest.MonkeyPatch) -> None:
 @breaks("nothing_leaks")
 def an_attempt_cancelled_before_its_first_step_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Executor, "_end_unbegun", lambda self, attempt: None)
+
+
+@breaks("regions_are_kept_to", with_one_for_its_own)
+def a_region_for_its_own_stands_in_for_others(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Peer, "only_named", property(lambda self: False, lambda self, value: None), raising=False)
 
 
 @breaks("the_pace_is_never_exceeded", cut_off)

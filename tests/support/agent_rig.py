@@ -95,7 +95,13 @@ class AgentRig:
         return key, made
 
     async def join(
-        self, region: RegionName = FRA, node: str = "one", token: str = "", ports: Sequence[int] = ()
+        self,
+        region: RegionName = FRA,
+        node: str = "one",
+        token: str = "",
+        ports: Sequence[int] = (),
+        *,
+        only_named: bool = False,
     ) -> Agent:
         """Let an honest agent join, through these ports of loopback, and wait until its region is up."""
         tls = Certificate.made().client()
@@ -105,6 +111,7 @@ class AgentRig:
             token=token or (await self.key(region))[0],
             gateways=tuple(Gateway("127.0.0.1", port, tls) for port in ports or [self.port]),
             policy=AddressPolicy(allow_private=True),
+            only_named=only_named,
         )
         agent = Agent(options, self._beat)
         self._agents.append(agent)
@@ -175,10 +182,12 @@ class AgentRig:
         )
         return Stranger(reader, writer)
 
-    async def intruder(self, token: str, purpose: Purpose = Purpose.BATCHES, node: str = "two") -> "Stranger":
+    async def intruder(
+        self, token: str, purpose: Purpose = Purpose.BATCHES, node: str = "two", **fields: Any
+    ) -> "Stranger":
         """Connect somebody who has a key, and is let in."""
         stranger = await self.stranger()
-        stranger.say(FrameKind.HELLO, written(a_hello(token, purpose=purpose, node=node)))
+        stranger.say(FrameKind.HELLO, written(a_hello(token, purpose=purpose, node=node, **fields)))
         kind, payload = await stranger.hear()
         assert kind is FrameKind.WELCOME, payload
         read(payload, Welcome)

@@ -250,7 +250,7 @@ def a_signal(**fields: Any) -> dict[str, Any]:
 
 def a_node(**fields: object) -> dict[str, object]:
     known = {"host": None, "address": None, "version": "0.1.0", "heard_s": 0.25, "reached_s": 0.75}
-    return known | fields
+    return known | {"only_named": False} | fields
 
 
 OVERVIEWS: dict[str, dict[str, Any]] = {
@@ -273,7 +273,7 @@ OVERVIEWS: dict[str, dict[str, Any]] = {
                 "mean_attempt_s": None,
                 "down_s": 9.0,
                 "reason": "no node offers it",
-                "nodes": [a_node(heard_s=None)],
+                "nodes": [a_node(heard_s=None, only_named=True)],
             },
         ],
     },
@@ -320,7 +320,21 @@ OVERVIEWS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        ("regions", ["iad", "up", "42.1", "east 10.77.1.1", "0.2/0.8", "down", "9.0", "no node offers it"]),
+        (
+            "regions",
+            [
+                "iad",
+                "up",
+                "42.1",
+                "any",
+                "east 10.77.1.1",
+                "0.2/0.8",
+                "named",
+                "down",
+                "9.0",
+                "no node offers it",
+            ],
+        ),
         ("domains", ["api.example", "2.5", "target", "iad", "b.example", "more: --cursor bmV4dA"]),
         ("domains", ["retry-after", "pause", "2026-09-21T14:13:20", "429 or 503", "slowed 1.25/s", "you"]),
         ("domains", ["ratelimit", "budget 3 requests left", "account 1f"]),

@@ -113,7 +113,7 @@ class AgentDoor:
         # Whoever holds another key can't bear this name.
         address = NodeAddress(RegionName(hello.region), agent_node(hello.node, key.key_id))
         node = self._node()
-        visitor = Visitor(node, address, hello.incarnation)
+        visitor = Visitor(node, address, hello.incarnation, only_named=hello.only_named)
         return Admission(
             address=address,
             key_id=key.key_id,

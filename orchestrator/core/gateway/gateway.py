@@ -34,7 +34,7 @@ class Gateway:
         guard: Which targets may be called.
         random: For ids, not for secrets.
         bounds: What a submission may be.
-        regions: Where jobs may run, the default first; it may change, and be empty for a while.
+        regions: Where jobs may run; it may change, and be empty for a while.
         many_jobs_rps: Most jobs of one customer that acts on many begin with in a second.
         commit_sizes: How many writes shared a commit, where the store counts that.
     """
@@ -55,7 +55,6 @@ class Gateway:
         self._shard = shard
         self._commit_sizes = commit_sizes
         self.clock = clock
-        self._regions = regions
         intake = Intake(shard, store.jobs, clock, guard=guard, random=random, bounds=bounds, regions=regions)
         many = ManyJobs(shard, store.history, clock, intake, per_s=many_jobs_rps)
         self.jobs = Jobs(shard, store.history, clock, intake=intake, many=many)
@@ -66,7 +65,7 @@ class Gateway:
     @property
     def default_region(self) -> RegionName:
         """Where a job runs that names no region."""
-        return self._regions[0] if self._regions else NO_REGION_YET
+        return self._shard.default_region() or NO_REGION_YET
 
     @property
     def ready(self) -> bool:

@@ -169,6 +169,10 @@ class LocalShard:
             nodes=tuple(map(self._shard.peers.view, region.nodes)),
         )
 
+    def default_region(self) -> RegionName | None:
+        """Name the region of jobs that name none, if there is one."""
+        return self._shard.peers.default()
+
     def regions_up(self) -> list[RegionName]:
         """Name the regions that take work."""
         return self._shard.peers.regions_up()

@@ -91,6 +91,9 @@ class ShardClient(Protocol):
     def regions(self) -> tuple[RegionView, ...]:
         """Show every region."""
 
+    def default_region(self) -> RegionName | None:
+        """Name the region of jobs that name none, if there is one."""
+
     def regions_up(self) -> list[RegionName]:
         """Name the regions that take work."""
 

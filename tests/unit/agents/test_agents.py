@@ -1,5 +1,7 @@
 """What honest agents do, over TLS on loopback."""
 
+import socket
+
 from bench.loopback import Reply, Site
 from orchestrator.core.gateway.gateway import NO_REGION_YET
 from orchestrator.domain.lifecycle import JobState
@@ -8,6 +10,7 @@ from orchestrator.runtime.version import VERSION
 from orchestrator.wire.codec import WIRE_VERSION
 from orchestrator.wire.framed_link import FrameKind
 from orchestrator.wire.hello import Purpose, Welcome, read, written
+from orchestrator.wire.tcp_link import ASKED_AFTER_S, GIVEN_UP_AFTER_MS
 from tests.support.agent_rig import FRA, LAX, AgentRig, a_hello
 from tests.support.holding_relay import holding_relay
 
@@ -132,3 +135,38 @@ async def test_a_path_that_was_cut_is_dialled_anew(rig: AgentRig, target: Site) 
         await rig.until(lambda: rig.is_up(FRA, "one"))
         assert rig.clock.now() - healed < 10
         assert (await rig.run(target.url("/after-the-cut"), FRA)).state is JobState.SUCCESS
+
+
+async def test_an_agent_for_named_jobs_only_stands_in_for_no_other_region(
+    rig: AgentRig, target: Site
+) -> None:
+    await rig.key(LAX)
+    await rig.join(FRA, only_named=True)
+    await rig.door.look()
+    elsewhere = await rig.submit(target.url("/elsewhere"), LAX)
+    assert (await rig.run(target.url("/named"), FRA)).state is JobState.SUCCESS
+    assert (await rig.run(target.url("/listed"), LAX, FRA)).state is JobState.SUCCESS
+    assert target.seen("/elsewhere") == []
+    await rig.join(LAX)
+    assert (await rig.ended(elsewhere)).state is JobState.SUCCESS
+    assert [seen.headers["x-ezthrottle-region"] for seen in target.seen("/elsewhere")] == [LAX]
+
+
+async def test_a_job_that_names_no_region_is_not_for_an_agent_of_named_ones(rig: AgentRig) -> None:
+    await rig.join(FRA, only_named=True)
+    assert rig.shard.peers.default() is None
+    await rig.join(LAX)
+    assert rig.shard.peers.default() == LAX
+    (node,) = rig.shard.peers.region(FRA).nodes
+    assert rig.shard.peers.view(node).only_named
+
+
+async def test_each_end_asks_whether_the_other_is_there_and_gives_up_what_says_nothing(rig: AgentRig) -> None:
+    agent = await rig.join(FRA)
+    (known, *_) = rig.door.exchange._known.values()
+    for link in (known.link, agent._transport._way.latest()):
+        assert link._transport is not None
+        same = link._transport.get_extra_info("socket")
+        assert same.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert same.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == ASKED_AFTER_S
+        assert same.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == GIVEN_UP_AFTER_MS

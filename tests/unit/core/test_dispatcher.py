@@ -104,6 +104,7 @@ class Bench:
             domain=domain.name,
             permit=permit,
             region=IAD,
+            named=True,
             request=REQUEST,
         )
 

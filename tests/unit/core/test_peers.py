@@ -49,10 +49,11 @@ class Region:
         node: NodeAddress = FIRST,
         heard_s: float | None = None,
         number: int = 0,
+        only_named: bool = False,
     ) -> int:
         """Let a heartbeat come in; say which epoch the reply names."""
         beat = Heartbeat(incarnation, epoch, places=places, heard_s=heard_s, number=number)
-        return self.book.heard(node, beat, "a machine").epoch
+        return self.book.heard(node, beat, "a machine", only_named=only_named).epoch
 
     @property
     def health(self) -> RegionHealth:
@@ -234,3 +235,32 @@ async def test_a_late_heartbeat_does_not_tell_of_a_silence_that_is_over(beaten: 
     beaten.beats("first", heard_s=HEARTBEAT_EVERY_S, number=7)
     beaten.beats("first", heard_s=FENCED_AFTER_S, number=6)
     assert (beaten.health, beaten.lost) == (RegionHealth.UP, ["first"])
+
+
+async def test_a_node_for_jobs_that_name_its_region_takes_no_others(iad: Region) -> None:
+    for epoch in (NO_EPOCH, EPOCH):
+        iad.beats("first", epoch, only_named=True)
+    assert iad.book.regions_up() == iad.book.regions_up([IAD]) == iad.book.regions_with_credit([IAD]) == [IAD]
+    assert iad.book.regions_up([]) == iad.book.regions_with_credit([]) == []
+    assert not iad.book.is_up(IAD, named=False)
+    assert iad.book.default() is None
+
+
+async def test_of_a_regions_nodes_those_that_take_any_job_take_the_others(iad: Region) -> None:
+    for node, only_named in ((FIRST, True), (SECOND, False)):
+        for epoch in (NO_EPOCH, EPOCH):
+            iad.beats("first", epoch, node=node, only_named=only_named)
+    first, second = iad.book.regions()[0].nodes
+    second.attempts_open = 1
+    assert (iad.book.peer(IAD, named=True), iad.book.peer(IAD, named=False)) == (first, second)
+    assert iad.book.regions_up([]) == iad.book.regions_with_credit([]) == [IAD]
+    assert iad.book.default() == IAD
+    second.attempts_open = ATTEMPTS_CREDIT
+    assert iad.book.regions_with_credit([]) == []
+
+
+async def test_a_node_may_come_back_for_other_jobs_than_before(beaten: Region) -> None:
+    beaten.beats("first", only_named=True)
+    assert beaten.book.regions_up([]) == []
+    beaten.beats("first")
+    assert beaten.book.regions_up([]) == [IAD]

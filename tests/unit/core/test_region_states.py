@@ -79,7 +79,7 @@ def shut(rig: Rig, region: RegionName) -> None:
         now = rig.clock.now()
         job = JobId(f"job_1_{number:06d}")
         rig.shard.targets.routes.target_health.ended(DOMAIN, region, job, broken, sent_at=now, took_s=None)
-    assert rig.shard.targets.routes.shut_from(DOMAIN, [region]) == broken
+    assert rig.shard.targets.routes.shut_from(DOMAIN, [region], [region]) == broken
 
 
 async def submitted(rig: Rig, mode: ExecutionMode, policy: RegionPolicy, regions: list[RegionName]) -> JobId:

@@ -66,6 +66,7 @@ def _node_document(node: NodeView) -> dict[str, Any]:
         "node": node.name,
         "health": node.health,
         "reason": node.reason or None,
+        "only_named": node.only_named,
         "host": placement.host or None if placement else None,
         "address": placement.address or None if placement else None,
         "version": placement.version or None if placement else None,
