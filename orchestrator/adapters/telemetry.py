@@ -35,6 +35,7 @@ class NumbersCollector(Collector):
         """Give every metric."""
         yield from self._jobs()
         yield from self._domains()
+        yield from self._visits()
         yield from self._attempts()
         yield from self._deliveries()
         yield from self._regions()
@@ -65,6 +66,14 @@ class NumbersCollector(Collector):
         for name, count in self._numbers.counters.throttled.items():
             throttled.add_metric([name], count)
         yield throttled
+
+    def _visits(self) -> Iterator[Metric]:
+        visits = CounterMetricFamily(
+            "ezthrottle_agent_connections", "Connections to the door for agents, by end", labels=["became"]
+        )
+        for visit, count in self._numbers.counters.visits.items():
+            visits.add_metric([visit], count)
+        yield visits
 
     def _attempts(self) -> Iterator[Metric]:
         attempts = CounterMetricFamily(

@@ -8,6 +8,7 @@ from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.histogram import SIZES, Histogram
 from orchestrator.domain.ids import RegionName, TargetDomain
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.wire.visits import Visit
 
 THROTTLED_NAMED = 20
 
@@ -32,6 +33,8 @@ class Counters:
     """Delivery attempts by the state that they left; ``pending`` ones are tried again."""
     delivery_seconds: Histogram = field(default_factory=Histogram)
 
+    visits: Counter[Visit] = field(default_factory=Counter)
+    """Who came to the door for agents, by what became of that."""
     batch_messages: Histogram = field(default_factory=lambda: Histogram(SIZES))
 
     def answered_429(self, domain: TargetDomain) -> None:

@@ -21,6 +21,7 @@ from orchestrator.wire.hello import (
     written,
 )
 from orchestrator.wire.tcp_link import TcpLink, TcpWay
+from orchestrator.wire.visits import Tell, Visit, tell_all
 
 HELLO_WITHIN_S = 10.0
 """From the first byte of a connection, its TLS included, until who it is is known."""
@@ -65,10 +66,12 @@ class TcpExchange:
     Args:
         admit: Who that is.
         software: This end's version, for people.
+        tell: Is told what became of each who connected.
     """
 
-    def __init__(self, admit: Admit, software: str = "unknown") -> None:
+    def __init__(self, admit: Admit, software: str = "unknown", tell: Tell = tell_all) -> None:
         self._admit = admit
+        self._tell = tell
         self._software = software
         self._ways: dict[NodeAddress, TcpWay] = {}
         self._known: dict[tuple[NodeAddress, Purpose, int], _Known] = {}
@@ -121,7 +124,7 @@ class TcpExchange:
             judging.cancel()
 
     def _accept(self) -> TcpLink:
-        link = TcpLink(self._greeted, self._lost)
+        link = TcpLink(self._greeted, self._lost, lambda line: self._tell(Visit.HUNG_UP_ON, line))
         if len(self._strangers) >= STRANGERS_MOST:
             # The oldest of them has had the longest time to say who it is.
             self._expire(next(iter(self._strangers)))
@@ -131,7 +134,7 @@ class TcpExchange:
 
     def _expire(self, link: TcpLink) -> None:
         self._strangers.pop(link).cancel()
-        log.warning("%s never said who it is", link.peer)
+        self._tell(Visit.SILENT, f"{link.peer} never said who it is")
         link.abort()
 
     def _greeted(self, link: TcpLink, kind: FrameKind, payload: bytes) -> None:
@@ -146,10 +149,10 @@ class TcpExchange:
             version = common_version(hello.versions)
             admission = await self._admit(hello)
         except RefusedError as error:
-            log.warning("%s as %s/%s: refused: %s", link.peer, hello.region, hello.node, error)
+            self._tell(Visit.REFUSED, f"{link.peer} as {hello.region}/{hello.node}: refused: {error}")
             _refuse(link, error.refusal)
-        except Exception:
-            log.exception("nobody can say who %s is", link.peer)
+        except Exception as error:  # noqa: BLE001  # whatever it was, this one can't come in now
+            self._tell(Visit.UNDECIDED, f"nobody can say who {link.peer} is: {error!r}")
             _refuse(link, Refusal("the gateway can't look the token up just now", final=False))
         else:
             if link in self._strangers:
@@ -171,7 +174,8 @@ class TcpExchange:
             written(Welcome(version=version, shard=admission.shard, software=self._software)),
         )
         if hello.purpose is Purpose.BATCHES:
-            log.info("%s is here (%s, version %s)", admission.address, link.peer, hello.software)
+            here = f"{admission.address} is here ({link.peer}, version {hello.software})"
+            self._tell(Visit.LET_IN, here)
             self._way_of(place).add(link)
 
     def _way_of(self, place: tuple[NodeAddress, Purpose, int]) -> TcpWay:

@@ -22,6 +22,8 @@ UNREAD_MOST = 32 * 1024 * 1024
 """Written to an end that does not read: then it is hung up on."""
 GIVEN_UP_AFTER_MS = 10_000
 """What the other end has not acknowledged by then breaks the connection (tcp(7), TCP_USER_TIMEOUT)."""
+ASKED_AFTER_S = 5
+"""Of silence the other end's kernel is asked whether it is there, each second until it is given up."""
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class TcpLink(FramedLink):
     Args:
         opened_by: Takes every frame but batches, heartbeats and what answers those.
         lost: Is told when the connection is over.
+        complain: Is told why this end hangs up.
     """
 
     frame_most = HELLO_BYTES_MOST
@@ -40,14 +43,16 @@ class TcpLink(FramedLink):
         self,
         opened_by: Callable[["TcpLink", FrameKind, bytes], None],
         lost: Callable[["TcpLink"], None],
+        complain: Callable[[str], None] = log.warning,
     ) -> None:
         super().__init__()
+        self._complain = complain
         self._opened_by = opened_by
         self._lost = lost
         self._take: Callable[[bytes], None] | None = None
         self._answer: Callable[[bytes], bytes] | None = None
         self.on_room: Callable[[], None] = lambda: None
-        self.peer = "nobody yet"
+        self.peer = "somebody whose TLS never came about"
         self.ip = ""
         self.version = WIRE_VERSION
         self.writable = True
@@ -121,7 +126,7 @@ class TcpLink(FramedLink):
     def hang_up(self, reason: str) -> None:
         """End the connection at once, and say in the log why."""
         if self._transport is not None:
-            log.warning("hung up on %s: %s", self.peer, reason[:500])
+            self._complain(f"hung up on {self.peer}: {reason[:500]}")
             self.abort()
 
     def abort(self) -> None:
@@ -200,3 +205,8 @@ def _tune(its_socket: Any) -> None:
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(its_socket.fileno())) as same:
         same.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GIVEN_UP_AFTER_MS)
         same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        # An end that only listens has sent nothing that could time out: a machine that lost its power, or is
+        # cut off, would be connected for ever.
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, ASKED_AFTER_S)
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
+from orchestrator.adapters.agents.door_log import DoorLog
 from orchestrator.core.node import ShardNode, Visitor
 from orchestrator.core.peers import PeerBook
 from orchestrator.domain.ids import NodeAddress, RegionName
@@ -20,6 +21,7 @@ from orchestrator.wire.hello import Hello, Refusal, RefusedError
 from orchestrator.wire.mailbox import Carrier
 from orchestrator.wire.names import agent_node, is_agent
 from orchestrator.wire.tcp_exchange import Admission, TcpExchange
+from orchestrator.wire.visits import Visit
 
 LOOK_EVERY_S = 1.0
 """A revoked key's connections are closed within this, and a moment."""
@@ -41,7 +43,7 @@ class AgentDoor:
         self._keys: dict[str, ApiKey] = {}
         self._since: dict[tuple[NodeAddress, str], int] = {}
         """Since when (Unix ms) each node is at its address."""
-        self.exchange = TcpExchange(self._admit, VERSION)
+        self.exchange = TcpExchange(self._admit, VERSION, DoorLog(self._count).tell)
 
     async def look(self) -> None:
         """Learn which keys are valid now, and with them which regions there are."""
@@ -91,6 +93,9 @@ class AgentDoor:
                 ),
             )
         self._since = {place: since for place, since in self._since.items() if peers.has(place[0])}
+
+    def _count(self, visit: Visit) -> None:
+        self._node().shard.counters.visits[visit] += 1
 
     def _regions(self) -> list[RegionName]:
         return list(dict.fromkeys(key.region for key in self._keys.values() if key.region))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from bench.loopback import Reply, Site
 from orchestrator.adapters.agents.door import AgentDoor
+from orchestrator.adapters.agents.door_log import LINES_AT_ONCE, LINES_PER_S, DoorLog
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.ids import AttemptId, DeliveryId, JobId, NodeAddress
 from orchestrator.domain.lifecycle import JobState
@@ -31,6 +33,7 @@ from orchestrator.wire.messages import (
     RunAttempt,
     Said,
 )
+from orchestrator.wire.visits import Visit
 from tests.support.agent_rig import FRA, LAX, AgentRig, Stranger, a_hello
 
 OK = HttpResponse(status=200, headers={}, body=b"forged")
@@ -100,6 +103,27 @@ async def test_who_stops_in_the_middle_of_the_tls_handshake_is_hung_up_on(
         assert await reader.read() == b""
     writer.close()
     exchange.close()
+
+
+@pytest.mark.parametrize("said", ["yes", 1, None, [True]])
+async def test_who_does_not_say_which_jobs_it_takes_is_hung_up_on(honest: AgentRig, said: object) -> None:
+    key, _ = await honest.key()
+    hello = msgpack.unpackb(written(a_hello(key))) | {"only_named": said}
+    stranger = await honest.stranger()
+    stranger.say(FrameKind.HELLO, msgpack.packb(hello))
+    assert await stranger.is_hung_up_on()
+
+
+async def test_who_takes_named_jobs_only_keeps_no_others_from_the_honest(
+    honest: AgentRig, target: Site
+) -> None:
+    key, _ = await honest.key()
+    beats = await honest.intruder(key, Purpose.BEATS, only_named=True)
+    for _ in range(2):
+        await beats.beat(honest.shard.epoch)
+    assert honest.shard.peers.default() == FRA
+    assert honest.shard.peers.peer(FRA, named=False).address.node.startswith("one@")
+    beats.close()
 
 
 async def test_strangers_are_bounded_in_number(honest: AgentRig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,3 +363,31 @@ async def test_nothing_is_kept_of_who_never_beats_or_is_gone_for_good(
     await honest.until(lambda: len(honest.door.exchange._known) == 2)
     await honest.door.look()
     assert len(honest.door.exchange._ways) == len(honest.node._readers) == 1
+
+
+async def test_who_comes_again_and_again_is_counted_each_time(honest: AgentRig) -> None:
+    visits = honest.shard.counters.visits
+    before = visits[Visit.HUNG_UP_ON]
+    for _ in range(30):
+        stranger = await honest.stranger()
+        stranger.write(b"\xff" * 64)
+        assert await stranger.is_hung_up_on()
+    assert visits[Visit.HUNG_UP_ON] - before == 30
+    assert visits[Visit.LET_IN] == 1
+
+
+def test_what_strangers_have_written_in_the_log_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    counted: Counter[Visit] = Counter()
+    now = 0.0
+    door_log = DoorLog(lambda visit: counted.update([visit]), lambda: now)
+    for number in range(10_000):
+        door_log.tell(Visit.HUNG_UP_ON, f"stranger {number}")
+    assert counted == {Visit.HUNG_UP_ON: 10_000}
+    assert len(caplog.records) == LINES_AT_ONCE
+    door_log.tell(Visit.LET_IN, "somebody of ours")
+    assert caplog.messages[-1] == "somebody of ours"
+    now = 1 / LINES_PER_S
+    door_log.tell(Visit.REFUSED, "one more")
+    kept_back = 10_000 - LINES_AT_ONCE
+    assert caplog.messages[-1] == f"one more ({kept_back} lines like this one were left out before it)"

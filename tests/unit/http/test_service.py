@@ -7,6 +7,7 @@ from orchestrator.domain.placement import Placement, PlacementState
 from orchestrator.runtime.version import VERSION
 from orchestrator.wire.messages import Heartbeat
 from orchestrator.wire.names import executor_address
+from orchestrator.wire.visits import Visit
 from tests.unit.domain.builders import REGIONS
 from tests.unit.http.gateway import JOBS, TARGET, Gateway
 
@@ -154,6 +155,13 @@ async def test_the_429s_of_later_targets_are_counted_together(gateway: Gateway) 
     found = await metrics(gateway)
     assert found["ezthrottle_answers_429_total", "3.example"] == 2
     assert found["ezthrottle_answers_429_total", "other"] == 10
+
+
+async def test_who_came_to_the_door_for_agents_is_counted(gateway: Gateway) -> None:
+    gateway.shard.counters.visits.update({Visit.LET_IN: 2, Visit.HUNG_UP_ON: 3})
+    found = await metrics(gateway)
+    assert found["ezthrottle_agent_connections_total", "let in"] == 2
+    assert found["ezthrottle_agent_connections_total", "hung up on"] == 3
 
 
 async def test_every_actor_speaks_for_itself(gateway: Gateway) -> None:
