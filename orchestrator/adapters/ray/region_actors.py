@@ -34,12 +34,20 @@ class RegionActor:
         make: Makes it.
         resource: What a machine has to offer to run it; None where it is bound to this one.
         offered: Names what the machines of the cluster offer.
+        now: Monotonic seconds.
     """
 
-    def __init__(self, make: Make, resource: str | None, offered: Callable[[], Mapping[str, float]]) -> None:
+    def __init__(
+        self,
+        make: Make,
+        resource: str | None,
+        offered: Callable[[], Mapping[str, float]],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._make = make
         self._resource = resource
         self._offered = offered
+        self._now = now
         self._actor: Any = None
         self._asked: Any = None
         self._asked_at = 0.0
@@ -49,7 +57,7 @@ class RegionActor:
 
     def look(self) -> None:
         """Take the answer that came, and do what is due."""
-        now = time.monotonic()
+        now = self._now()
         if self._actor is None:
             if now >= self._again_at:
                 self._begin(now)
@@ -115,10 +123,17 @@ class RegionActors:
     Args:
         actors: By the nodes' addresses, as text.
         tell: Tells the shard; it does not wait for it.
+        now: Monotonic seconds.
     """
 
-    def __init__(self, actors: Mapping[str, RegionActor], tell: Callable[[dict[str, Any]], object]) -> None:
+    def __init__(
+        self,
+        actors: Mapping[str, RegionActor],
+        tell: Callable[[dict[str, Any]], object],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._actors = actors
+        self._now = now
         self._tell = tell
         self._told: dict[str, Any] = {}
         self._told_at = float("-inf")
@@ -134,8 +149,8 @@ class RegionActors:
             actor.look()
         found = {node: msgspec.to_builtins(actor.placement) for node, actor in self._actors.items()}
         # Again and again: a shard that was started anew knows nothing of it.
-        if found != self._told or time.monotonic() - self._told_at >= TELL_EVERY_S:
-            self._told, self._told_at = found, time.monotonic()
+        if found != self._told or self._now() - self._told_at >= TELL_EVERY_S:
+            self._told, self._told_at = found, self._now()
             self._tell(found)
 
     def troubles(self) -> dict[str, str]:
