@@ -263,8 +263,8 @@ class Shard:
     def heartbeat(
         self, sender: NodeAddress, beat: Heartbeat, boot_id: str, *, only_named: bool = False
     ) -> HeartbeatReply:
-        """Take a node's heartbeat; ``only_named``: it takes only jobs that name its region. The reply says for
-        how long this shard may still act, where that ends.
+        """Take a node's heartbeat; ``only_named``: it takes only jobs that name its region. The reply says
+        for how long this shard may still act, where that ends.
         """
         reply = self.peers.heard(sender, beat, boot_id, only_named=only_named)
         left_s = self._tenure.left_s

@@ -11,8 +11,8 @@ from orchestrator.ports.targets import Claim, RunStep
 
 
 class OpenLeg(Struct):
-    """A leg that goes. ``permit`` is None once its attempt is sent: the dispatcher holds it then. ``named``: its
-    job names the region.
+    """A leg that goes. ``permit`` is None once its attempt is sent: the dispatcher holds it then. ``named``:
+    its job names the region.
     """
 
     leg: int

@@ -8,15 +8,18 @@ from orchestrator.domain.ids import JobId, target_domain
 from orchestrator.domain.job import Guarantee, Job, JobSpec, RegionPolicy, TriggerKind
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.retry import DEFAULT_POLICY
+from orchestrator.domain.routing import HEARTBEAT_EVERY_S, SUSPECT_AFTER_S
 from orchestrator.domain.run import LegState
 from orchestrator.ports.store import StoredJob
 from tests.simulation.history import History, TargetRequest
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import Crash, Partition, Restart, Scenario
 
 ENOUGH_JOBS = 3
 """So many jobs that fail in a row open a breaker here."""
 GRANTS_MOST = 60
 """A job that was let out more often than this is in a loop; faults explain some ten."""
+NOTICED_WITHIN_S = SUSPECT_AFTER_S + HEARTBEAT_EVERY_S + 0.2
+"""That what was sent to a region does not arrive, where nothing is late."""
 ROUNDING_S = 0.002
 """Unix ms are rounded down, on both ends of an interval."""
 
@@ -147,6 +150,22 @@ def regions_are_kept_to(scenario: Scenario, history: History) -> Iterator[str]:
         strict = any(spec.region_policy is RegionPolicy.STRICT for spec in stored.job.spec.steps)
         if not strict and b'"code":"regions_down"' in (stored.result or b""):
             yield f"{stored.job.id} failed for its regions, and might have left them"
+
+
+def little_goes_where_nothing_arrives(scenario: Scenario, history: History) -> Iterator[str]:
+    """Where what is sent to a region does not arrive, the shard notices, and sends it nothing more."""
+    if any(isinstance(fault, Crash | Restart) for fault in scenario.faults):
+        return
+    for cut in scenario.faults:
+        if not isinstance(cut, Partition) or not cut.direction.stops(to_shard=False, answer=False):
+            continue
+        sent = [grant for grant in history.grants if grant.region == cut.region and grant.at > cut.at_s]
+        first = min((grant.at for grant in sent), default=cut.until_s)
+        unnoticed_until = first + NOTICED_WITHIN_S + scenario.network.late_most_s
+        for grant in sent:
+            if unnoticed_until < grant.at < cut.until_s:
+                late = f"{grant.at:.3f} s, where nothing had arrived since {cut.at_s:.3f} s"
+                yield f"{grant.attempt} went to {cut.region} at {late}"
 
 
 def children_are_born_once(scenario: Scenario, history: History) -> Iterator[str]:

@@ -11,7 +11,7 @@ from random import Random
 from msgspec import Struct
 
 from orchestrator.domain.ids import RegionName
-from tests.simulation.scenario import Direction, NetworkPlan, Partition, Scenario
+from tests.simulation.scenario import NetworkPlan, Partition, Scenario
 from tests.support.virtual_loop import Process, VirtualLoop
 
 NOBODY_S = 0.002
@@ -91,7 +91,7 @@ class Network:
             self._wires.call_at(self._loop.time() + again, self._arrive, call)
 
     def _arrive(self, call: Call) -> None:
-        mended_s = self._cut_until(call.region, to_shard=call.to_shard)
+        mended_s = self._cut_until(call.region, to_shard=call.to_shard, answer=False)
         if mended_s is not None:
             self._hang(call, mended_s)
             return
@@ -126,7 +126,7 @@ class Network:
             self._counts["call unsure"] += 1
             self._fail(call, at)
             return
-        mended_s = self._cut_until(call.region, to_shard=not call.to_shard)
+        mended_s = self._cut_until(call.region, to_shard=not call.to_shard, answer=True)
         if mended_s is not None:
             self._fail(call, mended_s + self._random.uniform(0.0, 4.0))
             return
@@ -141,11 +141,11 @@ class Network:
     def _strikes(self, share: float) -> bool:
         return self._loop.time() < self._calm_s and self._random.random() < share
 
-    def _cut_until(self, region: RegionName, *, to_shard: bool) -> float | None:
+    def _cut_until(self, region: RegionName, *, to_shard: bool, answer: bool) -> float | None:
         now = self._loop.time()
-        spared = Direction.FROM_SHARD if to_shard else Direction.TO_SHARD
         cuts = [c for c in self._cuts if c.region == region and c.at_s <= now < c.until_s]
-        return max((c.until_s for c in cuts if c.direction is not spared), default=None)
+        stopping = [c for c in cuts if c.direction.stops(to_shard=to_shard, answer=answer)]
+        return max((c.until_s for c in stopping), default=None)
 
 
 def _resolve(done: "asyncio.Future[Answer]", answer: Answer) -> None:

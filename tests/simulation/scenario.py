@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from random import Random
+from typing import assert_never
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -124,6 +125,22 @@ class Direction(StrEnum):
     BOTH = "both"
     TO_SHARD = "to the shard"
     FROM_SHARD = "from the shard"
+    BATCHES = "batches from the shard"
+    """Heartbeats and their replies come through."""
+
+    def stops(self, *, to_shard: bool, answer: bool) -> bool:
+        """Whether what travels this way does not come through."""
+        match self:
+            case Direction.BOTH:
+                return True
+            case Direction.TO_SHARD:
+                return to_shard
+            case Direction.FROM_SHARD:
+                return not to_shard
+            case Direction.BATCHES:
+                return not (to_shard or answer)
+            case _:
+                assert_never(self)
 
 
 class Crash(Struct, frozen=True):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.core import supervisor
+from orchestrator.core import peers, supervisor
 from orchestrator.core.admission import Admission
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
@@ -32,6 +32,7 @@ from orchestrator.domain.marks import Mark
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.quota import Quota
 from orchestrator.domain.refusals import Finding
+from orchestrator.domain.routing import FENCED_AFTER_S, SELF_FENCE_AFTER_S
 from orchestrator.domain.signals import Signal
 from orchestrator.domain.steering import Steering
 from orchestrator.domain.step_plan import StepPlan
@@ -40,6 +41,7 @@ from orchestrator.domain.troubles import Troubles
 from orchestrator.ports.store import Accepted, Duplicate, Ending, WaitingJob
 from orchestrator.ports.targets import Turn
 from orchestrator.wire.mailbox import Mailbox
+from orchestrator.wire.messages import Heartbeat
 from regions.executor import Executor, ShardLease
 from tests.simulation.checker import check
 from tests.simulation.disk import DiskHandle, at_once
@@ -126,6 +128,21 @@ def deafened(seed: int) -> Scenario:
     )
     network = NetworkPlan(base_s=tuple((region, 0.0002) for region in REGIONS), jitter_s=0.0002)
     return replace(plan, faults=cuts, network=network, calm_s=max(plan.calm_s, 20.0))
+
+
+def unreached(seed: int) -> Scenario:
+    """Let no batch come to the regions, in turn, while their heartbeats are heard and answered."""
+    plan = deafened(seed)
+    cuts = tuple(
+        Partition(region, 1.5 + 12 * turn, 11.5 + 12 * turn, Direction.BATCHES)
+        for turn, region in enumerate(REGIONS)
+    )
+    return replace(plan, faults=cuts, calm_s=max(plan.calm_s, 45.0))
+
+
+def after_2548(seed: int) -> Scenario:
+    """Begin where a region to which nothing comes is refused its lease, and is well before it is down."""
+    return scenario(2548 + seed)
 
 
 def metered(seed: int) -> Scenario:
@@ -447,6 +464,39 @@ def an_executor_whose_lease_ran_out_is_asked_again_at_once(patch: pytest.MonkeyP
     patch.setattr(PeerBook, "doubt", lambda self, peer: None)
 
 
+@breaks("little_goes_where_nothing_arrives", unreached)
+def nobody_notices_that_batches_do_not_arrive(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Mailbox, "stuck_s", lambda self: 0.0)
+
+
+@breaks("little_goes_where_nothing_arrives", unreached)
+def a_region_that_is_out_of_reach_is_up_as_soon_as_it_beats(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PeerBook, "_unreachable", lambda self, peer: False)
+
+
+@breaks("in_flight_is_never_exceeded", crashing(Actor.SHARD, every_s=4.0))
+def a_late_heartbeat_tells_of_a_silence_that_is_over(patch: pytest.MonkeyPatch) -> None:
+    def fenced(self: Peer, beat: Heartbeat) -> bool:
+        return beat.heard_s is not None and beat.heard_s >= FENCED_AFTER_S
+
+    patch.setattr(Peer, "has_closed_all", fenced)
+
+
+@breaks("in_flight_is_never_exceeded", crashing(Actor.SHARD, every_s=4.0))
+def a_node_counts_as_fenced_before_it_is(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(peers, "FENCED_AFTER_S", SELF_FENCE_AFTER_S / 2)
+
+
+@breaks("in_flight_is_never_exceeded", crashing(Actor.SHARD, every_s=4.0))
+def a_late_heartbeat_says_that_a_node_has_left(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Peer, "has_left", lambda self, beat: beat.incarnation == self.incarnation)
+
+
+@breaks("nothing_leaks", after_2548)
+def what_a_node_had_when_it_left_is_not_lost(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PeerBook, "_lose_what_was_left", lambda self, peer: None)
+
+
 @breaks("the_pace_is_never_exceeded")
 def a_restart_starts_at_once(patch: pytest.MonkeyPatch) -> None:
     begin = Shard.begin
@@ -486,3 +536,12 @@ def test_a_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> 
         if invariant in found:
             return
     pytest.fail(f"{invariant} was kept in {SEEDS_MOST} seeds; broken: {found}")
+
+
+def test_a_region_that_no_batch_reaches_keeps_every_promise() -> None:
+    broken = [
+        str(violation)
+        for seed in range(10)
+        for violation in check(unreached(seed), simulate(unreached(seed)))
+    ]
+    assert not broken
