@@ -2,7 +2,8 @@
 
 Submit, target, signed webhook: real processes on loopback, the load generator and the target on the
 same cores. Rounds alternate with the floor, so that a noisy machine is noisy for both; and with the service
-of another checkout (`--beside`), to see what a change costs or gains.
+of another checkout (`--beside`), to see what a change costs or gains, or with one whose region is an agent
+behind TLS (`--agents`).
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,10 +21,12 @@ from pathlib import Path
 
 import uvloop
 
+from bench.agents import Gate, end
 from bench.figures import over_runs
 from bench.raw_http import RawServer, answer
 from bench.service import Service, free_port, running_service
 from bench.submitter import Submitter, sign_webhooks
+from tests.support.certificates import Certificate
 
 WARM_UP_JOBS = 1_000
 SHOWN_MS = 0.01
@@ -236,17 +240,39 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=200, help="jobs at once")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="compare with this one's service")
+    parser.add_argument("--agents", action="store_true", help="compare with a region agent over TLS")
     parser.add_argument("--json", type=Path, help="write the rounds here")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         target_port = stack.enter_context(running_target())
         service = stack.enter_context(signed_service())
-        other = stack.enter_context(signed_service(options.beside)) if options.beside else None
+        other = stack.enter_context(compared_with(options)) if options.beside or options.agents else None
         print(f"ready after {service.ready_after_s:.1f} s; {options.in_flight} jobs in flight")
         rounds = uvloop.run(compare(service, other, target_port, options))
     print(summary(rounds))
     if options.json:
         options.json.write_text(json.dumps([asdict(round_) for round_ in rounds], indent=1))
+
+
+def compared_with(options: argparse.Namespace) -> contextlib.AbstractContextManager[Service]:
+    """Run the service that is measured beside."""
+    return service_of_an_agent() if options.agents else signed_service(options.beside)
+
+
+@contextlib.contextmanager
+def service_of_an_agent() -> Iterator[Service]:
+    """Run a service whose one region is an agent, over TLS, as on another machine that is not far."""
+    with tempfile.TemporaryDirectory(prefix="ezthrottle-") as directory:
+        data_dir = Path(directory)
+        gate = Gate.make(data_dir, Certificate.made().write(data_dir))
+        agent = gate.start("iad", gate.token("iad")[1])
+        try:
+            options = ("--allow-private-targets", "--regions", "", *gate.options)
+            with running_service(*options, data_dir=data_dir) as service:
+                sign_webhooks(service, SECRET)
+                yield service
+        finally:
+            end(agent)
 
 
 @contextlib.contextmanager

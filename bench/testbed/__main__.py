@@ -5,8 +5,9 @@ import shlex
 import sys
 
 from bench.testbed.bed import Testbed, running_testbed
-from bench.testbed.cluster import REGIONS, Cluster
+from bench.testbed.cluster import Cluster
 from bench.testbed.namespaces import why_not
+from bench.testbed.service import REGIONS
 
 
 class Shell(cmd.Cmd):

@@ -1,15 +1,17 @@
 """Jobs through the SDK, and what became of each of them."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import Counter
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import msgspec
 
 from bench.testbed.bed import Testbed
-from bench.testbed.cluster import OutsideTarget, ServiceInCluster
+from bench.testbed.service import OutsideTarget, Service
 from ezthrottle import AsyncEZThrottle, Step
 from ezthrottle.exceptions import EZThrottleError
 
@@ -41,7 +43,7 @@ class Load:
     def __init__(
         self,
         bed: Testbed,
-        service: ServiceInCluster,
+        service: Service,
         target: OutsideTarget,
         region: str,
         *,
@@ -103,6 +105,18 @@ class Load:
         except EZThrottleError:
             return Outcome(job, at, "open", time.time() - at, None)
         return Outcome(job, at, seen["state"], seen["ended_at"] / 1000 - at, seen["result"]["region"])
+
+
+@contextlib.contextmanager
+def loaded(
+    bed: Testbed, service: Service, target: OutsideTarget, region: str, **options: Any
+) -> Iterator[Load]:
+    """Submit jobs for a region until the block ends; ``options`` are those of ``Load``."""
+    load = Load(bed, service, target, region, **options)
+    try:
+        yield load
+    finally:
+        load.stop()
 
 
 def executed_twice(target: OutsideTarget, jobs: list[Outcome]) -> list[str]:

@@ -1,16 +1,22 @@
 """Machines of their own disks, clocks and addresses, 30 to 60 ms apart; skipped where none can be made."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 import pytest
 
 from bench.testbed.bed import Testbed, running_testbed
-from bench.testbed.cluster import REGIONS, Cluster, OutsideTarget, ServiceInCluster, until
-from bench.testbed.load import Load, Outcome, executed_twice, strangers
+from bench.testbed.cluster import Cluster, service_in_cluster
+from bench.testbed.load import Outcome, executed_twice, strangers
 from bench.testbed.namespaces import why_not
+from bench.testbed.service import REGIONS, OutsideTarget, Service, until
 from tests.wan.figures import Figures
 
 REASON = why_not()
+BEFORE_S = 2.0
+"""Jobs of so long before a fault may be under way when it comes."""
+AFTER_S = 5.0
+"""And of so long after it: a region may be used again a moment before it can be."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,41 +52,33 @@ def target(bed: Testbed) -> OutsideTarget:
 
 
 @pytest.fixture
-def whole(cluster: Cluster) -> ServiceInCluster:
+def whole(cluster: Cluster) -> Service:
     """A service whose three regions are up."""
     for name in REGIONS:
         cluster.start_node(name)
-    service = ServiceInCluster(cluster)
+    service = service_in_cluster(cluster)
     service.start()
     until(lambda: service.up() == [*REGIONS], what="a service with three regions")
     return service
 
 
-Judge = Callable[[list[Outcome]], None]
+class Judge(Protocol):
+    """What has to hold after every fault."""
+
+    def __call__(self, outcomes: list[Outcome], *, window: tuple[float, float] | None = None) -> None:
+        """Judge jobs. ``window`` is when a fault was (Unix s): what it kept from arriving is asked again."""
 
 
 @pytest.fixture
 def judge(bed: Testbed, target: OutsideTarget) -> Judge:
-    """What has to hold after every fault: no acknowledged job lost, no request from another's address."""
+    """No acknowledged job is lost, none but the fault's own executed twice, none from another's address."""
 
-    def judge(outcomes: list[Outcome], *, twice: int = 0) -> None:
+    def judge(outcomes: list[Outcome], *, window: tuple[float, float] | None = None) -> None:
         assert outcomes
         assert [outcome for outcome in outcomes if outcome.state != "success"] == []
-        assert len(executed_twice(target, outcomes)) <= twice
+        begins, ends = window or (float("inf"), float("-inf"))
+        outside = [each for each in outcomes if not begins - BEFORE_S < each.at < ends + AFTER_S]
+        assert executed_twice(target, outside) == []
         assert strangers(target, {name: bed[name].address for name in REGIONS}) == []
 
     return judge
-
-
-@pytest.fixture
-def load(bed: Testbed, whole: ServiceInCluster, target: OutsideTarget) -> Iterator[Callable[..., Load]]:
-    """Begin to submit jobs for a region; what was begun ends with the test."""
-    begun: list[Load] = []
-
-    def begin(region: str, **options: object) -> Load:
-        begun.append(Load(bed, whole, target, region, **options))  # type: ignore[arg-type]  # as Load says
-        return begun[-1]
-
-    yield begin
-    for each in begun:
-        each.stop()

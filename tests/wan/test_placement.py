@@ -3,9 +3,10 @@
 import pytest
 
 from bench.testbed.bed import Testbed
-from bench.testbed.cluster import API_PORT, Cluster, OutsideTarget, ServiceInCluster, until
+from bench.testbed.cluster import Cluster, service_in_cluster
 from bench.testbed.load import Load, strangers
 from bench.testbed.machine import CHECKOUT
+from bench.testbed.service import API_PORT, OutsideTarget, Service, until
 
 REFUSED = 2
 """The exit code of a command that waiting would not help."""
@@ -17,7 +18,7 @@ def test_a_region_that_nobody_offers_waits_for_its_machine_and_is_never_run_else
     bed: Testbed, cluster: Cluster, target: OutsideTarget
 ) -> None:
     cluster.start_node("iad")
-    service = ServiceInCluster(cluster)
+    service = service_in_cluster(cluster)
     service.start()
     until(lambda: service.up() == ["iad"], what="the region that is offered")
     strict = Load(bed, service, target, "lax", policy="strict", after_s=0)
@@ -40,7 +41,7 @@ def test_a_machine_without_the_package_is_named_and_used_once_it_has_it(
     bed["ord"].hide(CHECKOUT / "regions")
     for name in ("iad", "ord"):
         cluster.start_node(name)
-    service = ServiceInCluster(cluster, regions=("iad", "ord"))
+    service = service_in_cluster(cluster, regions=("iad", "ord"))
     service.start()
     until(lambda: service.up() == ["iad"], what="the region that is well")
     until(lambda: "ModuleNotFoundError" in str(service.regions()["ord"]["reason"]), what="the reason")
@@ -56,7 +57,7 @@ def test_a_cluster_that_can_not_be_joined_is_told_in_a_line(bed: Testbed, where:
     cluster = Cluster(bed)
     if where == "net":
         cluster.start_head()
-    refused = ServiceInCluster(cluster, where).start()
+    refused = service_in_cluster(cluster, where).start()
     assert refused.wait(60) == REFUSED
     reason = "is not reachable" if where == "hub" else "no Ray node of the cluster"
     assert reason in refused.output().splitlines()[-1]
@@ -65,12 +66,12 @@ def test_a_cluster_that_can_not_be_joined_is_told_in_a_line(bed: Testbed, where:
 
 def test_a_wrong_token_is_told_in_a_line(bed: Testbed, cluster: Cluster) -> None:
     bed["hub"].srv.joinpath("other").write_text("0" * 64)
-    refused = ServiceInCluster(cluster).start(env={"RAY_AUTH_TOKEN_PATH": "/srv/other"})
+    refused = service_in_cluster(cluster).start(env={"RAY_AUTH_TOKEN_PATH": "/srv/other"})
     assert refused.wait(90) == REFUSED
     assert "token" in refused.output().splitlines()[-1]
 
 
-def test_a_second_service_in_a_cluster_is_told_that_there_is_one(whole: ServiceInCluster) -> None:
+def test_a_second_service_in_a_cluster_is_told_that_there_is_one(whole: Service) -> None:
     second = whole.beside().start(port=API_PORT + 1)
     assert second.wait(60) == REFUSED
     assert "another service runs in this cluster" in second.output().splitlines()[-1]
