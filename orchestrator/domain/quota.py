@@ -64,7 +64,7 @@ class Quota:
 
     def active_limits(self, now: float) -> ActiveLimit:
         """Show what is left of it, and when it is whole again."""
-        left = self.left_at(now)
+        left = min(self._limit, self._left + self._rate * (now - self._at))
         return ActiveLimit(
             kind=ActiveLimitKind.BUDGET,
             source=self.header,
@@ -73,10 +73,6 @@ class Quota:
             unit=self.unit,
             remaining=max(0.0, left),
         )
-
-    def left_at(self, now: float) -> float:
-        """Say what is left of it; below zero where more is out than that."""
-        return min(self._limit, self._left + self._rate * (now - self._at))
 
     def _rate_for(self, left: float) -> float | None:
         """Say at which rate requests that cost one are paid now; None where they all are."""
@@ -107,7 +103,7 @@ class Quota:
 
     def spend(self, now: float, cost: float) -> None:
         """Pay for a request."""
-        self._left = self.left_at(now) - self._amount(cost)
+        self._left = min(self._limit, self._left + self._rate * (now - self._at)) - self._amount(cost)
         self._at = now
         self._slot = max(self._slot, now) + self._spread_s * self._amount(cost)
 

@@ -212,10 +212,9 @@ class Throttle:
         )
         key = (budget.name, budget.partition)
         before = self._quotas.pop(key, None)
-        if before is not None and before.told_at > told_at and not before.expired(now):
-            # Regions report in their own time: a later answer may have told that less is left.
-            quota = min(before, quota, key=lambda told: told.left_at(now))
-        self._quotas[key] = quota
+        # Regions report in their own time: a later answer has told what is left now, and until when.
+        overtaken = before is not None and before.told_at > told_at
+        self._quotas[key] = before if before is not None and overtaken else quota
         if len(self._quotas) > QUOTAS_MOST:
             del self._quotas[next(iter(self._quotas))]
 

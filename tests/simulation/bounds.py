@@ -31,16 +31,18 @@ class Party(Struct, frozen=True):
 
 
 def quotas_are_kept(scenario: Scenario, history: History) -> Iterator[str]:
-    """From one answer to an account to the next, no more of its requests start than it has left, and they
-    cost no more tokens.
+    """From one answer to an account to the next that did not come before it, no more of its requests start
+    than it has left, and they cost no more tokens.
     """
     starts, slack_s = _starts_by_party(history), grant_slack_s(scenario)
     for account, answers in _answers_by_account(history).items():
-        ends = [answer.at for answer in answers[1:]] + [history.ended_at]
-        for answer, next_at in zip(answers, ends, strict=True):
+        for index, answer in enumerate(answers):
             if answer.quota is None:
                 continue
-            until = min(next_at, answer.at + answer.quota.reset_s, _life_ends_at(history, answer.at))
+            at = answer.quota.at
+            later = (a.at for a in answers[index + 1 :] if a.quota is None or a.quota.at >= at)
+            next_at = next(later, history.ended_at)
+            until = min(next_at, answer.quota.until, _life_ends_at(history, answer.at))
             used = [
                 _spec(history, start.request.job_id, start.request.url).cost
                 for start in starts[account]

@@ -50,11 +50,17 @@ class Grant(Struct, frozen=True):
 
 
 class QuotaTold(Struct, frozen=True):
-    """What an account has left of a quota, for ``reset_s`` more."""
+    """What an account has left of a quota, for ``reset_s`` more from ``at`` on."""
 
+    at: float
     requests: int
     tokens: float
     reset_s: float
+
+    @property
+    def until(self) -> float:
+        """When it is whole again."""
+        return self.at + self.reset_s
 
 
 @dataclass(slots=True, kw_only=True)

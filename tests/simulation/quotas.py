@@ -37,7 +37,7 @@ class Quotas:
         """Say what is left."""
         window = self._window(plan, host, account, now)
         reset_s = math.ceil((window.ends_at - now) * 1000) / 1000
-        return QuotaTold(plan.requests - window.requests, plan.tokens - window.tokens, reset_s)
+        return QuotaTold(now, plan.requests - window.requests, plan.tokens - window.tokens, reset_s)
 
     def _window(self, plan: QuotaPlan, host: str, account: Account, now: float) -> _Window:
         window = self._windows.get((plan, host, account))

@@ -24,6 +24,7 @@ from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.domain import fairness, refusals, troubles
 from orchestrator.domain.aimd import TriedRate
 from orchestrator.domain.binding import Binding
+from orchestrator.domain.budgets import Budget
 from orchestrator.domain.course import run_of
 from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gone, Lane, Ticket, Weight, _Rotation
 from orchestrator.domain.ids import CustomerId, JobId
@@ -151,6 +152,15 @@ def metered(seed: int) -> Scenario:
     targets = tuple(replace(t, temper=CALM, quota=QuotaPlan(8.0, 6, 40.0)) for t in plan.targets)
     jobs = tuple(replace(job, spec=replace(job.spec, headers=CREDENTIALS[0])) for job in plan.jobs)
     return replace(plan, targets=targets, jobs=jobs)
+
+
+def metered_from_afar(seed: int) -> Scenario:
+    """Let connections to such targets take so long that many a permit comes back."""
+    plan = metered(seed)
+    network = NetworkPlan(base_s=tuple((region, 0.05) for region in REGIONS), jitter_s=0.2)
+    return replace(
+        plan, targets=tuple(replace(t, slow_connect=0.5) for t in plan.targets), network=network, faults=()
+    )
 
 
 def told_to_be_slow(seed: int) -> Scenario:
@@ -310,9 +320,19 @@ def every_request_costs_one_token(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Quota, "_amount", lambda self, cost: 1.0)
 
 
-@breaks("quotas_are_kept", metered)
+@breaks("quotas_are_kept", metered_from_afar)
 def a_quota_forgets_what_was_let_out_before_it(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DomainLimiter, "_count_in", lambda self, throttle: None)
+
+
+@breaks("quotas_are_kept", metered_from_afar)
+def a_quota_is_told_by_whichever_answer_is_heard_last(patch: pytest.MonkeyPatch) -> None:
+    learn = Throttle.learn
+
+    def hear(self: Throttle, budget: Budget, now: float, *, told_at: float, own_cost: float | None) -> None:
+        learn(self, budget, now, told_at=0.0 * told_at, own_cost=own_cost)
+
+    patch.setattr(Throttle, "learn", hear)
 
 
 @breaks("a_pause_binds_whom_it_is_meant_for")
