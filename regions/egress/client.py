@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -184,7 +185,9 @@ def _response(answer: Answer) -> HttpResponse:
     return answer.response()
 
 
+@lru_cache(maxsize=8)
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    # Reading the system's certificates takes some 40 ms, which every client of a process would spend again.
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     if ca_file is not None:
