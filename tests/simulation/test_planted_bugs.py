@@ -143,9 +143,16 @@ def unreached(seed: int) -> Scenario:
     return replace(plan, faults=cuts, calm_s=max(plan.calm_s, 45.0))
 
 
-def after_2548(seed: int) -> Scenario:
-    """Begin where a region to which nothing comes is refused its lease, and is well before it is down."""
-    return scenario(2548 + seed)
+def refused(seed: int) -> Scenario:
+    """Let no batch come to the regions in turn, till their leases are refused, and not till they are down."""
+    plan = deafened(seed)
+    slow = tuple(replace(t, temper=replace(t.temper, latency_s=(0.5, 4.0))) for t in plan.targets)
+    begins = [1.0 + 1.3 * turn for turn in range(8)]
+    cuts = tuple(
+        Partition(REGIONS[turn % len(REGIONS)], at_s, at_s + 2.4, Direction.BATCHES)
+        for turn, at_s in enumerate(begins)
+    )
+    return replace(plan, targets=slow, faults=cuts)
 
 
 def metered(seed: int) -> Scenario:
@@ -525,7 +532,7 @@ def a_late_heartbeat_says_that_a_node_has_left(patch: pytest.MonkeyPatch) -> Non
     patch.setattr(Peer, "has_left", lambda self, beat: beat.incarnation == self.incarnation)
 
 
-@breaks("nothing_leaks", after_2548)
+@breaks("nothing_leaks", refused)
 def what_a_node_had_when_it_left_is_not_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(PeerBook, "_lose_what_was_left", lambda self, peer: None)
 
