@@ -27,6 +27,7 @@ from orchestrator.core.redelivery import Redelivery
 from orchestrator.core.result_writer import ResultWriter
 from orchestrator.core.scheduled_jobs import ScheduledJobs
 from orchestrator.core.shards.neighbours import Cluster, Neighbours
+from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.signing_secrets import SigningSecrets
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.supervisor_context import SupervisorContext
@@ -179,6 +180,7 @@ class Shard:
         self._admission = Admission(
             clock, self.ledger, self.limits, self._scheduled, self.jobs, reader, self.targets.domains
         )
+        self.newcomers = Newcomers(store.jobs, clock, reader, self.spawn, self._take_in)
 
     async def begin(self) -> None:
         """Take the shard, queue what the store holds, and start."""
@@ -188,12 +190,13 @@ class Shard:
         self.peers.begin(self.epoch)
         self.jobs.begin(self._owner_of)
         marks = await self.store.jobs.marks()
-        for waiting in await self.store.jobs.waiting():
+        found = await self.store.jobs.waiting()
+        for waiting in found:
             await self._admission.recover(waiting, marks.get(waiting.id))
         await self.courier.begin()
         self._maintenance.begin()
         self._scheduled.begin()
-        self.neighbours.begin(self.epoch, self.jobs)
+        self.neighbours.begin(self.epoch, self.jobs, self.newcomers, (each.id for each in found))
 
     def _owner_of(self, domain: TargetDomain) -> Owner | None:
         """Say who has a target; None where another shard does, for nobody here knows in which epoch."""
@@ -201,9 +204,13 @@ class Shard:
 
     def admit(self, job: Job) -> QueuePosition:
         """Queue a job that is on disk; say where it stands."""
+        if self.newcomers.know(job.id):
+            self._take_in(job)
+        return self.place(job) or QueuePosition(1, 0.0)
+
+    def _take_in(self, job: Job) -> None:
         self.counters.accepted += 1
         self._admission.accept(job)
-        return self.place(job) or QueuePosition(1, 0.0)
 
     def place(self, job: Job) -> QueuePosition | None:
         """Say where a job stands in its target's queue, or in a fallback's, if it starts earlier there; None
@@ -301,11 +308,16 @@ class Shard:
         """
         self._draining = True
         self.targets.domains.close()
+        self.neighbours.drain()
         deadline = self.clock.now() + timeout_s
-        await self._until(lambda: not (self.targets.dispatcher or self._tasks), deadline)
+        await self._until(lambda: not (self._attempts_open or self._tasks), deadline)
         last_call = min(deadline, self.clock.now() + DELIVERIES_DRAIN_S)
         await self._until(lambda: not (self.courier or self._tasks), last_call)
         await self.jobs.save_open()
+
+    @property
+    def _attempts_open(self) -> int:
+        return len(self.targets.dispatcher) + self.neighbours.attempts_open
 
     async def _until(self, holds: Callable[[], bool], deadline: float) -> None:
         while not holds() and self.clock.now() < deadline:  # noqa: ASYNC110  # these counts share no event
@@ -352,7 +364,8 @@ class Shard:
         self._note_end(ending)
         self.courier.take(supervisor.job, ending.result, ending.outbox)
         for child in spawned:
-            self.admit(child)
+            if not self.neighbours.announce(child):
+                self.admit(child)
         self.board.post(ending.job_id, ended=True)
 
     async def _time_out(self, job_id: JobId) -> None:

@@ -59,7 +59,7 @@ class Recorder:
         self.reports: list[Report] = []
         self.news = asyncio.Event()
 
-    def _note(self, report: Report) -> None:
+    def _note(self, report: Any) -> None:
         self.reports.append(report)
         self.news.set()
 
@@ -139,12 +139,12 @@ class RemoteSide(Side):
         self.near = self._neighbour(NEAR, FAR, rig, rig.shard.targets.steps)
         super().__init__(rig, self.near.targets, Recorder(), [self.near, self.far])
         self.begin_far(1)
-        self.near.begin(1, self.jobs)
+        self._begin_near(1)
 
     def begin_far(self, epoch: int) -> None:
         """Begin a life of the targets' shard."""
         self.rig.shard.targets.steps.begin(self.far.find_jobs(Nobody()))
-        self.far.begin(epoch, Nobody())
+        self.far.begin(epoch, Nobody(), self.rig.shard.newcomers)
 
     async def restart_far(self) -> None:
         """Let the targets' shard live on under another epoch: of what came before it knows nothing."""
@@ -159,8 +159,11 @@ class RemoteSide(Side):
         await self.near.close()
         self.near = self._neighbours[0] = self._neighbour(NEAR, FAR, self.rig, self.rig.shard.targets.steps)
         self.targets, self.jobs = self.near.targets, Recorder()
-        self.near.begin(2, self.jobs)
+        self._begin_near(2)
         return self.jobs
+
+    def _begin_near(self, epoch: int) -> None:
+        self.near.begin(epoch, self.jobs, self.rig.shard.newcomers)
 
     def _neighbour(self, own: ShardName, other: ShardName, rig: Rig, targets: Targets) -> Neighbours:
         cluster = Cluster(others=(other,), owner=lambda _: FAR, transport=self.way.of(own))
@@ -172,10 +175,10 @@ class RemoteSide(Side):
 class Nobody:
     """``Jobs`` of a shard that has none: of what was taken back from others it may hear how that went on."""
 
-    def _none(self, report: Report) -> bool:
+    def _none(self, report: Any) -> Any:
         raise AssertionError(report)
 
-    def _nothing_new(self, report: Report) -> None:
+    def _nothing_new(self, report: Any) -> None:
         assert isinstance(report, Started | AttemptEnded)
 
     turn = placed = late = gone = shut = _none

@@ -13,8 +13,8 @@ from orchestrator.core.intake import Intake
 from orchestrator.core.node import MailboxLinks, ShardNode
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.core.shards.neighbours import Cluster
 from orchestrator.core.views import Acknowledgement, KnownAlready
-from orchestrator.domain.course import run_of, step_of
 from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import (
     AttemptId,
@@ -27,7 +27,6 @@ from orchestrator.domain.ids import (
 )
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.known_domains import KnownDomains
-from orchestrator.domain.run import find_attempt
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.links import RegionLink
 from orchestrator.runtime.open_files import FILES_MOST
@@ -38,7 +37,7 @@ from regions.node import RegionNode
 from regions.session import NodeParts
 from tests.simulation.disk import Disk, DiskHandle
 from tests.simulation.history import AnswerHeard, Grant, History, ShardBegan
-from tests.simulation.network import CallError, Endpoint, Find, Network
+from tests.simulation.network import Answer, CallError, Endpoint, Network
 from tests.simulation.outside import (
     GARBAGE,
     HEADER_CONCURRENT,
@@ -47,7 +46,7 @@ from tests.simulation.outside import (
     ReceiverEgress,
     TargetEgress,
 )
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import BETWEEN_SHARDS, Actor, Scenario
 from tests.simulation.schedule import SHORT_SCHEDULE
 from tests.simulation.specs import EPOCH_MS
 from tests.support.packed import talk_packed
@@ -55,8 +54,7 @@ from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
 
 STRICT_DOWN_S = 2.0
 """Cuts last for seconds here."""
-SHARD = ShardName("shard")
-SHARD_BOOT_ID = "the shard's machine"
+SHARD_BOOT_ID = "the shards' machine"
 
 
 class Stage(Struct, frozen=True, kw_only=True):
@@ -68,9 +66,12 @@ class Stage(Struct, frozen=True, kw_only=True):
     network: Network
     outside: Outside
     disk: Disk
-    find_shard: Find
-    find_shard_heart: Find
-    find_peer: Callable[[RegionName], Endpoint | None]
+    find_shard: Callable[[ShardName], Endpoint | None]
+    find_shard_heart: Callable[[ShardName], Endpoint | None]
+    find_peer: Callable[[RegionName, ShardName], Endpoint | None]
+    """A region's node, as a shard sends to it."""
+    find_neighbour: Callable[[ShardName, ShardName, bool], Endpoint | None]
+    """A shard, as another one sends to it, and whether that is a heartbeat."""
 
     def random(self, name: str) -> Random:
         """Make a stream of its own, so that one actor's draws do not shift another's."""
@@ -98,13 +99,14 @@ class RegionProcess:
                 count_files_left=lambda: FILES_MOST,
             )
         )
-        self.session = node.join(SHARD)
+        self.sessions = {shard: node.join(ShardName(shard)) for shard in stage.scenario.shards}
         self.process.call_soon(node.begin)
-        self._heart.spawn(self.session.beat_for_ever(self._enter))
+        for session in self.sessions.values():
+            self._heart.spawn(session.beat_for_ever(self._enter))
 
-    def serve(self, _region: RegionName, batch: bytes) -> None:
-        """Take a batch from the shard."""
-        self.session.receive(batch)
+    def serve(self, shard: ShardName, _region: RegionName, batch: bytes) -> None:
+        """Take a batch from a shard."""
+        self.sessions[Actor(shard)].receive(batch)
 
     def kill(self) -> None:
         """End the process; the system closes its connections."""
@@ -120,7 +122,7 @@ class RegionProcess:
 
 
 class NodesTransport(Struct, frozen=True):
-    """A node's way to the shard over the simulated network."""
+    """A node's way to the shards over the simulated network."""
 
     stage: Stage
     region: RegionName
@@ -128,35 +130,61 @@ class NodesTransport(Struct, frozen=True):
     heart: Process
 
     def carrier(self, to: ShardName) -> Carrier:
-        """Make what carries batches to the shard."""
-        network, find = self.stage.network, self.stage.find_shard
+        """Make what carries batches to a shard."""
+        network, find = self.stage.network, partial(self.stage.find_shard, to)
 
         async def carry(batch: bytes) -> None:
-            await network.call(self.process, find, self.region, batch, to_shard=True)
+            await network.call(self.process, find, self.region, batch, to_shard=True, shard=to)
 
         return carry
 
     async def heartbeat(self, shard: ShardName, beat: bytes) -> bytes:
         """Bring a heartbeat."""
-        network, find = self.stage.network, self.stage.find_shard_heart
-        return await network.call(self.heart, find, self.region, beat, to_shard=True) or b""
+        network, find = self.stage.network, partial(self.stage.find_shard_heart, shard)
+        return await network.call(self.heart, find, self.region, beat, to_shard=True, shard=shard) or b""
 
 
 class ShardsTransport(Struct, frozen=True):
-    """The shard's way to nodes over the simulated network."""
+    """A shard's way to nodes over the simulated network."""
 
     stage: Stage
     process: Process
+    shard: ShardName
 
     def carrier(self, to: NodeAddress) -> Carrier:
         """Make what carries batches to a node."""
         network, region = self.stage.network, to.region
 
         async def carry(batch: bytes) -> None:
-            find = partial(self.stage.find_peer, region)
-            await network.call(self.process, find, region, batch, to_shard=False)
+            find = partial(self.stage.find_peer, region, self.shard)
+            await network.call(self.process, find, region, batch, to_shard=False, shard=self.shard)
 
         return carry
+
+
+class NeighboursTransport(Struct, frozen=True):
+    """A shard's way to the other one over the simulated network."""
+
+    stage: Stage
+    process: Process
+    shard: ShardName
+
+    def carrier(self, to: ShardName) -> Carrier:
+        """Make what carries batches to the other shard."""
+
+        async def carry(batch: bytes) -> None:
+            await self._call(to, batch, beats=False)
+
+        return carry
+
+    async def heartbeat(self, shard: ShardName, beat: bytes) -> bytes:
+        """Bring a heartbeat."""
+        return await self._call(shard, beat, beats=True) or b""
+
+    async def _call(self, to: ShardName, payload: bytes, *, beats: bool) -> Answer:
+        find = partial(self.stage.find_neighbour, self.shard, to, beats)
+        second = to == Actor.OTHER_SHARD
+        return await self.stage.network.call(self.process, find, BETWEEN_SHARDS, payload, to_shard=second)
 
 
 class LoggedLink:
@@ -177,27 +205,25 @@ class LoggedLink:
             self._host.grants[message.attempt] = self._grant(message)
             self._stage.history.grants.append(self._host.grants[message.attempt])
         elif isinstance(message, GoAttempt):
-            first = self._host.grants[message.attempt]
-            self._stage.history.grants.append(replace(first, at=self._stage.loop.time(), again=True))
+            first, now = self._host.grants[message.attempt], self._stage.loop.time()
+            self._stage.history.grants.append(replace(first, at=now, taken_at=now, again=True))
         self._link.post(message)
 
     def _grant(self, message: RunAttempt) -> Grant:
         headers = dict(message.request.headers)
-        shard = self._host.living()
-        opened = shard.targets.dispatcher._open[message.attempt]
-        owner = shard.jobs.find(opened.job)
-        assert owner is not None
-        step = step_of(owner.course, message.attempt)
-        assert step == opened.step
-        attempt = find_attempt(run_of(owner.course, step), message.attempt)
-        assert attempt is not None
+        targets = self._host.living().targets
+        opened = targets.dispatcher._open[message.attempt]
+        assert opened.permit is not None
+        _, _, taken_at = targets.limiter(opened.domain)._out[opened.permit]
+        step = targets.steps._steps[opened.job, opened.step]
         return Grant(
             self._stage.loop.time(),
+            taken_at,
             message.attempt,
             JobId(headers["X-EZThrottle-Job-Id"]),
-            attempt.number,
-            step,
-            attempt.leg,
+            int(headers["X-EZThrottle-Attempt"]),
+            opened.step,
+            step.open[message.attempt].leg,
             self._region,
             target_domain(message.request.url),
             message.request.url,
@@ -228,16 +254,17 @@ class LoggedShard(Shard):
 class ShardProcess:
     """A shard's node in a process."""
 
-    def __init__(self, stage: Stage, life: int) -> None:
+    def __init__(self, stage: Stage, name: ShardName, life: int) -> None:
         self._stage = stage
-        self.process = stage.loop.process(f"shard {life}")
+        self._name = name
+        self.process = stage.loop.process(f"{name} {life}")
         self._life = life
         self.serving = False
         self.grants: dict[AttemptId, Grant] = {}
         self.shard: Shard | None = None
         self._node: ShardNode | None = None
         self._intake: Intake | None = None
-        self._links = MailboxLinks(ShardsTransport(stage, self.process))
+        self._links = MailboxLinks(ShardsTransport(stage, self.process, name))
         self.process.spawn(self._live())
 
     def serve(self, region: RegionName, batch: bytes) -> None:
@@ -248,6 +275,14 @@ class ShardProcess:
         """Take a heartbeat."""
         only_named = region in self._stage.scenario.only_named
         return self._begun().heartbeat(_address(region), beat, only_named=only_named)
+
+    def serve_neighbour(self, sender: ShardName, _region: RegionName, batch: bytes) -> None:
+        """Take a batch from the other shard."""
+        self._begun().receive_from_shard(sender, batch)
+
+    def beat_of_neighbour(self, sender: ShardName, _region: RegionName, beat: bytes) -> bytes:
+        """Take a heartbeat of the other shard's."""
+        return self._begun().heartbeat_of_shard(sender, beat)
 
     async def submit(self, customer: CustomerId, spec: JobSpec) -> Acknowledgement | KnownAlready:
         """Take a submission."""
@@ -278,19 +313,22 @@ class ShardProcess:
 
     async def _live(self) -> None:
         stage, life = self._stage, self._life
-        disk_random = stage.random(f"disk {life}")
+        disk_random = stage.random(self._stream(f"disk {life}"))
+        disk = DiskHandle(stage.disk, stage.loop, disk_random, stage.scenario.disk_s, self._name)
         self.shard = LoggedShard(
-            store=DiskHandle(stage.disk, stage.loop, disk_random, stage.scenario.disk_s),
+            store=disk,
             links=self,
             clock=VirtualClock(stage.loop, epoch_ms=EPOCH_MS),
-            random=stage.random(f"shard {life}"),
+            random=stage.random(self._stream(f"shard {life}")),
             options=ShardOptions(
+                name=self._name,
                 regions=stage.scenario.regions,
                 pace=stage.scenario.pace,
                 delivery=DeliveryOptions(schedule=SHORT_SCHEDULE),
                 strict_down_s=STRICT_DOWN_S,
                 known=KnownDomains(weights={str(weight): weight for _, weight in stage.scenario.weights}),
             ),
+            cluster=self._cluster(),
         )
         self.shard.log = self._log
         self._node = ShardNode(self.shard, SHARD_BOOT_ID)
@@ -299,20 +337,31 @@ class ShardProcess:
             self.shard.store,
             self.shard.clock,
             guard=AnyTarget(),
-            random=stage.random(f"intake {life}"),
+            random=stage.random(self._stream(f"intake {life}")),
             bounds=SubmissionBounds(),
             regions=stage.scenario.regions,
         )
         await self.shard.begin()
-        if stage.scenario.seed % 2:
+        if stage.scenario.seed % 2 and len(stage.scenario.shards) == 1:
             talk_packed(self.shard)
         paces = await self.shard.store.jobs.paces()
-        stage.history.shards.append(ShardBegan(stage.loop.time(), self.shard.epoch, paces))
+        stage.history.shards.append(ShardBegan(stage.loop.time(), self._name, self.shard.epoch, paces))
         self.serving = True
         try:
             await self.shard.failed()
         except Exception as error:  # noqa: BLE001  # a shard that gives up is a finding, whatever ended it
-            stage.history.troubles.append(f"the shard gave up at {stage.loop.time():.3f} s: {error!r}")
+            stage.history.troubles.append(f"{self._name} gave up at {stage.loop.time():.3f} s: {error!r}")
+
+    def _stream(self, name: str) -> str:
+        """Name a stream of draws of this shard's."""
+        return name if self._name == Actor.SHARD else f"{name} of the other shard"
+
+    def _cluster(self) -> Cluster | None:
+        scenario = self._stage.scenario
+        others = tuple(ShardName(shard) for shard in scenario.shards if shard != self._name)
+        transport = NeighboursTransport(self._stage, self.process, self._name)
+        cluster = Cluster(others=others, owner=scenario.owner, transport=transport)
+        return cluster if others else None
 
     def link(self, to: NodeAddress) -> LoggedLink:
         """Make the link to one node."""

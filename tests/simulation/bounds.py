@@ -42,7 +42,7 @@ def quotas_are_kept(scenario: Scenario, history: History) -> Iterator[str]:
             at = answer.quota.at
             later = (a.at for a in answers[index + 1 :] if a.quota is None or a.quota.at >= at)
             next_at = next(later, history.ended_at)
-            until = min(next_at, answer.quota.until, _life_ends_at(history, answer.at))
+            until = min(next_at, answer.quota.until, _life_ends_at(scenario, history, answer))
             used = [
                 _spec(history, start.request.job_id, start.request.url).cost
                 for start in starts[account]
@@ -62,7 +62,7 @@ def a_pause_binds_whom_it_is_meant_for(scenario: Scenario, history: History) -> 
             continue
         customer, account = _parties(history, answer.job_id, answer.url)
         bound = customer if account is None or answer.status == UNAVAILABLE else account
-        until = min(answer.at + answer.retry_after_s, _life_ends_at(history, answer.at)) - ROUNDING_S
+        until = min(answer.at + answer.retry_after_s, _life_ends_at(scenario, history, answer)) - ROUNDING_S
         for start in starts[bound]:
             if answer.at + slack_s < start.grant.at < until:
                 yield f"{bound} was let out at {start.grant.at:.3f} s in spite of {answer}"
@@ -83,7 +83,7 @@ def a_told_pace_binds_who_heard_it(scenario: Scenario, history: History) -> Iter
             if answer.rps is None or answer.rps >= scenario.pace.rps:
                 continue
             pace = Pace(answer.rps)
-            until = min(next_at, answer.at + pace.lapse_s, _life_ends_at(history, answer.at))
+            until = min(next_at, answer.at + pace.lapse_s, _life_ends_at(scenario, history, answer))
             times = sorted(s.at for s in starts[customer] if answer.at + slack_s < s.grant.at < until)
             for first, beyond in zip(times, times[pace.starts :], strict=False):
                 if beyond - first < pace.window_s - ROUNDING_S:
@@ -134,6 +134,8 @@ def _spec(history: History, job_id: JobId, url: str) -> JobSpec:
     return next(spec for spec in history.submitted[job_id].spec.steps if spec.url == url)
 
 
-def _life_ends_at(history: History, at: float) -> float:
+def _life_ends_at(scenario: Scenario, history: History, answer: AnswerHeard) -> float:
     """When the shard that heard something was followed by another: quotas die with it."""
-    return min((began.at for began in history.shards if began.at > at), default=history.ended_at)
+    shard = scenario.owner(answer.domain)
+    later = (began.at for began in history.shards if began.shard == shard and began.at > answer.at)
+    return min(later, default=history.ended_at)

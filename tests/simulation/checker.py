@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.routing import SELF_FENCE_AFTER_S
+from orchestrator.domain.routing import FENCED_AFTER_S, SELF_FENCE_AFTER_S
 from orchestrator.ports.store import StoredJob
 from tests.simulation.bounds import (
     a_pause_binds_whom_it_is_meant_for,
@@ -41,6 +41,7 @@ from tests.simulation.legs import (
     skipped_legs_were_not_sent,
     the_timeline_is_true,
 )
+from tests.simulation.network import SHARDS_APART_S
 from tests.simulation.paces import (
     every_start_was_granted,
     in_flight_is_never_exceeded,
@@ -230,9 +231,12 @@ def _end_s(stored: StoredJob) -> float:
 
 
 def _reach_s(scenario: Scenario) -> float:
-    """How long a cancel may take: the way there; where faults keep it, the executor's own fence."""
+    """How long a cancel may take: the way there; where faults keep it, the executor's own fence, and before
+    that the one of a target's shard.
+    """
     network = scenario.network
     way_s = max(delay for _, delay in network.base_s) + network.jitter_s
+    further = len(scenario.shards) - 1
     if scenario.faultless:
-        return way_s
-    return SELF_FENCE_AFTER_S + 1.0 + network.late_most_s + way_s
+        return way_s + further * (SHARDS_APART_S + network.jitter_s)
+    return SELF_FENCE_AFTER_S + 1.0 + network.late_most_s + way_s + further * FENCED_AFTER_S

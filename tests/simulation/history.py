@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from orchestrator.domain.heard import Learned
-from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import (
+    AttemptId,
+    CustomerId,
+    DeliveryId,
+    JobId,
+    RegionName,
+    ShardName,
+    TargetDomain,
+)
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.store import StoredJob
@@ -35,9 +43,12 @@ class CancelAnswered(Struct, frozen=True):
 
 
 class Grant(Struct, frozen=True):
-    """The shard let an attempt of a leg start: it posted a RunAttempt, or a GoAttempt where ``again``."""
+    """A shard let an attempt of a leg start: it posted a RunAttempt, or a GoAttempt where ``again``.
+    ``taken_at`` is when its permit was taken.
+    """
 
     at: float
+    taken_at: float
     attempt: AttemptId
     job_id: JobId
     number: int
@@ -139,6 +150,7 @@ class ShardBegan(Struct, frozen=True):
     """A shard took up the store; ``paces`` are those that it found there."""
 
     at: float
+    shard: ShardName
     epoch: int
     paces: dict[TargetDomain, Learned]
 

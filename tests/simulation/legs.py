@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from orchestrator.domain.ids import JobId, target_domain
+from orchestrator.domain.ids import JobId, shard_of_attempt, target_domain
 from orchestrator.domain.job import Guarantee, Job, JobSpec, RegionPolicy, TriggerKind
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.retry import DEFAULT_POLICY
@@ -153,19 +153,26 @@ def regions_are_kept_to(scenario: Scenario, history: History) -> Iterator[str]:
 
 
 def little_goes_where_nothing_arrives(scenario: Scenario, history: History) -> Iterator[str]:
-    """Where what is sent to a region does not arrive, the shard notices, and sends it nothing more."""
+    """Where what a shard sends to a region does not arrive it notices, and sends it nothing more."""
     if any(isinstance(fault, Crash | Restart) for fault in scenario.faults):
         return
     for cut in scenario.faults:
         if not isinstance(cut, Partition) or not cut.direction.stops(to_shard=False, answer=False):
             continue
-        sent = [grant for grant in history.grants if grant.region == cut.region and grant.at > cut.at_s]
-        first = min((grant.at for grant in sent), default=cut.until_s)
-        unnoticed_until = first + NOTICED_WITHIN_S + scenario.network.late_most_s
-        for grant in sent:
-            if unnoticed_until < grant.at < cut.until_s:
-                late = f"{grant.at:.3f} s, where nothing had arrived since {cut.at_s:.3f} s"
-                yield f"{grant.attempt} went to {cut.region} at {late}"
+        for shard in scenario.shards:
+            if cut.shard in (None, shard):
+                yield from _sent_into(cut, shard, scenario, history)
+
+
+def _sent_into(cut: Partition, shard: str, scenario: Scenario, history: History) -> Iterator[str]:
+    behind = (grant for grant in history.grants if grant.region == cut.region and grant.at > cut.at_s)
+    sent = [grant for grant in behind if shard_of_attempt(grant.attempt) == shard]
+    first = min((grant.at for grant in sent), default=cut.until_s)
+    unnoticed_until = first + NOTICED_WITHIN_S + scenario.network.late_most_s
+    for grant in sent:
+        if unnoticed_until < grant.at < cut.until_s:
+            late = f"{grant.at:.3f} s, where nothing had arrived since {cut.at_s:.3f} s"
+            yield f"{grant.attempt} went to {cut.region} at {late}"
 
 
 def children_are_born_once(scenario: Scenario, history: History) -> Iterator[str]:

@@ -10,10 +10,13 @@ from random import Random
 
 from msgspec import Struct
 
-from orchestrator.domain.ids import RegionName
-from tests.simulation.scenario import NetworkPlan, Partition, Scenario
+from orchestrator.domain.ids import RegionName, ShardName
+from tests.simulation.scenario import Actor, NetworkPlan, Partition, Scenario
 from tests.support.virtual_loop import Process, VirtualLoop
 
+FIRST = ShardName(Actor.SHARD)
+SHARDS_APART_S = 0.0005
+"""One way from shard to shard, at least."""
 NOBODY_S = 0.002
 """How long it takes to learn that the receiver is dead."""
 
@@ -38,12 +41,13 @@ Find = Callable[[], Endpoint | None]
 
 
 class Call(Struct, frozen=True):
-    """One call: who waits for it, for whom it is, and between which region and the shard it travels."""
+    """One call: who waits for it, for whom it is, and between which region and which shard it travels."""
 
     sender: Process
     find: Find
     region: RegionName
     to_shard: bool
+    shard: ShardName
     payload: bytes
     done: "asyncio.Future[Answer]"
 
@@ -63,7 +67,14 @@ class Network:
         self.troubles: list[str] = []
 
     async def call(
-        self, sender: Process, find: Find, region: RegionName, payload: bytes, *, to_shard: bool
+        self,
+        sender: Process,
+        find: Find,
+        region: RegionName,
+        payload: bytes,
+        *,
+        to_shard: bool,
+        shard: ShardName = FIRST,
     ) -> Answer:
         """Carry a call there and its answer back.
 
@@ -71,7 +82,7 @@ class Network:
             CallError: It failed, or may have.
         """
         done: asyncio.Future[Answer] = self._loop.create_future()
-        call = Call(sender, find, region, to_shard, payload, done)
+        call = Call(sender, find, region, to_shard, shard, payload, done)
         if self._strikes(self._plan.lost):
             self._counts["call lost"] += 1
             self._fail(call, self._loop.time() + self._delay(region))
@@ -91,7 +102,7 @@ class Network:
             self._wires.call_at(self._loop.time() + again, self._arrive, call)
 
     def _arrive(self, call: Call) -> None:
-        mended_s = self._cut_until(call.region, to_shard=call.to_shard, answer=False)
+        mended_s = self._cut_until(call, to_shard=call.to_shard, answer=False)
         if mended_s is not None:
             self._hang(call, mended_s)
             return
@@ -126,7 +137,7 @@ class Network:
             self._counts["call unsure"] += 1
             self._fail(call, at)
             return
-        mended_s = self._cut_until(call.region, to_shard=not call.to_shard, answer=True)
+        mended_s = self._cut_until(call, to_shard=not call.to_shard, answer=True)
         if mended_s is not None:
             self._fail(call, mended_s + self._random.uniform(0.0, 4.0))
             return
@@ -136,14 +147,16 @@ class Network:
         call.sender.call_at(at, _reject, call.done)
 
     def _delay(self, region: RegionName) -> float:
-        return self._base_s.get(region, 0.0005) + self._random.uniform(0, self._plan.jitter_s)
+        return self._base_s.get(region, SHARDS_APART_S) + self._random.uniform(0, self._plan.jitter_s)
 
     def _strikes(self, share: float) -> bool:
         return self._loop.time() < self._calm_s and self._random.random() < share
 
-    def _cut_until(self, region: RegionName, *, to_shard: bool, answer: bool) -> float | None:
-        now = self._loop.time()
-        cuts = [c for c in self._cuts if c.region == region and c.at_s <= now < c.until_s]
+    def _cut_until(self, call: Call, *, to_shard: bool, answer: bool) -> float | None:
+        now, ways = self._loop.time(), (None, call.shard)
+        cuts = [
+            c for c in self._cuts if c.region == call.region and c.shard in ways and c.at_s <= now < c.until_s
+        ]
         stopping = [c for c in cuts if c.direction.stops(to_shard=to_shard, answer=answer)]
         return max((c.until_s for c in stopping), default=None)
 

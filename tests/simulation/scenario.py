@@ -8,9 +8,10 @@ from typing import assert_never
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from orchestrator.domain.ids import CustomerId, RegionName
+from orchestrator.domain.ids import CustomerId, RegionName, ShardName, TargetDomain, target_domain
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.pacing import Pace
+from orchestrator.domain.slots import SLOTS, slot_of
 from tests.simulation.specs import METHODS, REGIONS, SpecDraw, with_credentials
 
 CUSTOMERS = (CustomerId("cust_a"), CustomerId("cust_b"), CustomerId("cust_c"))
@@ -116,7 +117,13 @@ class Actor(StrEnum):
     """What can crash or stall besides the executors, which are named by region."""
 
     SHARD = "shard"
+    OTHER_SHARD = "other shard"
+    """Where there are two."""
     WEBHOOKS = "webhooks"
+
+
+BETWEEN_SHARDS = RegionName("@shards")
+"""In a region's place: what is cut is the way between the shards, of which the other is "the shard"."""
 
 
 class Direction(StrEnum):
@@ -160,19 +167,21 @@ class Stall(Struct, frozen=True):
 
 
 class Partition(Struct, frozen=True):
-    """A region can't be reached, or can't reach the shard."""
+    """A region can't be reached, or can't reach the shard: any, or one of them."""
 
     region: RegionName
     at_s: float
     until_s: float
     direction: Direction = Direction.BOTH
+    shard: Actor | None = None
 
 
 class Restart(Struct, frozen=True):
-    """The shard is stopped as an operator stops it, draining for at most ``drain_s``, and started again."""
+    """A shard is stopped as an operator stops it, draining for at most ``drain_s``, and started again."""
 
     at_s: float
     drain_s: float
+    shard: Actor = Actor.SHARD
 
 
 class SlowDisk(Struct, frozen=True):
@@ -202,6 +211,17 @@ class Scenario(Struct, frozen=True, kw_only=True):
     regions: tuple[RegionName, ...] = REGIONS
     only_named: tuple[RegionName, ...] = ()
     """Regions whose nodes take only jobs that name them."""
+    slots: tuple[Actor, ...] = (Actor.SHARD,) * SLOTS
+    """Whose each slot of targets is."""
+
+    @property
+    def shards(self) -> tuple[Actor, ...]:
+        """List the shards, each with some of the slots."""
+        return tuple(shard for shard in (Actor.SHARD, Actor.OTHER_SHARD) if shard in self.slots)
+
+    def owner(self, domain: TargetDomain) -> ShardName:
+        """Say which shard a target is at."""
+        return ShardName(self.slots[slot_of(domain)])
 
     @property
     def faultless(self) -> bool:
@@ -211,13 +231,17 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
     @property
     def one_shard(self) -> bool:
-        """Whether the same shard lives from the beginning to the end."""
-        return not any(
-            isinstance(fault, Restart) or (isinstance(fault, Crash) and fault.actor == Actor.SHARD)
+        """Whether one shard, or all of them, live and hear each other from the beginning to the end."""
+        lives = not any(
+            isinstance(fault, Restart) or (isinstance(fault, Crash) and fault.actor in self.shards)
             for fault in self.faults
         )
+        return lives and (len(self.shards) == 1 or self.faultless)
 
 
+FALLBACKS_ELSEWHERE = 0.5
+TWO_SHARDS = 2
+"""Of each three seeds, the one that has two shards."""
 PACES = (Pace(), Pace(5, 3), Pace(10, 4), Pace(20, 8), Pace(4, 1), Pace(0.8, 2), Pace(300, 30))
 
 
@@ -245,7 +269,66 @@ def scenario(seed: int) -> Scenario:
     plan = replace(plan, calm_s=max([storm_s, *(_over(fault) for fault in faults)]))
     plan = with_broken_methods(plan, Random(f"broken {seed}"))
     plan = with_a_region_for_its_own(plan, Random(f"only named {seed}"))
-    return with_accounts(plan, Random(f"accounts {seed}")) if seed % 2 else plan
+    plan = with_accounts(plan, Random(f"accounts {seed}")) if seed % 2 else plan
+    return with_two_shards(plan, Random(f"shards {seed}")) if seed % 3 == TWO_SHARDS else plan
+
+
+def with_two_shards(plan: Scenario, random: Random) -> Scenario:
+    """Share the targets out between two shards; what struck the one strikes either, and the ways between them
+    and from each to the regions are cut too.
+    """
+    faults = [_at_either(fault, random) for fault in plan.faults]
+    if faults:
+        faults += _cuts_of_shards(random, max(map(_over, faults)))
+    first, *others = (replace(target, temper=_slowed(target.temper, random)) for target in plan.targets)
+    targets = (first, *(others or [replace(first, host="target-1.test")]))
+    return replace(
+        plan,
+        targets=targets,
+        slots=_slots(targets, random),
+        jobs=tuple(_with_fallback_elsewhere(job, targets, random) for job in plan.jobs),
+        faults=tuple(faults),
+        calm_s=max([plan.calm_s, *map(_over, faults)]),
+    )
+
+
+def _slots(targets: Sequence[TargetPlan], random: Random) -> tuple[Actor, ...]:
+    """Share slots out at random, but so that each shard has a target."""
+    shards = [Actor.SHARD, Actor.OTHER_SHARD]
+    slots = random.choices(shards, k=SLOTS)
+    random.shuffle(shards)
+    for target, shard in zip(targets, shards, strict=False):
+        slots[slot_of(target_domain(f"http://{target.host}"))] = shard
+    return tuple(slots)
+
+
+def _slowed(temper: Temper, random: Random) -> Temper:
+    least_s, most_s = temper.latency_s
+    return replace(temper, latency_s=(least_s, max(most_s, random.choice([0.1, 1.0, 3.0]))))
+
+
+def _with_fallback_elsewhere(job: JobPlan, targets: Sequence[TargetPlan], random: Random) -> JobPlan:
+    hosts = [target.host for target in targets if f"//{target.host}/" not in job.spec.url]
+    if random.random() < FALLBACKS_ELSEWHERE:
+        return replace(job, spec=SpecDraw(random, hosts, ()).with_fallback(job.spec))
+    return job
+
+
+def _at_either(fault: Fault, random: Random) -> Fault:
+    shard = random.choice([Actor.SHARD, Actor.OTHER_SHARD])
+    if isinstance(fault, Crash | Stall):
+        return replace(fault, actor=shard) if fault.actor == Actor.SHARD else fault
+    if isinstance(fault, Restart):
+        return replace(fault, shard=shard)
+    if isinstance(fault, Partition):
+        return replace(fault, shard=random.choice([None, shard]))
+    return fault
+
+
+def _cuts_of_shards(random: Random, until_s: float) -> Iterator[Partition]:
+    for _ in range(random.choice([0, 1, 2, 4])):
+        cut = _partition(random, random.uniform(1, until_s))
+        yield replace(cut, region=BETWEEN_SHARDS)
 
 
 def with_accounts(plan: Scenario, random: Random) -> Scenario:

@@ -74,6 +74,12 @@ class SpecDraw(Struct, frozen=True):
             return replace(spec, on_failure=self._child(f"{name}.on_failure", at_s))
         return spec
 
+    def with_fallback(self, spec: JobSpec) -> JobSpec:
+        """Give a job a fallback in place of its own."""
+        once = spec.guarantee is Guarantee.AT_MOST_ONCE
+        following = self._step(str(spec.metadata["name"]), 1, once=once)
+        return replace(spec, fallback=Fallback(self._trigger(late=not once), following))
+
     def _child(self, name: str, at_s: float) -> JobSpec:
         child = replace(self._job(name, at_s), retry_at=None, on_failure_timeout_ms=None)
         again = self.random.random() < 0.2

@@ -3,7 +3,7 @@
 The first are those that such a system may have; the others are those that these simulations found in it.
 """
 
-from collections.abc import Callable
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -47,6 +47,7 @@ from orchestrator.wire.messages import Heartbeat
 from regions.executor import Executor, ShardLease
 from tests.simulation.checker import check
 from tests.simulation.disk import DiskHandle, at_once
+from tests.simulation.planting import Draw, Plants, must_be_caught, note_in
 from tests.simulation.scenario import (
     CALM,
     CUSTOMERS,
@@ -68,21 +69,9 @@ from tests.simulation.specs import CREDENTIALS, REGIONS
 from tests.simulation.world import simulate
 
 NO_PERMIT = -1
-SEEDS_MOST = 100
-UNFIT = ("AttributeError", "TypeError", "NameError")
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-Draw = Callable[[int], Scenario]
-PLANTS: dict[str, tuple[str, Draw, Plant]] = {}
-"""By the bug's name: what it breaks, in which scenarios, and how it is planted."""
-
-
-def breaks(invariant: str, draw: Draw = scenario) -> Callable[[Plant], Plant]:
-    def note(plant: Plant) -> Plant:
-        PLANTS[plant.__name__] = (invariant, draw, plant)
-        return plant
-
-    return note
+PLANTS: Plants = {}
+breaks = partial(note_in, PLANTS)
 
 
 def crashing(*actors: str, every_s: float) -> Draw:
@@ -567,18 +556,7 @@ def a_late_heartbeat_of_a_dead_executor_counts(patch: pytest.MonkeyPatch) -> Non
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    invariant, draw, plant = PLANTS[name]
-    plant(monkeypatch)
-    found: set[str] = set()
-    for seed in range(SEEDS_MOST):
-        plan = draw(seed)
-        violations = check(plan, simulate(plan))
-        unfit = [violation for violation in map(str, violations) if any(map(violation.count, UNFIT))]
-        assert not unfit, "the plant does not fit the code any more: it fails by itself, and shows nothing"
-        found |= {violation.invariant for violation in violations}
-        if invariant in found:
-            return
-    pytest.fail(f"{invariant} was kept in {SEEDS_MOST} seeds; broken: {found}")
+    must_be_caught(PLANTS[name], monkeypatch)
 
 
 def test_a_region_that_no_batch_reaches_keeps_every_promise() -> None:

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from random import Random
 from typing import Any
 from unittest.mock import patch
 
 from orchestrator.core.peers import WEBHOOKS
+from orchestrator.core.shard import Shard
 from orchestrator.core.views import KnownAlready
 from orchestrator.domain import breaker, outlier_detection
 from orchestrator.domain.errors import NotReady
 from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.ids import JobId, RegionName
+from orchestrator.domain.ids import JobId, RegionName, ShardName, TargetDomain, target_domain
 from tests.simulation.actors import RegionProcess, ShardProcess, Stage
 from tests.simulation.disk import Disk
 from tests.simulation.history import Acknowledged, CancelAnswered, Frozen, History
@@ -73,7 +75,7 @@ class World:
         self._scenario = scenario
         self.history = History(calm_from=scenario.calm_s)
         self._lives: dict[str, int] = {}
-        self._shard: ShardProcess | None = None
+        self._shards: dict[str, ShardProcess] = {}
         self._peers: dict[RegionName, RegionProcess] = {}
         seed = scenario.seed
         network = Network(loop, Random(f"network {seed}"), scenario, self.history.counts)
@@ -84,21 +86,23 @@ class World:
             history=self.history,
             network=network,
             outside=Outside(loop, Random(f"outside {seed}"), scenario, self.history),
-            disk=Disk(loop, self.history, scenario.weights),
+            disk=Disk(loop, self.history, scenario.weights, _shared_out(scenario)),
             find_shard=self._find_shard,
             find_shard_heart=self._find_shard_heart,
             find_peer=self._find_peer,
+            find_neighbour=self._find_neighbour,
         )
         self._clients = loop.process("clients")
         self._client_random = Random(f"clients {seed}")
-        self._waiting: set[asyncio.Future[Any]] = set()
+        self._waiting: dict[asyncio.Future[Any], ShardName] = {}
+        """Who asks something, and which shard."""
         self._open_submissions = 0
         self._job_ids: dict[int, JobId] = {}
         loop.set_exception_handler(self._exception)
 
     async def run(self) -> None:
         """Play the scenario and collect what is left."""
-        for actor in (Actor.SHARD, WEBHOOKS, *self._scenario.regions):
+        for actor in (*self._scenario.shards, WEBHOOKS, *self._scenario.regions):
             self._start(actor)
         for plan in self._scenario.jobs:
             self._plan_submissions(plan)
@@ -130,13 +134,15 @@ class World:
 
     async def _ask_to_cancel(self, job_id: JobId) -> None:
         with suppress(CallError):
-            took = await self._ask(lambda shard: shard.cancel(job_id))
+            domain = self.history.submitted[job_id].domain
+            took = await self._ask(domain, lambda shard: shard.cancel(job_id))
             self.history.cancels.append(CancelAnswered(self._loop.time(), job_id, took))
 
     async def _submit_until_acknowledged(self, plan: JobPlan) -> None:
         while True:
             try:
-                answer = await self._ask(lambda shard: shard.submit(plan.customer, plan.spec))
+                domain = target_domain(plan.spec.url)
+                answer = await self._ask(domain, lambda shard: shard.submit(plan.customer, plan.spec))
             except (CallError, NotReady):
                 await asyncio.sleep(RESUBMIT_S * (1 + self._client_random.random()))
                 continue
@@ -149,18 +155,21 @@ class World:
             )
             return
 
-    async def _ask(self, what: Callable[[ShardProcess], Coroutine[Any, Any, Any]]) -> Any:
-        shard = self._shard
+    async def _ask(
+        self, domain: TargetDomain, what: Callable[[ShardProcess], Coroutine[Any, Any, Any]]
+    ) -> Any:
+        name = self._scenario.owner(domain)
+        shard = self._shards.get(name)
         if shard is None or not shard.serving:
             raise CallError
         answer: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting.add(answer)
+        self._waiting[answer] = name
         work = shard.process.spawn(what(shard))
         work.add_done_callback(lambda done: self._clients.call_soon(_pass_on, done, answer))
         try:
             return await answer
         finally:
-            self._waiting.discard(answer)
+            del self._waiting[answer]
 
     def _plan_fault(self, fault: Fault) -> None:
         outside = self._loop.outside
@@ -169,8 +178,8 @@ class World:
                 outside.call_at(at_s, self._crash, _named(actor), down_s)
             case Stall(actor, at_s, for_s):
                 outside.call_at(at_s, self._stall, _named(actor), for_s)
-            case Restart(at_s, drain_s):
-                outside.call_at(at_s, self._stop, drain_s)
+            case Restart(at_s, drain_s, shard):
+                outside.call_at(at_s, self._stop, shard, drain_s)
             case SlowDisk(at_s, for_s):
                 outside.call_at(at_s, self._slow_down_the_disk, for_s)
             case Partition():
@@ -178,55 +187,60 @@ class World:
 
     def _start(self, actor: str) -> None:
         self._lives[actor] = life = self._lives.get(actor, 0) + 1
-        if actor == Actor.SHARD:
-            self._shard = ShardProcess(self._stage, life)
+        if actor in self._scenario.shards:
+            self._shards[actor] = ShardProcess(self._stage, ShardName(actor), life)
         else:
             self._peers[RegionName(actor)] = RegionProcess(self._stage, RegionName(actor), life)
 
     def _crash(self, actor: str, down_s: float) -> None:
-        host = self._shard if actor == Actor.SHARD else self._peers.pop(RegionName(actor), None)
+        host = self._shards.pop(actor, None) or self._peers.pop(RegionName(actor), None)
         if host is None:
             return
         host.kill()
         self.history.crashes.append((self._loop.time(), actor))
-        if isinstance(host, ShardProcess):
-            self._shard = None
-            for answer in self._waiting:
-                self._clients.call_soon(_break_off, answer)
+        for answer in [answer for answer, asked in self._waiting.items() if asked == actor]:
+            self._clients.call_soon(_break_off, answer)
         self._loop.outside.call_at(self._loop.time() + down_s, self._start, actor)
 
-    def _stop(self, drain_s: float) -> None:
-        host = self._shard
+    def _stop(self, shard: str, drain_s: float) -> None:
+        host = self._shards.get(shard)
         if host is not None and host.serving:
             self.history.counts["stopped"] += 1
             stopping = host.process.spawn(host.stop(drain_s))
-            stopping.add_done_callback(lambda _: self._loop.outside.call_soon(self._stopped, host))
+            stopping.add_done_callback(lambda _: self._loop.outside.call_soon(self._stopped, shard, host))
 
-    def _stopped(self, host: ShardProcess) -> None:
-        if self._shard is host:
-            self._crash(Actor.SHARD, 0.1)
+    def _stopped(self, shard: str, host: ShardProcess) -> None:
+        if self._shards.get(shard) is host:
+            self._crash(shard, 0.1)
 
     def _slow_down_the_disk(self, for_s: float) -> None:
         self._stage.disk.slow_until = self._loop.time() + for_s
 
     def _stall(self, actor: str, for_s: float) -> None:
-        host = self._shard if actor == Actor.SHARD else self._peers.get(RegionName(actor))
+        host = self._shards.get(actor) or self._peers.get(RegionName(actor))
         if host is not None:
             now = self._loop.time()
             self.history.frozen.append(Frozen(actor, now, now + for_s))
             host.process.stall(for_s)
 
-    def _find_shard(self) -> Endpoint | None:
-        host = self._shard
+    def _find_shard(self, name: ShardName) -> Endpoint | None:
+        host = self._shards.get(name)
         return Endpoint(host.process, host.serve) if host is not None and host.serving else None
 
-    def _find_shard_heart(self) -> Endpoint | None:
-        host = self._shard
+    def _find_shard_heart(self, name: ShardName) -> Endpoint | None:
+        host = self._shards.get(name)
         return Endpoint(host.process, host.beat) if host is not None and host.serving else None
 
-    def _find_peer(self, name: RegionName) -> Endpoint | None:
+    def _find_peer(self, name: RegionName, shard: ShardName) -> Endpoint | None:
         host = self._peers.get(name)
-        return None if host is None else Endpoint(host.process, host.serve)
+        return None if host is None else Endpoint(host.process, partial(host.serve, shard))
+
+    def _find_neighbour(self, sender: ShardName, to: ShardName, beats: bool) -> Endpoint | None:
+        host = self._shards.get(to)
+        if host is None or not host.serving:
+            return None
+        serve = host.beat_of_neighbour if beats else host.serve_neighbour
+        return Endpoint(host.process, partial(serve, sender))
 
     def _settled(self) -> bool:
         return (
@@ -236,31 +250,14 @@ class World:
         )
 
     def _leaks(self) -> list[str]:
-        shard = self._shard.shard if self._shard else None
-        if shard is None:
-            return ["there is no shard"]
-        left = {
-            "attempts open at the dispatcher": len(shard.targets.dispatcher),
-            "supervisors": len(shard.jobs),
-            "supervisors of ended jobs": shard.jobs.closing,
-            "steps at work at their targets": len(shard.targets.steps),
-            "deliveries in line": shard.courier.waiting,
-            "timers of deliveries": len(shard.courier._timers),
-            "bytes of deliveries in line": shard.courier._waiting_bytes,
-            "deliveries under way": len(shard.courier),
-            "parked tickets": len(shard.targets.routes.parking),
-            "repeats without a token": len(shard.targets.routes.retry_budgets),
-        }
-        for domain in shard.targets.domains.values():
-            left[f"places in flight at {domain.name}"] = domain.in_flight
-            left[f"tickets at {domain.name}"] = domain.waiting
-            left[f"tickets in the queue of {domain.name}"] = int(bool(domain._queue))
-        for peer in shard.peers.all():
-            left[f"attempts counted at {peer.name}"] = peer.attempts_open
-            left[f"bytes counted at {peer.name}"] = peer.bytes_open
-        for host in self._peers.values():
-            left[f"attempts at the executor of {host.name}"] = len(host.session.executor)
-        return [f"{count} {what}" for what, count in left.items() if count]
+        leaks: list[str] = []
+        for name in self._scenario.shards:
+            host = self._shards.get(name)
+            leaks += [f"there is no {name}"] if host is None or host.shard is None else _left_in(host.shard)
+        for peer in self._peers.values():
+            left = sum(len(session.executor) for session in peer.sessions.values())
+            leaks += [f"{left} attempts at the executor of {peer.name}"] if left else []
+        return leaks
 
     def _collect(self) -> None:
         history, disk = self.history, self._stage.disk
@@ -277,6 +274,36 @@ class World:
     def _exception(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         what = context.get("exception") or context.get("message")
         self.history.troubles.append(f"unhandled at {self._loop.time():.3f} s: {what!r}")
+
+
+def _left_in(shard: Shard) -> list[str]:
+    left = {
+        "attempts open at the dispatcher": len(shard.targets.dispatcher),
+        "supervisors": len(shard.jobs),
+        "supervisors of ended jobs": shard.jobs.closing,
+        "steps at work at their targets": len(shard.targets.steps),
+        "steps between two shards": len(shard.neighbours),
+        "deliveries in line": shard.courier.waiting,
+        "timers of deliveries": len(shard.courier._timers),
+        "bytes of deliveries in line": shard.courier._waiting_bytes,
+        "deliveries under way": len(shard.courier),
+        "parked tickets": len(shard.targets.routes.parking),
+        "repeats without a token": len(shard.targets.routes.retry_budgets),
+    }
+    for domain in shard.targets.domains.values():
+        left[f"places in flight at {domain.name}"] = domain.in_flight
+        left[f"tickets at {domain.name}"] = domain.waiting
+        left[f"tickets in the queue of {domain.name}"] = int(bool(domain._queue))
+    for peer in shard.peers.all():
+        left[f"attempts counted at {peer.name}"] = peer.attempts_open
+        left[f"bytes counted at {peer.name}"] = peer.bytes_open
+    return [f"{count} {what}" for what, count in left.items() if count]
+
+
+def _shared_out(scenario: Scenario) -> dict[int, ShardName]:
+    """Say which shard has which slot, where there are several."""
+    slots = {slot: ShardName(shard) for slot, shard in enumerate(scenario.slots)}
+    return slots if len(scenario.shards) > 1 else {}
 
 
 def _named(actor: str) -> str:

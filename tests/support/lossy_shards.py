@@ -65,7 +65,11 @@ class OneEnd:
         """Make what carries batches to another shard."""
 
         async def carry(batch: bytes) -> None:
-            await self._way.call(self._name, to, lambda end: end.receive(self._name, batch) or b"")
+            def serve(end: Neighbours) -> bytes:
+                end.receive(self._name, batch)
+                return b""
+
+            await self._way.call(self._name, to, serve)
 
         return carry
 

@@ -1,14 +1,16 @@
 """The other shards, and which of them each target is at. A shard that is alone has none, and pays nothing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
 from orchestrator.core.shards.neighbour import JobsThere, TargetsThere
+from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.routers import JobRouter, TargetRouter
 from orchestrator.core.shards.voice import StepName
-from orchestrator.domain.ids import ShardName, TargetDomain
+from orchestrator.domain.ids import JobId, ShardName, TargetDomain
+from orchestrator.domain.job import Job
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.targets import Jobs, Targets
 from orchestrator.ports.transport import ShardTransport
@@ -41,6 +43,8 @@ class Neighbours:
     """
 
     def __init__(self, own: ShardName, cluster: Cluster | None, clock: Clock, targets: Targets) -> None:
+        self._own = own
+        self._cluster = cluster
         self._homes: dict[StepName, Jobs] = {}
         self._neighbours: dict[ShardName, _Neighbour] = {}
         self._beating: list[asyncio.Task[None]] = []
@@ -71,12 +75,34 @@ class Neighbours:
         """Say whom this shard's targets tell of attempts and turns."""
         return JobRouter(own, self._homes) if self._neighbours else own
 
-    def begin(self, epoch: int, jobs: Jobs) -> None:
-        """Begin a life of this shard: its ``jobs`` may speak to the others' targets."""
+    @property
+    def attempts_open(self) -> int:
+        """Count the attempts of this shard's jobs at others' targets that are not over."""
+        return sum(neighbour.there.targets.attempts_open for neighbour in self._neighbours.values())
+
+    def begin(self, epoch: int, jobs: Jobs, newcomers: Newcomers, found: Iterable[JobId] = ()) -> None:
+        """Begin a life of this shard, which ``found`` these jobs: its ``jobs`` may speak to the others'
+        targets.
+        """
+        if self._cluster is not None:
+            newcomers.begin(found)
         for neighbour in self._neighbours.values():
             neighbour.there.begin(epoch, jobs)
-            neighbour.here.begin(epoch)
+            neighbour.here.begin(epoch, newcomers.announced)
             self._beating.append(asyncio.get_running_loop().create_task(neighbour.there.beat_for_ever()))
+
+    def announce(self, job: Job) -> bool:
+        """Tell another shard of a job on disk that is its to run; say whether it is another's."""
+        owner = self._own if self._cluster is None else self._cluster.owner(job.domain)
+        if owner == self._own:
+            return False
+        self._neighbours[owner].there.targets.announce(job.id)
+        return True
+
+    def drain(self) -> None:
+        """Start nothing more at other shards' targets."""
+        for neighbour in self._neighbours.values():
+            neighbour.there.targets.drain()
 
     def receive(self, sender: ShardName, batch: bytes) -> None:
         """Take a batch from another shard; which one, the transport says.

@@ -1,12 +1,13 @@
 """Jobs that live in another shard, as this shard's targets see them."""
 
+from collections.abc import Callable
 from typing import assert_never
 
 from msgspec import Struct, field
 
-from orchestrator.core.shards.voice import LineUp, Order, PassUp, StepName, Voice
+from orchestrator.core.shards.voice import Born, LineUp, Order, PassUp, StepName, Voice
 from orchestrator.domain.exchange import Fault
-from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain
+from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
 from orchestrator.domain.settling import Ended
 from orchestrator.ports.targets import (
     AttemptEnded,
@@ -45,6 +46,8 @@ class RemoteJobs:
         homes: Whose each step is that is not of this shard's own jobs: kept here.
     """
 
+    _born: Callable[[JobId], None]
+
     def __init__(self, targets: Targets, voice: Voice, homes: dict[StepName, Jobs]) -> None:
         self._targets = targets
         self._voice = voice
@@ -54,6 +57,10 @@ class RemoteJobs:
     def __len__(self) -> int:
         """Count the steps that have anything here."""
         return len(self._steps)
+
+    def begin(self, born: Callable[[JobId], None]) -> None:
+        """Tell ``born`` of jobs that the other shard has put on disk for this one."""
+        self._born = born
 
     def heard(self, order: Order) -> None:
         """Take what the other shard's jobs say."""
@@ -72,6 +79,8 @@ class RemoteJobs:
                 self._send(order)
             case Withdraw():
                 self._withdraw(order)
+            case Born(job):
+                self._born(job)
             case _:
                 assert_never(order)
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct, field
 
-from orchestrator.core.shards.voice import LineUp, PassUp, Report, StepName, Voice, step_of_record
+from orchestrator.core.shards.voice import Born, LineUp, PassUp, Report, StepName, Voice, step_of_record
 from orchestrator.core.step_at_target import begun_order, sibling_claims
 from orchestrator.domain.exchange import Fault
-from orchestrator.domain.ids import AttemptId
+from orchestrator.domain.ids import AttemptId, JobId
 from orchestrator.domain.settling import Ended
 from orchestrator.ports.targets import (
     AttemptEnded,
@@ -53,10 +53,25 @@ class RemoteTargets:
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
         self._steps: dict[StepName, _StepAway] = {}
+        self._draining = False
 
     def __len__(self) -> int:
         """Count the steps that have anything there."""
         return len(self._steps)
+
+    @property
+    def attempts_open(self) -> int:
+        """Count the attempts there that are not over."""
+        return sum(len(step.open) for step in self._steps.values())
+
+    def drain(self) -> None:
+        """Start nothing more there."""
+        self._draining = True
+
+    def announce(self, job: JobId) -> None:
+        """Say that a job is on disk that is the other shard's. If nobody listens it finds that itself."""
+        self._voice.say(born := Born(job))
+        self._voice.forget((born.job, born.step))
 
     def line_up(self, claim: Claim, *, spends: bool = False) -> None:
         """Let a leg wait for its permit."""
@@ -131,7 +146,10 @@ class RemoteTargets:
         match report:
             case Turn(_, ticket):
                 step.turns[ticket.leg] = report
-                self._jobs.turn(report)
+                if self._draining:
+                    self.pass_up(report)
+                else:
+                    self._jobs.turn(report)
             case Placed():
                 self._placed(step, report)
             case Started():

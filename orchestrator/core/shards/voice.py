@@ -5,6 +5,7 @@ from typing import get_args
 import msgspec
 from msgspec import Struct
 
+from orchestrator.domain.course import PRIMARY
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.in_order import InOrder, Numbered, Numbering
 from orchestrator.ports.targets import (
@@ -41,7 +42,14 @@ class PassUp(Struct, frozen=True):
     turn: Turn
 
 
-Order = LineUp | RunStep | PassUp | SendAttempt | Withdraw
+class Born(Struct, frozen=True):
+    """A job is on disk that is the other shard's, for its target is there. ``step`` is its first."""
+
+    job: JobId
+    step: int = PRIMARY
+
+
+Order = LineUp | RunStep | PassUp | SendAttempt | Withdraw | Born
 """What a job says to a target."""
 Report = Turn | Placed | Started | AttemptEnded | Late | Shut | RegionsGone
 """What a target says to a job."""
