@@ -129,13 +129,15 @@ class Courier:
         self.secrets = secrets
         self._waiting_bytes = 0
 
-    async def begin(self) -> None:
-        """Take up what a restart found pending."""
-        for entry in await self._store.outbox():
+    async def begin(self) -> Sequence[OutboxEntry]:
+        """Take up what a restart found pending, and give it."""
+        found = await self._store.outbox()
+        for entry in found:
             # Written by another life, by whatever the clock said then.
             set_ms = entry.log[-1].at_ms if entry.log else entry.next_ms
             self._schedule_in(entry, still_to_wait_ms(entry.next_ms, set_ms, self._clock.unix_ms()))
         self._clock.call_at(self._clock.now() + EXPECT_WITHIN_S, self._sweep)
+        return found
 
     def __len__(self) -> int:
         """Count the deliveries that senders have."""
@@ -146,10 +148,12 @@ class Courier:
         """Count the deliveries that wait for their endpoints, or for a region to leave from."""
         return sum(len(endpoint.line) for endpoint in self._endpoints.values()) + len(self._stranded)
 
-    def take(self, job: Job, body: bytes, entries: Sequence[OutboxEntry]) -> None:
-        """Tell a job's receivers, all at once; the outbox is on disk by now."""
+    def take(
+        self, job: Job, body: bytes, entries: Sequence[OutboxEntry], ours: Sequence[OutboxEntry]
+    ) -> None:
+        """Tell a job's receivers, all at once; the outbox is on disk by now. ``ours`` are this shard's."""
         parcel = Parcel.of(job, body, len(body), entries)
-        for entry in entries:
+        for entry in ours:
             self._line_up(self._endpoint(entry.endpoint), self._turn(entry, parcel))
 
     def call_off(self, delivery: DeliveryId) -> bool:

@@ -37,7 +37,7 @@ from orchestrator.core.tenure import Tenure
 from orchestrator.core.time_limits import TimeLimits
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryOptions
-from orchestrator.domain.ids import JobId, NodeAddress, RegionName, ShardName, TargetDomain
+from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress, RegionName, ShardName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.lifecycle import JobState
@@ -180,7 +180,15 @@ class Shard:
         self._admission = Admission(
             clock, self.ledger, self.limits, self._scheduled, self.jobs, reader, self.targets.domains
         )
-        self.newcomers = Newcomers(store.jobs, clock, reader, self.spawn, self._take_in)
+        self.newcomers = Newcomers(
+            store.jobs,
+            clock,
+            reader,
+            self.spawn,
+            admit=self._take_in,
+            deliver=self.courier.schedule,
+            is_ours=self.neighbours.is_ours,
+        )
 
     async def begin(self) -> None:
         """Take the shard, queue what the store holds, and start."""
@@ -193,10 +201,11 @@ class Shard:
         found = await self.store.jobs.waiting()
         for waiting in found:
             await self._admission.recover(waiting, marks.get(waiting.id))
-        await self.courier.begin()
+        owed = await self.courier.begin()
         self._maintenance.begin()
         self._scheduled.begin()
-        self.neighbours.begin(self.epoch, self.jobs, self.newcomers, (each.id for each in found))
+        known: list[JobId | DeliveryId] = [*(job.id for job in found), *(entry.id for entry in owed)]
+        self.neighbours.begin(self.epoch, self.jobs, self.newcomers, known)
 
     def _owner_of(self, domain: TargetDomain) -> Owner | None:
         """Say who has a target; None where another shard does, for nobody here knows in which epoch."""
@@ -362,7 +371,9 @@ class Shard:
 
     def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
         self._note_end(ending)
-        self.courier.take(supervisor.job, ending.result, ending.outbox)
+        ours = self.neighbours.share_out(ending.job_id, ending.outbox)
+        new = [entry for entry in ours if self.newcomers.know(entry.id)]
+        self.courier.take(supervisor.job, ending.result, ending.outbox, new)
         for child in spawned:
             if not self.neighbours.announce(child):
                 self.admit(child)

@@ -266,6 +266,18 @@ async def what_a_jobs_shard_had_elsewhere_ends_with_its_epoch(side: RemoteSide) 
     assert side.told(AttemptEnded, "a") == []
 
 
+async def a_shard_that_stops_passes_up_its_turns_elsewhere(side: RemoteSide) -> None:
+    placed = await side.take_turn("a", ONE)
+    side.near.drain()
+    side.targets.line_up(claim("b", 0, ONE))
+    await within(lambda: side.rig.shard.domain(DOMAIN).waiting == 0)
+    side.targets.send(send(placed))
+    assert (await side.hears(AttemptEnded, "a")).ended.response is not None
+    assert (side.told(Turn, "b"), side.near.attempts_open) == ([], 0)
+    side.targets.withdraw([withdraw("a", ONE), withdraw("b", ONE)])
+    await side.comes_to_rest()
+
+
 FAR_STORIES = {
     story.play.__name__: story
     for story in (
@@ -274,5 +286,6 @@ FAR_STORIES = {
         Story(what_a_shard_that_fell_silent_has_elsewhere_is_taken_back, reply=SLOW),
         Story(what_reports_do_not_reach_is_taken_back_too),
         Story(what_a_jobs_shard_had_elsewhere_ends_with_its_epoch, reply=SLOW),
+        Story(a_shard_that_stops_passes_up_its_turns_elsewhere),
     )
 }

@@ -255,19 +255,8 @@ class DiskHandle:
         return await self._read(lambda: at_once(self.rows.overdue(now_ms, most, skip)))
 
     async def outbox(self) -> Sequence[OutboxEntry]:
-        """List deliveries that are still to be made: so far they are their job's shard's matter, wherever
-        their receivers are.
-        """
-        return await self._read(self._own_outbox)
-
-    def _own_outbox(self) -> Sequence[OutboxEntry]:
-        tables = self._disk.tables
-        own = [entries for job_id, entries in tables.outbox.items() if self._has(tables.rows[job_id].job)]
-        pending = [entry for entries in own for entry in entries if entry.state is DeliveryState.PENDING]
-        return sorted(pending, key=lambda entry: entry.next_ms)
-
-    def _has(self, job: Job) -> bool:
-        return self._disk.tables.has(self._shard, job.domain)
+        """List deliveries that are still to be made."""
+        return await self._read(lambda: at_once(self.rows.outbox()))
 
     async def dead_deliveries(
         self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None

@@ -5,14 +5,18 @@ from functools import partial
 import pytest
 from msgspec.structs import replace
 
+from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.shards.neighbour import JobsThere
 from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.remote_jobs import RemoteJobs
 from orchestrator.core.shards.remote_targets import RemoteTargets
 from orchestrator.core.shards.routers import TargetRouter
-from orchestrator.domain.ids import ShardName, TargetDomain
+from orchestrator.domain.exchange import HttpResponse
+from orchestrator.domain.ids import AttemptId, ShardName, TargetDomain
 from orchestrator.domain.in_order import InOrder
 from orchestrator.ports.targets import Targets
+from orchestrator.wire.messages import AttemptDone, Message, RunAttempt
+from regions.executor import Executor
 from regions.node import RegionNode
 from regions.session import ShardSession
 from tests.simulation.checker import check
@@ -83,8 +87,29 @@ def a_repeated_message_is_taken_again(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("no_accepted_job_is_lost")
 def an_announcement_is_lost_and_nobody_looks(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(RemoteTargets, "announce", lambda self, job: None)
+    patch.setattr(RemoteTargets, "announce", lambda self, news: None)
     patch.setattr(Newcomers, "begin", lambda self, found: None)
+
+
+@breaks("every_receiver_is_told")
+def deliveries_are_announced_to_nobody_and_nobody_looks(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Newcomers, "owed", lambda self, job_id: None)
+    patch.setattr(Newcomers, "_take_deliveries", lambda self, entries: None)
+
+
+@breaks("a_success_was_answered", draw=scenario)
+def a_report_from_the_wrong_node_counts(patch: pytest.MonkeyPatch) -> None:
+    receive = Executor.receive
+
+    def lie(self: Executor, message: Message) -> None:
+        if isinstance(message, RunAttempt):
+            shard, _, number = message.attempt.rpartition(".")
+            before = AttemptId(f"{shard}.{int(number, 16) - 1:x}")
+            self._report(AttemptDone(before, None, HttpResponse(status=200, headers={}, body=b"")))
+        receive(self, message)
+
+    patch.setattr(Executor, "receive", lie)
+    patch.setattr(Dispatcher, "_reported", lambda self, sender, attempt: self._open.get(attempt))
 
 
 @pytest.mark.timeout(300)
@@ -94,7 +119,7 @@ def test_a_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_lost_announcement_is_made_good_by_looking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RemoteTargets, "announce", lambda self, job: None)
+    monkeypatch.setattr(RemoteTargets, "announce", lambda self, news: None)
     for seed in SEEDS_WHOSE_CHILDREN_ARE_ELSEWHERE:
         plan = scenario(seed)
         assert not check(plan, simulate(plan))

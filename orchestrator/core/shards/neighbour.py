@@ -6,12 +6,12 @@ the session's number, so that none of them outlives either.
 
 import asyncio
 import logging
-from collections.abc import Callable
 
+from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.remote_jobs import RemoteJobs
 from orchestrator.core.shards.remote_targets import RemoteTargets
 from orchestrator.core.shards.voice import Ear, Order, Report, StepName, Voice
-from orchestrator.domain.ids import JobId, ShardName
+from orchestrator.domain.ids import ShardName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S, SELF_FENCE_AFTER_S
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.targets import Jobs, Targets
@@ -134,10 +134,10 @@ class JobsThere:
         self._epoch = self._far_epoch = self._session = self._beats = 0
         self._heard_at = float("-inf")
 
-    def begin(self, epoch: int, born: Callable[[JobId], None]) -> None:
-        """Begin a life of this shard, and watch for silence from now on; ``born`` is told of new jobs."""
+    def begin(self, epoch: int, newcomers: Newcomers) -> None:
+        """Begin a life of this shard, and watch for silence from now on."""
         self._epoch = epoch
-        self.jobs.begin(born)
+        self.jobs.begin(newcomers)
         self._watch()
 
     def beat(self, beat: ShardBeat) -> ShardBeatReply:

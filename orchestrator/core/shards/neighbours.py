@@ -1,17 +1,18 @@
 """The other shards, and which of them each target is at. A shard that is alone has none, and pays nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
 from orchestrator.core.shards.neighbour import JobsThere, TargetsThere
 from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.routers import JobRouter, TargetRouter
-from orchestrator.core.shards.voice import StepName
-from orchestrator.domain.ids import JobId, ShardName, TargetDomain
+from orchestrator.core.shards.voice import Born, Owed, StepName
+from orchestrator.domain.ids import DeliveryId, JobId, ShardName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import OutboxEntry
 from orchestrator.ports.targets import Jobs, Targets
 from orchestrator.ports.transport import ShardTransport
 from orchestrator.wire.codec import BatchReader, WireError, decode_one, encode
@@ -80,24 +81,40 @@ class Neighbours:
         """Count the attempts of this shard's jobs at others' targets that are not over."""
         return sum(neighbour.there.targets.attempts_open for neighbour in self._neighbours.values())
 
-    def begin(self, epoch: int, jobs: Jobs, newcomers: Newcomers, found: Iterable[JobId] = ()) -> None:
-        """Begin a life of this shard, which ``found`` these jobs: its ``jobs`` may speak to the others'
+    def begin(
+        self, epoch: int, jobs: Jobs, newcomers: Newcomers, found: Iterable[JobId | DeliveryId] = ()
+    ) -> None:
+        """Begin a life of this shard, which ``found`` these on disk: its ``jobs`` may speak to the others'
         targets.
         """
         if self._cluster is not None:
             newcomers.begin(found)
         for neighbour in self._neighbours.values():
             neighbour.there.begin(epoch, jobs)
-            neighbour.here.begin(epoch, newcomers.announced)
+            neighbour.here.begin(epoch, newcomers)
             self._beating.append(asyncio.get_running_loop().create_task(neighbour.there.beat_for_ever()))
+
+    def is_ours(self, domain: TargetDomain) -> bool:
+        """Whether a target, or a webhook's receiver, is at this shard."""
+        return self._owner(domain) == self._own
 
     def announce(self, job: Job) -> bool:
         """Tell another shard of a job on disk that is its to run; say whether it is another's."""
-        owner = self._own if self._cluster is None else self._cluster.owner(job.domain)
+        owner = self._owner(job.domain)
         if owner == self._own:
             return False
-        self._neighbours[owner].there.targets.announce(job.id)
+        self._neighbours[owner].there.targets.announce(Born(job.id))
         return True
+
+    def share_out(self, job: JobId, entries: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
+        """Tell other shards of those of a job's deliveries whose receivers are there; give the others."""
+        if self._cluster is None:
+            return entries
+        owners = {entry.id: self._owner(entry.endpoint) for entry in entries}
+        for owner in dict.fromkeys(owners.values()):
+            if owner != self._own:
+                self._neighbours[owner].there.targets.announce(Owed(job))
+        return [entry for entry in entries if owners[entry.id] == self._own]
 
     def drain(self) -> None:
         """Start nothing more at other shards' targets."""
@@ -136,6 +153,9 @@ class Neighbours:
         for neighbour in self._neighbours.values():
             await neighbour.there.close()
             await neighbour.here.close()
+
+    def _owner(self, domain: TargetDomain) -> ShardName:
+        return self._own if self._cluster is None else self._cluster.owner(domain)
 
     def _find(self, name: ShardName) -> _Neighbour:
         if (neighbour := self._neighbours.get(name)) is None:

@@ -1,13 +1,13 @@
 """Jobs that live in another shard, as this shard's targets see them."""
 
-from collections.abc import Callable
 from typing import assert_never
 
 from msgspec import Struct, field
 
-from orchestrator.core.shards.voice import Born, LineUp, Order, PassUp, StepName, Voice
+from orchestrator.core.shards.newcomers import Newcomers
+from orchestrator.core.shards.voice import Born, LineUp, Order, Owed, PassUp, StepName, Voice
 from orchestrator.domain.exchange import Fault
-from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain
 from orchestrator.domain.settling import Ended
 from orchestrator.ports.targets import (
     AttemptEnded,
@@ -46,7 +46,7 @@ class RemoteJobs:
         homes: Whose each step is that is not of this shard's own jobs: kept here.
     """
 
-    _born: Callable[[JobId], None]
+    _newcomers: Newcomers
 
     def __init__(self, targets: Targets, voice: Voice, homes: dict[StepName, Jobs]) -> None:
         self._targets = targets
@@ -58,9 +58,9 @@ class RemoteJobs:
         """Count the steps that have anything here."""
         return len(self._steps)
 
-    def begin(self, born: Callable[[JobId], None]) -> None:
-        """Tell ``born`` of jobs that the other shard has put on disk for this one."""
-        self._born = born
+    def begin(self, newcomers: Newcomers) -> None:
+        """Tell ``newcomers`` of what the other shard has put on disk for this one."""
+        self._newcomers = newcomers
 
     def heard(self, order: Order) -> None:
         """Take what the other shard's jobs say."""
@@ -80,7 +80,9 @@ class RemoteJobs:
             case Withdraw():
                 self._withdraw(order)
             case Born(job):
-                self._born(job)
+                self._newcomers.born(job)
+            case Owed(job):
+                self._newcomers.owed(job)
             case _:
                 assert_never(order)
 

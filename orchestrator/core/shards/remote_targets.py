@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct, field
 
-from orchestrator.core.shards.voice import Born, LineUp, PassUp, Report, StepName, Voice, step_of_record
+from orchestrator.core.shards.voice import Born, LineUp, Owed, PassUp, Report, StepName, Voice, step_of_record
 from orchestrator.core.step_at_target import begun_order, sibling_claims
 from orchestrator.domain.exchange import Fault
-from orchestrator.domain.ids import AttemptId, JobId
+from orchestrator.domain.ids import AttemptId
 from orchestrator.domain.settling import Ended
 from orchestrator.ports.targets import (
     AttemptEnded,
@@ -68,10 +68,10 @@ class RemoteTargets:
         """Start nothing more there."""
         self._draining = True
 
-    def announce(self, job: JobId) -> None:
-        """Say that a job is on disk that is the other shard's. If nobody listens it finds that itself."""
-        self._voice.say(born := Born(job))
-        self._voice.forget((born.job, born.step))
+    def announce(self, news: Born | Owed) -> None:
+        """Say that something is on disk that is the other shard's. If nobody listens it finds that itself."""
+        self._voice.say(news)
+        self._voice.forget((news.job, news.step))
 
     def line_up(self, claim: Claim, *, spends: bool = False) -> None:
         """Let a leg wait for its permit."""

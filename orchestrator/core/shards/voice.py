@@ -49,7 +49,14 @@ class Born(Struct, frozen=True):
     step: int = PRIMARY
 
 
-Order = LineUp | RunStep | PassUp | SendAttempt | Withdraw | Born
+class Owed(Struct, frozen=True):
+    """A job's end is on disk, and receivers of its webhooks are at the other shard."""
+
+    job: JobId
+    step: int = PRIMARY
+
+
+Order = LineUp | RunStep | PassUp | SendAttempt | Withdraw | Born | Owed
 """What a job says to a target."""
 Report = Turn | Placed | Started | AttemptEnded | Late | Shut | RegionsGone
 """What a target says to a job."""
@@ -58,7 +65,7 @@ Record = Order | Report
 # By place in these lists: a new record comes at the end.
 _KINDS: tuple[type[Record], ...] = (*get_args(Order), *get_args(Report))
 _CODES = {kind: code for code, kind in enumerate(_KINDS)}
-_DECODERS = [msgspec.msgpack.Decoder(kind) for kind in _KINDS]
+_DECODERS = {code: msgspec.msgpack.Decoder(kind) for kind, code in _CODES.items()}
 _encode = msgspec.msgpack.Encoder().encode
 
 
