@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from orchestrator.domain.ids import CustomerId, RegionName, ShardName, TargetDomain, target_domain
 from orchestrator.domain.job import JobSpec
+from orchestrator.domain.lease import BEAT_EVERY_S, WATCH_S
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.slots import SLOTS, slot_of
 from tests.simulation.specs import METHODS, REGIONS, SpecDraw, with_credentials
@@ -288,8 +289,14 @@ def with_two_shards(plan: Scenario, random: Random) -> Scenario:
         slots=_slots(targets, random),
         jobs=tuple(_with_fallback_elsewhere(job, targets, random) for job in plan.jobs),
         faults=tuple(faults),
-        calm_s=max([plan.calm_s, *map(_over, faults)]),
+        calm_s=max([plan.calm_s, *map(_taken_again, faults)]),
     )
+
+
+def _taken_again(fault: Fault) -> float:
+    """Say when a fault is over, and the shard that it struck down is had by somebody again."""
+    dies = isinstance(fault, Restart) or (isinstance(fault, Crash) and fault.actor in tuple(Actor))
+    return _over(fault) + (WATCH_S + 2 * BEAT_EVERY_S if dies else 0.0)
 
 
 def _slots(targets: Sequence[TargetPlan], random: Random) -> tuple[Actor, ...]:

@@ -6,9 +6,7 @@ from msgspec import Struct, field
 
 from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.voice import Born, LineUp, Order, Owed, PassUp, StepName, Voice
-from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain
-from orchestrator.domain.settling import Ended
 from orchestrator.ports.targets import (
     AttemptEnded,
     Jobs,
@@ -32,8 +30,8 @@ class _StepHere(Struct):
     regions: tuple[RegionName, ...] = ()
     turns: dict[int, Turn] = field(default_factory=dict)
     """By permit: what its job has not answered yet."""
-    open: dict[AttemptId, bool] = field(default_factory=dict)
-    """Attempts that were placed, and whether each was sent."""
+    open: set[AttemptId] = field(default_factory=set)
+    """Attempts that were placed, and are not over."""
     withdrawn: bool = False
 
 
@@ -108,7 +106,7 @@ class RemoteJobs:
 
     def placed(self, placed: Placed) -> None:
         """A leg has its permit and its region."""
-        self._steps[placed.job, placed.step].open[placed.attempt] = False
+        self._steps[placed.job, placed.step].open.add(placed.attempt)
         self._voice.say(placed)
 
     def started(self, started: Started) -> None:
@@ -119,7 +117,8 @@ class RemoteJobs:
         """An attempt is over."""
         name = (ended.job, ended.step)
         step = self._steps[name]
-        if step.open.pop(ended.attempt, None) is not None:
+        if ended.attempt in step.open:
+            step.open.remove(ended.attempt)
             self._voice.say(ended)
             self._forget_if_over(name, step)
 
@@ -139,7 +138,6 @@ class RemoteJobs:
     def _send(self, order: SendAttempt) -> None:
         step = self._steps.get((order.job, order.step))
         if step is not None and order.attempt in step.open:
-            step.open[order.attempt] = True
             self._targets.send(order)
 
     def _withdraw(self, order: Withdraw) -> None:
@@ -149,8 +147,6 @@ class RemoteJobs:
         step.withdrawn = True
         self._targets.withdraw([order])
         self._take_turns_back(step)
-        for attempt in [attempt for attempt, sent in step.open.items() if not sent]:
-            self.ended(AttemptEnded(order.job, order.step, attempt, _UNSENT))
         self._forget_if_over(name, step)
 
     def _take_turns_back(self, step: _StepHere) -> None:
@@ -178,6 +174,3 @@ class RemoteJobs:
         if self._steps.pop(name, None) is not None:
             del self._homes[name]
             self._voice.forget(name)
-
-
-_UNSENT = Ended(None, Fault.LOST, "the step was over before the request was sent", written=False)
