@@ -65,10 +65,10 @@ from orchestrator.wire.messages import (
     NeedResult,
     PermitUnused,
     RunAttempt,
-    Said,
     SendAnswer,
-    ShardBeat,
-    ShardBeatReply,
+    SessionMessage,
+    ShardHeartbeat,
+    ShardHeartbeatReply,
 )
 from orchestrator.wire.names import SHARD, WEBHOOK_NODE, executor_address
 
@@ -267,9 +267,9 @@ class Shard:
                 | DeliverySigned()
                 | Heartbeat()
                 | HeartbeatReply()
-                | Said()
-                | ShardBeat()
-                | ShardBeatReply()
+                | SessionMessage()
+                | ShardHeartbeat()
+                | ShardHeartbeatReply()
             ):
                 msg = f"a shard does not take {type(message).__name__}"
                 raise TypeError(msg)

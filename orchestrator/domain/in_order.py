@@ -19,7 +19,7 @@ FIRST = 0
 
 class Numbered(Struct, Generic[_Topic, _What], frozen=True):
     """A message. ``after`` is the number of the one before it of its topic, or ``FIRST``; ``last``: nothing
-    that was said of the topic before it counts any more.
+    that was sent about the topic before it counts any more.
     """
 
     number: int
@@ -30,21 +30,21 @@ class Numbered(Struct, Generic[_Topic, _What], frozen=True):
 
 
 class Numbering(Generic[_Topic]):
-    """Numbers what is said, from 1 on."""
+    """Numbers what is sent, from 1 on."""
 
     def __init__(self) -> None:
-        self._said = 0
+        self._sent = 0
         self._latest: dict[_Topic, int] = {}
 
     def next(self, topic: _Topic) -> tuple[int, int]:
         """Number the next message of a topic; give that number, and the one before it of the topic."""
         after = self._latest.get(topic, FIRST)
-        self._said += 1
-        self._latest[topic] = self._said
-        return self._said, after
+        self._sent += 1
+        self._latest[topic] = self._sent
+        return self._sent, after
 
     def forget(self, topic: _Topic) -> None:
-        """Nothing more is said of a topic."""
+        """Nothing more is sent about a topic."""
         self._latest.pop(topic, None)
 
 

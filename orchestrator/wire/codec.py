@@ -29,10 +29,10 @@ from orchestrator.wire.messages import (
     NeedResult,
     PermitUnused,
     RunAttempt,
-    Said,
     SendAnswer,
-    ShardBeat,
-    ShardBeatReply,
+    SessionMessage,
+    ShardHeartbeat,
+    ShardHeartbeatReply,
 )
 
 WIRE_VERSION = 5
@@ -306,9 +306,9 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
     AnswerHeld: (14, _plain("attempt", "size")),
     SendAnswer: (15, _plain("attempt")),
     DeliverySigned: (16, _plain("delivery", "attempt", "headers")),
-    Said: (17, _plain("job", "step", "number", "after", "kind", "body")),
-    ShardBeat: (18, _plain("epoch", "session", "number")),
-    ShardBeatReply: (19, _plain("epoch", "session")),
+    SessionMessage: (17, _plain("job", "step", "number", "after", "kind", "body")),
+    ShardHeartbeat: (18, _plain("epoch", "session", "number")),
+    ShardHeartbeatReply: (19, _plain("epoch", "session")),
 }
 _READERS: dict[int, Callable[[list[Any]], Message]] = {
     1: _read_run,
@@ -327,7 +327,7 @@ _READERS: dict[int, Callable[[list[Any]], Message]] = {
     14: _build(AnswerHeld),
     15: _build(SendAnswer),
     16: _read_signed,
-    17: _build(Said),
-    18: _build(ShardBeat),
-    19: _build(ShardBeatReply),
+    17: _build(SessionMessage),
+    18: _build(ShardHeartbeat),
+    19: _build(ShardHeartbeatReply),
 }

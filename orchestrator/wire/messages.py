@@ -159,7 +159,7 @@ class HeartbeatReply(Struct, frozen=True):
     lease_s: float | None = None
 
 
-class Said(Struct, frozen=True):
+class SessionMessage(Struct, frozen=True):
     """Shard to shard: what a job says to a target there, or a target to a job (``ports/targets.py``).
 
     ``kind`` says which record ``body`` holds, packed. ``number`` and ``after`` as in ``domain/in_order.py``,
@@ -174,9 +174,9 @@ class Said(Struct, frozen=True):
     body: bytes
 
 
-class ShardBeat(Struct, frozen=True):
+class ShardHeartbeat(Struct, frozen=True):
     """Shard to shard, every half second: its jobs are here under ``epoch``, and speak to your targets in
-    ``session``, which is over where you do not say so too. ``number`` counts an epoch's beats.
+    ``session``, which is over where the answer does not name it. ``number`` counts an epoch's beats.
     """
 
     epoch: int
@@ -184,8 +184,8 @@ class ShardBeat(Struct, frozen=True):
     number: int
 
 
-class ShardBeatReply(Struct, frozen=True):
-    """Its answer: the epoch of the targets' shard, and the session in which it listens; 0 in none."""
+class ShardHeartbeatReply(Struct, frozen=True):
+    """Its answer: the epoch of the targets' shard, and the session that is open there; 0 if none is."""
 
     epoch: int
     session: int
@@ -208,7 +208,7 @@ Message = (
     | Delivered
     | Heartbeat
     | HeartbeatReply
-    | Said
-    | ShardBeat
-    | ShardBeatReply
+    | SessionMessage
+    | ShardHeartbeat
+    | ShardHeartbeatReply
 )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from orchestrator.core.shards.neighbours import Cluster, Neighbours
-from orchestrator.core.shards.voice import Report, step_of_record
+from orchestrator.core.shards.session_messages import Report, step_of_record
 from orchestrator.domain.exchange import HttpRequest
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, ShardName, target_domain
@@ -150,7 +150,7 @@ class RemoteSide(Side):
         """Let the targets' shard live on under another epoch: of what came before it knows nothing."""
         await self.far.close()
         for neighbour in self.far._neighbours.values():
-            neighbour.here.jobs.end()
+            neighbour.incoming.jobs.end()
         self.far = self._neighbours[1] = self._neighbour(FAR, NEAR, self.rig, self.rig.shard.targets.steps)
         self.begin_far(2)
 

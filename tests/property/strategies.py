@@ -35,10 +35,10 @@ from orchestrator.wire.messages import (
     NeedResult,
     PermitUnused,
     RunAttempt,
-    Said,
     SendAnswer,
-    ShardBeat,
-    ShardBeatReply,
+    SessionMessage,
+    ShardHeartbeat,
+    ShardHeartbeatReply,
 )
 
 TEXT = st.text(max_size=40)
@@ -173,8 +173,8 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
         st.none() | COUNTS,
     ),
     HeartbeatReply: st.builds(HeartbeatReply, COUNTS, SECONDS, TEXT),
-    Said: st.builds(Said, TEXT.map(JobId), COUNTS, COUNTS, COUNTS, COUNTS, BYTES),
-    ShardBeat: st.builds(ShardBeat, COUNTS, COUNTS, COUNTS),
-    ShardBeatReply: st.builds(ShardBeatReply, COUNTS, COUNTS),
+    SessionMessage: st.builds(SessionMessage, TEXT.map(JobId), COUNTS, COUNTS, COUNTS, COUNTS, BYTES),
+    ShardHeartbeat: st.builds(ShardHeartbeat, COUNTS, COUNTS, COUNTS),
+    ShardHeartbeatReply: st.builds(ShardHeartbeatReply, COUNTS, COUNTS),
 }
 ANY_MESSAGE = st.one_of(*MESSAGES.values())

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.core.dispatcher import Dispatcher
-from orchestrator.core.shards.neighbour import JobsThere
+from orchestrator.core.shards.neighbour import IncomingSession
 from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.remote_jobs import RemoteJobs
 from orchestrator.core.shards.remote_targets import RemoteTargets
@@ -67,7 +67,7 @@ def a_heartbeat_of_one_shard_fences_the_other(patch: pytest.MonkeyPatch) -> None
 
 @breaks("nothing_starts_after_the_end", draw=parted)
 def what_a_silent_shard_has_elsewhere_runs_on(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(JobsThere, "_watch", lambda self: None)
+    patch.setattr(IncomingSession, "_watch", lambda self: None)
 
 
 @breaks("nothing_leaks")
@@ -93,7 +93,7 @@ def an_announcement_is_lost_and_nobody_looks(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("every_receiver_is_told")
 def deliveries_are_announced_to_nobody_and_nobody_looks(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Newcomers, "owed", lambda self, job_id: None)
+    patch.setattr(Newcomers, "deliveries_stored", lambda self, job_id: None)
     patch.setattr(Newcomers, "_take_deliveries", lambda self, entries: None)
 
 

@@ -10,7 +10,7 @@ import logging
 from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.remote_jobs import RemoteJobs
 from orchestrator.core.shards.remote_targets import RemoteTargets
-from orchestrator.core.shards.voice import Ear, Order, Report, StepName, Voice
+from orchestrator.core.shards.session_messages import Order, Report, SessionReceiver, SessionSender, StepName
 from orchestrator.domain.ids import ShardName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S, SELF_FENCE_AFTER_S
 from orchestrator.ports.clock import Clock
@@ -18,14 +18,14 @@ from orchestrator.ports.targets import Jobs, Targets
 from orchestrator.ports.transport import ShardTransport
 from orchestrator.wire.codec import Header, WireError, decode_one, encode
 from orchestrator.wire.mailbox import Mailbox
-from orchestrator.wire.messages import Message, ShardBeat, ShardBeatReply
+from orchestrator.wire.messages import Message, ShardHeartbeat, ShardHeartbeatReply
 
 ANSWER_WITHIN_S = 1.0
 
 log = logging.getLogger(__name__)
 
 
-class TargetsThere:
+class OutgoingSession:
     """The session of this shard's jobs with the other's targets. This side keeps it: it beats.
 
     Args:
@@ -38,10 +38,10 @@ class TargetsThere:
         self._name = name
         self._transport = transport
         self._clock = clock
-        self._voice = Voice(mailbox := Mailbox(transport.carrier(name), Header(0, "")))
+        self._sender = SessionSender(mailbox := Mailbox(transport.carrier(name), Header(0, "")))
         self._mailbox = mailbox
-        self.targets = RemoteTargets(self._voice)
-        self._ear = Ear()
+        self.targets = RemoteTargets(self._sender)
+        self._receiver = SessionReceiver()
         self._epoch = self._far_epoch = 0
         self._session = 1
         self._beats = 0
@@ -58,14 +58,14 @@ class TargetsThere:
             if not await self._beat():
                 await asyncio.sleep(max(0.0, HEARTBEAT_EVERY_S - (self._clock.now() - sent)))
 
-    def hear(self, header: Header, messages: list[Message]) -> None:
-        """Take what the other shard's targets say in this session; what is of another is dropped."""
-        if self._voice.open and header == reports_header(self._epoch, self._far_epoch, self._session):
+    def receive(self, header: Header, messages: list[Message]) -> None:
+        """Take what the other shard's targets report in this session; what is of another is dropped."""
+        if self._sender.open and header == reports_header(self._epoch, self._far_epoch, self._session):
             for message in messages:
-                for record in self._ear.hear(message):
+                for record in self._receiver.receive(message):
                     if not isinstance(record, Report):
                         raise _misplaced(record)
-                    self.targets.heard(record)
+                    self.targets.receive(record)
 
     async def close(self) -> None:
         """Drop what waits."""
@@ -74,16 +74,16 @@ class TargetsThere:
     async def _beat(self) -> bool:
         """Beat once; say whether to beat again at once: another session has to be opened."""
         self._beats += 1
-        beat = ShardBeat(self._epoch, self._session, self._beats)
+        beat = ShardHeartbeat(self._epoch, self._session, self._beats)
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 answer = decode_one(await self._transport.heartbeat(self._name, encode(beat)))
         except Exception as error:  # noqa: BLE001  # any failure is silence: the other side decides on that
             log.info("shard %s does not answer: %s", self._name, type(error).__name__)
             return False
-        return isinstance(answer, ShardBeatReply) and self._answered(answer)
+        return isinstance(answer, ShardHeartbeatReply) and self._answered(answer)
 
-    def _answered(self, reply: ShardBeatReply) -> bool:
+    def _answered(self, reply: ShardHeartbeatReply) -> bool:
         if reply.epoch < self._far_epoch:
             return False
         if reply.session != self._session:
@@ -93,19 +93,19 @@ class TargetsThere:
         if reply.epoch != self._far_epoch:
             self._lose()
             self._far_epoch = reply.epoch
-        if not self._voice.open:
-            self._ear = Ear()
-            self._voice.begin(orders_header(self._epoch, self._far_epoch, self._session))
+        if not self._sender.open:
+            self._receiver = SessionReceiver()
+            self._sender.begin(orders_header(self._epoch, self._far_epoch, self._session))
             self.targets.line_up_anew()
         return False
 
     def _lose(self) -> None:
-        if self._voice.open:
-            self._voice.end()
-            self.targets.lose()
+        if self._sender.open:
+            self._sender.end()
+            self.targets.session_lost()
 
 
-class JobsThere:
+class IncomingSession:
     """The session of the other shard's jobs with this one's targets. The other side keeps it: where it is
     silent, or nothing arrives there, all that its jobs have here is taken back, as a region's node does with
     what a silent shard has there.
@@ -127,10 +127,10 @@ class JobsThere:
         clock: Clock,
     ) -> None:
         self._clock = clock
-        self._voice = Voice(mailbox := Mailbox(transport.carrier(name), Header(0, "")))
+        self._sender = SessionSender(mailbox := Mailbox(transport.carrier(name), Header(0, "")))
         self._mailbox = mailbox
-        self.jobs = RemoteJobs(targets, self._voice, homes)
-        self._ear = Ear()
+        self.jobs = RemoteJobs(targets, self._sender, homes)
+        self._receiver = SessionReceiver()
         self._epoch = self._far_epoch = self._session = self._beats = 0
         self._heard_at = float("-inf")
 
@@ -140,7 +140,7 @@ class JobsThere:
         self.jobs.begin(newcomers)
         self._watch()
 
-    def beat(self, beat: ShardBeat) -> ShardBeatReply:
+    def beat(self, beat: ShardHeartbeat) -> ShardHeartbeatReply:
         """Take a heartbeat; one that a later one has overtaken opens and keeps nothing."""
         if (beat.epoch, beat.number) > (self._far_epoch, self._beats):
             known = (self._far_epoch, self._session)
@@ -148,16 +148,16 @@ class JobsThere:
             if (beat.epoch, beat.session) > known:
                 self._open(beat.session)
             self._heard_at = self._clock.now()
-        return ShardBeatReply(self._epoch, self._session if self._voice.open else 0)
+        return ShardHeartbeatReply(self._epoch, self._session if self._sender.open else 0)
 
-    def hear(self, header: Header, messages: list[Message]) -> None:
-        """Take what the other shard's jobs say in this session; what is of another is dropped."""
-        if self._voice.open and header == orders_header(self._far_epoch, self._epoch, self._session):
+    def receive(self, header: Header, messages: list[Message]) -> None:
+        """Take what the other shard's jobs order in this session; what is of another is dropped."""
+        if self._sender.open and header == orders_header(self._far_epoch, self._epoch, self._session):
             for message in messages:
-                for record in self._ear.hear(message):
+                for record in self._receiver.receive(message):
                     if not isinstance(record, Order):
                         raise _misplaced(record)
-                    self.jobs.heard(record)
+                    self.jobs.receive(record)
 
     async def close(self) -> None:
         """Drop what waits."""
@@ -166,27 +166,27 @@ class JobsThere:
     def _open(self, session: int) -> None:
         self.jobs.end()
         self._session = session
-        self._ear = Ear()
-        self._voice.begin(reports_header(self._far_epoch, self._epoch, session))
+        self._receiver = SessionReceiver()
+        self._sender.begin(reports_header(self._far_epoch, self._epoch, session))
 
     def _watch(self) -> None:
         now = self._clock.now()
         silent = now - self._heard_at > SELF_FENCE_AFTER_S or self._mailbox.stuck_s() > SELF_FENCE_AFTER_S
-        if self._voice.open and silent:
+        if self._sender.open and silent:
             log.warning("a neighbouring shard is silent: what its jobs have here is taken back")
             self.jobs.end()
         self._clock.call_at(now + HEARTBEAT_EVERY_S / 2, self._watch)
 
 
 def orders_header(jobs_epoch: int, targets_epoch: int, session: int) -> Header:
-    """Name both ends of what jobs say."""
+    """Name both ends of orders."""
     return Header(targets_epoch, f"orders {jobs_epoch:x}.{session:x}")
 
 
 def reports_header(jobs_epoch: int, targets_epoch: int, session: int) -> Header:
-    """Name both ends of what targets say."""
+    """Name both ends of reports."""
     return Header(jobs_epoch, f"reports {targets_epoch:x}.{session:x}")
 
 
 def _misplaced(record: object) -> WireError:
-    return WireError(f"{type(record).__name__} is for the other side to say")
+    return WireError(f"{type(record).__name__} is for the other side to send")

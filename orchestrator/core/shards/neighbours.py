@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
-from orchestrator.core.shards.neighbour import JobsThere, TargetsThere
+from orchestrator.core.shards.neighbour import IncomingSession, OutgoingSession
 from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.routers import JobRouter, TargetRouter
-from orchestrator.core.shards.voice import Born, Owed, StepName
+from orchestrator.core.shards.session_messages import DeliveriesStored, JobStored, StepName
 from orchestrator.domain.ids import DeliveryId, JobId, ShardName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.ports.clock import Clock
@@ -16,7 +16,7 @@ from orchestrator.ports.store import OutboxEntry
 from orchestrator.ports.targets import Jobs, Targets
 from orchestrator.ports.transport import ShardTransport
 from orchestrator.wire.codec import BatchReader, WireError, decode_one, encode
-from orchestrator.wire.messages import ShardBeat
+from orchestrator.wire.messages import ShardHeartbeat
 
 
 class Cluster(Struct, frozen=True, kw_only=True):
@@ -28,8 +28,8 @@ class Cluster(Struct, frozen=True, kw_only=True):
 
 
 class _Neighbour(Struct):
-    there: TargetsThere
-    here: JobsThere
+    outgoing: OutgoingSession
+    incoming: IncomingSession
     reader: BatchReader
 
 
@@ -55,18 +55,18 @@ class Neighbours:
         if cluster is not None:
             self._neighbours = {
                 name: _Neighbour(
-                    TargetsThere(name, cluster.transport, clock),
-                    JobsThere(name, cluster.transport, targets, self._homes, clock),
+                    OutgoingSession(name, cluster.transport, clock),
+                    IncomingSession(name, cluster.transport, targets, self._homes, clock),
                     BatchReader(),
                 )
                 for name in cluster.others
             }
-            there = {name: neighbour.there.targets for name, neighbour in self._neighbours.items()}
+            there = {name: neighbour.outgoing.targets for name, neighbour in self._neighbours.items()}
             self.targets = TargetRouter(own, targets, there, cluster.owner)
 
     def __len__(self) -> int:
         """Count the steps that have anything at another shard's targets, or at this one's for another."""
-        return sum(len(n.there.targets) + len(n.here.jobs) for n in self._neighbours.values())
+        return sum(len(n.outgoing.targets) + len(n.incoming.jobs) for n in self._neighbours.values())
 
     def at_home(self, domain: TargetDomain) -> bool:
         """Whether a target is this shard's own."""
@@ -79,7 +79,7 @@ class Neighbours:
     @property
     def attempts_open(self) -> int:
         """Count the attempts of this shard's jobs at others' targets that are not over."""
-        return sum(neighbour.there.targets.attempts_open for neighbour in self._neighbours.values())
+        return sum(neighbour.outgoing.targets.attempts_open for neighbour in self._neighbours.values())
 
     def begin(
         self, epoch: int, jobs: Jobs, newcomers: Newcomers, found: Iterable[JobId | DeliveryId] = ()
@@ -90,9 +90,9 @@ class Neighbours:
         if self._cluster is not None:
             newcomers.begin(found)
         for neighbour in self._neighbours.values():
-            neighbour.there.begin(epoch, jobs)
-            neighbour.here.begin(epoch, newcomers)
-            self._beating.append(asyncio.get_running_loop().create_task(neighbour.there.beat_for_ever()))
+            neighbour.outgoing.begin(epoch, jobs)
+            neighbour.incoming.begin(epoch, newcomers)
+            self._beating.append(asyncio.get_running_loop().create_task(neighbour.outgoing.beat_for_ever()))
 
     def is_ours(self, domain: TargetDomain) -> bool:
         """Whether a target, or a webhook's receiver, is at this shard."""
@@ -103,7 +103,7 @@ class Neighbours:
         owner = self._owner(job.domain)
         if owner == self._own:
             return False
-        self._neighbours[owner].there.targets.announce(Born(job.id))
+        self._neighbours[owner].outgoing.targets.announce(JobStored(job.id))
         return True
 
     def share_out(self, job: JobId, entries: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
@@ -113,13 +113,13 @@ class Neighbours:
         owners = {entry.id: self._owner(entry.endpoint) for entry in entries}
         for owner in dict.fromkeys(owners.values()):
             if owner != self._own:
-                self._neighbours[owner].there.targets.announce(Owed(job))
+                self._neighbours[owner].outgoing.targets.announce(DeliveriesStored(job))
         return [entry for entry in entries if owners[entry.id] == self._own]
 
     def drain(self) -> None:
         """Start nothing more at other shards' targets."""
         for neighbour in self._neighbours.values():
-            neighbour.there.targets.drain()
+            neighbour.outgoing.targets.drain()
 
     def receive(self, sender: ShardName, batch: bytes) -> None:
         """Take a batch from another shard; which one, the transport says.
@@ -130,8 +130,8 @@ class Neighbours:
         """
         neighbour = self._find(sender)
         header, messages = neighbour.reader.read(batch)
-        neighbour.there.hear(header, messages)
-        neighbour.here.hear(header, messages)
+        neighbour.outgoing.receive(header, messages)
+        neighbour.incoming.receive(header, messages)
 
     def beat(self, sender: ShardName, beat: bytes) -> bytes:
         """Take another shard's heartbeat, and give the reply.
@@ -141,18 +141,18 @@ class Neighbours:
 
         """
         message = decode_one(beat)
-        if not isinstance(message, ShardBeat):
+        if not isinstance(message, ShardHeartbeat):
             msg = f"{type(message).__name__} is no heartbeat of a shard's"
             raise WireError(msg)
-        return encode(self._find(sender).here.beat(message))
+        return encode(self._find(sender).incoming.beat(message))
 
     async def close(self) -> None:
         """Speak to nobody any more."""
         for beating in self._beating:
             beating.cancel()
         for neighbour in self._neighbours.values():
-            await neighbour.there.close()
-            await neighbour.here.close()
+            await neighbour.outgoing.close()
+            await neighbour.incoming.close()
 
     def _owner(self, domain: TargetDomain) -> ShardName:
         return self._own if self._cluster is None else self._cluster.owner(domain)

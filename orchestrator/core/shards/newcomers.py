@@ -67,11 +67,11 @@ class Newcomers:
         self._known[what] = self._clock.now()
         return new
 
-    def born(self, job_id: JobId) -> None:
+    def job_stored(self, job_id: JobId) -> None:
         """Another shard says that it has put a job on disk."""
         self._spawn(self._take_job(job_id))
 
-    def owed(self, job_id: JobId) -> None:
+    def deliveries_stored(self, job_id: JobId) -> None:
         """Another shard says that it has put deliveries on disk."""
         self._spawn(self._take_deliveries_of(job_id))
 

@@ -5,7 +5,15 @@ from typing import assert_never
 from msgspec import Struct, field
 
 from orchestrator.core.shards.newcomers import Newcomers
-from orchestrator.core.shards.voice import Born, LineUp, Order, Owed, PassUp, StepName, Voice
+from orchestrator.core.shards.session_messages import (
+    DeliveriesStored,
+    JobStored,
+    LineUp,
+    Order,
+    PassUp,
+    SessionSender,
+    StepName,
+)
 from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain
 from orchestrator.ports.targets import (
     AttemptEnded,
@@ -40,15 +48,15 @@ class RemoteJobs:
 
     Args:
         targets: This shard's.
-        voice: Speaks to the other shard's ``RemoteTargets``.
+        sender: Sends to the other shard's ``RemoteTargets``.
         homes: Whose each step is that is not of this shard's own jobs: kept here.
     """
 
     _newcomers: Newcomers
 
-    def __init__(self, targets: Targets, voice: Voice, homes: dict[StepName, Jobs]) -> None:
+    def __init__(self, targets: Targets, sender: SessionSender, homes: dict[StepName, Jobs]) -> None:
         self._targets = targets
-        self._voice = voice
+        self._sender = sender
         self._homes = homes
         self._steps: dict[StepName, _StepHere] = {}
 
@@ -60,8 +68,8 @@ class RemoteJobs:
         """Tell ``newcomers`` of what the other shard has put on disk for this one."""
         self._newcomers = newcomers
 
-    def heard(self, order: Order) -> None:
-        """Take what the other shard's jobs say."""
+    def receive(self, order: Order) -> None:
+        """Take an order of the other shard's jobs."""
         match order:
             case LineUp(claim, spends):
                 self._at_work((claim.ticket.job_id, claim.ticket.step), claim.domain)
@@ -77,16 +85,16 @@ class RemoteJobs:
                 self._send(order)
             case Withdraw():
                 self._withdraw(order)
-            case Born(job):
-                self._newcomers.born(job)
-            case Owed(job):
-                self._newcomers.owed(job)
+            case JobStored(job):
+                self._newcomers.job_stored(job)
+            case DeliveriesStored(job):
+                self._newcomers.deliveries_stored(job)
             case _:
                 assert_never(order)
 
     def end(self) -> None:
-        """Nobody hears the other shard any more: take back all that its jobs have here."""
-        self._voice.end()
+        """The session is over: take back all that its jobs have here."""
+        self._sender.end()
         steps = list(self._steps.items())
         for _, step in steps:
             step.withdrawn = True
@@ -102,16 +110,16 @@ class RemoteJobs:
             self._targets.pass_up(turn)
         else:
             step.turns[turn.permit] = turn
-            self._voice.say(turn)
+            self._sender.send(turn)
 
     def placed(self, placed: Placed) -> None:
         """A leg has its permit and its region."""
         self._steps[placed.job, placed.step].open.add(placed.attempt)
-        self._voice.say(placed)
+        self._sender.send(placed)
 
     def started(self, started: Started) -> None:
         """An attempt's first byte was written."""
-        self._voice.say(started)
+        self._sender.send(started)
 
     def ended(self, ended: AttemptEnded) -> None:
         """An attempt is over."""
@@ -119,21 +127,21 @@ class RemoteJobs:
         step = self._steps[name]
         if ended.attempt in step.open:
             step.open.remove(ended.attempt)
-            self._voice.say(ended)
+            self._sender.send(ended)
             self._forget_if_over(name, step)
 
     def late(self, late: Late) -> None:
         """A hedge may want a further leg."""
-        self._voice.say(late)
+        self._sender.send(late)
 
     def shut(self, shut: Shut) -> bool:
         """A step may go on elsewhere; whether it does is heard later."""
-        self._voice.say(shut)
+        self._sender.send(shut)
         return False
 
     def gone(self, gone: RegionsGone) -> None:
         """A leg can't run."""
-        self._voice.say(gone)
+        self._sender.send(gone)
 
     def _send(self, order: SendAttempt) -> None:
         step = self._steps.get((order.job, order.step))
@@ -173,4 +181,4 @@ class RemoteJobs:
     def _forget(self, name: StepName) -> None:
         if self._steps.pop(name, None) is not None:
             del self._homes[name]
-            self._voice.forget(name)
+            self._sender.forget(name)

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 from msgspec import Struct, field
 
-from orchestrator.core.shards.voice import Born, LineUp, Owed, PassUp, Report, StepName, Voice, step_of_record
+from orchestrator.core.shards.session_messages import (
+    DeliveriesStored,
+    JobStored,
+    LineUp,
+    PassUp,
+    Report,
+    SessionSender,
+    StepName,
+    step_of_record,
+)
 from orchestrator.core.step_at_target import begun_order, sibling_claims
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import AttemptId
@@ -41,17 +50,17 @@ class _StepAway(Struct):
 class RemoteTargets:
     """``Targets`` whose messages travel to another shard.
 
-    What is asked for while nobody listens there is said once somebody does. A session that ends has lost all
+    What is asked for while there is no session is sent in the next one. A session that ends has lost all
     attempts, and what waited lines up anew.
 
     Args:
-        voice: Speaks to the other shard's ``RemoteJobs``.
+        sender: Sends to the other shard's ``RemoteJobs``.
     """
 
     _jobs: Jobs
 
-    def __init__(self, voice: Voice) -> None:
-        self._voice = voice
+    def __init__(self, sender: SessionSender) -> None:
+        self._sender = sender
         self._steps: dict[StepName, _StepAway] = {}
         self._draining = False
 
@@ -68,35 +77,35 @@ class RemoteTargets:
         """Start nothing more there."""
         self._draining = True
 
-    def announce(self, news: Born | Owed) -> None:
-        """Say that something is on disk that is the other shard's. If nobody listens it finds that itself."""
-        self._voice.say(news)
-        self._voice.forget((news.job, news.step))
+    def announce(self, news: JobStored | DeliveriesStored) -> None:
+        """Say that something is on disk that is the other shard's. Without a session it finds that itself."""
+        self._sender.send(news)
+        self._sender.forget((news.job, news.step))
 
     def line_up(self, claim: Claim, *, spends: bool = False) -> None:
         """Let a leg wait for its permit."""
         step = self._steps.setdefault((claim.ticket.job_id, claim.ticket.step), _StepAway())
         order = step.claims[claim.ticket.leg] = LineUp(claim, spends)
-        self._voice.say(order)
+        self._sender.send(order)
 
     def run(self, order: RunStep) -> None:
         """Use a turn, unless it was lost with its session: the leg has lined up anew then."""
         if (step := self._answer(order.turn)) is not None:
             step.order = order
-            self._voice.say(order)
+            self._sender.send(order)
 
     def pass_up(self, turn: Turn) -> None:
         """Nobody wants this turn any more."""
         if (step := self._answer(turn)) is not None:
             step.claims.pop(turn.ticket.leg, None)
-            self._voice.say(PassUp(turn))
+            self._sender.send(PassUp(turn))
 
     def send(self, order: SendAttempt) -> None:
         """Send a placed attempt, unless it was lost meanwhile."""
         step = self._steps.get((order.job, order.step))
         if step is not None and order.attempt in step.open:
             step.open[order.attempt] = True
-            self._voice.say(order)
+            self._sender.send(order)
 
     def withdraw(self, orders: Sequence[Withdraw]) -> None:
         """Steps are over. Of what was sent the ends are still to be heard; all else is forgotten."""
@@ -105,16 +114,16 @@ class RemoteTargets:
             step = self._steps.get(name)
             if step is None or step.withdrawn:
                 continue
-            self._voice.say(order)
+            self._sender.send(order)
             step.withdrawn = True
             step.claims.clear()
             step.turns.clear()
             step.open = {attempt: True for attempt, sent in step.open.items() if sent}
             self._forget_if_over(name, step)
 
-    def heard(self, report: Report) -> None:
-        """Take what the other shard's targets say. Of what was withdrawn only ends count: with the withdrawal
-        everything else comes back by itself.
+    def receive(self, report: Report) -> None:
+        """Take a report of the other shard's targets. Of what was withdrawn only ends count: all else comes
+        back by itself with the withdrawal.
         """
         if isinstance(report, AttemptEnded):
             self._ended(report)
@@ -128,13 +137,13 @@ class RemoteTargets:
         self._jobs = jobs
 
     def line_up_anew(self) -> None:
-        """Somebody listens there: line up whatever waits."""
+        """A session has begun: line up whatever waits."""
         for step in self._steps.values():
             for order in step.claims.values():
-                self._voice.say(order)
+                self._sender.send(order)
 
-    def lose(self) -> None:
-        """What was there is gone: what waits lines up anew once somebody listens, attempts are lost."""
+    def session_lost(self) -> None:
+        """What was there is gone: what waits lines up anew in the next session, attempts are lost."""
         for step in self._steps.values():
             step.turns.clear()
             step.order = None
@@ -188,7 +197,7 @@ class RemoteTargets:
     def _forget_if_over(self, name: StepName, step: _StepAway) -> None:
         if step.withdrawn and not step.open:
             del self._steps[name]
-            self._voice.forget(name)
+            self._sender.forget(name)
 
 
 _LOST = Ended(None, Fault.LOST, "the target's shard was lost while the request was under way")

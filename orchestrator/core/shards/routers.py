@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from orchestrator.core.shards.voice import StepName
+from orchestrator.core.shards.session_messages import StepName
 from orchestrator.domain.ids import JobId, ShardName, TargetDomain, shard_of_attempt
 from orchestrator.ports.targets import (
     AttemptEnded,

@@ -31,7 +31,7 @@ from orchestrator.wire.messages import (
     Heartbeat,
     Message,
     RunAttempt,
-    Said,
+    SessionMessage,
 )
 from orchestrator.wire.visits import Visit
 from tests.support.agent_rig import FRA, LAX, AgentRig, Stranger, a_hello
@@ -238,7 +238,7 @@ BAD_REPORTS: dict[str, Message] = {
     "an endless start": AttemptStarted(ATTEMPT, math.inf),
     "an endless wait": Delivered(DeliveryId("d"), 1, 503, 1, retry_after_s=math.inf),
     "what a shard says": DeliverySigned(DeliveryId("d"), 1, ()),
-    "what one shard says to another": Said(JobId("job_1"), 1, 1, 0, 0, b""),
+    "what one shard says to another": SessionMessage(JobId("job_1"), 1, 1, 0, 0, b""),
     "a heartbeat in a batch": forged(Heartbeat("one life", 1), epoch="x"),
 }
 

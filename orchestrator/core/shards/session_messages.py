@@ -1,4 +1,4 @@
-"""What jobs and targets of two shards say to each other, as messages of the wire."""
+"""The records that jobs and targets of two shards exchange, as messages of a session."""
 
 from typing import get_args
 
@@ -23,7 +23,7 @@ from orchestrator.ports.targets import (
 )
 from orchestrator.wire.codec import Header, WireError
 from orchestrator.wire.mailbox import Mailbox
-from orchestrator.wire.messages import Message, Said
+from orchestrator.wire.messages import Message, SessionMessage
 
 StepName = tuple[JobId, int]
 """A job and the number of one of its steps."""
@@ -42,21 +42,21 @@ class PassUp(Struct, frozen=True):
     turn: Turn
 
 
-class Born(Struct, frozen=True):
+class JobStored(Struct, frozen=True):
     """A job is on disk that is the other shard's, for its target is there. ``step`` is its first."""
 
     job: JobId
     step: int = PRIMARY
 
 
-class Owed(Struct, frozen=True):
+class DeliveriesStored(Struct, frozen=True):
     """A job's end is on disk, and receivers of its webhooks are at the other shard."""
 
     job: JobId
     step: int = PRIMARY
 
 
-Order = LineUp | RunStep | PassUp | SendAttempt | Withdraw | Born | Owed
+Order = LineUp | RunStep | PassUp | SendAttempt | Withdraw | JobStored | DeliveriesStored
 """What a job says to a target."""
 Report = Turn | Placed | Started | AttemptEnded | Late | Shut | RegionsGone
 """What a target says to a job."""
@@ -80,8 +80,8 @@ def step_of_record(record: Record) -> StepName:
             return record.job, record.step
 
 
-class Voice:
-    """One side's way of speaking to the other side of a session; silent while there is none.
+class SessionSender:
+    """Sends one side's records in a session; what is sent while there is none is dropped.
 
     Args:
         mailbox: The way there.
@@ -93,47 +93,49 @@ class Voice:
 
     @property
     def open(self) -> bool:
-        """Whether anybody listens."""
+        """Whether there is a session."""
         return self._numbering is not None
 
     def begin(self, header: Header) -> None:
-        """Speak in a new session."""
+        """Send in a new session."""
         self._mailbox.readdress(header)
         self._numbering = Numbering()
 
     def end(self) -> None:
-        """The session is over: what was not heard yet need not be."""
+        """The session is over: what was not received yet need not be."""
         self._mailbox.readdress(Header(0, ""))
         self._numbering = None
 
-    def say(self, record: Record) -> None:
-        """Say something, if anybody listens."""
+    def send(self, record: Record) -> None:
+        """Send a record, if there is a session."""
         if self._numbering is not None:
             job, step = step_of_record(record)
             number, after = self._numbering.next((job, step))
-            self._mailbox.post(Said(job, step, number, after, _CODES[type(record)], _encode(record)))
+            self._mailbox.post(
+                SessionMessage(job, step, number, after, _CODES[type(record)], _encode(record))
+            )
 
     def forget(self, step: StepName) -> None:
-        """Nothing more is said of a step."""
+        """Nothing more is sent about a step."""
         if self._numbering is not None:
             self._numbering.forget(step)
 
 
-class Ear:
-    """Hears what a ``Voice`` says in one session."""
+class SessionReceiver:
+    """Receives what a ``SessionSender`` sends in one session."""
 
     def __init__(self) -> None:
         self._in_order: InOrder[StepName, Record] = InOrder()
 
-    def hear(self, message: Message) -> list[Record]:
+    def receive(self, message: Message) -> list[Record]:
         """Take a message; give what may be acted on now.
 
         Raises:
             WireError: It is none of a shard's, or can't be read.
 
         """
-        if not isinstance(message, Said):
-            msg = f"{type(message).__name__} is not what shards say"
+        if not isinstance(message, SessionMessage):
+            msg = f"{type(message).__name__} is not what shards send"
             raise WireError(msg)
         try:
             record: Record = _DECODERS[message.kind].decode(message.body)
