@@ -133,7 +133,9 @@ class Shard:
             known=options.known,
             strict_down_s=options.strict_down_s,
         )
-        self.neighbours = Neighbours(options.name, cluster, clock, self.targets.steps)
+        self.neighbours = Neighbours(
+            options.name, cluster, clock, self.targets.steps, lambda: self._tenure.left_s
+        )
         self.operator = Operator(store.jobs, clock, self.targets.domains, self.targets.routes)
         self.limits = TimeLimits(clock, lambda job_id: self.spawn(self._time_out(job_id)))
         self._maintenance = Maintenance(

@@ -1,6 +1,7 @@
 """The targets' sides that the conformance suite of ``Targets`` runs over, and jobs that do as told."""
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, TypeVar
@@ -135,6 +136,7 @@ class RemoteSide(Side):
 
     def __init__(self, rig: Rig, random: Random | None) -> None:
         self.way = Way(rig.loop, random)
+        self.lease_left_s = {NEAR: math.inf, FAR: math.inf}
         self.far = self._neighbour(FAR, NEAR, rig, rig.shard.targets.steps)
         self.near = self._neighbour(NEAR, FAR, rig, rig.shard.targets.steps)
         super().__init__(rig, self.near.targets, Recorder(), [self.near, self.far])
@@ -167,7 +169,7 @@ class RemoteSide(Side):
 
     def _neighbour(self, own: ShardName, other: ShardName, rig: Rig, targets: Targets) -> Neighbours:
         cluster = Cluster(others=(other,), owner=lambda _: FAR, transport=self.way.of(own))
-        made = Neighbours(own, cluster, rig.clock, targets)
+        made = Neighbours(own, cluster, rig.clock, targets, lambda: self.lease_left_s[own])
         self.way.attach(own, made)
         return made
 

@@ -1,6 +1,7 @@
 """What every ``Targets`` has to stand: the stories of the conformance suite, by what they show."""
 
 import asyncio
+import math
 
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.job import ExecutionMode, RegionPolicy
@@ -266,6 +267,19 @@ async def what_a_jobs_shard_had_elsewhere_ends_with_its_epoch(side: RemoteSide) 
     assert side.told(AttemptEnded, "a") == []
 
 
+async def what_a_shard_without_a_lease_has_elsewhere_is_taken_back(side: RemoteSide) -> None:
+    placed = await side.take_turn("a", ONE)
+    side.targets.send(send(placed))
+    await _until_called(side, 1)
+    side.lease_left_s[NEAR] = 0.0
+    await asyncio.sleep(5)
+    assert len(side.rig.shard.targets.dispatcher) == 0
+    side.lease_left_s[NEAR] = math.inf
+    assert (await side.hears(AttemptEnded, "a")).ended.fault is Fault.LOST
+    side.targets.withdraw([withdraw("a", ONE)])
+    await side.comes_to_rest()
+
+
 async def a_shard_that_stops_passes_up_its_turns_elsewhere(side: RemoteSide) -> None:
     placed = await side.take_turn("a", ONE)
     side.near.drain()
@@ -286,6 +300,7 @@ FAR_STORIES = {
         Story(what_a_shard_that_fell_silent_has_elsewhere_is_taken_back, reply=SLOW),
         Story(what_reports_do_not_reach_is_taken_back_too),
         Story(what_a_jobs_shard_had_elsewhere_ends_with_its_epoch, reply=SLOW),
+        Story(what_a_shard_without_a_lease_has_elsewhere_is_taken_back, reply=SLOW),
         Story(a_shard_that_stops_passes_up_its_turns_elsewhere),
     )
 }

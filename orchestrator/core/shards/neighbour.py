@@ -6,6 +6,7 @@ the session's number, so that none of them outlives either.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.remote_jobs import RemoteJobs
@@ -32,9 +33,18 @@ class OutgoingSession:
         name: The other shard.
         transport: The way there.
         clock: Time.
+        lease_left_s: For how long this shard may still act. Without a lease it keeps no session: its jobs may
+            be another's before long, and what they have elsewhere is taken back by then.
     """
 
-    def __init__(self, name: ShardName, transport: ShardTransport, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: ShardName,
+        transport: ShardTransport,
+        clock: Clock,
+        lease_left_s: Callable[[], float],
+    ) -> None:
+        self._lease_left_s = lease_left_s
         self._name = name
         self._transport = transport
         self._clock = clock
@@ -55,7 +65,7 @@ class OutgoingSession:
         """Keep the session; never returns."""
         while True:
             sent = self._clock.now()
-            if not await self._beat():
+            if self._lease_left_s() <= 0 or not await self._beat():
                 await asyncio.sleep(max(0.0, HEARTBEAT_EVERY_S - (self._clock.now() - sent)))
 
     def receive(self, header: Header, messages: list[Message]) -> None:

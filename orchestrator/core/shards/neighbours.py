@@ -41,9 +41,17 @@ class Neighbours:
         cluster: The others; None where there are none.
         clock: Time.
         targets: This shard's.
+        lease_left_s: For how long this shard may still act.
     """
 
-    def __init__(self, own: ShardName, cluster: Cluster | None, clock: Clock, targets: Targets) -> None:
+    def __init__(
+        self,
+        own: ShardName,
+        cluster: Cluster | None,
+        clock: Clock,
+        targets: Targets,
+        lease_left_s: Callable[[], float],
+    ) -> None:
         self._own = own
         self._cluster = cluster
         self._homes: dict[StepName, Jobs] = {}
@@ -55,7 +63,7 @@ class Neighbours:
         if cluster is not None:
             self._neighbours = {
                 name: _Neighbour(
-                    OutgoingSession(name, cluster.transport, clock),
+                    OutgoingSession(name, cluster.transport, clock, lease_left_s),
                     IncomingSession(name, cluster.transport, targets, self._homes, clock),
                     BatchReader(),
                 )
