@@ -18,7 +18,7 @@ import pytest
 
 from bench.agents import Gate, await_joined, end
 from bench.loopback import Reply, Site
-from bench.service import EZTHROTTLE, Service, create_key, free_port, kill_processes, stop_service
+from bench.service import EZTHROTTLE, NO_TLS, Service, create_key, free_port, kill_processes, stop_service
 from ezthrottle import EZThrottle, Step, StepType
 from tests.acceptance.conftest import Api
 from tests.support.certificates import Certificate
@@ -119,7 +119,7 @@ def await_answers(service: Service) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and service.process.poll() is None:
         try:
-            httpx.get(f"{service.base_url}/healthz")
+            httpx.get(f"{service.base_url}/healthz", verify=NO_TLS)
         except httpx.TransportError:
             time.sleep(0.05)
         else:

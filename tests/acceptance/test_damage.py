@@ -79,7 +79,7 @@ def loses_its_database(own_service: Service, own_api: Api, target: Site) -> None
     assert own_api.run(url=target.url("/before"))["state"] == "success"
     (own_service.data_dir / DATABASE).unlink()
     deadline = time.monotonic() + NOTICED_WITHIN_S
-    while httpx.get(f"{own_service.base_url}/readyz").status_code != httpx.codes.SERVICE_UNAVAILABLE:
+    while own_api.http.get("/readyz").status_code != httpx.codes.SERVICE_UNAVAILABLE:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     answer = own_api.post(url=target.url("/after"))

@@ -17,6 +17,7 @@ import pytest
 from bench.loopback import Reply, Site
 from bench.service import (
     EZTHROTTLE,
+    NO_TLS,
     STOPPED_WITHIN_S,
     Service,
     clean_up,
@@ -42,7 +43,7 @@ REVOKED_WITHIN_S = 5.0
 
 
 def get(service: Service, path: str) -> httpx.Response:
-    return httpx.get(service.base_url + path, timeout=20)
+    return httpx.get(service.base_url + path, timeout=20, verify=NO_TLS)
 
 
 def ezthrottle(*arguments: str) -> subprocess.CompletedProcess[str]:
