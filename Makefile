@@ -77,8 +77,9 @@ bench: bench-latency bench-race bench-throughput bench-pacing bench-sdk bench-we
 bench-throughput: install ## the whole path under load, beside the raw floor: BESIDE=checkout compares with another one
 	$(BIN)/python -m bench.throughput $(if $(BESIDE),--beside $(BESIDE))
 
-bench-race: install ## how soon losers are closed, and what racing gains
-	$(BIN)/python -m bench.race
+bench-race: install ## how soon losers are closed, and what racing and hedging are worth: QUICK=1 for five minutes
+	$(BIN)/python -m bench.race.losers
+	$(BIN)/python -m bench.race $(if $(QUICK),--jobs 300 --runs 1 --per-s 40)
 
 bench-latency: install ## acknowledgement and submit-to-webhook
 	$(BIN)/python -m bench.latency
