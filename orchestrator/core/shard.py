@@ -288,7 +288,7 @@ class Shard:
         left_s = self._tenure.left_s
         if left_s == inf:
             return reply
-        return replace(reply, lease_s=left_s, epoch=reply.epoch if left_s else 0)
+        return replace(reply, lease_s=left_s, epoch=reply.epoch if self.may_act else 0)
 
     async def cancel(self, job_id: JobId) -> bool:
         """Cancel a job, and wait until that is on disk; say whether it was still open."""
@@ -305,6 +305,11 @@ class Shard:
         begun = self.peers.all_regions_heard() or self.clock.now() >= patient_until
         able = bool(self.epoch and self.peers.regions_up()) and not self.store.lost
         return begun and able and not self._draining
+
+    @property
+    def may_act(self) -> bool:
+        """Whether its lease lasts."""
+        return self._tenure.left_s > 0
 
     @property
     def accepting(self) -> bool:

@@ -29,6 +29,7 @@ from orchestrator.domain.job import JobSpec
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.links import RegionLink
+from orchestrator.ports.store import Fenced
 from orchestrator.runtime.open_files import FILES_MOST
 from orchestrator.wire.mailbox import Carrier
 from orchestrator.wire.messages import AttemptDone, GoAttempt, Message, RunAttempt
@@ -131,7 +132,7 @@ class NodesTransport(Struct, frozen=True):
 
     def carrier(self, to: ShardName) -> Carrier:
         """Make what carries batches to a shard."""
-        network, find = self.stage.network, partial(self.stage.find_shard, to)
+        network, find = self.stage.network, partial(self.stage.find_shard, to, self.region)
 
         async def carry(batch: bytes) -> None:
             await network.call(self.process, find, self.region, batch, to_shard=True, shard=to)
@@ -140,7 +141,7 @@ class NodesTransport(Struct, frozen=True):
 
     async def heartbeat(self, shard: ShardName, beat: bytes) -> bytes:
         """Bring a heartbeat."""
-        network, find = self.stage.network, partial(self.stage.find_shard_heart, shard)
+        network, find = self.stage.network, partial(self.stage.find_shard_heart, shard, self.region)
         return await network.call(self.heart, find, self.region, beat, to_shard=True, shard=shard) or b""
 
 
@@ -252,9 +253,10 @@ class LoggedShard(Shard):
 
 
 class ShardProcess:
-    """A shard's node in a process."""
+    """A shard's node in a process; ``begun`` is told when it has the shard."""
 
-    def __init__(self, stage: Stage, name: ShardName, life: int) -> None:
+    def __init__(self, stage: Stage, name: ShardName, life: int, begun: Callable[[], None]) -> None:
+        self._has_begun = begun
         self._stage = stage
         self._name = name
         self.process = stage.loop.process(f"{name} {life}")
@@ -305,6 +307,11 @@ class ShardProcess:
         """End the process."""
         self.process.kill()
 
+    @property
+    def may_act(self) -> bool:
+        """Whether it says to nodes that they may work for it."""
+        return self.process.alive and self.serving and self.living().may_act
+
     def living(self) -> Shard:
         """Give the shard, once it has begun."""
         if self.shard is None:
@@ -347,8 +354,12 @@ class ShardProcess:
         paces = await self.shard.store.jobs.paces()
         stage.history.shards.append(ShardBegan(stage.loop.time(), self._name, self.shard.epoch, paces))
         self.serving = True
+        self._has_begun()
         try:
             await self.shard.failed()
+        except Fenced:
+            # Another has the shard: in production the process ends here.
+            self.kill()
         except Exception as error:  # noqa: BLE001  # a shard that gives up is a finding, whatever ended it
             stage.history.troubles.append(f"{self._name} gave up at {stage.loop.time():.3f} s: {error!r}")
 

@@ -1,7 +1,6 @@
 """A disk that outlives the shards which write to it, and forgets what was not committed."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from random import Random
 from types import MappingProxyType
@@ -19,7 +18,7 @@ from orchestrator.domain.ids import CustomerId, JobId, ShardName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.marks import Mark
+from orchestrator.domain.marks import Mark, Owner
 from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.roles import Caller
 from orchestrator.domain.usage import DayUsage
@@ -35,7 +34,7 @@ from orchestrator.ports.store import (
     StoredJob,
     WaitingJob,
 )
-from tests.simulation.history import Commit, History
+from tests.simulation.history import Commit, History, MarkWritten
 from tests.support.virtual_loop import VirtualLoop
 
 IDLE_IN_TRANSACTION_S = 2.0
@@ -79,15 +78,13 @@ class Disk:
         self._loop = loop
         self._history = history
         self.slow_until = 0.0
-        self._cut_until: defaultdict[ShardName, float] = defaultdict(float)
+        self.owners: dict[ShardName, DiskHandle] = {}
+        """Who has taken each shard last."""
 
     def cut_off(self, shard: ShardName, for_s: float) -> None:
-        """Let nothing through between a shard and its store for a while."""
-        self._cut_until[shard] = self._loop.time() + for_s
-
-    def reached_at(self, shard: ShardName) -> float:
-        """Say when a shard's store may be asked: now, or when it is no longer cut off."""
-        return max(self._loop.time(), self._cut_until[shard])
+        """Let nothing through for a while between whoever has a shard and its store."""
+        if shard in self.owners:
+            self.owners[shard].cut_until = self._loop.time() + for_s
 
     def begin(self, commits_at: float) -> Transaction:
         """Begin a transaction, which is given up where it has not come through some time after it was to."""
@@ -126,6 +123,15 @@ class Disk:
                 self._history.submitted[child.job.id] = child.job
                 self._log(child.job.id)
         return children
+
+    def mark(self, rows: MemoryJobs, mark: Mark) -> bool:
+        """Commit a mark."""
+        written = at_once(rows.mark(mark))
+        if written:
+            shard = self.tables.slots.get(mark.slot, rows.shard)
+            owner = Owner(shard, self.tables.beats[shard].epoch)
+            self._history.marks.append(MarkWritten(self._loop.time(), mark, owner))
+        return written
 
     def load(self, job_id: JobId) -> StoredJob | None:
         """Read a job, its run taken to bytes and back as a database would."""
@@ -172,6 +178,12 @@ class DiskHandle:
         self._queue: list[_Write] = []
         self._committing = False
         self._reader_free = 0.0
+        self.cut_until = 0.0
+
+    @property
+    def _reached_at(self) -> float:
+        """When the store may be asked: now, or when it is no longer cut off from here."""
+        return max(self._loop.time(), self.cut_until)
 
     @property
     def jobs(self) -> "DiskHandle":
@@ -187,8 +199,10 @@ class DiskHandle:
 
     async def begin_epoch(self, seen: Beat | None = None) -> int:
         """Take the shard: raise its epoch, 1 on a new store."""
-        await asyncio.sleep(self._disk.reached_at(self._shard) - self._loop.time())
-        return await self.rows.begin_epoch(seen)
+        await asyncio.sleep(self._reached_at - self._loop.time())
+        epoch = await self.rows.begin_epoch(seen)
+        self._disk.owners[self._shard] = self
+        return epoch
 
     async def news(self) -> News:
         """List what others have committed for this shard since one last looked."""
@@ -240,7 +254,7 @@ class DiskHandle:
 
     async def mark(self, mark: Mark) -> bool:
         """Write down that an attempt may have been sent, and wait for the commit."""
-        return await self._write(lambda: at_once(self.rows.mark(mark)))
+        return await self._write(lambda: self._disk.mark(self.rows, mark))
 
     async def marks(self) -> dict[JobId, Mark]:
         """List the marks of jobs that have not ended."""
@@ -341,7 +355,7 @@ class DiskHandle:
         if self._queue and not self._committing:
             self._committing = True
             batch, self._queue = self._queue, []
-            self._loop.call_at(self._disk.reached_at(self._shard), self._begin, batch)
+            self._loop.call_at(self._reached_at, self._begin, batch)
 
     def _begin(self, batch: list[_Write]) -> None:
         at = max(self._loop.time(), self._disk.slow_until) + self._random.uniform(*self._latency_s)
@@ -356,7 +370,7 @@ class DiskHandle:
         self._commit(batch, group)
 
     def _commit(self, batch: list[_Write], group: Transaction) -> None:
-        if not group.open or self._disk.reached_at(self._shard) > self._loop.time():
+        if not group.open or self._reached_at > self._loop.time():
             # The server has given it up: it was not heard of for too long, or is out of reach now.
             self._queue, self._committing = batch + self._queue, False
             self._commit_soon()
@@ -384,7 +398,7 @@ class DiskHandle:
         self._commit_soon()
 
     async def _read(self, read: Callable[[], _T]) -> _T:
-        free = max(self._reader_free, self._disk.reached_at(self._shard))
+        free = max(self._reader_free, self._reached_at)
         self._reader_free = free + self._random.uniform(0, self._latency_s[0])
         await asyncio.sleep(self._reader_free - self._loop.time())
         value = read()

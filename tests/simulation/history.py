@@ -19,6 +19,7 @@ from orchestrator.domain.ids import (
 )
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.marks import Mark, Owner
 from orchestrator.ports.store import StoredJob
 from tests.simulation.lessons import LimiterLog
 from tests.simulation.queues import QueueLog
@@ -155,6 +156,14 @@ class ShardBegan(Struct, frozen=True):
     paces: dict[TargetDomain, Learned]
 
 
+class MarkWritten(Struct, frozen=True):
+    """A mark was committed; ``owner`` is who had its slot then."""
+
+    at: float
+    mark: Mark
+    owner: Owner
+
+
 @dataclass(slots=True)
 class History:
     """All logs of a run, and what was left at its end."""
@@ -173,6 +182,7 @@ class History:
     queues: list[QueueLog] = field(default_factory=list)
     """One for each life of a target's limiter."""
     shards: list[ShardBegan] = field(default_factory=list)
+    marks: list[MarkWritten] = field(default_factory=list)
     crashes: list[tuple[float, str]] = field(default_factory=list)
     frozen: list[Frozen] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from orchestrator.domain.ids import JobId, shard_of_attempt, target_domain
+from orchestrator.domain.ids import JobId, attempt_origin, shard_of_attempt, target_domain
 from orchestrator.domain.job import Guarantee, Job, JobSpec, RegionPolicy, TriggerKind
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.retry import DEFAULT_POLICY
@@ -109,6 +109,14 @@ def at_most_once_is_kept(scenario: Scenario, history: History) -> Iterator[str]:
                 for first, second in pairwise(requests):
                     if first.status not in codes:
                         yield f"{shown(second)} repeats {shown(first)}, which ended with {first.status}"
+
+
+def marks_are_of_the_epoch_in_force(scenario: Scenario, history: History) -> Iterator[str]:
+    """A mark is committed in the epoch of whoever has its target then, and of that one's attempt."""
+    for written in history.marks:
+        mark, owner = written.mark, written.owner
+        if mark.epoch != owner.epoch or attempt_origin(mark.attempt) != (owner.shard, owner.epoch):
+            yield f"{mark} was written at {written.at:.3f} s, when {owner} had its target"
 
 
 def retry_after_is_kept(scenario: Scenario, history: History) -> Iterator[str]:

@@ -192,7 +192,22 @@ class SlowDisk(Struct, frozen=True):
     for_s: float
 
 
-Fault = Crash | Stall | Partition | Restart | SlowDisk
+class CutFromStore(Struct, frozen=True):
+    """A shard can't reach its store for ``for_s``, and everybody else."""
+
+    shard: Actor
+    at_s: float
+    for_s: float
+
+
+class StandBy(Struct, frozen=True):
+    """Another process wants a shard from then on, and takes it over once whoever has it beats no more."""
+
+    shard: Actor
+    at_s: float
+
+
+Fault = Crash | Stall | Partition | Restart | SlowDisk | CutFromStore | StandBy
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
@@ -234,13 +249,14 @@ class Scenario(Struct, frozen=True, kw_only=True):
     def one_shard(self) -> bool:
         """Whether one shard, or all of them, live and hear each other from the beginning to the end."""
         lives = not any(
-            isinstance(fault, Restart) or (isinstance(fault, Crash) and fault.actor in self.shards)
+            isinstance(fault, Restart | StandBy) or (isinstance(fault, Crash) and fault.actor in self.shards)
             for fault in self.faults
         )
         return lives and (len(self.shards) == 1 or self.faultless)
 
 
 FALLBACKS_ELSEWHERE = 0.5
+TAKEN_OVER = 0.5
 TWO_SHARDS = 2
 """Of each three seeds, the one that has two shards."""
 PACES = (Pace(), Pace(5, 3), Pace(10, 4), Pace(20, 8), Pace(4, 1), Pace(0.8, 2), Pace(300, 30))
@@ -280,7 +296,9 @@ def with_two_shards(plan: Scenario, random: Random) -> Scenario:
     """
     faults = [_at_either(fault, random) for fault in plan.faults]
     if faults:
-        faults += _cuts_of_shards(random, max(map(_over, faults)))
+        until_s = max(map(_over, faults))
+        faults += _cuts_of_shards(random, until_s)
+        faults += _take_overs(random, until_s)
     first, *others = (replace(target, temper=_slowed(target.temper, random)) for target in plan.targets)
     targets = (first, *(others or [replace(first, host="target-1.test")]))
     return replace(
@@ -295,7 +313,7 @@ def with_two_shards(plan: Scenario, random: Random) -> Scenario:
 
 def _taken_again(fault: Fault) -> float:
     """Say when a fault is over, and the shard that it struck down is had by somebody again."""
-    dies = isinstance(fault, Restart) or (isinstance(fault, Crash) and fault.actor in tuple(Actor))
+    dies = isinstance(fault, Restart | StandBy) or (isinstance(fault, Crash) and fault.actor in tuple(Actor))
     return _over(fault) + (WATCH_S + 2 * BEAT_EVERY_S if dies else 0.0)
 
 
@@ -336,6 +354,17 @@ def _cuts_of_shards(random: Random, until_s: float) -> Iterator[Partition]:
     for _ in range(random.choice([0, 1, 2, 4])):
         cut = _partition(random, random.uniform(1, until_s))
         yield replace(cut, region=BETWEEN_SHARDS)
+
+
+def _take_overs(random: Random, until_s: float) -> Iterator[Fault]:
+    """Let a shard be stopped, or cut off from its store alone, for so long that another process takes it
+    over; or for less.
+    """
+    if random.random() < TAKEN_OVER:
+        shard, at_s = random.choice([Actor.SHARD, Actor.OTHER_SHARD]), random.uniform(1, until_s)
+        for_s = random.uniform(2, 14)
+        yield StandBy(shard, at_s)
+        yield random.choice([Stall(shard, at_s, for_s), CutFromStore(shard, at_s, for_s)])
 
 
 def with_accounts(plan: Scenario, random: Random) -> Scenario:
@@ -379,8 +408,10 @@ def _over(fault: Fault) -> float:
     match fault:
         case Crash(_, at_s, down_s):
             return at_s + down_s
-        case Stall(_, at_s, for_s) | SlowDisk(at_s, for_s):
+        case Stall(_, at_s, for_s) | SlowDisk(at_s, for_s) | CutFromStore(_, at_s, for_s):
             return at_s + for_s
+        case StandBy(_, at_s):
+            return at_s
         case Restart(at_s, drain_s):
             return at_s + drain_s
         case Partition(_, _, until_s):

@@ -26,6 +26,7 @@ from tests.simulation.queues import logged_queues
 from tests.simulation.scenario import (
     Actor,
     Crash,
+    CutFromStore,
     Fault,
     JobPlan,
     Partition,
@@ -33,6 +34,7 @@ from tests.simulation.scenario import (
     Scenario,
     SlowDisk,
     Stall,
+    StandBy,
 )
 from tests.support.virtual_loop import VirtualLoop
 
@@ -76,6 +78,8 @@ class World:
         self.history = History(calm_from=scenario.calm_s)
         self._lives: dict[str, int] = {}
         self._shards: dict[str, ShardProcess] = {}
+        self._before: dict[str, ShardProcess] = {}
+        """Who had a shard that another has taken over."""
         self._peers: dict[RegionName, RegionProcess] = {}
         seed = scenario.seed
         network = Network(loop, Random(f"network {seed}"), scenario, self.history.counts)
@@ -182,15 +186,32 @@ class World:
                 outside.call_at(at_s, self._stop, shard, drain_s)
             case SlowDisk(at_s, for_s):
                 outside.call_at(at_s, self._slow_down_the_disk, for_s)
+            case CutFromStore(shard, at_s, for_s):
+                outside.call_at(at_s, self._stage.disk.cut_off, ShardName(shard), for_s)
+            case StandBy(shard, at_s):
+                outside.call_at(at_s, self._begin_shard, shard)
             case Partition():
                 self.history.counts["partition"] += 1
 
     def _start(self, actor: str) -> None:
-        self._lives[actor] = life = self._lives.get(actor, 0) + 1
         if actor in self._scenario.shards:
-            self._shards[actor] = ShardProcess(self._stage, ShardName(actor), life)
+            self._begin_shard(actor)
         else:
+            life = self._lives[actor] = self._lives.get(actor, 0) + 1
             self._peers[RegionName(actor)] = RegionProcess(self._stage, RegionName(actor), life)
+
+    def _begin_shard(self, actor: str) -> None:
+        """Start a process that wants a shard; it is where that shard is found once it has it."""
+        life = self._lives[actor] = self._lives.get(actor, 0) + 1
+        host = ShardProcess(self._stage, ShardName(actor), life, lambda: self._has_begun(actor, host))
+        self._shards.setdefault(actor, host)
+
+    def _has_begun(self, actor: str, host: ShardProcess) -> None:
+        before, self._shards[actor] = self._shards.get(actor), host
+        if before is not None and before is not host:
+            self._before[actor] = before
+            self.history.counts["taken over"] += 1
+            self._break_off_all(actor)
 
     def _crash(self, actor: str, down_s: float) -> None:
         host = self._shards.pop(actor, None) or self._peers.pop(RegionName(actor), None)
@@ -198,9 +219,13 @@ class World:
             return
         host.kill()
         self.history.crashes.append((self._loop.time(), actor))
+        self._break_off_all(actor)
+        self._loop.outside.call_at(self._loop.time() + down_s, self._start, actor)
+
+    def _break_off_all(self, actor: str) -> None:
+        """Whom clients have asked is not there any more, or not the one to ask."""
         for answer in [answer for answer, asked in self._waiting.items() if asked == actor]:
             self._clients.call_soon(_break_off, answer)
-        self._loop.outside.call_at(self._loop.time() + down_s, self._start, actor)
 
     def _stop(self, shard: str, drain_s: float) -> None:
         host = self._shards.get(shard)
@@ -223,12 +248,18 @@ class World:
             self.history.frozen.append(Frozen(actor, now, now + for_s))
             host.process.stall(for_s)
 
-    def _find_shard(self, name: ShardName) -> Endpoint | None:
-        host = self._shards.get(name)
+    def _found_by(self, region: RegionName, name: ShardName) -> ShardProcess | None:
+        """Find whom a node works for: some keep to whoever was there first, for as long as that may act."""
+        before = self._before.get(name)
+        keeps = before is not None and region == self._scenario.regions[0] and before.may_act
+        return before if keeps else self._shards.get(name)
+
+    def _find_shard(self, name: ShardName, region: RegionName) -> Endpoint | None:
+        host = self._found_by(region, name)
         return Endpoint(host.process, host.serve) if host is not None and host.serving else None
 
-    def _find_shard_heart(self, name: ShardName) -> Endpoint | None:
-        host = self._shards.get(name)
+    def _find_shard_heart(self, name: ShardName, region: RegionName) -> Endpoint | None:
+        host = self._found_by(region, name)
         return Endpoint(host.process, host.beat) if host is not None and host.serving else None
 
     def _find_peer(self, name: RegionName, shard: ShardName) -> Endpoint | None:

@@ -195,7 +195,7 @@ class MemoryJobs(MemoryShard):
         pending = (
             entry
             for entry in entries
-            if entry.state is DeliveryState.PENDING and self._tables.has(self._shard, entry.endpoint)
+            if entry.state is DeliveryState.PENDING and self._tables.has(self.shard, entry.endpoint)
         )
         return sorted(pending, key=lambda entry: entry.next_ms)
 
@@ -231,7 +231,7 @@ class MemoryJobs(MemoryShard):
         return self._of_ours(self._tables.paces)
 
     def _of_ours(self, rows: Mapping[TargetDomain, _T]) -> dict[TargetDomain, _T]:
-        return {domain: row for domain, row in rows.items() if self._tables.has(self._shard, domain)}
+        return {domain: row for domain, row in rows.items() if self._tables.has(self.shard, domain)}
 
     def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
         """Save what a target has taught."""

@@ -37,7 +37,7 @@ class MemoryShard:
     ) -> None:
         self.held_by_lock = held_by_lock
         self._tables = tables
-        self._shard = shard
+        self.shard = shard
         self._commit_takes = commit_takes
         self._epoch = 0
         self.group: Transaction | None = None
@@ -52,7 +52,7 @@ class MemoryShard:
             if self.group is None:
                 await transaction.lock(self.epoch_row, LockMode.SHARED)
             if self.fenced:
-                msg = f"{self._shard} was taken over: this one's epoch was {self._epoch}"
+                msg = f"{self.shard} was taken over: this one's epoch was {self._epoch}"
                 raise Fenced(msg)
             yield transaction
 
@@ -69,11 +69,11 @@ class MemoryShard:
     @property
     def epoch_row(self) -> RowKey:
         """What every write of the shard shares, and a take-over locks alone."""
-        return "epochs", self._shard
+        return "epochs", self.shard
 
     async def last_beat(self) -> Beat:
         """Read what whoever has the shard wrote last."""
-        return self._tables.beats.get(self._shard, Beat(0, 0))
+        return self._tables.beats.get(self.shard, Beat(0, 0))
 
     async def begin_epoch(self, seen: Beat | None = None) -> int:
         """Take the shard: raise its epoch, 1 on a new store.
@@ -86,7 +86,7 @@ class MemoryShard:
             # No beat is on its way any more: each of them has shared the row that is locked here.
             now = await self.last_beat()
             if seen is not None and seen != now:
-                msg = f"{self._shard} has beaten: {now}, and not {seen}"
+                msg = f"{self.shard} has beaten: {now}, and not {seen}"
                 raise StillBeating(msg)
             self._put_beat(transaction, replace(now, epoch=now.epoch + 1))
         self._epoch = now.epoch + 1
@@ -100,12 +100,12 @@ class MemoryShard:
             self._put_beat(transaction, replace(now, number=now.number + 1))
 
     def _put_beat(self, transaction: Transaction, beat: Beat) -> None:
-        transaction.write(lambda: self._tables.beats.update({self._shard: beat}))
+        transaction.write(lambda: self._tables.beats.update({self.shard: beat}))
 
     @property
     def fenced(self) -> bool:
         """Whether the shard has a later epoch than the one that was begun here."""
-        return bool(self._epoch) and self._tables.beats[self._shard].epoch != self._epoch
+        return bool(self._epoch) and self._tables.beats[self.shard].epoch != self._epoch
 
     def _ours(self) -> Iterator[Row]:
-        return (row for row in self._tables.rows.values() if self._tables.has(self._shard, row.job.domain))
+        return (row for row in self._tables.rows.values() if self._tables.has(self.shard, row.job.domain))
