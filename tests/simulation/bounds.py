@@ -14,7 +14,7 @@ from orchestrator.domain.ids import JobId, TargetDomain, target_domain
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.pacing import Pace
 from tests.simulation.history import AnswerHeard, History
-from tests.simulation.paces import ROUNDING_S, Start, grant_slack_s, starts_by_domain
+from tests.simulation.paces import ROUNDING_S, Start, starts_by_domain
 from tests.simulation.scenario import Scenario
 
 UNAVAILABLE = 503
@@ -34,7 +34,7 @@ def quotas_are_kept(scenario: Scenario, history: History) -> Iterator[str]:
     """From one answer to an account to the next that did not come before it, no more of its requests start
     than it has left, and they cost no more tokens.
     """
-    starts, slack_s = _starts_by_party(history), grant_slack_s(scenario)
+    starts = _starts_by_party(history)
     for account, answers in _answers_by_account(history).items():
         for index, answer in enumerate(answers):
             if answer.quota is None:
@@ -46,7 +46,7 @@ def quotas_are_kept(scenario: Scenario, history: History) -> Iterator[str]:
             used = [
                 _spec(history, start.request.job_id, start.request.url).cost
                 for start in starts[account]
-                if answer.at + slack_s < start.grant.at and start.at < until - ROUNDING_S
+                if answer.at + ROUNDING_S < start.grant.taken_at and start.at < until - ROUNDING_S
             ]
             if len(used) > answer.quota.requests or sum(used) > answer.quota.tokens:
                 yield f"{account} used {used} tokens until {until:.3f} s of {answer}"
@@ -56,7 +56,7 @@ def a_pause_binds_whom_it_is_meant_for(scenario: Scenario, history: History) -> 
     """A 429 with ``Retry-After`` stops its account, or its customer where the request named none; a 503
     stops the customer in any case.
     """
-    starts, slack_s = _starts_by_party(history), grant_slack_s(scenario)
+    starts = _starts_by_party(history)
     for answer in history.heeded():
         if not answer.retry_after_s:
             continue
@@ -64,7 +64,7 @@ def a_pause_binds_whom_it_is_meant_for(scenario: Scenario, history: History) -> 
         bound = customer if account is None or answer.status == UNAVAILABLE else account
         until = min(answer.at + answer.retry_after_s, _life_ends_at(scenario, history, answer)) - ROUNDING_S
         for start in starts[bound]:
-            if answer.at + slack_s < start.grant.at < until:
+            if answer.at + ROUNDING_S < start.grant.taken_at < until:
                 yield f"{bound} was let out at {start.grant.at:.3f} s in spite of {answer}"
 
 
@@ -72,7 +72,7 @@ def a_told_pace_binds_who_heard_it(scenario: Scenario, history: History) -> Iter
     """What a target asks of everybody and one customer alone hears binds that one, as long as it is told.
     Where accounts have queues, what they are told is theirs.
     """
-    starts, slack_s = _starts_by_party(history), grant_slack_s(scenario)
+    starts = _starts_by_party(history)
     queues = {target.host for target in scenario.targets if target.account_queues}
     for customer, answers in _answers_by_customer(history).items():
         if customer.domain.partition(":")[0] in queues:
@@ -84,7 +84,9 @@ def a_told_pace_binds_who_heard_it(scenario: Scenario, history: History) -> Iter
                 continue
             pace = Pace(answer.rps)
             until = min(next_at, answer.at + pace.lapse_s, _life_ends_at(scenario, history, answer))
-            times = sorted(s.at for s in starts[customer] if answer.at + slack_s < s.grant.at < until)
+            times = sorted(
+                s.at for s in starts[customer] if answer.at + ROUNDING_S < s.grant.taken_at < until
+            )
             for first, beyond in zip(times, times[pace.starts :], strict=False):
                 if beyond - first < pace.window_s - ROUNDING_S:
                     yield f"{customer} started too much from {first:.3f} to {beyond:.3f} s for {answer}"

@@ -162,14 +162,9 @@ class PaceLine:
         self._lapse(history.ended_at)
 
     def when_granted(self, start: Start) -> list[Pace]:
-        """List the paces in force when a start's permit may have been taken."""
-        first = bisect_left(self._times, self._since(start)) - 1
+        """List the paces in force from when a start's permit was taken until it was sent."""
+        first = bisect_left(self._times, start.grant.taken_at - ROUNDING_S) - 1
         return self._paces[max(0, first) : bisect_right(self._times, start.grant.at + ROUNDING_S)]
-
-    def _since(self, start: Start) -> float:
-        """From when on a start's permit may have been taken."""
-        slack_s = ROUNDING_S if start.grant.again else self._slack_s
-        return min(start.grant.at - slack_s, start.grant.taken_at - ROUNDING_S)
 
     def sharing(self, starts: list[Start], last: Start) -> list[Start]:
         """List those that may take the places that the grant of ``last`` had to find free."""
@@ -256,7 +251,7 @@ class AccountLine(PaceLine):
 
     def told_when_granted(self, start: Start) -> bool | None:
         """Whether it had a pace of its own when a start's permit was taken; None where that can't be said."""
-        first = max(0, bisect_left(self._times, self._since(start)) - 1)
+        first = max(0, bisect_left(self._times, start.grant.taken_at - ROUNDING_S) - 1)
         own = set(self._own[first : bisect_right(self._times, start.grant.at + ROUNDING_S)])
         return own.pop() if len(own) == 1 else None
 

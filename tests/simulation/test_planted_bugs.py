@@ -351,7 +351,7 @@ def an_account_is_never_held_back(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("a_told_pace_binds_who_heard_it", told_to_be_slow)
 def a_told_pace_is_forgotten_with_the_domains(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Throttle, "tell", lambda self, *told: None)
+    patch.setattr(Throttle, "tell", lambda self, *told, **until: None)
 
 
 @breaks("trouble_binds_nobody_else", with_a_broken_method)

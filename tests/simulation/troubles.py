@@ -13,7 +13,7 @@ from orchestrator.domain.ids import JobId
 from orchestrator.domain.path_class import path_class
 from tests.simulation.history import History
 from tests.simulation.lessons import DOMAIN_KEY, Lesson, LimiterLog, TroubledClass
-from tests.simulation.paces import PaceLine, Start, account_of_request, grant_slack_s, starts_by_domain
+from tests.simulation.paces import ROUNDING_S, PaceLine, Start, account_of_request, starts_by_domain
 from tests.simulation.scenario import Scenario
 
 JOBS_LEAST = 3
@@ -101,7 +101,7 @@ def classes_in_trouble_share_a_fiftieth(scenario: Scenario, history: History) ->
         if log.domain.partition(":")[0] in queues:
             continue
         line, spans = PaceLine(scenario, history, log.domain), _spans(log)
-        slow = [start for start in starts[log.domain] if _within(spans, start, history, scenario)]
+        slow = [start for start in starts[log.domain] if _within(spans, start, history)]
         for first, last in zip(slow, slow[BACK_TO_BACK:], strict=False):
             rps = line.fastest(first.grant.at, last.grant.at)
             interval_s = min(1 / (SHARE * rps), TRIED_EVERY_MOST_S)
@@ -140,12 +140,12 @@ def _spans(log: LimiterLog) -> list[_Span]:
     return [*spans, *(_Span(each, since, log.lessons[-1].at) for each, since in began.items())]
 
 
-def _within(spans: list[_Span], start: Start, history: History, scenario: Scenario) -> bool:
+def _within(spans: list[_Span], start: Start, history: History) -> bool:
     """Whether a start's permit was taken while its class was in trouble."""
     spec_class = path_class(start.request.method, start.request.url)
-    account, slack_s = account_of_request(history, start.request), grant_slack_s(scenario)
+    account = account_of_request(history, start.request)
     return any(
         span.of in ((None, spec_class), (account, spec_class))
-        and span.since + slack_s < start.grant.at < span.until
+        and span.since + ROUNDING_S < start.grant.taken_at < span.until
         for span in spans
     )
