@@ -3,35 +3,20 @@
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
-from msgspec import Struct
-
+from orchestrator.core.step_at_target import StepAtTarget, Watch
 from orchestrator.core.target_health import TargetHealth
 from orchestrator.domain.breaker import Sign, sign_of
 from orchestrator.domain.hedging import HedgeBudget, note_answer, spend
-from orchestrator.domain.ids import CustomerId, RegionName, TargetDomain
-from orchestrator.domain.job import HedgePolicy
+from orchestrator.domain.ids import AttemptId, CustomerId, RegionName, TargetDomain
+from orchestrator.domain.job import ExecutionMode
 from orchestrator.domain.settling import Ended
-from orchestrator.ports.clock import Clock, Timer
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.targets import Late
 
 BUDGETS_MOST = 20_000
 """Of more the oldest is forgotten: that customer's hedges at that target begin with a new one."""
 
 _NEW = HedgeBudget()
-
-
-class Watch(Struct):
-    """An attempt that goes since ``since`` (monotonic s). ``first``: no other leg went before it.
-    ``late``: it took longer than its policy's quantile.
-    """
-
-    domain: TargetDomain
-    region: RegionName
-    customer: CustomerId
-    policy: HedgePolicy
-    first: bool
-    since: float
-    timer: Timer | None = None
-    late: bool = False
 
 
 class Hedges:
@@ -54,20 +39,20 @@ class Hedges:
         self._healthy = healthy
         self._budgets: dict[tuple[TargetDomain, CustomerId], HedgeBudget] = {}
 
-    def watch(self, watch: Watch, free: Sequence[RegionName], late: Callable[[], None]) -> None:
-        """Call ``late`` once the attempt is late, where one of the ``free`` regions is well then and the
-        budget has a further leg left.
+    def watch(self, step: StepAtTarget, attempt: AttemptId, late: Callable[[Late], None]) -> None:
+        """Call ``late`` once a hedge's attempt is late, where a region that its step has not tried is well
+        then, and the budget has a further leg left.
         """
-        if not free or not watch.policy.budget:
+        order, opened = step.order, step.open.get(attempt)
+        if order is None or opened is None or order.plan.mode is not ExecutionMode.HEDGE:
             return
-
-        def due() -> None:
-            watch.timer, watch.late = None, True
-            if not set(free).isdisjoint(self._healthy(watch.domain)) and self._spend(watch):
-                late()
-
-        late_s = self._target_health.late_after_s(watch.domain, watch.region, watch.policy.quantile)
-        watch.timer = self._clock.call_at(watch.since + late_s, due)
+        ticket, plan = order.turn.ticket, order.plan
+        first, now = not plan.is_further(opened.leg), self._clock.now()
+        watch = Watch(order.turn.domain, opened.region, ticket.customer, plan.hedge, first, now)
+        step.watch(attempt, watch)
+        free = {region for region in plan.free if region != opened.region}
+        if free and watch.policy.budget:
+            self._await(watch, free, lambda: late(Late(ticket.job_id, ticket.step, attempt)))
 
     def ended(self, watch: Watch, ended: Ended) -> None:
         """An attempt is over: an answer tells how long answers take, and earns a share of a further leg."""
@@ -92,6 +77,15 @@ class Hedges:
         if watch.timer is not None:
             watch.timer.cancel()
             watch.timer = None
+
+    def _await(self, watch: Watch, free: set[RegionName], late: Callable[[], None]) -> None:
+        def due() -> None:
+            watch.timer, watch.late = None, True
+            if not free.isdisjoint(self._healthy(watch.domain)) and self._spend(watch):
+                late()
+
+        late_s = self._target_health.late_after_s(watch.domain, watch.region, watch.policy.quantile)
+        watch.timer = self._clock.call_at(watch.since + late_s, due)
 
     def _learn(self, watch: Watch) -> None:
         self._target_health.note_hedged(watch.domain, watch.region, self._clock.now() - watch.since)

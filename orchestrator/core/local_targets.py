@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.core.dispatcher import Dispatcher, OpenAttempt
 from orchestrator.core.domain_limiter import DomainLimiter
-from orchestrator.core.hedges import Hedges, Watch
+from orchestrator.core.hedges import Hedges
 from orchestrator.core.marker import Marker
 from orchestrator.core.peers import Listed, PeerBook
 from orchestrator.core.placement import choose
@@ -21,14 +21,12 @@ from orchestrator.domain.course import PRIMARY
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
-from orchestrator.domain.job import ExecutionMode
 from orchestrator.domain.settling import Ended
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.targets import (
     AttemptEnded,
     Claim,
     Jobs,
-    Late,
     Placed,
     RegionsGone,
     RunStep,
@@ -99,7 +97,7 @@ class LocalTargets:
             for attempt, opened in step.open.items():
                 if opened.leg == ticket.leg and self._dispatcher.is_parked(attempt):
                     self._dispatcher.go(attempt, permit)
-                    self._watch(step, attempt)
+                    self._hedges.watch(step, attempt, self._jobs.late)
                     return
         elif ticket.step != PRIMARY:
             # It was kept away from its queue when its step was withdrawn; of a first step nobody knows that.
@@ -231,23 +229,9 @@ class LocalTargets:
         step.open[attempt] = OpenLeg(leg, region, turn.permit, named)
         site = self._peers.site(region, named=named)
         self._jobs.placed(Placed(job, number, leg, attempt, region, site))
-        self._watch(step, attempt)
+        self._hedges.watch(step, attempt, self._jobs.late)
         for claim in sibling_claims(order, begun, leg):
             self._wait(claim, self._routes.line_up)
-
-    def _watch(self, step: StepAtTarget, attempt: AttemptId) -> None:
-        """Tell of a hedge's attempt that is late, if it is: another region may try then."""
-        order, opened = step.order, step.open.get(attempt)
-        if order is None or opened is None or order.plan.mode is not ExecutionMode.HEDGE:
-            return
-        ticket, plan = order.turn.ticket, order.plan
-        first = not plan.is_further(opened.leg)
-        now = self._clock.now()
-        watch = Watch(order.turn.domain, opened.region, ticket.customer, plan.hedge, first, now)
-        step.watch(attempt, watch)
-        free = [region for region in plan.free if region != opened.region]
-        late = Late(ticket.job_id, ticket.step, attempt)
-        self._hedges.watch(watch, free, lambda: self._jobs.late(late))
 
     def _wait_elsewhere(self, order: RunStep) -> None:
         """Nothing takes the leg now: it waits for a region or behind a breaker, or is told of as gone."""

@@ -3,10 +3,10 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from orchestrator.core.hedges import Watch
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import AttemptId, RegionName
-from orchestrator.domain.job import ExecutionMode
+from orchestrator.domain.ids import AttemptId, CustomerId, RegionName, TargetDomain
+from orchestrator.domain.job import ExecutionMode, HedgePolicy
+from orchestrator.ports.clock import Timer
 from orchestrator.ports.targets import Claim, RunStep
 
 
@@ -19,6 +19,21 @@ class OpenLeg(Struct):
     region: RegionName
     permit: int | None
     named: bool
+
+
+class Watch(Struct):
+    """An attempt that goes since ``since`` (monotonic s). ``first``: no other leg went before it.
+    ``late``: it took longer than its policy's quantile.
+    """
+
+    domain: TargetDomain
+    region: RegionName
+    customer: CustomerId
+    policy: HedgePolicy
+    first: bool
+    since: float
+    timer: Timer | None = None
+    late: bool = False
 
 
 class StepAtTarget:
