@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from orchestrator.domain.ids import JobId, attempt_origin, shard_of_attempt, target_domain
-from orchestrator.domain.job import Guarantee, Job, JobSpec, RegionPolicy, TriggerKind
+from orchestrator.domain.ids import JobId, TargetDomain, attempt_origin, shard_of_attempt, target_domain
+from orchestrator.domain.job import Guarantee, Job, JobSpec, RegionPolicy, Trigger, TriggerKind
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.retry import DEFAULT_POLICY
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S, SUSPECT_AFTER_S
@@ -264,17 +264,22 @@ def _repeats(stored: StoredJob, history: History) -> Iterator[tuple[TargetReques
 
 
 def _may_be_shut(job: Job, step: int, request: TargetRequest, history: History) -> bool:
-    """Whether breakers may have been open on the way to the step before: enough jobs failed there, one
-    of them with a code that the trigger waits for.
+    """Whether the job may have come here from an earlier step whose target was shut. That is any: a trigger
+    that does not match what opened the breakers is passed over, and so is its step.
     """
-    trigger, before = job.spec.triggers[step - 1], job.spec.steps[step - 1]
-    domain = target_domain(before.url)
+    domains = {target_domain(earlier.url) for earlier in job.spec.steps[:step]}
+    trigger, until = job.spec.triggers[step - 1], request.first_byte_at
+    return any(_may_have_shut(domain, trigger, until, history) for domain in domains)
+
+
+def _may_have_shut(domain: TargetDomain, trigger: Trigger, until: float, history: History) -> bool:
+    """Whether breakers may have been open on the way to a target: enough jobs failed there, one of them with
+    a code that the trigger waits for.
+    """
     succeeded = {(r.job_id, r.number) for r in history.requests if r.succeeded}
-    tried = [g for g in history.grants if g.domain == domain and g.at <= request.first_byte_at]
+    tried = [grant for grant in history.grants if grant.domain == domain and grant.at <= until]
     failed = {grant.job_id for grant in tried if (grant.job_id, grant.number) not in succeeded}
-    codes = {
-        r.status for r in history.requests if r.domain == domain and r.first_byte_at <= request.first_byte_at
-    }
+    codes = {r.status for r in history.requests if r.domain == domain and r.first_byte_at <= until}
     fits = trigger.kind is not TriggerKind.ON_ERROR or bool(codes & trigger.codes)
     return fits and len(failed) >= ENOUGH_JOBS
 

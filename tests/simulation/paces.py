@@ -13,8 +13,10 @@ from math import inf
 from msgspec import Struct
 
 from orchestrator.domain.accounts import account_of
-from orchestrator.domain.ids import AccountId, TargetDomain
+from orchestrator.domain.heard import REFUSALS
+from orchestrator.domain.ids import AccountId, CustomerId, TargetDomain
 from orchestrator.domain.pacing import LAPSE_INTERVALS, LAPSE_LEAST_S, Pace
+from orchestrator.domain.witnesses import ALONE_MOST_S, AS_LITTLE, WITNESSED_WITHIN_S
 from tests.simulation.history import AnswerHeard, Grant, History, ShardBegan, TargetRequest
 from tests.simulation.scenario import Scenario, SlowDisk
 from tests.simulation.specs import EPOCH_MS
@@ -145,6 +147,7 @@ class PaceLine:
     ) -> None:
         self._base = scenario.pace
         self._slack_s = grant_slack_s(scenario)
+        self._customers = CustomersTold(history, domain)
         self._lapses_at = inf
         self._lowered_since = inf
         self._times = [0.0]
@@ -183,15 +186,20 @@ class PaceLine:
         before = self._paces[-1]
         pace = Pace(answer.rps or before.rps, answer.max_concurrent or before.max_concurrent)
         lapse_s = max(LAPSE_LEAST_S, LAPSE_INTERVALS * pace.window_s)
-        # One customer's word holds for a minute; whose it is does not matter here, nothing lasts so long.
         self._lowered_since = min(self._lowered_since, answer.at)
-        self._set(answer.at, pace, min(answer.at + lapse_s, self._lowered_since + LAPSE_LEAST_S))
+        # Alone in what it was told, a customer holds all others down for a minute.
+        lapses_at = min(answer.at + lapse_s, self._lowered_since + LAPSE_LEAST_S)
+        if not self._customers.hear(answer, pace):
+            pace = Pace(max(pace.rps, before.rps), max(pace.max_concurrent, before.max_concurrent))
+            lapses_at = min(lapses_at, self._lapses_at)
+        self._set(answer.at, pace, lapses_at)
 
     def _found(self, began: ShardBegan, domain: TargetDomain) -> None:
         learned = began.paces.get(domain)
         lapses_ms = learned.lapses_ms if learned is not None else None
         lapses_at = inf if lapses_ms is None else (lapses_ms - EPOCH_MS) / 1000
         told = learned.pace if learned is not None else None
+        self._customers.begin(began.at)
         self._set(began.at, told or self._base, lapses_at)
 
     def _set(self, at: float, pace: Pace, lapses_at: float) -> None:
@@ -204,6 +212,53 @@ class PaceLine:
     def _lapse(self, now: float) -> None:
         if self._lapses_at <= now:
             self._set(self._lapses_at, self._base, inf)
+
+
+class CustomersTold:
+    """Which customers a domain's target told of a pace, and so whom that binds: what another was told as
+    strictly, or who has not been alone with it for a minute yet, binds all.
+    """
+
+    def __init__(self, history: History, domain: TargetDomain) -> None:
+        self._whose = {job_id: job.customer for job_id, job in history.submitted.items()}
+        callers = {
+            self._whose.get(request.job_id) for request in history.requests if request.domain == domain
+        }
+        self._only_one = len(callers) == 1
+        self._asked = [answer for answer in history.answers if answer.domain == domain and _asks(answer)]
+        self._began_at = 0.0
+        self._paces: dict[CustomerId | None, tuple[float, Pace]] = {}
+        """What each was told last, and when."""
+
+    def begin(self, at: float) -> None:
+        """Who was told what has not outlived a shard."""
+        self._began_at = at
+        self._paces.clear()
+
+    def hear(self, answer: AnswerHeard, pace: Pace) -> bool:
+        """Note what an answer told its customer; say whether it has to bind all."""
+        customer = self._whose.get(answer.job_id)
+        others = [told for whose, told in self._paces.items() if whose != customer]
+        self._paces[customer] = answer.at, pace
+        witnessed = any(
+            answer.at - at < WITNESSED_WITHIN_S and _as_little(other, pace) for at, other in others
+        )
+        return self._only_one or witnessed or answer.at < self._first_asked(customer) + ALONE_MOST_S
+
+    def _first_asked(self, customer: CustomerId | None) -> float:
+        """Say when it may first have been told something that nobody else was, of whatever kind."""
+        asked = (answer for answer in self._asked if self._whose.get(answer.job_id) == customer)
+        return min(answer.at for answer in asked if answer.at >= self._began_at)
+
+
+def _asks(answer: AnswerHeard) -> bool:
+    told = answer.steers or answer.quota is not None or answer.retry_after_s is not None
+    return told or answer.status in REFUSALS
+
+
+def _as_little(other: Pace, pace: Pace) -> bool:
+    most = AS_LITTLE * pace.max_concurrent
+    return other.rps <= AS_LITTLE * pace.rps and other.max_concurrent <= most
 
 
 class RestLine(PaceLine):

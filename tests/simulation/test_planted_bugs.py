@@ -22,11 +22,11 @@ from orchestrator.core.peers import Peer, PeerBook
 from orchestrator.core.shard import Shard
 from orchestrator.core.step_orders import claim_of
 from orchestrator.core.supervisor import JobSupervisor
-from orchestrator.domain import fairness, refusals, troubles
+from orchestrator.domain import course, fairness, refusals, troubles
 from orchestrator.domain.aimd import TriedRate
 from orchestrator.domain.binding import Binding
 from orchestrator.domain.budgets import Budget
-from orchestrator.domain.course import run_of
+from orchestrator.domain.course import Course, run_of
 from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gone, Lane, Ticket, Weight, _Rotation
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import Guarantee, Job, JobSpec, RetryPolicy
@@ -237,6 +237,15 @@ def a_retry_skips_its_permit(patch: pytest.MonkeyPatch) -> None:
 @breaks("nothing_starts_after_the_end")
 def a_cancel_is_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Dispatcher, "cancel", lambda self, attempt: None)
+
+
+@breaks("fallbacks_begin_rightly")
+def whatever_fails_begins_the_next_fallback(patch: pytest.MonkeyPatch) -> None:
+    def next_step(whole: Course, spec: JobSpec, step: int, *_: Any, **__: Any) -> int | None:
+        waits = step + 1 < len(spec.steps) and whole.runs[step + 1] is None
+        return step + 1 if waits else None
+
+    patch.setattr(course, "_next_step", next_step)
 
 
 @breaks("every_receiver_is_told")
