@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from orchestrator.adapters.memory.history import MemoryHistory
 from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.adapters.memory.tables import Row, Tables
-from orchestrator.adapters.memory.transactions import LockMode, Transaction, Transactions
+from orchestrator.adapters.memory.transactions import GivenUp, LockMode, Transaction, Transactions
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AttemptId, JobId, ShardName, TargetDomain
@@ -334,5 +334,18 @@ async def test_what_was_given_up_is_not_written() -> None:
     transaction = transactions.begin()
     transaction.write(lambda: written.append(1))
     transaction.end()
-    transaction.commit()
+    with pytest.raises(GivenUp):
+        transaction.commit()
     assert written == []
+
+
+async def test_whoever_waits_for_a_row_is_told_when_its_transaction_is_given_up() -> None:
+    transactions = Transactions()
+    first, second = transactions.begin(), transactions.begin()
+    await first.lock("row", LockMode.ALONE)
+    waiting = await as_far_as_it_goes(second.lock("row", LockMode.ALONE))
+    second.end()
+    with pytest.raises(GivenUp):
+        await waiting
+    first.end()
+    assert not transactions.locks._locks

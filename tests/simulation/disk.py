@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from random import Random
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.adapters.memory.tables import FIRST_SHARD, Tables
-from orchestrator.adapters.memory.transactions import LockMode, Transaction
+from orchestrator.adapters.memory.transactions import GivenUp, LockMode, Transaction
 from orchestrator.adapters.records import pack_course, unpack_course
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryState
@@ -167,9 +168,7 @@ class DiskHandle:
         shard: ShardName = FIRST_SHARD,
     ) -> None:
         self.held_by_lock = not disk.tables.slots
-        self.rows = MemoryJobs(
-            disk.tables, shard, held_by_lock=self.held_by_lock, commit_takes=self._take_over_takes
-        )
+        self.rows = MemoryJobs(disk.tables, shard, held_by_lock=self.held_by_lock)
         self._disk = disk
         self._shard = shard
         self._loop = loop
@@ -199,10 +198,32 @@ class DiskHandle:
 
     async def begin_epoch(self, seen: Beat | None = None) -> int:
         """Take the shard: raise its epoch, 1 on a new store."""
-        await asyncio.sleep(self._reached_at - self._loop.time())
-        epoch = await self.rows.begin_epoch(seen)
+        while (epoch := await self._take_over(seen)) is None:
+            pass
         self._disk.owners[self._shard] = self
         return epoch
+
+    async def _take_over(self, seen: Beat | None) -> int | None:
+        """Raise the epoch in a transaction of its own; None where that was given up before its commit."""
+        await asyncio.sleep(self._reached_at - self._loop.time())
+        group = self._disk.begin(self._loop.time() + self._latency_s[1])
+        with suppress(GivenUp):
+            if not self.held_by_lock:
+                await group.lock(self.rows.epoch_row, LockMode.ALONE)
+            await asyncio.sleep(self._random.uniform(*self._latency_s))
+        if not group.open:
+            return None
+        try:
+            return self._within(group, lambda: at_once(self.rows.begin_epoch(seen)))
+        finally:
+            group.end()
+
+    def _within(self, group: Transaction, write: Callable[[], _T]) -> _T:
+        self.rows.group = group
+        try:
+            return write()
+        finally:
+            self.rows.group = None
 
     async def news(self) -> News:
         """List what others have committed for this shard since one last looked."""
@@ -366,7 +387,8 @@ class DiskHandle:
             self._loop.create_task(self._commit_behind_a_take_over(batch, group))
 
     async def _commit_behind_a_take_over(self, batch: list[_Write], group: Transaction) -> None:
-        await group.lock(self.rows.epoch_row, LockMode.SHARED)
+        with suppress(GivenUp):
+            await group.lock(self.rows.epoch_row, LockMode.SHARED)
         self._commit(batch, group)
 
     def _commit(self, batch: list[_Write], group: Transaction) -> None:
@@ -375,17 +397,10 @@ class DiskHandle:
             self._queue, self._committing = batch + self._queue, False
             self._commit_soon()
             return
-        self.rows.group = group
-        outcomes = [(future, *_outcome(write)) for write, future in batch]
-        self.rows.group = None
+        outcomes = self._within(group, lambda: [(future, *_outcome(write)) for write, future in batch])
         group.end()
         # A crash in this gap leaves a commit that nobody was told of.
         self._loop.call_later(self._random.uniform(0, self._latency_s[0]), self._hand_over, outcomes)
-
-    async def _take_over_takes(self) -> None:
-        """A take-over is a transaction of its own, and takes its time; a group has had its own before."""
-        if self.rows.group is None:
-            await asyncio.sleep(self._random.uniform(*self._latency_s))
 
     def _hand_over(self, outcomes: list[tuple["asyncio.Future[Any] | None", Any, Exception | None]]) -> None:
         for future, value, error in outcomes:

@@ -41,7 +41,9 @@ class MemoryShard:
         self._commit_takes = commit_takes
         self._epoch = 0
         self.group: Transaction | None = None
-        """What is written while this is set is a part of it: it has shared the epoch's row before."""
+        """What is written while this is set is a part of it, which has locked the epoch's row before: shared,
+        or alone where the shard is taken.
+        """
         self._looked_from = 0
         """The transactions before this one had ended when one last looked for news."""
 
@@ -82,7 +84,8 @@ class MemoryShard:
             StillBeating: Its beat is another than was ``seen``.
         """
         async with self._transaction() as transaction:
-            await transaction.lock(self.epoch_row, LockMode.ALONE)
+            if self.group is None:
+                await transaction.lock(self.epoch_row, LockMode.ALONE)
             # No beat is on its way any more: each of them has shared the row that is locked here.
             now = await self.last_beat()
             if seen is not None and seen != now:

@@ -11,8 +11,14 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from enum import Enum, auto
 
+from orchestrator.ports.store import StoreFailure
+
 RowKey = Hashable
 """What a row is locked by: its table, and its key."""
+
+
+class GivenUp(StoreFailure):
+    """A transaction was ended from outside, before its commit. Nothing was stored."""
 
 
 class LockMode(Enum):
@@ -33,8 +39,14 @@ class Transaction:
         """That it has locked, or waits for, in that order: runs of the simulation are to be the same."""
 
     async def lock(self, row: RowKey, mode: LockMode) -> None:
-        """Lock a row until the end of this; blocks until others let go of it. Locks a row once."""
+        """Lock a row until the end of this; blocks until others let go of it. Locks a row once.
+
+        Raises:
+            GivenUp: This was ended meanwhile.
+        """
         await self._transactions.locks.take(self, row, mode)
+        if not self.open:
+            raise GivenUp
 
     def lock_now(self, row: RowKey, mode: LockMode) -> bool:
         """Lock a row if nobody is in the way; say whether that is so."""
@@ -50,10 +62,15 @@ class Transaction:
         self._writes.append(write)
 
     def commit(self) -> None:
-        """Let all that was written be seen, and let go of every lock."""
-        if self.open:
-            for write in self._writes:
-                write()
+        """Let all that was written be seen, and let go of every lock.
+
+        Raises:
+            GivenUp: This has ended before.
+        """
+        if not self.open:
+            raise GivenUp
+        for write in self._writes:
+            write()
         self.end()
 
     def end(self) -> None:
@@ -103,6 +120,14 @@ class _Lock:
         shared = all(held is LockMode.SHARED for held in self.holders.values())
         return not self.holders or (mode is LockMode.SHARED and shared)
 
+    def leave(self, transaction: Transaction) -> None:
+        """Let whoever waits for it in a transaction that has ended wait no longer."""
+        gone = [each for each in self.waiting if each[0] is transaction]
+        self.waiting = deque(each for each in self.waiting if each[0] is not transaction)
+        for _, _, turn in gone:
+            if not turn.done():
+                turn.set_result(None)
+
     def let_in(self) -> None:
         """Give it to those whose turn has come."""
         while self.waiting and self.admits(self.waiting[0][1]):
@@ -142,7 +167,7 @@ class RowLocks:
         for row in transaction.rows:
             lock = self._locks[row]
             lock.holders.pop(transaction, None)
-            lock.waiting = deque(each for each in lock.waiting if each[0] is not transaction)
+            lock.leave(transaction)
             lock.let_in()
             if not lock.holders and not lock.waiting:
                 del self._locks[row]
