@@ -383,10 +383,16 @@ class ShardProcess:
             raise CallError
         return self._node
 
+    def _is_replaced(self, shard: Shard) -> bool:
+        """Whether another life has the shard by now: what this one hears binds nobody."""
+        return any(
+            began.shard == self._name and began.epoch > shard.epoch for began in self._stage.history.shards
+        )
+
     def _log(self, shard: Shard, message: AttemptDone) -> None:
         if message.response is None:
             return
-        if message.attempt not in shard.targets.dispatcher._open:
+        if message.attempt not in shard.targets.dispatcher._open or self._is_replaced(shard):
             return
         grant, headers = self.grants[message.attempt], message.response.headers
         rps, concurrent = headers.get(HEADER_RPS), headers.get(HEADER_CONCURRENT)
