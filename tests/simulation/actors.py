@@ -215,10 +215,12 @@ class LoggedLink:
         targets = self._host.living().targets
         opened = targets.dispatcher._open[message.attempt]
         assert opened.permit is not None
-        _, _, taken_at = targets.limiter(opened.domain)._out[opened.permit]
+        now = self._stage.loop.time()
+        # What has no permit took none before: the checker is to name that.
+        _, _, taken_at = targets.limiter(opened.domain)._out.get(opened.permit, (None, None, now))
         step = targets.steps._steps[opened.job, opened.step]
         return Grant(
-            self._stage.loop.time(),
+            now,
             taken_at,
             message.attempt,
             JobId(headers["X-EZThrottle-Job-Id"]),
