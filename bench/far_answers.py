@@ -12,15 +12,15 @@ from functools import partial
 from bench.delaying_relay import relayed
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import AttemptId, RegionName
-from orchestrator.wire.codec import BatchReader, Header
-from orchestrator.wire.framed_link import FrameKind
-from orchestrator.wire.hello import Hello, Purpose
-from orchestrator.wire.mailbox import Mailbox
-from orchestrator.wire.messages import AttemptDone
-from orchestrator.wire.names import SHARD, executor_address
-from orchestrator.wire.tcp_caller import Gateway, TcpCaller
-from orchestrator.wire.tcp_exchange import Admission, TcpExchange
-from orchestrator.wire.tcp_link import TcpWay
+from orchestrator.messages.codec import BatchReader, Header
+from orchestrator.messages.hello import Hello, Purpose
+from orchestrator.messages.names import SHARD, executor_address
+from orchestrator.messages.types import AttemptDone
+from orchestrator.transport.framed_link import FrameKind
+from orchestrator.transport.mailbox import Mailbox
+from orchestrator.transport.tcp_caller import Gateway, TcpCaller
+from orchestrator.transport.tcp_exchange import Admission, TcpExchange
+from orchestrator.transport.tcp_link import TcpWay
 from tests.support.certificates import Certificate
 
 ANSWER = bytes(range(256)) * 20_480

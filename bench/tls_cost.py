@@ -17,13 +17,13 @@ from pathlib import Path
 import uvloop
 
 from orchestrator.domain.ids import RegionName
-from orchestrator.wire.codec import WIRE_VERSION, Header, encode_batch
-from orchestrator.wire.hello import Hello, Purpose
-from orchestrator.wire.mailbox import Carrier
-from orchestrator.wire.names import SHARD, executor_address
-from orchestrator.wire.tcp_caller import Gateway, TcpCaller
-from orchestrator.wire.tcp_exchange import Admission, TcpExchange
-from orchestrator.wire.tcp_link import TcpWay
+from orchestrator.messages.codec import WIRE_VERSION, Header, encode_batch
+from orchestrator.messages.hello import Hello, Purpose
+from orchestrator.messages.names import SHARD, executor_address
+from orchestrator.ports.transport import Carrier
+from orchestrator.transport.tcp_caller import Gateway, TcpCaller
+from orchestrator.transport.tcp_exchange import Admission, TcpExchange
+from orchestrator.transport.tcp_link import TcpWay
 from tests.support.certificates import Certificate
 
 ROUNDS = 7

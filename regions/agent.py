@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
 from orchestrator.domain.ids import ShardName
+from orchestrator.messages.hello import Hello, Purpose, Refusal, Welcome
 from orchestrator.ports.clock import SystemClock
 from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.gc_tuning import spare_the_collector
@@ -22,8 +23,7 @@ from orchestrator.runtime.log_file import log_here
 from orchestrator.runtime.open_files import raise_file_limit
 from orchestrator.runtime.process_vitals import process_vitals
 from orchestrator.runtime.version import VERSION
-from orchestrator.wire.hello import Hello, Purpose, Refusal, Welcome
-from orchestrator.wire.tcp_caller import Gateway
+from orchestrator.transport.tcp_caller import Gateway
 from regions.clock_offset import boot_id
 from regions.egress.answer_room import AnswerRoom
 from regions.egress.client import AiohttpEgress

@@ -7,7 +7,7 @@ round trips is the one to believe.
 from collections import deque
 from pathlib import Path
 
-from orchestrator.wire.messages import HeartbeatReply
+from orchestrator.messages.types import HeartbeatReply
 
 SAMPLES = 16
 

@@ -15,10 +15,7 @@ from msgspec import Struct
 from orchestrator.domain.exchange import Fault, HttpRequest
 from orchestrator.domain.ids import AttemptId
 from orchestrator.domain.routing import SELF_FENCE_AFTER_S
-from orchestrator.ports.clock import Clock, Timer
-from orchestrator.ports.egress import Egress, EgressError
-from orchestrator.runtime.open_files import files_left
-from orchestrator.wire.messages import (
+from orchestrator.messages.types import (
     AttemptDone,
     AttemptReady,
     AttemptStarted,
@@ -29,6 +26,9 @@ from orchestrator.wire.messages import (
     RunAttempt,
     SendAnswer,
 )
+from orchestrator.ports.clock import Clock, Timer
+from orchestrator.ports.egress import Egress, EgressError
+from orchestrator.runtime.open_files import files_left
 from regions.egress.answer_room import AnswerRoom
 from regions.held_answers import HeldAnswers
 

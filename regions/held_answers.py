@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.exchange import cut_answer
 from orchestrator.domain.ids import AttemptId
+from orchestrator.messages.types import AnswerHeld, AttemptDone, Message
 from orchestrator.ports.clock import Clock, Timer
-from orchestrator.wire.messages import AnswerHeld, AttemptDone, Message
 from regions.egress.answer_room import AnswerRoom
 
 HELD_FOR_S = 300.0

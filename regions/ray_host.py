@@ -17,7 +17,7 @@ from orchestrator.runtime.log_file import log_here
 from orchestrator.runtime.open_files import raise_file_limit
 from orchestrator.runtime.process_vitals import process_vitals
 from orchestrator.runtime.version import VERSION
-from orchestrator.wire.local_link import LocalCaller
+from orchestrator.transport.local_link import LocalCaller
 from regions.clock_offset import boot_id
 from regions.egress.answer_room import AnswerRoom
 from regions.egress.client import AiohttpEgress

@@ -5,9 +5,9 @@ from typing import Any
 import ray
 
 from orchestrator.domain.ids import ShardName
-from orchestrator.wire import names
-from orchestrator.wire.local_link import LocalCaller
-from orchestrator.wire.mailbox import Carrier
+from orchestrator.messages import names
+from orchestrator.ports.transport import Carrier
+from orchestrator.transport.local_link import LocalCaller
 
 
 class RemoteActor:

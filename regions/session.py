@@ -8,14 +8,14 @@ from msgspec import Struct, field
 
 from orchestrator.domain.ids import ShardName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
+from orchestrator.messages.codec import BatchReader, Header, decode_one, encode
+from orchestrator.messages.types import Deliver, DeliverySigned, Heartbeat, HeartbeatReply, JobResult, Message
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.egress import Egress
 from orchestrator.ports.transport import ShardTransport
 from orchestrator.runtime.open_files import files_left
 from orchestrator.runtime.process_vitals import Vitals, mailbox_vitals
-from orchestrator.wire.codec import BatchReader, Header, decode_one, encode
-from orchestrator.wire.mailbox import Mailbox
-from orchestrator.wire.messages import Deliver, DeliverySigned, Heartbeat, HeartbeatReply, JobResult, Message
+from orchestrator.transport.mailbox import Mailbox
 from regions.clock_offset import ClockOffset
 from regions.egress.answer_room import AnswerRoom
 from regions.executor import Executor, ShardLease

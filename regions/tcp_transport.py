@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from orchestrator.domain.ids import ShardName
-from orchestrator.wire.framed_link import FrameKind
-from orchestrator.wire.hello import Hello, Purpose, Refusal, Welcome
-from orchestrator.wire.mailbox import Carrier
-from orchestrator.wire.tcp_caller import Gateway, TcpCaller
-from orchestrator.wire.tcp_link import TcpLink, TcpWay
+from orchestrator.messages.hello import Hello, Purpose, Refusal, Welcome
+from orchestrator.ports.transport import Carrier
+from orchestrator.transport.framed_link import FrameKind
+from orchestrator.transport.tcp_caller import Gateway, TcpCaller
+from orchestrator.transport.tcp_link import TcpLink, TcpWay
 
 SILENT_BEATS_MOST = 3
 """So many in a row that nobody answers: the connections of that gateway are given up for new ones."""

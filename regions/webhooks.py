@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import DeliveryId, JobId, TargetDomain, target_domain
 from orchestrator.domain.signals import retry_after_s
-from orchestrator.ports.clock import Clock, utc
-from orchestrator.ports.egress import Egress, EgressError
-from orchestrator.wire.messages import (
+from orchestrator.messages.types import (
     Deliver,
     Delivered,
     DeliverySigned,
@@ -19,6 +17,8 @@ from orchestrator.wire.messages import (
     Message,
     NeedResult,
 )
+from orchestrator.ports.clock import Clock, utc
+from orchestrator.ports.egress import Egress, EgressError
 
 TIMEOUT_MS = 15_000
 RESULT_WITHIN_S = 50.0

@@ -8,7 +8,7 @@ from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.histogram import SIZES, Histogram
 from orchestrator.domain.ids import RegionName, TargetDomain
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.wire.visits import Visit
+from orchestrator.transport.visits import Visit
 
 THROTTLED_NAMED = 20
 

@@ -36,10 +36,10 @@ from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, NodeAddress, 
 from orchestrator.domain.job import Job
 from orchestrator.domain.signing import signature_headers
 from orchestrator.domain.waiting import still_to_wait_ms
+from orchestrator.messages.names import WEBHOOK_NODE
+from orchestrator.messages.types import Deliver, Delivered, DeliverySigned, Headers, JobResult, NeedResult
 from orchestrator.ports.clock import Clock, Timer
 from orchestrator.ports.store import DamagedError, JobStore, OutboxEntry
-from orchestrator.wire.messages import Deliver, Delivered, DeliverySigned, Headers, JobResult, NeedResult
-from orchestrator.wire.names import WEBHOOK_NODE
 
 EXPECT_WITHIN_S = 90.0
 """Longer than the sender's own limits: beyond it, its silence counts as a lost message."""

@@ -20,8 +20,7 @@ from orchestrator.domain.exchange import Fault, HttpRequest
 from orchestrator.domain.ids import AttemptId, CustomerId, JobId, NodeAddress, RegionName, TargetDomain
 from orchestrator.domain.settling import Ended
 from orchestrator.domain.signals import retry_after_s
-from orchestrator.ports.clock import Clock
-from orchestrator.wire.messages import (
+from orchestrator.messages.types import (
     AnswerHeld,
     AttemptDone,
     AttemptReady,
@@ -32,6 +31,7 @@ from orchestrator.wire.messages import (
     RunAttempt,
     SendAnswer,
 )
+from orchestrator.ports.clock import Clock
 
 PATIENCE_S = 10.0
 """Beyond an attempt's own limits, before its silence counts as a loss."""

@@ -6,11 +6,11 @@ from functools import partial
 from orchestrator.core.shard import Shard
 from orchestrator.domain.byte_budget import ByteBudget
 from orchestrator.domain.ids import NodeAddress, ShardName
+from orchestrator.messages.codec import PARTIAL_BYTES_MOST, BatchReader, Header, WireError, decode_one, encode
+from orchestrator.messages.reports import inspect
+from orchestrator.messages.types import Heartbeat, Message
 from orchestrator.ports.transport import NodeTransport
-from orchestrator.wire.codec import PARTIAL_BYTES_MOST, BatchReader, Header, WireError, decode_one, encode
-from orchestrator.wire.mailbox import Mailbox
-from orchestrator.wire.messages import Heartbeat, Message
-from orchestrator.wire.reports import inspect
+from orchestrator.transport.mailbox import Mailbox
 
 
 class ShardNode:

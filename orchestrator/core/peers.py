@@ -19,10 +19,10 @@ from orchestrator.domain.routing import (
     health,
 )
 from orchestrator.domain.run import Site
+from orchestrator.messages.names import WEBHOOK_REGION
+from orchestrator.messages.types import Heartbeat, HeartbeatReply, Message
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLink, RegionLinks
-from orchestrator.wire.messages import Heartbeat, HeartbeatReply, Message
-from orchestrator.wire.names import WEBHOOK_REGION
 
 WEBHOOKS = WEBHOOK_REGION
 BYTES_CREDIT = 64 * 1024 * 1024

@@ -45,10 +45,8 @@ from orchestrator.domain.marks import Owner
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.queue_position import QueuePosition
 from orchestrator.domain.routing import STRICT_DOWN_S
-from orchestrator.ports.clock import Clock
-from orchestrator.ports.links import RegionLinks
-from orchestrator.ports.store import Ending, Store
-from orchestrator.wire.messages import (
+from orchestrator.messages.names import SHARD, WEBHOOK_NODE, executor_address
+from orchestrator.messages.types import (
     AnswerHeld,
     AttemptDone,
     AttemptReady,
@@ -70,7 +68,9 @@ from orchestrator.wire.messages import (
     ShardHeartbeat,
     ShardHeartbeatReply,
 )
-from orchestrator.wire.names import SHARD, WEBHOOK_NODE, executor_address
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.links import RegionLinks
+from orchestrator.ports.store import Ending, Store
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from orchestrator.domain.ids import NodeAddress
-from orchestrator.wire.messages import Message
+from orchestrator.messages.types import Message
 
 
 class RegionLink(Protocol):

@@ -1,9 +1,12 @@
 """How nodes reach each other: what is beneath mailboxes and heartbeats."""
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from orchestrator.domain.ids import NodeAddress, ShardName
-from orchestrator.wire.mailbox import Carrier
+
+Carrier = Callable[[bytes], Awaitable[None]]
+"""Takes a batch to the peer; raises where that failed or may have failed."""
 
 _Far_contra = TypeVar("_Far_contra", NodeAddress, ShardName, contravariant=True)
 

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from orchestrator.wire.mailbox import Mailbox
+from orchestrator.transport.mailbox import Mailbox
 
 Vitals = dict[str, float]
 """Counts since the actor began, by name; names are this module's."""

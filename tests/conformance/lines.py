@@ -15,15 +15,16 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from orchestrator.domain.ids import RegionName
-from orchestrator.wire.codec import BatchReader, Header
-from orchestrator.wire.hello import Hello, Purpose
-from orchestrator.wire.local_link import LocalCaller, LocalExchange
-from orchestrator.wire.mailbox import Carrier, Mailbox
-from orchestrator.wire.messages import Message
-from orchestrator.wire.names import SHARD, executor_address
-from orchestrator.wire.tcp_caller import Gateway, TcpCaller
-from orchestrator.wire.tcp_exchange import Admission, TcpExchange
-from orchestrator.wire.tcp_link import TcpWay
+from orchestrator.messages.codec import BatchReader, Header
+from orchestrator.messages.hello import Hello, Purpose
+from orchestrator.messages.names import SHARD, executor_address
+from orchestrator.messages.types import Message
+from orchestrator.ports.transport import Carrier
+from orchestrator.transport.local_link import LocalCaller, LocalExchange
+from orchestrator.transport.mailbox import Mailbox
+from orchestrator.transport.tcp_caller import Gateway, TcpCaller
+from orchestrator.transport.tcp_exchange import Admission, TcpExchange
+from orchestrator.transport.tcp_link import TcpWay
 from tests.simulation.network import Endpoint, Network
 from tests.simulation.scenario import Direction, NetworkPlan, Partition, scenario
 from tests.support.certificates import Certificate

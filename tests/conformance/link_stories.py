@@ -6,8 +6,8 @@ from functools import partial
 
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import AttemptId
-from orchestrator.wire.codec import Header
-from orchestrator.wire.messages import AttemptDone, CancelAttempt, Message
+from orchestrator.messages.codec import Header
+from orchestrator.messages.types import AttemptDone, CancelAttempt, Message
 from tests.conformance.lines import ONE_LIFE, SENDERS, Line, Side, Story
 
 COMES_WITHIN_S = 30.0

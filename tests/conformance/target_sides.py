@@ -18,6 +18,7 @@ from orchestrator.domain.pacing import Pace
 from orchestrator.domain.path_class import PathClass
 from orchestrator.domain.run import Leg, LegState
 from orchestrator.domain.step_plan import StepPlan
+from orchestrator.messages.names import SHARD
 from orchestrator.ports.targets import (
     AttemptEnded,
     Claim,
@@ -31,7 +32,6 @@ from orchestrator.ports.targets import (
     Turn,
     Withdraw,
 )
-from orchestrator.wire.names import SHARD
 from tests.support.lossy_shards import Way
 from tests.support.rig import FAST, IAD, URL, Reply, Rig
 from tests.support.virtual_loop import VirtualLoop

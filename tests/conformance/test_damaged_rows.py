@@ -25,10 +25,10 @@ from orchestrator.domain.overruling import Overruling, Pause, SetPace
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.slots import slot_of
 from orchestrator.domain.usage import DayUsage
+from orchestrator.messages.types import Message
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.customers import WebhookSecrets
 from orchestrator.ports.store import DamagedError, JobFilter
-from orchestrator.wire.messages import Message
 from tests.conformance.stores import SqliteKeeper, a_course, add_key, an_ending, flush
 from tests.unit.domain.builders import ACME, IAD, a_job
 

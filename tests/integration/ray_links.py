@@ -12,9 +12,9 @@ from typing import Any
 
 import ray
 
-from orchestrator.wire import names
-from orchestrator.wire.codec import Header, decode_one, encode
-from orchestrator.wire.messages import Message
+from orchestrator.messages import names
+from orchestrator.messages.codec import Header, decode_one, encode
+from orchestrator.messages.types import Message
 from regions.ray_transport import RemoteActor
 from tests.conformance.lines import SENDERS, End, Side, Story
 from tests.conformance.link_stories import STORIES

@@ -18,7 +18,7 @@ from orchestrator.domain.job import (
     Webhook,
 )
 from orchestrator.domain.submission import METHODS
-from orchestrator.wire.messages import (
+from orchestrator.messages.types import (
     AnswerHeld,
     AttemptDone,
     AttemptReady,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import AttemptId
-from orchestrator.wire.codec import (
+from orchestrator.messages.codec import (
     FRAGMENT_BYTES,
     BatchReader,
     Header,
@@ -18,7 +18,7 @@ from orchestrator.wire.codec import (
     encode_batch,
     fragments,
 )
-from orchestrator.wire.messages import AttemptDone, Message
+from orchestrator.messages.types import AttemptDone, Message
 from tests.property.strategies import ANY_MESSAGE, MESSAGES
 
 HEADER = Header(7, "an incarnation")

@@ -28,12 +28,12 @@ from orchestrator.domain.ids import (
 from orchestrator.domain.job import JobSpec
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.messages.names import WEBHOOK_NODE, executor_address
+from orchestrator.messages.types import AttemptDone, GoAttempt, Message, RunAttempt
 from orchestrator.ports.links import RegionLink
 from orchestrator.ports.store import Fenced
+from orchestrator.ports.transport import Carrier
 from orchestrator.runtime.open_files import FILES_MOST
-from orchestrator.wire.mailbox import Carrier
-from orchestrator.wire.messages import AttemptDone, GoAttempt, Message, RunAttempt
-from orchestrator.wire.names import WEBHOOK_NODE, executor_address
 from regions.node import RegionNode
 from regions.session import NodeParts
 from tests.simulation.disk import Disk, DiskHandle

@@ -14,8 +14,8 @@ from orchestrator.core.shards.routers import TargetRouter
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import AttemptId, ShardName, TargetDomain
 from orchestrator.domain.in_order import InOrder
+from orchestrator.messages.types import AttemptDone, Message, RunAttempt
 from orchestrator.ports.targets import Targets
-from orchestrator.wire.messages import AttemptDone, Message, RunAttempt
 from regions.executor import Executor
 from regions.node import RegionNode
 from regions.session import ShardSession

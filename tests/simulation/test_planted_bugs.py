@@ -40,10 +40,10 @@ from orchestrator.domain.steering import Steering
 from orchestrator.domain.step_plan import StepPlan
 from orchestrator.domain.throttle import Throttle
 from orchestrator.domain.troubles import Troubles
+from orchestrator.messages.types import Heartbeat
 from orchestrator.ports.store import Accepted, Duplicate, Ending, WaitingJob
 from orchestrator.ports.targets import Turn
-from orchestrator.wire.mailbox import Mailbox
-from orchestrator.wire.messages import Heartbeat
+from orchestrator.transport.mailbox import Mailbox
 from regions.executor import Executor, ShardLease
 from tests.simulation.checker import check
 from tests.simulation.disk import DiskHandle, at_once

@@ -19,15 +19,15 @@ from orchestrator.domain.job import Job, JobSpec
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.roles import Role
 from orchestrator.domain.routing import RegionHealth
+from orchestrator.messages.codec import BatchReader, Header, encode, encode_batch, fragments
+from orchestrator.messages.hello import Hello, Purpose, Welcome, read, written
+from orchestrator.messages.types import Heartbeat, HeartbeatReply, Message
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.customers import ApiKey
 from orchestrator.ports.store import StoredJob
-from orchestrator.wire.codec import BatchReader, Header, encode, encode_batch, fragments
-from orchestrator.wire.framed_link import FrameKind
-from orchestrator.wire.hello import Hello, Purpose, Welcome, read, written
-from orchestrator.wire.mailbox import Carrier
-from orchestrator.wire.messages import Heartbeat, HeartbeatReply, Message
-from orchestrator.wire.tcp_caller import Gateway
+from orchestrator.ports.transport import Carrier
+from orchestrator.transport.framed_link import FrameKind
+from orchestrator.transport.tcp_caller import Gateway
 from regions.agent import Agent, AgentOptions
 from regions.guard import AddressPolicy
 from regions.session import Enter

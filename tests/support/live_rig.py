@@ -15,12 +15,12 @@ from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, 
 from orchestrator.domain.job import Job, JobSpec
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
+from orchestrator.messages.codec import decode_one, encode
+from orchestrator.messages.names import WEBHOOK_NODE, executor_address
+from orchestrator.messages.types import Deliver, DeliverySigned, Heartbeat, JobResult, Message
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.egress import Egress
 from orchestrator.ports.store import StoredJob
-from orchestrator.wire.codec import decode_one, encode
-from orchestrator.wire.messages import Deliver, DeliverySigned, Heartbeat, JobResult, Message
-from orchestrator.wire.names import WEBHOOK_NODE, executor_address
 from regions.executor import Executor
 from regions.webhooks import WebhookSender
 

@@ -6,7 +6,7 @@ from random import Random
 
 from orchestrator.core.shards.neighbours import Neighbours
 from orchestrator.domain.ids import ShardName
-from orchestrator.wire.mailbox import Carrier
+from orchestrator.ports.transport import Carrier
 from tests.support.virtual_loop import VirtualLoop
 
 

@@ -21,10 +21,10 @@ from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
+from orchestrator.messages.names import executor_address
+from orchestrator.messages.types import Heartbeat, Message
 from orchestrator.ports.egress import EgressError, Gate
 from orchestrator.ports.store import StoredJob, StoreFailure
-from orchestrator.wire.messages import Heartbeat, Message
-from orchestrator.wire.names import executor_address
 from regions.executor import Executor
 from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
 

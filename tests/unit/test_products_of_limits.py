@@ -22,8 +22,9 @@ from orchestrator.domain.byte_budget import LARGE_BYTES, MIB
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
 from orchestrator.domain.run import FANOUT_BYTES, LAST_SEEN_BYTES
 from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.messages import codec
 from orchestrator.settings import Settings
-from orchestrator.wire import codec, mailbox
+from orchestrator.transport import mailbox
 from regions.egress import answer_room
 from regions.egress.head import HEAD_BYTES_MOST as HEAD_BYTES_MOST_OF_ANSWER
 from regions.egress.reader import BUFFER_BYTES

@@ -12,16 +12,15 @@ from orchestrator.core.peers import PeerBook
 from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.placement import Placement, PlacementState
 from orchestrator.domain.roles import Role
+from orchestrator.messages.hello import Hello, Refusal, RefusedError
+from orchestrator.messages.names import agent_node, is_agent
 from orchestrator.ports.customers import ApiKey, CustomerStore
 from orchestrator.ports.store import StoreFailure
-from orchestrator.ports.transport import NodeTransport
+from orchestrator.ports.transport import Carrier, NodeTransport
 from orchestrator.runtime.version import VERSION
 from orchestrator.settings import Address
-from orchestrator.wire.hello import Hello, Refusal, RefusedError
-from orchestrator.wire.mailbox import Carrier
-from orchestrator.wire.names import agent_node, is_agent
-from orchestrator.wire.tcp_exchange import Admission, TcpExchange
-from orchestrator.wire.visits import Visit
+from orchestrator.transport.tcp_exchange import Admission, TcpExchange
+from orchestrator.transport.visits import Visit
 
 LOOK_EVERY_S = 1.0
 """A revoked key's connections are closed within this, and a moment."""

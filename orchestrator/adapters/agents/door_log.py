@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from orchestrator.domain.line_budget import LineBudget, new_budget, spend_line
-from orchestrator.wire.visits import Visit
+from orchestrator.transport.visits import Visit
 
 LINES_AT_ONCE = 100
 """A region's agents may all come back at once."""

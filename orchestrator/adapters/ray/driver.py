@@ -32,9 +32,9 @@ from orchestrator.adapters.ray.region_actors import RegionActor, RegionActors
 from orchestrator.adapters.ray.shard_actor import LOG_FILE, ShardActor
 from orchestrator.adapters.ray.shard_watch import SHARD_DEATHS_MOST, ShardDeaths, ShardWatch
 from orchestrator.domain.ids import NodeAddress, RegionName
+from orchestrator.messages import names
 from orchestrator.runtime import log_file
 from orchestrator.settings import Address, Settings
-from orchestrator.wire import names
 from regions.ray_actor import ExecutorActor, WebhookActor
 
 LOOPBACK = "127.0.0.1"

@@ -15,7 +15,7 @@ from orchestrator.adapters.process.directories import SERVED_BEFORE
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.parts import raylets
 from orchestrator.adapters.ray.region_actors import last_line
-from orchestrator.wire import names
+from orchestrator.messages import names
 
 JOINED_WITHIN_S = 45.0
 NODE_WITHIN_S = 20.0

@@ -30,6 +30,7 @@ from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.placement import Placement
 from orchestrator.domain.retention import DAY_MS, Retention
+from orchestrator.messages import names
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.store import Store
 from orchestrator.ports.transport import NodeTransport
@@ -37,8 +38,7 @@ from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.gc_tuning import spare_the_collector
 from orchestrator.runtime.log_file import log_to
 from orchestrator.settings import Settings
-from orchestrator.wire import names
-from orchestrator.wire.local_link import LocalExchange
+from orchestrator.transport.local_link import LocalExchange
 from regions.clock_offset import boot_id
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from typing import Any
 
 import ray
 
+from orchestrator.messages import names
 from orchestrator.settings import Settings
-from orchestrator.wire import names
 
 LOG_FILE = "service.log"
 

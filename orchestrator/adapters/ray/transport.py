@@ -1,8 +1,8 @@
 """A shard's way to nodes: over the Unix socket to those that connect to it, over Ray to the others."""
 
 from orchestrator.domain.ids import NodeAddress, ShardName
-from orchestrator.wire.local_link import LocalExchange
-from orchestrator.wire.mailbox import Carrier
+from orchestrator.ports.transport import Carrier
+from orchestrator.transport.local_link import LocalExchange
 from regions.ray_transport import RemoteActor
 
 

@@ -14,12 +14,12 @@ from orchestrator.core.shards.remote_targets import RemoteTargets
 from orchestrator.core.shards.session_messages import Order, Report, SessionReceiver, SessionSender, StepName
 from orchestrator.domain.ids import ShardName
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S, SELF_FENCE_AFTER_S
+from orchestrator.messages.codec import Header, WireError, decode_one, encode
+from orchestrator.messages.types import Message, ShardHeartbeat, ShardHeartbeatReply
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.targets import Jobs, Targets
 from orchestrator.ports.transport import ShardTransport
-from orchestrator.wire.codec import Header, WireError, decode_one, encode
-from orchestrator.wire.mailbox import Mailbox
-from orchestrator.wire.messages import Message, ShardHeartbeat, ShardHeartbeatReply
+from orchestrator.transport.mailbox import Mailbox
 
 ANSWER_WITHIN_S = 1.0
 

@@ -11,12 +11,12 @@ from orchestrator.core.shards.routers import JobRouter, TargetRouter
 from orchestrator.core.shards.session_messages import DeliveriesStored, JobStored, StepName
 from orchestrator.domain.ids import DeliveryId, JobId, ShardName, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.messages.codec import BatchReader, WireError, decode_one, encode
+from orchestrator.messages.types import ShardHeartbeat
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import OutboxEntry
 from orchestrator.ports.targets import Jobs, Targets
 from orchestrator.ports.transport import ShardTransport
-from orchestrator.wire.codec import BatchReader, WireError, decode_one, encode
-from orchestrator.wire.messages import ShardHeartbeat
 
 
 class Cluster(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,8 @@ from msgspec import Struct
 from orchestrator.domain.course import PRIMARY
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.in_order import InOrder, Numbered, Numbering
+from orchestrator.messages.codec import Header, WireError
+from orchestrator.messages.types import Message, SessionMessage
 from orchestrator.ports.targets import (
     AttemptEnded,
     Claim,
@@ -21,9 +23,7 @@ from orchestrator.ports.targets import (
     Turn,
     Withdraw,
 )
-from orchestrator.wire.codec import Header, WireError
-from orchestrator.wire.mailbox import Mailbox
-from orchestrator.wire.messages import Message, SessionMessage
+from orchestrator.transport.mailbox import Mailbox
 
 StepName = tuple[JobId, int]
 """A job and the number of one of its steps."""

@@ -6,11 +6,11 @@ from bench.loopback import Reply, Site
 from orchestrator.core.gateway.gateway import NO_REGION_YET
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.routing import ATTEMPTS_CREDIT, RegionHealth
+from orchestrator.messages.codec import WIRE_VERSION
+from orchestrator.messages.hello import Purpose, Welcome, read, written
 from orchestrator.runtime.version import VERSION
-from orchestrator.wire.codec import WIRE_VERSION
-from orchestrator.wire.framed_link import FrameKind
-from orchestrator.wire.hello import Purpose, Welcome, read, written
-from orchestrator.wire.tcp_link import ASKED_AFTER_S, GIVEN_UP_AFTER_MS
+from orchestrator.transport.framed_link import FrameKind
+from orchestrator.transport.tcp_link import ASKED_AFTER_S, GIVEN_UP_AFTER_MS
 from tests.support.agent_rig import FRA, LAX, AgentRig, a_hello
 from tests.support.holding_relay import holding_relay
 

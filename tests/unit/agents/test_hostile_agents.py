@@ -18,11 +18,9 @@ from orchestrator.domain.ids import AttemptId, DeliveryId, JobId, NodeAddress
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.roles import Role
 from orchestrator.domain.routing import RegionHealth
-from orchestrator.wire import tcp_exchange
-from orchestrator.wire.codec import PARTIAL_BYTES_MOST, WIRE_VERSION, encode, fragments
-from orchestrator.wire.framed_link import FrameKind
-from orchestrator.wire.hello import Hello, Purpose, Refusal, read, written
-from orchestrator.wire.messages import (
+from orchestrator.messages.codec import PARTIAL_BYTES_MOST, WIRE_VERSION, encode, fragments
+from orchestrator.messages.hello import Hello, Purpose, Refusal, read, written
+from orchestrator.messages.types import (
     AnswerHeld,
     AttemptDone,
     AttemptStarted,
@@ -33,7 +31,9 @@ from orchestrator.wire.messages import (
     RunAttempt,
     SessionMessage,
 )
-from orchestrator.wire.visits import Visit
+from orchestrator.transport import tcp_exchange
+from orchestrator.transport.framed_link import FrameKind
+from orchestrator.transport.visits import Visit
 from tests.support.agent_rig import FRA, LAX, AgentRig, Stranger, a_hello
 
 OK = HttpResponse(status=200, headers={}, body=b"forged")
@@ -319,7 +319,7 @@ async def test_nodes_of_a_region_are_bounded_in_number(
 
 
 async def test_who_reads_nothing_is_hung_up_on(honest: AgentRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.wire.tcp_link.UNREAD_MOST", 100_000)
+    monkeypatch.setattr("orchestrator.transport.tcp_link.UNREAD_MOST", 100_000)
     key, _ = await honest.key()
     intruder = await honest.intruder(key, Purpose.BEATS)
     beat = encode(Heartbeat("one life", 0))

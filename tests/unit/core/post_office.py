@@ -17,10 +17,10 @@ from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.job import Job, Webhook
+from orchestrator.messages.names import WEBHOOK_NODE, executor_address
+from orchestrator.messages.types import Deliver, DeliverySigned, Heartbeat, JobResult, Message
 from orchestrator.ports.egress import EgressError, Gate
 from orchestrator.ports.store import OutboxEntry, StoredJob
-from orchestrator.wire.messages import Deliver, DeliverySigned, Heartbeat, JobResult, Message
-from orchestrator.wire.names import WEBHOOK_NODE, executor_address
 from regions.webhooks import WebhookSender
 from tests.conformance.stores import a_course, an_ending
 from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop

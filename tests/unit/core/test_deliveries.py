@@ -13,8 +13,8 @@ from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fanout import DeliveryOptions, DeliveryState, JobDelivery, Schedule
 from orchestrator.domain.ids import CustomerId, DeliveryId, RegionName
 from orchestrator.domain.signing import signature_headers
+from orchestrator.messages.types import DeliverySigned, JobResult, Message
 from orchestrator.ports.customers import WebhookSecrets
-from orchestrator.wire.messages import DeliverySigned, JobResult, Message
 from tests.unit.core.post_office import (
     ANSWERS_AFTER_S,
     PostOffice,

@@ -26,8 +26,8 @@ from orchestrator.domain.ids import (
 )
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.settling import Ended
-from orchestrator.wire.messages import AttemptDone, AttemptStarted, PermitUnused
-from orchestrator.wire.names import executor_address
+from orchestrator.messages.names import executor_address
+from orchestrator.messages.types import AttemptDone, AttemptStarted, PermitUnused
 from tests.support.virtual_loop import VirtualClock, VirtualLoop
 from tests.unit.http.gateway import SilentLinks
 

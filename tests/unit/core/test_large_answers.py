@@ -8,8 +8,8 @@ from orchestrator.domain.byte_budget import LARGE_BYTES, MIB
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.run import LegState
+from orchestrator.messages.types import SendAnswer
 from orchestrator.ports.store import Accepted, Duplicate, Ending
-from orchestrator.wire.messages import SendAnswer
 from regions.held_answers import HELD_FOR_S
 from tests.support.rig import IAD, LAX, ORD, Reply, Rig, RigJobs, in_virtual_time
 

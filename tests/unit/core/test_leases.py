@@ -4,8 +4,8 @@ import asyncio
 
 from orchestrator.domain.lease import LEASE_S
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.wire.messages import Heartbeat
-from orchestrator.wire.names import executor_address
+from orchestrator.messages.names import executor_address
+from orchestrator.messages.types import Heartbeat
 from tests.support.rig import IAD, Reply, Rig, in_virtual_time
 
 BEAT = Heartbeat("one", 1)

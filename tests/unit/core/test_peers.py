@@ -14,8 +14,8 @@ from orchestrator.domain.routing import (
     SUSPECT_AFTER_S,
     RegionHealth,
 )
-from orchestrator.wire.messages import Heartbeat
-from orchestrator.wire.names import executor_address
+from orchestrator.messages.names import executor_address
+from orchestrator.messages.types import Heartbeat
 from tests.unit.http.gateway import MovableClock, SilentLinks
 
 IAD = RegionName("iad")

@@ -22,9 +22,9 @@ from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId, NodeAddress, RegionName
 from orchestrator.domain.roles import Role
 from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.messages.names import executor_address
+from orchestrator.messages.types import AttemptDone, Heartbeat, Message, RunAttempt
 from orchestrator.ports.clock import SystemClock
-from orchestrator.wire.messages import AttemptDone, Heartbeat, Message, RunAttempt
-from orchestrator.wire.names import executor_address
 from tests.unit.domain.builders import ACME, REGIONS
 
 BETA = CustomerId("cust_beta")

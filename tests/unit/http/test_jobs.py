@@ -6,8 +6,8 @@ import pytest
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.wire.messages import Deliver, Delivered
-from orchestrator.wire.names import WEBHOOK_NODE
+from orchestrator.messages.names import WEBHOOK_NODE
+from orchestrator.messages.types import Deliver, Delivered
 from tests.unit.http.gateway import BETAS_KEY, JOBS, TARGET, Gateway, turns
 
 HOOK = "http://203.0.113.9/hook"

@@ -6,9 +6,9 @@ import pytest
 
 from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.core.peers import WEBHOOKS
+from orchestrator.messages.names import WEBHOOK_NODE
+from orchestrator.messages.types import Deliver, Delivered
 from orchestrator.ports.store import StoreFailure
-from orchestrator.wire.messages import Deliver, Delivered
-from orchestrator.wire.names import WEBHOOK_NODE
 from tests.unit.http.gateway import BETAS_KEY, JOBS, Gateway, turns
 
 DEAD, REDELIVER = "/api/v1/webhooks/dead", "/api/v1/webhooks/redeliver"

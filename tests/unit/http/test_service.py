@@ -4,10 +4,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestrator.core.shard import READY_WITHOUT_ALL_AFTER_S
 from orchestrator.domain.ids import RegionName, TargetDomain
 from orchestrator.domain.placement import Placement, PlacementState
+from orchestrator.messages.names import executor_address
+from orchestrator.messages.types import Heartbeat
 from orchestrator.runtime.version import VERSION
-from orchestrator.wire.messages import Heartbeat
-from orchestrator.wire.names import executor_address
-from orchestrator.wire.visits import Visit
+from orchestrator.transport.visits import Visit
 from tests.unit.domain.builders import REGIONS
 from tests.unit.http.gateway import JOBS, TARGET, Gateway
 

@@ -7,9 +7,9 @@ import pytest
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId
+from orchestrator.messages.types import AttemptDone, Message, RunAttempt
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.egress import EgressError, Gate
-from orchestrator.wire.messages import AttemptDone, Message, RunAttempt
 from regions.executor import Executor
 
 SHARD_AHEAD_S = 1_000.0

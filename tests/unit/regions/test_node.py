@@ -11,10 +11,10 @@ import pytest
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId, ShardName
 from orchestrator.domain.routing import ATTEMPTS_CREDIT, SELF_FENCE_AFTER_S
+from orchestrator.messages.codec import BatchReader, Header, decode_one, encode, encode_batch
+from orchestrator.messages.types import AttemptDone, Heartbeat, HeartbeatReply, Message, RunAttempt
 from orchestrator.ports.egress import Gate
-from orchestrator.wire.codec import BatchReader, Header, decode_one, encode, encode_batch
-from orchestrator.wire.mailbox import Carrier
-from orchestrator.wire.messages import AttemptDone, Heartbeat, HeartbeatReply, Message, RunAttempt
+from orchestrator.ports.transport import Carrier
 from regions.node import RegionNode
 from regions.session import NodeParts
 from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop

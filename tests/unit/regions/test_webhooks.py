@@ -4,9 +4,9 @@ import asyncio
 
 from orchestrator.domain.exchange import HttpRequest, HttpResponse
 from orchestrator.domain.ids import DeliveryId, JobId
+from orchestrator.messages.types import Deliver, Message
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.egress import Gate
-from orchestrator.wire.messages import Deliver, Message
 from regions.webhooks import WebhookSender
 
 

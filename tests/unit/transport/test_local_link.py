@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.wire.local_link import LocalCaller, LocalExchange
+from orchestrator.transport.local_link import LocalCaller, LocalExchange
 
 NAME = "executor-iad"
 

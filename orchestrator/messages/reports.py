@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.domain.exchange import Fault
-from orchestrator.wire.codec import WireError
-from orchestrator.wire.messages import (
+from orchestrator.messages.codec import WireError
+from orchestrator.messages.types import (
     AnswerHeld,
     AttemptDone,
     AttemptReady,

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from orchestrator.wire.framed_link import FramedLink, FrameKind
-from orchestrator.wire.mailbox import Carrier
+from orchestrator.ports.transport import Carrier
+from orchestrator.transport.framed_link import FramedLink, FrameKind
 
 CONNECT_EVERY_S = 0.5
 _CREDENTIALS = struct.Struct("3i")

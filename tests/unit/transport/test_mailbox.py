@@ -8,10 +8,10 @@ import pytest
 
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import AttemptId
-from orchestrator.wire import mailbox as module
-from orchestrator.wire.codec import BatchReader, Header
-from orchestrator.wire.mailbox import BATCH_BYTES, BATCHES_UNDER_WAY, Mailbox
-from orchestrator.wire.messages import AttemptDone, CancelAttempt, Message
+from orchestrator.messages.codec import BatchReader, Header
+from orchestrator.messages.types import AttemptDone, CancelAttempt, Message
+from orchestrator.transport import mailbox as module
+from orchestrator.transport.mailbox import BATCH_BYTES, BATCHES_UNDER_WAY, Mailbox
 
 HEADER, NEXT = Header(1, "first"), Header(1, "second")
 

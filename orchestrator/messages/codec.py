@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from orchestrator.domain.byte_budget import ByteBudget
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
-from orchestrator.wire.messages import (
+from orchestrator.messages.types import (
     AnswerHeld,
     AttemptDone,
     AttemptReady,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.wire.local_link import LocalExchange, peer_uid
+from orchestrator.transport.local_link import LocalExchange, peer_uid
 from tests.support.another_user import as_nobody, needs_root, start_as_nobody
-from tests.unit.wire.test_local_link import Far, Inbox, calling, path
+from tests.unit.transport.test_local_link import Far, Inbox, calling, path
 
 __all__ = ["path"]
 

@@ -9,8 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from orchestrator.domain.ids import NodeAddress, ShardName
-from orchestrator.wire.framed_link import FrameKind
-from orchestrator.wire.hello import (
+from orchestrator.messages.hello import (
     Hello,
     Purpose,
     Refusal,
@@ -20,8 +19,9 @@ from orchestrator.wire.hello import (
     read,
     written,
 )
-from orchestrator.wire.tcp_link import TcpLink, TcpWay
-from orchestrator.wire.visits import Tell, Visit, tell_all
+from orchestrator.transport.framed_link import FrameKind
+from orchestrator.transport.tcp_link import TcpLink, TcpWay
+from orchestrator.transport.visits import Tell, Visit, tell_all
 
 HELLO_WITHIN_S = 10.0
 """From the first byte of a connection, its TLS included, until who it is is known."""

@@ -4,8 +4,8 @@ from msgspec.structs import replace
 
 from orchestrator.domain.exchange import HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId
-from orchestrator.wire import codec
-from orchestrator.wire.codec import (
+from orchestrator.messages import codec
+from orchestrator.messages.codec import (
     FRAGMENT_BYTES,
     WIRE_VERSION,
     BatchReader,
@@ -16,7 +16,7 @@ from orchestrator.wire.codec import (
     encode_batch,
     fragments,
 )
-from orchestrator.wire.messages import AttemptDone, CancelAttempt, GoAttempt, HeartbeatReply, RunAttempt
+from orchestrator.messages.types import AttemptDone, CancelAttempt, GoAttempt, HeartbeatReply, RunAttempt
 
 HEADER, OTHER = Header(3, "one"), Header(3, "two")
 LARGE = AttemptDone(AttemptId("large"), 1.0, HttpResponse(status=200, headers={}, body=b"x" * 300_000))

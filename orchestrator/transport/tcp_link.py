@@ -8,10 +8,10 @@ import socket
 from collections.abc import Callable
 from typing import Any, cast
 
-from orchestrator.wire.codec import WIRE_VERSION, in_version
-from orchestrator.wire.framed_link import FramedLink, FrameKind
-from orchestrator.wire.hello import HELLO_BYTES_MOST, Purpose
-from orchestrator.wire.mailbox import BATCH_BYTES, BATCHES_UNDER_WAY, StreamCarrier
+from orchestrator.messages.codec import WIRE_VERSION, in_version
+from orchestrator.messages.hello import HELLO_BYTES_MOST, Purpose
+from orchestrator.transport.framed_link import FramedLink, FrameKind
+from orchestrator.transport.mailbox import BATCH_BYTES, BATCHES_UNDER_WAY, StreamCarrier
 
 BATCHES_MOST = 128
 """Under way on one connection: 8 MiB of fragments, which fills 60 ms at 1 Gbit/s."""

@@ -6,18 +6,16 @@ No timer to tune, no wait when idle, large batches under load.
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-from orchestrator.wire.codec import Header, encode, encode_batch, fragments
-from orchestrator.wire.messages import Message
+from orchestrator.messages.codec import Header, encode, encode_batch, fragments
+from orchestrator.messages.types import Message
+from orchestrator.ports.transport import Carrier
 
 BATCH_BYTES = 96 * 1024
 BATCHES_UNDER_WAY = 2
 RETRY_FIRST_S = 0.05
 RETRY_MOST_S = 1.0
-
-Carrier = Callable[[bytes], Awaitable[None]]
-"""Takes a batch to the peer; raises where that failed or may have failed."""
 
 
 class StreamCarrier(ABC):

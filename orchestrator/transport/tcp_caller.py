@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 
 from msgspec import Struct
 
-from orchestrator.wire.framed_link import FrameKind
-from orchestrator.wire.hello import Hello, Refusal, RefusedError, Welcome, read, written
-from orchestrator.wire.tcp_link import TcpLink, TcpWay
+from orchestrator.messages.hello import Hello, Refusal, RefusedError, Welcome, read, written
+from orchestrator.transport.framed_link import FrameKind
+from orchestrator.transport.tcp_link import TcpLink, TcpWay
 
 CONNECT_WITHIN_S = 3.0
 PAUSE_FIRST_S = 0.1

@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from orchestrator.wire.codec import WIRE_VERSION, WIRE_VERSIONS, WireError
+from orchestrator.messages.codec import WIRE_VERSION, WIRE_VERSIONS, WireError
 
 HELLO_BYTES_MOST = 4 * 1024
 """Of all that is read of somebody who has not said yet who it is."""
