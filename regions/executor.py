@@ -139,7 +139,9 @@ class Executor:
         self._answers.forget()
 
     def unfence(self, lease_until: float) -> None:
-        """The shard is heard: work may go on until ``lease_until`` (this clock), or it is heard again."""
+        """The shard is heard: work may go on until ``lease_until`` (``boot_s`` of this clock), or it is heard
+        again.
+        """
         if self.lease_expired:
             self._heeds_from = self._clock.now()
         self._lease_until = lease_until
@@ -147,8 +149,9 @@ class Executor:
     @property
     def lease_expired(self) -> bool:
         """Whether the shard has been silent for so long that it may give this work away."""
-        # By the clock and not by a flag: a loop that was busy for long must not start what it finds waiting.
-        return self._clock.now() > self._lease_until
+        # By the clock and not by a flag: a loop that was busy for long must not start what it finds waiting,
+        # nor a machine that slept.
+        return self._clock.boot_s() > self._lease_until
 
     def _obeys(self, start_at: float) -> bool:
         """Whether a grant is for now, and not one that was on its way while the shard gave it up."""
@@ -295,9 +298,9 @@ class ShardLease:
         self.epoch = 0
 
     def heard(self, epoch: int, sent: float, lease_s: float | None = None) -> None:
-        """A shard answered the heartbeat of ``sent`` (this clock), and may itself act for ``lease_s`` from
-        then on. All counts from the sending here: the shard counts from when the heartbeat came in, so
-        this side always gives up first.
+        """A shard answered the heartbeat of ``sent`` (``boot_s`` of this clock), and may itself act for
+        ``lease_s`` from then on. All counts from the sending here: the shard counts from when the heartbeat
+        came in, so this side always gives up first.
         """
         if sent >= self._heard_at:
             self._heard_at = sent
@@ -312,7 +315,7 @@ class ShardLease:
     @property
     def silence_s(self) -> float | None:
         """Since the sending of the last heartbeat that was answered; None where none was."""
-        silence = self._clock.now() - self._heard_at
+        silence = self._clock.boot_s() - self._heard_at
         return None if silence == float("inf") else silence
 
     def check(self) -> None:
@@ -320,7 +323,7 @@ class ShardLease:
         lease_until = self._heard_at + self._lasts_s
         closing = self._executor.lease_expired and len(self._executor)
         # The epoch stays when only silence came between: the shard still has to hear how its attempts ended.
-        if self.epoch and not closing and self._clock.now() <= lease_until:
+        if self.epoch and not closing and self._clock.boot_s() <= lease_until:
             self._executor.unfence(lease_until)
         else:
             self._executor.fence()

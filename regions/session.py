@@ -99,13 +99,14 @@ class ShardSession:
         clock = self._parts.clock
         while True:
             sent = clock.now()
-            changed = await self._beat(sent, enter)
+            changed = await self._beat(enter)
             # A shard that is new to this node is told at once that its epoch is known here.
             if not changed:
                 await asyncio.sleep(max(0.0, HEARTBEAT_EVERY_S - (clock.now() - sent)))
 
-    async def _beat(self, sent: float, enter: Enter) -> bool:
+    async def _beat(self, enter: Enter) -> bool:
         parts = self._parts
+        sent, lease_from = parts.clock.now(), parts.clock.boot_s()
         try:
             async with asyncio.timeout(REPLY_WITHIN_S):
                 answer = await parts.transport.heartbeat(self._shard, self._heartbeat())
@@ -115,7 +116,7 @@ class ShardSession:
         reply, received = decode_one(answer), parts.clock.now()
         if not isinstance(reply, HeartbeatReply):
             return False
-        return await enter(lambda: self._heard(reply, sent, received))
+        return await enter(lambda: self._heard(reply, sent, received, lease_from))
 
     def _heartbeat(self) -> bytes:
         parts = self._parts
@@ -125,10 +126,10 @@ class ShardSession:
         silence_s = self._lease.silence_s
         return encode(Heartbeat(parts.incarnation, self.epoch, vitals, places, silence_s, self._beats))
 
-    def _heard(self, reply: HeartbeatReply, sent: float, received: float) -> bool:
+    def _heard(self, reply: HeartbeatReply, sent: float, received: float, lease_from: float) -> bool:
         """Take a reply; say whether this node works for another epoch of the shard from now on."""
         self.executor.clock_offset_s = self._offset.learn(reply, sent, received)
-        self._lease.heard(reply.epoch, sent, reply.lease_s)
+        self._lease.heard(reply.epoch, lease_from, reply.lease_s)
         changed = self._lease.epoch != self.epoch
         if changed:
             self.epoch = self._lease.epoch

@@ -7,10 +7,11 @@ import pytest
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId
+from orchestrator.domain.routing import SELF_FENCE_AFTER_S
 from orchestrator.messages.types import AttemptDone, Message, RunAttempt
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.egress import EgressError, Gate
-from regions.executor import Executor
+from regions.executor import Executor, ShardLease
 
 SHARD_AHEAD_S = 1_000.0
 
@@ -95,4 +96,51 @@ async def test_an_executor_has_places_for_what_it_has_and_for_the_files_that_it_
         request = HttpRequest(method="GET", url="http://a.example/")
         executor.receive(RunAttempt(AttemptId(str(number)), clock.now(), request))
     assert executor.places == places
+    await executor.close()
+
+
+class Sleeper(SystemClock):
+    """The clock of a machine that slept: what it counts for intervals knows nothing of that."""
+
+    asleep_s = 0.0
+
+    def boot_s(self) -> float:
+        return super().boot_s() + self.asleep_s
+
+
+class Connects:
+    """An egress that has a connection once ``connected`` is set."""
+
+    def __init__(self) -> None:
+        self.connected = asyncio.Event()
+        self.wrote = False
+
+    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+        await self.connected.wait()
+        await gate()
+        self.wrote = True
+        return HttpResponse(status=200, headers={}, body=b"")
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize(("asleep_s", "goes"), [(0.0, True), (SELF_FENCE_AFTER_S / 2, True), (3600.0, False)])
+async def test_nothing_starts_on_a_machine_that_slept_past_its_lease(asleep_s: float, goes: bool) -> None:
+    clock, reports, egress = Sleeper(), asyncio.Queue[Message](), Connects()
+    executor = Executor(egress, clock, reports.put_nowait)
+    lease = ShardLease(executor, clock)
+    lease.heard(1, clock.boot_s())
+    executor.receive(
+        RunAttempt(AttemptId("1"), clock.now(), HttpRequest(method="GET", url="http://a.example/"))
+    )
+
+    clock.asleep_s = asleep_s
+    egress.connected.set()
+    done = await reports.get()
+
+    assert isinstance(done, AttemptDone)
+    assert egress.wrote is goes
+    assert done.fault is (None if goes else Fault.LOST)
+    assert (lease.silence_s or 0.0) >= asleep_s
     await executor.close()
