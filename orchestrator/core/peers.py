@@ -303,7 +303,10 @@ class PeerBook:
         if self._refuses(peer, beat):
             return replace(reply, epoch=0)
         if beat.epoch != self._epoch:
-            peer.left = peer.left or peer.has_left(beat)
+            if peer.has_left(beat):
+                # What it is given before it works for this shard again would be lost with what it has left.
+                peer.left = True
+                self.doubt(peer)
             return reply
         self._lose_what_was_left(peer)
         if peer.incarnation != beat.incarnation:
@@ -344,7 +347,7 @@ class PeerBook:
         )
 
     def doubt(self, peer: Peer) -> None:
-        """It says that its lease has run out: no new work for it until it is heard again."""
+        """Its lease has run out, or it has left: no new work for it until it is heard again."""
         if peer.health is RegionHealth.UP:
             peer.health = RegionHealth.SUSPECT
 

@@ -264,3 +264,21 @@ async def test_a_node_may_come_back_for_other_jobs_than_before(beaten: Region) -
     assert beaten.book.regions_up([]) == []
     beaten.beats("first")
     assert beaten.book.regions_up([]) == [IAD]
+
+
+async def test_a_node_that_has_left_gets_nothing_until_it_works_for_the_shard_again() -> None:
+    region = Region()
+    region.beats("first", number=1)
+    region.beats("first", NO_EPOCH, number=2)
+    assert region.health is RegionHealth.SUSPECT
+    assert region.book.regions_with_credit() == []
+    region.beats("first", number=3)
+    assert (region.health, region.lost[1:]) == (RegionHealth.UP, ["first"])
+
+
+async def test_a_late_heartbeat_of_a_node_that_had_left_keeps_no_work_from_it() -> None:
+    region = Region()
+    region.beats("first", number=1)
+    region.beats("first", number=3)
+    region.beats("first", NO_EPOCH, number=2)
+    assert (region.health, region.lost) == (RegionHealth.UP, ["first"])
