@@ -342,9 +342,11 @@ def _named(actor: str) -> str:
 
 
 def _pass_on(done: "asyncio.Task[Any]", answer: "asyncio.Future[Any]") -> None:
+    # Asked for where nobody waits any more, too: what is not asked for counts as unhandled.
+    error = None if done.cancelled() else done.exception()
     if answer.done():
         return
-    if (error := done.exception()) is not None:
+    if error is not None:
         answer.set_exception(error)
     else:
         answer.set_result(done.result())
