@@ -6,7 +6,7 @@ back is parked with it and holds up nobody else.
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
@@ -285,10 +285,32 @@ class _Rotation:
         """Give the first ticket of each lane."""
         return (lane.heap[0] for lane in self._lanes.values())
 
-    def tickets(self) -> Iterator[Ticket]:
-        """Give every ticket, in no order."""
+    def regrouped(self, *, by_account: bool) -> "_Rotation":
+        """Give each account its own turn, or each customer one, in the order in which they would have come.
+        Whoever has had a turn is no newcomer for that: where a target changes its mind at each answer, the
+        same few would go first for ever.
+        """
+        new = _Rotation(self._weight, by_account=by_account)
+        new._in_a_row = self._in_a_row
+        lanes: dict[_Flow, list[Lane]] = {}
         for lane in self._lanes.values():
-            yield from lane.heap
+            lanes.setdefault(lane.turn, []).append(lane)
+        for turn in self._fresh:
+            new._take_over(lanes.pop(turn, []))
+        newcomers = len(new._fresh)
+        for turn in self._old:
+            new._take_over(lanes.pop(turn, []))
+        while len(new._fresh) > newcomers:
+            new._old.appendleft(new._fresh.pop())
+        # What is left is parked at gates that let go of it.
+        for parked in lanes.values():
+            new._take_over(parked)
+        return new
+
+    def _take_over(self, lanes: Iterable[Lane]) -> None:
+        for lane in lanes:
+            for ticket in lane.heap:
+                self.push(ticket)
 
     def _pop(self, lane: Lane) -> Ticket:
         ticket = heapq.heappop(lane.heap)
@@ -431,12 +453,11 @@ class FairQueue:
 
     def regroup(self, *, by_account: bool) -> None:
         """Give each account its own turn, or each customer one. Gates have to let go of parked lanes."""
-        first, spare = self._first, self._spare
-        self.by_account, self._first, self._spare = by_account, None, None
-        for ticket in first.tickets() if first else ():
-            self.push(ticket)
-        for ticket in spare.tickets() if spare else ():
-            self.push_spare(ticket)
+        self.by_account, self._next = by_account, None
+        self._first, self._spare = (
+            rotation.regrouped(by_account=by_account) if rotation is not None and rotation.count else None
+            for rotation in (self._first, self._spare)
+        )
 
     def _rotation(self) -> _Rotation:
         return _Rotation(self._weight, by_account=self.by_account)

@@ -95,3 +95,17 @@ class Waiting(RuleBasedStateMachine):
 
 TestWaiting = Waiting.TestCase
 TestWaiting.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+
+
+def test_whoever_waits_gets_a_turn_though_the_queue_is_regrouped_after_each() -> None:
+    queue = FairQueue()
+    for number in range(60):
+        customer = CustomerId("abc"[number % 3])
+        queue.push(Ticket(number, JobId(f"job_1_{number:04d}"), 0, customer))
+    served = []
+    for number in range(9):
+        shown = queue.peek()
+        assert shown is queue.take()
+        served.append(shown.customer)
+        queue.regroup(by_account=number % 2 == 0)
+    assert served == [*"abc"] * 3

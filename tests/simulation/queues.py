@@ -26,7 +26,7 @@ class Move(Enum):
     """The lane's account or customer, or its path class, may not go on for now."""
     FREED = auto()
     REGROUPED = auto()
-    """Everything is about to be queued anew."""
+    """Everything is queued anew, and waits as before."""
 
 
 class QueueEvent(Struct, frozen=True):
@@ -130,8 +130,11 @@ class LoggedQueue(FairQueue):
     def regroup(self, *, by_account: bool) -> None:
         """Give each account its own turn, or each customer one."""
         self._log.events.append(QueueEvent(self._now(), Move.REGROUPED, by_account))
-        self._spares.clear()
         super().regroup(by_account=by_account)
+        for spare, rotation in ((False, self._first), (True, self._spare)):
+            for lane in rotation._lanes.values() if rotation is not None else ():
+                for ticket in lane.heap:
+                    self._note(Move.WAITS, _common_lane(ticket), ticket=ticket, spare=spare)
 
     def _was_spare(self, ticket: Ticket) -> bool:
         spare = id(ticket) in self._spares

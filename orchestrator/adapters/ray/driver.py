@@ -197,7 +197,7 @@ class Question:
 def _keep_watch(
     watch: ShardWatch, question: Question, parts: dict[int, str], stopping: threading.Event
 ) -> None:
-    deaths = ShardDeaths(watch.lives)
+    deaths = ShardDeaths(watch.first_life)
     while not stopping.wait(WATCH_EVERY_S):
         _look_at(parts)
         up = watch.look()

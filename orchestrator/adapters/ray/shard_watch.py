@@ -28,6 +28,8 @@ class ShardWatch:
         """Why the shard will not be there again; None while it lives, or is being started."""
         self.lives = 0
         """How many lives the shard has had, all starts of the service together, as far as it has said."""
+        self.first_life = 0
+        """Which of them was the first that this start of the service has heard."""
 
     @property
     def mendable(self) -> bool:
@@ -46,6 +48,7 @@ class ShardWatch:
         try:
             found: tuple[bool, int] = ray.get(answer)
             ready, self.lives = found
+            self.first_life = self.first_life or self.lives
         except ray.exceptions.ActorDiedError as error:
             # A question that was under way at a death may be told the same, though a new life follows.
             self.died = _reason(error) if self._refused else None
@@ -69,7 +72,7 @@ class ShardDeaths:
     dies as soon as it has started.
 
     Args:
-        lives: How many lives there have been.
+        lives: Which life is the first of this start: one that dies before all are ready counts too.
         now: Monotonic seconds.
     """
 
