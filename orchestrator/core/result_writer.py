@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from weakref import WeakValueDictionary
 
 from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.domain.byte_budget import LARGE_BYTES
@@ -17,7 +18,7 @@ from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 
 class ResultWriter:
-    """Writes large results one after the other: else each turn of the loop would have a slice of every one.
+    """Writes a customer's large results one after the other, each until it is on disk: memory has one.
 
     Args:
         now: Monotonic seconds.
@@ -27,7 +28,7 @@ class ResultWriter:
     def __init__(self, now: Callable[[], float], answers: AnswerIntake) -> None:
         self._now = now
         self._answers = answers
-        self._turn = asyncio.Lock()
+        self._turns: WeakValueDictionary[CustomerId, asyncio.Lock] = WeakValueDictionary()
 
     def begin(
         self,
@@ -47,15 +48,19 @@ class ResultWriter:
         body = webhook_body(job, course, state, step=step, answer=answer, failure=failure)
         return UnsavedResult(self, job.customer, len(body), body, _NOTHING)
 
+    def turn_of(self, customer: CustomerId) -> asyncio.Lock:
+        """Whoever has it may write a large result of the customer."""
+        return self._turns.setdefault(customer, asyncio.Lock())
+
     async def join(self, pieces: Iterator[bytes]) -> bytes:
         """Write all pieces of one result."""
-        body = bytearray()
-        async with self._turn:
-            breather = CooperativeYield(self._now)
-            for piece in pieces:
-                body += piece
-                await breather.pause()
-        whole = bytes(body)
+        written: list[bytes] = []
+        breather = CooperativeYield(self._now)
+        for piece in pieces:
+            written.append(piece)
+            await breather.pause()
+        whole = b"".join(written)
+        written.clear()
         # To seal it, which is next, takes some milliseconds more.
         await asyncio.sleep(0)
         return whole
@@ -80,7 +85,7 @@ class UnsavedResult:
         pieces: What is still to be written.
     """
 
-    __slots__ = ("_customer", "_pieces", "_size", "_writer", "body")
+    __slots__ = ("_customer", "_pieces", "_size", "_turn", "_writer", "body")
 
     def __init__(
         self,
@@ -94,11 +99,15 @@ class UnsavedResult:
         self._customer = customer
         self._size = size
         self._pieces = pieces
+        self._turn: asyncio.Lock | None = None
         self.body = body
         writer.count(customer, size)
 
     async def write(self) -> bytes:
-        """Write it."""
+        """Write it, in a turn that lasts until it is saved: who can't save it ends the shard."""
+        turn = self._writer.turn_of(self._customer)
+        await turn.acquire()
+        self._turn = turn
         body = self.body = await self._writer.join(self._pieces)
         self._writer.saved(self._customer, self._size)
         self._size = len(body)
@@ -108,6 +117,9 @@ class UnsavedResult:
     def saved(self) -> None:
         """It is on disk."""
         self._writer.saved(self._customer, self._size)
+        if self._turn is not None:
+            self._turn.release()
+            self._turn = None
 
 
 _NOTHING: Iterator[bytes] = iter(())

@@ -2,9 +2,11 @@
 
 import base64
 import codecs
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from orchestrator.domain.byte_budget import KIB
@@ -30,7 +32,7 @@ class _Response(Struct, frozen=True):
 class _Text(Struct, frozen=True):
     """What stands between the quotes of a JSON string."""
 
-    pieces: Iterator[str]
+    pieces: Iterator[bytes]
 
 
 def large_webhook_body(
@@ -44,57 +46,73 @@ def large_webhook_body(
 ) -> Iterator[bytes]:
     """Write the bytes of ``report.webhook_body``; a piece may be empty where only time was taken."""
     document = result_document(job, course, state, step=step, answer=answer, failure=failure, show=_Response)
-    return (piece.encode(errors="backslashreplace") for piece in _members(document))
+    return _members(document)
 
 
-def _members(document: Mapping[str, Any]) -> Iterator[str]:
-    before = "{"
+def _members(document: Mapping[str, Any]) -> Iterator[bytes]:
+    before = b"{"
     for name, value in document.items():
-        yield f"{before}{written(name)}:"
+        yield before + _encoded(name) + b":"
         yield from _value(value)
-        before = ","
-    yield "}"
+        before = b","
+    yield b"}"
 
 
-def _value(value: object) -> Iterator[str]:
+def _value(value: object) -> Iterator[bytes]:
     match value:
         case _Response(response, ran_in):
             body = yield from _body_fields(response.body)
             yield from _members(around_body(response, body, ran_in))
         case _Text(pieces):
-            yield '"'
+            yield b'"'
             yield from pieces
-            yield '"'
+            yield b'"'
         case dict() if any(isinstance(inner, _Response) for inner in value.values()):
             yield from _members(value)
         case _:
-            yield written(value)
+            yield _encoded(value)
 
 
-def _body_fields(body: bytes) -> Generator[str, None, dict[str, Any]]:
+def _encoded(value: object) -> bytes:
+    return written(value).encode(errors="backslashreplace")
+
+
+def _body_fields(body: bytes) -> Generator[bytes, None, dict[str, Any]]:
     """Show a body, once it is known whether it is text: nothing is written meanwhile."""
-    controls = 0
+    escaped: deque[bytes] = deque()
+    size = 0
     decoder = _new_decoder()
     try:
         for piece in _slices(body):
-            controls += controls_in(piece)
-            decoder.decode(piece)
-            yield ""
+            # Five times as fast as ``json``, and with the same escapes.
+            escaped.append(msgspec.json.encode(decoder.decode(piece))[1:-1])
+            size += len(escaped[-1])
+            yield b""
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return _as_base64(body)
-    return _as_base64(body) if too_many_controls(controls, len(body)) else {"body": _Text(_escaped(body))}
+    # No escape adds more than five bytes: only a body that grew so much can hold so many of those.
+    if too_many_controls((size - len(body)) // 5, len(body)) and (yield from _has_too_many_controls(body)):
+        return _as_base64(body)
+    return {"body": _Text(_drained(escaped))}
+
+
+def _has_too_many_controls(body: bytes) -> Generator[bytes, None, bool]:
+    controls = 0
+    for piece in _slices(body):
+        controls += controls_in(piece)
+        yield b""
+    return too_many_controls(controls, len(body))
 
 
 def _as_base64(body: bytes) -> dict[str, Any]:
-    pieces = (base64.b64encode(piece).decode() for piece in _slices(body))
+    pieces = (base64.b64encode(piece) for piece in _slices(body))
     return {"body": _Text(pieces), "body_encoding": "base64"}
 
 
-def _escaped(body: bytes) -> Iterator[str]:
-    decoder = _new_decoder()
-    for piece in _slices(body):
-        yield written(decoder.decode(piece))[1:-1]
+def _drained(pieces: deque[bytes]) -> Iterator[bytes]:
+    while pieces:
+        yield pieces.popleft()
 
 
 def _slices(body: bytes) -> Iterator[bytes]:

@@ -113,6 +113,8 @@ async def rows_of(store: SqliteStore, sql: str) -> list[tuple[Any, ...]]:
 
 
 UNDONE = """
+    DROP TABLE result_parts;
+    ALTER TABLE jobs DROP COLUMN result_bytes;
     DROP TABLE slots; DROP TABLE epochs; DROP TABLE beats; DROP TABLE marks; DROP TABLE schema_steps;
     ALTER TABLE shard ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE api_keys DROP COLUMN region;

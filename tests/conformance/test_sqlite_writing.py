@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import itertools
+import os
 import sqlite3
 import threading
 import time
@@ -15,14 +17,18 @@ from msgspec.structs import replace
 from orchestrator.adapters.sqlite import jobs as jobs_module
 from orchestrator.adapters.sqlite import new_jobs, retention
 from orchestrator.adapters.sqlite.data_dir import DATABASE
-from orchestrator.adapters.sqlite.group_commit import LARGE_WRITE_BYTES, Write
+from orchestrator.adapters.sqlite.group_commit import LARGE_WRITE_BYTES, RESTS_TIMES, Write
+from orchestrator.adapters.sqlite.result_parts import PART_BYTES
 from orchestrator.adapters.sqlite.store import SqliteStore
+from orchestrator.domain.course import Course
+from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.job import JobSpec, Webhook
+from orchestrator.domain.job import Job, JobSpec, Webhook
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import Retention
+from orchestrator.domain.run import Answer
 from orchestrator.ports.store import Accepted, Duplicate
 from tests.conformance.stores import (
     SqliteKeeper,
@@ -121,6 +127,19 @@ async def test_what_comes_meanwhile_goes_between_two_large_writes(on_disk: Sqlit
     assert order == ["large 0", "small", "large 1"]
 
 
+async def test_a_large_write_waits_longer_than_the_one_before_it_took(on_disk: SqliteStore) -> None:
+    moments: list[float] = []
+
+    def slow(_db: sqlite3.Connection) -> None:
+        time.sleep(0.02)
+        moments.append(time.monotonic())
+
+    writer = on_disk.database.writer
+    await asyncio.gather(*(writer.write(slow, large=True) for _ in range(3)))
+    took, rests = 0.02, 0.02 * RESTS_TIMES
+    assert all(later - earlier >= took + rests for earlier, later in itertools.pairwise(moments))
+
+
 async def test_large_writes_that_wait_are_committed_before_the_store_closes(tmp_path: Path) -> None:
     async with opened(tmp_path / "data", Retention()) as store:
         with writer_held(store):
@@ -128,7 +147,7 @@ async def test_large_writes_that_wait_are_committed_before_the_store_closes(tmp_
     assert all(write.done() for write in writes)
 
 
-async def test_a_large_result_is_committed_apart(on_disk: SqliteStore) -> None:
+async def test_a_large_result_is_committed_apart_in_two_parts(on_disk: SqliteStore) -> None:
     jobs = [a_job(number) for number in range(2)]
     await on_disk.jobs.submit_many(jobs)
     ends = [an_ending(jobs[0], result=b"x" * LARGE_WRITE_BYTES), an_ending(jobs[1])]
@@ -136,7 +155,7 @@ async def test_a_large_result_is_committed_apart(on_disk: SqliteStore) -> None:
         written = [asyncio.ensure_future(on_disk.jobs.end(end)) for end in ends]
         await asyncio.sleep(0)
     await asyncio.gather(*written)
-    assert boundaries(statements) == ["COMMIT", *["BEGIN IMMEDIATE", "COMMIT"] * 2]
+    assert boundaries(statements) == ["COMMIT", *["BEGIN IMMEDIATE", "COMMIT"] * 3]
 
 
 async def test_what_was_committed_is_moved_out_of_the_log_beside_the_writer(
@@ -144,10 +163,21 @@ async def test_what_was_committed_is_moved_out_of_the_log_beside_the_writer(
 ) -> None:
     job = a_job()
     await on_disk.jobs.submit(job)
-    await on_disk.jobs.end(an_ending(job, result=b"x" * 4 * LARGE_WRITE_BYTES))
+    await on_disk.jobs.end(an_ending(job, result=b"x" * 20 * PART_BYTES))
     database = directory.data_dir / DATABASE
-    while database.stat().st_size < 4 * LARGE_WRITE_BYTES:  # noqa: ASYNC110  # SQLite tells nobody
+    while database.stat().st_size < 10 * PART_BYTES:  # noqa: ASYNC110  # SQLite tells nobody
         await asyncio.sleep(0.01)
+
+
+async def test_what_was_moved_out_of_the_log_is_made_durable_at_once(
+    on_disk: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = threading.Event()
+    monkeypatch.setattr(os, "fdatasync", lambda _descriptor: synced.set())
+    job = a_job()
+    await on_disk.jobs.submit(job)
+    await on_disk.jobs.end(an_ending(job, result=b"x" * 20 * PART_BYTES))
+    assert await asyncio.to_thread(synced.wait, 10)
 
 
 async def test_one_bad_write_does_not_take_its_neighbours_along(on_disk: SqliteStore) -> None:
@@ -192,6 +222,62 @@ async def test_a_caller_that_gave_up_does_not_disturb_its_commit(on_disk: Sqlite
 
 def course_updates(statements: list[str]) -> list[str]:
     return [text for text in statements if text.startswith("UPDATE jobs SET state = ") and "run = " in text]
+
+
+def with_answer(job: Job, size: int) -> Course:
+    course = a_course(job)
+    (run,) = course.runs
+    assert run is not None
+    response = HttpResponse(status=500, headers={}, body=b"x" * size)
+    return Course((replace(run, last_seen=Answer(job.spec.regions[0], response)),))
+
+
+async def test_a_note_that_keeps_a_large_answer_is_committed_apart(on_disk: SqliteStore) -> None:
+    job, other = a_job(1), a_job(2)
+    await on_disk.jobs.submit_many([job, other])
+    with writer_held(on_disk) as statements:
+        large = with_answer(job, LARGE_WRITE_BYTES)
+        on_disk.jobs.note_course(job.id, job.customer, JobState.RUNNING, large)
+        on_disk.jobs.note_course(other.id, other.customer, JobState.RUNNING, a_course(other))
+    await on_disk.database.writer.write(lambda _db: None, large=True)
+    assert boundaries(statements) == ["COMMIT", *["BEGIN IMMEDIATE", "COMMIT"] * 3]
+    stored = await on_disk.jobs.load(job.id)
+    assert stored is not None
+    assert stored.course == large
+
+
+@pytest.mark.parametrize("sizes", [(LARGE_WRITE_BYTES, 1), (1, LARGE_WRITE_BYTES), (LARGE_WRITE_BYTES,) * 3])
+async def test_a_job_is_as_far_as_its_latest_note_says_whatever_their_sizes(
+    on_disk: SqliteStore, sizes: tuple[int, ...]
+) -> None:
+    job = a_job()
+    await on_disk.jobs.submit(job)
+    notes = [with_answer(job, size) for size in sizes]
+    with writer_held(on_disk):
+        for note in notes:
+            on_disk.jobs.note_course(job.id, job.customer, JobState.RUNNING, note)
+    await on_disk.database.writer.write(lambda _db: None, large=True)
+    stored = await on_disk.jobs.load(job.id)
+    assert stored is not None
+    assert stored.course == notes[-1]
+
+
+async def test_a_large_note_is_not_written_over_what_was_saved_since(on_disk: SqliteStore) -> None:
+    job = a_job()
+    await on_disk.jobs.submit(job)
+    with writer_held(on_disk):
+        large = with_answer(job, LARGE_WRITE_BYTES)
+        on_disk.jobs.note_course(job.id, job.customer, JobState.RUNNING, large)
+        saved = a_course(job, attempts=2)
+        saving = asyncio.ensure_future(
+            on_disk.jobs.save_course(job.id, job.customer, JobState.RUNNING, saved)
+        )
+        await asyncio.sleep(0)
+    await saving
+    await on_disk.database.writer.write(lambda _db: None, large=True)
+    stored = await on_disk.jobs.load(job.id)
+    assert stored is not None
+    assert stored.course == saved
 
 
 async def test_of_many_notes_about_a_job_only_the_latest_is_written(on_disk: SqliteStore) -> None:

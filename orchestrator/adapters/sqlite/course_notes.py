@@ -1,16 +1,19 @@
 """How far jobs are, on its way to disk: of each job only the latest, and nothing of one that has ended.
 
-Nobody waits for a note. Most jobs end within the commit that would have carried theirs.
+Nobody waits for a note. Most jobs end within the commit that would have carried theirs. One that keeps large
+answers, as a fan-out's does, has a commit of its own.
 """
 
 import sqlite3
 from collections.abc import Callable
+from typing import Protocol
 
 from msgspec import Struct
 
 from orchestrator.adapters.records import pack_course
 from orchestrator.adapters.sealing import sealing_context
-from orchestrator.domain.course import Course
+from orchestrator.adapters.sqlite.group_commit import LARGE_WRITE_BYTES, Write
+from orchestrator.domain.course import Course, kept_bytes
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.secret_box import SecretBox
@@ -31,25 +34,55 @@ class CourseNote(Struct, frozen=True):
         return db.execute(sql, (self.state, sealed, self.job_id)).rowcount
 
 
-class CourseNotes:
-    """Filled by the event loop and emptied by the writer thread, one operation on the dict at a time."""
+class Post(Protocol):
+    """Asks for a write that nobody waits for."""
 
-    def __init__(self, box: SecretBox, post: Callable[[Callable[[sqlite3.Connection], None]], None]) -> None:
+    def __call__(self, write: Write, *, large: bool = False) -> None:
+        """Ask."""
+
+
+class CourseNotes:
+    """Filled by the event loop and emptied by the writer thread, one operation on a dict at a time."""
+
+    def __init__(self, box: SecretBox, post: Post) -> None:
         self._box = box
         self._post = post
         self._latest: dict[JobId, CourseNote] = {}
+        self._large: dict[JobId, CourseNote] = {}
         self._due = False
 
     def put(self, note: CourseNote) -> None:
-        """Take a note in place of an earlier one of its job; it rides the next commit."""
+        """Take a note in place of an earlier one of its job; it rides the next commit, or has its own."""
+        if note.job_id in self._large or kept_bytes(note.course) >= LARGE_WRITE_BYTES:
+            self._put_large(note)
+            return
         self._latest[note.job_id] = note
         if not self._due:
             self._due = True
             self._post(self._flush())
 
+    def _put_large(self, note: CourseNote) -> None:
+        """Where a large note of its job waits, a small one takes its place: none overtakes another."""
+        self._latest.pop(note.job_id, None)
+        self._large[note.job_id] = note
+        # Each time: the writer may take the one before just now, and then nobody would come for this one.
+        self._post(self._flush_large(note.job_id), large=True)
+
     def drop(self, job_id: JobId) -> None:
         """Forget a job's note: what overtakes it is about to be written."""
         self._latest.pop(job_id, None)
+        self._large.pop(job_id, None)
+
+    def _flush_large(self, job_id: JobId) -> Callable[[sqlite3.Connection], None]:
+        taken: list[CourseNote] = []
+
+        def write(db: sqlite3.Connection) -> None:
+            if (note := self._large.pop(job_id, None)) is not None:
+                taken[:] = [note]
+            for note in taken:
+                note.write(db, self._box)
+
+        return write
 
     def _flush(self) -> Callable[[sqlite3.Connection], None]:
         taken: dict[JobId, CourseNote] = {}

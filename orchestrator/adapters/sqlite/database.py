@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ class Database:
             undo.pop_all()
         self._patience = patience
         self._files = OpenFiles(path)
-        self._checkpointer = Checkpointer(path, self.connection)
+        self._checkpointer = Checkpointer(path, self.connection, self._files.sync)
         self.fence = Fence()
         self.writer = GroupCommitWriter(
             self.connection,
@@ -62,9 +61,9 @@ class Database:
         """
         return self._files.gone() or self.fence.met
 
-    def post(self, write: Callable[[sqlite3.Connection], Any]) -> None:
+    def post(self, write: Write, *, large: bool = False) -> None:
         """Ask for a write that nobody waits for."""
-        self.writer.post(write)
+        self.writer.post(write, large=large)
 
     async def written(self, write: Write, *, large: bool = False) -> Any:
         """Write, and wait for the commit.
@@ -91,6 +90,7 @@ class Database:
         self.sealers.shutdown()
         self.lanes.close()
         self.connection.close()
+        self._files.close()
 
     def _close_threads(self) -> None:
         self.writer.close()

@@ -1,8 +1,8 @@
 """One writer thread: whatever was asked for while a commit was on its way is the next commit.
 
-So a commit's fsync is shared by all who wait for one, and nobody waits for a timer. A large write has a
-commit of its own, with a group of small ones before it: many large ones hold up a small one no longer than
-one does.
+So a commit's fsync is shared by all who wait for one, and no small write waits for a timer. A large write has
+a commit of its own, with a group of small ones before it: many large ones hold up a small one no longer than
+one does. And large ones rest between each other, so that most small ones come upon none.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,8 @@ from orchestrator.domain.histogram import SIZES, Histogram
 BATCH_MOST = 512
 LARGE_WRITE_BYTES = 256 * 1024
 """A write of this size and more takes milliseconds on the disk: it is for a commit of its own."""
+RESTS_TIMES = 2.0
+"""How long the next large write waits, in times of what the last one took: a third of the time is theirs."""
 
 Write = Callable[[sqlite3.Connection], Any]
 Committed = Callable[..., None]
@@ -56,6 +59,7 @@ class GroupCommitWriter:
         """Writes that shared a commit."""
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._large: deque[_Item] = deque()
+        self._rests_until = 0.0
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -66,9 +70,9 @@ class GroupCommitWriter:
         self._queue.put(((write, future), large))
         return future
 
-    def post(self, write: Write) -> None:
+    def post(self, write: Write, *, large: bool = False) -> None:
         """Ask for a write that nobody waits for."""
-        self._queue.put(((write, None), False))
+        self._queue.put(((write, None), large))
 
     def close(self) -> None:
         """Commit what was asked for, and end the thread."""
@@ -80,16 +84,25 @@ class GroupCommitWriter:
             if small := self._next_group():
                 self._hand_over(self._commit(small))
                 self._committed(len(small), large=False)
-            if self._large:
-                self._hand_over(self._commit([self._large.popleft()]))
-                self._committed(1, large=True)
+            if self._large and not self._rest_s():
+                self._commit_large()
+
+    def _commit_large(self) -> None:
+        began = time.monotonic()
+        self._hand_over(self._commit([self._large.popleft()]))
+        self._committed(1, large=True)
+        now = time.monotonic()
+        self._rests_until = now + RESTS_TIMES * (now - began)
+
+    def _rest_s(self) -> float:
+        """How long the next large write still waits."""
+        return 0.0 if self._closing else max(0.0, self._rests_until - time.monotonic())
 
     def _next_group(self) -> list[_Item]:
-        """Take what was asked for; blocks until something was, unless a large write waits."""
+        """Take what was asked for; blocks until something was, or until a large write's turn."""
         group: list[_Item] = []
-        if not self._large:
-            self._sort(self._queue.get(), group)
         with contextlib.suppress(queue.Empty):
+            self._sort(self._queue.get(timeout=self._rest_s() if self._large else None), group)
             while not self._closing and len(group) < BATCH_MOST:
                 self._sort(self._queue.get_nowait(), group)
         return group

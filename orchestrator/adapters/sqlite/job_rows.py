@@ -11,6 +11,7 @@ from orchestrator.adapters.damage import read_state_with_end, reading, require_s
 from orchestrator.adapters.records import unpack_course, unpack_spec
 from orchestrator.adapters.sealing import sealing_context
 from orchestrator.adapters.sqlite.outbox import read_deliveries
+from orchestrator.adapters.sqlite.result_parts import joined
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.course import Course, without_answers
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
@@ -20,7 +21,8 @@ from orchestrator.ports.store import DamagedError, StoredJob, WaitingJob
 
 WAITING_COLUMNS = "id, customer, domain, state, order_key, not_before_ms, queued_as"
 JOB_COLUMNS = (
-    "customer, domain, idem_key, accepted_ms, state, ended_ms, request, run, length(result) AS result_bytes"
+    "customer, domain, idem_key, accepted_ms, state, ended_ms, request, run, "
+    "ifnull(result_bytes, length(result)) AS result_bytes"
 )
 
 log = logging.getLogger(__name__)
@@ -83,11 +85,13 @@ def read_result(db: sqlite3.Connection, box: SecretBox, job_id: JobId) -> bytes 
     Raises:
         DamagedError: It can't be read.
     """
-    row = db.execute("SELECT customer, result FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    row = db.execute("SELECT customer, result, result_bytes FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None or row["result"] is None:
         return None
     with reading("result"):
-        return box.open(row["result"], sealing_context(row["customer"], job_id, "result"))
+        sealed, size = row["result"], row["result_bytes"]
+        whole = sealed if size is None else joined(db, job_id, sealed, size)
+        return box.open(whole, sealing_context(row["customer"], job_id, "result"))
 
 
 def _stored_job(

@@ -1,5 +1,6 @@
 """The work of a shard in the embedded store: jobs on their way, deliveries, and what targets have taught."""
 
+import functools
 import logging
 import sqlite3
 import time
@@ -18,6 +19,7 @@ from orchestrator.adapters.sqlite.marks import drop_mark, read_marks, write_mark
 from orchestrator.adapters.sqlite.new_jobs import JobRow, NewJobs, duplicate, find_key, insert, taken
 from orchestrator.adapters.sqlite.outbox import insert_outbox, outbox_row, read_pending, update_of
 from orchestrator.adapters.sqlite.overrulings import read_overrulings, write_overruling
+from orchestrator.adapters.sqlite.result_parts import parts_of, write_part
 from orchestrator.adapters.sqlite.retention import purge
 from orchestrator.adapters.sqlite.targets import LEARN, lesson, note_caller, read_lessons
 from orchestrator.domain.course import Course
@@ -53,12 +55,13 @@ class _EndedRow(NamedTuple):
     state: str
     ended_ms: int
     run: bytes
-    result: bytes
+    result: memoryview
+    result_bytes: int | None
     idem_holds: bool
     id: str
 
 
-_END = """UPDATE jobs SET state = ?, ended_ms = ?, run = ?, result = ?, idem_holds = ?
+_END = """UPDATE jobs SET state = ?, ended_ms = ?, run = ?, result = ?, result_bytes = ?, idem_holds = ?
           WHERE id = ? AND ended_ms IS NULL"""
 _USE = """INSERT INTO usage (customer, day, accepted, success, failed, cancelled, attempts)
           VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -126,7 +129,8 @@ class SqliteJobs:
         for job in jobs:
             rows.append(await self._new.row(job))
             await breather.pause()
-        found = await self._database.written(lambda db: [insert(db, row) for row in rows])
+        large = sum(len(row.request) for row in rows) >= LARGE_WRITE_BYTES
+        found = await self._database.written(lambda db: [insert(db, row) for row in rows], large=large)
         return [taken(*triple) for triple in zip(jobs, rows, found, strict=True)]
 
     async def duplicates_of(self, jobs: Sequence[Job]) -> Sequence[Duplicate | None]:
@@ -207,7 +211,8 @@ class SqliteJobs:
         self._database.post(lambda db: db.execute(sql, (sealed, job_id)))
 
     async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
-        """End a job, fill its outbox and store its children, in one transaction; waits on a full disk.
+        """End a job, fill its outbox and store its children, in one transaction; waits on a full disk. A
+        large result's other parts are on disk before.
 
         Raises:
             StoreFailure: It could not be written all that time.
@@ -217,15 +222,24 @@ class SqliteJobs:
             pack_course(ending.course), sealing_context(ending.customer, ending.job_id, "run")
         )
         result = self._box.seal(ending.result, sealing_context(ending.customer, ending.job_id, "result"))
-        job = _EndedRow(ending.state, ending.ended_ms, run, result, not ending.key_freed, ending.job_id)
+        first, size = await self._all_but_first(ending.job_id, result)
+        job = _EndedRow(ending.state, ending.ended_ms, run, first, size, not ending.key_freed, ending.job_id)
         outbox = [outbox_row(entry) for entry in ending.outbox]
         children = [self._new.row_now(child) for child in ending.children]
         found = await self._database.kept(
             "a job's end",
             lambda db: _end(db, job, outbox, children, ending),
-            large=len(result) >= LARGE_WRITE_BYTES,
+            large=len(first) >= LARGE_WRITE_BYTES,
         )
         return [taken(*triple) for triple in zip(ending.children, children, found, strict=True)]
+
+    async def _all_but_first(self, job_id: JobId, result: bytes) -> tuple[memoryview, int | None]:
+        """Store a result's parts behind the first; give that, and the size of all where it is not all."""
+        first, *others = parts_of(result)
+        for number, part in enumerate(others, 1):
+            write = functools.partial(write_part, job_id=job_id, number=number, part=part)
+            await self._database.kept("a part of a result", write, large=True)
+        return first, len(result) if others else None
 
     async def mark(self, mark: Mark) -> bool:
         """Write down that an attempt may have been sent; see ``JobStore.mark``.

@@ -1,4 +1,4 @@
-"""Whether the database's files are still those that were opened."""
+"""The database's files: whether they are still those that were opened, and the durability of the first."""
 
 import os
 import sqlite3
@@ -15,11 +15,26 @@ class OpenFiles:
     """Knows a database's files by their inodes: SQLite keeps both for as long as a connection is open."""
 
     def __init__(self, database: Path) -> None:
+        self._descriptor = os.open(database, os.O_RDONLY)
         self._known = {path: _inode(path) for path in (f"{database}{suffix}" for suffix in SUFFIXES)}
 
     def gone(self) -> str | None:
         """Name a file that was deleted, or that another one lies in the place of; None where all is well."""
         return next((path for path, inode in self._known.items() if _inode(path) != inode), None)
+
+    def sync(self) -> None:
+        """Make what was written to the database's own file durable; blocks until it is.
+
+        Raises:
+            OSError: The disk failed.
+        """
+        os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        """Call once no connection is open: who closes any descriptor of a file gives up all locks that his
+        process has on it (sqlite.org/howtocorrupt.html, 2.2).
+        """
+        os.close(self._descriptor)
 
     def check(self) -> None:
         """Raise where one is gone.

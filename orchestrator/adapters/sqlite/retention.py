@@ -6,6 +6,7 @@ import sqlite3
 
 from orchestrator.adapters.records import pack_delivery
 from orchestrator.adapters.sqlite.listing import delivery_in
+from orchestrator.adapters.sqlite.result_parts import drop_parts
 from orchestrator.domain.retention import Retention
 from orchestrator.domain.usage import day_of
 
@@ -33,7 +34,8 @@ def _free_keys(db: sqlite3.Connection, ended_ms: int) -> bool:
 
 
 def _forget_payloads(db: sqlite3.Connection, ended_ms: int) -> bool:
-    sql = """SELECT id, state, quorum, length(request) + ifnull(length(run), 0) + length(result)
+    sql = """SELECT id, state, quorum,
+                    length(request) + ifnull(length(run), 0) + ifnull(result_bytes, length(result))
              FROM jobs WHERE result IS NOT NULL AND ended_ms <= ? LIMIT ?"""
     rows = db.execute(sql, (ended_ms, PURGE_BATCH)).fetchall()
     room = PURGE_BYTES
@@ -46,8 +48,10 @@ def _forget_payloads(db: sqlite3.Connection, ended_ms: int) -> bool:
 
 
 def _forget_payload(db: sqlite3.Connection, job_id: str, delivery: bytes) -> None:
-    sql = "UPDATE jobs SET request = x'', run = NULL, result = NULL, quorum = ? WHERE id = ?"
+    sql = """UPDATE jobs SET request = x'', run = NULL, result = NULL, result_bytes = NULL, quorum = ?
+             WHERE id = ?"""
     db.execute(sql, (delivery, job_id))
+    drop_parts(db, job_id)
     db.execute("DELETE FROM deliveries WHERE job_id = ?", (job_id,))
 
 
