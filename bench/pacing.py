@@ -30,7 +30,7 @@ from bench.pacing_figures import STEADY, Found, Told, judge, judge_unknown
 from bench.service import Bystanders, Service, running_service
 from bench.strict_rules import Dialect, Kind, Limit
 from bench.strict_server import Arrival, Phase, Plan, StrictServer, running_servers
-from orchestrator.runtime.gc_tuning import spare_the_collector
+from orchestrator.runtime.interpreter import tune_interpreter
 
 REGIONS = ("iad", "lax", "ord")
 DIALECTS = {
@@ -227,7 +227,7 @@ def measure(size: Size, rates: Sequence[int], forgiven: float) -> Results:
     results = Results([], [])
     servers_by_round = [[StrictServer(plan) for plan in plans] for plans in rounds(size, rates, forgiven)]
     with serving(list(itertools.chain(*servers_by_round))) as service:
-        spare_the_collector()
+        tune_interpreter()
         first = "" if goes_first() else "; the system does not let the servers go first"
         print(f"ready after {service.ready_after_s:.1f} s{first}", flush=True)
         others = Bystanders()

@@ -18,7 +18,7 @@ from orchestrator.domain.ids import ShardName
 from orchestrator.messages.hello import Hello, Purpose, Refusal, Welcome
 from orchestrator.ports.clock import SystemClock
 from orchestrator.runtime.allocator import give_memory_back
-from orchestrator.runtime.gc_tuning import spare_the_collector
+from orchestrator.runtime.interpreter import tune_interpreter
 from orchestrator.runtime.log_file import log_here
 from orchestrator.runtime.open_files import raise_file_limit
 from orchestrator.runtime.process_vitals import process_vitals
@@ -181,7 +181,7 @@ async def _run(options: AgentOptions) -> str | None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop)
     agent.begin()
-    spare_the_collector()
+    tune_interpreter()
     give_memory_back()
     reason = await agent.over
     await agent.close()

@@ -12,7 +12,7 @@ import ray
 from orchestrator.domain.ids import ShardName
 from orchestrator.ports.clock import SystemClock
 from orchestrator.runtime.allocator import give_memory_back
-from orchestrator.runtime.gc_tuning import spare_the_collector
+from orchestrator.runtime.interpreter import tune_interpreter
 from orchestrator.runtime.log_file import log_here
 from orchestrator.runtime.open_files import raise_file_limit
 from orchestrator.runtime.process_vitals import process_vitals
@@ -58,7 +58,7 @@ class RegionHost:
         self._node = RegionNode(_parts(options, ShardsOverRay(address, near)))
         self._sessions = {shard: self._node.join(shard) for shard in near}
         self._node.begin()
-        spare_the_collector()
+        tune_interpreter()
         give_memory_back()
         self._connected = [
             asyncio.create_task(near[shard].keep_connected(session.receive))

@@ -1,10 +1,11 @@
 """Submissions: checked whole, deduplicated, committed, and only then acknowledged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.views import Acknowledgement, KnownAlready, Taken
+from orchestrator.domain.byte_budget import KIB
 from orchestrator.domain.errors import (
     EZThrottleError,
     FieldError,
@@ -15,7 +16,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.idempotency import content_key
 from orchestrator.domain.ids import CustomerId, RegionName, new_job_id, target_domain
-from orchestrator.domain.job import Job, JobSpec
+from orchestrator.domain.job import Job, JobSpec, held_bytes
 from orchestrator.domain.lifecycle import first_state
 from orchestrator.domain.submission import check_submission, warnings
 from orchestrator.domain.submission_bounds import SubmissionBounds
@@ -29,6 +30,8 @@ RETRY_STORE_AFTER_S = 5
 OPEN_AGAIN_AFTER_S = 10
 COMMIT_MOST = 128
 """Jobs of a batch that share a commit: they are queued in one go, which others wait for."""
+COMMIT_BYTES = 512 * KIB
+"""And how large they may be together, as they lie in memory: others wait for the commit, too."""
 
 
 class Intake:
@@ -83,16 +86,16 @@ class Intake:
     async def submit_many(
         self, customer: CustomerId, specs: Sequence[JobSpec | EZThrottleError]
     ) -> list[Taken | EZThrottleError]:
-        """Take many jobs, with one commit for every COMMIT_MOST of them, and answer each as if it had
-        come alone. What comes as an error goes back as that error.
+        """Take many jobs, some with each commit, and answer each as if it had come alone. What comes as an
+        error goes back as that error.
 
         Raises:
             NotReady: The service is starting or stopping; none was taken.
         """
         self._check_accepting()
         answers: list[Taken | EZThrottleError] = []
-        for start in range(0, len(specs), COMMIT_MOST):
-            answers += await self._submit_some(customer, specs[start : start + COMMIT_MOST])
+        for some in commits_of(specs):
+            answers += await self._submit_some(customer, some)
         return answers
 
     def errors_in(self, spec: JobSpec) -> list[FieldError]:
@@ -250,3 +253,18 @@ def _urls(spec: JobSpec) -> list[str]:
 
 def _not_stored() -> NotReady:
     return NotReady("the job could not be stored; it was not accepted", RETRY_STORE_AFTER_S)
+
+
+def commits_of(specs: Sequence[JobSpec | EZThrottleError]) -> Iterator[list[JobSpec | EZThrottleError]]:
+    """Cut a batch into what shares a commit."""
+    some: list[JobSpec | EZThrottleError] = []
+    left = COMMIT_BYTES
+    for spec in specs:
+        size = held_bytes(spec) if isinstance(spec, JobSpec) else 0
+        if some and (size > left or len(some) == COMMIT_MOST):
+            yield some
+            some, left = [], COMMIT_BYTES
+        some.append(spec)
+        left -= size
+    if some:
+        yield some

@@ -35,7 +35,7 @@ from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.store import Store
 from orchestrator.ports.transport import NodeTransport
 from orchestrator.runtime.allocator import give_memory_back
-from orchestrator.runtime.gc_tuning import spare_the_collector
+from orchestrator.runtime.interpreter import tune_interpreter
 from orchestrator.runtime.log_file import log_to
 from orchestrator.settings import Settings
 from orchestrator.transport.local_link import LocalExchange
@@ -71,7 +71,7 @@ class ShardHost:
         if agents is not None:
             await self._door.open(agents, server_tls(self._settings.tls_cert, self._settings.tls_key))
             self._looking = self._loop.create_task(self._door.keep_looking())
-        spare_the_collector()
+        tune_interpreter()
         give_memory_back()
         self._serving = [
             self._loop.create_task(server.serve([listen(address)]))
