@@ -9,10 +9,11 @@ from orchestrator.domain.course import Child, Course
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.fanout import JobDelivery
 from orchestrator.domain.heard import AccountTold, Learned
-from orchestrator.domain.job import JobSpec, spec_from_record, spec_to_record
+from orchestrator.domain.job import JobSpec
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
+from orchestrator.domain.spec_record import spec_from_record, spec_to_record
 
 _ATTEMPT_FIELDS = Attempt.__struct_fields__
 _TOLD_FIELDS = tuple(field.name for field in fields(AccountTold))

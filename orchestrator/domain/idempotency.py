@@ -4,7 +4,8 @@ import hashlib
 import json
 
 from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.job import JobSpec, spec_to_record
+from orchestrator.domain.job import JobSpec
+from orchestrator.domain.spec_record import spec_to_record
 
 
 def content_key(customer: CustomerId, url: str, method: str, body: str | bytes | None) -> str:

@@ -51,7 +51,7 @@ class Guarantee(StrEnum):
     AT_MOST_ONCE = "at_most_once"
 
 
-class RetryPolicy(Struct, frozen=True, kw_only=True):
+class RetryPolicy(Struct, frozen=True, kw_only=True, array_like=True):
     """How often a job is repeated in a region or moved to another, and on which status codes."""
 
     max_retries: int = 3
@@ -60,7 +60,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     reroute_codes: frozenset[int] = frozenset({500, 502, 504})
 
 
-class HedgePolicy(Struct, frozen=True, kw_only=True):
+class HedgePolicy(Struct, frozen=True, kw_only=True, array_like=True):
     """An answer to a hedge is late when it takes longer than ``quantile`` (0 to 1) of its target's do.
     ``budget`` is the most further legs per answer.
     """
@@ -72,7 +72,7 @@ class HedgePolicy(Struct, frozen=True, kw_only=True):
 DEFAULT_HEDGE = HedgePolicy()
 
 
-class Webhook(Struct, frozen=True, kw_only=True):
+class Webhook(Struct, frozen=True, kw_only=True, array_like=True):
     """A receiver of the result. Only voters count towards the quorum."""
 
     url: str
@@ -91,7 +91,7 @@ class TriggerKind(StrEnum):
     """Time since the first start of the step before it; then both run."""
 
 
-class Trigger(Struct, frozen=True, kw_only=True):
+class Trigger(Struct, frozen=True, kw_only=True, array_like=True):
     """When a fallback begins. ``codes`` and ``timeout_ms`` belong to their kinds."""
 
     kind: TriggerKind = TriggerKind.ANY
@@ -188,7 +188,7 @@ class JobSpec(Struct, frozen=True, kw_only=True):
         return len(self.regions) > 1 and self.execution_mode is not ExecutionMode.FANOUT
 
 
-class Fallback(Struct, frozen=True):
+class Fallback(Struct, frozen=True, array_like=True):
     """A step of the same job that begins when its trigger matches how the step before it went."""
 
     trigger: Trigger
@@ -266,94 +266,3 @@ def _value_bytes(value: Any) -> int:
     elif isinstance(value, list):
         inner = sum(map(_value_bytes, value))
     return getsizeof(value) + inner
-
-
-def spec_to_record(spec: JobSpec) -> dict[str, Any]:
-    """Flatten to plain values for the store; only what differs from the default is kept."""
-    record: dict[str, Any] = {"url": spec.url, "regions": list(spec.regions), "metadata": spec.metadata}
-    for name in _PLAIN:
-        value = getattr(spec, name)
-        if value != _DEFAULTS[name]:
-            record[name] = value
-    if spec.webhooks:
-        record["webhooks"] = [[w.url, list(w.regions), w.has_quorum_vote] for w in spec.webhooks]
-    if spec.retry_policy is not None:
-        policy = spec.retry_policy
-        record["retry_policy"] = [
-            policy.max_retries,
-            policy.max_reroutes,
-            sorted(policy.retry_codes),
-            sorted(policy.reroute_codes),
-        ]
-    if spec.hedge != DEFAULT_HEDGE:
-        record["hedge"] = [spec.hedge.quantile, spec.hedge.budget]
-    if spec.fallback is not None:
-        trigger = spec.fallback.trigger
-        plain = [trigger.kind, sorted(trigger.codes), trigger.timeout_ms]
-        record["fallback"] = [plain, spec_to_record(spec.fallback.spec)]
-    for name in _CHILDREN:
-        if (child := getattr(spec, name)) is not None:
-            record[name] = spec_to_record(child)
-    return record
-
-
-def spec_from_record(record: dict[str, Any]) -> JobSpec:
-    """Read back what ``spec_to_record`` wrote."""
-    values = dict(record)
-    values["regions"] = tuple(values["regions"])
-    values["headers"] = tuple((name, value) for name, value in values.get("headers", ()))
-    values["webhooks"] = tuple(
-        Webhook(url=url, regions=tuple(regions), has_quorum_vote=vote)
-        for url, regions, vote in values.get("webhooks", ())
-    )
-    if (policy := values.get("retry_policy")) is not None:
-        retries, reroutes, retry_codes, reroute_codes = policy
-        values["retry_policy"] = RetryPolicy(
-            max_retries=retries,
-            max_reroutes=reroutes,
-            retry_codes=frozenset(retry_codes),
-            reroute_codes=frozenset(reroute_codes),
-        )
-    if (hedge := values.get("hedge")) is not None:
-        quantile, budget = hedge
-        values["hedge"] = HedgePolicy(quantile=quantile, budget=budget)
-    if (fallback := values.get("fallback")) is not None:
-        (kind, codes, timeout_ms), inner = fallback
-        trigger = Trigger(kind=TriggerKind(kind), codes=frozenset(codes), timeout_ms=timeout_ms)
-        values["fallback"] = Fallback(trigger, spec_from_record(inner))
-    for name in _CHILDREN:
-        if name in values:
-            values[name] = spec_from_record(values[name])
-    for name, enum in _ENUMS.items():
-        if name in values:
-            values[name] = enum(values[name])
-    return JobSpec(**values)
-
-
-_ENUMS: dict[str, type[StrEnum]] = {
-    "region_policy": RegionPolicy,
-    "execution_mode": ExecutionMode,
-    "guarantee": Guarantee,
-    "body_encoding": BodyEncoding,
-}
-_CHILDREN = ("on_success", "on_failure")
-_PLAIN = (
-    "method",
-    "headers",
-    "body",
-    "body_encoding",
-    "webhook_quorum",
-    "on_failure_timeout_ms",
-    "region_policy",
-    "execution_mode",
-    "idempotent_key",
-    "retry_at",
-    "priority",
-    "timeout_ms",
-    "deadline_ms",
-    "guarantee",
-    "cost",
-    "account",
-)
-_PLAIN_SPEC = JobSpec(url="", regions=(), metadata={})
-_DEFAULTS = {name: getattr(_PLAIN_SPEC, name) for name in _PLAIN}

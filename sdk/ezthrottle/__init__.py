@@ -5,11 +5,11 @@
 ...     answer = Step(client).url("https://api.example.com/charge").regions(["iad", "lax"]).execute()
 """
 
-from ._events import JobEvent
-from ._version import __version__
-from .client import AsyncEZThrottle, EZThrottle, auto_forward
-from .event_store import EventStore
-from .exceptions import (
+from ezthrottle._calls.events import JobEvent
+from ezthrottle._version import __version__
+from ezthrottle.client import AsyncEZThrottle, EZThrottle, auto_forward
+from ezthrottle.event_store import EventStore
+from ezthrottle.exceptions import (
     AuthenticationError,
     BatchError,
     ConflictError,
@@ -24,9 +24,13 @@ from .exceptions import (
     TimeoutError,  # noqa: A004 - the published name
     WebhookVerificationError,
 )
-from .step import IdempotentStrategy, Step, StepType
-from .webhook import WebhookServer, create_webhook_server
-from .webhook_utils import try_verify_with_secrets, verify_webhook_signature, verify_webhook_signature_strict
+from ezthrottle.step import IdempotentStrategy, Step, StepType
+from ezthrottle.webhook import WebhookServer, create_webhook_server
+from ezthrottle.webhook_utils import (
+    try_verify_with_secrets,
+    verify_webhook_signature,
+    verify_webhook_signature_strict,
+)
 
 __all__ = [
     "AsyncEZThrottle",

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Awaitable, Coroutine
 from typing import Any, Callable, TypeVar, cast
 
-from ._warnings import remember_the_line
+from ezthrottle._warnings import remember_the_line
 
 T = TypeVar("T")
 

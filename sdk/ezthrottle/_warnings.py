@@ -7,7 +7,7 @@ import warnings
 from contextvars import ContextVar
 from types import FrameType
 
-from .exceptions import EZThrottleWarning
+from ezthrottle.exceptions import EZThrottleWarning
 
 # What lies between a user's line and ours.
 _BETWEEN = frozenset({"ezthrottle", "asyncio", "concurrent", "contextlib", "threading"})

@@ -8,11 +8,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from ._addresses import DEFAULT_WEBHOOK_PORT, job_path
-from ._auto_forward import auto_forward
-from ._coroutines import run
-from ._operations import Operations
-from ._settings import Settings
+from ezthrottle._calls.paths import job_path
+from ezthrottle._calls.settings import Settings
+from ezthrottle._coroutines import run
+from ezthrottle._operations.auto_forward import auto_forward
+from ezthrottle._operations.operations import Operations
+from ezthrottle._receiving.addresses import DEFAULT_WEBHOOK_PORT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import Concatenate, ParamSpec, Self
 
-    from ._auto_forward import SubmitsJobs
-    from ._events import JobEvent
-    from ._service import Service
-    from .webhook import WebhookServer
+    from ezthrottle._calls.events import JobEvent
+    from ezthrottle._http.service import Service
+    from ezthrottle._operations.operation import SubmitsJobs
+    from ezthrottle.webhook import WebhookServer
 
     P = ParamSpec("P")
 
@@ -90,7 +91,7 @@ class _Client:
     def _receive_webhooks(self, server: WebhookServer | None, start: bool, port: int) -> None:
         self.webhook_server = server
         if server is None and start:
-            from .webhook import create_webhook_server  # noqa: PLC0415 - few clients need an HTTP server
+            from ezthrottle.webhook import create_webhook_server  # noqa: PLC0415 - few clients need an HTTP server
 
             self.webhook_server = create_webhook_server(port=port, backend="auto")
             self.webhook_server.start()
@@ -155,8 +156,8 @@ class EZThrottle(_Client):
         max_attempts: int = DEFAULT_ATTEMPTS,
         http_client: httpx.Client | None = None,
     ) -> None:
-        from ._blocking import Blocking  # noqa: PLC0415 - httpx takes longer to load than all the rest
-        from ._service import Service  # noqa: PLC0415 - the same
+        from ezthrottle._http.blocking_runtime import Blocking  # noqa: PLC0415 - httpx takes longer to load than all the rest
+        from ezthrottle._http.service import Service  # noqa: PLC0415 - the same
 
         settings = Settings.of(api_key, (base_url, tracktags_url, ezthrottle_url), timeout, max_attempts)
         self._runtime = Blocking(http_client)
@@ -195,7 +196,7 @@ class EZThrottle(_Client):
         whole stream. Raises ezthrottle.TimeoutError, after which the job goes on, ServiceUnreachableError
         where the service stays away, or NotFoundError.
         """
-        from ._stream import follow  # noqa: PLC0415 - loads httpx, as the client has by now
+        from ezthrottle._operations.streams import follow  # noqa: PLC0415 - loads httpx, as the client has by now
 
         return follow(self._service, self._runtime, f"{job_path(job_id)}/stream", timeout)
 
@@ -242,8 +243,8 @@ class AsyncEZThrottle(_Client):
         max_attempts: int = DEFAULT_ATTEMPTS,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
-        from ._asyncio import Awaited  # noqa: PLC0415 - as in EZThrottle
-        from ._service import Service  # noqa: PLC0415 - as in EZThrottle
+        from ezthrottle._http.asyncio_runtime import Awaited  # noqa: PLC0415 - as in EZThrottle
+        from ezthrottle._http.service import Service  # noqa: PLC0415 - as in EZThrottle
 
         settings = Settings.of(api_key, (base_url, tracktags_url, ezthrottle_url), timeout, max_attempts)
         self._runtime = Awaited(http_client)
@@ -277,7 +278,7 @@ class AsyncEZThrottle(_Client):
 
     def stream(self, job_id: str, timeout: float | None = None) -> AsyncIterator[JobEvent]:
         """Yield what happens to the job as it happens, as `EZThrottle.stream` does: use `async for`."""
-        from ._stream import follow_async  # noqa: PLC0415 - as in EZThrottle
+        from ezthrottle._operations.streams import follow_async  # noqa: PLC0415 - as in EZThrottle
 
         return follow_async(self._service, self._runtime, f"{job_path(job_id)}/stream", timeout)
 

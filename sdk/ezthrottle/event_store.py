@@ -6,8 +6,8 @@ import logging
 import threading
 from typing import Any, Callable
 
-from ._per_process import PerProcess
-from ._states import Ending
+from ezthrottle._jobs.states import Ending
+from ezthrottle._per_process import PerProcess
 
 __all__ = ["EventStore"]
 

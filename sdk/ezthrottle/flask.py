@@ -7,9 +7,9 @@ from typing import Any, Callable
 
 from flask import current_app, request
 
-from ._receiving import Deliveries
-from .exceptions import WebhookVerificationError
-from .webhook_utils import DEFAULT_TOLERANCE_S, SIGNATURE_HEADER
+from ezthrottle._receiving.deliveries import Deliveries
+from ezthrottle.exceptions import WebhookVerificationError
+from ezthrottle.webhook_utils import DEFAULT_TOLERANCE_S, SIGNATURE_HEADER
 
 __all__ = ["verified_webhook"]
 

@@ -7,21 +7,23 @@ import inspect
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from ._coroutines import in_thread, run
-from ._payload import checked, encoded, unix_ms
-from ._spec import IdempotentStrategy, StepSpec, StepType
+from ezthrottle._coroutines import in_thread, run
+from ezthrottle._jobs.fields import JobBuilder
+from ezthrottle._jobs.payload import checked, encoded, unix_ms
+from ezthrottle._steps.spec import IdempotentStrategy, StepSpec, StepType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
-    from ._execution import Client
-    from .types import ExecutionMode, Guarantee, RegionPolicy, RetryPolicy, StepResult, Webhook
+    from typing_extensions import Self
+
+    from ezthrottle._steps.client import Client
+    from ezthrottle.types import StepResult
 
 __all__ = ["IdempotentStrategy", "Step", "StepType"]
 
 
-class Step:
+class Step(JobBuilder):
     """A job under construction: every method but the `get_` and `execute` ones returns the step itself.
 
     >>> answer = (
@@ -45,7 +47,7 @@ class Step:
         address = _without_secrets(self.spec.url) if self.spec.url else "no url"
         return f"<Step {self.spec.step_type.value} {self.spec.method} {address}>"
 
-    def copy(self) -> Step:
+    def copy(self) -> Self:
         """Return a step with the same settings, and copies of all that hang on it, to go on from here.
 
         Changing one changes nothing of the other. An `idempotent_key` is copied too: it names one job.
@@ -58,37 +60,33 @@ class Step:
         twin.spec = self.spec.copy()
         return twin
 
-    def __copy__(self) -> Step:
+    def __copy__(self) -> Self:
         return self.copy()
 
-    def __deepcopy__(self, memo: object) -> Step:
+    def __deepcopy__(self, memo: object) -> Self:
         return self.copy()
 
-    def type(self, step_type: StepType) -> Step:
+    def type(self, step_type: StepType) -> Self:
         """Set where the step runs first; PERFORMANCE unless set."""
         self.spec.step_type = StepType(step_type)
         return self
 
-    def url(self, url: str) -> Step:
+    def url(self, url: str) -> Self:
         """Set the target, http or https."""
         self.spec.url = checked("url", url)
         return self
 
-    def method(self, method: str) -> Step:
+    def method(self, method: str) -> Self:
         """Set the HTTP method, in any case; GET unless set."""
         self.spec.method = checked("method", method).upper()
         return self
 
-    def headers(self, headers: Mapping[str, str]) -> Step:
-        """Set the headers for the target."""
-        return self._set("headers", headers)
-
-    def body(self, body: str | builtins.bytes) -> Step:
+    def body(self, body: str | builtins.bytes) -> Self:
         """Set the request's body, sent as is."""
         self.spec.is_json = False
         return self._set("body", body)
 
-    def json(self, value: Any) -> Step:
+    def json(self, value: Any) -> Self:
         """Set the request's body to this as JSON, and its Content-Type unless the headers name one.
 
         Raises TypeError or ValueError, which names the part that is no JSON.
@@ -97,54 +95,18 @@ class Step:
         self.spec.is_json = True
         return self
 
-    def bytes(self, content: builtins.bytes) -> Step:
+    def bytes(self, content: builtins.bytes) -> Self:
         """Set the request's body to these bytes, whatever they are."""
         if not isinstance(content, (builtins.bytes, bytearray, memoryview)):
             raise TypeError(f"bytes() takes bytes, and got a {_kind_of(content)}: use body() or json()")
         return self.body(builtins.bytes(content))
 
-    def metadata(self, metadata: Mapping[str, Any]) -> Step:
-        """Set what webhooks hand back."""
-        return self._set("metadata", metadata)
-
-    def webhooks(self, webhooks: list[Webhook] | tuple[Webhook, ...]) -> Step:
-        """Set where the result goes, each `{"url", "regions"?, "has_quorum_vote"?}`."""
-        return self._set("webhooks", webhooks)
-
-    def webhook_quorum(self, quorum: int) -> Step:
-        """Set how many voting webhooks must accept; 1 unless set."""
-        return self._set("webhook_quorum", quorum)
-
-    def regions(self, regions: list[str] | tuple[str, ...]) -> Step:
-        """Set the regions where the job may run."""
-        return self._set("regions", regions)
-
-    def region_policy(self, policy: RegionPolicy) -> Step:
-        """Set "fallback" or "strict", which stays in the listed regions."""
-        return self._set("region_policy", policy)
-
-    def execution_mode(self, mode: ExecutionMode) -> Step:
-        """Set "race", "fanout" or "hedge", for several regions."""
-        return self._set("execution_mode", mode)
-
-    def hedge(self, quantile: float = 0.95, budget: float = 0.1) -> Step:
-        """Let the next region try when an answer takes longer than `quantile` of its target's do.
-
-        `budget` is the most extra requests, as a share of the answers.
-        """
-        self.execution_mode("hedge")
-        return self._set("hedge", {"quantile": quantile, "budget": budget})
-
-    def retry_policy(self, policy: RetryPolicy) -> Step:
-        """Set `max_retries`, `max_reroutes`, `retry_codes` and `reroute_codes`."""
-        return self._set("retry_policy", policy)
-
-    def retry_at(self, timestamp_ms: int) -> Step:
+    def retry_at(self, timestamp_ms: int) -> Self:
         """Set the time before which the job must not run, Unix ms."""
         self.spec.delay_s, self.spec.starts_later = None, False
         return self._set("retry_at", timestamp_ms)
 
-    def at(self, when: datetime) -> Step:
+    def at(self, when: datetime) -> Self:
         """Set the time before which the step must not run, a datetime with its time zone.
 
         Such a step is the service's from the beginning, whatever its type.
@@ -153,52 +115,24 @@ class Step:
         self.spec.starts_later = True
         return self
 
-    def delay(self, seconds: float) -> Step:
+    def delay(self, seconds: float) -> Self:
         """Set how long after each execution the step must not run yet, in seconds; else as `at`."""
         if isinstance(seconds, (str, builtins.bytes)) or not seconds >= 0:
             raise ValueError(f"delay() takes 0 or more seconds, and got {seconds!r}")
         self.spec.delay_s, self.spec.starts_later = float(seconds), True
         return self
 
-    def priority(self, priority: int) -> Step:
-        """Set 0 to 9; 9 goes first."""
-        return self._set("priority", priority)
-
-    def timeout_ms(self, timeout_ms: int) -> Step:
-        """Set one attempt's time limit on the service, ms."""
-        return self._set("timeout_ms", timeout_ms)
-
-    def deadline_ms(self, deadline_ms: int) -> Step:
-        """Set the whole job's time limit, ms."""
-        return self._set("deadline_ms", deadline_ms)
-
-    def guarantee(self, guarantee: Guarantee) -> Step:
-        """Set "at_least_once" or "at_most_once"."""
-        return self._set("guarantee", guarantee)
-
-    def cost(self, cost: float) -> Step:
-        """Set the tokens that the job takes of its target's budget."""
-        return self._set("cost", cost)
-
-    def account(self, account: str) -> Step:
-        """Set the fair queue in which the job waits."""
-        return self._set("account", account)
-
-    def idempotent_key(self, key: str) -> Step:
-        """Set the key by which equal jobs run once."""
-        return self._set("idempotent_key", key)
-
-    def idempotent_strategy(self, strategy: IdempotentStrategy) -> Step:
+    def idempotent_strategy(self, strategy: IdempotentStrategy) -> Self:
         """Set where the key comes from if none is given; HASH unless set."""
         self.spec.idempotent_strategy = IdempotentStrategy(strategy)
         return self
 
-    def fallback_on_error(self, codes: list[int]) -> Step:
+    def fallback_on_error(self, codes: list[int]) -> Self:
         """Set the statuses on which a FRUGAL step goes on to its fallbacks and to the service."""
         self.spec.fallback_on_error = _codes("fallback_on_error", codes)
         return self
 
-    def local_timeout(self, timeout: float) -> Step:
+    def local_timeout(self, timeout: float) -> Self:
         """Set a FRUGAL step's time limit on this machine, seconds of silence; 30 unless set."""
         self.spec.local_timeout = timeout
         return self
@@ -208,7 +142,7 @@ class Step:
         step: Step,
         trigger_on_error: list[int] | None = None,
         trigger_on_timeout: int | None = None,
-    ) -> Step:
+    ) -> Self:
         """Add a step to try on these statuses, or after so many ms; on any failure if neither is given.
 
         It is another way to do what this step does, so that what follows belongs to this step: the service
@@ -222,12 +156,12 @@ class Step:
         self.spec.fallbacks.append((self._another(step), trigger))
         return self
 
-    def on_success(self, step: Step) -> Step:
+    def on_success(self, step: Step) -> Self:
         """Set the step to start when this one, or one of its fallbacks, has succeeded."""
         self.spec.on_success = self._another(step)
         return self
 
-    def on_failure(self, step: Step, timeout_ms: int | None = None) -> Step:
+    def on_failure(self, step: Step, timeout_ms: int | None = None) -> Self:
         """Set the step to start when this one's job has failed, or has not ended after `timeout_ms`.
 
         A FRUGAL step that ends here, with a status outside `fallback_on_error`, makes no job: it returns its
@@ -236,12 +170,12 @@ class Step:
         self.spec.on_failure = self._another(step)
         return self._set("on_failure_timeout_ms", timeout_ms) if timeout_ms else self
 
-    def description(self, desc: str) -> Step:
+    def description(self, desc: str) -> Self:
         """Say what the step does, for `execution_trace`."""
         self.spec.history.description = desc
         return self
 
-    def response_description(self, desc: str) -> Step:
+    def response_description(self, desc: str) -> Self:
         """Say what its response means, for `execution_trace`."""
         self.spec.history.response_description = desc
         return self
@@ -277,7 +211,7 @@ class Step:
         Raises ValueError without a client or a url, TypeError with an `AsyncEZThrottle`, and what
         `EZThrottle.submit_job` raises.
         """
-        from ._execution import execution  # noqa: PLC0415 - loads httpx, as the client has by now
+        from ezthrottle._steps.execution import execution  # noqa: PLC0415 - loads httpx, as the client has by now
 
         chosen = self._client_for(client)
         if inspect.iscoroutinefunction(chosen.submit_job):
@@ -286,14 +220,14 @@ class Step:
 
     async def execute_async(self, client: Client | None = None) -> StepResult:
         """Run the step as `execute` does, without holding up the event loop, with either client."""
-        from ._execution import execution  # noqa: PLC0415 - loads httpx, as the client has by now
+        from ezthrottle._steps.execution import execution  # noqa: PLC0415 - loads httpx, as the client has by now
 
         chosen = self._client_for(client)
         if inspect.iscoroutinefunction(chosen.submit_job):
             return cast("StepResult", await execution(self, chosen))
         return await in_thread(self.execute, chosen)
 
-    def _set(self, name: str, value: Any) -> Step:
+    def _set(self, name: str, value: Any) -> Self:
         self.spec.fields[name] = checked(name, value)
         return self
 

@@ -10,23 +10,24 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
-from ._addresses import DEFAULT_WEBHOOK_PORT, WEBHOOK
-from ._continuation import starter_for
-from ._per_process import PerProcess, process
-from ._receiving import delivery_in
-from ._states import Ending
-from ._warnings import warn
-from .event_store import EventStore
-from .exceptions import EZThrottleError
-from .webhook_utils import verify_webhook_signature
+from ezthrottle._calls.notices import ELSEWHERE
+from ezthrottle._jobs.states import Ending
+from ezthrottle._per_process import PerProcess, process
+from ezthrottle._receiving.addresses import DEFAULT_WEBHOOK_PORT, WEBHOOK
+from ezthrottle._receiving.deliveries import delivery_in
+from ezthrottle._steps.continuation import starter_for
+from ezthrottle._warnings import warn
+from ezthrottle.event_store import EventStore
+from ezthrottle.exceptions import EZThrottleError
+from ezthrottle.webhook_utils import verify_webhook_signature
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ._continuation import Starter
-    from ._execution import Client
-    from ._listener import Listener
-    from .step import Step
+    from ezthrottle._receiving.listener import Listener
+    from ezthrottle._steps.client import Client
+    from ezthrottle._steps.continuation import Starter
+    from ezthrottle._steps.spec import ChainedStep
 
 __all__ = ["FastAPIWebhookServer", "FlaskWebhookServer", "WebhookServer", "create_webhook_server"]
 
@@ -36,11 +37,6 @@ LOOPBACK = "127.0.0.1"
 # A result holds a response of up to some MiB, so that the newest only are kept; ids are small.
 MOST_RESULTS = 1_000
 MOST_IDS = 100_000
-
-ELSEWHERE = (
-    "The webhook server listens in the process that this one was forked from: deliveries arrive there, and "
-    "the service runs the FRUGAL steps that follow a job. Give this process a server of its own to run them."
-)
 
 Callback = Callable[[str, "dict[str, Any]"], Any]
 
@@ -72,7 +68,7 @@ def create_webhook_server(
 
 
 def _installed_backend() -> str:
-    from ._framework_listeners import installed  # noqa: PLC0415 - few programs receive webhooks
+    from ezthrottle._receiving.framework_listeners import installed  # noqa: PLC0415 - few programs receive webhooks
 
     if installed("fastapi", "uvicorn"):
         return "fastapi"
@@ -160,11 +156,11 @@ class WebhookServer:
     def register_workflow(
         self,
         job_id: str,
-        on_success: Step | None = None,
-        on_failure: Step | None = None,
+        on_success: ChainedStep | None = None,
+        on_failure: ChainedStep | None = None,
         client: Client | None = None,
         *,
-        step: Step | None = None,
+        step: ChainedStep | None = None,
         awaited: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Start one of these steps with `client` when the job's webhook arrives, or now if it has arrived.
@@ -220,7 +216,7 @@ class WebhookServer:
         self.stop()
 
     def _listen(self) -> Listener:
-        from ._listener import StandardListener  # noqa: PLC0415 - a third of this package's loading time
+        from ezthrottle._receiving.listener import StandardListener  # noqa: PLC0415 - a third of this package's loading time
 
         return StandardListener(self.host, self.port, self.receive)
 
@@ -234,11 +230,11 @@ class WebhookServer:
     def _continue_once(
         self,
         job_id: str,
-        step: Step | None,
+        step: ChainedStep | None,
         start: Starter,
         awaited: Mapping[str, Sequence[str]],
         place: str,
-        child: Step | None,
+        child: ChainedStep | None,
         data: dict[str, Any],
     ) -> None:
         with self._changed.get():
@@ -272,13 +268,13 @@ class FastAPIWebhookServer(WebhookServer):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        from ._framework_listeners import fastapi_app  # noqa: PLC0415 - not a dependency
+        from ezthrottle._receiving.framework_listeners import fastapi_app  # noqa: PLC0415 - not a dependency
 
         super().__init__(*args, **kwargs)
         self.app = fastapi_app(self.receive)
 
     def _listen(self) -> Listener:
-        from ._framework_listeners import FastAPIListener  # noqa: PLC0415 - not a dependency
+        from ezthrottle._receiving.framework_listeners import FastAPIListener  # noqa: PLC0415 - not a dependency
 
         return FastAPIListener(self.host, self.port, self.app)
 
@@ -291,13 +287,13 @@ class FlaskWebhookServer(WebhookServer):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        from ._framework_listeners import flask_app  # noqa: PLC0415 - not a dependency
+        from ezthrottle._receiving.framework_listeners import flask_app  # noqa: PLC0415 - not a dependency
 
         super().__init__(*args, **kwargs)
         self.app = flask_app(self.receive)
 
     def _listen(self) -> Listener:
-        from ._framework_listeners import FlaskListener  # noqa: PLC0415 - not a dependency
+        from ezthrottle._receiving.framework_listeners import FlaskListener  # noqa: PLC0415 - not a dependency
 
         return FlaskListener(self.host, self.port, self.app)
 

@@ -7,7 +7,7 @@ import hmac
 import time
 from collections.abc import Iterable
 
-from .exceptions import WebhookVerificationError
+from ezthrottle.exceptions import WebhookVerificationError
 
 __all__ = [
     "WebhookVerificationError",

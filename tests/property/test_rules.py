@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from orchestrator.domain.fanout import OFFSETS_S, Schedule
 from orchestrator.domain.idempotency import content_key, payload_bytes
 from orchestrator.domain.ids import CustomerId, target_domain
-from orchestrator.domain.job import JobSpec, spec_from_record, spec_to_record
+from orchestrator.domain.job import JobSpec
 from orchestrator.domain.pacing import Pace, PaceCaps, PaceState, steer
 from orchestrator.domain.retry import backoff_ms
 from orchestrator.domain.signals import (
@@ -20,6 +20,7 @@ from orchestrator.domain.signals import (
     read_signal,
     retry_after_s,
 )
+from orchestrator.domain.spec_record import spec_from_record, spec_to_record
 from orchestrator.domain.submission import check_url
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from tests.property.strategies import CUSTOMERS, SPECS, TEXT

@@ -36,6 +36,7 @@ from orchestrator.domain.submission_bounds import CHAIN_DEPTH_READ, JOBS_READ
 WARNINGS_MOST = 50
 IN_ORDER = "http://unread.invalid/"
 """Stands for a URL that can't be read, so that the rest can be judged."""
+_IN_BOTH = tuple(name for name in JobSpec.__struct_fields__ if name in SubmissionIn.model_fields)
 
 
 class Reading(Struct, frozen=True):
@@ -76,15 +77,19 @@ class _Reader:
         model, read = self._model(kind, document, path)
         self._ignore(path, _unknown_in_submission(kind, read, model))
         body, encoding = self._body(model, path)
-        spec = _spec(
-            model,
-            self._default_region,
-            fallback=self._fallback(model.fallback_job, f"{path}fallback_job."),
-            on_success=self._child(model.on_success, f"{path}on_success."),
-            on_failure=self._child(model.on_failure, f"{path}on_failure."),
-            body=body,
-            body_encoding=encoding,
-        )
+        written_otherwise = {
+            "headers": tuple(model.headers.items()),
+            "body": body,
+            "body_encoding": encoding,
+            "webhooks": tuple(_webhook(webhook) for webhook in model.webhooks),
+            "regions": _regions(model.regions) or (self._default_region,),
+            "retry_policy": _retry_policy(model.retry_policy) if model.retry_policy else None,
+            "hedge": _hedge(model.hedge) if model.hedge else DEFAULT_HEDGE,
+            "fallback": self._fallback(model.fallback_job, f"{path}fallback_job."),
+            "on_success": self._child(model.on_success, f"{path}on_success."),
+            "on_failure": self._child(model.on_failure, f"{path}on_failure."),
+        }
+        spec = JobSpec(**{name: getattr(model, name) for name in _IN_BOTH} | written_otherwise)
         return with_one_guarantee(spec)
 
     def _model(
@@ -197,46 +202,6 @@ def _unknown_in_submission(
     if model.hedge is not None:
         names += [f"hedge.{name}" for name in unknown_fields(HedgeIn, document["hedge"])]
     return names
-
-
-def _spec(
-    model: SubmissionIn,
-    default_region: RegionName,
-    *,
-    fallback: Fallback | None,
-    on_success: JobSpec | None,
-    on_failure: JobSpec | None,
-    body: str | None,
-    body_encoding: BodyEncoding | None,
-) -> JobSpec:
-    policy = model.retry_policy
-    return JobSpec(
-        url=model.url,
-        method=model.method,
-        headers=tuple(model.headers.items()),
-        body=body,
-        body_encoding=body_encoding,
-        metadata=model.metadata,
-        webhooks=tuple(_webhook(webhook) for webhook in model.webhooks),
-        webhook_quorum=model.webhook_quorum,
-        regions=_regions(model.regions) or (default_region,),
-        region_policy=model.region_policy,
-        execution_mode=model.execution_mode,
-        retry_policy=_retry_policy(policy) if policy else None,
-        fallback=fallback,
-        on_success=on_success,
-        on_failure=on_failure,
-        on_failure_timeout_ms=model.on_failure_timeout_ms,
-        idempotent_key=model.idempotent_key,
-        retry_at=model.retry_at,
-        priority=model.priority,
-        timeout_ms=model.timeout_ms,
-        deadline_ms=model.deadline_ms,
-        guarantee=model.guarantee,
-        cost=model.cost,
-        account=model.account,
-        hedge=_hedge(model.hedge) if model.hedge else DEFAULT_HEDGE,
-    )
 
 
 def _webhook(webhook: WebhookIn) -> Webhook:

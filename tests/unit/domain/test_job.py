@@ -1,6 +1,7 @@
 import pytest
 
-from orchestrator.domain.job import DEFAULT_DEADLINE_MS, ExecutionMode, spec_from_record, spec_to_record
+from orchestrator.domain.job import DEFAULT_DEADLINE_MS, ExecutionMode
+from orchestrator.domain.spec_record import spec_from_record, spec_to_record
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, a_job, a_spec
 
 WEEK_MS = 7 * 24 * 3600 * 1000
@@ -57,7 +58,7 @@ def test_only_several_regions_against_each_other_race(
 
 
 def test_a_plain_jobs_record_holds_nothing_but_what_was_asked() -> None:
-    assert spec_to_record(a_spec()) == {"url": a_spec().url, "regions": ["iad"], "metadata": {}}
+    assert spec_to_record(a_spec()) == {"url": a_spec().url, "regions": ("iad",), "metadata": {}}
 
 
 def test_an_empty_body_and_no_body_are_kept_apart() -> None:

@@ -149,7 +149,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "all_proxy",
     ):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("ezthrottle._retry.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("ezthrottle._calls.retry.FIRST_PAUSE_S", 0.001)
 
 
 @pytest.fixture

@@ -75,7 +75,17 @@ def test_every_section_has_an_example_and_every_example_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["_events", "_history", "_retry", "_settings", "_spec", "event_store", "webhook"]
+    "module",
+    [
+        "_calls.events",
+        "_calls.filters",
+        "_calls.retry",
+        "_calls.settings",
+        "_steps.history",
+        "_steps.spec",
+        "event_store",
+        "webhook",
+    ],
 )
 def test_the_examples_that_need_no_service_are_true(module: str) -> None:
     loaded = importlib.import_module(f"ezthrottle.{module}")

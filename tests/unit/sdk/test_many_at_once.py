@@ -15,8 +15,8 @@ import pytest
 
 import ezthrottle
 from ezthrottle import AsyncEZThrottle, EZThrottle, EZThrottleError, ServiceUnreachableError
-from ezthrottle._asyncio_lane import AsyncioLane
-from ezthrottle._lanes import MOST_SOCKETS, BlockingLane, Kind, NoTurn
+from ezthrottle._http.asyncio_lane import AsyncioLane
+from ezthrottle._http.lanes import MOST_SOCKETS, BlockingLane, Kind, NoTurn
 
 API_KEY = "ck_live_cust_acme_s3cr3t"
 JOBS = "/api/v1/jobs"
@@ -133,7 +133,7 @@ async def test_who_has_no_turn_in_the_time_given_is_told_that_the_job_goes_on(
 
 
 async def test_streams_take_turns(service: Any, answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ezthrottle._stream._TURN_S", 0.0)
+    monkeypatch.setattr("ezthrottle._operations.streams._TURN_S", 0.0)
     headers = {"Content-Type": "text/event-stream", "Content-Length": "9999"}
     first, last = "id: 1\nevent: queued\ndata: {}\n\n", "id: 2\nevent: completed\ndata: {}\n\n"
     asked: list[bool] = []

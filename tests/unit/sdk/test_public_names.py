@@ -30,7 +30,7 @@ PUBLISHED_MODULES = {
 }
 
 PACKAGE = Path(ezthrottle.__file__).parent
-SOURCES = [*PACKAGE.glob("*.py"), *(PACKAGE.parent / "examples").glob("*.py")]
+SOURCES = [*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "examples").glob("*.py")]
 
 NO = inspect.Parameter.empty
 
@@ -189,7 +189,7 @@ def test_the_import_is_quick() -> None:
     assert min(float(_run(code)) for _ in range(3)) < 0.15
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}.{path.stem}")
 def test_the_sources_are_python_3_9(path: Path) -> None:
     ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
 

@@ -12,7 +12,7 @@ from ezthrottle import (
     ServiceUnreachableError,
     TimeoutError,  # noqa: A004 - the published name
 )
-from ezthrottle._blocking import Blocking
+from ezthrottle._http.blocking_runtime import Blocking
 
 API_KEY = "ck_live_cust_acme_s3cr3t"
 JOB_ID = "job_1763674210055_853341"
@@ -81,7 +81,7 @@ def test_drops_are_not_counted_against_a_stream_that_goes_on(service: Any, answe
 def test_a_silent_stream_is_asked_for_again(
     service: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ezthrottle._stream._HELD_S", 0.05)
+    monkeypatch.setattr("ezthrottle._operations.streams._HELD_S", 0.05)
     service.on("GET", PATH, _silent(answer), _silent(answer), _stream_of(answer, COMPLETED))
     with EZThrottle(API_KEY, base_url=service.url, timeout=0.3, max_attempts=2) as client:
         assert [event.name for event in client.stream(JOB_ID)] == ["completed"]

@@ -131,7 +131,7 @@ def test_a_unique_step_gets_a_key_each_time(client: EZThrottle, batches: Any) ->
 def test_big_jobs_make_smaller_batches(
     client: EZThrottle, batches: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ezthrottle._batch.MOST_BYTES", 1000)
+    monkeypatch.setattr("ezthrottle._operations.batches.MOST_BYTES", 1000)
     client.submit_many([{"url": f"{URL}/{number}", "body": "x" * 400} for number in range(4)])
     assert [len(seen.json()["jobs"]) for seen in batches.seen] == [2, 2]
 

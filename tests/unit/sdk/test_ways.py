@@ -21,7 +21,7 @@ from ezthrottle import (
     InvalidJobError,
     ServiceUnreachableError,
 )
-from ezthrottle._ways import Ways, _authorities, is_loopback
+from ezthrottle._http.ways import Ways, _authorities, is_loopback
 
 API_KEY = "ck_live_cust_acme_s3cr3t"
 JOBS = "/api/v1/jobs"

@@ -1,0 +1,48 @@
+"""Which jobs are meant, as the queries and bodies of the API say it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ezthrottle.types.filters import JobFilters
+
+if TYPE_CHECKING:
+    from ezthrottle.types import JobState
+
+
+def filters_of(
+    filters: JobFilters,
+    state: JobState | Collection[JobState] | None,
+    limit: int | None,
+    cursor: str | None,
+) -> dict[str, Any]:
+    """Return the filters that are given, several states with commas; raises TypeError for an unknown one."""
+    refuse_unknown(filters, JobFilters.__annotations__)
+    several = {"state": joined(state), "delivery": joined(filters.get("delivery"))}
+    return given(**{**filters, **several, "limit": limit, "cursor": cursor})
+
+
+def refuse_unknown(arguments: Mapping[str, object], known: Collection[str]) -> None:
+    """Raise TypeError where there is a keyword argument that is not known, as Python does."""
+    for name in arguments:
+        if name not in known:
+            raise TypeError(f"got an unexpected keyword argument {name!r}")
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Return those values that are there.
+
+    >>> given(limit=5, cursor=None)
+    {'limit': 5}
+    """
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def joined(values: str | Collection[str] | None) -> str | None:
+    """Return several values as a query takes them.
+
+    >>> joined(["queued", "running"])
+    'queued,running'
+    """
+    return values if values is None or isinstance(values, str) else ",".join(values)
