@@ -1,5 +1,5 @@
-"""A job's field is declared in `domain/job.py`, in `http/schema.py` and in the SDK's `_jobs/fields.py`. All else
-follows these, and here they are compared: a field that is in some of them only fails.
+"""A job's field is declared in `domain/job.py`, in `http/schema.py` and in the SDK's `_jobs/fields.py`. The
+rest follows these, and here they are compared: a field that is in some of them only fails.
 """
 
 import inspect
