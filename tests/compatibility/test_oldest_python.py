@@ -21,6 +21,7 @@ LIBRARIES = (
     "pytest-asyncio",
     "pytest-timeout",
     "requests",
+    "sniffio>=1.3,<2",
     "uvicorn",
 )
 # Of that Python's asyncio, as the test runner uses it; under later ones these are errors.

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 if TYPE_CHECKING:
     from typing_extensions import NotRequired, Self
 
-    from ezthrottle.types import ExecutionMode, Guarantee, Hedge, RegionPolicy, RetryPolicy, Webhook
+    from ezthrottle.types.submissions import (
+        ExecutionMode,
+        Guarantee,
+        Hedge,
+        RegionPolicy,
+        RetryPolicy,
+        Webhook,
+    )
 
 
 class JobOptions(TypedDict, total=False):

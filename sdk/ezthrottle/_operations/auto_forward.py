@@ -43,21 +43,14 @@ def auto_forward(
     metadata: Mapping[str, Any] | None = None,
     forward_timeouts: bool = False,
 ) -> Forwards:
-    """Decorate a function so that a request which fails in it is submitted to the service instead.
+    """Decorate a function so that a request that fails in it is submitted to the service instead, whose
+    answer the function then returns; a coroutine function with either client, others with `EZThrottle` only.
 
-    Forwarded are: ForwardToEZThrottle; errors of `requests` and of `httpx`, and of libraries that wrap these
-    with the request in the error (openai's), whose status is in `fallback_on_error` (429, 500, 502, 503 and
-    504 unless given); and connection errors and timeouts of these and of `urllib3`. The request is read from
-    the exception. The function then returns the service's answer. Everything else is raised as before, and so
-    is a failed request whose body is a stream.
-
-    A request that timed out may have been carried out: one whose method is not idempotent (POST, PATCH) is
-    forwarded only with `forward_timeouts`. One that found no connection is forwarded in any case.
-
-    `webhooks`, `regions`, `retry_policy` and `metadata` are given to the forwarded jobs, but for what a
-    ForwardToEZThrottle names itself.
-
-    A function that is a coroutine may be decorated with either client, others with `EZThrottle` only.
+    Forwarded are a ForwardToEZThrottle; answers of `requests`, `httpx` and openai's library whose status is
+    in `fallback_on_error` (429, 500, 502, 503 and 504 unless given); and connection errors and timeouts of
+    these and of `urllib3`. All else is raised as before, and so is a request whose body is a stream. A POST or
+    PATCH that timed out may have been carried out, and is forwarded only with `forward_timeouts`. `webhooks`,
+    `regions`, `retry_policy` and `metadata` are those of jobs that name none themselves.
 
     >>> @auto_forward(client, fallback_on_error=[429, 500])
     ... def charge() -> dict:
@@ -65,12 +58,12 @@ def auto_forward(
     ...     response.raise_for_status()
     ...     return response.json()
     """
-    forwarding = Forwarding(
-        frozenset(FORWARDED_CODES if fallback_on_error is None else fallback_on_error),
-        forward_timeouts,
-        {"webhooks": webhooks, "regions": regions, "retry_policy": retry_policy, "metadata": metadata},
-    )
+    codes = frozenset(FORWARDED_CODES if fallback_on_error is None else fallback_on_error)
+    given = {"webhooks": webhooks, "regions": regions, "retry_policy": retry_policy, "metadata": metadata}
+    return _decorator(client, Forwarding(codes, forward_timeouts, given))
 
+
+def _decorator(client: SubmitsJobs, forwarding: Forwarding) -> Forwards:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.iscoroutinefunction(function):
             return _awaiting(function, client, forwarding)

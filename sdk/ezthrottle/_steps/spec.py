@@ -17,8 +17,6 @@ from ezthrottle.exceptions import FORWARDED_CODES
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ezthrottle._steps.client import Client
-
 DEFAULT_LOCAL_TIMEOUT_S = 30
 
 _CHILDREN_OF_A_FALLBACK = (
@@ -65,10 +63,10 @@ class ChainedStep(Protocol):
     def copy(self) -> Self:
         """Return a step like it."""
 
-    def execute(self, client: Client | None = None) -> Any:
+    def execute(self, client: Any = None) -> Any:
         """Run it."""
 
-    async def execute_async(self, client: Client | None = None) -> Any:
+    async def execute_async(self, client: Any = None) -> Any:
         """Run it under the event loop."""
 
 
