@@ -48,8 +48,8 @@ def auto_forward(
 
     Forwarded are a ForwardToEZThrottle; answers of `requests`, `httpx` and openai's library whose status is
     in `fallback_on_error` (429, 500, 502, 503 and 504 unless given); and connection errors and timeouts of
-    these and of `urllib3`. All else is raised as before, and so is a request whose body is a stream. A POST or
-    PATCH that timed out may have been carried out, and is forwarded only with `forward_timeouts`. `webhooks`,
+    these and of `urllib3`. All else is raised as before, as is a request whose body is a stream. A POST or
+    PATCH that timed out may have been carried out: it is forwarded only with `forward_timeouts`. `webhooks`,
     `regions`, `retry_policy` and `metadata` are those of jobs that name none themselves.
 
     >>> @auto_forward(client, fallback_on_error=[429, 500])
