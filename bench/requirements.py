@@ -8,7 +8,7 @@ sdk = tomllib.loads(Path("sdk/pyproject.toml").read_text())
 own = sdk["project"]["name"]
 wanted = [
     *server["project"]["dependencies"],
-    *(entry for entry in server["dependency-groups"]["dev"] if entry != own),
+    *server["dependency-groups"]["dev"],
     *sdk["project"]["dependencies"],
 ]
-print("\n".join(wanted))
+print("\n".join(entry for entry in wanted if not entry.startswith(own)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    import httpx
+    from ezthrottle import EZThrottle, EZThrottleError
 
 TIMEOUT_S = 60.0
 USAGE_ERROR = 2
@@ -69,56 +69,40 @@ def call(
     timeout_s: float = TIMEOUT_S,
 ) -> dict[str, Any]:
     """Ask the service; end the command with a message that says what to do where it refuses."""
-    import httpx  # noqa: PLC0415  # other commands need no HTTP client
-
-    with reaching(url), httpx.Client(trust_env=False, timeout=timeout_s) as client:
-        answer = client.request(method, f"{base(url)}{path}", params=params, json=body, headers=auth(api_key))
-        if answer.is_error:
-            refuse_answer(answer)
-        document: dict[str, Any] = answer.json()
-        if ANSWERS.isdisjoint(document):
-            msg = "that is another server"
-            raise ValueError(msg)
+    with service(url, api_key, timeout_s) as client:
+        document = client.call(method, f"{API}{path}", params=params, json=body)
+    if ANSWERS.isdisjoint(document):
+        refuse(f"{url} does not answer as the service does: that is another server")
     return document
 
 
-def base(url: str) -> str:
-    """Give the address that API paths are appended to."""
-    return f"{url.rstrip('/')}{API}"
+@contextmanager
+def service(url: str, api_key: str, timeout_s: float = TIMEOUT_S) -> Iterator["EZThrottle"]:
+    """Give the SDK's client; end the command with a message that says what to do where a call of it fails."""
+    from ezthrottle import EZThrottle, EZThrottleError  # noqa: PLC0415  # other commands need no HTTP client
 
-
-def auth(api_key: str) -> dict[str, str]:
-    """Give the header that names the customer; end the command where there is no key."""
     if not api_key:
         refuse(f"an API key is needed: {_REMEDIES[401]}", USAGE_ERROR)
-    if not api_key.isascii() or not api_key.isprintable():
-        refuse(f"the API key holds characters that no key has: {_REMEDIES[401]}", USAGE_ERROR)
-    return {"Authorization": f"Bearer {api_key}"}
-
-
-@contextmanager
-def reaching(url: str) -> Iterator[None]:
-    """End the command with a message where the service does not answer, or not as it should."""
-    import httpx  # noqa: PLC0415  # the same
-
     try:
-        yield
-    except (httpx.ConnectError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        refuse(f"{url} can't be reached ({error}): is the service running? Or set EZTHROTTLE_URL or --url")
-    except (httpx.HTTPError, ValueError) as error:
-        refuse(f"{url} does not answer as the service does: {error}")
+        with EZThrottle(api_key, base_url=url, timeout=timeout_s, max_attempts=1) as client:
+            yield client
+    except EZThrottleError as error:
+        refuse(_told(url, error))
+    except ValueError as error:
+        refuse(f"--url: {error}", USAGE_ERROR)
 
 
-def refuse_answer(answer: "httpx.Response") -> NoReturn:
+def _told(url: str, error: "EZThrottleError") -> str:
     """Say why the service refused: every wrong field, else its one line, and a remedy."""
-    try:
-        problem = answer.json()
-    except ValueError:
-        problem = {}
-    fields = [f"{error['field']}: {error['message']}" for error in problem.get("errors", ())]
-    told = "; ".join(fields) or str(problem.get("error") or answer.reason_phrase)
-    remedy = _REMEDIES.get(answer.status_code)
-    refuse(f"{told} ({remedy})" if remedy else told)
+    if isinstance(error, OSError):
+        why = error.__cause__ or error
+        return f"{url} can't be reached ({why}): is the service running? Or set EZTHROTTLE_URL or --url"
+    if error.status_code is None:
+        return str(error)
+    if error.reason is None:
+        return f"{url} does not answer as the service does: {error}"
+    remedy = _REMEDIES.get(error.status_code)
+    return f"{error.reason} ({remedy})" if remedy else error.reason
 
 
 def refuse(message: str, code: int = REFUSED) -> NoReturn:

@@ -2,8 +2,6 @@
 
 import json
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,14 +16,11 @@ from orchestrator.cli.client import (
     Cursor,
     Limit,
     Url,
-    auth,
-    base,
     call,
     given,
-    reaching,
     read_when,
     refuse,
-    refuse_answer,
+    service,
     show,
     table,
     tell,
@@ -33,7 +28,6 @@ from orchestrator.cli.client import (
     when,
 )
 
-COME_BACK_AFTER_S = 2.0
 SILENT_MOST_S = 45.0
 """Three times the service's own keep-alive."""
 WAIT_MOST_S = 60.0
@@ -176,13 +170,20 @@ def _filters(
 def tail(job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = "", *, as_json: AsJson = False) -> None:
     """Follow a job to its end; what happened before is told first. Exits 1 where it did not succeed."""
     last: dict[str, Any] = {}
-    for name, document in _events(url, api_key, job_id):
-        last = document
-        if as_json:
-            typer.echo(json.dumps({"event": name} | document))
-        else:
-            typer.echo(f"{typer.style(f'{name:<12}', fg=_colour(name), bold=True)} {_line(name, document)}")
+    with service(url, api_key, SILENT_MOST_S) as client:
+        # A stream waits for a service that is away, which at the beginning is a mistake.
+        client.get_job(job_id)
+        for event in client.stream(job_id):
+            last = event.data
+            _tell_of(event.name, event.data, as_json=as_json)
     raise typer.Exit(0 if last.get("state") == "success" else REFUSED)
+
+
+def _tell_of(name: str, document: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"event": name} | document))
+    else:
+        typer.echo(f"{typer.style(f'{name:<12}', fg=_colour(name), bold=True)} {_line(name, document)}")
 
 
 @jobs.command("cancel")
@@ -307,42 +308,6 @@ def _last_reason(attempts: list[dict[str, Any]]) -> Any:
 def _took(attempt: dict[str, Any]) -> int | None:
     started, ended = attempt["started_at"], attempt["ended_at"]
     return None if started is None or ended is None else ended - started
-
-
-def _events(url: str, api_key: str, job_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give a job's events; a stream that breaks off goes on after the last one that was heard."""
-    import httpx  # noqa: PLC0415  # other commands need no HTTP client
-
-    headers = auth(api_key) | {"Accept": "text/event-stream"}
-    heard = False
-    with httpx.Client(trust_env=False, timeout=SILENT_MOST_S) as client, reaching(url):
-        while True:
-            try:
-                with client.stream("GET", f"{base(url)}/jobs/{job_id}/stream", headers=headers) as answer:
-                    if answer.is_error:
-                        answer.read()
-                        refuse_answer(answer)
-                    for name, document, event_id in _read_events(answer.iter_lines()):
-                        heard = True
-                        headers |= {"Last-Event-ID": event_id} if event_id else {}
-                        yield name, document
-                        if name in ("completed", "failed"):
-                            return
-            except httpx.TransportError:
-                if not heard:
-                    raise
-            time.sleep(COME_BACK_AFTER_S)
-
-
-def _read_events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any], str]]:
-    fields: dict[str, str] = {}
-    for line in lines:
-        name, _, value = line.partition(":")
-        if line:
-            fields[name] = value.removeprefix(" ")
-        elif "event" in fields:
-            yield fields["event"], json.loads(fields["data"]), fields.get("id", "")
-            fields = {}
 
 
 def _line(name: str, document: dict[str, Any]) -> str:

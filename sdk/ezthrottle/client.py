@@ -188,6 +188,7 @@ class EZThrottle(_Client):
     delete_webhook_secret = _blocking(Operations.delete_webhook_secret)
     rotate_webhook_secret = _blocking(Operations.rotate_webhook_secret)
     forward_or_fallback = _blocking(Operations.forward_or_fallback)
+    call = _blocking(Operations.call)
 
     def stream(self, job_id: str, timeout: float | None = None) -> Iterator[JobEvent]:
         """Yield what happens to the job as it happens, from its beginning to its end.
@@ -275,6 +276,7 @@ class AsyncEZThrottle(_Client):
     delete_webhook_secret = _awaited(Operations.delete_webhook_secret)
     rotate_webhook_secret = _awaited(Operations.rotate_webhook_secret)
     forward_or_fallback = _awaited(Operations.forward_or_fallback)
+    call = _awaited(Operations.call)
 
     def stream(self, job_id: str, timeout: float | None = None) -> AsyncIterator[JobEvent]:
         """Yield what happens to the job as it happens, as `EZThrottle.stream` does: use `async for`."""

@@ -29,7 +29,8 @@ class EZThrottleError(Exception):
     """Base of every error that this package raises for the service.
 
     `retry_at` is the time from which a repetition may succeed (Unix ms), or None; `status_code` is the
-    service's HTTP status, or None where there was no answer.
+    service's HTTP status, or None where there was no answer; `reason` is what the service said, in a line, or
+    None.
 
     >>> error = EZThrottleError("over the limit", retry_at=1763674210055, status_code=429)
     >>> error.retry_at
@@ -40,6 +41,7 @@ class EZThrottleError(Exception):
         super().__init__(message)
         self.retry_at = retry_at
         self.status_code = status_code
+        self.reason: str | None = None
 
 
 class EZThrottleWarning(UserWarning):

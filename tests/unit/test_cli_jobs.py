@@ -11,7 +11,6 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from bench.loopback import Reply, Site, running_site
-from orchestrator.cli import jobs
 from orchestrator.cli.app import app, command
 from orchestrator.runtime.version import VERSION
 
@@ -58,7 +57,7 @@ def answer(document: dict[str, Any], status: int = 200) -> Reply:
 
 
 def events(*told: tuple[str, dict[str, Any], str]) -> Reply:
-    text = "retry: 2000\n\n: here\n\n" + "".join(
+    text = "retry: 10\n\n: here\n\n" + "".join(
         f"event: {name}\ndata: {json.dumps(data)}\nid: {id_}\n\n" for name, data, id_ in told
     )
     return Reply(headers={"content-type": "text/event-stream"}, body=text.encode())
@@ -213,11 +212,9 @@ def test_a_job_is_cancelled_and_replayed(site: Site) -> None:
     assert "job_2_2" in run(site, "jobs", "replay", ID).output
 
 
-def test_a_job_is_followed_to_its_end_across_a_dropped_stream(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "COME_BACK_AFTER_S", 0.0)
+def test_a_job_is_followed_to_its_end_across_a_dropped_stream(site: Site) -> None:
     path = f"{JOBS}/{ID}/stream"
+    site.on(f"{JOBS}/{ID}", answer(SHOWN | {"state": "queued"}))
     start = ("queued", {"job_id": ID, "state": "queued"}, "0")
     sending = ("dispatching", {"attempt": 1, "region": "iad", "step": "primary"}, "1-1")
     end = ("completed", {"job_id": ID, "state": "success", "result": None}, "end")
@@ -235,10 +232,26 @@ def test_a_job_is_followed_to_its_end_across_a_dropped_stream(
 
 def test_following_a_job_that_fails_says_so_by_its_exit(site: Site) -> None:
     end = {"job_id": ID, "state": "failed", "result": SHOWN["result"]}
+    site.on(f"{JOBS}/{ID}", answer(SHOWN))
     site.on(f"{JOBS}/{ID}/stream", events(("failed", end, "end")))
     result = run(site, "jobs", "tail", ID, "--json")
     assert result.exit_code == 1
     assert json.loads(result.output) == {"event": "failed"} | end
+
+
+@pytest.mark.parametrize("arguments", [("jobs", "tail", ID), ("jobs", "list")])
+def test_a_service_that_is_away_is_not_waited_for(arguments: tuple[str, ...]) -> None:
+    away = {"EZTHROTTLE_URL": "http://127.0.0.1:1", "EZTHROTTLE_API_KEY": KEY}
+    result = CliRunner().invoke(app, list(arguments), env=away)
+    assert result.exit_code == 1
+    assert "http://127.0.0.1:1 can't be reached" in result.output
+
+
+def test_a_key_that_no_header_can_hold_is_told_by_itself(site: Site) -> None:
+    result = run(site, "jobs", "list", key="ck live")
+    assert result.exit_code == 1
+    assert "The API key holds a space" in result.output
+    assert site.seen(JOBS) == []
 
 
 def a_signal(**fields: Any) -> dict[str, Any]:

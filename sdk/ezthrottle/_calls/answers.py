@@ -120,8 +120,12 @@ def _error(
     kind, usual_remedy = _kind_of(status)
     message = f"{asked} was answered {status}: {said.rstrip('.')}. {remedy or usual_remedy}"
     if kind is InvalidJobError:
-        return InvalidJobError(message, status_code=status, errors=_field_errors(problem))
-    return kind(message, _stated_retry_at(problem) if retry_at is None else retry_at, status_code=status)
+        error: EZThrottleError = InvalidJobError(message, status_code=status, errors=_field_errors(problem))
+    else:
+        stated = _stated_retry_at(problem) if retry_at is None else retry_at
+        error = kind(message, stated, status_code=status)
+    error.reason = said
+    return error
 
 
 def _said(problem: Mapping[str, Any]) -> str:

@@ -155,3 +155,41 @@ def test_pending_webhooks_and_bodies_are_asked_for(client: EZThrottle, service: 
         {"endpoint": "app.example.com", "limit": "3"},
         {"include": "body"},
     ]
+
+
+def test_any_other_call_is_made_by_its_path(client: EZThrottle, service: Any, answer: Any) -> None:
+    path = "/api/v1/domains/api.example.com/pace"
+    service.on("PUT", path, answer(200, {"domain": "api.example.com"}))
+    assert client.call("put", path, params={"dry": 1}, json={"rps": 2.5}) == {"domain": "api.example.com"}
+    (seen,) = service.requests("PUT", path)
+    assert (seen.json(), seen.query) == ({"rps": 2.5}, {"dry": "1"})
+
+
+async def test_any_other_call_is_awaited_too(service: Any, answer: Any) -> None:
+    service.on("GET", "/api/v1/usage", answer(200, {"open_jobs": 0}))
+    async with AsyncEZThrottle(API_KEY, base_url=service.url) as client:
+        assert await client.call("GET", "/api/v1/usage") == {"open_jobs": 0}
+
+
+def test_a_post_that_has_no_method_of_its_own_is_not_repeated(
+    client: EZThrottle, service: Any, answer: Any
+) -> None:
+    path = "/api/v1/domains/api.example.com:pause"
+    service.on("POST", path, answer(503, {"title": "not ready"}))
+    with pytest.raises(EZThrottleError) as caught:
+        client.call("POST", path)
+    assert (len(service.requests("POST", path)), caught.value.reason) == (1, "not ready")
+
+
+def test_an_error_says_what_the_service_said_and_none_where_it_said_nothing(
+    client: EZThrottle, service: Any, answer: Any
+) -> None:
+    errors = [{"field": "url", "message": "is not a URL"}]
+    service.on("POST", JOBS, answer(422, {"error": "some", "errors": errors}))
+    with pytest.raises(EZThrottleError) as caught:
+        client.submit_job("x")
+    assert caught.value.reason == "url: is not a URL"
+    client.api_key = None
+    with pytest.raises(EZThrottleError) as caught:
+        client.submit_job("x")
+    assert caught.value.reason is None
