@@ -178,7 +178,7 @@ class WebhookServer:
         with self._changed.get():
             arrived, over = self.results.get(job_id), job_id in self._started
         if over:
-            # A duplicate of a job whose end was heard of: nothing more will come for it.
+            # A duplicate of a job whose end was delivered: nothing more will come for it.
             self.event_store.remove_handler(job_id)
         elif arrived is not None:
             self.event_store.emit_event(job_id, arrived["status"], arrived)

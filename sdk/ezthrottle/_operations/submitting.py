@@ -48,7 +48,7 @@ class Submitting(Operation):
         retry_at: int | None = None,
         **options: Unpack[JobOptions],
     ) -> Acknowledgement:
-        """Submit a job: the service sends the request, at the pace its target bears. The fields, `options`
+        """Submit a job: the service sends the request, at the pace its target allows. The fields, `options`
         among them, are described in `ezthrottle.types.JobDict`.
 
         Returns `job_id`, `status` ("queued", "racing", "scheduled" or "duplicate"), `idempotent_key` and
@@ -58,13 +58,13 @@ class Submitting(Operation):
         (EZThrottleWarning) of what the answer warns of, and of a duplicate that may not be meant.
         """
         sent = {"headers": headers, "body": body, "metadata": metadata}
-        told = {"webhooks": webhooks, "webhook_quorum": webhook_quorum}
+        delivered = {"webhooks": webhooks, "webhook_quorum": webhook_quorum}
         ran = {"regions": regions, "region_policy": region_policy, "execution_mode": execution_mode}
         failed = {"retry_policy": retry_policy, "fallback_job": fallback_job, "on_failure": on_failure}
         after = {"on_success": on_success, "on_failure_timeout_ms": on_failure_timeout_ms}
         once = {"idempotent_key": idempotent_key, "retry_at": retry_at}
         refuse_unknown(options, JobOptions.__annotations__)
-        job = job_payload(url, method, {**sent, **told, **ran, **failed, **after, **once, **options})
+        job = job_payload(url, method, {**sent, **delivered, **ran, **failed, **after, **once, **options})
         answer = await self._service.call(submission(encoded(job)))
         tell_of(answer)
         return answer

@@ -26,8 +26,8 @@ class Usage(TypedDict):
 
 
 class RegionNode(TypedDict):
-    """Where a node of a region runs, or why it does not; ``heard_s`` and ``reached_s`` count the seconds
-    since it was heard, and since it heard the service. ``only_named``: it takes only jobs that name its
+    """Where a node of a region runs, or why it does not. ``heard_s`` and ``reached_s`` are the seconds since
+    its last message, and since the service's last one to it. ``only_named``: it takes only jobs that name its
     region.
     """
 
