@@ -134,7 +134,9 @@ class EZThrottle(_Client):
     a pool of the client's own and is left open. A `webhook_server`, or one started on `webhook_port` by
     `start_webhook_server`, runs the FRUGAL steps that follow a job.
 
-    Raises ValueError for an address or a limit that cannot be meant.
+    Raises ValueError for an address or a limit that cannot be meant. A method that calls the service blocks
+    until it has answered, and raises, besides what it names: AuthenticationError, QuotaExceededError,
+    ServiceUnavailableError or ServiceUnreachableError, or EZThrottleError where another server answers.
 
     >>> with EZThrottle(api_key="ck_live_cust_acme_secret") as client:
     ...     answer = client.submit_job("https://api.example.com/charge", method="POST", body="{}")

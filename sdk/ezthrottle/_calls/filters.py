@@ -12,22 +12,23 @@ if TYPE_CHECKING:
 
 
 def filters_of(
+    operation: str,
     filters: JobFilters,
     state: JobState | Collection[JobState] | None,
     limit: int | None,
     cursor: str | None,
 ) -> dict[str, Any]:
     """Return the filters that are given, several states with commas; raises TypeError for an unknown one."""
-    refuse_unknown(filters, JobFilters.__annotations__)
+    refuse_unknown(operation, filters, JobFilters.__annotations__)
     several = {"state": joined(state), "delivery": joined(filters.get("delivery"))}
     return given(**{**filters, **several, "limit": limit, "cursor": cursor})
 
 
-def refuse_unknown(arguments: Mapping[str, object], known: Collection[str]) -> None:
+def refuse_unknown(operation: str, arguments: Mapping[str, object], known: Collection[str]) -> None:
     """Raise TypeError where there is a keyword argument that is not known, as Python does."""
     for name in arguments:
         if name not in known:
-            raise TypeError(f"got an unexpected keyword argument {name!r}")
+            raise TypeError(f"{operation}() got an unexpected keyword argument {name!r}")
 
 
 def given(**values: Any) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Jobs(Waiting):
         `next_cursor` leads to the next one, and is None on the last. Raises InvalidJobError for a filter that
         the service does not take.
         """
-        asked = filters_of(filters, state, limit, cursor)
+        asked = filters_of("list_jobs", filters, state, limit, cursor)
         return await self._service.call(Call("GET", JOBS, params=asked, expects=("jobs",)))
 
     async def cancel_jobs(
@@ -78,7 +78,7 @@ class Jobs(Waiting):
         Blocks until all are cancelled, up to ten minutes. Returns how many `jobs`, and a `next_cursor` where
         there are more than `limit`.
         """
-        asked = {**filters_of(filters, state, limit, cursor), **given(dry_run=dry_run or None)}
+        asked = {**filters_of("cancel_jobs", filters, state, limit, cursor), **given(dry_run=dry_run or None)}
         return await self._service.call(_many(CANCELLATION, asked))
 
     async def replay_jobs(
@@ -91,7 +91,7 @@ class Jobs(Waiting):
         **filters: Unpack[JobFilters],
     ) -> ManyJobs:
         """Submit once more those that fit and have ended, as `cancel_jobs` cancels; in a day none twice."""
-        asked = {**filters_of(filters, state, limit, cursor), **given(dry_run=dry_run or None)}
+        asked = {**filters_of("replay_jobs", filters, state, limit, cursor), **given(dry_run=dry_run or None)}
         return await self._service.call(_many(REPLAYS, asked))
 
     async def cancel(self, job_id: str) -> Cancelled:

@@ -63,7 +63,7 @@ class Submitting(Operation):
         failed = {"retry_policy": retry_policy, "fallback_job": fallback_job, "on_failure": on_failure}
         after = {"on_success": on_success, "on_failure_timeout_ms": on_failure_timeout_ms}
         once = {"idempotent_key": idempotent_key, "retry_at": retry_at}
-        refuse_unknown(options, JobOptions.__annotations__)
+        refuse_unknown("submit_job", options, JobOptions.__annotations__)
         job = job_payload(url, method, {**sent, **delivered, **ran, **failed, **after, **once, **options})
         answer = await self._service.call(submission(encoded(job)))
         tell_of(answer)

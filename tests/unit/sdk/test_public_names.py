@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,6 +170,15 @@ def test_the_client_is_made_with_the_published_arguments() -> None:
         "start_webhook_server",
         "webhook_port",
     ]
+
+
+@pytest.mark.parametrize("method", ["submit_job", "list_jobs", "cancel_jobs", "replay_jobs"])
+def test_an_argument_that_nobody_knows_is_refused_by_its_name(
+    client: ezthrottle.EZThrottle, service: Any, method: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"{method}\(\) got an unexpected keyword argument 'prioritty'"):
+        getattr(client, method)("queued", prioritty=9)
+    assert service.seen == []
 
 
 def test_a_method_documents_its_result_and_not_its_flow() -> None:
