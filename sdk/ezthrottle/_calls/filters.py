@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
-
-from ezthrottle.types.filters import JobFilters
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from ezthrottle.types import JobState
+    from ezthrottle.types.jobs import DeliveryState, JobState
+
+
+class JobFilters(TypedDict, total=False):
+    """The filters that `list_jobs`, `cancel_jobs` and `replay_jobs` take by name. None is no filter."""
+
+    domain: str | None
+    """A target: its host, with its port unless that is 443."""
+    delivery: DeliveryState | Sequence[DeliveryState] | None
+    """How far its webhooks are; several mean any of them."""
+    code: str | None
+    """Of a failure, such as "timeout"."""
+    since: int | None
+    """Accepted then or later, Unix ms."""
+    until: int | None
+    """Accepted before then, Unix ms."""
+    idempotent_key: str | None
 
 
 def filters_of(

@@ -3,8 +3,8 @@
 Times are Unix ms where nothing else is said.
 """
 
+from ezthrottle._calls.filters import JobFilters
 from ezthrottle._jobs.fields import JobDict, JobOptions
-from ezthrottle.types.filters import JobFilters
 from ezthrottle.types.jobs import (
     Attempt,
     Cancelled,
