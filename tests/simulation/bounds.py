@@ -6,6 +6,7 @@ answer may go out after it: those within the disk's slack are let pass.
 
 from collections import defaultdict
 from collections.abc import Iterator
+from math import inf
 
 from msgspec import Struct
 
@@ -32,12 +33,14 @@ class Party(Struct, frozen=True):
 
 def quotas_are_kept(scenario: Scenario, history: History) -> Iterator[str]:
     """From one answer to an account to the next that did not come before it, no more of its requests start
-    than it has left, and they cost no more tokens.
+    than it has left, and they cost no more tokens. One that a later one overtook on the way to the same shard
+    asks for nothing more: where a job's ``account`` joins what its target counts apart, by credentials, the
+    latest word holds.
     """
     starts = _starts_by_party(history)
     for account, answers in _answers_by_account(history).items():
         for index, answer in enumerate(answers):
-            if answer.quota is None:
+            if answer.quota is None or _overtaken(scenario, history, answers[: index + 1]):
                 continue
             at = answer.quota.at
             later = (a.at for a in answers[index + 1 :] if a.quota is None or a.quota.at >= at)
@@ -134,6 +137,14 @@ def _parties(history: History, job_id: JobId, url: str) -> tuple[Party, Party | 
 
 def _spec(history: History, job_id: JobId, url: str) -> JobSpec:
     return next(spec for spec in history.submitted[job_id].spec.steps if spec.url == url)
+
+
+def _overtaken(scenario: Scenario, history: History, answers: list[AnswerHeard]) -> bool:
+    """Whether the last answer was given before one that the same life of the shard had heard already."""
+    *before, last = answers
+    told_at = last.quota.at if last.quota is not None else inf
+    later = (answer for answer in before if answer.quota is not None and answer.quota.at > told_at)
+    return any(_life_ends_at(scenario, history, answer) > last.at for answer in later)
 
 
 def _life_ends_at(scenario: Scenario, history: History, answer: AnswerHeard) -> float:

@@ -135,6 +135,13 @@ def starts_by_domain(history: History) -> dict[TargetDomain, list[Start]]:
     return starts
 
 
+class Held(Struct, frozen=True):
+    """A pace in force, and when it lapses: virtual s, infinite where it does not."""
+
+    pace: Pace
+    lapses_at: float
+
+
 class PaceLine:
     """A domain's pace over time, from what its target said in answers that reached the shard."""
 
@@ -150,6 +157,9 @@ class PaceLine:
         self._customers = CustomersTold(history, domain)
         self._lapses_at = inf
         self._lowered_since = inf
+        self._told_last: CustomerId | None = None
+        self._others: Held | None = None
+        """What was told others than who lowered it since: that holds again when the lowered pace lapses."""
         self._times = [0.0]
         self._paces = [scenario.pace]
         heard: list[AnswerHeard | ShardBegan] = [
@@ -183,16 +193,38 @@ class PaceLine:
         return self._paces[bisect_right(self._times, when) - 1]
 
     def _told(self, answer: AnswerHeard) -> None:
-        before = self._paces[-1]
-        pace = Pace(answer.rps or before.rps, answer.max_concurrent or before.max_concurrent)
+        before, customer = Held(self._paces[-1], self._lapses_at), self._customers.whose(answer)
+        pace = Pace(answer.rps or before.pace.rps, answer.max_concurrent or before.pace.max_concurrent)
+        others, kept = self._others_than(customer, before), self._others
+        witnessed = self._lowers(pace, others) and self._customers.hear(answer, pace)
+        if not witnessed and not self._customers.alone(answer):
+            self._told_alone(answer, pace, before)
+            return
+        # The second to be told as little replaces nothing: what the first replaced comes back, if anything.
+        self._set(answer.at, pace, self._lapse_at(answer, pace), others)
+        self._others = kept if witnessed else self._others
+        self._told_last = customer
+
+    def _told_alone(self, answer: AnswerHeard, asked: Pace, before: Held) -> None:
+        """Bind all only to what is no lower than before."""
+        pace = Pace(max(asked.rps, before.pace.rps), max(asked.max_concurrent, before.pace.max_concurrent))
+        lapses_at = min(self._lapse_at(answer, asked), self._lapses_at)
+        self._set(answer.at, pace, lapses_at, self._others)
+        if pace != before.pace:
+            self._told_last = self._customers.whose(answer)
+
+    def _others_than(self, customer: CustomerId | None, before: Held) -> Held | None:
+        return self._others or (before if customer != self._told_last else None)
+
+    def _lowers(self, pace: Pace, others: Held | None) -> bool:
+        return _lower(pace, self._base) or (others is not None and _lower(pace, others.pace))
+
+    def _lapse_at(self, answer: AnswerHeard, pace: Pace) -> float:
+        """Say when a pace lapses that an answer lowered."""
         lapse_s = max(LAPSE_LEAST_S, LAPSE_INTERVALS * pace.window_s)
         self._lowered_since = min(self._lowered_since, answer.at)
         # Alone in what it was told, a customer holds all others down for a minute.
-        lapses_at = min(answer.at + lapse_s, self._lowered_since + LAPSE_LEAST_S)
-        if not self._customers.hear(answer, pace):
-            pace = Pace(max(pace.rps, before.rps), max(pace.max_concurrent, before.max_concurrent))
-            lapses_at = min(lapses_at, self._lapses_at)
-        self._set(answer.at, pace, lapses_at)
+        return min(answer.at + lapse_s, self._lowered_since + LAPSE_LEAST_S)
 
     def _found(self, began: ShardBegan, domain: TargetDomain) -> None:
         learned = began.paces.get(domain)
@@ -200,18 +232,23 @@ class PaceLine:
         lapses_at = inf if lapses_ms is None else (lapses_ms - EPOCH_MS) / 1000
         told = learned.pace if learned is not None else None
         self._customers.begin(began.at)
+        self._told_last = None
         self._set(began.at, told or self._base, lapses_at)
 
-    def _set(self, at: float, pace: Pace, lapses_at: float) -> None:
-        lowered = pace.rps < self._base.rps or pace.max_concurrent < self._base.max_concurrent
+    def _set(self, at: float, pace: Pace, lapses_at: float, others: Held | None = None) -> None:
+        lowered = self._lowers(pace, others)
         self._lapses_at = lapses_at if lowered else inf
         self._lowered_since = min(self._lowered_since, at) if lowered else inf
+        self._others = others if lowered else None
         self._times.append(at)
         self._paces.append(pace)
 
     def _lapse(self, now: float) -> None:
-        if self._lapses_at <= now:
-            self._set(self._lapses_at, self._base, inf)
+        while self._lapses_at <= now:
+            at, others = self._lapses_at, self._others
+            back = others if others is not None and others.lapses_at > at else Held(self._base, inf)
+            self._told_last = None
+            self._set(at, back.pace, back.lapses_at)
 
 
 class CustomersTold:
@@ -235,15 +272,20 @@ class CustomersTold:
         self._began_at = at
         self._paces.clear()
 
+    def whose(self, answer: AnswerHeard) -> CustomerId | None:
+        """Name the customer whose request was answered."""
+        return self._whose.get(answer.job_id)
+
     def hear(self, answer: AnswerHeard, pace: Pace) -> bool:
-        """Note what an answer told its customer; say whether it has to bind all."""
-        customer = self._whose.get(answer.job_id)
+        """Note what lower pace an answer told its customer; say whether another was told as little."""
+        customer = self.whose(answer)
         others = [told for whose, told in self._paces.items() if whose != customer]
         self._paces[customer] = answer.at, pace
-        witnessed = any(
-            answer.at - at < WITNESSED_WITHIN_S and _as_little(other, pace) for at, other in others
-        )
-        return self._only_one or witnessed or answer.at < self._first_asked(customer) + ALONE_MOST_S
+        return any(answer.at - at < WITNESSED_WITHIN_S and _as_little(other, pace) for at, other in others)
+
+    def alone(self, answer: AnswerHeard) -> bool:
+        """Say whether what one customer alone was told binds all: for a minute, or as there are no others."""
+        return self._only_one or answer.at < self._first_asked(self.whose(answer)) + ALONE_MOST_S
 
     def _first_asked(self, customer: CustomerId | None) -> float:
         """Say when it may first have been told something that nobody else was, of whatever kind."""
@@ -254,6 +296,10 @@ class CustomersTold:
 def _asks(answer: AnswerHeard) -> bool:
     told = answer.steers or answer.quota is not None or answer.retry_after_s is not None
     return told or answer.status in REFUSALS
+
+
+def _lower(pace: Pace, than: Pace) -> bool:
+    return pace.rps < than.rps or pace.max_concurrent < than.max_concurrent
 
 
 def _as_little(other: Pace, pace: Pace) -> bool:

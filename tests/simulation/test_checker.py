@@ -2,22 +2,27 @@
 
 from typing import Any
 
-from orchestrator.domain.ids import AttemptId, CustomerId, target_domain
+import pytest
+
+from orchestrator.domain.ids import AttemptId, CustomerId, ShardName, target_domain
 from orchestrator.domain.job import Fallback, Job, Trigger, TriggerKind
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.store import StoredJob
-from tests.simulation.history import AnswerHeard, Grant, History, TargetRequest
+from tests.simulation.bounds import quotas_are_kept
+from tests.simulation.history import AnswerHeard, Grant, History, QuotaTold, ShardBegan, TargetRequest
 from tests.simulation.legs import ENOUGH_JOBS, fallbacks_begin_rightly
 from tests.simulation.paces import the_pace_is_never_exceeded
-from tests.simulation.scenario import NetworkPlan, Scenario
+from tests.simulation.scenario import Actor, NetworkPlan, Scenario
 from tests.unit.domain.builders import IAD, a_job, a_spec
 
 FIRST, SECOND, THIRD = (f"http://{name}.test/" for name in ("first", "second", "third"))
 LATE = Trigger(kind=TriggerKind.ON_TIMEOUT, timeout_ms=50)
 REFUSED = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({429}))
-ANN, BOB = CustomerId("cust_ann"), CustomerId("cust_bob")
+ANN, BOB, CEM = CustomerId("cust_ann"), CustomerId("cust_bob"), CustomerId("cust_cem")
 BASE, SLOW, SLOWER = Pace(100, 10), Pace(1, 10), Pace(0.5, 10)
+FASTER, FASTEST = Pace(200, 10), Pace(400, 10)
+MUCH_LEFT, LITTLE_LEFT = QuotaTold(1.5, 5, 40.0, 8.0), QuotaTold(1.0, 1, 2.0, 9.0)
 PLAN = Scenario(
     seed=0, pace=BASE, targets=(), receivers=(), jobs=(), network=NetworkPlan(base_s=()), disk_s=(0, 0)
 )
@@ -59,17 +64,26 @@ class Story:
         )
         self.history.ended_at = at
 
-    def told(self, customer: CustomerId, at: float, pace: Pace | None = None) -> None:
-        """A customer's request was answered, by a target that may have stated its pace."""
-        job = self.submit(a_job(len(self.history.submitted), customer=customer, url=FIRST))
+    def told(
+        self, customer: CustomerId, at: float, pace: Pace | None = None, quota: QuotaTold | None = None
+    ) -> None:
+        """A customer's request was answered, by a target that may have stated its pace, or what is left."""
+        job = self.submit(a_job(len(self.history.submitted), customer=customer, url=FIRST, account="own"))
         self.sent(job, FIRST, at)
-        told = (pace.rps, pace.max_concurrent) if pace else (None, None)
-        self.history.answers.append(AnswerHeard(at, job.domain, job.id, 1, FIRST, 200, *told))
+        rps, most = (pace.rps, pace.max_concurrent) if pace else (None, None)
+        self.history.answers.append(
+            AnswerHeard(at, job.domain, job.id, 1, FIRST, 200, rps, most, quota=quota)
+        )
 
     @property
     def too_fast(self) -> list[str]:
         """What is said of its pace."""
         return list(the_pace_is_never_exceeded(PLAN, self.history))
+
+    @property
+    def overdrawn(self) -> list[str]:
+        """What is said of quotas."""
+        return list(quotas_are_kept(PLAN, self.history))
 
 
 def shut_at(url: str, status: int) -> Story:
@@ -146,3 +160,70 @@ def test_whoever_is_alone_at_a_target_keeps_to_what_it_is_told() -> None:
     for at in (1.0, 70.0, 71.1):
         story.told(ANN, at, SLOWER)
     assert story.too_fast
+
+
+def many_at(story: Story, customer: CustomerId, at: float, count: int) -> None:
+    for _ in range(count):
+        job = story.submit(a_job(len(story.history.submitted), customer=customer, url=FIRST, account="own"))
+        story.sent(job, FIRST, at)
+    story.history.ended_at = at + 1
+
+
+@pytest.mark.parametrize("lowered", [SLOW, FASTER])
+def test_what_another_was_told_holds_again_after_what_one_alone_was_told(lowered: Pace) -> None:
+    story = Story()
+    story.told(ANN, 1.0, FASTEST)
+    story.told(BOB, 3.0, lowered)
+    many_at(story, ANN, 70.0, 400)
+    assert not story.too_fast
+    many_at(story, ANN, 70.0, 1)
+    assert story.too_fast
+
+
+def test_what_two_were_told_within_a_minute_replaces_what_a_third_was_told() -> None:
+    story = Story()
+    story.told(ANN, 1.0, SLOW)
+    story.told(CEM, 3.0, FASTEST)
+    story.told(BOB, 5.0, SLOW)
+    many_at(story, ANN, 70.0, 101)
+    assert story.too_fast
+
+
+def test_whoever_was_told_more_and_then_less_goes_back_to_the_base() -> None:
+    story = Story()
+    story.told(ANN, 1.0, FASTEST)
+    story.told(ANN, 3.0, SLOW)
+    many_at(story, ANN, 70.0, 101)
+    assert story.too_fast
+
+
+def test_an_answer_that_a_later_one_overtook_asks_for_nothing_more() -> None:
+    story = Story()
+    story.told(ANN, 2.0, quota=MUCH_LEFT)
+    story.told(ANN, 2.1, quota=LITTLE_LEFT)
+    many_at(story, ANN, 3.0, 4)
+    assert not story.overdrawn
+
+
+def test_what_a_later_answer_told_holds_on_when_one_arrives_that_it_overtook() -> None:
+    story = Story()
+    story.told(ANN, 2.0, quota=QuotaTold(1.5, 1, 2.0, 8.0))
+    story.told(ANN, 2.1, quota=QuotaTold(1.0, 5, 40.0, 9.0))
+    many_at(story, ANN, 3.0, 3)
+    assert story.overdrawn
+
+
+def test_an_answer_that_no_other_overtook_is_kept_to() -> None:
+    story = Story()
+    story.told(ANN, 2.0, quota=LITTLE_LEFT)
+    many_at(story, ANN, 3.0, 2)
+    assert story.overdrawn
+
+
+def test_what_an_earlier_life_of_a_shard_heard_overtakes_nothing() -> None:
+    story = Story()
+    story.told(ANN, 2.0, quota=MUCH_LEFT)
+    story.history.shards.append(ShardBegan(2.05, ShardName(Actor.SHARD), 2, {}))
+    story.told(ANN, 2.1, quota=LITTLE_LEFT)
+    many_at(story, ANN, 3.0, 2)
+    assert story.overdrawn
