@@ -11,7 +11,7 @@ TARGET_PORT ?= 9000
 CASES ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve target test test-fast test-services test-wan testbed fuzz check lint types format bench bench-throughput bench-race \
+.PHONY: help install demo serve target test test-fast test-services test-wan testbed fuzz check lint types types-server types-sdk format bench bench-throughput bench-race \
 	bench-latency bench-pacing bench-sdk bench-webhooks bench-domains bench-memory kill-rounds simulate outage lock clean
 
 help: ## show this list
@@ -63,8 +63,12 @@ lint: install ## ruff and the layers' contracts
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m bench.diagrams --check
 
-types: install ## mypy strict, server and SDK
+types: types-server types-sdk ## mypy strict, server and SDK
+
+types-server: install
 	$(BIN)/mypy
+
+types-sdk: install
 	cd sdk && ../$(BIN)/mypy
 	cd sdk && MYPYPATH=examples ../$(BIN)/mypy --explicit-package-bases examples/*.py
 
