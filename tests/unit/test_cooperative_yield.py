@@ -1,10 +1,11 @@
 """Long work leaves the event loop to others, however many have some."""
 
 import asyncio
+import sys
 
 import pytest
 
-from orchestrator.runtime.cooperative_yield import SLICE_S, CooperativeYield
+from orchestrator.runtime.cooperative_yield import LINGERS_S, SLICE_S, SWITCH_EVERY_S, CooperativeYield
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
@@ -78,3 +79,14 @@ async def test_short_work_waits_for_nobody() -> None:
     other = asyncio.ensure_future(stage.work(10))
     await breather.pause()
     assert not other.done()
+
+
+async def test_threads_switch_often_while_there_is_long_work_and_no_longer() -> None:
+    usual = sys.getswitchinterval()
+    stage = Stage()
+    await stage.work(1)
+    meanwhile = sys.getswitchinterval()
+    await stage.work(3)
+    await asyncio.sleep(3 * LINGERS_S)
+    assert meanwhile == pytest.approx(SWITCH_EVERY_S)
+    assert sys.getswitchinterval() == pytest.approx(usual)
