@@ -3,7 +3,7 @@
 import secrets
 import string
 
-from orchestrator.domain.api_keys import checked_customer, key_text
+from orchestrator.domain.api_keys import checked_customer, checked_expiry, checked_label, key_text
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.roles import Role
 from orchestrator.ports.customers import ApiKey
@@ -12,21 +12,41 @@ SECRET_LENGTH = 43
 """Characters of base 62: 256 bits."""
 KEY_ID_LENGTH = 10
 ALPHABET = string.ascii_letters + string.digits
+DEFAULT_PLAN = "pro"
+OWNERS_OF_NO_CUSTOMER = {Role.ADMIN: "operators", Role.REGION: "regions"}
+"""Whose keys of these roles are, where nobody is named: no customer stands behind them."""
 
 
 def make_key(
-    customer: str, plan: str, role: Role, *, now_ms: int, region: RegionName | None = None
+    customer: str,
+    plan: str,
+    role: Role,
+    *,
+    now_ms: int,
+    region: RegionName | None = None,
+    label: str = "",
+    expires_ms: int | None = None,
 ) -> tuple[str, ApiKey]:
-    """Draw a key: its text, of which nothing is kept but a hash, and what is listed of it.
+    """Draw a key: its text, of which nothing is kept but a hash, and what is listed of it. A key of the role
+    admin or region needs no ``customer``.
 
     Raises:
-        ValueError: The customer's id is none, or a region's key names no region, or another's does.
+        ValueError: The customer's id is none, a region's key names no region, or another's does, or the label
+            or the expiry is none.
     """
     if (role is Role.REGION) != (region is not None):
-        raise ValueError("a key of the role region names its --region, and no other key does")
-    owner = checked_customer(customer)
-    key_id = _random(KEY_ID_LENGTH)
-    made = ApiKey(key_id=key_id, customer=owner, plan=plan, created_ms=now_ms, role=role, region=region)
+        raise ValueError("a key of the role region names its region, and no other key does")
+    owner = checked_customer(customer or OWNERS_OF_NO_CUSTOMER.get(role, ""))
+    made = ApiKey(
+        key_id=_random(KEY_ID_LENGTH),
+        customer=owner,
+        plan=plan,
+        created_ms=now_ms,
+        role=role,
+        region=region,
+        label=checked_label(label),
+        expires_ms=checked_expiry(expires_ms, now_ms),
+    )
     return key_text(owner, _random(SECRET_LENGTH)), made
 
 

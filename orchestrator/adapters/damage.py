@@ -62,7 +62,12 @@ def read_role(stored: str) -> Role:
     try:
         return Role(stored)
     except ValueError:
-        return Role.SUBMIT
+        return Role.READ
+
+
+def read_expiry(stored: object) -> int | None:
+    """Read when a key expires (Unix ms); what is no time has passed."""
+    return None if stored is None else whole(stored)
 
 
 def known_number(stored: object) -> float | None:

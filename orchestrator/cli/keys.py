@@ -1,18 +1,19 @@
 """``ezthrottle keys``: API keys in a data directory, made, listed and revoked by the operator."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
-from orchestrator.adapters.api_keys import make_key
-from orchestrator.cli.client import USAGE_ERROR, AsJson, refuse, show, table, when
+from orchestrator.adapters.api_keys import DEFAULT_PLAN, OWNERS_OF_NO_CUSTOMER, make_key
+from orchestrator.cli.client import USAGE_ERROR, AsJson, read_when, refuse, show, table, when
 from orchestrator.domain.ids import RegionName, is_region_name
 from orchestrator.domain.roles import Role
 from orchestrator.ports.clock import SystemClock
-from orchestrator.ports.customers import CustomerStore
+from orchestrator.ports.customers import ApiKey, CustomerStore
 from orchestrator.ports.store import StoreFailure
 from orchestrator.settings import Settings
 
@@ -23,10 +24,20 @@ DataDir = Annotated[
 ]
 KeyId = Annotated[str, typer.Argument(help="The key's id, as 'keys list' shows it; not the key itself.")]
 DEFAULT_DIR = Settings().data_dir
-DEFAULT_PLAN = "pro"
-COLUMNS = ("key_id", "customer", "plan", "role", "region", "created", "revoked")
-REGIONS_OWN = "regions"
-"""Whose keys those of regions are, where nobody is named."""
+COLUMNS = (
+    "key_id",
+    "customer",
+    "plan",
+    "role",
+    "region",
+    "label",
+    "created",
+    "expires",
+    "last_used",
+    "revoked",
+)
+_SPAN = re.compile(r"([1-9][0-9]{0,5})([smhd])", re.ASCII)
+_SPAN_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 _T = TypeVar("_T")
 
@@ -34,7 +45,7 @@ _T = TypeVar("_T")
 @keys.command("create")
 def create(
     customer: Annotated[
-        str, typer.Option(help="Whose key: an id such as cust_acme. A region's needs none.")
+        str, typer.Option(help="Whose key: an id such as cust_acme. An admin's and a region's need none.")
     ] = "",
     plan: Annotated[
         str, typer.Option(help="The customer's plan: its weight is in --domains-file.")
@@ -42,11 +53,16 @@ def create(
     role: Annotated[
         Role,
         typer.Option(
-            help="submit: a customer's own jobs; admin: all customers' targets, and changing them; "
-            "region: joins as --region."
+            help="submit: a customer's own, secrets included; read: the same to look at, without bodies; "
+            "admin: all customers, and what changes the service; region: joins as --region."
         ),
     ] = Role.SUBMIT,
     region: Annotated[str, typer.Option(help="Which region a key of the role region is for.")] = "",
+    label: Annotated[str, typer.Option(help="What people call it; 'keys list' shows it.")] = "",
+    expires: Annotated[
+        str,
+        typer.Option(help="When it ceases to be valid: 90d, 12h, 2026-12-31, or Unix ms; never if left out."),
+    ] = "",
     domains_file: Annotated[
         Path | None, typer.Option(help="The file whose [plans] the service weighs by.")
     ] = None,
@@ -56,12 +72,18 @@ def create(
 ) -> None:
     """Make a key and show it, this once."""
     of_region = _checked_region(role, region)
-    if not customer and of_region is None:
+    if not customer and role not in OWNERS_OF_NO_CUSTOMER:
         refuse("--customer is needed: an id such as cust_acme", USAGE_ERROR)
-    doubt = _doubt_about(plan, domains_file)
+    doubt, now_ms = _doubt_about(plan, domains_file), SystemClock().unix_ms()
     try:
         key, made = make_key(
-            customer or REGIONS_OWN, plan, role, now_ms=SystemClock().unix_ms(), region=of_region
+            customer,
+            plan,
+            role,
+            now_ms=now_ms,
+            region=of_region,
+            label=label,
+            expires_ms=_read_expiry(expires, now_ms),
         )
     except ValueError as error:
         refuse(str(error), USAGE_ERROR)
@@ -69,31 +91,19 @@ def create(
     if doubt:
         typer.echo(f"ezthrottle: {doubt}", err=True)
     if as_json:
-        names = ("key_id", "customer", "plan", "role", *(["region"] if made.region else []))
-        show({"api_key": key} | {name: getattr(made, name) for name in names})
+        show({"api_key": key} | _shown(made))
     else:
         typer.echo(f"{key}\n(key id {made.key_id}; it is shown this once, so keep it safe)")
 
 
 @keys.command("list")
 def list_all(data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> None:
-    """List the keys; never the keys themselves."""
-    rows = [
-        (
-            key.key_id,
-            key.customer,
-            key.plan,
-            key.role,
-            key.region,
-            when(key.created_ms),
-            when(key.revoked_ms),
-        )
-        for key in _in(data_dir, lambda customers: customers.keys(), must_exist=True)
-    ]
+    """List the keys, with the hour in which each was last used; never the keys themselves."""
+    shown = [_shown(key) for key in _in(data_dir, lambda customers: customers.keys(), must_exist=True)]
     if as_json:
-        show([dict(zip(COLUMNS, row, strict=True)) for row in rows])
+        show(shown)
     else:
-        table(COLUMNS, rows)
+        table(COLUMNS, [[key[name] for name in COLUMNS] for key in shown])
 
 
 @keys.command("revoke")
@@ -107,6 +117,28 @@ def revoke(key_id: KeyId, data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = 
         show({"key_id": key_id, "status": "revoked"})
     else:
         typer.echo(f"revoked {key_id}")
+
+
+def _shown(key: ApiKey) -> dict[str, str | None]:
+    return {
+        "key_id": key.key_id,
+        "customer": key.customer,
+        "plan": key.plan,
+        "role": key.role,
+        "region": key.region,
+        "label": key.label,
+        "created": when(key.created_ms),
+        "expires": when(key.expires_ms),
+        "last_used": when(key.used_ms),
+        "revoked": when(key.revoked_ms),
+    }
+
+
+def _read_expiry(text: str, now_ms: int) -> int | None:
+    """Read a span of time from now on, or a moment (Unix ms)."""
+    if (span := _SPAN.fullmatch(text)) is not None:
+        return now_ms + int(span[1]) * _SPAN_MS[span[2]]
+    return read_when(text)
 
 
 def _checked_region(role: Role, region: str) -> RegionName | None:

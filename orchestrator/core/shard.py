@@ -363,7 +363,7 @@ class Shard:
             self.targets.peer_lost(peer)
 
     async def _read_plans(self) -> None:
-        self.targets.domains.weigh(await self.store.customers.plans())
+        self.targets.domains.weigh(await self.store.customers.plans(self.clock.unix_ms()))
 
     def _note_end(self, ending: Ending) -> None:
         self.jobs.forget(ending.job_id)

@@ -5,6 +5,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
 from orchestrator.domain.course import Course, step_name
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import JobId
@@ -57,6 +60,43 @@ def result_document(
             found.asked or found.region: show(found.response, found.region) for found in answers
         }
     return document
+
+
+class _Bodiless(Struct, omit_defaults=True):
+    """Of a response, what is no body; as it is written, for nobody here reads it."""
+
+    status_code: Raw | UnsetType = UNSET
+    headers: Raw | UnsetType = UNSET
+    truncated: Raw | UnsetType = UNSET
+    headers_truncated: Raw | UnsetType = UNSET
+    incomplete: Raw | UnsetType = UNSET
+    ran_in: Raw | UnsetType = UNSET
+
+
+class _BodilessResult(Struct, omit_defaults=True):
+    job_id: Raw | UnsetType = UNSET
+    idempotent_key: Raw | UnsetType = UNSET
+    status: Raw | UnsetType = UNSET
+    response: _Bodiless | UnsetType | None = UNSET
+    metadata: Raw | UnsetType = UNSET
+    region: Raw | UnsetType = UNSET
+    attempts: Raw | UnsetType = UNSET
+    step: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+    responses: dict[str, _Bodiless] | UnsetType = UNSET
+
+
+def without_bodies(result: bytes) -> bytes:
+    """Leave out of a result what the target sent in bodies. What is kept is named, so that what is added to
+    a response some day is left out until somebody has thought of it.
+    """
+    try:
+        document = msgspec.json.decode(result, type=_BodilessResult)
+    except msgspec.DecodeError:
+        # Lone surrogates, which only a lenient reader takes: written anew they are question marks.
+        again = json.dumps(json.loads(result), ensure_ascii=False).encode(errors="replace")
+        document = msgspec.json.decode(again, type=_BodilessResult)
+    return msgspec.json.encode(document)
 
 
 def fanout_answers(job: Job, course: Course, step: int) -> tuple[Answer, ...] | None:

@@ -8,12 +8,14 @@ from orchestrator.domain.ids import CustomerId
 
 
 class Role(StrEnum):
-    """What an API key is for."""
+    """What an API key is for. Which routes each may use stands in ``adapters/http/access.py``."""
 
     SUBMIT = "submit"
     """A customer's own: jobs, webhooks, secrets, and what concerns them."""
+    READ = "read"
+    """A customer's own, to look at: bodies of requests and answers are left out."""
     ADMIN = "admin"
-    """That, all customers' targets, and the acts that change how a target is called."""
+    """All customers, and the acts that change how the service runs."""
     REGION = "region"
     """None of that: its holder may be a region, and do what this service sends there."""
 
@@ -29,3 +31,8 @@ class Caller(Struct, frozen=True):
     def admin(self) -> bool:
         """Whether all customers' targets may be seen and changed."""
         return self.role is Role.ADMIN
+
+    @property
+    def sees_bodies(self) -> bool:
+        """Whether bodies of requests and answers may be shown."""
+        return self.role is not Role.READ

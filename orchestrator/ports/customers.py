@@ -32,6 +32,16 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     role: Role = Role.SUBMIT
     region: RegionName | None = None
     """Of a region's key: which one."""
+    label: str = ""
+    """What people call it."""
+    expires_ms: int | None = None
+    """From when on it is not valid any more (Unix ms)."""
+    used_ms: int | None = None
+    """In which hour it was last used: that hour's start (Unix ms)."""
+
+    def is_valid(self, now_ms: int) -> bool:
+        """Whether it is neither revoked nor past its expiry at ``now_ms`` (Unix ms)."""
+        return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
 
 
 class CustomerStore(Protocol):
@@ -48,11 +58,11 @@ class CustomerStore(Protocol):
     async def revoke_key(self, key_id: str, now_ms: int) -> bool:
         """Revoke a key; say whether it was there and valid."""
 
-    async def region_keys(self) -> Sequence[ApiKey]:
-        """List the valid keys of regions, oldest first."""
+    async def region_keys(self, now_ms: int) -> Sequence[ApiKey]:
+        """List the keys of regions that are valid now, oldest first."""
 
-    async def plans(self) -> Sequence[tuple[CustomerId, str]]:
-        """List customers with the plans of their valid keys."""
+    async def plans(self, now_ms: int) -> Sequence[tuple[CustomerId, str]]:
+        """List customers with the plans of their keys that are valid now."""
 
     async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
         """Store a customer's webhook secrets."""
@@ -63,5 +73,8 @@ class CustomerStore(Protocol):
     async def drop_secrets(self, customer: CustomerId) -> bool:
         """Delete them; say whether there were any."""
 
-    async def caller_of(self, key: str) -> Caller | None:
-        """Whose API key this is, and of which role; None where it is unknown or revoked."""
+    async def caller_of(self, key: str, now_ms: int) -> Caller | None:
+        """Whose API key this is, and of which role; None where it is unknown, revoked or past its expiry."""
+
+    def note_use(self, key_id: str, hour_ms: int) -> None:
+        """Save in which hour a key was used; rides the next commit, nobody waits for it."""

@@ -53,11 +53,12 @@ class _Known(Struct, frozen=True):
 
 
 class Here(Struct, frozen=True):
-    """A node that is connected: from which IP address, and in which version."""
+    """A node that is connected: from which IP address, in which version, and by which key."""
 
     node: NodeAddress
     ip: str
     software: str
+    key_id: str
 
 
 class TcpExchange:
@@ -102,7 +103,7 @@ class TcpExchange:
     def here(self) -> list[Here]:
         """List the nodes whose batches have a connection."""
         return [
-            Here(address, known.link.ip, known.software)
+            Here(address, known.link.ip, known.software, known.key_id)
             for (address, purpose, _), known in self._known.items()
             if purpose is Purpose.BATCHES
         ]

@@ -92,10 +92,14 @@ class SqliteKeeper:
 
 
 async def add_key(
-    keeper: Keeper, customer: str = "cust_acme", plan: str = "pro", role: Role = Role.SUBMIT
+    keeper: Keeper,
+    customer: str = "cust_acme",
+    plan: str = "pro",
+    role: Role = Role.SUBMIT,
+    **terms: Any,
 ) -> tuple[str, ApiKey]:
     """Make an API key beside the running store."""
-    key, made = make_key(customer, plan, role, now_ms=NOW_MS)
+    key, made = make_key(customer, plan, role, now_ms=NOW_MS, **terms)
     async with keeper.beside() as customers:
         await customers.add_key(key, made)
     return key, made
@@ -117,7 +121,8 @@ UNDONE = """
     ALTER TABLE jobs DROP COLUMN result_bytes;
     DROP TABLE slots; DROP TABLE epochs; DROP TABLE beats; DROP TABLE marks; DROP TABLE schema_steps;
     ALTER TABLE shard ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE api_keys DROP COLUMN region;
+    ALTER TABLE api_keys DROP COLUMN region; ALTER TABLE api_keys DROP COLUMN label;
+    ALTER TABLE api_keys DROP COLUMN expires_ms; ALTER TABLE api_keys DROP COLUMN used_ms;
 """
 
 

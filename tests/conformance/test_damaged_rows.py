@@ -146,7 +146,7 @@ TEXTS = [
     Column("customer_domains", "domain"),
     Column("customer_domains", "customer"),
     Column("usage", "customer"),
-    *(Column("api_keys", name) for name in ("key_id", "customer", "plan", "role")),
+    *(Column("api_keys", name) for name in ("key_id", "customer", "plan", "role", "label")),
     Column("webhook_secrets", "customer", "customer = 'cust_acme'"),
 ]
 """Columns of text, which may hold what is none any more."""
@@ -256,7 +256,12 @@ async def test_the_service_starts_and_every_other_job_runs_whatever_a_row_has_be
     damage(directory, column, CHANGES[what])
     store = await directory.open()
     async with a_shard(store) as shard:
-        for read in (store.jobs.outbox, store.jobs.paces, store.customers.plans, store.jobs.waiting):
+        for read in (
+            store.jobs.outbox,
+            store.jobs.paces,
+            lambda: store.customers.plans(NOW_MS),
+            store.jobs.waiting,
+        ):
             await read()
         page = await store.history.jobs_of(JobFilter(customer=ACME), now_ms=0, most=10)
         assert len(page.jobs) == 4
@@ -293,7 +298,12 @@ async def test_a_text_that_is_none_any_more_spoils_no_other_row(
     async with a_shard(store) as shard:
         page = await store.history.jobs_of(JobFilter(customer=ACME), now_ms=0, most=10)
         assert WELL.id in [job.id for job in page.jobs]
-        for read in (store.jobs.outbox, store.jobs.paces, store.customers.keys, store.customers.plans):
+        for read in (
+            store.jobs.outbox,
+            store.jobs.paces,
+            store.customers.keys,
+            lambda: store.customers.plans(NOW_MS),
+        ):
             await read()
         for customer in (ACME, None):
             await store.history.domains_of(customer, 10)

@@ -7,7 +7,7 @@ from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.customers import WebhookSecrets
 from orchestrator.ports.store import Store
 from tests.conformance.stores import Keeper, add_key, flush, revoke
-from tests.unit.domain.builders import ACME
+from tests.unit.domain.builders import ACME, NOW_MS
 
 BETA = CustomerId("cust_beta")
 TAUGHT = Learned(
@@ -62,24 +62,24 @@ async def test_dropping_secrets_says_whether_there_were_any(store: Store) -> Non
 async def test_a_key_names_its_customer_until_it_is_revoked(keeper: Keeper) -> None:
     store = await keeper.open()
     (mine, made), (theirs, _) = await add_key(keeper), await add_key(keeper, BETA)
-    found = [await store.customers.caller_of(key) for key in (mine, theirs)]
+    found = [await store.customers.caller_of(key, NOW_MS) for key in (mine, theirs)]
     assert [caller and caller.customer for caller in found] == [ACME, BETA]
     await revoke(keeper, made)
-    assert [await store.customers.caller_of(key) for key in (mine, theirs)] == [None, found[1]]
+    assert [await store.customers.caller_of(key, NOW_MS) for key in (mine, theirs)] == [None, found[1]]
 
 
 async def test_a_key_that_nobody_made_names_nobody(store: Store) -> None:
-    assert await store.customers.caller_of("ck_live_cust_acme_guessed") is None
-    assert await store.customers.caller_of("") is None
+    assert await store.customers.caller_of("ck_live_cust_acme_guessed", NOW_MS) is None
+    assert await store.customers.caller_of("", NOW_MS) is None
 
 
 async def test_the_plans_of_valid_keys_are_listed(keeper: Keeper) -> None:
     store = await keeper.open()
-    assert await store.customers.plans() == []
+    assert await store.customers.plans(NOW_MS) == []
     (_, made), _ = await add_key(keeper), await add_key(keeper, BETA)
-    assert sorted(await store.customers.plans()) == [(ACME, "pro"), (BETA, "pro")]
+    assert sorted(await store.customers.plans(NOW_MS)) == [(ACME, "pro"), (BETA, "pro")]
     await revoke(keeper, made)
-    assert await store.customers.plans() == [(BETA, "pro")]
+    assert await store.customers.plans(NOW_MS) == [(BETA, "pro")]
 
 
 async def test_closing_loses_nothing_that_was_noted(keeper: Keeper) -> None:

@@ -10,7 +10,7 @@ from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.ids import CustomerId
 from orchestrator.ports.store import Store
 from tests.conformance.stores import SqliteKeeper, add_key, an_ending
-from tests.unit.domain.builders import ACME, a_job
+from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
 LARGE = b"x" * (LARGE_BYTES + 1)
 BETA = CustomerId("cust_beta")
@@ -77,7 +77,7 @@ async def test_what_customers_look_at_holds_up_neither_keys_nor_jobs(
 
     try:
         async with asyncio.timeout(20):
-            assert await on_disk.customers.caller_of(key) is not None
+            assert await on_disk.customers.caller_of(key, NOW_MS) is not None
             assert await on_disk.jobs.load(job.id) is not None
             assert await on_disk.customers.secrets(BETA) is None
         assert not looking.done()

@@ -21,11 +21,11 @@ from orchestrator.adapters.sqlite.migration import (
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.adapters.stores import open_customers
 from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.ids import ShardName, TargetDomain, target_domain
+from orchestrator.domain.ids import CustomerId, ShardName, TargetDomain, target_domain
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Owner, surely_unsent
 from orchestrator.domain.pacing import Pace
-from orchestrator.domain.roles import Role
+from orchestrator.domain.roles import Caller, Role
 from orchestrator.domain.slots import slot_of
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DeadFilter, JobFilter
@@ -40,6 +40,8 @@ SCHEMA_6 = Path(__file__).with_name("schema_6_directory.sql")
 """The same directory as the commit before slots left it, with what it knew besides."""
 SCHEMA_9 = Path(__file__).with_name("schema_9_directory.sql")
 """What the commit before marks had rows left, with jobs under way that may be sent once."""
+SCHEMA_11 = Path(__file__).with_name("schema_11_directory.sql")
+"""What the commit before labels, expiries and last uses of keys left: a key of each role, one revoked."""
 KEY_OF_UNNUMBERED = "00" * 31 + "2a\n"
 
 
@@ -148,7 +150,7 @@ async def test_an_earlier_directory_keeps_every_job_and_all_that_was_known(earli
     secrets = await store.customers.secrets(ACME)
     assert secrets is not None
     assert secrets.primary == "whsec_of_a_test_0001"
-    caller = await store.customers.caller_of("ck_live_cust_acme_unnumbered")
+    caller = await store.customers.caller_of("ck_live_cust_acme_unnumbered", NOW_MS)
     assert caller is not None
     assert (caller.customer, caller.role) == (ACME, Role.SUBMIT)
     assert [entry.state for entry in await store.jobs.outbox()] == [DeliveryState.PENDING]
@@ -165,8 +167,8 @@ async def test_an_earlier_directory_takes_new_jobs(earlier: SqliteKeeper) -> Non
 
 @pytest.mark.parametrize(
     "made_by",
-    [FIRST.read_text(), UNNUMBERED.read_text(), SCHEMA_6.read_text(), SCHEMA_9.read_text()],
-    ids=["the first version", "just before the numbers", "before slots", "before marks"],
+    [each.read_text() for each in (FIRST, UNNUMBERED, SCHEMA_6, SCHEMA_9, SCHEMA_11)],
+    ids=["the first version", "just before the numbers", "before slots", "before marks", "before key terms"],
 )
 async def test_every_way_to_the_last_step_leads_to_the_same_tables(
     directory: SqliteKeeper, tmp_path: Path, made_by: str
@@ -214,6 +216,22 @@ async def test_a_directory_of_the_commit_before_marks_keeps_what_may_have_been_s
         assert not surely_unsent(stored.course, mark, Owner(ShardName("shard-0"), await jobs.begin_epoch()))
 
 
+async def test_keys_of_the_commit_before_their_terms_are_valid_for_ever_and_were_not_used(
+    directory: SqliteKeeper,
+) -> None:
+    customers = (await written_by(directory, SCHEMA_11).open()).customers
+    listed = {key.key_id: key for key in await customers.keys()}
+    assert {key_id: key.role for key_id, key in listed.items() if key.is_valid(NOW_MS + 10)} == {
+        "schema11submit": Role.SUBMIT,
+        "schema11admin": Role.ADMIN,
+        "schema11region": Role.REGION,
+    }
+    assert {(key.label, key.expires_ms, key.used_ms) for key in listed.values()} == {("", None, None)}
+    caller = await customers.caller_of("ck_live_cust_ops_schema11", NOW_MS)
+    assert caller == Caller(CustomerId("cust_ops"), Role.ADMIN, "schema11admin")
+    assert await customers.caller_of("ck_live_cust_acme_gone", NOW_MS) is None
+
+
 async def test_a_job_whose_row_is_damaged_is_not_marked_and_the_others_are(directory: SqliteKeeper) -> None:
     written_by(directory, SCHEMA_9)
     with database(directory) as db:
@@ -232,7 +250,7 @@ async def test_keys_leave_the_directory_of_an_earlier_service_that_runs_as_it_is
         await add_key(of_the_commit_before)
     assert (dump_of(of_the_commit_before), number_of(of_the_commit_before)) == (before, 6)
     key, _ = await add_key(of_the_commit_before)
-    assert await (await of_the_commit_before.open()).customers.caller_of(key) is not None
+    assert await (await of_the_commit_before.open()).customers.caller_of(key, NOW_MS) is not None
 
 
 async def test_a_step_that_only_adds_is_taken_beside_a_running_service(
@@ -243,7 +261,7 @@ async def test_a_step_that_only_adds_is_taken_beside_a_running_service(
         plan_a_step(planned, StepKind.PRE)
         key, _ = await add_key(directory)
     assert number_of(directory) == len(steps()) + 1
-    assert await store.customers.caller_of(key) is not None
+    assert await store.customers.caller_of(key, NOW_MS) is not None
 
 
 async def test_a_step_that_changes_waits_until_nothing_else_has_the_directory(

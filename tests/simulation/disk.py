@@ -346,13 +346,13 @@ class DiskHandle:
         """Save what the operator says of a domain, and what is taken as learned there."""
         await self._write(lambda: at_once(self.rows.save_overruling(domain, overruling, learned)))
 
-    async def plans(self) -> Sequence[tuple[CustomerId, str]]:
-        """List customers with the plans of their valid keys."""
-        return await self._read(lambda: at_once(self._disk.committed.customers.plans()))
+    async def plans(self, now_ms: int) -> Sequence[tuple[CustomerId, str]]:
+        """List customers with the plans of their keys that are valid now."""
+        return await self._read(lambda: at_once(self._disk.committed.customers.plans(now_ms)))
 
-    async def caller_of(self, key: str) -> Caller | None:
-        """Whose API key this is, and of which role; None where it is unknown or revoked."""
-        return await self._read(lambda: at_once(self._disk.committed.customers.caller_of(key)))
+    async def caller_of(self, key: str, now_ms: int) -> Caller | None:
+        """Whose API key this is, and of which role; None where it is unknown, revoked or past its expiry."""
+        return await self._read(lambda: at_once(self._disk.committed.customers.caller_of(key, now_ms)))
 
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping."""

@@ -87,10 +87,12 @@ class AgentRig:
         """Give what the door's end of a connection has."""
         return Certificate.made().server()
 
-    async def key(self, region: RegionName = FRA, role: Role = Role.REGION) -> tuple[str, ApiKey]:
+    async def key(
+        self, region: RegionName = FRA, role: Role = Role.REGION, **terms: Any
+    ) -> tuple[str, ApiKey]:
         """Make a key."""
         of_region = region if role is Role.REGION else None
-        key, made = make_key("regions", "pro", role, now_ms=self.clock.unix_ms(), region=of_region)
+        key, made = make_key("regions", "pro", role, now_ms=self.clock.unix_ms(), region=of_region, **terms)
         await self.store.customers.add_key(key, made)
         return key, made
 

@@ -1,6 +1,7 @@
 """``ezthrottle keys`` on a data directory, and what every command has in common."""
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,37 @@ def test_a_key_is_made_for_its_role_and_listed_with_it(tmp_path: Path) -> None:
     assert "admin" in run("list", "--data-dir", tmp_path).stdout
 
 
+def test_a_key_is_listed_with_its_label_expiry_and_last_use(tmp_path: Path) -> None:
+    options = ("--label", "the shop's", "--expires", "90d", "--role", "read", "--data-dir", tmp_path)
+    made = json.loads(run("create", "--customer", "cust_acme", *options, "--json").stdout)
+    (listed,) = json.loads(run("list", "--data-dir", tmp_path, "--json").stdout)
+    assert (listed["role"], listed["label"], listed["last_used"]) == ("read", "the shop's", "")
+    lasts = datetime.fromisoformat(listed["expires"]) - datetime.fromisoformat(listed["created"])
+    assert lasts == timedelta(days=90)
+    assert listed | {"api_key": made["api_key"]} == made
+    shown = run("list", "--data-dir", tmp_path).stdout
+    assert all(word in shown for word in ("label", "the shop's", "expires", "last_used"))
+
+
+@pytest.mark.parametrize(
+    ("expires", "told"),
+    [("soon", "is no time"), ("2020-01-01", "in the future"), ("0d", "is no time"), ("90 d", "is no time")],
+)
+def test_a_key_that_would_not_be_valid_is_not_made(tmp_path: Path, expires: str, told: str) -> None:
+    answer = run("create", "--customer", "cust_acme", "--expires", expires, "--data-dir", tmp_path)
+    assert (answer.exit_code, told in answer.stderr) == (2, True)
+    assert not (tmp_path / "ezthrottle.db").exists()
+
+
+@pytest.mark.parametrize(("role", "exit_code"), [("submit", 2), ("read", 2), ("admin", 0)])
+def test_only_an_operators_key_needs_no_customer(tmp_path: Path, role: str, exit_code: int) -> None:
+    answer = run("create", "--role", role, "--data-dir", tmp_path)
+    assert (answer.exit_code, "--customer is needed" in answer.stderr) == (exit_code, exit_code != 0)
+
+
 def test_a_role_that_there_is_not_makes_no_key(tmp_path: Path) -> None:
     answer = run("create", "--customer", "cust_ops", "--role", "root", "--data-dir", tmp_path)
-    assert (answer.exit_code, "'submit', 'admin'" in answer.stderr) == (2, True)
+    assert (answer.exit_code, "'submit', 'read', 'admin'" in answer.stderr) == (2, True)
     assert not (tmp_path / "ezthrottle.db").exists()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.adapters.agents.door_log import DoorLog
+from orchestrator.core.key_uses import KeyUses
 from orchestrator.core.node import ShardNode, Visitor
 from orchestrator.core.peers import PeerBook
 from orchestrator.domain.ids import NodeAddress, RegionName
@@ -39,6 +40,7 @@ class AgentDoor:
     def __init__(self, customers: CustomerStore, node: Callable[[], ShardNode]) -> None:
         self._customers = customers
         self._node = node
+        self._key_uses = KeyUses(customers)
         self._keys: dict[str, ApiKey] = {}
         self._since: dict[tuple[NodeAddress, str], int] = {}
         """Since when (Unix ms) each node is at its address."""
@@ -46,8 +48,8 @@ class AgentDoor:
 
     async def look(self) -> None:
         """Learn which keys are valid now, and with them which regions there are."""
-        before = self._regions()
-        self._keys = {key.key_id: key for key in await self._customers.region_keys()}
+        before, now_ms = self._regions(), self._now_ms()
+        self._keys = {key.key_id: key for key in await self._customers.region_keys(now_ms)}
         after, peers = self._regions(), self._node().shard.peers
         for region in after:
             peers.join(region)
@@ -56,7 +58,9 @@ class AgentDoor:
                 peers.remove(region)
         self._tell_where(peers)
         self.exchange.keep(peers.has)
-        self.exchange.hang_up(lambda _, key_id: key_id not in self._keys, "its key is revoked")
+        self.exchange.hang_up(lambda _, key_id: key_id not in self._keys, "its key is revoked or has expired")
+        for here in self.exchange.here():
+            self._key_uses.note(here.key_id, now_ms)
 
     async def keep_looking(self) -> None:
         """Do so for ever."""
@@ -78,7 +82,7 @@ class AgentDoor:
         log.info("region agents join at %s%s", address, "" if tls else ", without TLS")
 
     def _tell_where(self, peers: PeerBook) -> None:
-        now_ms = self._node().shard.clock.unix_ms()
+        now_ms = self._now_ms()
         for here in self.exchange.here():
             since = self._since.setdefault((here.node, here.ip), now_ms)
             peers.placed(
@@ -93,6 +97,9 @@ class AgentDoor:
             )
         self._since = {place: since for place, since in self._since.items() if peers.has(place[0])}
 
+    def _now_ms(self) -> int:
+        return self._node().shard.clock.unix_ms()
+
     def _count(self, visit: Visit) -> None:
         self._node().shard.counters.visits[visit] += 1
 
@@ -100,9 +107,9 @@ class AgentDoor:
         return list(dict.fromkeys(key.region for key in self._keys.values() if key.region))
 
     async def _admit(self, hello: Hello) -> Admission:
-        caller = await self._customers.caller_of(hello.token)
+        caller = await self._customers.caller_of(hello.token, self._now_ms())
         if caller is None:
-            raise RefusedError(Refusal("the token is unknown or revoked"))
+            raise RefusedError(Refusal("the token is unknown or revoked, or has expired"))
         if caller.role is not Role.REGION:
             raise RefusedError(
                 Refusal(f"the token is a key of the role {caller.role}: 'keys create --role region'")

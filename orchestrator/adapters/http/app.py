@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.adapters.http.backend import API, JOBS_PATH, Backend, paged
+from orchestrator.adapters.http.access import API, JOBS_PATH, ROLES, guarded
+from orchestrator.adapters.http.backend import Backend, paged
 from orchestrator.adapters.http.delivery_routes import DeliveryRoutes
 from orchestrator.adapters.http.docs_page import DocsPage
 from orchestrator.adapters.http.domain_routes import DomainRoutes
@@ -76,11 +77,11 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    calls = Calls(app)
+    calls = Calls(app, backend.keys)
     _add_jobs(calls, backend)
     _add_overviews(calls, backend)
     _add_webhooks(calls, backend)
-    envelope = Envelope(app, backend.keys, backend.incoming, backend.bounds, API)
+    envelope = Envelope(app, backend.incoming, backend.bounds, API)
     calls.add(f"POST {API}/proxy", envelope.answer, body=ProxyIn, denied=True)
     _add_service(calls, backend, with_metrics=with_metrics)
     app.get("/docs", include_in_schema=False)(DocsPage(app).show)
@@ -94,7 +95,7 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
 def _add_jobs(calls: Calls, backend: Backend) -> None:
     jobs, many = JobRoutes(backend), ManyJobRoutes(backend)
     one = f"{JOBS_PATH}/{{job_id}}"
-    calls.add(f"POST {JOBS_PATH}", jobs.submit, body=SubmissionIn, answers=_SUBMITTED, errors=(403, 429))
+    calls.add(f"POST {JOBS_PATH}", jobs.submit, body=SubmissionIn, answers=_SUBMITTED, errors=(429,))
     calls.add(f"POST {JOBS_PATH}:batch", jobs.submit_batch, body=BatchIn)
     calls.add(f"POST {JOBS_PATH}:cancel", many.cancel, body=ManyJobsIn, errors=(429,))
     calls.add(f"POST {JOBS_PATH}:replay", many.replay, body=ManyJobsIn, errors=(429,))
@@ -107,7 +108,7 @@ def _add_jobs(calls: Calls, backend: Backend) -> None:
         errors=(404, 409, 429),
         media="text/event-stream",
     )
-    calls.add(f"POST {one}/replay", jobs.replay, answers=_SUBMITTED, errors=(403, 404, 409, 429))
+    calls.add(f"POST {one}/replay", jobs.replay, answers=_SUBMITTED, errors=(404, 409, 429))
     calls.add(f"DELETE {one}", jobs.cancel, errors=(404, 409))
 
 
@@ -118,8 +119,8 @@ def _add_overviews(calls: Calls, backend: Backend) -> None:
     calls.add(f"GET {API}/domains", paged(backend, overview.domains), query=_PAGE)
     one = f"{API}/domains/{{domain:path}}"
     for act in (domains.reset, domains.pause, domains.resume):
-        calls.add(f"POST {one}:{act.__name__}", act, errors=(403, 404))
-    calls.add(f"PUT {one}/pace", domains.set_pace, body=PaceIn, errors=(403, 404))
+        calls.add(f"POST {one}:{act.__name__}", act, errors=(404,))
+    calls.add(f"PUT {one}/pace", domains.set_pace, body=PaceIn, errors=(404,))
 
 
 def _add_webhooks(calls: Calls, backend: Backend) -> None:
@@ -141,10 +142,10 @@ def _add_webhooks(calls: Calls, backend: Backend) -> None:
 
 def _add_service(calls: Calls, backend: Backend, *, with_metrics: bool) -> None:
     service = ServiceRoutes(backend)
-    calls.add("GET /healthz", service.health)
-    calls.add("GET /readyz", service.readiness)
+    calls.add_public("GET /healthz", service.health)
+    calls.add_public("GET /readyz", service.readiness)
     if with_metrics:
-        calls.add("GET /metrics", service.metrics, media="text/plain; version=0.0.4; charset=utf-8")
+        calls.add_public("GET /metrics", service.metrics, media="text/plain; version=0.0.4; charset=utf-8")
 
 
 class HeadAsGet:
@@ -175,7 +176,8 @@ class FastLane:
 
     def __init__(self, app: FastAPI, backend: Backend) -> None:
         self._app = app
-        self._submit = with_known_query(JobRoutes(backend).submit, frozenset())
+        submit = with_known_query(JobRoutes(backend).submit, frozenset())
+        self._submit = guarded(backend.keys, ROLES[f"POST {JOBS_PATH}"], submit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""

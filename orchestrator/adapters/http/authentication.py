@@ -1,17 +1,16 @@
-"""Whose key a request carries, and what that key may do."""
+"""Whose key a request carries."""
 
 from collections import OrderedDict
 
 from starlette.requests import Request
 
 from orchestrator.core.gateway.customers import Customers
-from orchestrator.domain.errors import NotAuthorized, NotPermitted
-from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.roles import Caller, Role
+from orchestrator.domain.errors import NotAuthorized
+from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
 
 TRUSTED_FOR_S = 2.0
-"""A revoked key works for no longer than this."""
+"""A key that is revoked, or expires, works for no longer than this."""
 REMEMBERED = 10_000
 LONGEST_KEY = 512
 
@@ -24,32 +23,11 @@ class ApiKeyAuthenticator:
         self._clock = clock
         self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
-    async def customer(self, request: Request) -> CustomerId:
-        """Name the customer.
-
-        Raises:
-            NotAuthorized: There is no valid key.
-        """
-        return (await self.caller(request)).customer
-
-    async def admin(self, request: Request) -> Caller:
-        """Name the operator who calls.
-
-        Raises:
-            NotAuthorized: There is no valid key.
-            NotPermitted: The key is none of an operator's.
-        """
-        caller = await self.caller(request)
-        if not caller.admin:
-            raise NotPermitted("a key of the role admin is needed: 'ezthrottle keys create --role admin'")
-        return caller
-
     async def caller(self, request: Request) -> Caller:
         """Name who calls.
 
         Raises:
             NotAuthorized: There is no valid key.
-            NotPermitted: It is a region's.
         """
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         key = key.strip()
@@ -64,11 +42,7 @@ class ApiKeyAuthenticator:
         caller = await self._customers.caller_of(key)
         if caller is None:
             self._known.pop(key, None)
-            raise NotAuthorized("the API key is unknown or revoked")
-        if caller.role is Role.REGION:
-            raise NotPermitted(
-                "this is a region's key: 'ezthrottle region' joins with it, and it does nothing else"
-            )
+            raise NotAuthorized("the API key is unknown or revoked, or has expired")
         self._known[key] = (caller, self._clock.now() + TRUSTED_FOR_S)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)

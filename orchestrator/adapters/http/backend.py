@@ -1,7 +1,6 @@
 """What every handler of the API needs, and what they share."""
 
 import json
-from collections.abc import Awaitable, Callable
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +9,7 @@ from msgspec import Struct, field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from orchestrator.adapters.http.access import KeyedHandler
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.bodies import read_body
 from orchestrator.adapters.http.incoming import HeldRoom, IncomingRoom
@@ -17,11 +17,9 @@ from orchestrator.adapters.http.large_answers import HeldResponse, ResultRespons
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.core.gateway.gateway import Gateway
 from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.roles import Caller
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.store import StoredJob
-
-API = "/api/v1"
-JOBS_PATH = f"{API}/jobs"
 
 
 class Backend(Struct, frozen=True, kw_only=True):
@@ -34,16 +32,12 @@ class Backend(Struct, frozen=True, kw_only=True):
     incoming: IncomingRoom = field(default_factory=IncomingRoom)
 
 
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-def paged(backend: Backend, handler: Handler) -> Handler:
+def paged(backend: Backend, handler: KeyedHandler) -> KeyedHandler:
     """Let a handler of lists make a page once there is room for one of the customer's, and hold that."""
 
     @wraps(handler)
-    async def answer(request: Request) -> Response:
-        customer = await backend.keys.customer(request)
-        return HeldResponse(backend.results.page(customer), lambda: handler(request))
+    async def answer(request: Request, caller: Caller) -> Response:
+        return HeldResponse(backend.results.page(caller.customer), lambda: handler(request, caller))
 
     return answer
 

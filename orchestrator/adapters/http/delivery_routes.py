@@ -24,6 +24,7 @@ from orchestrator.adapters.http.paging import (
 from orchestrator.adapters.http.schema import SAFE_INT_MOST, RedeliverIn, read_model, unknown_fields
 from orchestrator.domain.errors import FieldError, InvalidFields
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
+from orchestrator.domain.roles import Caller
 from orchestrator.ports.store import DeadFilter, DeadLetterCursor, PendingCursor
 
 _PLACE = re.compile(r"([0-9]{1,16}) ([0-9a-z_]{1,80})\Z")
@@ -37,33 +38,30 @@ class DeliveryRoutes:
         self._backend = backend
         self._deliveries = backend.gateway.deliveries
 
-    async def redeliver_job(self, request: Request) -> Response:
+    async def redeliver_job(self, request: Request, caller: Caller) -> Response:
         """Send all webhooks of a finished job again, accepted ones too; 409 where there are none."""
-        customer = await self._backend.keys.customer(request)
         job_id = request.path_params["job_id"]
-        count = await self._backend.gateway.jobs.redeliver(customer, job_id)
+        count = await self._backend.gateway.jobs.redeliver(caller.customer, job_id)
         return json_response(redelivering_document(JobId(job_id), count), HTTPStatus.ACCEPTED)
 
-    async def list_dead(self, request: Request) -> Response:
+    async def list_dead(self, request: Request, caller: Caller) -> Response:
         """List webhooks that failed for good, newest first; ``next_cursor`` is null on the last page."""
-        customer = await self._backend.keys.customer(request)
         query = request.query_params
         most = read_limit(query.get("limit", ""))
         dead = await self._deliveries.dead(
-            _filter(customer, query), most=most, before=_place(query.get("cursor", ""))
+            _filter(caller.customer, query), most=most, before=_place(query.get("cursor", ""))
         )
         cursor = encode_cursor(f"{dead[-1].next_ms} {dead[-1].id}") if len(dead) == most else None
         return json_response(dead_document(dead, cursor), HTTPStatus.OK)
 
-    async def list_pending(self, request: Request) -> Response:
+    async def list_pending(self, request: Request, caller: Caller) -> Response:
         """List webhooks that are still to be made, by endpoint, and whom they go to: how many of them fail,
         why, and when the next is tried. ``next_cursor`` is null on the last page.
         """
-        customer = await self._backend.keys.customer(request)
         query = request.query_params
         most = read_limit(query.get("limit", ""))
         pending = await self._deliveries.pending(
-            customer,
+            caller.customer,
             most=most,
             endpoint=read_named_domain("endpoint", query.get("endpoint", "")),
             after=_pending_place(query.get("cursor", "")),
@@ -72,9 +70,9 @@ class DeliveryRoutes:
         cursor = encode_cursor(f"{last.next_ms} {last.id} {last.endpoint}") if last else None
         return json_response(pending_document(pending, cursor), HTTPStatus.OK)
 
-    async def redeliver_dead(self, request: Request) -> Response:
+    async def redeliver_dead(self, request: Request, caller: Caller) -> Response:
         """Send failed webhooks again, all that are meant, at a bounded pace; ``more``: some are left."""
-        customer = await self._backend.keys.customer(request)
+        customer = caller.customer
         document = await read_document(self._backend, customer, request)
         if unknown := unknown_fields(RedeliverIn, document):
             # A misspelt filter would mean all of them.

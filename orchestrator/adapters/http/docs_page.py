@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from orchestrator.adapters.http.openapi import ROLES_FIELD
+
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 h2 { margin-top: 2.5rem; font-size: 1.1rem; border-top: 1px solid #ddd; padding-top: 1rem }
@@ -48,6 +50,8 @@ def _page(described: dict[str, Any]) -> Iterator[str]:
 def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
     yield f'<h2><span class="method">{escape(method.upper())}</span> <code>{escape(path)}</code></h2>'
     yield f"<p>{escape(operation.get('description', ''))}</p>"
+    if roles := operation.get(ROLES_FIELD):
+        yield f"<p>For keys of the role {escape(', '.join(roles))}.</p>"
     parameters = {p["name"]: p["schema"] for p in operation.get("parameters", ())}
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     yield from _fields("query", parameters, ())

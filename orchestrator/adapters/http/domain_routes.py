@@ -28,23 +28,22 @@ class DomainRoutes:
         self._backend = backend
         self._targets = backend.gateway.targets
 
-    async def reset(self, request: Request) -> Response:
+    async def reset(self, request: Request, caller: Caller) -> Response:
         """Forget what was learned of a domain: paces, waits, budgets and breakers. What you set stays."""
-        return await self._do(request, self._targets.reset)
+        return await self._do(request, caller, self._targets.reset)
 
-    async def pause(self, request: Request) -> Response:
+    async def pause(self, request: Request, caller: Caller) -> Response:
         """Start nothing there until ``:resume``. Jobs wait, and keep their deadlines."""
-        return await self._do(request, self._targets.pause)
+        return await self._do(request, caller, self._targets.pause)
 
-    async def resume(self, request: Request) -> Response:
+    async def resume(self, request: Request, caller: Caller) -> Response:
         """Let a domain go that was paused."""
-        return await self._do(request, self._targets.resume)
+        return await self._do(request, caller, self._targets.resume)
 
-    async def set_pace(self, request: Request) -> Response:
+    async def set_pace(self, request: Request, caller: Caller) -> Response:
         """Set a pace in place of what the target stated and what was learned; an empty document lifts it.
         Waits that the target names from then on are kept.
         """
-        caller = await self._backend.keys.admin(request)
         domain = _domain_of(request)
         given = _read_pace(
             await read_document(self._backend, caller.customer, request),
@@ -52,8 +51,7 @@ class DomainRoutes:
         )
         return _shown(await self._targets.set_pace(caller, domain, given), caller)
 
-    async def _do(self, request: Request, act: Act) -> Response:
-        caller = await self._backend.keys.admin(request)
+    async def _do(self, request: Request, caller: Caller, act: Act) -> Response:
         return _shown(await act(caller, _domain_of(request)), caller)
 
 

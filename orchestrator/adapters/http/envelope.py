@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
-from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.bodies import read_body
 from orchestrator.adapters.http.incoming import IncomingRoom
 from orchestrator.adapters.http.paths import with_single_slashes
@@ -22,6 +21,7 @@ from orchestrator.adapters.http.schema import ProxyIn, read_model
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.domain.errors import FieldError, InvalidFields, TooLarge
 from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.roles import Caller
 from orchestrator.domain.submission_bounds import SubmissionBounds
 
 ENVELOPE_FACTOR = 2
@@ -39,7 +39,6 @@ class Envelope:
     def __init__(
         self,
         app: Starlette,
-        keys: ApiKeyAuthenticator,
         incoming: IncomingRoom,
         bounds: SubmissionBounds,
         prefix: str,
@@ -47,15 +46,13 @@ class Envelope:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://service")
         self._app = app
-        self._keys = keys
         self._incoming = incoming
         self._bounds = bounds
         self._prefix = prefix
 
-    async def answer(self, request: Request) -> Response:
-        """Run the wrapped call as the outer key's customer."""
-        customer = await self._keys.customer(request)
-        body = await self._read(customer, request)
+    async def answer(self, request: Request, caller: Caller) -> Response:
+        """Run the wrapped call as the outer key's customer; that key's role decides on it."""
+        body = await self._read(caller.customer, request)
         envelope = read_model(ProxyIn, parse_object(body, self._bounds.json_depth))
         inner = await self._client.send(self._inner_call(envelope, request.headers["authorization"]))
         return _denied(inner) if inner.status_code == httpx.codes.TOO_MANY_REQUESTS else _allowed(inner)

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from orchestrator.adapters.http.documents.events import event_document
 from orchestrator.adapters.http.documents.jobs import place_document
 from orchestrator.adapters.http.large_answers import PLACE_OF_RESULT, SharedResults, in_pieces
+from orchestrator.adapters.http.readers import stored_without_bodies
 from orchestrator.core.gateway.watching import JobFollower
 from orchestrator.domain.errors import OverLimit
 from orchestrator.domain.ids import CustomerId
@@ -19,6 +20,7 @@ from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.progress import Event, EventName, Told, end_event, news
 from orchestrator.domain.queue_position import QueuePosition
 from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import StoredJob
 
 POSITION_EVERY_S = 1.0
 KEEP_ALIVE_S = 15.0
@@ -64,13 +66,23 @@ class JobEvents:
         clock: Time.
         results: Where a large result is read from.
         told: What the client knows already.
+        with_bodies: Whether the client may see bodies of requests and answers.
     """
 
-    def __init__(self, follower: JobFollower, clock: Clock, results: SharedResults, told: Told) -> None:
+    def __init__(
+        self,
+        follower: JobFollower,
+        clock: Clock,
+        results: SharedResults,
+        told: Told,
+        *,
+        with_bodies: bool = True,
+    ) -> None:
         self._follower = follower
         self._clock = clock
         self._results = results
         self._told = told
+        self._with_bodies = with_bodies
         self._place: QueuePosition | None = None
 
     async def lines(self) -> AsyncIterator[bytes]:
@@ -96,7 +108,7 @@ class JobEvents:
     def _news(self) -> Iterator[bytes]:
         for told, event in news(self._told, self._follower.course):
             self._told = told
-            yield self._written(event)
+            yield self._written(event, self._follower.stored)
 
     def _position(self) -> Iterator[bytes]:
         place = self._follower.place
@@ -108,7 +120,9 @@ class JobEvents:
     async def _last_words(self) -> AsyncIterator[bytes]:
         """Tell the job's end, with its result."""
         stored = self._follower.stored
-        event = self._written(end_event(stored.state))
+        if not self._with_bodies:
+            stored = await stored_without_bodies(self._results, stored)
+        event = self._written(end_event(stored.state), stored)
         before, place, after = event.partition(f'"{PLACE_OF_RESULT}"'.encode())
         yield before
         if place:
@@ -120,8 +134,8 @@ class JobEvents:
                     await asyncio.sleep(0)
             yield after
 
-    def _written(self, event: Event) -> bytes:
-        document = event_document(event, self._follower.stored, self._clock.unix_ms())
+    def _written(self, event: Event, stored: StoredJob) -> bytes:
+        document = event_document(event, stored, self._clock.unix_ms())
         return _written(event.name, document, event.id)
 
     def _waits(self) -> bool:

@@ -13,6 +13,7 @@ from orchestrator.adapters.http.paging import read_cursor
 from orchestrator.adapters.http.schema import ManyJobsIn, read_model, unknown_fields
 from orchestrator.core.views import Done
 from orchestrator.domain.errors import FieldError, InvalidFields
+from orchestrator.domain.roles import Caller
 from orchestrator.ports.store import JobCursor, JobFilter
 
 _Count = Callable[[JobFilter], Awaitable[int]]
@@ -26,18 +27,20 @@ class ManyJobRoutes:
         self._backend = backend
         self._many = backend.gateway.jobs.many
 
-    async def cancel(self, request: Request) -> Response:
+    async def cancel(self, request: Request, caller: Caller) -> Response:
         """Cancel the jobs that fit and have not ended, the newest first; ``dry_run`` only counts them."""
-        return await self._answer(request, "cancelled", self._many.count_open, self._many.cancel)
+        return await self._answer(request, caller, "cancelled", self._many.count_open, self._many.cancel)
 
-    async def replay(self, request: Request) -> Response:
+    async def replay(self, request: Request, caller: Caller) -> Response:
         """Make a new job of each that fits and has ended, the newest first; ``dry_run`` only counts them.
         Asked again within a day it makes none of the same job twice.
         """
-        return await self._answer(request, "replayed", self._many.count_ended, self._many.replay)
+        return await self._answer(request, caller, "replayed", self._many.count_ended, self._many.replay)
 
-    async def _answer(self, request: Request, status: str, count: _Count, act: _Act) -> Response:
-        customer = await self._backend.keys.customer(request)
+    async def _answer(
+        self, request: Request, caller: Caller, status: str, count: _Count, act: _Act
+    ) -> Response:
+        customer = caller.customer
         document = await read_document(self._backend, customer, request)
         if unknown := unknown_fields(ManyJobsIn, document):
             # A misspelt filter would mean all of them.

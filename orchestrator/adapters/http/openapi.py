@@ -10,14 +10,15 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from orchestrator.adapters.http.backend import API
-from orchestrator.adapters.http.queries import Handler, with_known_query
+from orchestrator.adapters.http.access import ROLES, Handler, KeyedHandler, Roles, guarded
+from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
+from orchestrator.adapters.http.queries import with_known_query
 
 JsonSchema = Mapping[str, Any]
 ANY_CALL = (400, 431, 500, 503)
 """What any call may be answered: no HTTP, a head that is too large, a fault of ours, no disk or too many
 connections."""
-ANY_OF_THE_API = (401, 422)
+WITH_KEY = (401, 403, 422)
 WITH_BODY = (413,)
 PROBLEM = {
     "type": "object",
@@ -41,6 +42,9 @@ PROBLEM = {
 }
 """RFC 9457."""
 _BEARER = "bearer"
+ROLES_FIELD = "x-roles"
+"""Of an operation: whose keys may ask for it."""
+_DONE: Mapping[int, str] = {HTTPStatus.OK: "Done"}
 _SECURITY = {"type": "http", "scheme": "bearer", "description": "An API key: ck_live_…"}
 _IN_PATH = re.compile(r"\{(\w+)(?::path)?\}")
 
@@ -52,17 +56,18 @@ def several(kind: type[StrEnum]) -> JsonSchema:
 
 
 class Calls:
-    """Adds calls to an application, each with what is said of it."""
+    """Adds calls to an application, each with what is said of it, for the roles that ``access`` names."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, keys: ApiKeyAuthenticator) -> None:
         self._app = app
+        self._keys = keys
         self._describe = app.openapi
         app.openapi = self._described  # type: ignore[method-assign]  # as FastAPI's own docs extend it
 
     def add(
         self,
         call: str,
-        handler: Handler,
+        handler: KeyedHandler,
         *,
         query: Mapping[str, JsonSchema] | None = None,
         body: type[BaseModel] | None = None,
@@ -70,12 +75,11 @@ class Calls:
         errors: Iterable[int] = (),
         denied: bool = False,
         media: str = "application/json",
-    ) -> Handler:
-        """Add a call, and give its handler as it is called.
+    ) -> None:
+        """Add a call that needs a key. A query that is not described is refused.
 
         Args:
-            call: Method and path, ``GET /healthz`` say. A query that is not described is refused under the
-                API's own path, and ignored elsewhere.
+            call: Method and path, as in ``access.ROLES``.
             handler: What answers it.
             query: The JSON schema of each parameter.
             body: What is read.
@@ -85,23 +89,31 @@ class Calls:
             media: Of its successful answers.
 
         """
+        roles = ROLES[call]
+        told = guarded(self._keys, roles, with_known_query(handler, frozenset(query or ())))
+        problems = {*ANY_CALL, *WITH_KEY, *errors, *(WITH_BODY if body else ())}
+        responses = _responses(answers or _DONE, problems, media)
+        if denied:
+            responses |= _successes({429: "Over a limit"}, media)
+        self._add(call, told, responses, _extra(call, query or {}, body, roles))
+
+    def add_public(self, call: str, handler: Handler, *, media: str = "application/json") -> None:
+        """Add a call that needs no key, and ignores whatever query it comes with."""
+        self._add(call, handler, _responses(_DONE, ANY_CALL, media), _extra(call, {}, None, ROLES[call]))
+
+    def _add(
+        self, call: str, told: Handler, responses: dict[int | str, dict[str, Any]], extra: dict[str, Any]
+    ) -> None:
         method, path = call.split(" ")
-        of_the_api = path.startswith(API)
-        told = handler if not of_the_api else with_known_query(handler, frozenset(query or ()))
-        successes = answers or {HTTPStatus.OK: "Done"}
-        problems = {*ANY_CALL, *errors, *(ANY_OF_THE_API if of_the_api else ()), *(WITH_BODY if body else ())}
         self._app.add_api_route(
             path,
             told,
             methods=[method],
-            status_code=next(iter(successes)),
+            status_code=int(next(iter(responses))),
             response_class=Response,
-            openapi_extra=_extra(path, query or {}, body, keyed=of_the_api),
-            responses=_successes(successes, media)
-            | {status: _problem(status) for status in sorted(problems)}
-            | (_successes({429: "Over a limit"}, media) if denied else {}),
+            openapi_extra=extra,
+            responses=responses,
         )
-        return told
 
     def _described(self) -> dict[str, Any]:
         document = self._describe()
@@ -110,11 +122,11 @@ class Calls:
 
 
 def _extra(
-    path: str, query: Mapping[str, JsonSchema], body: type[BaseModel] | None, *, keyed: bool
+    call: str, query: Mapping[str, JsonSchema], body: type[BaseModel] | None, roles: Roles
 ) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _IN_PATH.findall(path)
+        for name in _IN_PATH.findall(call)
     ]
     parameters += [
         {"name": name, "in": "query", "required": False, "schema": dict(schema)}
@@ -124,7 +136,15 @@ def _extra(
     if body is not None:
         content = {"application/json": {"schema": _schema(body)}}
         extra["requestBody"] = {"required": True, "content": content}
-    return extra | ({"security": [{_BEARER: []}]} if keyed else {})
+    if roles:
+        extra |= {"security": [{_BEARER: []}], ROLES_FIELD: sorted(roles)}
+    return extra
+
+
+def _responses(
+    answers: Mapping[int, str], problems: Iterable[int], media: str
+) -> dict[int | str, dict[str, Any]]:
+    return _successes(answers, media) | {status: _problem(status) for status in sorted(problems)}
 
 
 def _successes(answers: Mapping[int, str], media: str) -> dict[int | str, dict[str, Any]]:

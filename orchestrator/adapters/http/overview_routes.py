@@ -10,6 +10,7 @@ from orchestrator.adapters.http.backend import Backend, json_response
 from orchestrator.adapters.http.documents.domains import domains_document
 from orchestrator.adapters.http.documents.overviews import regions_document, usage_document
 from orchestrator.adapters.http.paging import decode_cursor, read_limit
+from orchestrator.domain.roles import Caller
 
 _AFTER = re.compile(r"(.{1,300})\Z")
 
@@ -21,23 +22,20 @@ class OverviewRoutes:
         self._backend = backend
         self._gateway = backend.gateway
 
-    async def usage(self, request: Request) -> Response:
+    async def usage(self, request: Request, caller: Caller) -> Response:
         """Show a customer's open jobs, their limit, and what was used on each of the last 30 days (UTC)."""
-        customer = await self._backend.keys.customer(request)
-        usage = await self._gateway.customers.usage(customer)
+        usage = await self._gateway.customers.usage(caller.customer)
         return json_response(usage_document(usage, self._backend.bounds.open_jobs), HTTPStatus.OK)
 
-    async def regions(self, request: Request) -> Response:
+    async def regions(self, request: Request, caller: Caller) -> Response:
         """Show every region: its health, what it has under way, and how long its attempts take."""
-        await self._backend.keys.customer(request)
         document = regions_document(self._gateway.regions(), self._gateway.default_region)
         return json_response(document, HTTPStatus.OK)
 
-    async def domains(self, request: Request) -> Response:
+    async def domains(self, request: Request, caller: Caller) -> Response:
         """Show the targets that the customer has called, all customers' to an admin, by name: the pace that
         holds and why, queue, signals, and the routes to them; ``next_cursor`` is null on the last page.
         """
-        caller = await self._backend.keys.caller(request)
         most = read_limit(request.query_params.get("limit", ""))
         cursor = request.query_params.get("cursor", "")
         after = decode_cursor(cursor, _AFTER)[1] if cursor else ""

@@ -1,25 +1,25 @@
 """Queries are read strictly: a filter that is misspelt would mean all."""
 
 import functools
-from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from orchestrator.adapters.http.access import KeyedHandler
 from orchestrator.domain.errors import FieldError, InvalidFields
+from orchestrator.domain.roles import Caller
 
-Handler = Callable[[Request], Awaitable[Response]]
 NAME_SHOWN_MOST = 100
 
 
-def with_known_query(handler: Handler, known: frozenset[str]) -> Handler:
+def with_known_query(handler: KeyedHandler, known: frozenset[str]) -> KeyedHandler:
     """Refuse a call whose query holds what is not ``known``, or holds something twice; 422 names it."""
 
     @functools.wraps(handler)
-    async def strict(request: Request) -> Response:
+    async def strict(request: Request, caller: Caller) -> Response:
         if request.scope["query_string"]:
             _check(request, known)
-        return await handler(request)
+        return await handler(request, caller)
 
     return strict
 

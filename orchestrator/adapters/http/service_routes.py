@@ -18,18 +18,18 @@ class ServiceRoutes:
     def __init__(self, backend: Backend) -> None:
         self._gateway = backend.gateway
 
-    async def health(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
+    async def health(self, request: Request) -> Response:
         """Say that the process lives, and of which version it is."""
         return json_response(health_document(VERSION), HTTPStatus.OK)
 
-    async def readiness(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
+    async def readiness(self, request: Request) -> Response:
         """Say whether work can be taken and done."""
         if not self._gateway.ready:
             raise NotReady(why_not_ready(self._gateway.regions()), retry_after_s=1)
         document = readiness_document(self._gateway.regions_up(), self._gateway.regions())
         return json_response(document, HTTPStatus.OK)
 
-    async def metrics(self, request: Request) -> Response:  # noqa: ARG002  # FastAPI hands it over
+    async def metrics(self, request: Request) -> Response:
         """Show the counts in Prometheus' text format."""
         return Response(
             render_metrics(self._gateway.numbers()),

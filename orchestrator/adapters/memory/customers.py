@@ -16,10 +16,25 @@ class MemoryCustomers:
         self._keys: dict[str, ApiKey] = {}
         self._secrets: dict[CustomerId, WebhookSecrets] = {}
 
-    def know(self, key: str, customer: CustomerId, *, plan: str = "pro", role: Role = Role.SUBMIT) -> None:
+    def know(
+        self,
+        key: str,
+        customer: CustomerId,
+        *,
+        plan: str = "pro",
+        role: Role = Role.SUBMIT,
+        key_id: str = "",
+        expires_ms: int | None = None,
+    ) -> None:
         """Take a key as one that was made before."""
-        made = ApiKey(key_id=f"key of {customer}", customer=customer, plan=plan, created_ms=0, role=role)
-        self._keys[key] = made
+        self._keys[key] = ApiKey(
+            key_id=key_id or f"key of {customer}",
+            customer=customer,
+            plan=plan,
+            created_ms=0,
+            role=role,
+            expires_ms=expires_ms,
+        )
 
     async def add_key(self, key: str, made: ApiKey) -> None:
         """Store an API key."""
@@ -35,20 +50,25 @@ class MemoryCustomers:
         self._keys |= {key: replace(self._keys[key], revoked_ms=now_ms) for key in valid}
         return bool(valid)
 
-    async def caller_of(self, key: str) -> Caller | None:
-        """Whose API key this is, and of which role; None where it is unknown or revoked."""
+    async def caller_of(self, key: str, now_ms: int) -> Caller | None:
+        """Whose API key this is, and of which role; None where it is unknown, revoked or past its expiry."""
         made = self._keys.get(key)
-        if made is None or made.revoked_ms is not None:
+        if made is None or not made.is_valid(now_ms):
             return None
         return Caller(made.customer, made.role, made.key_id)
 
-    async def region_keys(self) -> Sequence[ApiKey]:
-        """List the valid keys of regions, oldest first."""
-        return [key for key in await self.keys() if key.region and key.revoked_ms is None]
+    def note_use(self, key_id: str, hour_ms: int) -> None:
+        """Save in which hour a key was used."""
+        used = [key for key, made in self._keys.items() if made.key_id == key_id]
+        self._keys |= {key: replace(self._keys[key], used_ms=hour_ms) for key in used}
 
-    async def plans(self) -> Sequence[tuple[CustomerId, str]]:
-        """List customers with the plans of their valid keys."""
-        return list({(made.customer, made.plan) for made in self._keys.values() if made.revoked_ms is None})
+    async def region_keys(self, now_ms: int) -> Sequence[ApiKey]:
+        """List the keys of regions that are valid now, oldest first."""
+        return [key for key in await self.keys() if key.region and key.is_valid(now_ms)]
+
+    async def plans(self, now_ms: int) -> Sequence[tuple[CustomerId, str]]:
+        """List customers with the plans of their keys that are valid now."""
+        return list({(made.customer, made.plan) for made in self._keys.values() if made.is_valid(now_ms)})
 
     async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
         """Store a customer's webhook secrets."""

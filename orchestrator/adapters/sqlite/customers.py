@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgpack
 
-from orchestrator.adapters.damage import read_role, reading
+from orchestrator.adapters.damage import read_expiry, read_role, reading, whole
 from orchestrator.adapters.sealing import secrets_context
 from orchestrator.adapters.sqlite.data_dir import LOCK_FILE, data_files, free_lock
 from orchestrator.adapters.sqlite.database import Database
@@ -18,7 +18,8 @@ from orchestrator.domain.roles import Caller
 from orchestrator.ports.customers import ApiKey, WebhookSecrets
 from orchestrator.ports.store import StoreFailure
 
-_LISTED = "SELECT key_id, customer, plan, created_ms, revoked_ms, role, region FROM api_keys"
+_LISTED = """SELECT key_id, customer, plan, created_ms, revoked_ms, role, region, label, expires_ms, used_ms
+             FROM api_keys"""
 
 
 class SqliteCustomers:
@@ -34,8 +35,9 @@ class SqliteCustomers:
         Raises:
             StoreFailure: It could not be written.
         """
-        sql = """INSERT INTO api_keys (key_hash, key_id, customer, plan, created_ms, role, region)
-                 VALUES (?, ?, ?, ?, ?, ?, ?)"""
+        sql = """INSERT INTO api_keys
+                 (key_hash, key_id, customer, plan, created_ms, role, region, label, expires_ms)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
         row = (
             key_hash(key),
             made.key_id,
@@ -44,6 +46,8 @@ class SqliteCustomers:
             made.created_ms,
             made.role,
             made.region,
+            made.label,
+            made.expires_ms,
         )
         await self._database.written(lambda db: db.execute(sql, row).rowcount)
 
@@ -52,11 +56,12 @@ class SqliteCustomers:
         rows = await self._database.lanes.quick.rows(f"{_LISTED} ORDER BY created_ms, key_id")
         return [_listed(row) for row in rows]
 
-    async def region_keys(self) -> Sequence[ApiKey]:
-        """List the valid keys of regions, oldest first."""
+    async def region_keys(self, now_ms: int) -> Sequence[ApiKey]:
+        """List the keys of regions that are valid now, oldest first."""
         sql = f"{_LISTED} WHERE role = 'region' AND revoked_ms IS NULL ORDER BY created_ms, key_id"
         rows = await self._database.lanes.quick.rows(sql)
-        return [_listed(row) for row in rows if is_region_name(row["region"])]
+        keys = [_listed(row) for row in rows if is_region_name(row["region"])]
+        return [key for key in keys if key.is_valid(now_ms)]
 
     async def revoke_key(self, key_id: str, now_ms: int) -> bool:
         """Revoke a key; say whether it was there and valid.
@@ -67,16 +72,24 @@ class SqliteCustomers:
         sql = "UPDATE api_keys SET revoked_ms = ? WHERE key_id = ? AND revoked_ms IS NULL"
         return bool(await self._database.written(lambda db: db.execute(sql, (now_ms, key_id)).rowcount))
 
-    async def caller_of(self, key: str) -> Caller | None:
-        """Whose API key this is, and of which role; None where it is unknown or revoked."""
-        sql = "SELECT customer, role, key_id FROM api_keys WHERE key_hash = ? AND revoked_ms IS NULL"
-        rows = await self._database.lanes.quick.rows(sql, key_hash(key))
-        return next((_caller(row) for row in rows), None)
+    async def caller_of(self, key: str, now_ms: int) -> Caller | None:
+        """Whose API key this is, and of which role; None where it is unknown, revoked or past its expiry."""
+        rows = await self._database.lanes.quick.rows(f"{_LISTED} WHERE key_hash = ?", key_hash(key))
+        made = next(map(_listed, rows), None)
+        if made is None or not made.is_valid(now_ms):
+            return None
+        return Caller(made.customer, made.role, made.key_id)
 
-    async def plans(self) -> Sequence[tuple[CustomerId, str]]:
-        """List customers with the plans of their valid keys."""
-        sql = "SELECT DISTINCT customer, plan FROM api_keys WHERE revoked_ms IS NULL"
-        rows = await self._database.lanes.quick.rows(sql)
+    def note_use(self, key_id: str, hour_ms: int) -> None:
+        """Save in which hour a key was used; rides the next commit, nobody waits for it."""
+        sql = "UPDATE api_keys SET used_ms = ? WHERE key_id = ? AND ifnull(used_ms, 0) < ?"
+        self._database.post(lambda db: db.execute(sql, (hour_ms, key_id, hour_ms)).rowcount)
+
+    async def plans(self, now_ms: int) -> Sequence[tuple[CustomerId, str]]:
+        """List customers with the plans of their keys that are valid now."""
+        sql = """SELECT DISTINCT customer, plan FROM api_keys
+                 WHERE revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > ?)"""
+        rows = await self._database.lanes.quick.rows(sql, now_ms)
         return [(CustomerId(customer), plan) for customer, plan in rows if isinstance(plan, str)]
 
     async def put_secrets(self, customer: CustomerId, secrets: WebhookSecrets) -> None:
@@ -117,11 +130,8 @@ class SqliteCustomers:
 
 
 def _listed(row: sqlite3.Row) -> ApiKey:
-    return ApiKey(**dict(row) | {"role": read_role(row["role"])})
-
-
-def _caller(row: sqlite3.Row) -> Caller:
-    return Caller(CustomerId(row["customer"]), read_role(row["role"]), row["key_id"])
+    known = {"role": read_role(row["role"]), "expires_ms": read_expiry(row["expires_ms"])}
+    return ApiKey(**dict(row) | known | {"used_ms": whole(row["used_ms"]) or None})
 
 
 @contextlib.asynccontextmanager

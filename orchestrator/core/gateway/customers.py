@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from orchestrator.core.gateway.shard_client import ShardClient
+from orchestrator.core.key_uses import KeyUses
 from orchestrator.core.views import UsageView
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import CustomerId
@@ -24,6 +25,7 @@ class Customers:
         self._history = history
         self._store = store
         self._clock = clock
+        self._key_uses = KeyUses(store)
 
     async def usage(self, customer: CustomerId) -> UsageView:
         """Show what a customer has open, and used on each of the last DAYS_SHOWN days (UTC)."""
@@ -33,8 +35,14 @@ class Customers:
         return UsageView(customer, self._shard.open_jobs(customer), days)
 
     async def caller_of(self, key: str) -> Caller | None:
-        """Say whose API key this is, and of which role; None where it is unknown or revoked."""
-        return await self._store.caller_of(key)
+        """Say whose API key this is, and of which role, and note that it is used; None where it is unknown,
+        revoked or past its expiry.
+        """
+        now_ms = self._clock.unix_ms()
+        caller = await self._store.caller_of(key, now_ms)
+        if caller is not None:
+            self._key_uses.note(caller.key_id, now_ms)
+        return caller
 
     async def secrets(self, customer: CustomerId) -> WebhookSecrets:
         """Read a customer's signing secrets.

@@ -4,6 +4,7 @@ import socket
 
 from bench.loopback import Reply, Site
 from orchestrator.core.gateway.gateway import NO_REGION_YET
+from orchestrator.domain.api_keys import hour_of
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.routing import ATTEMPTS_CREDIT, RegionHealth
 from orchestrator.messages.codec import WIRE_VERSION
@@ -81,6 +82,15 @@ async def test_a_revoked_key_closes_its_connections(rig: AgentRig) -> None:
     token, made = await rig.key(FRA)
     intruder = await rig.intruder(token)
     await rig.store.customers.revoke_key(made.key_id, rig.clock.unix_ms())
+    assert await intruder.is_hung_up_on()
+
+
+async def test_a_key_that_expires_closes_its_connections_and_its_use_is_listed(rig: AgentRig) -> None:
+    token, made = await rig.key(FRA, expires_ms=rig.clock.unix_ms() + 2_000)
+    intruder = await rig.intruder(token)
+    await rig.door.look()
+    (listed,) = await rig.store.customers.keys()
+    assert listed.used_ms == hour_of(made.created_ms)
     assert await intruder.is_hung_up_on()
 
 

@@ -137,8 +137,8 @@ async def test_strangers_are_bounded_in_number(honest: AgentRig, monkeypatch: py
 async def test_a_token_that_is_none_is_refused(honest: AgentRig, caplog: pytest.LogCaptureFixture) -> None:
     stranger = await honest.stranger()
     stranger.say(FrameKind.HELLO, written(a_hello("ck_live_regions_nobody")))
-    assert await refusal(stranger) == Refusal("the token is unknown or revoked")
-    assert "as fra/two: refused: the token is unknown or revoked" in caplog.text
+    assert await refusal(stranger) == Refusal("the token is unknown or revoked, or has expired")
+    assert "as fra/two: refused: the token is unknown or revoked, or has expired" in caplog.text
 
 
 @pytest.mark.parametrize("role", [Role.SUBMIT, Role.ADMIN])

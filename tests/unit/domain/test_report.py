@@ -10,7 +10,7 @@ from orchestrator.domain.course import PRIMARY, Course
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.job import ExecutionMode
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.report import response_document, webhook_body
+from orchestrator.domain.report import response_document, webhook_body, without_bodies
 from orchestrator.domain.run import Answer, Run
 from orchestrator.domain.settling import Failure, FailureCode
 from tests.unit.domain.builders import (
@@ -169,3 +169,21 @@ def test_a_fanout_keeps_the_answers_of_legs_that_ran_in_one_region_apart() -> No
 def test_a_race_tells_the_winners_response_only() -> None:
     document = told(UnderWay(a_spec(regions=REGIONS)).run, JobState.SUCCESS, regions=REGIONS)
     assert "responses" not in document
+
+
+def test_a_result_without_bodies_keeps_all_else_as_it_was_written() -> None:
+    answer = {"status_code": 200, "headers": {"a": "b"}, "body": "s3cret", "body_encoding": "base64"}
+    told = {"job_id": "job_1_1", "status": "success", "metadata": {"body": "mine"}, "error": None}
+    result = told | {"response": answer, "responses": {"iad": answer | {"ran_in": "iad"}}}
+    kept = {"status_code": 200, "headers": {"a": "b"}}
+    assert json.loads(without_bodies(json.dumps(result).encode())) == told | {
+        "response": kept,
+        "responses": {"iad": kept | {"ran_in": "iad"}},
+    }
+    nothing = told | {"response": None}
+    assert json.loads(without_bodies(json.dumps(nothing).encode())) == nothing
+
+
+def test_a_result_that_only_a_lenient_reader_takes_loses_its_bodies_too() -> None:
+    found = json.loads(without_bodies(b'{"error":{"message":"\\ud800"},"response":{"body":"\\udfff"}}'))
+    assert found == {"error": {"message": "?"}, "response": {}}

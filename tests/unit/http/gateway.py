@@ -30,6 +30,7 @@ from tests.unit.domain.builders import ACME, REGIONS
 BETA = CustomerId("cust_beta")
 KEY, BETAS_KEY = "ck_live_cust_acme_s3cret", "ck_live_cust_beta_s3cret"
 OPERATORS_KEY = "ck_live_cust_ops_s3cret"
+READERS_KEY, REGIONS_KEY = "ck_live_cust_acme_r3ader", "ck_live_regions_s3cret"
 TARGET = "http://203.0.113.7/pay?order=7"
 """An address of documentation: here the operator has lifted the guard for it, and nothing is sent."""
 JOBS = "/api/v1/jobs"
@@ -138,6 +139,8 @@ async def running_gateway(*, bounds: SubmissionBounds = BOUNDS) -> AsyncIterator
     for key, customer in ((KEY, ACME), (BETAS_KEY, BETA)):
         store.customers.know(key, customer)
     store.customers.know(OPERATORS_KEY, CustomerId("cust_ops"), role=Role.ADMIN)
+    store.customers.know(READERS_KEY, ACME, role=Role.READ, key_id="reader of cust_acme")
+    store.customers.know(REGIONS_KEY, CustomerId("regions"), role=Role.REGION)
     options = ShardOptions(regions=REGIONS)
     shard = Shard(store=store, links=links, clock=clock, random=Random(1), options=options)
     await shard.begin()

@@ -1,7 +1,9 @@
 import httpx
 import pytest
 
+from orchestrator.domain.api_keys import HOUR_MS, hour_of
 from orchestrator.domain.ids import CustomerId
+from tests.unit.domain.builders import ACME
 from tests.unit.http.gateway import JOBS, KEY, SECRETS, Gateway
 
 CALLS = [
@@ -64,6 +66,50 @@ async def test_a_revoked_key_works_for_two_seconds_at_most(gateway: Gateway) -> 
     await gateway.store.customers.revoke_key("key of cust_acme", gateway.clock.unix_ms())
     gateway.clock.ahead_s += 2.1
     assert (await gateway.submit()).status_code == 401
+
+
+async def test_a_key_works_for_two_seconds_past_its_expiry_at_most(gateway: Gateway) -> None:
+    expires_ms = gateway.clock.unix_ms() + 60_000
+    gateway.store.customers.know(KEY, ACME, expires_ms=expires_ms)
+    assert (await gateway.submit()).status_code == 202
+    gateway.clock.ahead_s += 62.1
+    refused = await gateway.submit()
+    assert (refused.status_code, "has expired" in refused.json()["error"]) == (401, True)
+
+
+async def used_ms(gateway: Gateway, key_id: str = "key of cust_acme") -> int | None:
+    return next(key.used_ms for key in await gateway.store.customers.keys() if key.key_id == key_id)
+
+
+async def test_a_keys_last_use_is_noted_to_the_hour_and_once_in_each(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[str] = []
+    note_use = gateway.store.customers.note_use
+
+    def counted(key_id: str, hour_ms: int) -> None:
+        noted.append(key_id)
+        note_use(key_id, hour_ms)
+
+    monkeypatch.setattr(gateway.store.customers, "note_use", counted)
+    assert await used_ms(gateway) is None
+    gateway.clock.ahead_s += (HOUR_MS - gateway.clock.unix_ms() % HOUR_MS) / 1000
+    begun_ms = gateway.clock.unix_ms()
+    for _ in range(5):
+        await gateway.client.get(SECRETS)
+        gateway.clock.ahead_s += 60
+    assert await used_ms(gateway) == hour_of(begun_ms)
+    assert noted == ["key of cust_acme"]
+    gateway.clock.ahead_s += 3_600
+    await gateway.client.get(SECRETS)
+    assert await used_ms(gateway) == hour_of(begun_ms) + HOUR_MS
+    assert len(noted) == 2
+
+
+async def test_a_key_that_is_refused_is_not_used(gateway: Gateway) -> None:
+    await gateway.store.customers.revoke_key("key of cust_acme", 1)
+    assert (await gateway.submit()).status_code == 401
+    assert await used_ms(gateway) is None
 
 
 async def test_a_key_made_a_moment_after_it_was_refused_works_at_once(gateway: Gateway) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.http.gateway import BETAS_KEY, JOBS, TARGET, Gateway
+from tests.unit.http.gateway import BETAS_KEY, JOBS, OPERATORS_KEY, TARGET, Gateway
 
 FILTERS: list[tuple[dict[str, str], str]] = [
     ({"state": "queued,lost"}, "state"),
@@ -33,7 +33,10 @@ async def test_no_route_ignores_a_parameter_that_it_does_not_know(gateway: Gatew
     ]
     assert len(asked) >= 25
     for method, path in asked:
-        response = await gateway.client.request(method, path, params={"stat": "failed"}, content="{}")
+        headers = {"authorization": f"Bearer {OPERATORS_KEY}"}
+        response = await gateway.client.request(
+            method, path, params={"stat": "failed"}, content="{}", headers=headers
+        )
         assert response.status_code == 422, (method, path)
         assert [error["field"] for error in response.json()["errors"]] == ["stat"]
 

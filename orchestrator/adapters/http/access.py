@@ -1,0 +1,88 @@
+"""Which roles may use which route: the one table. A route that does not stand in it can't be added."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import assert_never
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
+from orchestrator.domain.errors import NotPermitted
+from orchestrator.domain.roles import Caller, Role
+
+API = "/api/v1"
+JOBS_PATH = f"{API}/jobs"
+_JOB = f"{JOBS_PATH}/{{job_id}}"
+_DOMAIN = f"{API}/domains/{{domain:path}}"
+_SECRETS = f"{API}/webhook-secrets"
+
+Roles = frozenset[Role]
+ANYBODY: Roles = frozenset()
+"""No key is asked for."""
+ADMINS = frozenset({Role.ADMIN})
+WRITERS = ADMINS | {Role.SUBMIT}
+READERS = WRITERS | {Role.READ}
+
+ROLES: Mapping[str, Roles] = MappingProxyType(
+    {
+        f"POST {JOBS_PATH}": WRITERS,
+        f"POST {JOBS_PATH}:batch": WRITERS,
+        f"POST {JOBS_PATH}:cancel": WRITERS,
+        f"POST {JOBS_PATH}:replay": WRITERS,
+        f"GET {JOBS_PATH}": READERS,
+        f"GET {_JOB}": READERS,
+        f"GET {_JOB}/stream": READERS,
+        f"POST {_JOB}/replay": WRITERS,
+        f"POST {_JOB}/redeliver": WRITERS,
+        f"DELETE {_JOB}": WRITERS,
+        f"GET {API}/usage": READERS,
+        f"GET {API}/regions": READERS,
+        f"GET {API}/domains": READERS,
+        f"POST {_DOMAIN}:reset": ADMINS,
+        f"POST {_DOMAIN}:pause": ADMINS,
+        f"POST {_DOMAIN}:resume": ADMINS,
+        f"PUT {_DOMAIN}/pace": ADMINS,
+        f"POST {_SECRETS}": WRITERS,
+        f"GET {_SECRETS}": READERS,
+        f"DELETE {_SECRETS}": WRITERS,
+        f"POST {_SECRETS}/rotate": WRITERS,
+        f"GET {API}/webhooks/dead": READERS,
+        f"GET {API}/webhooks/pending": READERS,
+        f"POST {API}/webhooks/redeliver": WRITERS,
+        # What is in the envelope is a call of its own, and judged as one.
+        f"POST {API}/proxy": READERS,
+        "GET /healthz": ANYBODY,
+        "GET /readyz": ANYBODY,
+        "GET /metrics": ANYBODY,
+    }
+)
+
+Handler = Callable[[Request], Awaitable[Response]]
+KeyedHandler = Callable[[Request, Caller], Awaitable[Response]]
+
+
+def guarded(keys: ApiKeyAuthenticator, roles: Roles, handler: KeyedHandler) -> Handler:
+    """Let a handler answer those whose key has one of the roles: 401 without a key, 403 with another's."""
+
+    async def answer(request: Request) -> Response:
+        caller = await keys.caller(request)
+        if caller.role not in roles:
+            raise NotPermitted(_remedy(caller.role, roles))
+        return await handler(request, caller)
+
+    # What wraps() sets besides would have FastAPI ask the client for a caller.
+    for name in ("__name__", "__doc__"):
+        setattr(answer, name, getattr(handler, name))
+    return answer
+
+
+def _remedy(role: Role, roles: Roles) -> str:
+    match role:
+        case Role.REGION:
+            return "this is a region's key: 'ezthrottle region' joins with it, and it does nothing else"
+        case Role.SUBMIT | Role.READ | Role.ADMIN:
+            needed = Role.SUBMIT if Role.SUBMIT in roles else Role.ADMIN
+            return f"a key of the role {needed} is needed: 'ezthrottle keys create --role {needed}'"
+        case _:
+            assert_never(role)
