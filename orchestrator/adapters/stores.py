@@ -6,13 +6,13 @@ Another store is a package of its own and a case here.
 from pathlib import Path
 
 from orchestrator.adapters.sqlite.backup import back_up_directory
-from orchestrator.adapters.sqlite.customers import open_customers
+from orchestrator.adapters.sqlite.customers import open_administration
 from orchestrator.adapters.sqlite.data_dir import is_in_use
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.retention import Retention
 from orchestrator.ports.store import Store
 
-__all__ = ["back_up_directory", "is_in_use", "open_customers", "open_store"]
+__all__ = ["back_up_directory", "is_in_use", "open_administration", "open_store"]
 
 
 def open_store(data_dir: Path, retention: Retention) -> Store:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator.cli.audit import audit
 from orchestrator.cli.backup import backup
 from orchestrator.cli.domains import domains
 from orchestrator.cli.jobs import jobs
@@ -48,6 +49,7 @@ app.command()(backup)
 for overview in (regions, usage):
     app.command()(overview)
 app.add_typer(keys, name="keys")
+app.add_typer(audit, name="audit")
 app.add_typer(jobs, name="jobs")
 app.add_typer(domains, name="domains")
 app.add_typer(webhooks, name="webhooks")

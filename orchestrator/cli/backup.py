@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.client import REFUSED, USAGE_ERROR, AsJson, refuse, show
-from orchestrator.cli.keys import DEFAULT_DIR, DataDir
+from orchestrator.cli.directory import DEFAULT_DIR, DataDir
 
 To = Annotated[Path, typer.Argument(help="The file to make; it may not be there yet.")]
 

@@ -1,29 +1,23 @@
 """``ezthrottle keys``: API keys in a data directory, made, listed and revoked by the operator."""
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from orchestrator.adapters.api_keys import DEFAULT_PLAN, OWNERS_OF_NO_CUSTOMER, make_key
 from orchestrator.cli.client import USAGE_ERROR, AsJson, read_when, refuse, show, table, when
+from orchestrator.cli.directory import DEFAULT_DIR, DataDir, in_directory, made_here
+from orchestrator.domain.audit import Act
 from orchestrator.domain.ids import RegionName, is_region_name
 from orchestrator.domain.roles import Role
 from orchestrator.ports.clock import SystemClock
-from orchestrator.ports.customers import ApiKey, CustomerStore
-from orchestrator.ports.store import StoreFailure
-from orchestrator.settings import Settings
+from orchestrator.ports.customers import ApiKey, terms_of
 
 keys = typer.Typer(help="API keys: they work before and while the service runs.", no_args_is_help=True)
 
-DataDir = Annotated[
-    Path, typer.Option(envvar="EZTHROTTLE_DATA_DIR", help="Where everything that has to survive lies.")
-]
 KeyId = Annotated[str, typer.Argument(help="The key's id, as 'keys list' shows it; not the key itself.")]
-DEFAULT_DIR = Settings().data_dir
 COLUMNS = (
     "key_id",
     "customer",
@@ -38,8 +32,6 @@ COLUMNS = (
 )
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhd])", re.ASCII)
 _SPAN_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-_T = TypeVar("_T")
 
 
 @keys.command("create")
@@ -87,7 +79,8 @@ def create(
         )
     except ValueError as error:
         refuse(str(error), USAGE_ERROR)
-    _in(data_dir, lambda customers: customers.add_key(key, made))
+    entry = made_here(Act.KEY_CREATED, made.key_id, **terms_of(made))
+    in_directory(data_dir, lambda opened: opened.customers.add_key(key, made, entry))
     if doubt:
         typer.echo(f"ezthrottle: {doubt}", err=True)
     if as_json:
@@ -99,7 +92,9 @@ def create(
 @keys.command("list")
 def list_all(data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> None:
     """List the keys, with the hour in which each was last used; never the keys themselves."""
-    shown = [_shown(key) for key in _in(data_dir, lambda customers: customers.keys(), must_exist=True)]
+    shown = [
+        _shown(key) for key in in_directory(data_dir, lambda opened: opened.customers.keys(), must_exist=True)
+    ]
     if as_json:
         show(shown)
     else:
@@ -109,9 +104,8 @@ def list_all(data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> Non
 @keys.command("revoke")
 def revoke(key_id: KeyId, data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = False) -> None:
     """Revoke a key by its id; running services notice within seconds."""
-    if not _in(
-        data_dir, lambda customers: customers.revoke_key(key_id, SystemClock().unix_ms()), must_exist=True
-    ):
+    entry = made_here(Act.KEY_REVOKED, key_id)
+    if not in_directory(data_dir, lambda opened: opened.customers.revoke_key(key_id, entry), must_exist=True):
         refuse(f"there is no valid key {key_id!r}: see 'ezthrottle keys list'", USAGE_ERROR)
     if as_json:
         show({"key_id": key_id, "status": "revoked"})
@@ -163,21 +157,3 @@ def _doubt_about(plan: str, domains_file: Path | None) -> str | None:
     named = f"those named there are {', '.join(sorted(plans))}" if plans else "none is named there"
     where = "no --domains-file is given" if domains_file is None else f"--domains-file {domains_file}"
     return f"plan {plan!r} has no weight ({where}: {named}); it gets 1 permit of a turn"
-
-
-def _in(data_dir: Path, do: Callable[[CustomerStore], Awaitable[_T]], *, must_exist: bool = False) -> _T:
-    """Do something with a data directory's customers, or say why that can't be."""
-    from orchestrator.adapters.stores import is_in_use, open_customers  # noqa: PLC0415  # serve needs no SQL
-
-    async def done() -> _T:
-        async with open_customers(data_dir) as customers:
-            return await do(customers)
-
-    if must_exist and not is_in_use(data_dir):
-        refuse(f"--data-dir {data_dir}: nothing lies there; 'ezthrottle keys create' makes it", USAGE_ERROR)
-    try:
-        return asyncio.run(done())
-    except OSError as error:
-        refuse(f"--data-dir {data_dir}: {error.strerror}: name a directory to write in", USAGE_ERROR)
-    except (StoreFailure, ValueError) as error:
-        refuse(f"--data-dir {data_dir}: its database can't be used ({error})", USAGE_ERROR)

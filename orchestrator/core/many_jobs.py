@@ -79,14 +79,14 @@ class ManyJobs:
     async def _each(self, wanted: JobFilter | None, most: int, before: JobCursor | None, step: _Step) -> Done:
         if wanted is None:
             return Done(0, 0, None)
-        if wanted.customer in self._busy:
+        if wanted.owner in self._busy:
             message = "many jobs are being cancelled or replayed already: one such call at a time"
             raise OverLimit(message, BUSY_AGAIN_AFTER_S)
-        self._busy.add(wanted.customer)
+        self._busy.add(wanted.owner)
         try:
             return await self._paced(wanted, most, before, step)
         finally:
-            self._busy.discard(wanted.customer)
+            self._busy.discard(wanted.owner)
 
     async def _paced(self, wanted: JobFilter, most: int, before: JobCursor | None, step: _Step) -> Done:
         fitting = done = 0
@@ -94,7 +94,7 @@ class ManyJobs:
             for start in range(0, len(page), AT_ONCE):
                 jobs = page[start : start + min(AT_ONCE, most - fitting)]
                 not_before = self._clock.now() + self._interval_s
-                count, refusal = await step(wanted.customer, jobs)
+                count, refusal = await step(wanted.owner, jobs)
                 done += count
                 if refusal is not None:
                     if not done:

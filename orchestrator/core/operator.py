@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from orchestrator.core.limiter_registry import LimiterRegistry
 from orchestrator.core.routes import Routes
+from orchestrator.domain.audit import Act, AuditEntry, act_of
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.overruling import Overruling, Pause, SetPace
@@ -21,7 +22,8 @@ NOTHING_LEARNED = Learned()
 
 
 class Operator:
-    """Does one act after the other. Each is on disk before it holds, and stands in the service's log.
+    """Does one act after the other. Each is on disk with its entry in the audit before it holds, and stands
+    in the service's log.
 
     Every act may raise StoreFailure: then nothing has changed.
     """
@@ -35,43 +37,50 @@ class Operator:
 
     async def reset(self, caller: Caller, domain: TargetDomain) -> None:
         """Forget what was learned of a domain: paces, waits, budgets, breakers. What was set here stays."""
-        async with self._act(caller, domain, "reset") as said:
-            await self._store.save_overruling(domain, said, NOTHING_LEARNED)
+        async with self._act(caller, domain, Act.DOMAIN_RESET) as (said, entry):
+            await self._store.save_overruling(domain, said, entry, NOTHING_LEARNED)
             self._domains.forget_learned(domain)
             self._routes.forget(domain)
             self._keep_learned(domain)
 
     async def pause(self, caller: Caller, domain: TargetDomain) -> None:
         """Start nothing there until ``resume``. Deadlines of the jobs that wait go on."""
-        async with self._act(caller, domain, "pause") as said:
-            pause = said.pause or Pause(at_ms=self._clock.unix_ms(), by=caller.key_id)
-            await self._overrule(domain, replace(said, pause=pause))
+        async with self._act(caller, domain, Act.DOMAIN_PAUSED) as (said, entry):
+            pause = said.pause or Pause(at_ms=entry.at_ms, by=caller.key_id)
+            await self._overrule(domain, replace(said, pause=pause), entry)
 
     async def resume(self, caller: Caller, domain: TargetDomain) -> None:
         """End a pause of the operator's."""
-        async with self._act(caller, domain, "resume") as said:
-            await self._overrule(domain, replace(said, pause=None))
+        async with self._act(caller, domain, Act.DOMAIN_RESUMED) as (said, entry):
+            await self._overrule(domain, replace(said, pause=None), entry)
 
     async def set_pace(self, caller: Caller, domain: TargetDomain, pace: SetPace) -> None:
         """Set a pace in place of what was stated and learned until now; one that sets nothing lifts it."""
-        what = f"set rps {pace.rps}, max_concurrent {pace.max_concurrent}, until {pace.until_ms}"
-        async with self._act(caller, domain, "lift the pace" if pace.empty else what) as said:
-            pace = replace(pace, at_ms=self._clock.unix_ms(), by=caller.key_id)
+        act = Act.PACE_LIFTED if pace.empty else Act.PACE_SET
+        detail = {"rps": pace.rps, "max_concurrent": pace.max_concurrent, "until_ms": pace.until_ms}
+        async with self._act(caller, domain, act, **({} if pace.empty else detail)) as (said, entry):
+            pace = replace(pace, at_ms=entry.at_ms, by=caller.key_id)
             saying = replace(said, pace=None if pace.empty else pace)
             queues = self._domains.queues_told(domain)
-            await self._store.save_overruling(domain, saying, Learned(account_queues=queues))
+            await self._store.save_overruling(domain, saying, entry, Learned(account_queues=queues))
             self._domains.forget_learned(domain, but_queues=True)
             self._domains.overrule(domain, saying)
             self._keep_learned(domain)
 
     @asynccontextmanager
-    async def _act(self, caller: Caller, domain: TargetDomain, what: str) -> AsyncIterator[Overruling]:
+    async def _act(
+        self, caller: Caller, domain: TargetDomain, act: Act, **detail: float | None
+    ) -> AsyncIterator[tuple[Overruling, AuditEntry]]:
+        entry = act_of(caller, act, domain, self._clock.unix_ms(), **detail)
         async with self._one_by_one:
-            yield self._domains.overruling(domain)
+            yield self._domains.overruling(domain), entry
+            what = " ".join(
+                [act, *(f"{name} {value}" for name, value in detail.items() if value is not None)]
+            )
             log.info("%s: %s, by %s with the key %s", domain, what, caller.customer, caller.key_id)
 
-    async def _overrule(self, domain: TargetDomain, saying: Overruling) -> None:
-        await self._store.save_overruling(domain, saying)
+    async def _overrule(self, domain: TargetDomain, saying: Overruling, entry: AuditEntry) -> None:
+        await self._store.save_overruling(domain, saying, entry)
         self._domains.overrule(domain, saying)
 
     def _keep_learned(self, domain: TargetDomain) -> None:

@@ -97,6 +97,18 @@ class UsageView(Struct, frozen=True):
     days: tuple[DayUsage, ...]
 
 
+class CustomerView(Struct, frozen=True, kw_only=True):
+    """A customer as operators see one: the plans of the valid keys, how many those are, and in which hour any
+    key was last used (its start, Unix ms).
+    """
+
+    customer: CustomerId
+    plans: tuple[str, ...]
+    keys: int
+    used_ms: int | None
+    open_jobs: int
+
+
 class NodeView(Struct, frozen=True, kw_only=True):
     """One node of a region. ``heard_s`` counts the seconds since a heartbeat of its came in, ``reached_s``
     those since it heard a reply; None where that never was. ``reason`` says why it takes no work.

@@ -26,6 +26,8 @@ class Caller(Struct, frozen=True):
     customer: CustomerId
     role: Role = Role.SUBMIT
     key_id: str = ""
+    origin: str = ""
+    """The address that the call came from, where that is asked for."""
 
     @property
     def admin(self) -> bool:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from orchestrator.domain.audit import AuditEntry, Detail
 from orchestrator.domain.ids import CustomerId, RegionName
 from orchestrator.domain.roles import Caller, Role
 
@@ -44,19 +45,33 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
 
 
+def terms_of(key: ApiKey) -> dict[str, Detail]:
+    """Give what the audit holds of a key that is made."""
+    return {
+        "customer": key.customer,
+        "plan": key.plan,
+        "role": key.role,
+        "region": key.region,
+        "label": key.label,
+        "expires_ms": key.expires_ms,
+    }
+
+
 class CustomerStore(Protocol):
     """Who customers are, and with what they sign. It can be opened beside a running service, which notices
     what changes within seconds. Every call may raise StoreFailure.
     """
 
-    async def add_key(self, key: str, made: ApiKey) -> None:
-        """Store an API key, of which only a hash is kept."""
+    async def add_key(self, key: str, made: ApiKey, entry: AuditEntry) -> None:
+        """Store an API key, of which only a hash is kept, and the entry that says so, in one transaction."""
 
     async def keys(self) -> Sequence[ApiKey]:
         """List every key, oldest first."""
 
-    async def revoke_key(self, key_id: str, now_ms: int) -> bool:
-        """Revoke a key; say whether it was there and valid."""
+    async def revoke_key(self, key_id: str, entry: AuditEntry) -> bool:
+        """Revoke a key at the entry's time, and write the entry that says so, in one transaction. Say whether
+        the key was there and not revoked; where it was not, nothing is written.
+        """
 
     async def region_keys(self, now_ms: int) -> Sequence[ApiKey]:
         """List the keys of regions that are valid now, oldest first."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, judge_delivery
 from orchestrator.domain.heard import Learned
@@ -17,6 +18,7 @@ from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.usage import DayUsage
+from orchestrator.ports.audit import AuditLog
 from orchestrator.ports.customers import CustomerStore
 
 
@@ -131,9 +133,11 @@ class JobSummary(Struct, frozen=True, kw_only=True):
 
 
 class JobFilter(Struct, frozen=True, kw_only=True):
-    """Which of a customer's jobs are meant: what is empty or None means all. Unix ms of acceptance."""
+    """Which jobs are meant: what is empty or None means all. Unix ms of acceptance. An idempotent key is a
+    customer's own: it is asked for with its customer only.
+    """
 
-    customer: CustomerId
+    customer: CustomerId | None
     states: frozenset[JobState] = frozenset()
     domain: TargetDomain | None = None
     deliveries: frozenset[JobDelivery] = frozenset()
@@ -142,6 +146,17 @@ class JobFilter(Struct, frozen=True, kw_only=True):
     since_ms: int = 0
     until_ms: int = 2**62
     idempotent_key: str | None = None
+
+    @property
+    def owner(self) -> CustomerId:
+        """Whose jobs are meant, where they are one customer's.
+
+        Raises:
+            ValueError: They are everybody's.
+        """
+        if self.customer is None:
+            raise ValueError("what is done with many jobs is done with one customer's")
+        return self.customer
 
 
 class JobCursor(Struct, frozen=True):
@@ -361,10 +376,14 @@ class JobStore(Protocol):
         """List what the operator said of domains."""
 
     async def save_overruling(
-        self, domain: TargetDomain, overruling: Overruling, learned: Learned | None = None
+        self,
+        domain: TargetDomain,
+        overruling: Overruling,
+        entry: AuditEntry,
+        learned: Learned | None = None,
     ) -> None:
-        """Save what the operator says of a domain from now on, and what is taken as learned there (None:
-        what was), in one transaction.
+        """Save what the operator says of a domain from now on, the entry that says so, and what is taken as
+        learned there (None: what was), in one transaction.
 
         Raises:
             StoreFailure: It could not be written.
@@ -395,7 +414,7 @@ class HistoryStore(Protocol):
     async def jobs_of(
         self, wanted: JobFilter, *, now_ms: int, most: int, before: JobCursor | None = None
     ) -> JobPage:
-        """List a customer's jobs, newest first. A page is full where there is more."""
+        """List jobs, newest first. A page is full where there is more."""
 
     async def summary(
         self, job_id: JobId, now_ms: int, reader: CustomerId | None = None
@@ -434,7 +453,7 @@ class HistoryStore(Protocol):
 
 
 class Store(Protocol):
-    """One set of rows, opened, and the three views of it."""
+    """One set of rows, opened, and the four views of it."""
 
     @property
     def jobs(self) -> JobStore:
@@ -447,6 +466,10 @@ class Store(Protocol):
     @property
     def customers(self) -> CustomerStore:
         """Customers, keys and secrets."""
+
+    @property
+    def audit(self) -> AuditLog:
+        """What operators did."""
 
     @property
     def lost(self) -> str | None:

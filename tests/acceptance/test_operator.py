@@ -116,6 +116,5 @@ def test_what_is_shown_goes_and_what_the_operator_says_holds_over_a_kill(operato
     assert operator.shown()["operator"] is None
     assert operator.starts_in(5.0) >= 5
     log = (operator.service.data_dir / "service.log").read_text()
-    assert [word in log for word in (": pause,", ": resume,", ": reset,", "rps 10.0", "cust_ops")] == [
-        True
-    ] * 5
+    acts = (": domain.paused,", ": domain.resumed,", ": domain.reset,", ": domain.pace_set rps 10.0")
+    assert [word in log for word in (*acts, "cust_ops")] == [True] * 5

@@ -13,14 +13,16 @@ from orchestrator.adapters.api_keys import make_key
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.adapters.sqlite.data_dir import DATABASE, LOCK_FILE
 from orchestrator.adapters.sqlite.store import SqliteStore
-from orchestrator.adapters.stores import open_customers
+from orchestrator.adapters.stores import open_administration
+from orchestrator.cli.directory import Opened
+from orchestrator.domain.audit import Act, AuditEntry
 from orchestrator.domain.course import Course
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, target_domain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.roles import Role
 from orchestrator.domain.run import begin, dispatch
-from orchestrator.ports.customers import ApiKey, CustomerStore, WebhookSecrets
+from orchestrator.ports.customers import ApiKey, WebhookSecrets
 from orchestrator.ports.store import Ending, OutboxEntry, Store
 from tests.unit.domain.builders import NOW_MS
 
@@ -39,8 +41,8 @@ class Keeper(Protocol):
     async def open_another(self) -> Store:
         """Open the store once more beside what is open, as another process does that may take its shard."""
 
-    def beside(self) -> AbstractAsyncContextManager[CustomerStore]:
-        """Open its customers beside what is open, as the command line does."""
+    def beside(self) -> AbstractAsyncContextManager[Opened]:
+        """Open its customers and audit beside what is open, as the command line does."""
 
 
 class MemoryKeeper:
@@ -58,8 +60,8 @@ class MemoryKeeper:
     async def open_another(self) -> Store:
         return MemoryStore(self._store.tables)
 
-    def beside(self) -> AbstractAsyncContextManager[CustomerStore]:
-        return nullcontext(self._store.customers)
+    def beside(self) -> AbstractAsyncContextManager[Opened]:
+        return nullcontext(self._store)
 
 
 class SqliteKeeper:
@@ -87,8 +89,8 @@ class SqliteKeeper:
         self._others.append(SqliteStore(self.data_dir))
         return self._others[-1]
 
-    def beside(self) -> AbstractAsyncContextManager[CustomerStore]:
-        return open_customers(self.data_dir)
+    def beside(self) -> AbstractAsyncContextManager[Opened]:
+        return open_administration(self.data_dir)
 
 
 async def add_key(
@@ -100,15 +102,21 @@ async def add_key(
 ) -> tuple[str, ApiKey]:
     """Make an API key beside the running store."""
     key, made = make_key(customer, plan, role, now_ms=NOW_MS, **terms)
-    async with keeper.beside() as customers:
-        await customers.add_key(key, made)
+    async with keeper.beside() as opened:
+        await opened.customers.add_key(key, made, an_entry(Act.KEY_CREATED, made.key_id))
     return key, made
 
 
 async def revoke(keeper: Keeper, made: ApiKey, now_ms: int = NOW_MS) -> bool:
     """Revoke one beside the running store."""
-    async with keeper.beside() as customers:
-        return await customers.revoke_key(made.key_id, now_ms)
+    async with keeper.beside() as opened:
+        entry = an_entry(Act.KEY_REVOKED, made.key_id, now_ms)
+        return await opened.customers.revoke_key(made.key_id, entry)
+
+
+def an_entry(act: Act = Act.DOMAIN_PAUSED, subject: str = "", at_ms: int = NOW_MS) -> AuditEntry:
+    """What the audit holds of an act, whoever did it."""
+    return AuditEntry(at_ms=at_ms, act=act, subject=subject, who="ops", origin="192.0.2.1")
 
 
 async def rows_of(store: SqliteStore, sql: str) -> list[tuple[Any, ...]]:
@@ -121,7 +129,7 @@ UNDONE = """
     ALTER TABLE jobs DROP COLUMN result_bytes;
     DROP TABLE slots; DROP TABLE epochs; DROP TABLE beats; DROP TABLE marks; DROP TABLE schema_steps;
     ALTER TABLE shard ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE api_keys DROP COLUMN region; ALTER TABLE api_keys DROP COLUMN label;
+    DROP TABLE audit; ALTER TABLE api_keys DROP COLUMN region; ALTER TABLE api_keys DROP COLUMN label;
     ALTER TABLE api_keys DROP COLUMN expires_ms; ALTER TABLE api_keys DROP COLUMN used_ms;
 """
 

@@ -29,7 +29,7 @@ from orchestrator.messages.types import Message
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.customers import WebhookSecrets
 from orchestrator.ports.store import DamagedError, JobFilter
-from tests.conformance.stores import SqliteKeeper, a_course, add_key, an_ending, flush
+from tests.conformance.stores import SqliteKeeper, a_course, add_key, an_ending, an_entry, flush
 from tests.unit.domain.builders import ACME, IAD, a_job
 
 HOOKS = (Webhook(url="http://a.example.com/hook"), Webhook(url="http://b.example.com/hook"))
@@ -180,7 +180,7 @@ async def written(directory: SqliteKeeper) -> None:
     await store.jobs.end(an_ending(ENDED, ended_ms=NOW_MS))
     store.jobs.note_pace(TARGET, Learned(pace=Pace(5.0, 3)))
     await store.customers.put_secrets(ACME, WebhookSecrets(primary="0123456789abcdef"))
-    await store.jobs.save_overruling(TARGET, Overruling(pace=SET_PACE, pause=PAUSE))
+    await store.jobs.save_overruling(TARGET, Overruling(pace=SET_PACE, pause=PAUSE), an_entry())
     store.jobs.note_domain(ACME, TARGET)
     store.jobs.note_usage(ACME, DayUsage(day=1, accepted=4))
     await add_key(directory)

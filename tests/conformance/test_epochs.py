@@ -16,7 +16,7 @@ from orchestrator.domain.pacing import Pace
 from orchestrator.domain.slots import slot_of
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import Fenced, JobStore, StillBeating, Store, StoreFailure
-from tests.conformance.stores import Keeper, a_course, an_ending, outbox_of
+from tests.conformance.stores import Keeper, a_course, an_ending, an_entry, outbox_of
 from tests.unit.domain.builders import ACME, IAD, NOW_MS, a_job
 
 OPEN = a_job(1, method="POST", guarantee=Guarantee.AT_MOST_ONCE)
@@ -32,7 +32,7 @@ WRITES: dict[str, Callable[[JobStore], Awaitable[object]]] = {
     "an end": lambda jobs: jobs.end(an_ending(OPEN)),
     "a delivery": lambda jobs: jobs.save_delivery(outbox_of(ENDED)[0]),
     "deliveries": lambda jobs: jobs.reopen_deliveries(outbox_of(ENDED)),
-    "what an operator says": lambda jobs: jobs.save_overruling(OPEN.domain, Overruling()),
+    "what an operator says": lambda jobs: jobs.save_overruling(OPEN.domain, Overruling(), an_entry()),
     "a beat": lambda jobs: jobs.beat(),
 }
 """All that a shard writes and waits for."""

@@ -13,7 +13,7 @@ from orchestrator.adapters.sqlite.data_dir import DATABASE
 from orchestrator.domain.api_keys import HOUR_MS
 from orchestrator.domain.ids import CustomerId, RegionName
 from orchestrator.domain.roles import Caller, Role
-from tests.conformance.stores import Keeper, SqliteKeeper, add_key, flush, revoke
+from tests.conformance.stores import Keeper, SqliteKeeper, add_key, an_entry, flush, revoke
 from tests.unit.domain.builders import ACME, NOW_MS
 
 
@@ -63,7 +63,7 @@ async def test_a_key_is_revoked_once(keeper: Keeper) -> None:
     _, made = await add_key(keeper)
     assert await revoke(keeper, made, NOW_MS + 1) is True
     assert await revoke(keeper, made, NOW_MS + 2) is False
-    assert await store.customers.revoke_key("no such id", NOW_MS) is False
+    assert await store.customers.revoke_key("no such id", an_entry()) is False
     (listed,) = await store.customers.keys()
     assert listed.revoked_ms == NOW_MS + 1
 

@@ -52,6 +52,45 @@ async def test_the_newest_comes_first_and_other_customers_jobs_do_not(store: Sto
     assert found.next is None
 
 
+async def test_all_customers_jobs_are_listed_together_within_their_time(store: Store) -> None:
+    at_ms = [NOW_MS, NOW_MS + 1, NOW_MS + 2, NOW_MS + 3]
+    jobs = [
+        replace(
+            a_job(number, customer=(ACME, BETA)[number % 2], accepted_ms=ms),
+            id=JobId(f"job_{ms}_{number:012d}"),
+        )
+        for number, ms in enumerate(at_ms)
+    ]
+    await submit_all(store, jobs)
+    await store.jobs.end(an_ending(jobs[1]))
+    newest_first = [job.id for job in reversed(jobs)]
+    whole = await page(store, customer=None)
+    assert (ids(whole), whole.next) == (newest_first, None)
+    assert [job.customer for job in whole.jobs] == [BETA, ACME, BETA, ACME]
+    seen: list[JobId] = []
+    place, more = None, True
+    while more:
+        found = await page(store, customer=None, most=1, before=place)
+        seen += ids(found)
+        place, more = found.next, found.next is not None
+    assert seen == newest_first
+    between = await page(store, customer=None, since_ms=at_ms[1], until_ms=at_ms[3])
+    assert ids(between) == newest_first[1:3]
+    assert ids(await page(store, customer=None, state=JobState.SUCCESS)) == [jobs[1].id]
+
+
+async def test_one_of_all_customers_jobs_that_fits_is_found_far_back(
+    on_disk: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "LOOKED_THROUGH_MOST", 3)
+    jobs = [a_job(number) for number in range(11)]
+    await submit_all(on_disk, jobs)
+    failed = b'{"error":{"code":"deadline","message":""}}'
+    await on_disk.jobs.end(an_ending(jobs[0], state=JobState.FAILED, result=failed, code="deadline"))
+    assert ids(await page(on_disk, customer=None, code="deadline")) == [jobs[0].id]
+    assert ids(await page(on_disk, customer=None, code="status")) == []
+
+
 async def test_pages_go_on_where_the_one_before_ended_whatever_is_submitted_meanwhile(store: Store) -> None:
     jobs = [a_job(number, accepted_ms=NOW_MS + number // 3) for number in range(7)]
     await submit_all(store, jobs)

@@ -19,7 +19,7 @@ from orchestrator.adapters.sqlite.migration import (
     steps,
 )
 from orchestrator.adapters.sqlite.store import SqliteStore
-from orchestrator.adapters.stores import open_customers
+from orchestrator.adapters.stores import open_administration
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, ShardName, TargetDomain, target_domain
 from orchestrator.domain.lifecycle import JobState
@@ -311,7 +311,7 @@ async def test_keys_are_not_made_in_a_later_version_s_directory(directory: Sqlit
     await directory.close()
     set_number(directory, len(steps()) + 1)
     with pytest.raises(NewerSchemaError, match="run that version again"):
-        async with open_customers(directory.data_dir):
+        async with open_administration(directory.data_dir):
             pass
 
 

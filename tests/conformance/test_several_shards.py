@@ -24,7 +24,7 @@ from orchestrator.domain.overruling import Overruling, Pause
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.slots import SLOTS, slot_of
 from orchestrator.ports.store import Accepted, Duplicate, Fenced, StillBeating
-from tests.conformance.stores import an_ending, outbox_of
+from tests.conformance.stores import an_ending, an_entry, outbox_of
 from tests.unit.domain.builders import ACME, IAD, NOW_MS, a_job
 
 EAST, WEST = ShardName("east"), ShardName("west")
@@ -168,7 +168,7 @@ async def test_each_shard_has_what_is_in_its_slots(stage: Stage) -> None:
     for handle, job in zip((stage.east, stage.west), jobs.values(), strict=True):
         await handle.submit(job)
         handle.note_pace(job.domain, Learned(pace=Pace(5.0, 3)))
-        await handle.save_overruling(job.domain, Overruling(pause=Pause(at_ms=1, by="key")))
+        await handle.save_overruling(job.domain, Overruling(pause=Pause(at_ms=1, by="key")), an_entry())
         assert ids(await handle.waiting()) == [job.id]
         assert await handle.overdue(2**62, 10) == [job.id]
         assert list(await handle.paces()) == list(await handle.overrulings()) == [job.domain]

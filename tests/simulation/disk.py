@@ -12,6 +12,7 @@ from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.adapters.memory.tables import FIRST_SHARD, Tables
 from orchestrator.adapters.memory.transactions import GivenUp, LockMode, Transaction
 from orchestrator.adapters.records import pack_course, unpack_course
+from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.heard import Learned
@@ -341,10 +342,14 @@ class DiskHandle:
         return await self._read(lambda: at_once(self.rows.overrulings()))
 
     async def save_overruling(
-        self, domain: TargetDomain, overruling: Overruling, learned: Learned | None = None
+        self,
+        domain: TargetDomain,
+        overruling: Overruling,
+        entry: AuditEntry,
+        learned: Learned | None = None,
     ) -> None:
         """Save what the operator says of a domain, and what is taken as learned there."""
-        await self._write(lambda: at_once(self.rows.save_overruling(domain, overruling, learned)))
+        await self._write(lambda: at_once(self.rows.save_overruling(domain, overruling, entry, learned)))
 
     async def plans(self, now_ms: int) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their keys that are valid now."""

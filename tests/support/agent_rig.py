@@ -14,6 +14,7 @@ from orchestrator.adapters.api_keys import make_key
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core.node import MailboxLinks, ShardNode
 from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.domain.audit import Act, AuditEntry
 from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
 from orchestrator.domain.pacing import Pace
@@ -93,8 +94,16 @@ class AgentRig:
         """Make a key."""
         of_region = region if role is Role.REGION else None
         key, made = make_key("regions", "pro", role, now_ms=self.clock.unix_ms(), region=of_region, **terms)
-        await self.store.customers.add_key(key, made)
+        await self.store.customers.add_key(key, made, self._entry(Act.KEY_CREATED, made))
         return key, made
+
+    def revoked(self, made: ApiKey) -> AuditEntry:
+        """What the audit holds of a key that is revoked now."""
+        return self._entry(Act.KEY_REVOKED, made)
+
+    def _entry(self, act: Act, made: ApiKey) -> AuditEntry:
+        now_ms = self.clock.unix_ms()
+        return AuditEntry(at_ms=now_ms, act=act, subject=made.key_id, who="ops", origin="here")
 
     async def join(
         self,

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import assert_never
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +14,7 @@ from orchestrator.domain.roles import Caller, Role
 
 API = "/api/v1"
 JOBS_PATH = f"{API}/jobs"
+ADMIN = f"{API}/admin"
 _JOB = f"{JOBS_PATH}/{{job_id}}"
 _DOMAIN = f"{API}/domains/{{domain:path}}"
 _SECRETS = f"{API}/webhook-secrets"
@@ -50,6 +52,22 @@ ROLES: Mapping[str, Roles] = MappingProxyType(
         f"GET {API}/webhooks/dead": READERS,
         f"GET {API}/webhooks/pending": READERS,
         f"POST {API}/webhooks/redeliver": WRITERS,
+        f"GET {ADMIN}/customers": ADMINS,
+        f"GET {ADMIN}/customers/{{customer_id}}": ADMINS,
+        f"GET {ADMIN}/keys": ADMINS,
+        f"POST {ADMIN}/keys": ADMINS,
+        f"DELETE {ADMIN}/keys/{{key_id}}": ADMINS,
+        f"GET {ADMIN}/domains": ADMINS,
+        f"POST {ADMIN}/domains/{{domain:path}}:reset": ADMINS,
+        f"POST {ADMIN}/domains/{{domain:path}}:pause": ADMINS,
+        f"POST {ADMIN}/domains/{{domain:path}}:resume": ADMINS,
+        f"PUT {ADMIN}/domains/{{domain:path}}/pace": ADMINS,
+        f"GET {ADMIN}/jobs": ADMINS,
+        f"GET {ADMIN}/jobs/{{job_id}}": ADMINS,
+        f"DELETE {ADMIN}/jobs/{{job_id}}": ADMINS,
+        f"POST {ADMIN}/jobs/{{job_id}}/replay": ADMINS,
+        f"POST {ADMIN}/jobs/{{job_id}}/redeliver": ADMINS,
+        f"GET {ADMIN}/audit": ADMINS,
         # What is in the envelope is a call of its own, and judged as one.
         f"POST {API}/proxy": READERS,
         "GET /healthz": ANYBODY,
@@ -69,6 +87,8 @@ def guarded(keys: ApiKeyAuthenticator, roles: Roles, handler: KeyedHandler) -> H
         caller = await keys.caller(request)
         if caller.role not in roles:
             raise NotPermitted(_remedy(caller.role, roles))
+        if caller.admin and request.client is not None:
+            caller = replace(caller, origin=request.client.host)
         return await handler(request, caller)
 
     # What wraps() sets besides would have FastAPI ask the client for a caller.

@@ -9,7 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.adapters.http.access import API, JOBS_PATH, ROLES, guarded
+from orchestrator.adapters.http.access import ADMIN, API, JOBS_PATH, ROLES, guarded
+from orchestrator.adapters.http.admin_job_routes import AdminJobRoutes
+from orchestrator.adapters.http.admin_routes import AdminRoutes
 from orchestrator.adapters.http.backend import Backend, paged
 from orchestrator.adapters.http.delivery_routes import DeliveryRoutes
 from orchestrator.adapters.http.docs_page import DocsPage
@@ -26,6 +28,7 @@ from orchestrator.adapters.http.queries import with_known_query
 from orchestrator.adapters.http.schema import (
     SAFE_INT_MOST,
     BatchIn,
+    KeyIn,
     ManyJobsIn,
     PaceIn,
     ProxyIn,
@@ -50,6 +53,7 @@ _PAGE: Mapping[str, JsonSchema] = {
     "cursor": {"type": "string", "description": "next_cursor of the page before"},
 }
 _HOST = {"type": "string", "maxLength": 512, "description": "A host, with its port unless that is 443"}
+_CUSTOMER = {"type": "string", "maxLength": 64, "description": "A customer's id"}
 _ENDPOINT: Mapping[str, JsonSchema] = {"endpoint": _HOST}
 _FILTERS: Mapping[str, JsonSchema] = {
     "state": several(JobState),
@@ -78,9 +82,12 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
         redirect_slashes=False,
     )
     calls = Calls(app, backend.keys)
-    _add_jobs(calls, backend)
+    jobs, deliveries = JobRoutes(backend), DeliveryRoutes(backend)
+    _add_jobs(calls, backend, jobs)
     _add_overviews(calls, backend)
-    _add_webhooks(calls, backend)
+    _add_webhooks(calls, backend, deliveries)
+    _add_administration(calls, backend)
+    _add_jobs_of_all(calls, AdminJobRoutes(backend, jobs, deliveries), backend)
     envelope = Envelope(app, backend.incoming, backend.bounds, API)
     calls.add(f"POST {API}/proxy", envelope.answer, body=ProxyIn, denied=True)
     _add_service(calls, backend, with_metrics=with_metrics)
@@ -92,8 +99,8 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     return app
 
 
-def _add_jobs(calls: Calls, backend: Backend) -> None:
-    jobs, many = JobRoutes(backend), ManyJobRoutes(backend)
+def _add_jobs(calls: Calls, backend: Backend, jobs: JobRoutes) -> None:
+    many = ManyJobRoutes(backend)
     one = f"{JOBS_PATH}/{{job_id}}"
     calls.add(f"POST {JOBS_PATH}", jobs.submit, body=SubmissionIn, answers=_SUBMITTED, errors=(429,))
     calls.add(f"POST {JOBS_PATH}:batch", jobs.submit_batch, body=BatchIn)
@@ -116,15 +123,16 @@ def _add_overviews(calls: Calls, backend: Backend) -> None:
     overview, domains = OverviewRoutes(backend), DomainRoutes(backend)
     calls.add(f"GET {API}/usage", overview.usage)
     calls.add(f"GET {API}/regions", overview.regions)
-    calls.add(f"GET {API}/domains", paged(backend, overview.domains), query=_PAGE)
-    one = f"{API}/domains/{{domain:path}}"
-    for act in (domains.reset, domains.pause, domains.resume):
-        calls.add(f"POST {one}:{act.__name__}", act, errors=(404,))
-    calls.add(f"PUT {one}/pace", domains.set_pace, body=PaceIn, errors=(404,))
+    for prefix in (API, ADMIN):
+        calls.add(f"GET {prefix}/domains", paged(backend, overview.domains), query=_PAGE)
+        one = f"{prefix}/domains/{{domain:path}}"
+        for act in (domains.reset, domains.pause, domains.resume):
+            calls.add(f"POST {one}:{act.__name__}", act, errors=(404,))
+        calls.add(f"PUT {one}/pace", domains.set_pace, body=PaceIn, errors=(404,))
 
 
-def _add_webhooks(calls: Calls, backend: Backend) -> None:
-    secrets, deliveries = SecretRoutes(backend), DeliveryRoutes(backend)
+def _add_webhooks(calls: Calls, backend: Backend, deliveries: DeliveryRoutes) -> None:
+    secrets = SecretRoutes(backend)
     calls.add(f"POST {API}/webhook-secrets", secrets.create, body=SecretsIn)
     calls.add(f"GET {API}/webhook-secrets", secrets.show, errors=(404,))
     calls.add(f"DELETE {API}/webhook-secrets", secrets.delete, errors=(404,))
@@ -138,6 +146,26 @@ def _add_webhooks(calls: Calls, backend: Backend) -> None:
     )
     dead_again = f"POST {API}/webhooks/redeliver"
     calls.add(dead_again, deliveries.redeliver_dead, body=RedeliverIn, answers=_ACCEPTED, errors=(404,))
+
+
+def _add_administration(calls: Calls, backend: Backend) -> None:
+    admin, key = AdminRoutes(backend), f"{ADMIN}/keys/{{key_id}}"
+    calls.add(f"GET {ADMIN}/customers", paged(backend, admin.customers), query=_PAGE)
+    calls.add(f"GET {ADMIN}/customers/{{customer_id}}", admin.customer, errors=(404,))
+    calls.add(f"GET {ADMIN}/keys", paged(backend, admin.keys), query={"customer": _CUSTOMER, **_PAGE})
+    calls.add(f"POST {ADMIN}/keys", admin.create_key, body=KeyIn, answers={201: "Made: shown this once"})
+    calls.add(f"DELETE {key}", admin.revoke_key, errors=(404,))
+    times = {"since": _TIME, "until": _TIME}
+    calls.add(f"GET {ADMIN}/audit", paged(backend, admin.audit), query={**times, **_PAGE})
+
+
+def _add_jobs_of_all(calls: Calls, jobs: AdminJobRoutes, backend: Backend) -> None:
+    one, query = f"{ADMIN}/jobs/{{job_id}}", {"customer": _CUSTOMER, **_FILTERS, **_PAGE}
+    calls.add(f"GET {ADMIN}/jobs", paged(backend, jobs.list_jobs), query=query)
+    calls.add(f"GET {one}", jobs.show, query=_JOB, errors=(404,))
+    calls.add(f"DELETE {one}", jobs.cancel, errors=(404, 409))
+    calls.add(f"POST {one}/replay", jobs.replay, answers=_SUBMITTED, errors=(404, 409, 429))
+    calls.add(f"POST {one}/redeliver", jobs.redeliver, answers=_ACCEPTED, errors=(404, 409))
 
 
 def _add_service(calls: Calls, backend: Backend, *, with_metrics: bool) -> None:

@@ -28,6 +28,7 @@ ENVELOPE_FACTOR = 2
 """An envelope holds its body as an escaped string, so it may be larger than the body's own limit. Not as
 large as a batch: it is read in one piece, and 16 MiB would hold up everybody for a tenth of a second.
 """
+BASE = "http://service"
 CONTENT_HEADERS = ("content-type", "retry-after")
 STATUS_SHOWN: dict[int, int] = {HTTPStatus.ACCEPTED: HTTPStatus.CREATED}
 """By inner status: to the published Go client nothing but 201 is a job that was taken; the others take it."""
@@ -43,8 +44,6 @@ class Envelope:
         bounds: SubmissionBounds,
         prefix: str,
     ) -> None:
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-        self._client = httpx.AsyncClient(transport=transport, base_url="http://service")
         self._app = app
         self._incoming = incoming
         self._bounds = bounds
@@ -54,7 +53,7 @@ class Envelope:
         """Run the wrapped call as the outer key's customer; that key's role decides on it."""
         body = await self._read(caller.customer, request)
         envelope = read_model(ProxyIn, parse_object(body, self._bounds.json_depth))
-        inner = await self._client.send(self._inner_call(envelope, request.headers["authorization"]))
+        inner = await self._answered(request, self._inner_call(envelope, request.headers["authorization"]))
         return _denied(inner) if inner.status_code == httpx.codes.TOO_MANY_REQUESTS else _allowed(inner)
 
     async def _read(self, customer: CustomerId, request: Request) -> bytearray:
@@ -66,13 +65,20 @@ class Envelope:
             remedy = f"send a large batch to {self._prefix}/jobs:batch, without an envelope"
             raise TooLarge(f"the envelope is larger than {most} bytes: {remedy}") from None
 
+    async def _answered(self, request: Request, call: httpx.Request) -> httpx.Response:
+        """Let the application answer a call that comes from where its envelope came from."""
+        client = (request.client.host, request.client.port) if request.client else ("", 0)
+        transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=False, client=client)
+        inner = await transport.handle_async_request(call)
+        await inner.aread()
+        return inner
+
     def _inner_call(self, envelope: ProxyIn, authorization: str) -> httpx.Request:
         headers = {b"authorization": authorization.encode("latin-1"), b"content-type": b"application/json"}
         try:
             path = self._own_path(envelope.target_url)
-            call = self._client.build_request(
-                envelope.method, path, content=envelope.body.encode(), headers=headers
-            )
+            url = httpx.URL(BASE).join(path)
+            call = httpx.Request(envelope.method, url, content=envelope.body.encode(), headers=headers)
         except (ValueError, httpx.InvalidURL):
             raise self._not_own() from None
         # Only now are escapes and dots undone, as the application will see them.

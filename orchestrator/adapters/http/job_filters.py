@@ -1,4 +1,4 @@
-"""Filters over a customer's jobs: the same in a query (lists) and in a document (many at once)."""
+"""Filters over jobs: the same in a query (lists) and in a document (many at once)."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -16,7 +16,7 @@ from orchestrator.ports.store import JobFilter
 _E = TypeVar("_E", bound=StrEnum)
 
 
-def filter_in_query(customer: CustomerId, query: Mapping[str, str]) -> JobFilter:
+def filter_in_query(customer: CustomerId | None, query: Mapping[str, str]) -> JobFilter:
     """Read the filters of a list; an empty one counts as absent.
 
     Raises:

@@ -4,8 +4,9 @@ import base64
 import binascii
 import re
 
+from orchestrator.domain.api_keys import checked_customer
 from orchestrator.domain.errors import FieldError, InvalidFields
-from orchestrator.domain.ids import JobId, TargetDomain, read_domain
+from orchestrator.domain.ids import CustomerId, JobId, TargetDomain, read_domain
 from orchestrator.ports.store import JobCursor
 
 PAGE_DEFAULT = 50
@@ -87,6 +88,18 @@ def read_named_domain(field: str, text: str) -> TargetDomain | None:
     if not _DOMAIN.match(domain):
         raise wrong(field, "must be a host, with its port if that is not 443, or a URL")
     return domain
+
+
+def read_customer(field: str, text: str) -> CustomerId:
+    """Read a customer's id.
+
+    Raises:
+        InvalidFields: It is none.
+    """
+    try:
+        return checked_customer(text)
+    except ValueError as error:
+        raise wrong(field, str(error)) from None
 
 
 def read_time(field: str, text: str, otherwise: int) -> int:

@@ -19,6 +19,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from orchestrator.adapters.api_keys import DEFAULT_PLAN
+from orchestrator.domain.api_keys import LABEL_LENGTH_MOST
 from orchestrator.domain.errors import FieldError, InvalidFields
 from orchestrator.domain.job import (
     DEFAULT_DEADLINE_MS,
@@ -31,6 +33,7 @@ from orchestrator.domain.job import (
     RegionPolicy,
     RetryPolicy,
 )
+from orchestrator.domain.roles import Role
 from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, RPS_MOST
 from orchestrator.domain.signing import secret_problem
 from orchestrator.domain.submission import METHODS
@@ -206,6 +209,17 @@ class PaceIn(_Model):
     rps: Annotated[float, Field(ge=RPS_LEAST, le=RPS_MOST)] | None = None
     max_concurrent: Annotated[int, Field(ge=1, le=CONCURRENT_MOST)] | None = None
     until_ms: Annotated[int, Field(ge=1, le=SAFE_INT_MOST)] | None = None
+
+
+class KeyIn(_Model):
+    """An API key to be made. One of the role admin or region needs no ``customer_id``."""
+
+    customer_id: Annotated[str, Field(max_length=64)] = ""
+    plan: Annotated[str, Field(min_length=1, max_length=64)] = DEFAULT_PLAN
+    role: Annotated[Role, Field(strict=False)] = Role.SUBMIT
+    region: Annotated[str, Field(max_length=64)] | None = None
+    label: Annotated[str, Field(max_length=LABEL_LENGTH_MOST)] = ""
+    expires_at: Annotated[int, Field(ge=1, le=SAFE_INT_MOST)] | None = None
 
 
 class JobFilterIn(_Model):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.roles import Caller, Role
 from orchestrator.ports.customers import ApiKey, WebhookSecrets
@@ -12,7 +13,8 @@ from orchestrator.ports.customers import ApiKey, WebhookSecrets
 class MemoryCustomers:
     """The CustomerStore port in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, audit: list[AuditEntry]) -> None:
+        self._audit = audit
         self._keys: dict[str, ApiKey] = {}
         self._secrets: dict[CustomerId, WebhookSecrets] = {}
 
@@ -36,18 +38,20 @@ class MemoryCustomers:
             expires_ms=expires_ms,
         )
 
-    async def add_key(self, key: str, made: ApiKey) -> None:
-        """Store an API key."""
+    async def add_key(self, key: str, made: ApiKey, entry: AuditEntry) -> None:
+        """Store an API key, and the entry that says so."""
         self._keys[key] = made
+        self._audit.append(entry)
 
     async def keys(self) -> Sequence[ApiKey]:
         """List every key, oldest first."""
         return sorted(self._keys.values(), key=lambda key: (key.created_ms, key.key_id))
 
-    async def revoke_key(self, key_id: str, now_ms: int) -> bool:
-        """Revoke a key; say whether it was there and valid."""
+    async def revoke_key(self, key_id: str, entry: AuditEntry) -> bool:
+        """Revoke a key at the entry's time, and write the entry; say whether the key was there."""
         valid = [key for key, made in self._keys.items() if made.key_id == key_id and made.revoked_ms is None]
-        self._keys |= {key: replace(self._keys[key], revoked_ms=now_ms) for key in valid}
+        self._keys |= {key: replace(self._keys[key], revoked_ms=entry.at_ms) for key in valid}
+        self._audit += [entry] if valid else []
         return bool(valid)
 
     async def caller_of(self, key: str, now_ms: int) -> Caller | None:

@@ -9,6 +9,7 @@ from orchestrator.adapters.memory.retention import forget_old
 from orchestrator.adapters.memory.shard import MemoryShard
 from orchestrator.adapters.memory.tables import Row
 from orchestrator.adapters.memory.transactions import LockMode, Transaction
+from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.heard import Learned
@@ -244,11 +245,16 @@ class MemoryJobs(MemoryShard):
         return self._of_ours(self._tables.overrulings)
 
     async def save_overruling(
-        self, domain: TargetDomain, overruling: Overruling, learned: Learned | None = None
+        self,
+        domain: TargetDomain,
+        overruling: Overruling,
+        entry: AuditEntry,
+        learned: Learned | None = None,
     ) -> None:
-        """Save what the operator says of a domain, and what is taken as learned there."""
+        """Save what the operator says of a domain, the entry that says so, and what is taken as learned."""
         async with self._writing() as transaction:
             transaction.write(lambda: self._overrule(domain, overruling, learned))
+            transaction.write(lambda: self._tables.audit.append(entry))
 
     def _overrule(self, domain: TargetDomain, overruling: Overruling, learned: Learned | None) -> None:
         self._tables.overrulings.pop(domain, None)

@@ -4,6 +4,7 @@ It commits at once and seals nothing; a new shard over the same object is a rest
 it, or several lives of one.
 """
 
+from orchestrator.adapters.memory.audit import MemoryAudit
 from orchestrator.adapters.memory.customers import MemoryCustomers
 from orchestrator.adapters.memory.history import MemoryHistory
 from orchestrator.adapters.memory.jobs import MemoryJobs
@@ -25,7 +26,8 @@ class MemoryStore:
         self.tables = Tables() if tables is None else tables
         self.jobs = MemoryJobs(self.tables, shard, held_by_lock=alone)
         self.history = MemoryHistory(self.tables)
-        self.customers = MemoryCustomers()
+        self.audit = MemoryAudit(self.tables.audit)
+        self.customers = MemoryCustomers(self.tables.audit)
         self.commit_sizes = Histogram(SIZES)
 
     @property

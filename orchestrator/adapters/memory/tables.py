@@ -7,6 +7,7 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from orchestrator.adapters.memory.transactions import Transactions
+from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.course import Course, without_answers
 from orchestrator.domain.fanout import JobDelivery
@@ -64,6 +65,7 @@ class Tables:
         self.marks: dict[JobId, Mark] = {}
         self.paces: dict[TargetDomain, Learned] = {}
         self.overrulings: dict[TargetDomain, Overruling] = {}
+        self.audit: list[AuditEntry] = []
 
     def has(self, shard: ShardName, domain: TargetDomain) -> bool:
         """Whether a shard has a target's slot, or a receiver's."""

@@ -9,10 +9,12 @@ import msgpack
 
 from orchestrator.adapters.damage import read_expiry, read_role, reading, whole
 from orchestrator.adapters.sealing import secrets_context
+from orchestrator.adapters.sqlite.audit import SqliteAudit, write_audit
 from orchestrator.adapters.sqlite.data_dir import LOCK_FILE, data_files, free_lock
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.disk_retry import Patience
 from orchestrator.domain.api_keys import key_hash
+from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.ids import CustomerId, is_region_name
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.customers import ApiKey, WebhookSecrets
@@ -29,8 +31,8 @@ class SqliteCustomers:
         self._database = database
         self._box = database.box
 
-    async def add_key(self, key: str, made: ApiKey) -> None:
-        """Store an API key, of which only a hash is kept.
+    async def add_key(self, key: str, made: ApiKey, entry: AuditEntry) -> None:
+        """Store an API key, of which only a hash is kept, and the entry that says so, in one transaction.
 
         Raises:
             StoreFailure: It could not be written.
@@ -49,7 +51,12 @@ class SqliteCustomers:
             made.label,
             made.expires_ms,
         )
-        await self._database.written(lambda db: db.execute(sql, row).rowcount)
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute(sql, row)
+            write_audit(db, entry)
+
+        await self._database.written(write)
 
     async def keys(self) -> Sequence[ApiKey]:
         """List every key, oldest first."""
@@ -63,14 +70,23 @@ class SqliteCustomers:
         keys = [_listed(row) for row in rows if is_region_name(row["region"])]
         return [key for key in keys if key.is_valid(now_ms)]
 
-    async def revoke_key(self, key_id: str, now_ms: int) -> bool:
-        """Revoke a key; say whether it was there and valid.
+    async def revoke_key(self, key_id: str, entry: AuditEntry) -> bool:
+        """Revoke a key at the entry's time, and write the entry, in one transaction; say whether it was
+        there.
+
 
         Raises:
             StoreFailure: That could not be written.
         """
         sql = "UPDATE api_keys SET revoked_ms = ? WHERE key_id = ? AND revoked_ms IS NULL"
-        return bool(await self._database.written(lambda db: db.execute(sql, (now_ms, key_id)).rowcount))
+
+        def write(db: sqlite3.Connection) -> bool:
+            revoked = bool(db.execute(sql, (entry.at_ms, key_id)).rowcount)
+            if revoked:
+                write_audit(db, entry)
+            return revoked
+
+        return bool(await self._database.written(write))
 
     async def caller_of(self, key: str, now_ms: int) -> Caller | None:
         """Whose API key this is, and of which role; None where it is unknown, revoked or past its expiry."""
@@ -134,9 +150,17 @@ def _listed(row: sqlite3.Row) -> ApiKey:
     return ApiKey(**dict(row) | known | {"used_ms": whole(row["used_ms"]) or None})
 
 
+class SqliteAdministration:
+    """What the command line sees of a data directory."""
+
+    def __init__(self, database: Database) -> None:
+        self.customers = SqliteCustomers(database)
+        self.audit = SqliteAudit(database)
+
+
 @contextlib.asynccontextmanager
-async def open_customers(data_dir: Path) -> AsyncIterator[SqliteCustomers]:
-    """Open a data directory's customers, making it if it is not there, beside the service or without it.
+async def open_administration(data_dir: Path) -> AsyncIterator[SqliteAdministration]:
+    """Open a data directory's customers and audit, making it if it is not there; the service may run.
 
     Raises:
         StoreFailure: What lies there is no database, or the disk gives nothing just now.
@@ -150,6 +174,6 @@ async def open_customers(data_dir: Path) -> AsyncIterator[SqliteCustomers]:
     except sqlite3.Error as error:
         raise StoreFailure(str(error)) from error
     try:
-        yield SqliteCustomers(database)
+        yield SqliteAdministration(database)
     finally:
         await database.close()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.adapters.records import pack_course
 from orchestrator.adapters.sealing import sealing_context
+from orchestrator.adapters.sqlite.audit import write_audit
 from orchestrator.adapters.sqlite.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.epochs import raise_epoch, read_beat, write_beat
@@ -22,6 +23,7 @@ from orchestrator.adapters.sqlite.overrulings import read_overrulings, write_ove
 from orchestrator.adapters.sqlite.result_parts import parts_of, write_part
 from orchestrator.adapters.sqlite.retention import purge
 from orchestrator.adapters.sqlite.targets import LEARN, lesson, note_caller, read_lessons
+from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
@@ -289,9 +291,14 @@ class SqliteJobs:
         return await self._database.lanes.work.read(read_overrulings)
 
     async def save_overruling(
-        self, domain: TargetDomain, overruling: Overruling, learned: Learned | None = None
+        self,
+        domain: TargetDomain,
+        overruling: Overruling,
+        entry: AuditEntry,
+        learned: Learned | None = None,
     ) -> None:
-        """Save what the operator says of a domain, and what is taken as learned there, in one transaction.
+        """Save what the operator says of a domain, the entry that says so, and what is taken as learned
+        there, in one transaction.
 
         Raises:
             StoreFailure: It could not be written.
@@ -300,6 +307,7 @@ class SqliteJobs:
 
         def write(db: sqlite3.Connection) -> None:
             write_overruling(db, domain, overruling)
+            write_audit(db, entry)
             if row is not None:
                 db.execute(LEARN, row)
 

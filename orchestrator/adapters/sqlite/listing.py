@@ -1,4 +1,4 @@
-"""A customer's jobs, newest first, by filters.
+"""Jobs, newest first, by filters.
 
 What a list is filtered by stands in an index, and is compared there. How deliveries stand is the exception:
 that is looked up for each job that fits in all else. However rare a fit is, one look goes through a bounded
@@ -23,6 +23,11 @@ LOOKED_THROUGH_MOST = 2_000
 """Jobs in one look: some milliseconds."""
 
 _NEWEST = JobCursor(2**62, JobId(""))
+_ACCEPTED = ("jobs.accepted_ms", "jobs.id")
+_LAST_MS = 10**13 - 1
+_LAST = f"job_{_LAST_MS}_~"
+"""Behind every id."""
+_Place = tuple[Any, ...]
 _FORGOTTEN = "jobs.ended_ms IS NOT NULL AND jobs.result IS NULL"
 _COLUMNS = f"""jobs.id, jobs.customer, jobs.domain, jobs.state, jobs.not_before_ms, jobs.accepted_ms,
                jobs.ended_ms, jobs.idem_key, jobs.quorum, {_FORGOTTEN} AS forgotten"""
@@ -54,8 +59,8 @@ class _Source(Struct, frozen=True):
 
     index: str
     rows: str
-    at_ms: str
-    id: str
+    place: tuple[str, ...]
+    """What orders them, its last column the id."""
     where: str
     values: tuple[Any, ...]
 
@@ -63,20 +68,19 @@ class _Source(Struct, frozen=True):
 def look(db: sqlite3.Connection, wanted: JobFilter, now_ms: int, most: int, before: JobCursor | None) -> Look:
     """Look through some jobs for at most ``most`` that are wanted; see ``Store.jobs_of``."""
     source = _source(wanted)
-    start = before or _NEWEST
-    top = min((start.accepted_ms, start.job_id), (wanted.until_ms, ""))
-    end = _end_of_look(db, source, wanted, top)
-    within = (*source.values, *top, *(end or (wanted.since_ms, "")))
+    top, bottom = _bounds(wanted, before or _NEWEST)
+    end = _end_of_look(db, source, top, bottom)
+    within = (*source.values, *top, *(end or bottom))
     where, values = _conditions(wanted, now_ms)
-    place = f"({source.at_ms}, {source.id})"
+    place, marks = ", ".join(source.place), _marks(top)
     sql = f"""SELECT {_COLUMNS} FROM {source.rows} WHERE {source.where}
-              AND {place} < (?, ?) AND {place} >= (?, ?) AND {where}
-              ORDER BY {source.at_ms} DESC, {source.id} DESC"""  # noqa: S608  # names and conditions of our own
+              AND ({place}) < ({marks}) AND ({place}) >= ({marks}) AND {where}
+              ORDER BY {_backwards(source)}"""  # noqa: S608  # names and conditions of our own
     rows = db.execute(sql, (*within, *values))
     found = tuple(_first(_summaries(db, rows, now_ms), wanted, most))
     if len(found) == most:
         return Look(found, JobCursor(found[-1].accepted_ms, found[-1].id))
-    return Look(found, end and JobCursor(end[0], JobId(end[1])))
+    return Look(found, None if end is None else _cursor(*end))
 
 
 def read_summary(db: sqlite3.Connection, job_id: JobId, now_ms: int) -> JobSummary | None:
@@ -103,34 +107,57 @@ def delivery_in(db: sqlite3.Connection, job_id: str, state: str, quorum: bytes |
 
 
 def _source(wanted: JobFilter) -> _Source:
+    if wanted.customer is None:
+        return _Source("jobs", "jobs", ("jobs.id",), "TRUE", ())
     if wanted.idempotent_key is not None:
         holders = " UNION ALL ".join(
             f"SELECT id FROM jobs WHERE customer = ? AND idem_key = ? AND idem_holds = {holds}"  # noqa: S608  # 0 and 1
             for holds in (1, 0)
         )
         key = (wanted.customer, wanted.idempotent_key)
-        where = f"jobs.id IN ({holders})"
-        return _Source("jobs", "jobs", "jobs.accepted_ms", "jobs.id", where, (*key, *key))
+        return _Source("jobs", "jobs", _ACCEPTED, f"jobs.id IN ({holders})", (*key, *key))
     if wanted.code is not None:
         index = "failures INDEXED BY failures_by_code"
         rows = f"{index} CROSS JOIN jobs ON jobs.id = failures.job_id"
         where = "failures.customer = ? AND failures.code = ?"
-        values = (wanted.customer, wanted.code)
-        return _Source(index, rows, "failures.accepted_ms", "failures.job_id", where, values)
+        place = ("failures.accepted_ms", "failures.job_id")
+        return _Source(index, rows, place, where, (wanted.customer, wanted.code))
     index = "jobs INDEXED BY jobs_listed"
-    return _Source(index, index, "jobs.accepted_ms", "jobs.id", "jobs.customer = ?", (wanted.customer,))
+    return _Source(index, index, _ACCEPTED, "jobs.customer = ?", (wanted.customer,))
+
+
+def _bounds(wanted: JobFilter, start: JobCursor) -> tuple[_Place, _Place]:
+    """Say before which place a look begins, and with which the list ends. Of all customers' jobs that is an
+    id: it begins with the time, and another index would cost each submission its share.
+    """
+    if wanted.customer is None:
+        return (min(start.job_id or _LAST, _id_at(wanted.until_ms)),), (_id_at(wanted.since_ms),)
+    return min((start.accepted_ms, start.job_id), (wanted.until_ms, "")), (wanted.since_ms, "")
+
+
+def _id_at(unix_ms: int) -> str:
+    return f"job_{min(unix_ms, _LAST_MS):013d}"
+
+
+def _cursor(*place: Any) -> JobCursor:
+    return JobCursor(place[0] if len(place) > 1 else 0, JobId(place[-1]))
+
+
+def _backwards(source: _Source) -> str:
+    return ", ".join(f"{column} DESC" for column in source.place)
 
 
 def _end_of_look(
-    db: sqlite3.Connection, source: _Source, wanted: JobFilter, top: tuple[int, str]
-) -> tuple[int, str] | None:
+    db: sqlite3.Connection, source: _Source, top: _Place, bottom: _Place
+) -> tuple[Any, ...] | None:
     """Say with which job this look ends, if it does not go through all that is left."""
-    sql = f"""SELECT {source.at_ms}, {source.id} FROM {source.index} WHERE {source.where}
-              AND ({source.at_ms}, {source.id}) < (?, ?) AND {source.at_ms} >= ?
-              ORDER BY {source.at_ms} DESC, {source.id} DESC LIMIT 1 OFFSET ?"""  # noqa: S608  # names of our own
-    values = (*source.values, *top, wanted.since_ms, LOOKED_THROUGH_MOST - 1)
-    found: tuple[int, str] | None = db.execute(sql, values).fetchone()
-    return found
+    place, marks = ", ".join(source.place), _marks(top)
+    sql = f"""SELECT {place} FROM {source.index} WHERE {source.where}
+              AND ({place}) < ({marks}) AND ({place}) >= ({marks})
+              ORDER BY {_backwards(source)} LIMIT 1 OFFSET ?"""  # noqa: S608  # names of our own
+    values = (*source.values, *top, *bottom, LOOKED_THROUGH_MOST - 1)
+    found: tuple[Any, ...] | None = db.execute(sql, values).fetchone()
+    return found and (*found,)
 
 
 def _conditions(wanted: JobFilter, now_ms: int) -> tuple[str, list[Any]]:
@@ -141,7 +168,7 @@ def _conditions(wanted: JobFilter, now_ms: int) -> tuple[str, list[Any]]:
     if wanted.domain is not None:
         conditions.append("jobs.domain = ?")
         values.append(wanted.domain)
-    if wanted.code is not None and wanted.idempotent_key is not None:
+    if wanted.code is not None and (wanted.customer is None or wanted.idempotent_key is not None):
         conditions.append("EXISTS (SELECT 1 FROM failures WHERE job_id = jobs.id AND code = ?)")
         values.append(wanted.code)
     if wanted.deliveries:

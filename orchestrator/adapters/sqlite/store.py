@@ -4,6 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from orchestrator.adapters.sqlite.audit import SqliteAudit
 from orchestrator.adapters.sqlite.customers import SqliteCustomers
 from orchestrator.adapters.sqlite.data_dir import LOCK_FILE, data_files, lock
 from orchestrator.adapters.sqlite.database import Database
@@ -36,6 +37,7 @@ class SqliteStore:
         self.jobs = SqliteJobs(self.database, retention or Retention())
         self.history = SqliteHistory(self.database)
         self.customers = SqliteCustomers(self.database)
+        self.audit = SqliteAudit(self.database)
 
     @property
     def lost(self) -> str | None:

@@ -5,6 +5,7 @@ from random import Random
 
 from msgspec.structs import replace
 
+from orchestrator.core.gateway.administration import Administration
 from orchestrator.core.gateway.customers import Customers
 from orchestrator.core.gateway.deliveries import Deliveries
 from orchestrator.core.gateway.jobs import Jobs
@@ -61,6 +62,7 @@ class Gateway:
         self.deliveries = Deliveries(shard, store.history)
         self.customers = Customers(shard, store.history, store.customers, clock)
         self.targets = Targets(shard, store.history, clock)
+        self.administration = Administration(shard, store, clock)
 
     @property
     def default_region(self) -> RegionName:

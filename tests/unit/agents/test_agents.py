@@ -38,7 +38,7 @@ async def test_a_region_is_known_while_a_key_for_it_is_valid(rig: AgentRig) -> N
     await rig.door.look()
     assert (rig.shard.peers.names, rig.shard.peers.regions_up()) == ([FRA], [])
     assert rig.shard.peers.region(FRA).health is RegionHealth.DOWN
-    await rig.store.customers.revoke_key(made.key_id, rig.clock.unix_ms())
+    await rig.store.customers.revoke_key(made.key_id, rig.revoked(made))
     await rig.door.look()
     assert rig.shard.peers.names == []
     assert NO_REGION_YET not in rig.shard.peers.names
@@ -81,7 +81,7 @@ async def test_where_an_agent_is_is_told(rig: AgentRig) -> None:
 async def test_a_revoked_key_closes_its_connections(rig: AgentRig) -> None:
     token, made = await rig.key(FRA)
     intruder = await rig.intruder(token)
-    await rig.store.customers.revoke_key(made.key_id, rig.clock.unix_ms())
+    await rig.store.customers.revoke_key(made.key_id, rig.revoked(made))
     assert await intruder.is_hung_up_on()
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.domain.active_limits import ActiveLimitKind, Scope
+from orchestrator.domain.audit import Act, AuditFilter
 from orchestrator.domain.ids import CustomerId, TargetDomain, target_domain
 from orchestrator.domain.job import RetryPolicy
 from orchestrator.domain.lifecycle import JobState
@@ -41,6 +42,27 @@ def shown_rps(rig: Rig) -> float:
 def shown_kind(rig: Rig) -> ActiveLimitKind | None:
     limit = rig.shard.targets.view(rig.shard.targets.domains.look(DOMAIN)).effective(None).limit
     return limit and limit.kind
+
+
+@in_virtual_time(SLOW)
+async def test_each_act_is_in_the_audit_with_who_did_what_and_from_where(rig: Rig) -> None:
+    ops, operator = replace(OPS, origin="192.0.2.7"), rig.shard.operator
+    await operator.pause(ops, DOMAIN)
+    await operator.resume(ops, DOMAIN)
+    await operator.set_pace(ops, DOMAIN, SetPace(rps=5.0))
+    await operator.set_pace(ops, DOMAIN, SetPace())
+    await operator.reset(ops, DOMAIN)
+    entries = [line.entry for line in reversed(await rig.store.audit.lines(AuditFilter(), 10))]
+    assert [(entry.act, entry.detail.get("rps")) for entry in entries] == [
+        (Act.DOMAIN_PAUSED, None),
+        (Act.DOMAIN_RESUMED, None),
+        (Act.PACE_SET, 5.0),
+        (Act.PACE_LIFTED, None),
+        (Act.DOMAIN_RESET, None),
+    ]
+    assert {(entry.who, entry.customer, entry.origin, entry.subject) for entry in entries} == {
+        ("key_of_ops", "cust_ops", "192.0.2.7", DOMAIN)
+    }
 
 
 @in_virtual_time(SLOW)

@@ -2,7 +2,9 @@ import httpx
 import pytest
 
 from orchestrator.domain.api_keys import HOUR_MS, hour_of
+from orchestrator.domain.audit import Act
 from orchestrator.domain.ids import CustomerId
+from tests.conformance.stores import an_entry
 from tests.unit.domain.builders import ACME
 from tests.unit.http.gateway import JOBS, KEY, SECRETS, Gateway
 
@@ -63,7 +65,7 @@ async def test_a_key_is_judged_before_the_body(gateway: Gateway) -> None:
 
 async def test_a_revoked_key_works_for_two_seconds_at_most(gateway: Gateway) -> None:
     assert (await gateway.submit()).status_code == 202
-    await gateway.store.customers.revoke_key("key of cust_acme", gateway.clock.unix_ms())
+    await gateway.store.customers.revoke_key("key of cust_acme", an_entry(Act.KEY_REVOKED))
     gateway.clock.ahead_s += 2.1
     assert (await gateway.submit()).status_code == 401
 
@@ -107,7 +109,7 @@ async def test_a_keys_last_use_is_noted_to_the_hour_and_once_in_each(
 
 
 async def test_a_key_that_is_refused_is_not_used(gateway: Gateway) -> None:
-    await gateway.store.customers.revoke_key("key of cust_acme", 1)
+    await gateway.store.customers.revoke_key("key of cust_acme", an_entry(Act.KEY_REVOKED))
     assert (await gateway.submit()).status_code == 401
     assert await used_ms(gateway) is None
 

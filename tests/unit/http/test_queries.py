@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.http.gateway import BETAS_KEY, JOBS, OPERATORS_KEY, TARGET, Gateway
+from tests.unit.http.test_roles import IN_PATHS
 
 FILTERS: list[tuple[dict[str, str], str]] = [
     ({"state": "queued,lost"}, "state"),
@@ -26,7 +27,7 @@ FILTERS: list[tuple[dict[str, str], str]] = [
 async def test_no_route_ignores_a_parameter_that_it_does_not_know(gateway: Gateway) -> None:
     described = (await gateway.client.get("/openapi.json")).json()["paths"]
     asked = [
-        (method, path.format(job_id="job_1_1", domain="a.example"))
+        (method, path.format(**IN_PATHS, domain="a.example"))
         for path, methods in described.items()
         if path.startswith("/api/v1")
         for method in methods

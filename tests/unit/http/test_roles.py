@@ -32,6 +32,7 @@ KEYS = {
     Role.ADMIN: OPERATORS_KEY,
     Role.REGION: REGIONS_KEY,
 }
+IN_PATHS = {"job_id": "job_1_1", "key_id": "abc", "customer_id": "cust_acme", "region": "iad"}
 HIDDEN = {"GET /openapi.json", "GET /docs", "HEAD /openapi.json"}
 """Routes that describe the others."""
 
@@ -48,7 +49,7 @@ def routes_of(gateway: Gateway) -> Iterator[str]:
 
 def as_called(call: str) -> tuple[str, str]:
     method, path = call.split(" ")
-    return method, path.replace("{domain:path}", "a.example").format(job_id="job_1_1")
+    return method, path.replace("{domain:path}", "a.example").format(**IN_PATHS)
 
 
 async def test_every_route_of_the_app_has_its_roles_and_each_role_has_its_route(gateway: Gateway) -> None:

@@ -111,6 +111,12 @@ def page_document(page: JobPage) -> dict[str, Any]:
     return {"jobs": jobs, "next_cursor": write_cursor(page.next)}
 
 
+def page_of_all_document(page: JobPage) -> dict[str, Any]:
+    """Show a page of a list of all customers' jobs."""
+    jobs = [summary_document(job) | {"customer_id": job.customer} for job in page.jobs]
+    return {"jobs": jobs, "next_cursor": write_cursor(page.next)}
+
+
 def cancelled_document(job_id: JobId) -> dict[str, Any]:
     """Say that a job is cancelled."""
     return {"job_id": job_id, "status": "cancelled"}

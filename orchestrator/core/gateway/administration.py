@@ -1,0 +1,79 @@
+"""What operators see and do: customers, keys, everybody's jobs. Each act is in the audit."""
+
+from collections.abc import Sequence
+
+from orchestrator.core.gateway.shard_client import ShardClient
+from orchestrator.core.views import CustomerView
+from orchestrator.domain.audit import Act, AuditFilter, AuditLine, Detail, act_of
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.roles import Caller
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.customers import ApiKey, terms_of
+from orchestrator.ports.store import Store
+
+
+class Administration:
+    """Looks at all customers, and an operator's acts. Every call may raise StoreFailure: then nothing has
+    changed.
+    """
+
+    def __init__(self, shard: ShardClient, store: Store, clock: Clock) -> None:
+        self._shard = shard
+        self._store = store
+        self._clock = clock
+
+    async def customers(self) -> list[CustomerView]:
+        """Show everybody who has, or had, a key, by name."""
+        keys, now_ms = await self._store.customers.keys(), self._clock.unix_ms()
+        names = sorted({key.customer for key in keys})
+        return [self._view(name, [key for key in keys if key.customer == name], now_ms) for name in names]
+
+    async def keys(self, customer: CustomerId | None) -> Sequence[ApiKey]:
+        """List a customer's keys, or everybody's, the latest first."""
+        keys = await self._store.customers.keys()
+        return [key for key in reversed(keys) if customer in (None, key.customer)]
+
+    async def add_key(self, caller: Caller, key: str, made: ApiKey) -> None:
+        """Store a key that was made."""
+        entry = act_of(caller, Act.KEY_CREATED, made.key_id, made.created_ms, **terms_of(made))
+        await self._store.customers.add_key(key, made, entry)
+
+    async def revoke_key(self, caller: Caller, key_id: str) -> None:
+        """Revoke a key; it stops working within two seconds.
+
+        Raises:
+            NotFound: There is none of that id, or it is revoked already.
+        """
+        entry = act_of(caller, Act.KEY_REVOKED, key_id, self._clock.unix_ms())
+        if not await self._store.customers.revoke_key(key_id, entry):
+            raise NotFound("there is no such key, or it is revoked already")
+
+    async def audit(self, wanted: AuditFilter, most: int) -> Sequence[AuditLine]:
+        """List what operators did, the latest first."""
+        return await self._store.audit.lines(wanted, most)
+
+    async def owner_of(self, job_id: str) -> CustomerId:
+        """Say whose a job is.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
+        summary = await self._store.history.summary(JobId(job_id), self._clock.unix_ms())
+        if summary is None:
+            raise NotFound("there is no such job")
+        return summary.customer
+
+    async def note(self, caller: Caller, act: Act, subject: str, **detail: Detail) -> None:
+        """Write down an act that is about to be done: no act may be without its entry."""
+        await self._store.audit.append(act_of(caller, act, subject, self._clock.unix_ms(), **detail))
+
+    def _view(self, name: CustomerId, keys: Sequence[ApiKey], now_ms: int) -> CustomerView:
+        valid = [key for key in keys if key.is_valid(now_ms)]
+        return CustomerView(
+            customer=name,
+            plans=tuple(sorted({key.plan for key in valid})),
+            keys=len(valid),
+            used_ms=max((key.used_ms for key in keys if key.used_ms), default=None),
+            open_jobs=self._shard.open_jobs(name),
+        )
