@@ -9,9 +9,10 @@ from orchestrator.cli.backup import backup
 from orchestrator.cli.domains import domains
 from orchestrator.cli.jobs import jobs
 from orchestrator.cli.keys import keys
-from orchestrator.cli.overview import regions, usage
 from orchestrator.cli.region import region
+from orchestrator.cli.regions import regions
 from orchestrator.cli.serve import serve
+from orchestrator.cli.usage import usage
 from orchestrator.cli.webhooks import webhooks
 from orchestrator.runtime.version import VERSION
 
@@ -46,8 +47,8 @@ def root(
 app.command()(serve)
 app.command()(region)
 app.command()(backup)
-for overview in (regions, usage):
-    app.command()(overview)
+app.command()(usage)
+app.add_typer(regions, name="regions")
 app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
 app.add_typer(jobs, name="jobs")

@@ -47,6 +47,7 @@ _COLOURS = {
     "open": "red",
     "cancelled": "yellow",
     "suspect": "yellow",
+    "draining": "yellow",
     "half_open": "yellow",
     "running": "cyan",
     "dispatching": "cyan",
@@ -168,3 +169,8 @@ def when(unix_ms: int | None) -> str:
     if unix_ms is None:
         return ""
     return datetime.fromtimestamp(unix_ms / 1000, tz=UTC).isoformat(timespec="seconds")
+
+
+def milliseconds(seconds: float | None) -> str | None:
+    """Write a time for people, in ms."""
+    return None if seconds is None else f"{seconds * 1000:.1f}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from orchestrator.core.views import NodeView
+from orchestrator.domain.draining import Drain
 from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.placement import Placement, PlacementState
 from orchestrator.domain.routing import (
@@ -109,6 +110,8 @@ class Region:
     name: RegionName
     nodes: list[Peer]
     known_since: float = float("inf")
+    drain: Drain | None = None
+    """Where an operator has taken it out of service: it takes nothing new."""
 
     @property
     def health(self) -> RegionHealth:
@@ -121,8 +124,14 @@ class Region:
         """Whether any node takes jobs now, such as name this region or others."""
         return any(node.health is RegionHealth.UP and (named or not node.only_named) for node in self.nodes)
 
+    def takes_jobs(self, *, named: bool) -> bool:
+        """Whether any node takes what is placed now: not while the region drains."""
+        return self.drain is None and self.is_up(named=named)
+
     def takes_work(self, *, named: bool) -> bool:
         """Whether any node does so and has room."""
+        if self.drain is not None:
+            return False
         # A loop: this is asked several times for each attempt.
         for node in self.nodes:
             if node.health is RegionHealth.UP and node.has_credit and (named or not node.only_named):
@@ -195,6 +204,8 @@ class PeerBook:
         self.names = [region.name for region in self._for_jobs]
         """The regions that jobs may name; it follows what joins and what is removed."""
         self._joined: set[RegionName] = set()
+        self.drains: dict[RegionName, Drain] = {}
+        """Which regions an operator has taken out of service, whether they are known now or not."""
         self._clock = clock
         self._on_up = on_up
         self._on_lost = on_lost
@@ -215,7 +226,7 @@ class PeerBook:
         if name in self.names:
             return
         if name not in self._regions:
-            self._regions[name] = Region(name, [], self._clock.now())
+            self._regions[name] = Region(name, [], self._clock.now(), self.drains.get(name))
             self._joined.add(name)
         self._for_jobs.append(self._regions[name])
         self.names.append(name)
@@ -225,6 +236,17 @@ class PeerBook:
         if name in self._joined and name in self.names:
             self._for_jobs.remove(self._regions[name])
             self.names.remove(name)
+
+    def drain(self, name: RegionName, drain: Drain | None) -> None:
+        """Place nothing new in a region from now on, or (None) let it take work again."""
+        self.drains.pop(name, None)
+        if drain is not None:
+            self.drains[name] = drain
+        if (region := self._regions.get(name)) is not None:
+            region.drain = drain
+            for node in region.nodes if drain is None else ():
+                if node.health is RegionHealth.UP:
+                    self._on_up(node)
 
     def post(self, to: NodeAddress, message: Message) -> None:
         """Send a message to a node that may be gone."""
@@ -254,10 +276,10 @@ class PeerBook:
 
     def regions_up(self, listed: Listed = None) -> list[RegionName]:
         """Name the regions that take work now: of a job that lists some, or of any job."""
-        return [region.name for region in self._for_jobs if region.is_up(named=_named(region, listed))]
+        return [region.name for region in self._for_jobs if region.takes_jobs(named=_named(region, listed))]
 
     def is_up(self, name: RegionName, *, named: bool) -> bool:
-        """Whether a region takes a job now that names it, or does not."""
+        """Whether a region can be sent a job that names it, or does not; one that drains can, too."""
         return self._regions[name].is_up(named=named)
 
     def regions_with_credit(self, listed: Listed = None) -> list[RegionName]:

@@ -15,6 +15,7 @@ from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.counters import Counters
 from orchestrator.core.courier import Courier
 from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.drains import Drains
 from orchestrator.core.job_notifier import JobNotifier
 from orchestrator.core.job_reader import JobReader
 from orchestrator.core.job_table import JobTable
@@ -115,6 +116,7 @@ class Shard:
         self.spawn = self._tasks.spawn
         expected = (*map(executor_address, options.regions), WEBHOOK_NODE)
         self.peers = PeerBook(expected, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
+        self.drains = Drains(store.jobs, clock, self.peers)
         self.counters = Counters()
         self.ledger = Ledger(store.jobs, clock)
         self.answers = AnswerIntake(self.spawn)
@@ -197,6 +199,7 @@ class Shard:
         self.epoch = await self._tenure.begin()
         self._begun_at = self.clock.now()
         await self.targets.begin(self.epoch, self.neighbours.find_jobs(self.jobs))
+        await self.drains.begin()
         self.peers.begin(self.epoch)
         self.jobs.begin(self._owner_of)
         marks = await self.store.jobs.marks()

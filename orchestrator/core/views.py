@@ -8,6 +8,7 @@ from msgspec import Struct
 from orchestrator.core.counters import Counters
 from orchestrator.domain.active_limits import ActiveLimit
 from orchestrator.domain.breaker import BreakerState, Cause
+from orchestrator.domain.draining import Drain
 from orchestrator.domain.effective_pace import EffectivePace
 from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.ids import CustomerId, JobId, NodeName, RegionName, TargetDomain
@@ -136,12 +137,19 @@ class RegionView(Struct, frozen=True, kw_only=True):
     bytes_open: int
     mean_attempt_s: float | None
     nodes: tuple[NodeView, ...]
+    drain: Drain | None
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether new work is placed there."""
+        return self.health is RegionHealth.UP and self.drain is None
 
     @property
     def reason(self) -> str:
-        """Why it is not up, in words; empty where it is."""
+        """Why it takes nothing new, in words; empty where it does."""
+        drains = ["it drains: an operator has taken it out of service"] if self.drain else []
         reasons = dict.fromkeys(node.reason for node in self.nodes if node.reason)
-        return "" if self.health is RegionHealth.UP else "; ".join(reasons)
+        return "; ".join([*drains, *(reasons if self.health is not RegionHealth.UP else ())])
 
 
 class RouteView(Struct, frozen=True):

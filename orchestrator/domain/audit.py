@@ -18,6 +18,8 @@ class Act(StrEnum):
     DOMAIN_RESUMED = "domain.resumed"
     PACE_SET = "domain.pace_set"
     PACE_LIFTED = "domain.pace_lifted"
+    REGION_DRAINED = "region.drained"
+    REGION_UNDRAINED = "region.undrained"
     JOB_CANCELLED = "job.cancelled"
     JOB_REPLAYED = "job.replayed"
     JOB_REDELIVERED = "job.redelivered"

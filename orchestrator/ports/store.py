@@ -8,10 +8,11 @@ from msgspec import Struct
 
 from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
+from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, judge_delivery
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.histogram import Histogram
-from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, TargetDomain
+from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
@@ -384,6 +385,18 @@ class JobStore(Protocol):
     ) -> None:
         """Save what the operator says of a domain from now on, the entry that says so, and what is taken as
         learned there (None: what was), in one transaction.
+
+        Raises:
+            StoreFailure: It could not be written.
+
+        """
+
+    async def drains(self) -> dict[RegionName, Drain]:
+        """List the regions that an operator has taken out of service."""
+
+    async def save_drain(self, region: RegionName, drain: Drain | None, entry: AuditEntry) -> None:
+        """Save that a region drains, or (None) does so no longer, and the entry that says so, in one
+        transaction.
 
         Raises:
             StoreFailure: It could not be written.

@@ -129,7 +129,8 @@ UNDONE = """
     ALTER TABLE jobs DROP COLUMN result_bytes;
     DROP TABLE slots; DROP TABLE epochs; DROP TABLE beats; DROP TABLE marks; DROP TABLE schema_steps;
     ALTER TABLE shard ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
-    DROP TABLE audit; ALTER TABLE api_keys DROP COLUMN region; ALTER TABLE api_keys DROP COLUMN label;
+    DROP TABLE audit; DROP TABLE drains;
+    ALTER TABLE api_keys DROP COLUMN region; ALTER TABLE api_keys DROP COLUMN label;
     ALTER TABLE api_keys DROP COLUMN expires_ms; ALTER TABLE api_keys DROP COLUMN used_ms;
 """
 

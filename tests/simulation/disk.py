@@ -14,9 +14,10 @@ from orchestrator.adapters.memory.transactions import GivenUp, LockMode, Transac
 from orchestrator.adapters.records import pack_course, unpack_course
 from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
+from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.heard import Learned
-from orchestrator.domain.ids import CustomerId, JobId, ShardName, TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId, RegionName, ShardName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
@@ -350,6 +351,14 @@ class DiskHandle:
     ) -> None:
         """Save what the operator says of a domain, and what is taken as learned there."""
         await self._write(lambda: at_once(self.rows.save_overruling(domain, overruling, entry, learned)))
+
+    async def drains(self) -> dict[RegionName, Drain]:
+        """List the regions that an operator has taken out of service."""
+        return await self._read(lambda: at_once(self.rows.drains()))
+
+    async def save_drain(self, region: RegionName, drain: Drain | None, entry: AuditEntry) -> None:
+        """Save that a region drains, or does so no longer."""
+        await self._write(lambda: at_once(self.rows.save_drain(region, drain, entry)))
 
     async def plans(self, now_ms: int) -> Sequence[tuple[CustomerId, str]]:
         """List customers with the plans of their keys that are valid now."""

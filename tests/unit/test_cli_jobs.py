@@ -273,6 +273,7 @@ OVERVIEWS: dict[str, dict[str, Any]] = {
             {
                 "region": "iad",
                 "health": "up",
+                "draining_since": None,
                 "attempts_open": 3,
                 "mean_attempt_s": 0.0421,
                 "down_s": 0.0,
@@ -282,6 +283,7 @@ OVERVIEWS: dict[str, dict[str, Any]] = {
             {
                 "region": "lax",
                 "health": "down",
+                "draining_since": None,
                 "attempts_open": 0,
                 "mean_attempt_s": None,
                 "down_s": 9.0,

@@ -67,6 +67,9 @@ ROLES: Mapping[str, Roles] = MappingProxyType(
         f"DELETE {ADMIN}/jobs/{{job_id}}": ADMINS,
         f"POST {ADMIN}/jobs/{{job_id}}/replay": ADMINS,
         f"POST {ADMIN}/jobs/{{job_id}}/redeliver": ADMINS,
+        f"GET {ADMIN}/regions": ADMINS,
+        f"POST {ADMIN}/regions/{{region}}:drain": ADMINS,
+        f"POST {ADMIN}/regions/{{region}}:undrain": ADMINS,
         f"GET {ADMIN}/audit": ADMINS,
         # What is in the envelope is a call of its own, and judged as one.
         f"POST {API}/proxy": READERS,

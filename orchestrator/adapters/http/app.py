@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.adapters.http.access import ADMIN, API, JOBS_PATH, ROLES, guarded
 from orchestrator.adapters.http.admin_job_routes import AdminJobRoutes
+from orchestrator.adapters.http.admin_region_routes import AdminRegionRoutes
 from orchestrator.adapters.http.admin_routes import AdminRoutes
 from orchestrator.adapters.http.backend import Backend, paged
 from orchestrator.adapters.http.delivery_routes import DeliveryRoutes
@@ -87,6 +88,7 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     _add_overviews(calls, backend)
     _add_webhooks(calls, backend, deliveries)
     _add_administration(calls, backend)
+    _add_regions_of_operators(calls, backend)
     _add_jobs_of_all(calls, AdminJobRoutes(backend, jobs, deliveries), backend)
     envelope = Envelope(app, backend.incoming, backend.bounds, API)
     calls.add(f"POST {API}/proxy", envelope.answer, body=ProxyIn, denied=True)
@@ -157,6 +159,13 @@ def _add_administration(calls: Calls, backend: Backend) -> None:
     calls.add(f"DELETE {key}", admin.revoke_key, errors=(404,))
     times = {"since": _TIME, "until": _TIME}
     calls.add(f"GET {ADMIN}/audit", paged(backend, admin.audit), query={**times, **_PAGE})
+
+
+def _add_regions_of_operators(calls: Calls, backend: Backend) -> None:
+    regions = AdminRegionRoutes(backend)
+    calls.add(f"GET {ADMIN}/regions", regions.show)
+    for act in (regions.drain, regions.undrain):
+        calls.add(f"POST {ADMIN}/regions/{{region}}:{act.__name__}", act, errors=(404,))
 
 
 def _add_jobs_of_all(calls: Calls, jobs: AdminJobRoutes, backend: Backend) -> None:

@@ -11,10 +11,11 @@ from orchestrator.adapters.memory.tables import Row
 from orchestrator.adapters.memory.transactions import LockMode, Transaction
 from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
+from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
-from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.marks import Mark
@@ -262,6 +263,21 @@ class MemoryJobs(MemoryShard):
             self._tables.overrulings[domain] = overruling
         if learned is not None:
             self._tables.paces[domain] = learned
+
+    async def drains(self) -> dict[RegionName, Drain]:
+        """List the regions that an operator has taken out of service."""
+        return dict(self._tables.drains)
+
+    async def save_drain(self, region: RegionName, drain: Drain | None, entry: AuditEntry) -> None:
+        """Save that a region drains, or does so no longer, and the entry that says so."""
+        async with self._writing() as transaction:
+            transaction.write(lambda: self._drain(region, drain))
+            transaction.write(lambda: self._tables.audit.append(entry))
+
+    def _drain(self, region: RegionName, drain: Drain | None) -> None:
+        self._tables.drains.pop(region, None)
+        if drain is not None:
+            self._tables.drains[region] = drain
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
         """Save that a customer calls a target."""

@@ -10,9 +10,10 @@ from orchestrator.adapters.memory.transactions import Transactions
 from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.course import Course, without_answers
+from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import JobDelivery
 from orchestrator.domain.heard import Learned
-from orchestrator.domain.ids import CustomerId, JobId, ShardName, TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId, RegionName, ShardName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
@@ -66,6 +67,7 @@ class Tables:
         self.paces: dict[TargetDomain, Learned] = {}
         self.overrulings: dict[TargetDomain, Overruling] = {}
         self.audit: list[AuditEntry] = []
+        self.drains: dict[RegionName, Drain] = {}
 
     def has(self, shard: ShardName, domain: TargetDomain) -> bool:
         """Whether a shard has a target's slot, or a receiver's."""

@@ -12,6 +12,7 @@ from orchestrator.adapters.sealing import sealing_context
 from orchestrator.adapters.sqlite.audit import write_audit
 from orchestrator.adapters.sqlite.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.sqlite.database import Database
+from orchestrator.adapters.sqlite.drains import read_drains, write_drain
 from orchestrator.adapters.sqlite.epochs import raise_epoch, read_beat, write_beat
 from orchestrator.adapters.sqlite.failures import note_failure
 from orchestrator.adapters.sqlite.group_commit import LARGE_WRITE_BYTES
@@ -25,9 +26,10 @@ from orchestrator.adapters.sqlite.retention import purge
 from orchestrator.adapters.sqlite.targets import LEARN, lesson, note_caller, read_lessons
 from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
+from orchestrator.domain.draining import Drain
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
-from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
@@ -310,6 +312,23 @@ class SqliteJobs:
             write_audit(db, entry)
             if row is not None:
                 db.execute(LEARN, row)
+
+        await self._database.written(write)
+
+    async def drains(self) -> dict[RegionName, Drain]:
+        """List the regions that an operator has taken out of service."""
+        return await self._database.lanes.work.read(read_drains)
+
+    async def save_drain(self, region: RegionName, drain: Drain | None, entry: AuditEntry) -> None:
+        """Save that a region drains, or does so no longer, and the entry that says so, in one transaction.
+
+        Raises:
+            StoreFailure: It could not be written.
+        """
+
+        def write(db: sqlite3.Connection) -> None:
+            write_drain(db, region, drain)
+            write_audit(db, entry)
 
         await self._database.written(write)
 

@@ -6,7 +6,7 @@ from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.views import CustomerView
 from orchestrator.domain.audit import Act, AuditFilter, AuditLine, Detail, act_of
 from orchestrator.domain.errors import NotFound
-from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.ids import CustomerId, JobId, RegionName
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.customers import ApiKey, terms_of
@@ -48,6 +48,22 @@ class Administration:
         entry = act_of(caller, Act.KEY_REVOKED, key_id, self._clock.unix_ms())
         if not await self._store.customers.revoke_key(key_id, entry):
             raise NotFound("there is no such key, or it is revoked already")
+
+    async def drain(self, caller: Caller, region: RegionName) -> None:
+        """Place nothing new in a region until ``undrain``; what runs there ends.
+
+        Raises:
+            NotFound: There is no such region.
+        """
+        await self._shard.drain(caller, region)
+
+    async def undrain(self, caller: Caller, region: RegionName) -> None:
+        """Let a region take work again.
+
+        Raises:
+            NotFound: There is no such region.
+        """
+        await self._shard.undrain(caller, region)
 
     async def audit(self, wanted: AuditFilter, most: int) -> Sequence[AuditLine]:
         """List what operators did, the latest first."""

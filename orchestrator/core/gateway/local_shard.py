@@ -153,6 +153,14 @@ class LocalShard:
         """Set a target's pace."""
         await self._shard.operator.set_pace(caller, domain, pace)
 
+    async def drain(self, caller: Caller, region: RegionName) -> None:
+        """Place nothing new in a region until ``undrain``."""
+        await self._shard.drains.drain(caller, region)
+
+    async def undrain(self, caller: Caller, region: RegionName) -> None:
+        """Let a region take work again."""
+        await self._shard.drains.undrain(caller, region)
+
     def regions(self) -> tuple[RegionView, ...]:
         """Show every region."""
         return tuple(map(self._region, self._shard.peers.regions()))
@@ -167,6 +175,7 @@ class LocalShard:
             bytes_open=region.bytes_open,
             mean_attempt_s=None if took is None else took.mean,
             nodes=tuple(map(self._shard.peers.view, region.nodes)),
+            drain=region.drain,
         )
 
     def default_region(self) -> RegionName | None:
@@ -214,7 +223,7 @@ class LocalShard:
         return tuple(
             RegionNumbers(
                 region.name,
-                takes_work=region.health is RegionHealth.UP,
+                takes_work=region.health is RegionHealth.UP and region.drain is None,
                 health=self._shard.targets.routes.health(region),
                 breakers_open=open_breakers[region.name],
             )

@@ -88,6 +88,12 @@ class ShardClient(Protocol):
     async def set_pace(self, caller: Caller, domain: TargetDomain, pace: SetPace) -> None:
         """Set a target's pace; one that sets nothing lifts it."""
 
+    async def drain(self, caller: Caller, region: RegionName) -> None:
+        """Place nothing new in a region until ``undrain``."""
+
+    async def undrain(self, caller: Caller, region: RegionName) -> None:
+        """Let a region take work again."""
+
     def regions(self) -> tuple[RegionView, ...]:
         """Show every region."""
 

@@ -207,3 +207,26 @@ async def test_an_operator_sees_cancels_replays_and_redelivers_anybodys_job_and_
 async def test_a_job_that_is_not_there_is_404_and_in_no_audit(gateway: Gateway, call: str) -> None:
     assert (await ask(gateway, call)).status_code == 404
     assert await audited(gateway) == []
+
+
+async def test_a_region_is_drained_shown_so_to_everybody_and_let_back(gateway: Gateway) -> None:
+    gateway.regions_up()
+    before = gateway.clock.unix_ms()
+    drained = (await ask(gateway, "POST regions/iad:drain")).json()["regions"][0]
+    assert (drained["region"], drained["health"], "drains" in drained["reason"]) == ("iad", "up", True)
+    assert before <= drained["draining_since"] <= gateway.clock.unix_ms()
+    shown = (await gateway.client.get("/api/v1/regions")).json()["regions"][0]
+    assert (shown["draining_since"], shown["reason"]) == (drained["draining_since"], drained["reason"])
+    for other in ("lax", "ord"):
+        await ask(gateway, f"POST regions/{other}:drain")
+    ready = await gateway.client.get("/readyz")
+    assert (ready.status_code, "iad: it drains" in ready.json()["detail"]) == (503, True)
+    back = (await ask(gateway, "POST regions/iad:undrain")).json()["regions"][0]
+    assert (back["draining_since"], back["reason"]) == (None, None)
+    assert (await gateway.client.get("/readyz")).json()["regions"] == ["iad"]
+    assert (await ask(gateway, "GET regions")).json()["regions"][0]["draining_since"] is None
+
+
+async def test_a_region_that_is_not_there_is_404(gateway: Gateway) -> None:
+    assert (await ask(gateway, "POST regions/atlantis:drain")).status_code == 404
+    assert await audited(gateway) == []

@@ -51,6 +51,7 @@ def region_document(region: RegionView) -> dict[str, Any]:
     return {
         "region": region.name,
         "health": region.health,
+        "draining_since": region.drain.at_ms if region.drain else None,
         "down_s": round(region.down_s, 3),
         "attempts_open": region.attempts_open,
         "bytes_open": region.bytes_open,

@@ -6,7 +6,6 @@ from typing import Any
 from orchestrator.adapters.http.documents.overviews import region_document
 from orchestrator.core.views import RegionView
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.routing import RegionHealth
 
 
 def health_document(version: str) -> dict[str, Any]:
@@ -21,7 +20,7 @@ def readiness_document(up: Sequence[RegionName], regions: Sequence[RegionView]) 
 
 def why_not_ready(regions: Sequence[RegionView]) -> str:
     """Say in a line why no work can be taken: it may be the regions, or a stop."""
-    down = [f"{region.name}: {region.reason}" for region in regions if region.health is not RegionHealth.UP]
+    down = [f"{region.name}: {region.reason}" for region in regions if not region.takes_jobs]
     return "; ".join(["no region is up yet, or the service is stopping", *down])
 
 

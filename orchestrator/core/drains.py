@@ -1,0 +1,51 @@
+"""What an operator does to a region: take it out of service, and back."""
+
+import asyncio
+import logging
+
+from orchestrator.core.peers import PeerBook
+from orchestrator.domain.audit import Act, act_of
+from orchestrator.domain.draining import Drain
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.ids import RegionName
+from orchestrator.domain.roles import Caller
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import JobStore
+
+log = logging.getLogger(__name__)
+
+
+class Drains:
+    """Does one act after the other. Each is on disk with its entry in the audit before it holds.
+
+    Every act may raise NotFound, for a region that is not known, and StoreFailure: then nothing has changed.
+    """
+
+    def __init__(self, store: JobStore, clock: Clock, peers: PeerBook) -> None:
+        self._store = store
+        self._clock = clock
+        self._peers = peers
+        self._one_by_one = asyncio.Lock()
+
+    async def begin(self) -> None:
+        """Know what was said before this life of the shard."""
+        for region, drain in (await self._store.drains()).items():
+            self._peers.drain(region, drain)
+
+    async def drain(self, caller: Caller, region: RegionName) -> None:
+        """Place nothing new in a region until ``undrain``. What runs there ends; strict jobs wait."""
+        drain = Drain(self._clock.unix_ms(), caller.key_id)
+        await self._set(caller, region, self._peers.drains.get(region) or drain, Act.REGION_DRAINED)
+
+    async def undrain(self, caller: Caller, region: RegionName) -> None:
+        """Let a region take work again."""
+        await self._set(caller, region, None, Act.REGION_UNDRAINED)
+
+    async def _set(self, caller: Caller, region: RegionName, drain: Drain | None, act: Act) -> None:
+        if region not in self._peers.names and region not in self._peers.drains:
+            raise NotFound("there is no such region")
+        entry = act_of(caller, act, region, self._clock.unix_ms())
+        async with self._one_by_one:
+            await self._store.save_drain(region, drain, entry)
+            self._peers.drain(region, drain)
+        log.info("%s: %s, by %s with the key %s", region, act, caller.customer, caller.key_id)
