@@ -3,6 +3,7 @@
 Labels are bounded: regions and enum members, and of the targets only those with the most to do.
 """
 
+import platform
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -10,6 +11,7 @@ from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
+    InfoMetricFamily,
     Metric,
 )
 from prometheus_client.registry import Collector
@@ -17,7 +19,9 @@ from prometheus_client.registry import Collector
 from orchestrator.core.views import Numbers
 from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.routing import RegionHealth
+from orchestrator.runtime.version import VERSION
 
+_BUILD = {"version": VERSION, "python": platform.python_version()}
 _ACTOR_COUNTS = (
     ("cpu_s", "ezthrottle_actor_cpu_seconds", "CPU time that the actor's process used"),
     ("batches_sent", "ezthrottle_actor_batches_sent", "Batches that the actor sent to the shard"),
@@ -33,6 +37,7 @@ class NumbersCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Give every metric."""
+        yield InfoMetricFamily("ezthrottle_build", "The version that runs", value=_BUILD)
         yield from self._jobs()
         yield from self._domains()
         yield from self._visits()

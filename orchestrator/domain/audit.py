@@ -20,6 +20,7 @@ class Act(StrEnum):
     PACE_LIFTED = "domain.pace_lifted"
     REGION_DRAINED = "region.drained"
     REGION_UNDRAINED = "region.undrained"
+    LOG_LEVEL_SET = "log_level.set"
     JOB_CANCELLED = "job.cancelled"
     JOB_REPLAYED = "job.replayed"
     JOB_REDELIVERED = "job.redelivered"

@@ -1,5 +1,6 @@
 """Which roles may use which route: the one table. A route that does not stand in it can't be added."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import assert_never
@@ -11,6 +12,8 @@ from starlette.responses import Response
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.domain.errors import NotPermitted
 from orchestrator.domain.roles import Caller, Role
+
+log = logging.getLogger(__name__)
 
 API = "/api/v1"
 JOBS_PATH = f"{API}/jobs"
@@ -70,6 +73,8 @@ ROLES: Mapping[str, Roles] = MappingProxyType(
         f"GET {ADMIN}/regions": ADMINS,
         f"POST {ADMIN}/regions/{{region}}:drain": ADMINS,
         f"POST {ADMIN}/regions/{{region}}:undrain": ADMINS,
+        f"GET {ADMIN}/log-level": ADMINS,
+        f"PUT {ADMIN}/log-level": ADMINS,
         f"GET {ADMIN}/audit": ADMINS,
         # What is in the envelope is a call of its own, and judged as one.
         f"POST {API}/proxy": READERS,
@@ -92,6 +97,7 @@ def guarded(keys: ApiKeyAuthenticator, roles: Roles, handler: KeyedHandler) -> H
             raise NotPermitted(_remedy(caller.role, roles))
         if caller.admin and request.client is not None:
             caller = replace(caller, origin=request.client.host)
+        log.debug("%s %s with the key %s", request.method, request.scope["path"], caller.key_id)
         return await handler(request, caller)
 
     # What wraps() sets besides would have FastAPI ask the client for a caller.

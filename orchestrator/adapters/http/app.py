@@ -19,6 +19,7 @@ from orchestrator.adapters.http.docs_page import DocsPage
 from orchestrator.adapters.http.domain_routes import DomainRoutes
 from orchestrator.adapters.http.envelope import Envelope
 from orchestrator.adapters.http.job_routes import WAIT_MOST_S, JobRoutes
+from orchestrator.adapters.http.log_level_routes import LogLevelRoutes
 from orchestrator.adapters.http.many_job_routes import ManyJobRoutes
 from orchestrator.adapters.http.openapi import Calls, JsonSchema, several
 from orchestrator.adapters.http.overview_routes import OverviewRoutes
@@ -30,6 +31,7 @@ from orchestrator.adapters.http.schema import (
     SAFE_INT_MOST,
     BatchIn,
     KeyIn,
+    LogLevelIn,
     ManyJobsIn,
     PaceIn,
     ProxyIn,
@@ -157,6 +159,9 @@ def _add_administration(calls: Calls, backend: Backend) -> None:
     calls.add(f"GET {ADMIN}/keys", paged(backend, admin.keys), query={"customer": _CUSTOMER, **_PAGE})
     calls.add(f"POST {ADMIN}/keys", admin.create_key, body=KeyIn, answers={201: "Made: shown this once"})
     calls.add(f"DELETE {key}", admin.revoke_key, errors=(404,))
+    levels = LogLevelRoutes(backend)
+    calls.add(f"GET {ADMIN}/log-level", levels.show)
+    calls.add(f"PUT {ADMIN}/log-level", levels.set_level, body=LogLevelIn)
     times = {"since": _TIME, "until": _TIME}
     calls.add(f"GET {ADMIN}/audit", paged(backend, admin.audit), query={**times, **_PAGE})
 

@@ -38,6 +38,7 @@ from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, RPS_MOST
 from orchestrator.domain.signing import secret_problem
 from orchestrator.domain.submission import METHODS
 from orchestrator.domain.submission_bounds import ITEMS_READ, TIMEOUT_MS_MOST, SubmissionBounds
+from orchestrator.runtime.log_levels import Component, LogLevel
 
 SAFE_INT_MOST = 2**53
 """Beyond it, whole numbers of JSON are not exact to every reader (RFC 8259, 6)."""
@@ -220,6 +221,13 @@ class KeyIn(_Model):
     region: Annotated[str, Field(max_length=64)] | None = None
     label: Annotated[str, Field(max_length=LABEL_LENGTH_MOST)] = ""
     expires_at: Annotated[int, Field(ge=1, le=SAFE_INT_MOST)] | None = None
+
+
+class LogLevelIn(_Model):
+    """From which level on a part of the service logs."""
+
+    component: Annotated[Component, Field(strict=False)]
+    level: Annotated[LogLevel, Field(strict=False)]
 
 
 class JobFilterIn(_Model):

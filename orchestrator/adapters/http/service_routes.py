@@ -6,7 +6,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response
-from orchestrator.adapters.http.documents.service import health_document, readiness_document, why_not_ready
+from orchestrator.adapters.http.documents.service import (
+    health_document,
+    not_ready_message,
+    readiness_document,
+)
 from orchestrator.adapters.telemetry import render_metrics
 from orchestrator.domain.errors import NotReady
 from orchestrator.runtime.version import VERSION
@@ -23,9 +27,9 @@ class ServiceRoutes:
         return json_response(health_document(VERSION), HTTPStatus.OK)
 
     async def readiness(self, request: Request) -> Response:
-        """Say whether work can be taken and done."""
-        if not self._gateway.ready:
-            raise NotReady(why_not_ready(self._gateway.regions()), retry_after_s=1)
+        """Say whether work can be taken and done, or why not."""
+        if reason := self._gateway.why_not_ready:
+            raise NotReady(not_ready_message(reason, self._gateway.regions()), retry_after_s=1)
         document = readiness_document(self._gateway.regions_up(), self._gateway.regions())
         return json_response(document, HTTPStatus.OK)
 

@@ -70,9 +70,9 @@ class Gateway:
         return self._shard.default_region() or NO_REGION_YET
 
     @property
-    def ready(self) -> bool:
-        """Whether work can be taken and done."""
-        return self._shard.ready
+    def why_not_ready(self) -> str:
+        """Why no work can be taken and done, in words; empty where it can."""
+        return self._shard.why_not_ready
 
     def regions_up(self) -> list[RegionName]:
         """Name the regions that take work."""

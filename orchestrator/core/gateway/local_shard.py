@@ -52,9 +52,16 @@ class LocalShard:
         return self._shard.accepting
 
     @property
-    def ready(self) -> bool:
-        """Whether work can be taken and done."""
-        return self._shard.ready
+    def why_not_ready(self) -> str:
+        """Why no work can be taken and done, in words; empty where it can."""
+        shard = self._shard
+        if shard.ready:
+            return ""
+        if not shard.accepting:
+            return "the service is starting, or stopping"
+        if shard.store.lost:
+            return f"the store takes nothing: {shard.store.lost}"
+        return "not every region has been heard yet" if shard.peers.regions_up() else "no region takes work"
 
     def reserve(self, customer: CustomerId, count: int, most: int) -> bool:
         """Keep places for jobs that are about to be stored."""

@@ -31,8 +31,8 @@ class ShardClient(Protocol):
         """Whether submissions are taken."""
 
     @property
-    def ready(self) -> bool:
-        """Whether work can be taken and done."""
+    def why_not_ready(self) -> str:
+        """Why no work can be taken and done, in words; empty where it can."""
 
     def reserve(self, customer: CustomerId, count: int, most: int) -> bool:
         """Keep places for jobs that are about to be stored, unless a customer then had more than ``most``."""

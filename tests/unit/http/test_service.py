@@ -40,6 +40,34 @@ async def test_the_service_is_not_ready_until_every_region_was_heard(gateway: Ga
     assert await ready_in(gateway) == [*REGIONS]
 
 
+async def test_why_it_is_not_ready_is_told(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def reason() -> str:
+        refused = await gateway.client.get("/readyz")
+        assert refused.status_code == 503
+        told: str = refused.json()["error"].partition(";")[0]
+        return told
+
+    assert await reason() == "no region takes work"
+    beats(gateway, "lax")
+    assert await reason() == "not every region has been heard yet"
+    gateway.regions_up()
+    monkeypatch.setattr(type(gateway.store), "lost", "ezthrottle.db was deleted")
+    assert await reason() == "the store takes nothing: ezthrottle.db was deleted"
+    await gateway.shard.drain(0.0)
+    assert await reason() == "the service is starting, or stopping"
+
+
+async def test_the_metrics_name_the_version(gateway: Gateway) -> None:
+    text = (await gateway.client.get("/metrics")).text
+    (sample,) = [
+        sample
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "ezthrottle_build_info"
+    ]
+    assert (sample.labels["version"], sample.value) == (VERSION, 1.0)
+
+
 async def test_a_dead_region_keeps_the_service_unready_for_a_while_only(gateway: Gateway) -> None:
     beats(gateway, "lax")
     gateway.clock.ahead_s += READY_WITHOUT_ALL_AFTER_S
