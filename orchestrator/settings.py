@@ -32,6 +32,8 @@ _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/@]+))
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not listened on
 _PATHS = ("data_dir", "domains_file", "tls_cert", "tls_key")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+DEFAULT_FILE = Path("ezthrottle.toml")
+"""What is read of the directory that the service is started in, where no other file is named."""
 FILE_TABLE = "serve"
 """The table of an operator's file that holds settings."""
 CARRIED_IN = "EZTHROTTLE_SETTINGS"
@@ -71,6 +73,11 @@ def option_of(name: str) -> str:
 def variable_of(name: str) -> str:
     """Name the environment variable for a setting."""
     return "EZTHROTTLE_" + name.removesuffix("_s").upper()
+
+
+def key_of(name: str) -> str:
+    """Name the key of the file for a setting."""
+    return name.removesuffix("_s")
 
 
 def _setting(default: _T, says: str, *, above_zero: bool = False, at_most: float = math.inf) -> _T:

@@ -7,8 +7,10 @@ import typer
 from orchestrator.cli.audit import audit
 from orchestrator.cli.backup import backup
 from orchestrator.cli.domains import domains
+from orchestrator.cli.init import init
 from orchestrator.cli.jobs import jobs
 from orchestrator.cli.keys import keys
+from orchestrator.cli.migrate import migrate
 from orchestrator.cli.region import region
 from orchestrator.cli.regions import regions
 from orchestrator.cli.serve import serve
@@ -47,6 +49,8 @@ def root(
 app.command()(serve)
 app.command()(region)
 app.command()(backup)
+app.command()(init)
+app.command()(migrate)
 app.command()(usage)
 app.add_typer(regions, name="regions")
 app.add_typer(keys, name="keys")

@@ -4,9 +4,9 @@ import asyncio
 import getpass
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 
@@ -52,16 +52,23 @@ def made_here(act: Act, subject: str, **detail: Detail) -> AuditEntry:
 
 def in_directory(data_dir: Path, do: Callable[[Opened], Awaitable[_T]], *, must_exist: bool = False) -> _T:
     """Do something with what lies in a data directory; end the command with a message where that can't be."""
-    from orchestrator.adapters.stores import is_in_use, open_administration  # noqa: PLC0415  # serve needs no SQL
+    from orchestrator.adapters.stores import open_administration  # noqa: PLC0415  # serve needs no SQL
 
     async def done() -> _T:
         async with open_administration(data_dir) as opened:
             return await do(opened)
 
+    return outcome_in(data_dir, done, must_exist=must_exist)
+
+
+def outcome_in(data_dir: Path, do: Callable[[], Coroutine[Any, Any, _T]], *, must_exist: bool = False) -> _T:
+    """Give what came of something that was done to a data directory; end the command where nothing did."""
+    from orchestrator.adapters.stores import is_in_use  # noqa: PLC0415  # the same
+
     if must_exist and not is_in_use(data_dir):
         refuse(f"--data-dir {data_dir}: nothing lies there; 'ezthrottle keys create' makes it", USAGE_ERROR)
     try:
-        return asyncio.run(done())
+        return asyncio.run(do())
     except OSError as error:
         refuse(f"--data-dir {data_dir}: {error.strerror}: name a directory to write in", USAGE_ERROR)
     except (StoreFailure, ValueError) as error:

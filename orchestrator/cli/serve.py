@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli.client import USAGE_ERROR, refuse
-from orchestrator.settings import FILE_TABLE, Settings, option_of, variable_of
+from orchestrator.settings import DEFAULT_FILE, FILE_TABLE, Settings, key_of, option_of, variable_of
 
 DRIVER = (sys.executable, "-P", "-m", "orchestrator.adapters.ray.driver")
 DOMAIN_TABLES = ("domains", "plans")
@@ -37,8 +37,10 @@ def serve(config: Path | None, **values: Any) -> None:
 
 def _take_file(context: typer.Context, path: Path | None) -> Path | None:
     """Let the file's values stand where neither the command line nor the environment says anything."""
+    if path is None and DEFAULT_FILE.is_file():
+        path = DEFAULT_FILE
     if path is not None:
-        names = {_key(setting.name): setting.name for setting in fields(Settings)}
+        names = {key_of(setting.name): setting.name for setting in fields(Settings)}
         document = _document(path)
         for name in sorted(document.keys() - {FILE_TABLE, *DOMAIN_TABLES}):
             remedy = (
@@ -67,10 +69,6 @@ def _document(path: Path) -> dict[str, Any]:
         refuse(f"--config {path}: {error.strerror}: name a file that can be read", USAGE_ERROR)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         refuse(f"--config {path}: is no TOML: {error}", USAGE_ERROR)
-
-
-def _key(name: str) -> str:
-    return name.removesuffix("_s")
 
 
 def _written(value: object) -> object:
@@ -114,7 +112,8 @@ def _parameters() -> Mapping[str, Parameter]:
         envvar="EZTHROTTLE_CONFIG",
         is_eager=True,
         callback=_take_file,
-        help=f"One TOML file for all of this, under {FILE_TABLE}, and for what --domains-file holds.",
+        help=f"One TOML file for all of this, under {FILE_TABLE}, and for what --domains-file holds. "
+        f"If left out, {DEFAULT_FILE} where you start it, if that is there: 'ezthrottle init' writes one.",
     )
     first = Parameter(
         "config", Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Path | None, config]
