@@ -73,10 +73,10 @@ def command_of(checkout: Path | None) -> tuple[str, ...]:
     return EZTHROTTLE if checkout is None else (str(checkout.resolve() / ".venv/bin/ezthrottle"),)
 
 
-def create_key(data_dir: Path, customer: str, checkout: Path | None = None) -> str:
+def create_key(data_dir: Path, customer: str, checkout: Path | None = None, *options: str) -> str:
     """Make an API key as an operator would."""
-    options = ("--customer", customer, "--data-dir", str(data_dir), "--json")
-    command = (*command_of(checkout), "keys", "create", *options)
+    given = ("--customer", customer, "--data-dir", str(data_dir), "--json", *options)
+    command = (*command_of(checkout), "keys", "create", *given)
     created = subprocess.run(command, check=True, capture_output=True, cwd=checkout)
     made = json.loads(created.stdout)
     key: str = made["api_key"]

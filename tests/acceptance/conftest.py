@@ -69,9 +69,9 @@ def _is_pending(shown: dict[str, Any]) -> bool:
 
 
 @contextlib.contextmanager
-def customer_of(service: Service, name: str) -> Iterator[Api]:
-    """Make a customer."""
-    api = Api(service.base_url, create_key(service.data_dir, name))
+def customer_of(service: Service, name: str, role: str = "submit") -> Iterator[Api]:
+    """Make a customer, or an operator."""
+    api = Api(service.base_url, create_key(service.data_dir, name, None, "--role", role))
     with api.http:
         yield api
 

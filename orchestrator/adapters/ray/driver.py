@@ -238,7 +238,11 @@ def _greeting(settings: Settings, nodes: RegionActors) -> str:
         scheme = "http" if settings.tls_cert is None else "https"
         apart += f"; region agents join at {scheme}://{settings.agents_address}"
     where = Address(settings.host, settings.port)
-    return f"ezthrottle is ready at http://{where} (regions {regions or 'of agents'}){apart}"
+    data = settings.data_dir
+    return (
+        f"ezthrottle is ready at http://{where} (regions {regions or 'of agents'}){apart}\n"
+        f"  calls at http://{where}/docs; data in {data}; log in {data / LOG_FILE}"
+    )
 
 
 def _await_ready(
