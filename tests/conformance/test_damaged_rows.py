@@ -15,6 +15,8 @@ import pytest
 from orchestrator.adapters.sqlite.data_dir import DATABASE
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.domain.audit import AuditFilter
+from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AttemptId, JobId, NodeAddress, TargetDomain
@@ -30,7 +32,7 @@ from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.customers import WebhookSecrets
 from orchestrator.ports.store import DamagedError, JobFilter
 from tests.conformance.stores import SqliteKeeper, a_course, add_key, an_ending, an_entry, flush
-from tests.unit.domain.builders import ACME, IAD, a_job
+from tests.unit.domain.builders import ACME, IAD, LAX, a_job
 
 HOOKS = (Webhook(url="http://a.example.com/hook"), Webhook(url="http://b.example.com/hook"))
 WITHIN_S = 10.0
@@ -148,6 +150,8 @@ TEXTS = [
     Column("usage", "customer"),
     *(Column("api_keys", name) for name in ("key_id", "customer", "plan", "role", "label")),
     Column("webhook_secrets", "customer", "customer = 'cust_acme'"),
+    *(Column("drains", name) for name in ("region", "at_ms", "drained_by")),
+    *(Column("audit", name) for name in ("act", "subject", "who", "customer", "origin", "detail")),
 ]
 """Columns of text, which may hold what is none any more."""
 
@@ -181,6 +185,7 @@ async def written(directory: SqliteKeeper) -> None:
     store.jobs.note_pace(TARGET, Learned(pace=Pace(5.0, 3)))
     await store.customers.put_secrets(ACME, WebhookSecrets(primary="0123456789abcdef"))
     await store.jobs.save_overruling(TARGET, Overruling(pace=SET_PACE, pause=PAUSE), an_entry())
+    await store.jobs.save_drain(LAX, Drain(1, "ops"), an_entry())
     store.jobs.note_domain(ACME, TARGET)
     store.jobs.note_usage(ACME, DayUsage(day=1, accepted=4))
     await add_key(directory)
@@ -308,6 +313,8 @@ async def test_a_text_that_is_none_any_more_spoils_no_other_row(
         for customer in (ACME, None):
             await store.history.domains_of(customer, 10)
         await store.jobs.overdue(2**62, 10)
+        assert len(await store.audit.lines(AuditFilter(), 10)) == 3
+        assert len(shard.peers.drains) == 1
         await store.jobs.purge(2**42)
         await shard.jobs.take_up(WELL.id)
         assert shard.under_way(WELL.id) is not None

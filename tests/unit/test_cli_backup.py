@@ -47,8 +47,8 @@ def test_a_backup_holds_what_was_committed_and_nothing_of_what_is_being_written(
 ) -> None:
     with closing(sqlite3.connect(data_dir / DATABASE, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
-        late = "(x'01', 'id', 'cust_after', 'pro', 2e13, NULL, 'submit', NULL)"
-        db.execute(f"INSERT INTO api_keys VALUES {late}")
+        columns = "key_hash, key_id, customer, plan, created_ms"
+        db.execute(f"INSERT INTO api_keys ({columns}) VALUES (x'01', 'id', 'cust_after', 'pro', 2e13)")
         made = json.loads(back_up(data_dir, tmp_path / "copy.db").stdout)
         db.execute("COMMIT")
     with closing(sqlite3.connect(made["backup"])) as copy:

@@ -88,8 +88,14 @@ Handler = Callable[[Request], Awaitable[Response]]
 KeyedHandler = Callable[[Request, Caller], Awaitable[Response]]
 
 
-def guarded(keys: ApiKeyAuthenticator, roles: Roles, handler: KeyedHandler) -> Handler:
-    """Let a handler answer those whose key has one of the roles: 401 without a key, 403 with another's."""
+def guarded(keys: ApiKeyAuthenticator, call: str, handler: KeyedHandler) -> Handler:
+    """Let a handler answer those whose key has one of a call's roles: 401 without a key, 403 with another's.
+
+    Raises:
+        KeyError: Nobody has said which roles may use that call.
+
+    """
+    roles = ROLES[call]
 
     async def answer(request: Request) -> Response:
         caller = await keys.caller(request)
@@ -97,7 +103,7 @@ def guarded(keys: ApiKeyAuthenticator, roles: Roles, handler: KeyedHandler) -> H
             raise NotPermitted(_remedy(caller.role, roles))
         if caller.admin and request.client is not None:
             caller = replace(caller, origin=request.client.host)
-        log.debug("%s %s with the key %s", request.method, request.scope["path"], caller.key_id)
+        log.debug("%s with the key %s", call, caller.key_id)
         return await handler(request, caller)
 
     # What wraps() sets besides would have FastAPI ask the client for a caller.

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.adapters.http.access import ADMIN, API, JOBS_PATH, ROLES, guarded
+from orchestrator.adapters.http.access import ADMIN, API, JOBS_PATH, guarded
 from orchestrator.adapters.http.admin_job_routes import AdminJobRoutes
 from orchestrator.adapters.http.admin_region_routes import AdminRegionRoutes
 from orchestrator.adapters.http.admin_routes import AdminRoutes
@@ -219,7 +219,7 @@ class FastLane:
     def __init__(self, app: FastAPI, backend: Backend) -> None:
         self._app = app
         submit = with_known_query(JobRoutes(backend).submit, frozenset())
-        self._submit = guarded(backend.keys, ROLES[f"POST {JOBS_PATH}"], submit)
+        self._submit = guarded(backend.keys, f"POST {JOBS_PATH}", submit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""

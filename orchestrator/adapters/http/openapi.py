@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from orchestrator.adapters.http.access import ROLES, Handler, KeyedHandler, Roles, guarded
+from orchestrator.adapters.http.access import ROLES, Handler, KeyedHandler, guarded
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.queries import with_known_query
 
@@ -89,17 +89,16 @@ class Calls:
             media: Of its successful answers.
 
         """
-        roles = ROLES[call]
-        told = guarded(self._keys, roles, with_known_query(handler, frozenset(query or ())))
+        told = guarded(self._keys, call, with_known_query(handler, frozenset(query or ())))
         problems = {*ANY_CALL, *WITH_KEY, *errors, *(WITH_BODY if body else ())}
         responses = _responses(answers or _DONE, problems, media)
         if denied:
             responses |= _successes({429: "Over a limit"}, media)
-        self._add(call, told, responses, _extra(call, query or {}, body, roles))
+        self._add(call, told, responses, _extra(call, query or {}, body))
 
     def add_public(self, call: str, handler: Handler, *, media: str = "application/json") -> None:
         """Add a call that needs no key, and ignores whatever query it comes with."""
-        self._add(call, handler, _responses(_DONE, ANY_CALL, media), _extra(call, {}, None, ROLES[call]))
+        self._add(call, handler, _responses(_DONE, ANY_CALL, media), _extra(call, {}, None))
 
     def _add(
         self, call: str, told: Handler, responses: dict[int | str, dict[str, Any]], extra: dict[str, Any]
@@ -121,9 +120,7 @@ class Calls:
         return document
 
 
-def _extra(
-    call: str, query: Mapping[str, JsonSchema], body: type[BaseModel] | None, roles: Roles
-) -> dict[str, Any]:
+def _extra(call: str, query: Mapping[str, JsonSchema], body: type[BaseModel] | None) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _IN_PATH.findall(call)
@@ -136,7 +133,7 @@ def _extra(
     if body is not None:
         content = {"application/json": {"schema": _schema(body)}}
         extra["requestBody"] = {"required": True, "content": content}
-    if roles:
+    if roles := ROLES[call]:
         extra |= {"security": [{_BEARER: []}], ROLES_FIELD: sorted(roles)}
     return extra
 

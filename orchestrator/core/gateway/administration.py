@@ -25,9 +25,11 @@ class Administration:
 
     async def customers(self) -> list[CustomerView]:
         """Show everybody who has, or had, a key, by name."""
-        keys, now_ms = await self._store.customers.keys(), self._clock.unix_ms()
-        names = sorted({key.customer for key in keys})
-        return [self._view(name, [key for key in keys if key.customer == name], now_ms) for name in names]
+        now_ms = self._clock.unix_ms()
+        by_customer: dict[CustomerId, list[ApiKey]] = {}
+        for key in await self._store.customers.keys():
+            by_customer.setdefault(key.customer, []).append(key)
+        return [self._view(name, keys, now_ms) for name, keys in sorted(by_customer.items())]
 
     async def keys(self, customer: CustomerId | None) -> Sequence[ApiKey]:
         """List a customer's keys, or everybody's, the latest first."""

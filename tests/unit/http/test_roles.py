@@ -10,7 +10,10 @@ from fastapi import FastAPI
 from orchestrator.adapters.http.access import ANYBODY, READERS, ROLES
 from orchestrator.adapters.http.app import make_app
 from orchestrator.adapters.http.openapi import ROLES_FIELD, Calls
+from orchestrator.adapters.http.readers import view_without_bodies
 from orchestrator.adapters.http.secret_routes import SecretRoutes
+from orchestrator.core.views import JobRemains
+from orchestrator.domain.ids import JobId
 from orchestrator.domain.roles import Role
 from tests.unit.http.gateway import (
     BETA,
@@ -145,6 +148,17 @@ async def test_a_reader_of_a_large_result_sees_all_but_its_body(gateway: Gateway
     read = (await asked(gateway, Role.READ, f"{JOBS}/{job_id}")).json()["result"]["response"]
     assert (read["status_code"], read["headers"]["x-from"], "body" in read) == (200, "target", False)
     assert gateway.backend.results.bytes_held == 0
+
+
+async def test_a_reader_sees_what_is_left_of_a_damaged_job_without_its_body(gateway: Gateway) -> None:
+    job_id = await finished(gateway)
+    summary = await gateway.store.history.summary(JobId(job_id), gateway.clock.unix_ms())
+    assert summary is not None
+    result = json.dumps({"status": "failed", "response": {"status_code": 500, "body": ANSWERED}}).encode()
+    remains = JobRemains(summary=summary, damaged=True, result=result)
+    shown = await view_without_bodies(gateway.backend.results, remains)
+    assert isinstance(shown, JobRemains)
+    assert shown.result == b'{"status":"failed","response":{"status_code":500}}'
 
 
 @pytest.mark.parametrize("large", [False, True])
