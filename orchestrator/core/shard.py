@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from orchestrator.core.admission import Admission
 from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.counters import Counters
-from orchestrator.core.courier import Courier
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.drains import Drains
 from orchestrator.core.job_notifier import JobNotifier
@@ -24,18 +23,20 @@ from orchestrator.core.ledger import Ledger
 from orchestrator.core.maintenance import Maintenance
 from orchestrator.core.operator import Operator
 from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
-from orchestrator.core.redelivery import Redelivery
 from orchestrator.core.result_writer import ResultWriter
 from orchestrator.core.scheduled_jobs import ScheduledJobs
 from orchestrator.core.shards.neighbours import Cluster, Neighbours
 from orchestrator.core.shards.newcomers import Newcomers
-from orchestrator.core.signing_secrets import SigningSecrets
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.core.target_side import TargetSide
 from orchestrator.core.tasks import Tasks
 from orchestrator.core.tenure import Tenure
 from orchestrator.core.time_limits import TimeLimits
+from orchestrator.core.webhooks.dispatcher import WebhookDispatcher
+from orchestrator.core.webhooks.outbox import Outbox
+from orchestrator.core.webhooks.redelivery import Redelivery
+from orchestrator.core.webhooks.signing_secrets import SigningSecrets
 from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress, RegionName, ShardName, TargetDomain
@@ -71,7 +72,7 @@ from orchestrator.messages.types import (
 )
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLinks
-from orchestrator.ports.store import Ending, Store
+from orchestrator.ports.store import Ending, OutboxEntry, Store
 
 log = logging.getLogger(__name__)
 
@@ -150,18 +151,27 @@ class Shard:
             self.targets.domains.forget_idle,
         )
         self.kept_answers = KeptAnswers()
-        self.courier = Courier(
+        self.outbox = Outbox(
             store.jobs,
-            SigningSecrets(store.customers),
-            self.peers,
             clock,
             random,
+            self.counters,
+            options.delivery.schedule,
+            due=self._delivery_due,
+        )
+        self.signing_secrets = SigningSecrets(store.customers)
+        self.webhooks = WebhookDispatcher(
+            store.jobs,
+            self.outbox,
+            self.signing_secrets,
+            self.peers,
+            clock,
             spawn=self.spawn,
             counters=self.counters,
-            options=options.delivery,
+            max_concurrent=options.delivery.max_concurrent,
         )
         self.redelivery = Redelivery(
-            store.jobs, store.history, self.courier, per_s=options.delivery.redelivery_rps
+            store.jobs, store.history, self.outbox, per_s=options.delivery.redelivery_rps
         )
         self._scheduled = ScheduledJobs(clock, self.targets.routes.line_up, self.spawn)
         self.board = JobNotifier()
@@ -190,7 +200,7 @@ class Shard:
             reader,
             self.spawn,
             admit=self._take_in,
-            deliver=self.courier.schedule,
+            deliver=self.outbox.schedule,
             is_ours=self.neighbours.is_ours,
         )
 
@@ -206,7 +216,7 @@ class Shard:
         found = await self.store.jobs.waiting()
         for waiting in found:
             await self._admission.recover(waiting, marks.get(waiting.id))
-        owed = await self.courier.begin()
+        owed = await self.webhooks.begin()
         self._maintenance.begin()
         self._scheduled.begin()
         known: list[JobId | DeliveryId] = [*(job.id for job in found), *(entry.id for entry in owed)]
@@ -259,9 +269,9 @@ class Shard:
             case AttemptReady():
                 self.targets.dispatcher.ready(sender, message)
             case Delivered():
-                self.courier.delivered(sender, message)
+                self.webhooks.delivered(sender, message)
             case NeedResult():
-                self.courier.needs_result(sender, message)
+                self.webhooks.needs_result(sender, message)
             case (
                 RunAttempt()
                 | GoAttempt()
@@ -331,7 +341,7 @@ class Shard:
         deadline = self.clock.now() + timeout_s
         await self._until(lambda: not (self._attempts_open or self._tasks), deadline)
         last_call = min(deadline, self.clock.now() + DELIVERIES_DRAIN_S)
-        await self._until(lambda: not (self.courier or self._tasks), last_call)
+        await self._until(lambda: not (self.webhooks or self._tasks), last_call)
         await self.jobs.save_open()
 
     @property
@@ -358,12 +368,15 @@ class Shard:
     def _peer_up(self, peer: Peer) -> None:
         if peer.name != WEBHOOKS:
             self.targets.region_up()
-            self.courier.region_up(peer.name)
+            self.webhooks.region_up(peer.name)
 
     def _peer_lost(self, peer: Peer) -> None:
-        self.courier.resend(peer.address)
+        self.webhooks.sender_lost(peer.address)
         if peer.name != WEBHOOKS:
             self.targets.peer_lost(peer)
+
+    def _delivery_due(self, entry: OutboxEntry) -> None:
+        self.webhooks.due(entry)
 
     async def _read_plans(self) -> None:
         self.targets.domains.weigh(await self.store.customers.plans(self.clock.unix_ms()))
@@ -383,7 +396,7 @@ class Shard:
         self._note_end(ending)
         ours = self.neighbours.share_out(ending.job_id, ending.outbox)
         new = [entry for entry in ours if self.newcomers.know(entry.id)]
-        self.courier.take(supervisor.job, ending.result, ending.outbox, new)
+        self.webhooks.deliver(supervisor.job, ending.result, ending.outbox, new)
         for child in spawned:
             if not self.neighbours.announce(child):
                 self.admit(child)

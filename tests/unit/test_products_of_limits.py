@@ -17,7 +17,8 @@ from orchestrator.adapters.http.protocol import (
     HEAD_LINES_MOST,
     PIPELINED_MOST,
 )
-from orchestrator.core import answer_intake, courier, delivery_room, job_cache, kept_answers, peers
+from orchestrator.core import answer_intake, job_cache, kept_answers, peers
+from orchestrator.core.webhooks import delivery_room, dispatcher, endpoint_queues
 from orchestrator.domain.byte_budget import LARGE_BYTES, MIB
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
 from orchestrator.domain.run import FANOUT_BYTES, LAST_SEEN_BYTES
@@ -121,11 +122,11 @@ PRODUCTS = (
         limits=("regions", "max_regions", "repeats", "max_repeats"),
     ),
     Product(
-        what="results for deliveries in line",
+        what="results for queued deliveries",
         where="shard",
         times=BOUNDS.open_jobs * BOUNDS.webhooks,
         bytes_each=LARGE_BYTES,
-        budget=courier.WAITING_BYTES,
+        budget=endpoint_queues.WAITING_BYTES,
         limits=("webhooks", "max_webhooks"),
     ),
     Product(
@@ -265,4 +266,4 @@ def test_what_a_mailbox_adds_is_bounded_by_what_it_carries() -> None:
     assert mailbox.BATCH_BYTES * mailbox.BATCHES_UNDER_WAY <= MIB
     assert codec.FRAGMENT_BYTES <= LARGE_BYTES
     assert LAST_SEEN_BYTES <= LARGE_BYTES
-    assert TIMEOUT_MS / 1000 <= courier.EXPECT_WITHIN_S
+    assert TIMEOUT_MS / 1000 <= dispatcher.EXPECT_WITHIN_S

@@ -81,15 +81,15 @@ class LocalShard:
 
     def learn_secrets(self, customer: CustomerId) -> Awaitable[None]:
         """Know from here on whether a customer signs."""
-        return self._shard.courier.secrets.learn(customer)
+        return self._shard.signing_secrets.learn(customer)
 
     def signs(self, customer: CustomerId) -> bool:
         """Whether webhooks are signed. Until a customer's secrets are read there may be some."""
-        return self._shard.courier.secrets.known(customer) != ()
+        return self._shard.signing_secrets.known(customer) != ()
 
     def forget_secrets(self, customer: CustomerId) -> None:
         """A customer's secrets have changed."""
-        self._shard.courier.secrets.forget(customer)
+        self._shard.signing_secrets.forget(customer)
 
     def under_way(self, job_id: JobId) -> tuple[JobState, Course] | None:
         """Say how far a job is that is worked at."""
@@ -213,8 +213,8 @@ class LocalShard:
             permits_out=sum(limiter.in_flight for limiter in limiters),
             busiest=tuple(map(self._target_numbers, busiest)),
             attempts_in_flight=len(shard.targets.dispatcher),
-            deliveries_in_flight=len(shard.courier),
-            deliveries_waiting=shard.courier.waiting,
+            deliveries_in_flight=len(shard.webhooks),
+            deliveries_waiting=shard.webhooks.waiting,
             regions=self._region_numbers(),
             actors=self._vitals(),
         )

@@ -17,7 +17,7 @@ from orchestrator.domain.waiting import still_to_wait_ms
 from orchestrator.ports.store import DeadFilter
 from tests.support.rig import FAST, IAD, URL, Reply, Rig
 from tests.support.virtual_loop import VirtualLoop
-from tests.unit.core.post_office import PostOffice, hook
+from tests.unit.core.webhooks.post_office import PostOffice, hook
 from tests.unit.domain.builders import ACME
 
 HOUR_S, DAY_S = 3_600.0, 86_400.0

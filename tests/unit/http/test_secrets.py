@@ -138,13 +138,13 @@ async def test_customers_have_secrets_of_their_own(gateway: Gateway) -> None:
 
 
 async def test_the_next_delivery_is_signed_with_the_new_secret(gateway: Gateway) -> None:
-    courier = gateway.shard.courier
+    secrets = gateway.shard.signing_secrets
     await create(gateway, primary_secret=FIRST)
-    assert await courier.secrets.of(ACME) == (FIRST,)
+    assert await secrets.of(ACME) == (FIRST,)
     await rotate(gateway, new_secret=SECOND)
-    assert await courier.secrets.of(ACME) == (SECOND, FIRST)
+    assert await secrets.of(ACME) == (SECOND, FIRST)
     await gateway.client.delete(SECRETS)
-    assert await courier.secrets.of(ACME) == ()
+    assert await secrets.of(ACME) == ()
 
 
 async def test_secrets_that_could_not_be_stored_are_to_be_sent_again(

@@ -117,7 +117,7 @@ class PostOffice:
         ending = an_ending(job, ended_ms=self.clock.unix_ms(), result=body, course=a_course(job))
         ending = replace(ending, outbox=tuple(self._due_now(entry) for entry in ending.outbox))
         await self.store.jobs.end(ending)
-        self._process.call_soon(self.shard.courier.take, job, body, ending.outbox, ending.outbox)
+        self._process.call_soon(self.shard.webhooks.deliver, job, body, ending.outbox, ending.outbox)
         return job
 
     async def stored(self, job: Job) -> StoredJob:

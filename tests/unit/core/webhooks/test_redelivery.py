@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from orchestrator.core.redelivery import Redelivered
+from orchestrator.core.webhooks.redelivery import Redelivered
 from orchestrator.domain.fanout import DeliveryOptions, DeliveryState, JobDelivery, Schedule
 from orchestrator.domain.job import Job
 from orchestrator.ports.store import DeadFilter
-from tests.unit.core.post_office import PostOffice, hook, refuses, up
+from tests.unit.core.webhooks.post_office import PostOffice, hook, refuses, up
 from tests.unit.domain.builders import ACME
 
 ALL = DeadFilter(customer=ACME)

@@ -1,0 +1,89 @@
+"""Large results stay on disk until a sender is about to send them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.core.peers import PeerBook
+from orchestrator.core.webhooks.in_flight import DeliveriesInFlight
+from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress
+from orchestrator.messages.types import DeliverySigned, JobResult, NeedResult
+from orchestrator.ports.clock import Clock
+from orchestrator.ports.store import DamagedError, JobStore
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What one sender waits for of a large result: signatures of deliveries, and perhaps the body."""
+
+    deliveries: set[DeliveryId] = field(default_factory=set)
+    body: bool = False
+
+
+class LargeResults:
+    """Brings a sender each result once for all deliveries of its job, and a fresh signature for each.
+
+    Args:
+        store: Has the results.
+        peers: The senders.
+        clock: Time of the signatures.
+        in_flight: What senders have.
+        spawn: Runs work to its end.
+        unreadable: Ends what senders have of a job whose result they wait for in vain.
+
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        peers: PeerBook,
+        clock: Clock,
+        in_flight: DeliveriesInFlight,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        unreadable: Callable[[JobId, str], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._store = store
+        self._peers = peers
+        self._clock = clock
+        self._in_flight = in_flight
+        self._spawn = spawn
+        self._unreadable = unreadable
+        self._wanted: dict[tuple[NodeAddress, JobId], _Wanted] = {}
+
+    def needed(self, sender: NodeAddress, message: NeedResult) -> None:
+        """A sender is about to make a delivery of a large result: read that now, and sign it."""
+        sent = self._in_flight.at(sender, message.delivery)
+        if sent is None:
+            return
+        key = (sender, sent.queued.job_id)
+        wanted = self._wanted.get(key)
+        if wanted is None:
+            wanted = self._wanted[key] = _Wanted()
+            self._spawn(self._bring(*key))
+        wanted.deliveries.add(message.delivery)
+        wanted.body = wanted.body or not message.has_body
+
+    async def _bring(self, node: NodeAddress, job_id: JobId) -> None:
+        try:
+            body = await self._store.result(job_id)
+        except DamagedError as error:
+            await self._unreadable(job_id, str(error))
+            return
+        finally:
+            wanted = self._wanted.pop((node, job_id))
+        if body is None:
+            return
+        if wanted.body:
+            self._peers.post(node, JobResult(job_id, body))
+        await self._sign_each(sorted(wanted.deliveries), node, body)
+
+    async def _sign_each(self, deliveries: Sequence[DeliveryId], node: NodeAddress, body: bytes) -> None:
+        for delivery in deliveries:
+            sent = self._in_flight.at(node, delivery)
+            if sent is not None:
+                signed = sent.signed(body, self._clock.unix_ms())
+                self._peers.post(node, DeliverySigned(delivery, sent.number, signed))
+                # To digest five megabytes takes some ms, and twenty receivers may ask for it at once.
+                await asyncio.sleep(0)
