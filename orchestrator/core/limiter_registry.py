@@ -13,6 +13,7 @@ from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.overruling import AS_IT_IS, Overruling
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import DOWN_AFTER_S
+from orchestrator.domain.steering import Steering
 from orchestrator.domain.witnesses import FORGOTTEN_AFTER_S
 from orchestrator.ports.clock import Clock
 
@@ -169,14 +170,14 @@ class LimiterRegistry(Mapping[TargetDomain, DomainLimiter]):
     def _make(self, name: TargetDomain, learned: Learned | None) -> DomainLimiter:
         policy = self._known.policy(name)
         base = policy.pace(self._pace)
+        steering = Steering(base, policy.caps(self._caps), account_queues=policy.account_queues)
+        if learned is not None:
+            steering.restore(learned, self._clock.now(), self._clock.unix_ms())
         return DomainLimiter(
             name,
             self._clock,
-            base=base,
-            caps=policy.caps(self._caps),
-            account_queues=policy.account_queues,
+            steering,
             weight=self._weight,
-            learned=learned,
             overruling=self.overruling(name),
             not_before=self._held_until + ((learned.pace if learned else None) or base).window_s,
             launch=self._launch_one,

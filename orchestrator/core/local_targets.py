@@ -113,7 +113,7 @@ class LocalTargets:
         """Use a turn for the leg whose it is, or for a sibling that may use it."""
         turn = order.turn
         limiter = self._limiter(turn.domain)
-        if limiter.lacks_path(turn.permit) and not limiter.classify(turn.permit, order.path):
+        if not limiter.classify(turn.permit, order.path):
             limiter.unused(turn.permit)
             self._wait(claim_in(order, turn.ticket.leg), self._routes.line_up)
             return

@@ -6,9 +6,10 @@ from itertools import islice
 
 from msgspec import Struct
 
+from orchestrator.core.target_queue import TargetQueue
 from orchestrator.domain.active_limits import OPERATOR, ActiveLimit, ActiveLimitKind
 from orchestrator.domain.effective_pace import EffectivePace, of_pace
-from orchestrator.domain.fairness import LOOKED_AT_MOST, FairQueue, Ticket
+from orchestrator.domain.fairness import LOOKED_AT_MOST, Ticket
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.pacing import Limiter, Outlook, Pace
@@ -30,7 +31,7 @@ class PaceView(Struct, frozen=True):
     now: float
     steering: Steering
     limiter: Limiter
-    queue: FairQueue
+    queue: TargetQueue
     overruling: Overruling
     place_s: float
     opens_at: float

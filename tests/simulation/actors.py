@@ -217,7 +217,7 @@ class LoggedLink:
         assert opened.permit is not None
         now = self._stage.loop.time()
         # What has no permit took none before: the checker is to name that.
-        _, _, taken_at = targets.limiter(opened.domain)._out.get(opened.permit, (None, None, now))
+        _, _, taken_at = targets.limiter(opened.domain)._permits._out.get(opened.permit, (None, None, now))
         step = targets.steps._steps[opened.job, opened.step]
         return Grant(
             now,

@@ -22,6 +22,7 @@ from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.fairness import Ticket, one_each
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.pacing import Pace, PaceCaps
+from orchestrator.domain.steering import Steering
 from tests.simulation.outage import LeanStore
 from tests.support.outlet import HeapClock
 from tests.support.rig import Rig
@@ -127,11 +128,8 @@ class Waiting:
         return DomainLimiter(
             TargetDomain(f"host-{number}.example.com"),
             self._clock,
-            base=pace,
-            caps=PaceCaps(),
-            account_queues=False,
+            Steering(pace, PaceCaps()),
             weight=one_each,
-            learned=None,
             not_before=0.0,
             launch=self._launch,
             opens_at=lambda _domain, now: now,

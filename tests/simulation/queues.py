@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from msgspec import Struct
 
-from orchestrator.core import domain_limiter
+from orchestrator.core import target_queue
 from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gate, Gone, Lane, LaneKey, Ticket, Weight
 from orchestrator.domain.path_class import UNKNOWN_PATH, PathClass
 
@@ -56,7 +56,7 @@ def logged_queues(logs: list[QueueLog], now: Callable[[], float]) -> Iterator[No
         logs.append(QueueLog())
         return LoggedQueue(weight, by_account=by_account, log=logs[-1], now=now)
 
-    with patch.object(domain_limiter, "FairQueue", make):
+    with patch.object(target_queue, "FairQueue", make):
         yield
 
 

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.core.dispatcher import Dispatcher
-from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.gates import Gates
+from orchestrator.core.permits_out import PermitsOut
 from orchestrator.core.step_orders import claim_of
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.domain import fairness, refusals, troubles
@@ -223,7 +223,7 @@ def every_request_costs_one_token(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("quotas_are_kept", metered_from_afar)
 def a_quota_forgets_what_was_let_out_before_it(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(DomainLimiter, "_count_in", lambda self, throttle: None)
+    patch.setattr(PermitsOut, "count_in", lambda self, throttle: None)
 
 
 @breaks("quotas_are_kept", metered_from_afar)

@@ -16,6 +16,7 @@ from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.path_class import PathClass
 from orchestrator.domain.retry import backoff_ms
+from orchestrator.domain.steering import Steering
 
 EPOCH_MS = 1_763_674_200_000
 
@@ -183,14 +184,14 @@ class Outlet:
         self._repeated: Counter[JobId] = Counter()
         self._queued: dict[tuple[JobId, int], float] = {}
         self._numbers = itertools.count()
+        steering = Steering(pace, caps or PaceCaps(), account_queues=account_queues)
+        if learned is not None:
+            steering.restore(learned, self.clock.now(), self.clock.unix_ms())
         self.limiter = DomainLimiter(
             TargetDomain("api.example.com"),
             self.clock,
-            base=pace,
-            caps=caps or PaceCaps(),
-            account_queues=account_queues,
+            steering,
             weight=weight,
-            learned=learned,
             not_before=0.0,
             launch=self._launch,
             opens_at=lambda _domain, now: now,

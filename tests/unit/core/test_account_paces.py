@@ -313,7 +313,7 @@ def test_of_very_many_accounts_only_so_many_are_remembered_and_kept() -> None:
         outlet.put(1, "cust_a", f"account {number}")
     outlet.run(60)
     assert len(outlet.starts) == THROTTLES_MOST + 3_000
-    throttles = outlet.limiter._steering.binding.throttles  # what it remembers shows nowhere else
+    throttles = outlet.limiter._keeper._steering.binding.throttles  # what it remembers shows nowhere else
     assert throttles is not None
     assert len(throttles) <= 2 * THROTTLES_MOST
     assert len(outlet.limiter.learned.accounts_told) <= ACCOUNTS_KEPT

@@ -26,6 +26,7 @@ from orchestrator.domain.ids import (
 )
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.settling import Ended
+from orchestrator.domain.steering import Steering
 from orchestrator.messages.names import executor_address
 from orchestrator.messages.types import AttemptDone, AttemptStarted, PermitUnused
 from tests.support.virtual_loop import VirtualClock, VirtualLoop
@@ -77,11 +78,8 @@ class Bench:
         self.domain = DomainLimiter(
             TargetDomain("203.0.113.7:80"),
             self.clock,
-            base=pace,
-            caps=PaceCaps(),
-            account_queues=False,
+            Steering(pace, PaceCaps()),
             weight=one_each,
-            learned=None,
             not_before=0.0,
             launch=self._launch,
             opens_at=lambda _domain, now: now,

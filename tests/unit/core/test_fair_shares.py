@@ -10,6 +10,7 @@ from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import FairQueue, Ticket, one_each
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.pacing import Pace, PaceCaps
+from orchestrator.domain.steering import Steering
 from tests.support.outlet import HeapClock, Outlet, response
 
 
@@ -71,18 +72,23 @@ def test_customers_of_unequal_weight_get_shares_in_proportion() -> None:
     assert jain([round(share) for share in shares]) >= 0.99
 
 
+def answered_at_once(limiter: DomainLimiter, _ticket: Ticket, permit: int) -> None:
+    limiter.closed(permit)
+
+
+def at_once(_domain: TargetDomain, now: float) -> float:
+    return now
+
+
 def idle_domain(number: int, clock: HeapClock, pace: Pace, caps: PaceCaps) -> DomainLimiter:
     return DomainLimiter(
         TargetDomain(f"host-{number}.example.com"),
         clock,
-        base=pace,
-        caps=caps,
-        account_queues=False,
+        Steering(pace, caps),
         weight=one_each,
-        learned=None,
         not_before=0.0,
-        launch=lambda limiter, ticket, permit: limiter.closed(permit),
-        opens_at=lambda _domain, now: now,
+        launch=answered_at_once,
+        opens_at=at_once,
     )
 
 

@@ -13,6 +13,7 @@ from orchestrator.domain.job import Guarantee, RegionPolicy
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import STRICT_DOWN_S
+from orchestrator.domain.steering import Steering
 from orchestrator.ports.store import Duplicate
 from tests.support.rig import IAD, LAX, ORD, Reply, Rig, in_virtual_time
 
@@ -53,11 +54,8 @@ async def test_a_permit_whose_launch_breaks_comes_back(rig: Rig) -> None:
     limiter = DomainLimiter(
         TargetDomain("203.0.113.7:80"),
         rig.clock,
-        base=Pace(2.0, 2),
-        caps=PaceCaps(),
-        account_queues=False,
+        Steering(Pace(2.0, 2), PaceCaps()),
         weight=one_each,
-        learned=None,
         not_before=0.0,
         launch=breaks,
         opens_at=lambda _domain, now: now,

@@ -81,7 +81,7 @@ async def test_a_won_race_leaves_no_further_legs_in_its_queue(rig: Rig) -> None:
     won = sum([(await rig.show(job_id)).state is JobState.SUCCESS for job_id in races])
     assert won > 90
     (domain,) = rig.shard.targets.domains.values()
-    spare = domain._queue._spare
+    spare = domain._queue._tickets._spare
     assert spare is None or spare.count <= 10
 
 
