@@ -6,12 +6,11 @@ from types import MappingProxyType
 from weakref import WeakValueDictionary
 
 from orchestrator.core.domain_limiter import DomainLimiter, Launch
+from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.fairness import Ticket, Weight
 from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, TargetDomain
-from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.overruling import AS_IT_IS, Overruling
-from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import DOWN_AFTER_S
 from orchestrator.domain.steering import Steering
 from orchestrator.domain.witnesses import FORGOTTEN_AFTER_S
@@ -26,17 +25,13 @@ class LimiterRegistry(Mapping[TargetDomain, DomainLimiter]):
     def __init__(
         self,
         clock: Clock,
+        options: ShardOptions,
         *,
-        pace: Pace,
-        caps: PaceCaps,
-        known: KnownDomains,
         launch: Launch,
         opens_at: Callable[[TargetDomain, float], float],
     ) -> None:
         self._clock = clock
-        self._pace = pace
-        self._caps = caps
-        self._known = known
+        self._options = options
         self._hand_on = launch
         self._opens_at = opens_at
         self._limiters: dict[TargetDomain, DomainLimiter] = {}
@@ -150,7 +145,7 @@ class LimiterRegistry(Mapping[TargetDomain, DomainLimiter]):
         """Give customers the weights of their plans; of several plans, the heaviest."""
         weights: dict[CustomerId, int] = {}
         for customer, plan in plans:
-            weights[customer] = max(weights.get(customer, 1), self._known.weights.get(plan, 1))
+            weights[customer] = max(weights.get(customer, 1), self._options.known.weights.get(plan, 1))
         self._weights = weights
 
     def _launch(self, limiter: DomainLimiter, ticket: Ticket, permit: int) -> None:
@@ -168,9 +163,9 @@ class LimiterRegistry(Mapping[TargetDomain, DomainLimiter]):
         return limiter
 
     def _make(self, name: TargetDomain, learned: Learned | None) -> DomainLimiter:
-        policy = self._known.policy(name)
-        base = policy.pace(self._pace)
-        steering = Steering(base, policy.caps(self._caps), account_queues=policy.account_queues)
+        policy = self._options.known.policy(name)
+        base = policy.pace(self._options.pace)
+        steering = Steering(base, policy.caps(self._options.caps), account_queues=policy.account_queues)
         if learned is not None:
             steering.restore(learned, self._clock.now(), self._clock.unix_ms())
         return DomainLimiter(

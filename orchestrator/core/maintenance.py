@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from orchestrator.core.shard_context import ShardContext
 from orchestrator.domain.ids import JobId
-from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import JobStore
 
 OVERDUE_EVERY_S = 0.2
 OVERDUE_BATCH = 200
@@ -19,9 +18,7 @@ class Maintenance:
     """Ends jobs whose time is over, follows customers' plans, and lets the store forget what is old.
 
     Args:
-        store: Knows what is overdue, and what is old.
-        clock: Time.
-        spawn: Runs work to its end.
+        context: What the shard's parts share; the store knows what is overdue, and what is old.
         time_out: Ends one job, and returns when that is on disk.
         watched: Whether somebody else sees to a job's time limit.
         read_plans: Takes note of customers' plans.
@@ -30,17 +27,15 @@ class Maintenance:
 
     def __init__(
         self,
-        store: JobStore,
-        clock: Clock,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        context: ShardContext,
         time_out: Callable[[JobId], Coroutine[Any, Any, None]],
         watched: Callable[[JobId], bool],
         read_plans: Callable[[], Coroutine[Any, Any, None]],
         forget_idle: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
-        self._store = store
-        self._clock = clock
-        self._spawn = spawn
+        self._store = context.store.jobs
+        self._clock = context.clock
+        self._spawn = context.spawn
         self._time_out = time_out
         self._watched = watched
         self._read_plans = read_plans

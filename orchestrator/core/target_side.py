@@ -1,28 +1,25 @@
 """All that a shard has of its targets: their limiters, the ways to them, and the attempts under way."""
 
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
-from orchestrator.core.answer_intake import AnswerIntake
-from orchestrator.core.counters import Counters
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.limiter_registry import LimiterRegistry
 from orchestrator.core.local_targets import LocalTargets
 from orchestrator.core.marker import Marker
 from orchestrator.core.pace_view import PaceView
-from orchestrator.core.peers import Peer, PeerBook
+from orchestrator.core.peers import Peer, PeerBook, Region
 from orchestrator.core.routes import Routes
+from orchestrator.core.shard_context import ShardContext
+from orchestrator.core.shard_options import ShardOptions
+from orchestrator.core.views import RouteView
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.ids import AttemptId, ShardName, TargetDomain, attempt_id
+from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain, attempt_id
 from orchestrator.domain.job import Job
-from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.lease import BEAT_EVERY_S
-from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.queue_position import QueuePosition
-from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import JobStore
+from orchestrator.domain.routing import RegionHealth
 from orchestrator.ports.targets import Jobs
 
 
@@ -30,83 +27,80 @@ class TargetSide:
     """Joins the parts of the targets' side. ``steps`` is what jobs speak to.
 
     Args:
-        store: Keeps what targets teach.
+        context: What the shard's parts share.
         peers: The regions' nodes.
-        clock: Time.
-        counters: What metrics show.
-        answers: Room for large answers.
-        spawn: Runs work to its end.
         lease_left_s: For how long the shard may still act.
-        shard: Whose targets these are: attempt ids begin so.
-        pace: Where nothing is known of a target.
-        caps: Of what targets may ask for.
-        known: What the operator says of certain targets.
-        strict_down_s: How long a region is down before a leg that may run nowhere else is given up.
+        options: What the operator set. Attempt ids begin with the shard's name.
     """
 
     def __init__(
         self,
-        store: JobStore,
+        context: ShardContext,
         peers: PeerBook,
-        clock: Clock,
-        counters: Counters,
-        answers: AnswerIntake,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
         lease_left_s: Callable[[], float],
-        *,
-        shard: ShardName,
-        pace: Pace,
-        caps: PaceCaps,
-        known: KnownDomains,
-        strict_down_s: float,
+        options: ShardOptions,
     ) -> None:
-        self._store = store
+        clock = self._clock = context.clock
+        self._store = context.store
         self._peers = peers
-        self._shard = shard
+        self._shard = options.name
         self._lease_left_s = lease_left_s
         self._epoch = 0
         self._attempts = 0
-        self.routes = Routes(clock, peers, self.limiter, self._leave, strict_down_s=strict_down_s)
-        self.domains = LimiterRegistry(
-            clock,
-            pace=pace,
-            caps=caps,
-            known=known,
-            launch=self._launch,
-            opens_at=self._opens_at,
-        )
+        self.domains = LimiterRegistry(clock, options, launch=self._launch, opens_at=self._opens_at)
+        limiter = self.domains.limiter
+        self.routes = Routes(clock, peers, limiter, self._leave, strict_down_s=options.strict_down_s)
         self.dispatcher = Dispatcher(
             peers,
             clock,
-            counters,
-            limiter=self.domains.limiter,
+            context.counters,
+            limiter=limiter,
             routes=self.routes,
-            answers=answers,
+            answers=context.answers,
             steered=self._steered,
         )
-        self._marker = Marker(store, spawn)
+        self._marker = Marker(context.store.jobs, context.spawn)
         self.steps = LocalTargets(
-            clock,
-            peers,
-            self.routes,
-            self.domains.limiter,
-            self.dispatcher,
-            self._marker,
-            self._next_attempt,
+            clock, peers, self.routes, limiter, self.dispatcher, self._marker, self._next_attempt
         )
 
     async def begin(self, epoch: int, jobs: Jobs) -> None:
         """Begin a life of the shard with what is kept of the targets; ``jobs`` are told from now on."""
         self._epoch = epoch
-        paces, overrulings = await self._store.paces(), await self._store.overrulings()
+        paces, overrulings = await self._store.jobs.paces(), await self._store.jobs.overrulings()
         self.domains.begin(paces, overrulings, after_another_life=epoch > 1)
         self._marker.begin(epoch)
         self.steps.begin(jobs)
         self.routes.begin()
 
+    async def read_plans(self) -> None:
+        """Take note of customers' plans: they weigh in the queues."""
+        self.domains.weigh(await self._store.customers.plans(self._clock.unix_ms()))
+
     def limiter(self, name: TargetDomain) -> DomainLimiter:
         """Find a domain's limiter, or make it."""
         return self.domains.limiter(name)
+
+    def look(self, name: TargetDomain) -> DomainLimiter:
+        """Find a domain's limiter, or make one to look at, which is not kept."""
+        return self.domains.look(name)
+
+    def ways(self, name: TargetDomain) -> dict[RegionName, RouteView]:
+        """Show the ways from the regions to a target; regions that have not called it are absent."""
+        return self.routes.target_health.view(name)
+
+    def health(self, region: Region) -> RegionHealth:
+        """Say how a region is, seen from its targets too."""
+        return self.routes.health(region)
+
+    def open_breakers(self) -> dict[RegionName, int]:
+        """Count the breakers that are not closed, by region."""
+        return self.routes.open_breakers()
+
+    @property
+    def attempts_open(self) -> int:
+        """Count the attempts under way."""
+        return len(self.dispatcher)
 
     def view(self, domain: DomainLimiter) -> PaceView:
         """Show what holds at a target now, the ways to it included."""
@@ -146,7 +140,7 @@ class TargetSide:
         self.steps.leave(ticket, cause)
 
     def _steered(self, domain: DomainLimiter) -> None:
-        self._store.note_pace(domain.name, domain.learned)
+        self._store.jobs.note_pace(domain.name, domain.learned)
 
     def _next_attempt(self) -> AttemptId:
         self._attempts += 1

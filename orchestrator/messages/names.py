@@ -1,5 +1,7 @@
 """What the Ray actors are called, and the resource that ties one to a region's nodes."""
 
+from collections.abc import Iterable
+
 from orchestrator.domain.ids import NodeAddress, NodeName, RegionName, ShardName
 
 NAMESPACE = "ezthrottle"
@@ -20,6 +22,11 @@ def executor_name(region: str) -> str:
 def executor_address(region: RegionName) -> NodeAddress:
     """Say where a region's executor is: its node bears its actor's name."""
     return NodeAddress(region, NodeName(executor_name(region)))
+
+
+def expected_nodes(regions: Iterable[RegionName]) -> list[NodeAddress]:
+    """Name the nodes that there are to be: an executor for each region, and the webhook actor."""
+    return [*map(executor_address, regions), WEBHOOK_NODE]
 
 
 def agent_node(name: str, key_id: str) -> NodeName:

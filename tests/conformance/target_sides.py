@@ -146,7 +146,7 @@ class RemoteSide(Side):
     def begin_far(self, epoch: int) -> None:
         """Begin a life of the targets' shard."""
         self.rig.shard.targets.steps.begin(self.far.find_jobs(Nobody()))
-        self.far.begin(epoch, Nobody(), self.rig.shard.newcomers)
+        self.far.begin(epoch, Nobody(), self.rig.shard.jobs.newcomers)
 
     async def restart_far(self) -> None:
         """Let the targets' shard live on under another epoch: of what came before it knows nothing."""
@@ -165,7 +165,7 @@ class RemoteSide(Side):
         return self.jobs
 
     def _begin_near(self, epoch: int) -> None:
-        self.near.begin(epoch, self.jobs, self.rig.shard.newcomers)
+        self.near.begin(epoch, self.jobs, self.rig.shard.jobs.newcomers)
 
     def _neighbour(self, own: ShardName, other: ShardName, rig: Rig, targets: Targets) -> Neighbours:
         cluster = Cluster(others=(other,), owner=lambda _: FAR, transport=self.way.of(own))

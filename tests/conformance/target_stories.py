@@ -215,7 +215,7 @@ async def a_turn_from_before_its_target_was_replaced_is_not_used(side: RemoteSid
     await side.restart_far()
     await within(lambda: len(side.told(Turn, "a")) > 1)
     new = side.told(Turn, "a")[1]
-    assert (side.rig.shard.domain(DOMAIN).in_flight, new == old) == (1, False)
+    assert (side.rig.shard.targets.limiter(DOMAIN).in_flight, new == old) == (1, False)
     for turn in (old, new):
         side.targets.run(RunStep(turn, ONE, PATH, may_leave=False))
     await side.hears(Placed, "a")
@@ -232,7 +232,7 @@ async def what_a_shard_that_fell_silent_has_elsewhere_is_taken_back(side: Remote
     side.way.cut |= {(NEAR, FAR)}
     await asyncio.sleep(5)
     shard = side.rig.shard
-    assert (len(shard.targets.dispatcher), shard.domain(DOMAIN).in_flight) == (0, 0)
+    assert (len(shard.targets.dispatcher), shard.targets.limiter(DOMAIN).in_flight) == (0, 0)
     side.way.cut.clear()
     assert (await side.hears(AttemptEnded, "a")).ended.fault is Fault.LOST
     await within(lambda: len(side.told(Turn, "b")) > 1)
@@ -246,7 +246,7 @@ async def what_reports_do_not_reach_is_taken_back_too(side: RemoteSide) -> None:
     side.way.cut |= {(FAR, NEAR)}
     side.targets.line_up(claim("b", 0, ONE))
     await asyncio.sleep(6)
-    assert side.rig.shard.domain(DOMAIN).in_flight == 0
+    assert side.rig.shard.targets.limiter(DOMAIN).in_flight == 0
     side.way.cut.clear()
     side.targets.pass_up(await side.hears(Turn, "b"))
     side.targets.withdraw([withdraw("a", ONE), withdraw("b", ONE)])
@@ -284,7 +284,7 @@ async def a_shard_that_stops_passes_up_its_turns_elsewhere(side: RemoteSide) -> 
     placed = await side.take_turn("a", ONE)
     side.near.drain()
     side.targets.line_up(claim("b", 0, ONE))
-    await within(lambda: side.rig.shard.domain(DOMAIN).waiting == 0)
+    await within(lambda: side.rig.shard.targets.limiter(DOMAIN).waiting == 0)
     side.targets.send(send(placed))
     assert (await side.hears(AttemptEnded, "a")).ended.response is not None
     assert (side.told(Turn, "b"), side.near.attempts_open) == ([], 0)

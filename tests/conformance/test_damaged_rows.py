@@ -14,7 +14,8 @@ import pytest
 
 from orchestrator.adapters.sqlite.data_dir import DATABASE
 from orchestrator.adapters.sqlite.store import SqliteStore
-from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.core.shard import Shard
+from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.audit import AuditFilter
 from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import DeliveryState
@@ -231,7 +232,7 @@ async def a_shard(store: SqliteStore) -> AsyncIterator[Shard]:
 
 
 async def ends(shard: Shard, job_id: JobId) -> None:
-    with shard.board.watch(job_id) as watch:
+    with shard.jobs.board.watch(job_id) as watch:
         line = await shard.store.history.summary(job_id, 0)
         if line is not None and not line.state.ended:
             await watch.end(WITHIN_S)
@@ -271,8 +272,8 @@ async def test_the_service_starts_and_every_other_job_runs_whatever_a_row_has_be
         page = await store.history.jobs_of(JobFilter(customer=ACME), now_ms=0, most=10)
         assert len(page.jobs) == 4
         await store.jobs.purge(0)
-        await shard.jobs.take_up(WELL.id)
-        assert shard.under_way(WELL.id) is not None
+        await shard.jobs.table.take_up(WELL.id)
+        assert shard.jobs.under_way(WELL.id) is not None
         fault = asyncio.ensure_future(shard.failed())
         done, _ = await asyncio.wait([fault], timeout=0.01)
         fault.cancel()
@@ -316,8 +317,8 @@ async def test_a_text_that_is_none_any_more_spoils_no_other_row(
         assert len(await store.audit.lines(AuditFilter(), 10)) == 3
         assert len(shard.peers.drains) == 1
         await store.jobs.purge(2**42)
-        await shard.jobs.take_up(WELL.id)
-        assert shard.under_way(WELL.id) is not None
+        await shard.jobs.table.take_up(WELL.id)
+        assert shard.jobs.under_way(WELL.id) is not None
         fault = asyncio.ensure_future(shard.failed())
         done, _ = await asyncio.wait([fault], timeout=0.05)
         fault.cancel()
@@ -334,10 +335,10 @@ async def test_an_open_job_that_can_not_be_read_ends_as_damaged_when_its_turn_co
     async with a_shard(store) as shard:
         if column.name == "queued_as" and what == "NULL":
             # As if the job had never had an account of its own: it runs.
-            assert await shard.jobs.take_up(SCHEDULED.id) is not None
+            assert await shard.jobs.table.take_up(SCHEDULED.id) is not None
             return
         if column.name == "request":
-            assert await shard.jobs.take_up(SCHEDULED.id) is None
+            assert await shard.jobs.table.take_up(SCHEDULED.id) is None
         await ends(shard, SCHEDULED.id)
         assert await seen(store, SCHEDULED) == (JobState.FAILED, "damaged")
     assert any(SCHEDULED.id in line and "damaged" in line for line in caplog.messages)
@@ -353,7 +354,7 @@ async def test_a_running_job_that_can_not_be_read_ends_as_damaged_at_the_start(
     async with a_shard(store) as shard:
         if column.name == "run" and what == "NULL":
             # As a job that was just about to run.
-            assert shard.under_way(RUNNING.id) is not None
+            assert shard.jobs.under_way(RUNNING.id) is not None
             return
         await ends(shard, RUNNING.id)
         assert await seen(store, RUNNING) == (JobState.FAILED, "damaged")

@@ -12,7 +12,8 @@ from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.intake import Intake
 from orchestrator.core.node import MailboxLinks, ShardNode
 from orchestrator.core.peers import WEBHOOKS
-from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.core.shard import Shard
+from orchestrator.core.shard_options import ShardOptions
 from orchestrator.core.shards.neighbours import Cluster
 from orchestrator.core.views import Acknowledgement, KnownAlready
 from orchestrator.domain.fanout import DeliveryOptions
@@ -296,7 +297,7 @@ class ShardProcess:
 
     async def cancel(self, job_id: JobId) -> bool:
         """Cancel a job; say whether it was still open."""
-        return await self.living().cancel(job_id)
+        return await self.living().jobs.cancel(job_id)
 
     async def stop(self, drain_s: float) -> None:
         """Stop as an operator stops the service."""

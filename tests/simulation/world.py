@@ -310,14 +310,14 @@ class World:
 def _left_in(shard: Shard) -> list[str]:
     left = {
         "attempts open at the dispatcher": len(shard.targets.dispatcher),
-        "supervisors": len(shard.jobs),
-        "supervisors of ended jobs": shard.jobs.closing,
+        "supervisors": len(shard.jobs.table),
+        "supervisors of ended jobs": shard.jobs.table.closing,
         "steps at work at their targets": len(shard.targets.steps),
         "steps between two shards": len(shard.neighbours),
-        "deliveries that wait": shard.webhooks.waiting,
-        "timers of deliveries": len(shard.outbox._timers),
-        "bytes of deliveries that wait": shard.webhooks._queues._waiting_bytes,
-        "deliveries in flight": len(shard.webhooks),
+        "deliveries that wait": shard.webhooks.dispatcher.waiting,
+        "timers of deliveries": len(shard.webhooks.outbox._timers),
+        "bytes of deliveries that wait": shard.webhooks.dispatcher._queues._waiting_bytes,
+        "deliveries in flight": len(shard.webhooks.dispatcher),
         "parked tickets": len(shard.targets.routes.parking),
         "repeats without a token": len(shard.targets.routes.retry_budgets),
     }

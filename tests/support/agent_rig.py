@@ -13,7 +13,8 @@ from orchestrator.adapters.agents.door import AgentDoor, NodesAndAgents
 from orchestrator.adapters.api_keys import make_key
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core.node import MailboxLinks, ShardNode
-from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.core.shard import Shard
+from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.audit import Act, AuditEntry
 from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
@@ -166,14 +167,14 @@ class AgentRig:
             spec=spec,
         )
         await self.store.jobs.submit(job)
-        self.shard.admit(job)
+        self.shard.jobs.admit(job)
         return job_id
 
     async def ended(self, job_id: JobId) -> StoredJob:
         """Wait for a job's end."""
         async with asyncio.timeout(WITHIN_S):
             while True:
-                with self.shard.board.watch(job_id) as watch:
+                with self.shard.jobs.board.watch(job_id) as watch:
                     stored = await self.store.jobs.load(job_id)
                     assert stored is not None
                     if stored.state.ended:

@@ -9,7 +9,8 @@ from random import Random
 from typing import Any
 
 from orchestrator.adapters.memory.store import MemoryStore
-from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.core.shard import Shard
+from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
 from orchestrator.domain.job import Job, JobSpec
@@ -73,7 +74,7 @@ class LiveRig:
             spec=spec,
         )
         await self.store.jobs.submit(job)
-        self.shard.admit(job)
+        self.shard.jobs.admit(job)
         async with asyncio.timeout(ENDS_WITHIN_S):
             return await self._settled(job_id)
 

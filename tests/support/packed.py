@@ -36,6 +36,8 @@ class Packed:
 def talk_packed(shard: Shard) -> Counter[str]:
     """Let a shard's jobs and targets say all that they say in packed messages; count these by kind."""
     carried: Counter[str] = Counter()
-    shard.jobs._context = replace(shard.jobs._context, targets=Packed(shard.targets.steps, carried))
-    shard.targets.steps.begin(Packed(shard.jobs, carried))
+    shard.jobs.table._context = replace(
+        shard.jobs.table._context, targets=Packed(shard.targets.steps, carried)
+    )
+    shard.targets.steps.begin(Packed(shard.jobs.table, carried))
     return carried

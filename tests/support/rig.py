@@ -12,7 +12,8 @@ from typing import Any
 from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core.peers import WEBHOOKS
-from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.core.shard import Shard
+from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
@@ -183,7 +184,7 @@ class Rig:
 
     def admit(self, job: Job) -> None:
         """Let the shard hear of a job that is on disk."""
-        self._process.context.run(self.shard.admit, job)
+        self._process.context.run(self.shard.jobs.admit, job)
 
     async def show(self, job_id: JobId) -> StoredJob:
         """Read a job."""
@@ -194,7 +195,7 @@ class Rig:
     async def ended(self, job_id: JobId, within_s: float = 120.0) -> StoredJob:
         """Wait for a job's end."""
         if not (await self.show(job_id)).state.ended:
-            with self.shard.board.watch(job_id) as watch:
+            with self.shard.jobs.board.watch(job_id) as watch:
                 await watch.end(within_s)
         stored = await self.show(job_id)
         assert stored.state.ended, f"{job_id} is {stored.state} after {within_s} s"

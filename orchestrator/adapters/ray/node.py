@@ -24,7 +24,8 @@ from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.core.gateway.gateway import Gateway
 from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.node import MailboxLinks, ShardNode
-from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.core.shard import Shard
+from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.fanout import DeliveryOptions, Schedule
 from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.pacing import Pace

@@ -11,6 +11,7 @@ from orchestrator.core.shards.routers import JobRouter, TargetRouter
 from orchestrator.core.shards.session_messages import DeliveriesStored, JobStored, StepName
 from orchestrator.domain.ids import DeliveryId, JobId, ShardName, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.domain.marks import Owner
 from orchestrator.messages.codec import BatchReader, WireError, decode_one, encode
 from orchestrator.messages.types import ShardHeartbeat
 from orchestrator.ports.clock import Clock
@@ -79,6 +80,12 @@ class Neighbours:
     def at_home(self, domain: TargetDomain) -> bool:
         """Whether a target is this shard's own."""
         return self._cluster is None or self._cluster.owner(domain) == self._own
+
+    def owners(self, epoch: int) -> Callable[[TargetDomain], Owner | None]:
+        """Make what says who has a target in this life of the shard; None where another shard does, for
+        nobody here knows in which epoch.
+        """
+        return lambda domain: Owner(self._own, epoch) if self.at_home(domain) else None
 
     def find_jobs(self, own: Jobs) -> Jobs:
         """Say whom this shard's targets tell of attempts and turns."""

@@ -3,13 +3,12 @@
 It signs, and chooses who sends: the webhook actor, or a node of a region where the webhook names regions.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from orchestrator.core.counters import Counters
 from orchestrator.core.peers import WEBHOOKS, PeerBook
+from orchestrator.core.shard_context import ShardContext
 from orchestrator.core.webhooks.endpoint import Endpoint
 from orchestrator.core.webhooks.endpoint_queues import EndpointQueues
 from orchestrator.core.webhooks.in_flight import DeliveriesInFlight, DeliveryInFlight
@@ -23,8 +22,7 @@ from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress, RegionName, 
 from orchestrator.domain.job import Job
 from orchestrator.messages.names import WEBHOOK_NODE
 from orchestrator.messages.types import Deliver, Delivered, NeedResult
-from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import JobStore, OutboxEntry
+from orchestrator.ports.store import OutboxEntry
 
 EXPECT_WITHIN_S = 90.0
 """Longer than the sender's own limits: beyond it, its silence counts as a lost message."""
@@ -39,32 +37,36 @@ class _AwaitsRegion(Struct, frozen=True):
 
 
 class WebhookDispatcher:
-    """Takes what is due to its endpoint's queue, from there to a sender, and how it went to the outbox."""
+    """Takes what is due to its endpoint's queue, from there to a sender, and how it went to the outbox.
+
+    Args:
+        context: What the shard's parts share.
+        outbox: Says what is due, and keeps how it went.
+        secrets: What it signs with.
+        peers: The senders.
+        max_concurrent: Deliveries in flight to one endpoint.
+
+    """
 
     def __init__(
         self,
-        store: JobStore,
+        context: ShardContext,
         outbox: Outbox,
         secrets: SigningSecrets,
         peers: PeerBook,
-        clock: Clock,
         *,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
-        counters: Counters,
         max_concurrent: int,
     ) -> None:
         self._outbox = outbox
         self._secrets = secrets
         self._peers = peers
-        self._clock = clock
-        self._spawn = spawn
-        self._counters = counters
-        self._queues = EndpointQueues(clock, max_concurrent=max_concurrent, start=self._start)
-        self._loader = DeliveryLoader(store, secrets, outbox)
+        self._clock = context.clock
+        self._spawn = context.spawn
+        self._counters = context.counters
+        self._queues = EndpointQueues(context.clock, max_concurrent=max_concurrent, start=self._start)
+        self._loader = DeliveryLoader(context.store.jobs, secrets, outbox)
         self._in_flight = DeliveriesInFlight()
-        self._large = LargeResults(
-            store, peers, clock, self._in_flight, spawn=spawn, unreadable=self._end_unreadable
-        )
+        self._large = LargeResults(context, peers, self._in_flight, unreadable=self._end_unreadable)
         self._awaiting_regions: list[_AwaitsRegion] = []
 
     async def begin(self) -> Sequence[OutboxEntry]:

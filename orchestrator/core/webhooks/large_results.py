@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core.peers import PeerBook
+from orchestrator.core.shard_context import ShardContext
 from orchestrator.core.webhooks.in_flight import DeliveriesInFlight
 from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress
 from orchestrator.messages.types import DeliverySigned, JobResult, NeedResult
-from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import DamagedError, JobStore
+from orchestrator.ports.store import DamagedError
 
 
 @dataclass(slots=True)
@@ -25,30 +25,26 @@ class LargeResults:
     """Brings a sender each result once for all deliveries of its job, and a fresh signature for each.
 
     Args:
-        store: Has the results.
+        context: What the shard's parts share.
         peers: The senders.
-        clock: Time of the signatures.
         in_flight: What senders have.
-        spawn: Runs work to its end.
         unreadable: Ends what senders have of a job whose result they wait for in vain.
 
     """
 
     def __init__(
         self,
-        store: JobStore,
+        context: ShardContext,
         peers: PeerBook,
-        clock: Clock,
         in_flight: DeliveriesInFlight,
         *,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
         unreadable: Callable[[JobId, str], Coroutine[Any, Any, None]],
     ) -> None:
-        self._store = store
+        self._store = context.store.jobs
+        self._clock = context.clock
+        self._spawn = context.spawn
         self._peers = peers
-        self._clock = clock
         self._in_flight = in_flight
-        self._spawn = spawn
         self._unreadable = unreadable
         self._wanted: dict[tuple[NodeAddress, JobId], _Wanted] = {}
 

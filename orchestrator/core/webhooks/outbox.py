@@ -2,18 +2,17 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from random import Random
 
 from msgspec.structs import replace
 
 from orchestrator.core.clock_steps import SteadyClock
-from orchestrator.core.counters import Counters
+from orchestrator.core.shard_context import ShardContext
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, Schedule, is_accepted, is_final
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.waiting import still_to_wait_ms
 from orchestrator.messages.types import Delivered
-from orchestrator.ports.clock import Clock, Timer
-from orchestrator.ports.store import JobStore, OutboxEntry
+from orchestrator.ports.clock import Timer
+from orchestrator.ports.store import OutboxEntry
 
 _NO_SECRETS = "not sent: the stored webhook secrets can't be read, store them anew"
 _DOWN_ALL_THE_TIME = "not sent: the receiver was down until the schedule was over"
@@ -26,30 +25,20 @@ class Outbox:
     restart goes on where this ended.
 
     Args:
-        store: Keeps the rows.
-        clock: Time.
-        random: Jitter.
-        counters: What metrics show.
+        context: What the shard's parts share.
         schedule: When attempts are made.
         due: Takes a delivery whose time has come.
 
     """
 
     def __init__(
-        self,
-        store: JobStore,
-        clock: Clock,
-        random: Random,
-        counters: Counters,
-        schedule: Schedule,
-        *,
-        due: Callable[[OutboxEntry], None],
+        self, context: ShardContext, schedule: Schedule, *, due: Callable[[OutboxEntry], None]
     ) -> None:
-        self._store = store
-        self._clock = clock
-        self._steady = SteadyClock(clock)
-        self._random = random
-        self._counters = counters
+        self._store = context.store.jobs
+        self._clock = context.clock
+        self._steady = SteadyClock(context.clock)
+        self._random = context.random
+        self._counters = context.counters
         self._schedule = schedule
         self._due = due
         self._timers: dict[DeliveryId, Timer] = {}

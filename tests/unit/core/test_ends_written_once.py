@@ -29,8 +29,8 @@ async def assert_cancelled(rig: Rig, job_id: JobId) -> None:
     stored = await rig.show(job_id)
     assert (stored.state, rig.seen(job_id)) == (JobState.CANCELLED, [])
     assert b'"cancelled"' in (stored.result or b"")
-    assert rig.shard.domain(stored.job.domain).in_flight == 0
-    assert rig.shard.ledger.total_open == 0
+    assert rig.shard.targets.limiter(stored.job.domain).in_flight == 0
+    assert rig.shard.jobs.ledger.total_open == 0
 
 
 @in_virtual_time()
@@ -40,8 +40,10 @@ async def test_a_job_that_is_cancelled_before_its_mark_is_written_ends_once(rig:
         for _ in range(JOBS):
             await asyncio.sleep(1.0)
             jobs.append(await rig.submit(guarantee=Guarantee.AT_MOST_ONCE))
-            assert rig.shard.under_way(jobs[-1]) is not None, "it has its permit, and its mark is not on disk"
-            assert await rig.shard.cancel(jobs[-1])
+            assert rig.shard.jobs.under_way(jobs[-1]) is not None, (
+                "it has its permit, and its mark is not on disk"
+            )
+            assert await rig.shard.jobs.cancel(jobs[-1])
     for job_id in jobs:
         await assert_cancelled(rig, job_id)
 
@@ -52,11 +54,11 @@ async def test_a_job_that_is_cancelled_before_it_was_admitted_ends_once(rig: Rig
     await asyncio.sleep(1.0)
     job = await rig.store_job()
     rig.store.jobs.load_takes_s = 0.5
-    cancelling = asyncio.ensure_future(rig.shard.cancel(job.id))
+    cancelling = asyncio.ensure_future(rig.shard.jobs.cancel(job.id))
     await asyncio.sleep(0.1)
     async with going_on(rig):
         rig.admit(job)
         assert await cancelling
-        assert not await rig.shard.cancel(job.id), "it has ended"
+        assert not await rig.shard.jobs.cancel(job.id), "it has ended"
         await asyncio.sleep(10.0)
     await assert_cancelled(rig, job.id)

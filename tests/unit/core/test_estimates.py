@@ -157,10 +157,10 @@ async def test_the_service_says_so_of_a_cancelled_job_as_well(rig: Rig) -> None:
         await asyncio.sleep(0.001)  # of two jobs of one millisecond either may go first
     (domain,) = rig.shard.targets.domains.values()
     stored = [(await rig.show(job)).job for job in jobs]
-    before = [place and place.position for place in map(rig.shard.place, stored)]
+    before = [place and place.position for place in map(rig.shard.jobs.place, stored)]
     assert before == [None, 1, 2, 3, 4, 5]
-    assert await rig.shard.cancel(jobs[2])
-    after = [place and place.position for place in map(rig.shard.place, stored)]
+    assert await rig.shard.jobs.cancel(jobs[2])
+    after = [place and place.position for place in map(rig.shard.jobs.place, stored)]
     assert after == [None, 1, None, 2, 3, 4]
     assert domain.waiting == 4
 
@@ -175,9 +175,9 @@ async def test_a_job_stands_where_its_fallback_waits(rig: Rig) -> None:
     trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({500}))
     job_id = await rig.submit(fallback=Fallback(trigger, there))
     await asyncio.sleep(0.1)
-    place = rig.shard.place((await rig.show(job_id)).job)
+    place = rig.shard.jobs.place((await rig.show(job_id)).job)
     assert place is not None
-    domain = rig.shard.domain(target_domain(there.url))
+    domain = rig.shard.targets.limiter(target_domain(there.url))
     assert place.position == domain.waiting >= 4
     begun = rig.loop.time()
     await rig.ended(job_id)

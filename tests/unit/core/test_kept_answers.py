@@ -22,24 +22,24 @@ def result_of(stored: StoredJob) -> dict[str, object]:
 @in_virtual_time()
 async def test_what_waiting_jobs_keep_of_answers_is_bounded_and_forgotten_with_them(rig: Rig) -> None:
     rig.answer = lambda _: Reply(status=404, body=b"x" * 200_000)
-    few = rig.shard.kept_answers._budget.most = 2 * MIB
+    few = rig.shard.jobs.kept_answers._budget.most = 2 * MIB
     jobs = [await rig.submit(retry_policy=REPEATED) for _ in range(80)]
     await asyncio.sleep(0.4)
-    most = rig.shard.kept_answers.used
+    most = rig.shard.jobs.kept_answers.used
     for job in jobs:
         await rig.ended(job)
 
     assert few / 4 < most <= few
-    assert rig.shard.kept_answers.used == 0
+    assert rig.shard.jobs.kept_answers.used == 0
 
 
 @in_virtual_time()
 async def test_so_are_the_headers_of_such_answers(rig: Rig) -> None:
     rig.answer = lambda _: Reply(status=404, headers={f"x-{number}": "y" for number in range(500)})
-    few = rig.shard.kept_answers._budget.most = MIB
+    few = rig.shard.jobs.kept_answers._budget.most = MIB
     jobs = [await rig.submit(retry_policy=REPEATED) for _ in range(80)]
     await asyncio.sleep(0.4)
-    most = rig.shard.kept_answers.used
+    most = rig.shard.jobs.kept_answers.used
     for job in jobs:
         await rig.ended(job)
 
@@ -56,7 +56,7 @@ async def test_a_fan_out_tells_all_answers_in_equal_shares(rig: Rig) -> None:
     assert isinstance(responses, dict)
     assert [len(told["body"]) for told in responses.values()] == [FANOUT_BYTES // 3] * 3
     assert all(told["truncated"] for told in responses.values())
-    assert rig.shard.kept_answers.used == 0
+    assert rig.shard.jobs.kept_answers.used == 0
 
 
 @in_virtual_time()
@@ -88,4 +88,4 @@ async def test_a_restart_counts_what_the_disk_kept(rig: Rig) -> None:
         await rig.submit(retry_policy=REPEATED)
     await rig.restart()
 
-    assert rig.shard.kept_answers.used <= KEPT_BYTES
+    assert rig.shard.jobs.kept_answers.used <= KEPT_BYTES

@@ -2,10 +2,10 @@
 
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.limiter_registry import LimiterRegistry
+from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
-from orchestrator.domain.known_domains import KnownDomains
-from orchestrator.domain.pacing import Pace, PaceCaps
+from orchestrator.domain.pacing import Pace
 from tests.support.outlet import HeapClock, response
 
 API = TargetDomain("api.example.com")
@@ -20,9 +20,7 @@ class Book:
         self.under_way: list[tuple[DomainLimiter, int]] = []
         self.domains = LimiterRegistry(
             self.clock,
-            pace=Pace(2.0, 2),
-            caps=PaceCaps(),
-            known=KnownDomains(),
+            ShardOptions(regions=(), pace=Pace(2.0, 2)),
             launch=lambda limiter, _ticket, permit: self.under_way.append((limiter, permit)),
             opens_at=lambda _domain, now: now,
         )

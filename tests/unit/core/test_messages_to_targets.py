@@ -32,7 +32,11 @@ async def test_a_race_is_won_and_its_losers_are_cancelled(rig: Rig) -> None:
     assert ended.course is not None
     assert [attempt.status for attempt in ended.course.attempts if attempt.region == LAX] == [200]
     await asyncio.sleep(1)
-    assert (rig.shard.jobs.closing, len(rig.shard.targets.steps), len(rig.shard.targets.dispatcher)) == (
+    assert (
+        rig.shard.jobs.table.closing,
+        len(rig.shard.targets.steps),
+        len(rig.shard.targets.dispatcher),
+    ) == (
         0,
         0,
         0,
@@ -85,7 +89,7 @@ async def test_an_attempt_that_is_cancelled_before_its_mark_is_on_disk_is_never_
     await asyncio.sleep(1)
     (domain,) = rig.shard.targets.domains.values()
     assert domain.in_flight == 1
-    assert await rig.shard.cancel(job_id)
+    assert await rig.shard.jobs.cancel(job_id)
     assert domain.in_flight == 0
     course = (await rig.show(job_id)).course
     assert course is not None
@@ -94,7 +98,7 @@ async def test_an_attempt_that_is_cancelled_before_its_mark_is_on_disk_is_never_
     rig.shard.targets.steps.send(late)
     await asyncio.sleep(10)
     assert rig.seen(job_id) == []
-    assert (rig.shard.jobs.closing, len(rig.shard.targets.steps)) == (0, 0)
+    assert (rig.shard.jobs.table.closing, len(rig.shard.targets.steps)) == (0, 0)
 
 
 @in_virtual_time(Pace(1.0, 1))
@@ -104,6 +108,6 @@ async def test_a_step_that_waits_is_withdrawn_by_name(rig: Rig) -> None:
     await rig.submit()
     waiting = await rig.submit()
     await asyncio.sleep(1)
-    await rig.shard.cancel(waiting)
+    await rig.shard.jobs.cancel(waiting)
     (domain,) = rig.shard.targets.domains.values()
     assert (domain.waiting, carried["Withdraw"]) == (0, 1)

@@ -73,7 +73,7 @@ async def test_a_paused_target_sees_nothing_until_it_is_let_go_a_restart_between
     await rig.restart()
     assert await starts_in(rig, 30.0) == 0
     assert shown_rps(rig) == 0.0
-    assert math.isinf(rig.shard.targets.view(rig.shard.domain(DOMAIN)).next_start_s(None))
+    assert math.isinf(rig.shard.targets.view(rig.shard.targets.limiter(DOMAIN)).next_start_s(None))
     await rig.shard.operator.resume(OPS, DOMAIN)
     assert await starts_in(rig, 5.0) == 5
     await rig.restart()
@@ -130,7 +130,7 @@ async def test_a_set_pace_ends_at_its_time_be_it_during_a_restart(rig: Rig) -> N
     await rig.restart()
     await asyncio.sleep(5.0)
     assert 18 <= await starts_in(rig, 10.0) <= 21
-    assert not rig.shard.domain(DOMAIN).overruling
+    assert not rig.shard.targets.limiter(DOMAIN).overruling
 
 
 @in_virtual_time(SLOW)
@@ -228,11 +228,11 @@ async def test_what_was_reset_does_not_come_back_when_an_idle_target_is_called_a
     await rig.run()
     await rig.restart()
     rig.answer = lambda _call: Reply()
-    assert rig.shard.domain(DOMAIN).pace.rps == 7.0
+    assert rig.shard.targets.limiter(DOMAIN).pace.rps == 7.0
     await rig.shard.operator.reset(OPS, DOMAIN)
     await asyncio.sleep(2_000.0)
     assert DOMAIN not in rig.shard.targets.domains
-    assert rig.shard.domain(DOMAIN).pace == SLOW
+    assert rig.shard.targets.limiter(DOMAIN).pace == SLOW
 
 
 def _refusing(call: Call) -> Reply:
@@ -287,13 +287,13 @@ async def test_a_path_in_trouble_is_shown_and_why_its_jobs_go_so_slowly(rig: Rig
     await queue(rig, 8, url=f"{URL}bad", method="POST")
     await queue(rig, 600, url=f"{URL}ok")
     await asyncio.sleep(10.0)
-    view = rig.shard.targets.view(rig.shard.domain(DOMAIN))
+    view = rig.shard.targets.view(rig.shard.targets.limiter(DOMAIN))
     troubles = [limit for limit in view.signals(None) if limit.kind is ActiveLimitKind.TROUBLE]
     assert [(limit.source, limit.binds) for limit in troubles] == [("POST /bad", Scope.PATH)]
     assert 0 < (troubles[0].rps or 0) <= 0.4
     assert shown_rps(rig) > 10
     await asyncio.sleep(90.0)
-    assert rig.shard.domain(DOMAIN).waiting <= 8
+    assert rig.shard.targets.limiter(DOMAIN).waiting <= 8
     await rig.shard.operator.reset(OPS, DOMAIN)
-    view = rig.shard.targets.view(rig.shard.domain(DOMAIN))
+    view = rig.shard.targets.view(rig.shard.targets.limiter(DOMAIN))
     assert not [limit for limit in view.signals(None) if limit.kind is ActiveLimitKind.TROUBLE]

@@ -94,7 +94,7 @@ async def test_a_request_that_may_be_sent_once_is_not_sent_to_a_region_that_went
     assert stored.state is JobState.SUCCESS
     assert len(rig.seen(job_id)) == 1
     assert [attempt.written for attempt in run_of(stored).attempts] == [False, True]
-    assert rig.shard.domain(stored.job.domain).in_flight == 0
+    assert rig.shard.targets.limiter(stored.job.domain).in_flight == 0
 
 
 @in_virtual_time()

@@ -195,9 +195,9 @@ def test_deliveries_that_are_made_again_keep_their_pace(step_s: float) -> None:
         for _ in range(3):
             await office.tell(hook("a.test"))
         await office.until(10)
-        await office.inside(office.shard.redelivery.dead(DeadFilter(customer=ACME), 2))
+        await office.inside(office.shard.webhooks.redelivery.dead(DeadFilter(customer=ACME), 2))
         office.clock.step(step_s)
-        await office.inside(office.shard.redelivery.dead(DeadFilter(customer=ACME), 2))
+        await office.inside(office.shard.webhooks.redelivery.dead(DeadFilter(customer=ACME), 2))
         await office.until(15)
 
     office.run(play)
@@ -213,7 +213,7 @@ def test_a_pause_lasts_no_longer_over_a_restart(step_s: float) -> None:
         rig.clock.step(step_s)
         await rig.restart()
         assert (await rig.ended(job_id, within_s=35.0)).state is JobState.SUCCESS
-        assert rig.shard.domain(target_domain(URL)) is not None
+        assert rig.shard.targets.limiter(target_domain(URL)) is not None
 
     in_a_rig(story)
 

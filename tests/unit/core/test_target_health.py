@@ -85,9 +85,9 @@ async def test_while_every_way_is_shut_only_probes_go(rig: Rig) -> None:
 @in_virtual_time()
 async def test_waiting_jobs_are_index_entries_and_no_supervisors(rig: Rig) -> None:
     await break_down(rig, *ALL)
-    before = len(rig.shard.jobs)
+    before = len(rig.shard.jobs.table)
     await flood(rig, 500)
-    assert len(rig.shard.jobs) <= before + 10
+    assert len(rig.shard.jobs.table) <= before + 10
 
 
 async def connect_while_it_opens(rig: Rig, **fields: object) -> list[JobId]:
@@ -123,9 +123,9 @@ async def test_attempts_that_are_ready_when_the_breaker_opens_go_on_from_another
 @in_virtual_time()
 async def test_strict_jobs_wait_behind_their_regions_breaker_as_index_entries(rig: Rig) -> None:
     await break_down(rig, IAD)
-    before = len(rig.shard.jobs)
+    before = len(rig.shard.jobs.table)
     ids = await flood(rig, 200, region_policy=STRICT)
-    assert len(rig.shard.jobs) <= before + 10
+    assert len(rig.shard.jobs.table) <= before + 10
     assert len(rig.shard.targets.routes.parking) >= 190
     rig.answer = fails_in()
     await all_end(rig, ids)
@@ -368,12 +368,12 @@ async def test_a_strict_job_runs_in_a_suspect_region_all_the_same(rig: Rig) -> N
 
 @in_virtual_time()
 async def test_a_job_that_may_leave_while_its_turn_comes_does_one_of_both(rig: Rig) -> None:
-    rig.shard.domain(DOMAIN).hold()
+    rig.shard.targets.limiter(DOMAIN).hold()
     trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({503}))
     job_id = await rig.submit(fallback=Fallback(trigger, OTHER))
     job = (await rig.show(job_id)).job
     rig.shard.targets.steps.leave(Ticket(job.order_key, job_id, customer=job.customer), Cause(503))
-    rig.shard.domain(DOMAIN).release()
+    rig.shard.targets.limiter(DOMAIN).release()
     await rig.ended(job_id)
     await asyncio.sleep(5)
     assert len(rig.seen(job_id)) == 1
@@ -381,15 +381,15 @@ async def test_a_job_that_may_leave_while_its_turn_comes_does_one_of_both(rig: R
 
 @in_virtual_time()
 async def test_a_job_whose_turn_comes_while_it_is_read_for_its_fallback_keeps_its_turn(rig: Rig) -> None:
-    rig.shard.domain(DOMAIN).hold()
+    rig.shard.targets.limiter(DOMAIN).hold()
     trigger = Trigger(kind=TriggerKind.ON_ERROR, codes=frozenset({404}))
     job_id = await rig.submit(fallback=Fallback(trigger, OTHER))
     job = (await rig.show(job_id)).job
-    rig.shard.jobs._fresh.take(job_id)
+    rig.shard.jobs.table._fresh.take(job_id)
     rig.store.jobs.load_takes_s = 0.01
     rig.shard.targets.steps.leave(Ticket(job.order_key, job_id, customer=job.customer), Cause(503))
     await asyncio.sleep(0)
-    rig.shard.domain(DOMAIN).release()
+    rig.shard.targets.limiter(DOMAIN).release()
     stored = await rig.ended(job_id)
     assert stored.state is JobState.SUCCESS
     assert rig.seen(job_id) == [IAD]

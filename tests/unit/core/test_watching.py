@@ -33,7 +33,7 @@ class Owner(LocalShard):
 
     def succeeded_by(self, rig: Rig) -> None:
         """From now on the rig's new shard answers."""
-        self._shard = rig.shard
+        super().__init__(rig.shard)
 
     @contextlib.contextmanager
     def watch(self, job_id: JobId) -> Iterator[Watch]:
@@ -124,11 +124,11 @@ async def test_the_owners_next_life_is_subscribed_at_anew(rig: Rig) -> None:
     )
     await asyncio.sleep(1.0)
     before = rig.shard
-    assert len(before.board) == 1
+    assert len(before.jobs.board) == 1
     await rig.restart()
     owner.succeeded_by(rig)
     await asyncio.sleep(READ_EVERY_S)
-    assert (len(before.board), len(rig.shard.board)) == (0, 1)
+    assert (len(before.jobs.board), len(rig.shard.jobs.board)) == (0, 1)
     await watching
     ended_ms = follower.stored.ended_ms or 0
     assert follower.stored.state is JobState.SUCCESS
@@ -141,7 +141,7 @@ async def test_who_gives_up_waiting_leaves_nothing_behind(rig: Rig) -> None:
     gateway, job_id = gateway_of(rig), await rig.submit()
     await gateway.jobs.wait_for_end(ACME, job_id, 12.0)
     assert rig.loop.time() == pytest.approx(12.0)
-    assert len(rig.shard.board) == 0
+    assert len(rig.shard.jobs.board) == 0
 
 
 @in_virtual_time()
@@ -163,7 +163,7 @@ async def test_another_customers_job_is_not_subscribed_at(rig: Rig) -> None:
         await gateway.jobs.wait_for_end(other, job_id, PATIENCE_S)
     with pytest.raises(NotFound):
         await gateway.jobs.follow(other, job_id)
-    assert len(rig.shard.board) == 0
+    assert len(rig.shard.jobs.board) == 0
 
 
 @in_virtual_time()

@@ -18,7 +18,7 @@ async def test_cancelled_jobs_take_no_turns_of_those_that_come_after_them(rig: R
     for _ in range(100):
         await rig.submit(customer="cust_b")
     for job_id in cancelled:
-        await rig.shard.cancel(job_id)
+        await rig.shard.jobs.cancel(job_id)
     began = rig.loop.time()
     await rig.ended(await rig.submit(customer="cust_a"))
     assert rig.loop.time() - began <= 2.0, "a turn of the other customer's, or two"
@@ -28,7 +28,7 @@ async def test_cancelled_jobs_take_no_turns_of_those_that_come_after_them(rig: R
 async def test_nothing_is_left_of_jobs_that_are_cancelled_while_they_wait(rig: Rig) -> None:
     cancelled = [await rig.submit() for _ in range(10)]
     for job_id in cancelled:
-        await rig.shard.cancel(job_id)
+        await rig.shard.jobs.cancel(job_id)
     await rig.run()
     domain = next(iter(rig.shard.targets.domains.values()))
     assert (domain.waiting, domain.in_flight, len(rig.shard.targets.dispatcher)) == (0, 0, 0)
@@ -56,7 +56,7 @@ async def test_a_won_job_leaves_nothing_where_its_fallback_waited(rig: Rig) -> N
     late = Trigger(kind=TriggerKind.ON_TIMEOUT, timeout_ms=1_000)
     there = JobSpec(url="https://fallback.example.com/", regions=(IAD,), metadata={})
     rig.answer = lambda call: Reply(after_s=2.0)
-    domain = rig.shard.domain(target_domain(there.url))
+    domain = rig.shard.targets.limiter(target_domain(there.url))
     domain.pause(rig.loop.time() + 30.0)
     jobs = [await rig.submit(fallback=Fallback(late, there)) for _ in range(20)]
     await asyncio.sleep(1.5)
@@ -66,7 +66,7 @@ async def test_a_won_job_leaves_nothing_where_its_fallback_waited(rig: Rig) -> N
     assert domain.waiting == 0
     reads = rig.store.jobs.loads
     new = await rig.submit(url=there.url)
-    place = rig.shard.place((await rig.show(new)).job)
+    place = rig.shard.jobs.place((await rig.show(new)).job)
     assert place is not None
     assert place.position == 1
     await rig.ended(new)
@@ -93,7 +93,7 @@ async def test_two_tickets_of_one_job_are_both_dropped(rig: Rig) -> None:
     await rig.ended(first)
     await asyncio.sleep(1)
     reads = rig.store.jobs.loads
-    await rig.shard.cancel(fanout)
+    await rig.shard.jobs.cancel(fanout)
     await rig.run()
     assert rig.seen(fanout) == [IAD]
     assert rig.store.jobs.loads - reads <= 4
@@ -104,7 +104,7 @@ async def test_a_job_that_is_cancelled_shows_the_last_response_that_was_seen(rig
     rig.answer = lambda call: Reply(status=503, headers={"retry-after": "60"})
     job_id = await rig.submit()
     await asyncio.sleep(1)
-    await rig.shard.cancel(job_id)
+    await rig.shard.jobs.cancel(job_id)
     stored = await rig.show(job_id)
     assert stored.state is JobState.CANCELLED
     assert b'"status_code":503' in (stored.result or b"")
@@ -121,7 +121,7 @@ async def test_a_scheduled_job_that_is_cancelled_leaves_no_timer(rig: Rig) -> No
     before = timers(rig)
     for _ in range(20):
         job_id = await rig.submit(retry_at=rig.clock.unix_ms() + 300 * 24 * 3_600_000)
-        await rig.shard.cancel(job_id)
+        await rig.shard.jobs.cancel(job_id)
     assert timers(rig) == before
 
 
@@ -138,6 +138,6 @@ async def test_a_job_that_is_cancelled_in_its_backoff_leaves_no_timer(rig: Rig) 
     await asyncio.sleep(1)
     assert timers(rig) >= before + 40
     for job_id in jobs:
-        await rig.shard.cancel(job_id)
+        await rig.shard.jobs.cancel(job_id)
     # Each target that told its pace still looks at its own clock.
     assert timers(rig) <= before + 20

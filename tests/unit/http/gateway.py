@@ -17,7 +17,8 @@ from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.core.gateway.gateway import Gateway as Core
 from orchestrator.core.gateway.local_shard import LocalShard
-from orchestrator.core.shard import Shard, ShardOptions
+from orchestrator.core.shard import Shard
+from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId, NodeAddress, RegionName
 from orchestrator.domain.roles import Role

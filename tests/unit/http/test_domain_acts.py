@@ -190,7 +190,7 @@ async def test_refusals_show_the_pace_that_they_led_to_and_why(gateway: Gateway)
 async def test_a_path_in_trouble_is_named_to_its_own_customer_and_to_admins_alone(gateway: Gateway) -> None:
     await answered(gateway, 200, job={})
     await answered(gateway, 200, BETAS_KEY, job={"body": "theirs"})
-    limiter = gateway.shard.domain(TargetDomain(NAME))
+    limiter = gateway.shard.targets.limiter(TargetDomain(NAME))
     troubles = limiter._keeper._steering.binding.troubles = Troubles(
         limiter.pace
     )  # how it comes to that is told elsewhere

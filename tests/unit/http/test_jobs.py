@@ -104,7 +104,7 @@ async def test_waiting_returns_when_the_job_ends(gateway: Gateway) -> None:
     job_id = await submitted(gateway)
     waiting = asyncio.ensure_future(shown(gateway, job_id, wait="60"))
     await turns()
-    assert len(gateway.shard.board) == 1
+    assert len(gateway.shard.jobs.board) == 1
     gateway.answer_attempts()
     assert (await waiting).json()["state"] == "success"
 
@@ -117,7 +117,7 @@ async def test_waiting_for_a_job_that_has_ended_returns_at_once(gateway: Gateway
 async def test_waiting_ends_when_its_time_is_over(gateway: Gateway) -> None:
     job_id = await submitted(gateway)
     assert (await shown(gateway, job_id, wait="0.02")).json()["state"] == "queued"
-    assert len(gateway.shard.board) == 0
+    assert len(gateway.shard.jobs.board) == 0
 
 
 @pytest.mark.parametrize("wait", ["", "soon", "-1", "NaN", "0", "-inf"])

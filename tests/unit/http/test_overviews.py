@@ -40,7 +40,7 @@ async def test_usage_counts_what_a_customer_did(gateway: Gateway) -> None:
 
 async def test_what_was_saved_and_what_was_not_yet_are_added(gateway: Gateway) -> None:
     await submitted(gateway, body="1")
-    gateway.shard.ledger.save()
+    gateway.shard.jobs.ledger.save()
     await submitted(gateway, body="2")
     assert [day["accepted"] for day in (await seen(gateway, "usage"))["days"]] == [2]
 

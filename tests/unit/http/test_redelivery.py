@@ -162,11 +162,11 @@ async def test_webhooks_that_could_not_be_reopened_go_when_they_would_have_gone(
 
     job_id = await ended(gateway)
     await answer_deliveries(gateway, 500, 2)
-    waiting = gateway.shard.webhooks.waiting
+    waiting = gateway.shard.webhooks.dispatcher.waiting
     monkeypatch.setattr(MemoryJobs, "reopen_deliveries", full)
     for response in (await gateway.client.post(f"{JOBS}/{job_id}/redeliver"), await redeliver(gateway)):
         assert (response.status_code, response.headers["retry-after"]) == (503, "5")
-    assert gateway.shard.webhooks.waiting == waiting
+    assert gateway.shard.webhooks.dispatcher.waiting == waiting
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ async def test_customers_have_secrets_of_their_own(gateway: Gateway) -> None:
 
 
 async def test_the_next_delivery_is_signed_with_the_new_secret(gateway: Gateway) -> None:
-    secrets = gateway.shard.signing_secrets
+    secrets = gateway.shard.webhooks.secrets
     await create(gateway, primary_secret=FIRST)
     assert await secrets.of(ACME) == (FIRST,)
     await rotate(gateway, new_secret=SECOND)

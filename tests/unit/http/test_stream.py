@@ -135,9 +135,9 @@ async def test_a_dropped_stream_changes_nothing(gateway: Gateway, address: str) 
     job_id = await submitted(gateway)
     async with opened(address, job_id) as stream:
         await stream.next()
-        assert len(gateway.shard.board) == 1
+        assert len(gateway.shard.jobs.board) == 1
     async with asyncio.timeout(PATIENCE_S):
-        while len(gateway.shard.board):  # noqa: ASYNC110  # the server's own task lets go of it
+        while len(gateway.shard.jobs.board):  # noqa: ASYNC110  # the server's own task lets go of it
             await asyncio.sleep(0.01)
     gateway.regions_up()
     gateway.answer_attempts()

@@ -225,15 +225,15 @@ def test_a_secret_that_changed_while_it_was_read_is_read_again(
     async def overtaken(customer: CustomerId) -> WebhookSecrets | None:
         found = await read(customer)
         await office.store.customers.put_secrets(customer, WebhookSecrets(primary="the_new_secret_1"))
-        office.shard.signing_secrets.forget(customer)
+        office.shard.webhooks.secrets.forget(customer)
         return found
 
     async def play() -> tuple[str, ...]:
         await office.store.customers.put_secrets(ACME, WebhookSecrets(primary="the_old_secret_1"))
         with monkeypatch.context() as patched:
             patched.setattr(office.store.customers, "secrets", overtaken)
-            await office.shard.signing_secrets.of(ACME)
-        return await office.shard.signing_secrets.of(ACME)
+            await office.shard.webhooks.secrets.of(ACME)
+        return await office.shard.webhooks.secrets.of(ACME)
 
     assert office.run(play) == ("the_new_secret_1",)
 

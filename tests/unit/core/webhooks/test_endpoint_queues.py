@@ -32,14 +32,14 @@ def test_webhooks_that_wait_for_a_region_hold_up_no_others_to_their_receiver(off
         await office.until(11)
         assert [arrival.region for arrival in office.arrivals] == [WEBHOOKS]
         await office.until(600)
-        waiting = office.shard.webhooks.waiting
+        waiting = office.shard.webhooks.dispatcher.waiting
         office.down.clear()
         await office.until(602)
         return waiting
 
     assert office.run(play) == 32
     assert [arrival.region for arrival in office.arrivals[1:]] == [LAX] * 32
-    assert office.shard.webhooks.waiting == 0
+    assert office.shard.webhooks.dispatcher.waiting == 0
 
 
 def test_a_hanging_receiver_has_its_own_places_and_holds_up_nobody(office: PostOffice) -> None:
@@ -115,7 +115,7 @@ def test_what_waits_behind_an_open_breaker_is_over_when_its_schedule_is(quiet_of
         return [(entry.state, entry.attempts) for entry in entries]
 
     assert set(quiet_office.run(play)) == {(DeliveryState.FAILED, 9)}
-    assert len(quiet_office.shard.webhooks) == quiet_office.shard.webhooks.waiting == 0
+    assert len(quiet_office.shard.webhooks.dispatcher) == quiet_office.shard.webhooks.dispatcher.waiting == 0
 
 
 def test_after_half_an_hour_down_and_a_restart_every_webhook_arrives_when_the_schedule_next_allows(
@@ -156,13 +156,13 @@ def test_bodies_of_a_long_queue_are_read_again_from_disk(
         for _ in range(100):
             await office.tell(hook("a.test"), body=b"x" * 100)
         await office.until(0.001)
-        kept = office.shard.webhooks._queues._waiting_bytes
+        kept = office.shard.webhooks.dispatcher._queues._waiting_bytes
         await office.until(5)
         return kept
 
     assert 0 < office.run(play) <= 20_000
     assert len(office.arrivals) == 100
-    assert office.shard.webhooks._queues._waiting_bytes == 0
+    assert office.shard.webhooks.dispatcher._queues._waiting_bytes == 0
 
 
 def test_where_a_result_goes_counts_in_a_queue_too(
@@ -177,7 +177,7 @@ def test_where_a_result_goes_counts_in_a_queue_too(
         await office.until(0.001)
         return sum(
             delivery.result is not None
-            for endpoint in office.shard.webhooks._queues._endpoints.values()
+            for endpoint in office.shard.webhooks.dispatcher._queues._endpoints.values()
             for delivery in endpoint.queue
         )
 

@@ -30,7 +30,7 @@ def test_one_customers_large_results_to_receivers_that_hang_hold_up_nobody_else(
             await office.until(office.loop.time() + 0.5)
             await office.tell(hook("works.test"), customer=CustomerId("cust_beta"))
             await office.tell(hook("works.test"), customer=CustomerId("cust_gamma"), body=LARGE)
-            used.append(office.shard.webhooks._queues._room.used)
+            used.append(office.shard.webhooks.dispatcher._queues._room.used)
         await office.until(office.loop.time() + 0.5)
         return used
 
@@ -48,7 +48,7 @@ def test_large_results_wait_for_room_and_all_arrive(office: PostOffice) -> None:
         for _ in range(60):
             await office.tell(hook("slow.test"), body=LARGE)
         await office.until(30)
-        return office.shard.webhooks._queues._room.used
+        return office.shard.webhooks.dispatcher._queues._room.used
 
     assert office.run(play) == 0
     assert len({arrival.webhook_id for arrival in office.at("slow.test")}) == 60
@@ -62,7 +62,7 @@ def test_after_a_restart_large_results_are_counted_as_large(office: PostOffice) 
             await office.tell(hook("hangs.test"), body=LARGE)
         await office.restart()
         await office.until(office.loop.time() + 1)
-        return office.shard.webhooks._queues._room.used
+        return office.shard.webhooks.dispatcher._queues._room.used
 
     assert DELIVERY_BYTES / 4 < office.run(play) <= DELIVERY_BYTES
 

@@ -35,7 +35,7 @@ async def dead_jobs(office: PostOffice, count: int) -> list[Job]:
 def test_failed_deliveries_are_made_again_at_a_bounded_pace(office: PostOffice) -> None:
     async def play() -> tuple[Redelivered, list[JobDelivery]]:
         jobs = await dead_jobs(office, 40)
-        again = await office.inside(office.shard.redelivery.dead(ALL, 1_000))
+        again = await office.inside(office.shard.webhooks.redelivery.dead(ALL, 1_000))
         await office.until(120)
         return again, [(await office.stored(job)).delivery for job in jobs]
 
@@ -49,7 +49,7 @@ def test_failed_deliveries_are_made_again_at_a_bounded_pace(office: PostOffice) 
 def test_two_redeliveries_at_once_share_the_pace_and_send_nothing_twice(office: PostOffice) -> None:
     async def play() -> int:
         await dead_jobs(office, 30)
-        redelivery = office.shard.redelivery
+        redelivery = office.shard.webhooks.redelivery
         first = await office.inside(redelivery.dead(ALL, 10))
         second = await office.inside(redelivery.dead(ALL, 1_000))
         await office.until(200)
@@ -64,7 +64,7 @@ def test_two_redeliveries_at_once_share_the_pace_and_send_nothing_twice(office: 
 def test_a_redelivery_goes_on_over_a_restart(office: PostOffice) -> None:
     async def play() -> list[JobDelivery]:
         jobs = await dead_jobs(office, 30)
-        await office.inside(office.shard.redelivery.dead(ALL, 1_000))
+        await office.inside(office.shard.webhooks.redelivery.dead(ALL, 1_000))
         await office.until(101)
         await office.restart()
         await office.until(120)
@@ -77,7 +77,7 @@ def test_a_delivery_that_is_made_again_has_its_whole_schedule_and_keeps_its_log(
     async def play() -> tuple[DeliveryState, int]:
         (job,) = await dead_jobs(office, 1)
         office.receivers["a.test"] = lambda _: 500
-        await office.inside(office.shard.redelivery.dead(ALL, 1))
+        await office.inside(office.shard.webhooks.redelivery.dead(ALL, 1))
         await office.until(200)
         entry = (await office.stored(job)).deliveries[0]
         return entry.state, len(entry.log)
@@ -93,7 +93,7 @@ def test_all_webhooks_of_a_job_are_sent_again_with_the_ids_they_had(office: Post
         job = await office.tell(hook("a.test"), hook("b.test"))
         await office.until(1)
         office.receivers["b.test"] = up
-        assert await office.inside(office.shard.redelivery.job(job.id)) == 2
+        assert await office.inside(office.shard.webhooks.redelivery.job(job.id)) == 2
         await office.until(2)
         return (await office.stored(job)).delivery
 
@@ -109,7 +109,7 @@ def test_a_delivery_that_waits_for_its_next_attempt_goes_at_once_and_only_once(o
     async def play() -> None:
         job = await office.tell(hook("a.test"))
         await office.until(11)
-        await office.inside(office.shard.redelivery.job(job.id))
+        await office.inside(office.shard.webhooks.redelivery.job(job.id))
         await office.until(100)
 
     office.run(play)
@@ -122,7 +122,7 @@ def test_a_delivery_under_way_is_not_sent_beside_itself(office: PostOffice) -> N
     async def play() -> None:
         job = await office.tell(hook("a.test"))
         await office.until(0.005)
-        await office.inside(office.shard.redelivery.job(job.id))
+        await office.inside(office.shard.webhooks.redelivery.job(job.id))
         await office.until(100)
 
     office.run(play)

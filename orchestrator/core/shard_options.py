@@ -1,0 +1,27 @@
+"""What an operator may set of a shard."""
+
+from msgspec import Struct, field
+
+from orchestrator.domain.fanout import DeliveryOptions
+from orchestrator.domain.ids import RegionName, ShardName
+from orchestrator.domain.known_domains import KnownDomains
+from orchestrator.domain.pacing import Pace, PaceCaps
+from orchestrator.domain.routing import STRICT_DOWN_S
+from orchestrator.messages.names import SHARD
+
+
+class ShardOptions(Struct, frozen=True, kw_only=True):
+    """The regions that are expected, and how this shard treats targets and receivers.
+
+    ``pace`` holds where nothing is known of a target, ``caps`` bound what targets may ask for, ``known`` is
+    what the operator says of certain targets. A leg that may run nowhere else is given up once its region has
+    been down for ``strict_down_s`` seconds.
+    """
+
+    regions: tuple[RegionName, ...]
+    name: ShardName = SHARD
+    pace: Pace = field(default_factory=Pace)
+    caps: PaceCaps = field(default_factory=PaceCaps)
+    delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
+    strict_down_s: float = STRICT_DOWN_S
+    known: KnownDomains = field(default_factory=KnownDomains)
