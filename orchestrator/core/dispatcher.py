@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.counters import Counters
 from orchestrator.core.domain_limiter import DomainLimiter
-from orchestrator.core.peers import Peer, PeerBook
+from orchestrator.core.peer import Peer
+from orchestrator.core.peers import PeerBook
 from orchestrator.core.routes import Routes
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import Fault, HttpRequest
@@ -238,7 +239,7 @@ class Dispatcher:
             self._note_start(message.attempt, opened, started_at)
         if message.fault is Fault.LOST:
             # It has fenced itself. Sent there again at once, the request would only come back.
-            self._peers.doubt(opened.peer)
+            opened.peer.doubt()
         written = started_at is not None
         retry_after = self._retry_after(message)
         ended = Ended(message.response, message.fault, message.message, retry_after, written, opened.probe)

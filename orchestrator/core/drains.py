@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
+from orchestrator.core.peer import Peer
 from orchestrator.core.peers import PeerBook
 from orchestrator.domain.audit import Act, act_of
 from orchestrator.domain.draining import Drain
@@ -18,13 +20,16 @@ log = logging.getLogger(__name__)
 class Drains:
     """Does one act after the other. Each is on disk with its entry in the audit before it holds.
 
+    ``on_up`` takes each node that takes work again.
+
     Every act may raise NotFound, for a region that is not known, and StoreFailure: then nothing has changed.
     """
 
-    def __init__(self, store: JobStore, clock: Clock, peers: PeerBook) -> None:
+    def __init__(self, store: JobStore, clock: Clock, peers: PeerBook, on_up: Callable[[Peer], None]) -> None:
         self._store = store
         self._clock = clock
         self._peers = peers
+        self._on_up = on_up
         self._one_by_one = asyncio.Lock()
 
     async def begin(self) -> None:
@@ -47,5 +52,6 @@ class Drains:
         entry = act_of(caller, act, region, self._clock.unix_ms())
         async with self._one_by_one:
             await self._store.save_drain(region, drain, entry)
-            self._peers.drain(region, drain)
+            for node in self._peers.drain(region, drain):
+                self._on_up(node)
         log.info("%s: %s, by %s with the key %s", region, act, caller.customer, caller.key_id)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.parking import ANY, Detours, Parking
-from orchestrator.core.peers import PeerBook, Region
+from orchestrator.core.peer import Region
+from orchestrator.core.peers import PeerBook
 from orchestrator.core.queues import Queues
 from orchestrator.core.retry_budgets import RetryBudgets
 from orchestrator.core.target_health import TargetHealth

@@ -8,11 +8,13 @@ from random import Random
 from msgspec.structs import replace
 
 from orchestrator.core.drains import Drains
+from orchestrator.core.failure_detector import FailureDetector
 from orchestrator.core.job_side import JobSide
 from orchestrator.core.maintenance import Maintenance
 from orchestrator.core.node_messages import NodeMessages
 from orchestrator.core.operator import Operator
-from orchestrator.core.peers import WEBHOOKS, Peer, PeerBook
+from orchestrator.core.peer import Peer
+from orchestrator.core.peers import PeerBook
 from orchestrator.core.shard_context import ShardContext
 from orchestrator.core.shard_options import ShardOptions
 from orchestrator.core.shards.neighbours import Cluster, Neighbours
@@ -22,7 +24,7 @@ from orchestrator.core.tenure import Tenure
 from orchestrator.core.webhooks.webhook_side import WebhookSide
 from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress
 from orchestrator.messages.names import expected_nodes
-from orchestrator.messages.types import Heartbeat, HeartbeatReply
+from orchestrator.messages.types import Heartbeat, HeartbeatReply, Message
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLinks
 from orchestrator.ports.store import Store
@@ -50,19 +52,17 @@ class Shard:
         self._begun_at = inf
         self._draining = False
         self._tasks = Tasks()
-        spawn = self._tasks.spawn
-        context = ShardContext.of(store, clock, random, spawn)
+        context = ShardContext.of(store, clock, random, self._tasks.spawn)
         self.counters, self.answers = context.counters, context.answers
-        expected = expected_nodes(options.regions)
-        self.peers = PeerBook(expected, links, clock, on_up=self._peer_up, on_lost=self._peer_lost)
-        self.drains = Drains(store.jobs, clock, self.peers)
-        self._tenure = Tenure(store.jobs, clock, spawn)
+        self.peers = PeerBook(expected_nodes(options.regions), links, clock)
+        self.drains = Drains(store.jobs, clock, self.peers, self._peer_up)
+        self._tenure = Tenure(store.jobs, clock, context.spawn)
         self.targets = TargetSide(context, self.peers, self._lease_left_s, options)
         self.neighbours = Neighbours(options.name, cluster, clock, self.targets.steps, self._lease_left_s)
+        self._detector = FailureDetector(self.peers, clock, on_up=self._peer_up, on_lost=self._peer_lost)
         self.operator = Operator(store.jobs, clock, self.targets.domains, self.targets.routes)
         self.webhooks = WebhookSide(context, self.peers, options.delivery)
-        self.receive = NodeMessages(self.targets.dispatcher, self.webhooks.dispatcher).receive
-        """Takes a message from a node."""
+        self._messages = NodeMessages(self.targets.dispatcher, self.webhooks.dispatcher)
         self.jobs = JobSide(context, self.targets, self.neighbours, self.webhooks)
         self._maintenance = Maintenance(
             context,
@@ -79,7 +79,8 @@ class Shard:
         table = self.jobs.table
         await self.targets.begin(self.epoch, self.neighbours.find_jobs(table))
         await self.drains.begin()
-        self.peers.begin(self.epoch)
+        self.peers.begin()
+        self._detector.begin(self.epoch)
         table.begin(self.neighbours.owners(self.epoch))
         found = await self.jobs.recover()
         owed = await self.webhooks.dispatcher.begin()
@@ -88,13 +89,17 @@ class Shard:
         known: list[JobId | DeliveryId] = [*found, *(entry.id for entry in owed)]
         self.neighbours.begin(self.epoch, table, self.jobs.newcomers, known)
 
+    def receive(self, sender: NodeAddress, message: Message) -> None:
+        """Take a message from a node: what it reports counts if it is the one that has it."""
+        self._messages.receive(sender, message)
+
     def heartbeat(
         self, sender: NodeAddress, beat: Heartbeat, boot_id: str, *, only_named: bool = False
     ) -> HeartbeatReply:
         """Take a node's heartbeat; ``only_named``: it takes only jobs that name its region. The reply says
         for how long this shard may still act, where that ends.
         """
-        reply = self.peers.heard(sender, beat, boot_id, only_named=only_named)
+        reply = self._detector.heartbeat(sender, beat, boot_id, only_named=only_named)
         left_s = self._lease_left_s()
         if left_s == inf:
             return reply
@@ -155,13 +160,13 @@ class Shard:
         await self._tasks.failed()
 
     def _peer_up(self, peer: Peer) -> None:
-        if peer.name != WEBHOOKS:
+        if peer.for_jobs:
             self.targets.region_up()
             self.webhooks.dispatcher.region_up(peer.name)
 
     def _peer_lost(self, peer: Peer) -> None:
         self.webhooks.dispatcher.sender_lost(peer.address)
-        if peer.name != WEBHOOKS:
+        if peer.for_jobs:
             self.targets.peer_lost(peer)
 
     def _lease_left_s(self) -> float:

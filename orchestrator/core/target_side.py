@@ -8,7 +8,8 @@ from orchestrator.core.limiter_registry import LimiterRegistry
 from orchestrator.core.local_targets import LocalTargets
 from orchestrator.core.marker import Marker
 from orchestrator.core.pace_view import PaceView
-from orchestrator.core.peers import Peer, PeerBook, Region
+from orchestrator.core.peer import Peer, Region
+from orchestrator.core.peers import PeerBook
 from orchestrator.core.routes import Routes
 from orchestrator.core.shard_context import ShardContext
 from orchestrator.core.shard_options import ShardOptions

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.core import peers, supervisor
+from orchestrator.core import peer, supervisor
 from orchestrator.core.admission import Admission
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.ending import children_of, ending_of
+from orchestrator.core.failure_detector import FailureDetector
 from orchestrator.core.job_cache import JobCache
-from orchestrator.core.peers import Peer, PeerBook
+from orchestrator.core.peer import Peer
 from orchestrator.core.shard import Shard
 from orchestrator.domain import course
 from orchestrator.domain.course import Course
@@ -221,7 +222,7 @@ def an_executor_whose_lease_ran_out_is_asked_again_at_once(patch: pytest.MonkeyP
     # Mostly it shows before: by batches that do not arrive, and by what the executor's heartbeats say.
     patch.setattr(Mailbox, "stuck_s", lambda self: 0.0)
     patch.setattr(Peer, "has_closed_all", lambda self, beat: False)
-    patch.setattr(PeerBook, "doubt", lambda self, peer: None)
+    patch.setattr(Peer, "doubt", lambda self: None)
 
 
 @breaks("little_goes_where_nothing_arrives", unreached)
@@ -231,7 +232,7 @@ def nobody_notices_that_batches_do_not_arrive(patch: pytest.MonkeyPatch) -> None
 
 @breaks("little_goes_where_nothing_arrives", unreached)
 def a_region_that_is_out_of_reach_is_up_as_soon_as_it_beats(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(PeerBook, "_unreachable", lambda self, peer: False)
+    patch.setattr(FailureDetector, "_unreachable", lambda self, peer: False)
 
 
 @breaks("in_flight_is_never_exceeded", crashing(Actor.SHARD, every_s=4.0))
@@ -244,7 +245,7 @@ def a_late_heartbeat_tells_of_a_silence_that_is_over(patch: pytest.MonkeyPatch) 
 
 @breaks("in_flight_is_never_exceeded", crashing(Actor.SHARD, every_s=4.0))
 def a_node_counts_as_fenced_before_it_is(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(peers, "FENCED_AFTER_S", SELF_FENCE_AFTER_S / 2)
+    patch.setattr(peer, "FENCED_AFTER_S", SELF_FENCE_AFTER_S / 2)
 
 
 @breaks("in_flight_is_never_exceeded", crashing(Actor.SHARD, every_s=4.0))
@@ -254,7 +255,7 @@ def a_late_heartbeat_says_that_a_node_has_left(patch: pytest.MonkeyPatch) -> Non
 
 @breaks("nothing_leaks", refused)
 def what_a_node_had_when_it_left_is_not_lost(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(PeerBook, "_lose_what_was_left", lambda self, peer: None)
+    patch.setattr(FailureDetector, "_lose_what_was_left", lambda self, peer: None)
 
 
 @breaks("the_pace_is_never_exceeded")

@@ -17,10 +17,11 @@ from orchestrator.adapters.http.protocol import (
     HEAD_LINES_MOST,
     PIPELINED_MOST,
 )
-from orchestrator.core import answer_intake, job_cache, kept_answers, peers
+from orchestrator.core import answer_intake, job_cache, kept_answers, peer, peers
 from orchestrator.core.webhooks import delivery_room, dispatcher, endpoint_queues
 from orchestrator.domain.byte_budget import LARGE_BYTES, MIB
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
+from orchestrator.domain.routing import ATTEMPTS_CREDIT
 from orchestrator.domain.run import FANOUT_BYTES, LAST_SEEN_BYTES
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.messages import codec
@@ -99,7 +100,7 @@ PRODUCTS = (
     Product(
         what="large answers that come from executors, and their results until they are on disk",
         where="shard",
-        times=peers.ATTEMPTS_CREDIT * REGIONS_OF_A_MACHINE,
+        times=ATTEMPTS_CREDIT * REGIONS_OF_A_MACHINE,
         bytes_each=answer_intake.COPIES * RESULT_BYTES,
         budget=answer_intake.ANSWERS_BYTES,
         limits=("max_response_bytes",),
@@ -107,7 +108,7 @@ PRODUCTS = (
     Product(
         what="fragments of answers, until these are whole",
         where="shard",
-        times=peers.ATTEMPTS_CREDIT * peers.NODES_MOST,
+        times=ATTEMPTS_CREDIT * peers.NODES_MOST,
         bytes_each=ANSWER_BYTES,
         budget=codec.PARTIAL_BYTES_MOST,
         limits=(),
@@ -164,7 +165,7 @@ PRODUCTS = (
     Product(
         what="answers, heads and bodies, that are being read or wait for the shard",
         where="executor",
-        times=peers.ATTEMPTS_CREDIT,
+        times=ATTEMPTS_CREDIT,
         bytes_each=ANSWER_BYTES,
         budget=answer_room.ANSWER_BYTES + answer_room.AHEAD_MOST * ANSWER_BYTES,
         limits=(),
@@ -172,17 +173,17 @@ PRODUCTS = (
     Product(
         what="beginnings of answers, and what has come of those that are not read on",
         where="executor",
-        times=peers.ATTEMPTS_CREDIT,
+        times=ATTEMPTS_CREDIT,
         bytes_each=answer_room.FREE_BYTES + BUFFER_BYTES,
-        budget=peers.ATTEMPTS_CREDIT * (answer_room.FREE_BYTES + BUFFER_BYTES),
+        budget=ATTEMPTS_CREDIT * (answer_room.FREE_BYTES + BUFFER_BYTES),
         limits=(),
     ),
     Product(
         what="bodies of requests at an executor",
         where="executor",
-        times=peers.ATTEMPTS_CREDIT,
+        times=ATTEMPTS_CREDIT,
         bytes_each=BOUNDS.body_bytes,
-        budget=peers.BYTES_CREDIT,
+        budget=peer.BYTES_CREDIT,
         limits=(),
     ),
 )

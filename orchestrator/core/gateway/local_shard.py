@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.gateway.numbers import ShardNumbers
 from orchestrator.core.job_notifier import Watch
-from orchestrator.core.peers import Region
+from orchestrator.core.peer import Region
 from orchestrator.core.shard import Shard
 from orchestrator.core.views import (
     DomainView,

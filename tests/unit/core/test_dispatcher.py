@@ -62,7 +62,7 @@ class Bench:
         self.clock = VirtualClock(loop, epoch_ms=0)
         self.owner = Owner()
         self.sent_at: dict[AttemptId, float] = {}
-        peers = PeerBook([NODE], SilentLinks(), self.clock, on_up=_nothing, on_lost=_nothing)
+        peers = PeerBook([NODE], SilentLinks(), self.clock)
         routes = Routes(self.clock, peers, lambda _name: self.domain, lambda _ticket, _cause: None)
         self.answers = AnswerIntake(lambda work: self.tasks.add(loop.create_task(work)))
         self.tasks: set[asyncio.Task[None]] = set()

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from orchestrator.core.peers import Peer, PeerBook
+from orchestrator.core.failure_detector import FailureDetector
+from orchestrator.core.peer import Peer
+from orchestrator.core.peers import PeerBook
 from orchestrator.domain.ids import NodeAddress, NodeName, RegionName
 from orchestrator.domain.routing import (
     ATTEMPTS_CREDIT,
@@ -28,7 +30,7 @@ NO_EPOCH = 0
 
 @dataclass
 class Region:
-    """A region in a book of its own, and what the book said of it."""
+    """A region in a book of its own, and what the failure detector says of it."""
 
     up: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -36,9 +38,11 @@ class Region:
     def __post_init__(self) -> None:
         self.clock = MovableClock()
         links = SilentLinks()
-        self.book = PeerBook([FIRST], links, self.clock, on_up=self._up, on_lost=self._lost)
+        self.book = PeerBook([FIRST], links, self.clock)
+        self.detector = FailureDetector(self.book, self.clock, on_up=self._up, on_lost=self._lost)
         self.link = links.by_region[IAD]
-        self.book.begin(EPOCH)
+        self.book.begin()
+        self.detector.begin(EPOCH)
 
     def beats(
         self,
@@ -53,20 +57,20 @@ class Region:
     ) -> int:
         """Let a heartbeat come in; say which epoch the reply names."""
         beat = Heartbeat(incarnation, epoch, places=places, heard_s=heard_s, number=number)
-        return self.book.heard(node, beat, "a machine", only_named=only_named).epoch
+        return self.detector.heartbeat(node, beat, "a machine", only_named=only_named).epoch
 
     @property
     def health(self) -> RegionHealth:
         return self.book.peer(IAD).health
 
     def passes(self, seconds: float, *, beating: bool = False) -> None:
-        """Let time pass, in which the book judges twice a second."""
+        """Let time pass, in which nodes are judged twice a second."""
         for _ in range(int(seconds / HEARTBEAT_EVERY_S)):
             self.clock.ahead_s += HEARTBEAT_EVERY_S
             self.link.stuck_for_s += HEARTBEAT_EVERY_S if self.link.stuck_for_s else 0.0
             if beating:
                 self.beats("first")
-            self.book.judge()
+            self.detector.judge()
 
     def _up(self, peer: Peer) -> None:
         self.up.append(peer.incarnation)
@@ -162,10 +166,10 @@ async def test_a_region_is_as_well_as_the_best_of_its_nodes_and_work_goes_to_tha
     for node in (FIRST, SECOND):
         iad.beats(str(node), NO_EPOCH, node=node)
         iad.beats(str(node), node=node)
-    iad.book.doubt(iad.book.all()[0])
+    iad.book.all()[0].doubt()
     assert iad.book.regions_up() == iad.book.regions_with_credit() == [IAD]
     assert iad.book.peer(IAD).address == SECOND
-    iad.book.doubt(iad.book.peer(IAD))
+    iad.book.peer(IAD).doubt()
     assert iad.book.regions_up() == []
 
 

@@ -76,7 +76,7 @@ async def test_a_dead_region_keeps_the_service_unready_for_a_while_only(gateway:
 
 async def test_once_every_region_was_heard_the_ones_that_live_are_enough(gateway: Gateway) -> None:
     gateway.regions_up()
-    gateway.shard.peers.doubt(gateway.shard.peers.peer(RegionName("iad")))
+    gateway.shard.peers.peer(RegionName("iad")).doubt()
     assert await ready_in(gateway) == ["lax", "ord"]
 
 
