@@ -1,7 +1,6 @@
 """Attempts of hedges: when one is late, and whether a further leg may go then."""
 
 from collections.abc import Callable, Sequence
-from http import HTTPStatus
 
 from orchestrator.core.step_at_target import StepAtTarget, Watch
 from orchestrator.core.target_health import TargetHealth
@@ -57,7 +56,7 @@ class Hedges:
     def ended(self, watch: Watch, ended: Ended) -> None:
         """An attempt is over: an answer tells how long answers take, and earns a share of a further leg."""
         status = ended.response.status if ended.response is not None else None
-        if sign_of(status, ended.fault) is Sign.WELL and status != HTTPStatus.TOO_MANY_REQUESTS:
+        if sign_of(status, ended.fault) is Sign.WELL:
             self._learn(watch)
             if watch.first:
                 key = (watch.domain, watch.customer)

@@ -66,10 +66,10 @@ class RetryBudgets:
         """An attempt ended."""
         sign = sign_of(cause.status, cause.fault)
         retries = self._by_domain.get(domain)
-        if sign is Sign.NONE or (retries is None and sign is Sign.WELL):
+        if sign is Sign.NONE or (retries is None and sign.answers):
             return
         retries = retries or self._open(domain)
-        retries.budget = note_sign(retries.budget, well=sign is Sign.WELL)
+        retries.budget = note_sign(retries.budget, well=sign.answers)
         self._release(retries)
         if not retries.waiting and not retries.budget.spent(self._clock.now()):
             del self._by_domain[domain]

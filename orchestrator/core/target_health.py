@@ -167,12 +167,12 @@ class TargetHealth:
         if sign is Sign.NONE:
             return
         route = self._route(domain, region)
-        route.answers += sign is Sign.WELL
+        route.answers += sign.answers
         route.failures += sign is Sign.ILL
         route.silent = cause.status is None
         if not route.silent:
             self._answered(domain, region)
-        if took_s is not None and sign is Sign.WELL:
+        if took_s is not None and sign.answers:
             route.latency = note_answer(route.latency, took_s)
         before = route.breaker
         route.breaker = note_end(before, cause, job, sent_at=sent_at, now=self._clock.now())

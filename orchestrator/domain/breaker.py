@@ -7,6 +7,7 @@ others that work, opens nothing, and does not keep what is open from closing eit
 
 import math
 from enum import StrEnum
+from http import HTTPStatus
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -41,9 +42,16 @@ class Sign(StrEnum):
 
     WELL = "well"
     """It answers; that a request is refused is no trouble of the target's."""
+    TOO_MUCH = "too_much"
+    """It answers, and says that it is asked too often: that tells nothing of how long answers take."""
     ILL = "ill"
     NONE = "none"
     """Nothing: the attempt ended for another reason."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether the target is there and answers."""
+        return self in (Sign.WELL, Sign.TOO_MUCH)
 
 
 class Cause(Struct, frozen=True):
@@ -71,6 +79,8 @@ class Breaker(Struct, frozen=True, kw_only=True):
 
 def sign_of(status: int | None, fault: Fault | None) -> Sign:
     """Read the end of an attempt: 5xx, and no answer at all, are the target's trouble."""
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Sign.TOO_MUCH
     if status is not None:
         return Sign.ILL if status >= 500 else Sign.WELL  # noqa: PLR2004  # the class 5xx
     ill = (Fault.CONNECT, Fault.CONNECT_TIMEOUT, Fault.TIMEOUT, Fault.BROKEN)
@@ -96,7 +106,7 @@ def note_end(breaker: Breaker, cause: Cause, job: JobId, *, sent_at: float, now:
     sign = sign_of(cause.status, cause.fault)
     if sign is Sign.NONE or sent_at < breaker.since:
         return breaker
-    if sign is Sign.WELL:
+    if sign.answers:
         return _well(breaker, sent_at)
     if breaker.state is BreakerState.OPEN:
         return breaker

@@ -4,7 +4,7 @@ Pure: each function takes a run and gives the next one. What an attempt's end le
 ``domain.settling``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any, assert_never
 
@@ -148,12 +148,21 @@ def dispatch(
 
 def add_hedge(run: Run, spec: JobSpec) -> tuple[Run, int | None]:
     """A leg is late: plan one more, in the next listed region where the job has, and had, none. Gives its
-    index, None where no region is left. There are never more legs than listed regions, wherever they run.
+    index, None where no region is left.
     """
-    free = untried_regions(run.legs, run.used_regions, spec.regions)
-    if len(run.legs) >= len(spec.regions) or not free:
+    free = hedge_regions(run.legs, run.used_regions, spec.regions)
+    if not free:
         return run, None
     return replace(run, legs=(*run.legs, Leg(region=free[0]))), len(run.legs)
+
+
+def hedge_regions(
+    legs: Sequence[Leg], used: frozenset[RegionName], listed: Sequence[RegionName]
+) -> list[RegionName]:
+    """Name the regions where a hedge may begin one more leg: there are never more legs than listed regions,
+    wherever they run.
+    """
+    return untried_regions(legs, used, listed) if len(legs) < len(listed) else []
 
 
 def untried_regions(

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.job import DEFAULT_HEDGE, ExecutionMode, HedgePolicy, JobSpec, RegionPolicy
-from orchestrator.domain.run import Leg, LegState, Run, untried_regions
+from orchestrator.domain.run import Leg, LegState, Run, hedge_regions, untried_regions
 
 
 class StepPlan(Struct, frozen=True, kw_only=True):
@@ -40,7 +40,8 @@ class StepPlan(Struct, frozen=True, kw_only=True):
     @property
     def free(self) -> list[RegionName]:
         """Name the regions where a hedge may begin one more leg."""
-        return self.untried if len(self.legs) < len(self.listed) else []
+        hedge = self.mode is ExecutionMode.HEDGE
+        return hedge_regions(self.legs, self.used, self.listed) if hedge else []
 
     def is_further(self, leg: int) -> bool:
         """Whether another leg went out before this one."""

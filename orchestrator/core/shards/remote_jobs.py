@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from msgspec import Struct, field
+from msgspec import field
 
 from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.session_messages import (
@@ -14,6 +14,7 @@ from orchestrator.core.shards.session_messages import (
     SessionSender,
     StepName,
 )
+from orchestrator.core.shards.steps_across import StepAcross, StepsAcross
 from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain
 from orchestrator.ports.targets import (
     AttemptEnded,
@@ -31,16 +32,17 @@ from orchestrator.ports.targets import (
 )
 
 
-class _StepHere(Struct):
-    """What a step of another shard's job has here, so that it can be taken back."""
+class _StepHere(StepAcross, kw_only=True):
+    """What a step of another shard's job has here, so that it can be taken back. Turns are by permit."""
 
     domain: TargetDomain
     regions: tuple[RegionName, ...] = ()
-    turns: dict[int, Turn] = field(default_factory=dict)
-    """By permit: what its job has not answered yet."""
     open: set[AttemptId] = field(default_factory=set)
-    """Attempts that were placed, and are not over."""
-    withdrawn: bool = False
+
+    @property
+    def attempts(self) -> set[AttemptId]:
+        """Attempts that were placed, and are not over."""
+        return self.open
 
 
 class RemoteJobs:
@@ -58,7 +60,7 @@ class RemoteJobs:
         self._targets = targets
         self._sender = sender
         self._homes = homes
-        self._steps: dict[StepName, _StepHere] = {}
+        self._steps: StepsAcross[_StepHere] = StepsAcross(lambda turn: turn.permit, self._forgotten)
 
     def __len__(self) -> int:
         """Count the steps that have anything here."""
@@ -75,11 +77,11 @@ class RemoteJobs:
                 self._at_work((claim.ticket.job_id, claim.ticket.step), claim.domain)
                 self._targets.line_up(claim, spends=spends)
             case RunStep(turn, plan):
-                if (step := self._answer(turn)) is not None:
+                if (step := self._steps.answer(turn)) is not None:
                     step.regions = plan.listed
                     self._targets.run(order)
             case PassUp(turn):
-                if self._answer(turn) is not None:
+                if self._steps.answer(turn) is not None:
                     self._targets.pass_up(turn)
             case SendAttempt():
                 self._send(order)
@@ -101,7 +103,7 @@ class RemoteJobs:
         self._targets.withdraw([Withdraw(s.domain, job, n, s.regions) for (job, n), s in steps])
         for name, step in steps:
             self._take_turns_back(step)
-            self._forget(name)
+            self._steps.forget(name)
 
     def turn(self, turn: Turn) -> None:
         """A ticket has its turn."""
@@ -109,7 +111,7 @@ class RemoteJobs:
         if step.withdrawn:
             self._targets.pass_up(turn)
         else:
-            step.turns[turn.permit] = turn
+            self._steps.offer(step, turn)
             self._sender.send(turn)
 
     def placed(self, placed: Placed) -> None:
@@ -128,7 +130,7 @@ class RemoteJobs:
         if ended.attempt in step.open:
             step.open.remove(ended.attempt)
             self._sender.send(ended)
-            self._forget_if_over(name, step)
+            self._steps.forget_if_over(name)
 
     def late(self, late: Late) -> None:
         """A hedge may want a further leg."""
@@ -155,30 +157,18 @@ class RemoteJobs:
         step.withdrawn = True
         self._targets.withdraw([order])
         self._take_turns_back(step)
-        self._forget_if_over(name, step)
+        self._steps.forget_if_over(name)
 
     def _take_turns_back(self, step: _StepHere) -> None:
         turns, step.turns = step.turns, {}
         for turn in turns.values():
             self._targets.pass_up(turn)
 
-    def _answer(self, turn: Turn) -> _StepHere | None:
-        step = self._steps.get((turn.ticket.job_id, turn.ticket.step))
-        if step is None or step.turns.get(turn.permit) != turn:
-            return None
-        del step.turns[turn.permit]
-        return step
-
     def _at_work(self, name: StepName, domain: TargetDomain) -> None:
         if name not in self._steps:
-            self._steps[name] = _StepHere(domain)
+            self._steps[name] = _StepHere(domain=domain)
             self._homes[name] = self
 
-    def _forget_if_over(self, name: StepName, step: _StepHere) -> None:
-        if step.withdrawn and not step.open:
-            self._forget(name)
-
-    def _forget(self, name: StepName) -> None:
-        if self._steps.pop(name, None) is not None:
-            del self._homes[name]
-            self._sender.forget(name)
+    def _forgotten(self, name: StepName) -> None:
+        del self._homes[name]
+        self._sender.forget(name)

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 
-from msgspec import Struct, field
+from msgspec import field
 
 from orchestrator.core.shards.session_messages import (
-    DeliveriesStored,
-    JobStored,
     LineUp,
+    News,
     PassUp,
     Report,
     SessionSender,
-    StepName,
     step_of_record,
 )
+from orchestrator.core.shards.steps_across import StepAcross, StepsAcross
 from orchestrator.core.step_at_target import begun_order, sibling_claims
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import AttemptId
@@ -34,17 +33,19 @@ from orchestrator.ports.targets import (
 )
 
 
-class _StepAway(Struct):
-    """What a step has at the other shard, so that it can be had again from its successor."""
+class _StepAway(StepAcross, kw_only=True):
+    """What a step has at the other shard, so that its successor can give it again. Turns are by leg."""
 
     claims: dict[int, LineUp] = field(default_factory=dict)
     """By leg: what waits for a permit there, or has its turn."""
-    turns: dict[int, Turn] = field(default_factory=dict)
-    """By leg: what the job has not answered yet."""
     order: RunStep | None = None
     open: dict[AttemptId, bool] = field(default_factory=dict)
     """Attempts that were placed, and whether each was sent."""
-    withdrawn: bool = False
+
+    @property
+    def attempts(self) -> dict[AttemptId, bool]:
+        """Attempts that were placed, and are not over."""
+        return self.open
 
 
 class RemoteTargets:
@@ -61,7 +62,7 @@ class RemoteTargets:
 
     def __init__(self, sender: SessionSender) -> None:
         self._sender = sender
-        self._steps: dict[StepName, _StepAway] = {}
+        self._steps: StepsAcross[_StepAway] = StepsAcross(lambda turn: turn.ticket.leg, sender.forget)
         self._draining = False
 
     def __len__(self) -> int:
@@ -77,26 +78,28 @@ class RemoteTargets:
         """Start nothing more there."""
         self._draining = True
 
-    def announce(self, news: JobStored | DeliveriesStored) -> None:
+    def announce(self, news: News) -> None:
         """Say that something is on disk that is the other shard's. Without a session it finds that itself."""
         self._sender.send(news)
         self._sender.forget((news.job, news.step))
 
     def line_up(self, claim: Claim, *, spends: bool = False) -> None:
         """Let a leg wait for its permit."""
-        step = self._steps.setdefault((claim.ticket.job_id, claim.ticket.step), _StepAway())
+        name = (claim.ticket.job_id, claim.ticket.step)
+        if (step := self._steps.get(name)) is None:
+            step = self._steps[name] = _StepAway()
         order = step.claims[claim.ticket.leg] = LineUp(claim, spends)
         self._sender.send(order)
 
     def run(self, order: RunStep) -> None:
         """Use a turn, unless it was lost with its session: the leg has lined up anew then."""
-        if (step := self._answer(order.turn)) is not None:
+        if (step := self._steps.answer(order.turn)) is not None:
             step.order = order
             self._sender.send(order)
 
     def pass_up(self, turn: Turn) -> None:
         """Nobody wants this turn any more."""
-        if (step := self._answer(turn)) is not None:
+        if (step := self._steps.answer(turn)) is not None:
             step.claims.pop(turn.ticket.leg, None)
             self._sender.send(PassUp(turn))
 
@@ -119,7 +122,7 @@ class RemoteTargets:
             step.claims.clear()
             step.turns.clear()
             step.open = {attempt: True for attempt, sent in step.open.items() if sent}
-            self._forget_if_over(name, step)
+            self._steps.forget_if_over(name)
 
     def receive(self, report: Report) -> None:
         """Take a report of the other shard's targets. Of what was withdrawn only ends count: all else comes
@@ -153,8 +156,8 @@ class RemoteTargets:
 
     def _tell(self, step: _StepAway, report: Turn | Placed | Started | Late | Shut | RegionsGone) -> None:
         match report:
-            case Turn(_, ticket):
-                step.turns[ticket.leg] = report
+            case Turn():
+                self._steps.offer(step, report)
                 if self._draining:
                     self.pass_up(report)
                 else:
@@ -184,20 +187,8 @@ class RemoteTargets:
         name = (ended.job, ended.step)
         step = self._steps.get(name)
         if step is not None and step.open.pop(ended.attempt, None) is not None:
-            self._forget_if_over(name, step)
+            self._steps.forget_if_over(name)
             self._jobs.ended(ended)
-
-    def _answer(self, turn: Turn) -> _StepAway | None:
-        step = self._steps.get((turn.ticket.job_id, turn.ticket.step))
-        if step is None or step.turns.get(turn.ticket.leg) != turn:
-            return None
-        del step.turns[turn.ticket.leg]
-        return step
-
-    def _forget_if_over(self, name: StepName, step: _StepAway) -> None:
-        if step.withdrawn and not step.open:
-            del self._steps[name]
-            self._sender.forget(name)
 
 
 _LOST = Ended(None, Fault.LOST, "the target's shard was lost while the request was under way")

@@ -56,6 +56,8 @@ class DeliveriesStored(Struct, frozen=True):
     step: int = PRIMARY
 
 
+News = JobStored | DeliveriesStored
+"""What one shard has put on disk for another."""
 Order = LineUp | RunStep | PassUp | SendAttempt | Withdraw | JobStored | DeliveriesStored
 """What a job says to a target."""
 Report = Turn | Placed | Started | AttemptEnded | Late | Shut | RegionsGone

@@ -43,9 +43,14 @@ def opened(at: float = 0.0) -> Breaker:
     return fail(Breaker(), FAILURES_IN_A_ROW, at=at)
 
 
-@pytest.mark.parametrize("status", [200, 204, 301, 400, 401, 404, 429, 499])
+@pytest.mark.parametrize("status", [200, 204, 301, 400, 401, 404, 499])
 def test_whoever_answers_is_well(status: int) -> None:
     assert sign_of(status, None) is Sign.WELL
+
+
+def test_who_is_asked_too_often_answers_and_is_not_well() -> None:
+    assert sign_of(429, None) is Sign.TOO_MUCH
+    assert {sign for sign in Sign if sign.answers} == {Sign.WELL, Sign.TOO_MUCH}
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
