@@ -137,8 +137,7 @@ class Dispatcher:
         """
         peer = self._peers.peer(region, named=named)
         size = len(request.body or b"")
-        peer.attempts_open += 1
-        peer.bytes_open += size
+        peer.take(size)
         limit_s = 2 * request.timeout_ms / 1000 + PATIENCE_S
         now = self._clock.now()
         self._open[attempt] = OpenAttempt(
@@ -295,8 +294,7 @@ class Dispatcher:
 
     def _close(self, attempt: AttemptId, ended: Ended) -> None:
         opened = self._open.pop(attempt)
-        opened.peer.attempts_open -= 1
-        opened.peer.bytes_open -= opened.size
+        opened.peer.give_back(opened.size)
         outcome = f"{ended.response.status // 100}xx" if ended.response else str(ended.fault)
         self._counters.attempts[opened.peer.name, outcome] += 1
         self._owner.attempt_ended(attempt, opened, ended)

@@ -25,7 +25,23 @@ def ending_of(
     """Write down a job's end; its key is free again where no attempt was written. Answers stand in the
     result, and nowhere else.
     """
-    outbox = tuple(
+    return Ending(
+        job_id=job.id,
+        customer=job.customer,
+        state=state,
+        course=without_answers(course),
+        result=body,
+        ended_ms=now_ms,
+        outbox=_outbox_of(job, now_ms),
+        key_freed=not course.written,
+        children=tuple(children),
+        code=failure.code if failure else None,
+        marked=job.spec.guarantee is Guarantee.AT_MOST_ONCE,
+    )
+
+
+def _outbox_of(job: Job, now_ms: int) -> tuple[OutboxEntry, ...]:
+    return tuple(
         OutboxEntry(
             id=DeliveryId(f"msg_{job.id}_{index}"),
             job_id=job.id,
@@ -35,19 +51,6 @@ def ending_of(
             next_ms=now_ms,
         )
         for index, webhook in enumerate(job.spec.webhooks)
-    )
-    return Ending(
-        job_id=job.id,
-        customer=job.customer,
-        state=state,
-        course=without_answers(course),
-        result=body,
-        ended_ms=now_ms,
-        outbox=outbox,
-        key_freed=not course.written,
-        children=tuple(children),
-        code=failure.code if failure else None,
-        marked=job.spec.guarantee is Guarantee.AT_MOST_ONCE,
     )
 
 

@@ -73,6 +73,16 @@ class Peer:
         if self.health is RegionHealth.UP:
             self.health = RegionHealth.SUSPECT
 
+    def take(self, size: int) -> None:
+        """It gets an attempt whose request's body has ``size`` bytes."""
+        self.attempts_open += 1
+        self.bytes_open += size
+
+    def give_back(self, size: int) -> None:
+        """It has such an attempt no more."""
+        self.attempts_open -= 1
+        self.bytes_open -= size
+
     def has_closed_all(self, beat: Heartbeat) -> bool:
         """Whether it says that replies have not reached it for so long that it has fenced itself. Only its
         latest heartbeat tells: a late one may be from before a reply that did.

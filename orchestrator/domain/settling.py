@@ -131,20 +131,37 @@ def settle(
     found = find_attempt(run, attempt)
     if found is None or found.verdict is not None:
         return run, Await()
+    verdict = _judge(spec, ended, handed_on)
+    run = _note(run, found, ended, verdict, now_ms)
+    return _follow(run, spec, found, ended, verdict, now_ms, jitter, up)
+
+
+def _note(run: Run, found: Attempt, ended: Ended, verdict: Verdict, now_ms: int) -> Run:
     if ended.fault is not Fault.LOST and run.crashes:
         run = replace(run, crashes=0)
-    verdict = _judge(spec, ended, handed_on)
     run = update_attempt(
         run,
-        attempt,
+        found.id,
         ended_ms=now_ms,
         status=ended.response.status if ended.response else None,
         fault=ended.fault,
         written=ended.written,
         verdict=verdict,
     )
-    if verdict in (Verdict.WAIT, Verdict.RETRY, Verdict.REROUTE):
-        run = _remember(run, found.region, ended)
+    repeats = verdict in (Verdict.WAIT, Verdict.RETRY, Verdict.REROUTE)
+    return _remember(run, found.region, ended) if repeats else run
+
+
+def _follow(
+    run: Run,
+    spec: JobSpec,
+    found: Attempt,
+    ended: Ended,
+    verdict: Verdict,
+    now_ms: int,
+    jitter: float,
+    up: Sequence[RegionName],
+) -> tuple[Run, Decision]:
     match verdict:
         case Verdict.SUCCESS:
             return _success(run, spec, found.leg, ended, now_ms)

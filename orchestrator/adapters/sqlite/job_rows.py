@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable
 
 import msgpack
+from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.adapters.damage import read_state_with_end, reading, require_state, whole
@@ -15,7 +16,7 @@ from orchestrator.adapters.sqlite.result_parts import joined
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.course import Course, without_answers
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
-from orchestrator.domain.job import Job
+from orchestrator.domain.job import Job, JobSpec
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError, StoredJob, WaitingJob
 
@@ -107,48 +108,69 @@ def _stored_job(
     Raises:
         DamagedError: Its request can't be read; the result is handed along, where that can.
     """
-    customer, state, ended_ms, request = row["customer"], row["state"], row["ended_ms"], row["request"]
-    size = row["result_bytes"]
-    if not request and ended_ms is not None and size is None:
+    customer, ended_ms, request = row["customer"], row["ended_ms"], row["request"]
+    if not request and ended_ms is not None and row["result_bytes"] is None:
         return None
-
-    def opened(sealed: bytes | None, column: str) -> bytes | None:
-        return None if sealed is None else box.open(sealed, sealing_context(customer, job_id, column))
-
-    body, course, damage = None, None, None
-    try:
-        _require_result(ended_ms, size)
-        if size is not None and (result_most is None or size <= result_most):
-            body = result()
-        with reading("run"):
-            course = _course(opened(row["run"], "run"))
-        require_state(state, ended_ms)
-    except DamagedError as error:
-        damage = str(error)
-        log.warning("%s is damaged: %s", job_id, damage)
-        size = size if body is not None or not damage.startswith("result") else 0
+    outcome = _outcome(box, job_id, row, result, result_most)
     try:
         with reading("request"):
             spec = unpack_spec(box.open(request, sealing_context(customer, job_id, "request")))
     except DamagedError as error:
-        raise DamagedError(str(error), result=body) from None
+        raise DamagedError(str(error), result=outcome.body) from None
     return StoredJob(
-        job=Job(
-            id=job_id,
-            customer=customer,
-            domain=row["domain"],
-            idempotent_key=row["idem_key"],
-            accepted_ms=row["accepted_ms"],
-            spec=spec,
-        ),
-        state=read_state_with_end(state, ended_ms),
-        course=course,
-        result=body,
+        job=_job(job_id, row, spec),
+        state=read_state_with_end(row["state"], ended_ms),
+        course=outcome.course,
+        result=outcome.body,
         ended_ms=ended_ms,
         deliveries=(),
-        result_bytes=size or 0,
-        damage=damage,
+        result_bytes=outcome.size or 0,
+        damage=outcome.damage,
     )
+
+
+def _job(job_id: JobId, row: sqlite3.Row, spec: JobSpec) -> Job:
+    return Job(
+        id=job_id,
+        customer=row["customer"],
+        domain=row["domain"],
+        idempotent_key=row["idem_key"],
+        accepted_ms=row["accepted_ms"],
+        spec=spec,
+    )
+
+
+class _Outcome(Struct, frozen=True):
+    """What a row says of how a job went; ``damage`` is what can't be read of it."""
+
+    body: bytes | None
+    course: Course | None
+    size: int | None
+    damage: str | None
+
+
+def _outcome(
+    box: SecretBox,
+    job_id: JobId,
+    row: sqlite3.Row,
+    result: Callable[[], bytes | None],
+    result_most: int | None,
+) -> _Outcome:
+    size, body, course = row["result_bytes"], None, None
+    try:
+        _require_result(row["ended_ms"], size)
+        if size is not None and (result_most is None or size <= result_most):
+            body = result()
+        with reading("run"):
+            sealed, context = row["run"], sealing_context(row["customer"], job_id, "run")
+            course = _course(None if sealed is None else box.open(sealed, context))
+        require_state(row["state"], row["ended_ms"])
+    except DamagedError as error:
+        damage = str(error)
+        log.warning("%s is damaged: %s", job_id, damage)
+        size = size if body is not None or not damage.startswith("result") else 0
+        return _Outcome(body, course, size, damage)
+    return _Outcome(body, course, size, None)
 
 
 def _require_result(ended_ms: int | None, size: int | None) -> None:
