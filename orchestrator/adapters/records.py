@@ -8,8 +8,8 @@ import msgpack
 from orchestrator.domain.course import Child, Course
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.fanout import JobDelivery
-from orchestrator.domain.heard import AccountTold, Learned
 from orchestrator.domain.job import JobSpec
+from orchestrator.domain.learned import AccountTold, Learned
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run

@@ -10,8 +10,8 @@ from orchestrator.core.target_queue import TargetQueue
 from orchestrator.domain.active_limits import ActiveLimit
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import Ticket, Weight
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.overruling import AS_IT_IS, Overruling
 from orchestrator.domain.pacing import Limiter, Pace
 from orchestrator.domain.path_class import PathClass

@@ -3,9 +3,10 @@
 import heapq
 from collections import deque
 
-from orchestrator.domain.binding import SUSPECTS_KEY, TROUBLE_KEY, UNTOLD_KEY, Binding, customer_key
+from orchestrator.domain.binding import SUSPECTS_KEY, TROUBLE_KEY, Binding
 from orchestrator.domain.fairness import Lane, Ticket
 from orchestrator.domain.throttle import Passage, Throttle
+from orchestrator.domain.throttles import UNTOLD_KEY, customer_key
 
 SHARED_KEYS = (TROUBLE_KEY, SUSPECTS_KEY)
 """Of gates that stand before tickets of any account."""
@@ -97,7 +98,7 @@ class Gates:
 
     def _let_out_of_trouble(self) -> None:
         """Nothing of a path class that is well again waits for a share; what else is let out waits again."""
-        troubles = self._binding.troubles
+        troubles = self._binding.judge.troubles
         ended = -1 if troubles is None else troubles.times_ended
         if ended == self._times_ended:
             return

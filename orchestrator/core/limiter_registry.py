@@ -8,8 +8,8 @@ from weakref import WeakValueDictionary
 from orchestrator.core.domain_limiter import DomainLimiter, Launch
 from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.fairness import Ticket, Weight
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, TargetDomain
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.overruling import AS_IT_IS, Overruling
 from orchestrator.domain.routing import DOWN_AFTER_S
 from orchestrator.domain.steering import Steering

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from orchestrator.core.limiter_registry import LimiterRegistry
 from orchestrator.core.routes import Routes
 from orchestrator.domain.audit import Act, AuditEntry, act_of
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.overruling import Overruling, Pause, SetPace
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock

@@ -8,8 +8,9 @@ from orchestrator.core.target_queue import TargetQueue
 from orchestrator.domain.active_limits import ActiveLimit
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.heard import Heard, Learned
+from orchestrator.domain.heard import Heard
 from orchestrator.domain.ids import JobId
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.overruling import Overruling, SetPace
 from orchestrator.domain.pacing import Limiter, Pace
 from orchestrator.domain.path_class import PathClass
@@ -106,7 +107,7 @@ class PaceKeeper:
     def begin_windows(self, at: float) -> None:
         """Count what may have started until monotonic ``at``, by an earlier life, in every window."""
         self._limiter.pause(at + self.pace.window_s)
-        self._steering.binding.begin_windows(at)
+        self._steering.binding.accounts.begin_windows(at)
 
     def classify(self, permit: int, path: PathClass) -> bool:
         """Note what a permit's request asks for, where its ticket does not say; False where such requests
@@ -115,7 +116,7 @@ class PaceKeeper:
         ticket = self._permits.ticket(permit)
         if ticket is None or ticket.path:
             return True
-        return self._steering.binding.apart(self._permits.classify(permit, path)) is None
+        return self._steering.binding.judge.apart(self._permits.classify(permit, path)) is None
 
     def let_lapse(self, now: float) -> None:
         """Let go of what is over."""
@@ -149,7 +150,7 @@ class PaceKeeper:
         )
         now, count_in = self._clock.now(), self._permits.count_in
         changed = self._steering.hear(heard, self._limiter, now, utc(self._clock), count_in)
-        for throttle in self._steering.binding.known(ticket.customer, ticket.account):
+        for throttle in self._steering.binding.throttles.known(ticket.customer, ticket.account):
             count_in(throttle)
         self._follow()
         if changed:
@@ -166,11 +167,11 @@ class PaceKeeper:
 
     def _follow(self) -> None:
         """Bring limiter, gates and queue in line with what the target said."""
-        binding, now = self._steering.binding, self._clock.now()
-        before = binding.each
+        accounts, now = self._steering.binding.accounts, self._clock.now()
+        before = accounts.each
         self._steering.share(now)
-        if before is None and binding.each is not None:
-            self._part(binding.untold(now), now)
+        if before is None and accounts.each is not None:
+            self._part(accounts.untold(now), now)
         self._limiter.pace = self._steering.together
         self._queue.follow()
 

@@ -40,7 +40,7 @@ class PaceView(Struct, frozen=True):
     def signals(self, customer: CustomerId | None) -> list[ActiveLimit]:
         """List the signals that hold a customer's requests back; of accounts, only its own."""
         own = islice(self.steering.active_limits_for(customer, self.now), ACCOUNT_SIGNALS_MOST)
-        troubles = self.steering.binding.troubles
+        troubles = self.steering.binding.judge.troubles
         return [*self._of_all(), *own, *(troubles.active_limits() if troubles is not None else ())]
 
     def effective(self, customer: CustomerId | None) -> EffectivePace:
@@ -56,7 +56,7 @@ class PaceView(Struct, frozen=True):
         count -= len(apart) - len(heads)
         told, untold = self._by_whose_pace(heads)
         lanes = [of_pace(pace).under(self._of_lane(head)) for head, pace in told]
-        if self.steering.binding.each is None:
+        if self.steering.binding.accounts.each is None:
             return of_all.shared_by([*lanes, *(self._in_turn(head) for head in untold)], of=count)
         if untold or not lanes:
             shared = of_pace(self.steering.pace).under(self.steering.active_limits(self.now))
@@ -79,7 +79,8 @@ class PaceView(Struct, frozen=True):
             return math.inf
         ticket, binding = stand.ticket, self.steering.binding
         bound = [(throttle, stand.in_turn) for _, throttle in binding.on_the_way_of(ticket, self.now)]
-        bound += [(binding.throttle, stand.position)] if binding.throttle is not None else []
+        own = binding.throttles.own
+        bound += [(own, stand.position)] if own is not None else []
         starts = [self._outlook().start(stand.position)]
         for throttle, number in bound:
             starts.append(throttle.outlook(self.now, self.place_s).start(number))
@@ -95,17 +96,17 @@ class PaceView(Struct, frozen=True):
 
     def _that_bind_all(self) -> Iterator[ActiveLimit]:
         """Leave out a pace that was told, where it is each account's and not that of all together."""
-        shared = self.steering.binding.each is None
+        shared = self.steering.binding.accounts.each is None
         for limit in self._of_all():
             if shared or limit.kind is not ActiveLimitKind.PACE or limit.source == OPERATOR:
                 yield limit
 
     def _by_whose_pace(self, heads: list[Ticket]) -> tuple[list[tuple[Ticket, Pace]], list[Ticket]]:
         """Part those whose accounts were told a pace of their own from those who share the domain's."""
-        binding = self.steering.binding
-        if binding.each is None:
+        accounts = self.steering.binding.accounts
+        if accounts.each is None:
             return [], heads
-        paced = [(head, binding.told_pace(head.account, self.now)) for head in heads]
+        paced = [(head, accounts.pace_of(head.account, self.now)) for head in heads]
         told = [(head, pace) for head, pace in paced if pace is not None]
         return told, [head for head, pace in paced if pace is None]
 
@@ -117,8 +118,7 @@ class PaceView(Struct, frozen=True):
 
     def _heads(self, customer: CustomerId | None) -> tuple[list[Ticket], int]:
         """Give some of those whose requests wait, and how many they are."""
-        binding = self.steering.binding
-        if not binding.throttles and binding.each is None and binding.troubles is None:
+        if not self.steering.binding.any:
             return [], 0
         heads = islice(self.queue.heads(), HEADS_READ_MOST)
         waiting = [head for head in heads if customer in (None, head.customer)]
@@ -130,11 +130,11 @@ class PaceView(Struct, frozen=True):
         outlook = self.limiter.outlook(self.now, self.place_s)
         if math.isfinite(self.opens_at):
             outlook = outlook.joined(Outlook(self.opens_at))
-        throttle = self.steering.binding.throttle
+        throttle = self.steering.binding.throttles.own
         return outlook if throttle is None else outlook.joined(throttle.outlook(self.now, self.place_s))
 
     def _begins_at(self) -> float:
-        throttle, begins_at = self.steering.binding.throttle, self._outlook().begins_at
+        throttle, begins_at = self.steering.binding.throttles.own, self._outlook().begins_at
         return begins_at if throttle is None else max(begins_at, throttle.paid_at(self.now, 1.0, 1))
 
     def _lane_begins_at(self, head: Ticket) -> float:

@@ -24,7 +24,7 @@ class PermitsOut:
     def __init__(self, limiter: Limiter, binding: Binding) -> None:
         self._limiter = limiter
         self._binding = binding
-        self._out: dict[int, tuple[Ticket, list[Passage], float]] = {}
+        self._out = _NONE_OUT
         self.place_s = 0.0
         """The mean time that a place in flight is held."""
 
@@ -38,6 +38,7 @@ class PermitsOut:
 
     def grant(self, permit: int, ticket: Ticket, passages: list[Passage], now: float) -> None:
         """Note that a ticket goes with a permit, and what it spends."""
+        self._out = self._out or {}
         self._out[permit] = ticket, passages, now
 
     def classify(self, permit: int, path: PathClass) -> Ticket:
@@ -76,8 +77,8 @@ class PermitsOut:
 
     def _pop(self, permit: int) -> tuple[Ticket | None, list[Passage], float]:
         found = self._out.pop(permit, _NOTHING_OUT)
-        # An emptied dict keeps its table: an idle target is to cost little.
-        self._out = self._out or {}
+        # An idle target is to cost little, and an emptied dict keeps its table.
+        self._out = self._out or _NONE_OUT
         return found
 
     def count_in(self, throttle: Throttle) -> None:
@@ -88,15 +89,15 @@ class PermitsOut:
             return
         throttle.counts_all = True
         for permit, (ticket, _, _) in self._out.items():
-            if throttle in self._binding.known(ticket.customer, ticket.account):
+            if throttle in self._binding.throttles.known(ticket.customer, ticket.account):
                 self._adopt(throttle, permit)
 
     def count_in_accounts(self, now: float) -> None:
         """Let throttles of accounts that have a pace of their own from now on count what is under way."""
-        if self._binding.each is None:
+        if self._binding.accounts.each is None:
             return
         for permit, (ticket, _, _) in self._out.items():
-            for _, throttle in self._binding.throttles_of(ticket.customer, ticket.account, now):
+            for _, throttle in self._binding.accounts.bound(ticket.customer, ticket.account, now):
                 self._adopt(throttle, permit)
 
     def count_all_in(self, throttle: Throttle) -> None:
@@ -114,4 +115,6 @@ class PermitsOut:
             self._out[permit] = ticket, passages, granted_at
 
 
+_NONE_OUT: dict[int, tuple[Ticket, list[Passage], float]] = {}
+"""Of all idle targets: nothing is ever put into it."""
 _NOTHING_OUT: tuple[Ticket | None, list[Passage], float] = (None, [], 0.0)

@@ -23,7 +23,7 @@ class TargetQueue:
 
     def __init__(self, binding: Binding, weight: Weight) -> None:
         self._binding = binding
-        self._tickets = FairQueue(weight, by_account=binding.account_queues)
+        self._tickets = FairQueue(weight, by_account=binding.accounts.have_queues)
         self._positions: PositionIndex | None = None
         self._gates: Gates | None = None
         self._gone: set[Ticket] | None = None
@@ -90,8 +90,8 @@ class TargetQueue:
 
     def next(self, now: float) -> tuple[Ticket | None, float | None]:
         """Find who is next, and when that may go; None where something has to come back first."""
-        binding = self._binding
-        apart = binding.apart if binding.troubles is not None else None
+        judge = self._binding.judge
+        apart = judge.apart if judge.troubles is not None else None
         ticket = self._tickets.peek(lambda ticket: self._closed_gate(ticket, now), self._is_gone, apart)
         if apart is not None and self._tickets.looks_on:
             return None, now
@@ -101,7 +101,7 @@ class TargetQueue:
             )
         if ticket is None:
             return None, self._gates.opens_at if self._gates is not None else None
-        throttle = binding.throttle
+        throttle = self._binding.throttles.own
         return ticket, now if throttle is None else throttle.next_at(now, ticket.cost)
 
     def take(self, ticket: Ticket, now: float) -> list[Passage]:
@@ -109,8 +109,8 @@ class TargetQueue:
         self._tickets.take()
         self._leave(ticket)
         passages = self._gates.spend(ticket, now) if self._gates is not None else []
-        if self._binding.throttle is not None:
-            passages.append(self._binding.throttle.spend(now, ticket.cost))
+        if (own := self._binding.throttles.own) is not None:
+            passages.append(own.spend(now, ticket.cost))
         return passages
 
     def open_due(self, now: float) -> None:
@@ -135,13 +135,11 @@ class TargetQueue:
 
     def follow(self) -> None:
         """Have gates where anything is bound, and a queue for each account where the target says so."""
-        binding = self._binding
-        if self._gates is None and (
-            binding.throttles or binding.each is not None or binding.troubles is not None
-        ):
-            self._gates = Gates(binding)
-        if self._tickets.by_account != binding.account_queues:
-            self._tickets.regroup(by_account=binding.account_queues)
+        by_account = self._binding.accounts.have_queues
+        if self._gates is None and self._binding.any:
+            self._gates = Gates(self._binding)
+        if self._tickets.by_account != by_account:
+            self._tickets.regroup(by_account=by_account)
             self._positions = None if self._positions is None else self._positions.regrouped(self._tickets)
             if self._gates is not None:
                 self._gates.forget()

@@ -119,7 +119,7 @@ class Limiter:
         self.pace = pace
         self._starts: list[float] = []
         self._last_start = -math.inf
-        self._out: dict[int, bool] = {}
+        self._out = _NONE_OUT
         self._pending = 0
         self._next_permit = 0
         self._not_before = not_before
@@ -152,6 +152,7 @@ class Limiter:
         """Count a request that was let out elsewhere and has yet to start; its permit takes no slot here."""
         self._next_permit += 1
         self._pending += 1
+        self._out = self._out or {}
         self._out[self._next_permit] = False
         return self._next_permit
 
@@ -181,15 +182,15 @@ class Limiter:
         """Count a permit no longer; say whether its request had yet to start."""
         pending = self._out.pop(permit, None) is False
         self._pending -= pending
-        self._out = self._out or {}
+        self._out = self._out or _NONE_OUT
         return pending
 
     def closed(self, permit: int, now: float) -> None:
         """The request's connection is closed. A start never reported counts as one made now."""
         self.started(permit, now)
         self._out.pop(permit, None)
-        # An emptied dict keeps its table: an idle target is to cost little.
-        self._out = self._out or {}
+        # An idle target is to cost little, and an emptied dict keeps its table.
+        self._out = self._out or _NONE_OUT
 
     def at_rest(self, now: float, for_s: float) -> bool:
         """Whether nothing is in flight or held up, and nothing has started for ``for_s`` and a window."""
@@ -241,3 +242,7 @@ class Limiter:
         excess = len(self._starts) - room
         oldest = self._starts[0] if excess == 0 else heapq.nsmallest(excess + 1, self._starts)[-1]
         return oldest + window_s
+
+
+_NONE_OUT: dict[int, bool] = {}
+"""Of all idle limiters: nothing is ever put into it."""

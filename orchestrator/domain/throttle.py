@@ -10,13 +10,10 @@ from orchestrator.domain.aimd import TriedRate
 from orchestrator.domain.budgets import Budget, BudgetUnit
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.pacing import ARRIVAL_MARGIN_S, CATCH_UP_S, Limiter, Outlook, Pace
-from orchestrator.domain.quota import Quota
+from orchestrator.domain.quotas import Quotas
 from orchestrator.domain.refusals import Refusals
 from orchestrator.domain.signals import LONGEST_WAIT_S
 from orchestrator.domain.witnesses import FORGOTTEN_AFTER_S
-
-QUOTAS_MOST = 16
-"""A target may name ever new ones."""
 
 
 class Passage(Struct, frozen=True):
@@ -98,8 +95,7 @@ class Throttle:
         self._tried: TriedRate | None = None
         self.refusals: Refusals | None = None
         """What is known of those that are a matter of this throttle."""
-        self._quotas: dict[tuple[str, bytes | None], Quota] = {}
-        """By name and partition, the latest heard last."""
+        self._quotas = Quotas()
         self._slot = -math.inf
         self._last = -math.inf
 
@@ -144,7 +140,7 @@ class Throttle:
         due = max(now, self._paused_until, told_at)
         if self._tried is not None:
             due = max(due, self._tried.next_at(self._slot, now))
-        return max([due, *(quota.next_at(due, cost) for quota in self._quotas.values())])
+        return self._quotas.next_at(due, cost)
 
     def outlook(self, now: float, place_s: float) -> Outlook:
         """Estimate the next starts, budgets apart, where a place in flight is held for ``place_s``."""
@@ -155,7 +151,7 @@ class Throttle:
 
     def paid_at(self, now: float, cost: float, count: int) -> float:
         """Estimate when budgets have paid for ``count`` requests of this cost."""
-        return max([now, *(quota.paid_at(now, cost, count) for quota in self._quotas.values())])
+        return self._quotas.paid_at(now, cost, count)
 
     def spend(self, now: float, cost: float) -> Passage:
         """Let a request out."""
@@ -163,8 +159,7 @@ class Throttle:
         self.cost_out += cost
         self._last = now
         self._slot = max(self._slot + self._tried_interval_s(now), now - CATCH_UP_S)
-        for quota in self._quotas.values():
-            quota.spend(now, cost)
+        self._quotas.spend(now, cost)
         kept = self._kept(now)
         return Passage(self, cost, None if kept is None else kept.take(now))
 
@@ -178,8 +173,7 @@ class Throttle:
 
     def refund(self, cost: float) -> None:
         """Take back what a request did not use of the budgets."""
-        for quota in self._quotas.values():
-            quota.refund(cost)
+        self._quotas.refund(cost)
 
     def pause(self, until: float, now: float) -> None:
         """Let nothing out before ``until``."""
@@ -207,16 +201,9 @@ class Throttle:
         if budget.remaining is None:
             return
         out = self._others_out(budget.unit, own_cost)
-        quota = Quota(
-            budget, remaining=budget.remaining, in_flight=out, now=now, since=self._last, told_at=told_at
+        self._quotas.follow(
+            budget, budget.remaining, in_flight=out, now=now, since=self._last, told_at=told_at
         )
-        key = (budget.name, budget.partition)
-        before = self._quotas.pop(key, None)
-        # Regions report in their own time: a later answer has told what is left now, and until when.
-        overtaken = before is not None and before.told_at > told_at
-        self._quotas[key] = before if before is not None and overtaken else quota
-        if len(self._quotas) > QUOTAS_MOST:
-            del self._quotas[next(iter(self._quotas))]
 
     def refused(self, job: JobId, started_at: float, now: float, *, ceiling: float, begin: float) -> bool:
         """A request was refused without a word about when or how much; say whether that lowered the rate.
@@ -275,11 +262,11 @@ class Throttle:
             yield active_pace(self._told_pace, self._source, until)
         if self._tried is not None:
             yield ActiveLimit(kind=ActiveLimitKind.SLOWED, source=REFUSALS, rps=self._tried.rate(now))
-        yield from (quota.active_limits(now) for quota in self._quotas.values() if not quota.expired(now))
+        yield from self._quotas.active_limits(now)
 
     def at_rest(self, now: float) -> bool:
         """Whether nothing holds any more. Budgets whose reset has passed are dropped."""
-        self._quotas = {name: quota for name, quota in self._quotas.items() if not quota.expired(now)}
+        self._quotas.drop_expired(now)
         holds = now < max(self._paused_until, self._lapses_at(now)) or self._tried or self._quotas
         return not (holds or self.out) and (self.refusals is None or self.refusals.at_rest(now))
 

@@ -10,10 +10,10 @@ from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
 from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, judge_delivery
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark

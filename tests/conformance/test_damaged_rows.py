@@ -19,9 +19,9 @@ from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.audit import AuditFilter
 from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AttemptId, JobId, NodeAddress, TargetDomain
 from orchestrator.domain.job import Guarantee, Job, Webhook
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling, Pause, SetPace

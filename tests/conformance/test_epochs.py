@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from orchestrator.domain.course import begin_course
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AttemptId
 from orchestrator.domain.job import Guarantee, Job, Webhook
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark

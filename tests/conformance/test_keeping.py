@@ -1,7 +1,7 @@
 """What a store keeps beside jobs: its epoch, paces, secrets and keys."""
 
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, TargetDomain
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.customers import WebhookSecrets

@@ -1,7 +1,7 @@
 """What the operator said of domains, on every store."""
 
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.overruling import AS_IT_IS, Overruling, Pause, SetPace
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.store import Store

@@ -15,9 +15,9 @@ from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.adapters.memory.tables import Row, Tables
 from orchestrator.adapters.memory.transactions import GivenUp, LockMode, Transaction, Transactions
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AttemptId, JobId, ShardName, TargetDomain
 from orchestrator.domain.job import Guarantee, Job, Webhook
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.lease import Beat
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling, Pause

@@ -15,9 +15,9 @@ from orchestrator.adapters.sqlite.data_dir import DATABASE, KEY_FILE, LOCK_FILE,
 from orchestrator.adapters.sqlite.key_check import WrongKeyError
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.job import Webhook
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.store import Accepted, DeadFilter, JobFilter
 from tests.conformance.stores import SqliteKeeper, again, an_ending, outbox_of, set_back, submit_all

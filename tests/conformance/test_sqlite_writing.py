@@ -22,9 +22,9 @@ from orchestrator.adapters.sqlite.result_parts import PART_BYTES
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import HttpResponse
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.job import Job, JobSpec, Webhook
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import Retention

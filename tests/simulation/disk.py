@@ -16,9 +16,9 @@ from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
 from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, ShardName, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark, Owner

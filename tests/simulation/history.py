@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import (
     AttemptId,
     CustomerId,
@@ -18,6 +17,7 @@ from orchestrator.domain.ids import (
     TargetDomain,
 )
 from orchestrator.domain.job import Job
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark, Owner
 from orchestrator.ports.store import StoredJob

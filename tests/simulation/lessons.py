@@ -111,7 +111,7 @@ class LoggedLimiter(DomainLimiter):
         probe: bool = False,
     ) -> bool:
         """Take what an answer said."""
-        ticket, before = self._out[permit][0] if permit in self._out else None, self._held()
+        ticket, before = None if permit is None else self._permits.ticket(permit), self._held()
         changed = super().hear(permit, response, started_at, answered_at, probe=probe)
         if ticket is not None:
             at, status = self._loop_time(), response.status
@@ -119,19 +119,19 @@ class LoggedLimiter(DomainLimiter):
         return changed
 
     def _held(self) -> Held:
-        steering, now = self._steering, self._clock.now()
+        steering, now = self._keeper._steering, self._clock.now()
         apart = (ActiveLimitKind.TROUBLE, ActiveLimitKind.SLOWED)
         shown = [*steering.active_limits(now), *steering.active_limits_for(None, now)]
         # Whose request was last to hear of an account's limit binds nobody.
         limits = (replace(limit, customer=None) if limit.account else limit for limit in shown)
-        troubles = steering.binding.troubles
+        troubles = steering.binding.judge.troubles
         in_trouble = frozenset(troubles._classes) if troubles is not None else frozenset()
         lasting = frozenset(limit for limit in limits if limit.kind not in apart)
         return Held(lasting, dict(self._cuts()), in_trouble)
 
     def _cuts(self) -> Iterator[tuple[str | None, Counter[JobId]]]:
-        binding = self._steering.binding
-        for key, throttle in ((DOMAIN_KEY, binding.throttle), *(binding.throttles or {}).items()):
+        throttles = self._keeper._steering.binding.throttles
+        for key, throttle in ((DOMAIN_KEY, throttles.own), *(throttles.by_key or {}).items()):
             tried = throttle._tried if throttle is not None else None
             if tried is not None:
                 yield key, Counter(cut.job for cut in tried._cuts)

@@ -14,8 +14,8 @@ from orchestrator.core.permits_out import PermitsOut
 from orchestrator.core.step_orders import claim_of
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.domain import fairness, refusals, troubles
+from orchestrator.domain.account_paces import AccountPaces
 from orchestrator.domain.aimd import TriedRate
-from orchestrator.domain.binding import Binding
 from orchestrator.domain.budgets import Budget
 from orchestrator.domain.course import run_of
 from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gone, Lane, Ticket, Weight, _Rotation
@@ -23,6 +23,7 @@ from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import JobSpec, RetryPolicy
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.quota import Quota
+from orchestrator.domain.refusal_judge import RefusalJudge
 from orchestrator.domain.refusals import Finding
 from orchestrator.domain.signals import Signal
 from orchestrator.domain.steering import Steering
@@ -123,7 +124,7 @@ def _steps_at(host: str, spec: JobSpec) -> JobSpec:
 
 @breaks("the_pace_is_never_exceeded", told_each_its_own)
 def what_an_account_was_told_is_dropped(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Binding, "tell_account", lambda self, account, pace, now: False)
+    patch.setattr(AccountPaces, "tell", lambda self, account, pace, now: False)
 
 
 @breaks("the_pace_is_never_exceeded", failing_now_and_then)
@@ -248,18 +249,18 @@ def a_told_pace_is_forgotten_with_the_domains(patch: pytest.MonkeyPatch) -> None
 
 @breaks("trouble_binds_nobody_else", with_a_broken_method)
 def a_class_in_trouble_binds_others(patch: pytest.MonkeyPatch) -> None:
-    judge = Binding.judge
+    judge = RefusalJudge.judge
 
-    def heed(self: Binding, *args: Any, **options: Any) -> Finding:
+    def heed(self: RefusalJudge, *args: Any, **options: Any) -> Finding:
         finding = judge(self, *args, **options)
         return Finding.LOWERS if finding is Finding.CONTAINED else finding
 
-    patch.setattr(Binding, "judge", heed)
+    patch.setattr(RefusalJudge, "judge", heed)
 
 
 @breaks("trouble_binds_nobody_else", seldom_reached)
 def a_probe_of_a_class_in_trouble_binds_others(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Binding, "contains", lambda self, heard: False)
+    patch.setattr(RefusalJudge, "contains", lambda self, heard: False)
 
 
 @breaks("trouble_has_its_reasons", with_a_broken_method)

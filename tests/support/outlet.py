@@ -11,8 +11,8 @@ from typing import Protocol
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import Ticket, Weight, one_each
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.path_class import PathClass
 from orchestrator.domain.retry import backoff_ms

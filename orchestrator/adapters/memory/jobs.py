@@ -13,10 +13,10 @@ from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
 from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import DeliveryState, JobDelivery
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling

@@ -12,9 +12,9 @@ from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.course import Course, without_answers
 from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import JobDelivery
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, ShardName, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark

@@ -27,10 +27,10 @@ from orchestrator.adapters.sqlite.targets import LEARN, lesson, note_caller, rea
 from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
 from orchestrator.domain.draining import Drain
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark

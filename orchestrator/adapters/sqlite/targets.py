@@ -8,8 +8,8 @@ from orchestrator.adapters.damage import reading
 from orchestrator.adapters.records import pack_learned, unpack_learned
 from orchestrator.adapters.sealing import paces_context
 from orchestrator.adapters.sqlite.unnumbered import today
-from orchestrator.domain.heard import Learned
 from orchestrator.domain.ids import CustomerId, TargetDomain
+from orchestrator.domain.learned import Learned
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError
 

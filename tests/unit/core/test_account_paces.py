@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.adapters.records import pack_learned, unpack_learned
 from orchestrator.core.domain_limiter import DomainLimiter
-from orchestrator.domain.binding import ACCOUNTS_KEPT, THROTTLES_MOST
+from orchestrator.domain.account_paces import ACCOUNTS_KEPT
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.heard import Heard
@@ -17,6 +17,7 @@ from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.overruling import Overruling, SetPace
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps
 from orchestrator.domain.steering import Steering
+from orchestrator.domain.throttles import THROTTLES_MOST
 from tests.support.outlet import HeapClock, Outlet, Start, response
 
 BASE = Pace(2.0, 2)
@@ -269,7 +270,7 @@ def test_an_answer_that_a_later_one_overtook_raises_an_account_no_more() -> None
     for answered_at, said in ((100.0, "1"), (90.0, "50")):
         heard = Heard(200, {"x-ezthrottle-rps": said}, CustomerId("cust_a"), account, 80.0, answered_at)
         steering.hear(heard, Limiter(BASE), 101.0, datetime.now(UTC))
-    assert steering.binding.told_pace(account, 101.0) == Pace(1.0, 2)
+    assert steering.binding.accounts.pace_of(account, 101.0) == Pace(1.0, 2)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -313,7 +314,9 @@ def test_of_very_many_accounts_only_so_many_are_remembered_and_kept() -> None:
         outlet.put(1, "cust_a", f"account {number}")
     outlet.run(60)
     assert len(outlet.starts) == THROTTLES_MOST + 3_000
-    throttles = outlet.limiter._keeper._steering.binding.throttles  # what it remembers shows nowhere else
+    throttles = (
+        outlet.limiter._keeper._steering.binding.throttles.by_key
+    )  # what it remembers shows nowhere else
     assert throttles is not None
     assert len(throttles) <= 2 * THROTTLES_MOST
     assert len(outlet.limiter.learned.accounts_told) <= ACCOUNTS_KEPT

@@ -9,7 +9,7 @@ from bench.strict_rules import Concurrency, Limit
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.heard import Learned
+from orchestrator.domain.learned import Learned
 from orchestrator.domain.pacing import Pace, PaceCaps
 from tests.support.outlet import EPOCH_MS, FixedWindow, Outlet, SlidingWindow, TokenBucket, response
 

@@ -43,10 +43,10 @@ def hear(steering: Steering, answer: Heard, *, now: float = NOW) -> None:
 
 
 def next_at(steering: Steering, customer: CustomerId = ACME, account: str | None = None) -> float:
-    own = steering.binding.throttle
+    own = steering.binding.throttles.own
     throttles = [
         throttle
-        for _, throttle in steering.binding.throttles_of(customer, account and AccountId(account), NOW)
+        for _, throttle in steering.binding.accounts.bound(customer, account and AccountId(account), NOW)
     ]
     return (
         max(throttle.next_at(NOW, 1.0) for throttle in ([own] if own else []) + throttles)
@@ -95,8 +95,8 @@ def test_what_is_not_set_is_left_to_the_target() -> None:
     hear(steering, heard(200, {"x-ezthrottle-rps": "9", "x-ezthrottle-max-concurrent": "1"}))
     assert steering.pace == Pace(9.0, 7)
     hear(steering, heard(429, {}))
-    assert steering.binding.throttle is not None
-    assert steering.binding.throttle.tried_rate is not None
+    assert steering.binding.throttles.own is not None
+    assert steering.binding.throttles.own.tried_rate is not None
 
 
 def test_when_its_time_is_over_the_target_decides_again() -> None:
@@ -123,7 +123,7 @@ def test_forgetting_clears_paces_waits_rates_and_budgets_of_the_domain_of_custom
         hear(steering, answer)
     assert next_at(steering, account="a") > NOW + 500
     steering.forget()
-    assert (steering.pace, steering.steered, steering.binding.account_queues) == (BASE, False, False)
+    assert (steering.pace, steering.steered, steering.binding.accounts.have_queues) == (BASE, False, False)
     assert next_at(steering, account="a") == next_at(steering, account="b") == NOW
     assert not [*steering.active_limits(NOW), *steering.active_limits_for(None, NOW)]
     assert steering.at_rest(NOW)
@@ -133,7 +133,7 @@ def test_a_set_pace_does_not_close_the_queues_of_accounts() -> None:
     steering = Steering(BASE, PaceCaps())
     hear(steering, heard(200, {"x-ezthrottle-account-queue": "enabled"}))
     steering.forget(but_queues=True)
-    assert steering.binding.account_queues
+    assert steering.binding.accounts.have_queues
 
 
 def test_an_overruling_knows_what_is_left_of_it() -> None:

@@ -96,7 +96,7 @@ def answer(status: int, path: str, number: int, *, wait_s: int = 0, probe: bool 
 
 
 def waits_until(steering: Steering, customer: str) -> float:
-    bound = steering.binding.known(CustomerId(customer), None)
+    bound = steering.binding.throttles.known(CustomerId(customer), None)
     return max((throttle.paused_until for throttle in bound), default=-math.inf)
 
 

@@ -1,10 +1,11 @@
 import math
 
-from orchestrator.domain.binding import UNTOLD_KEY, Binding, customer_key
+from orchestrator.domain.binding import Binding
 from orchestrator.domain.budgets import Budget
 from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.pacing import Pace, PaceState
 from orchestrator.domain.throttle import Throttle
+from orchestrator.domain.throttles import UNTOLD_KEY, customer_key
 
 
 def learn(throttle: Throttle, name: str, partition: bytes | None, remaining: float) -> None:
@@ -30,15 +31,15 @@ def test_ever_new_quotas_are_not_all_remembered() -> None:
 
 def test_a_sweep_leaves_what_started_late_and_less_than_a_window_ago() -> None:
     binding, shared = Binding(account_queues=True), Pace(1.0, 5)
-    binding.tell_account(AccountId("told"), PaceState(Pace(5.0, 5), math.inf), 0.0)
-    binding.share(shared, 10.0)
-    passage = binding.untold(10.0).spend(10.0, 1.0)
+    binding.accounts.tell(AccountId("told"), PaceState(Pace(5.0, 5), math.inf), 0.0)
+    binding.accounts.share(shared, 10.0)
+    passage = binding.accounts.untold(10.0).spend(10.0, 1.0)
     passage.started(10.5)
     passage.closed(10.6)
     for number in range(200):
-        binding.throttle_of(customer_key(CustomerId(f"cust_{number}")), 11.2)
-    assert UNTOLD_KEY in (binding.throttles or {})
-    assert binding.untold(11.2).next_at(11.2, 1.0) > 11.5
+        binding.throttles.of(customer_key(CustomerId(f"cust_{number}")), 11.2)
+    assert UNTOLD_KEY in (binding.throttles.by_key or {})
+    assert binding.accounts.untold(11.2).next_at(11.2, 1.0) > 11.5
     for number in range(200):
-        binding.throttle_of(customer_key(CustomerId(f"cust_{number}")), 11.6)
-    assert UNTOLD_KEY not in (binding.throttles or {})
+        binding.throttles.of(customer_key(CustomerId(f"cust_{number}")), 11.6)
+    assert UNTOLD_KEY not in (binding.throttles.by_key or {})

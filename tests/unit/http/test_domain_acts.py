@@ -191,7 +191,7 @@ async def test_a_path_in_trouble_is_named_to_its_own_customer_and_to_admins_alon
     await answered(gateway, 200, job={})
     await answered(gateway, 200, BETAS_KEY, job={"body": "theirs"})
     limiter = gateway.shard.targets.limiter(TargetDomain(NAME))
-    troubles = limiter._keeper._steering.binding.troubles = Troubles(
+    troubles = limiter._keeper._steering.binding.judge.troubles = Troubles(
         limiter.pace
     )  # how it comes to that is told elsewhere
     troubles.begin(None, PathClass("POST /s3cret"), ACME)
