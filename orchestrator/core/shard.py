@@ -22,7 +22,7 @@ from orchestrator.core.target_side import TargetSide
 from orchestrator.core.tasks import Tasks
 from orchestrator.core.tenure import Tenure
 from orchestrator.core.webhooks.webhook_side import WebhookSide
-from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress
+from orchestrator.domain.ids import NodeAddress
 from orchestrator.messages.names import expected_nodes
 from orchestrator.messages.types import Heartbeat, HeartbeatReply, Message
 from orchestrator.ports.clock import Clock
@@ -86,8 +86,7 @@ class Shard:
         owed = await self.webhooks.dispatcher.begin()
         self._maintenance.begin()
         self.jobs.scheduled.begin()
-        known: list[JobId | DeliveryId] = [*found, *(entry.id for entry in owed)]
-        self.neighbours.begin(self.epoch, table, self.jobs.newcomers, known)
+        self.neighbours.begin(self.epoch, table, self.jobs.newcomers, [*found, *(entry.id for entry in owed)])
 
     def receive(self, sender: NodeAddress, message: Message) -> None:
         """Take a message from a node: what it reports counts if it is the one that has it."""
