@@ -62,7 +62,7 @@ class Quota:
         """Whether its reset has passed: only the next answer says what there is then."""
         return now >= self._reset_at
 
-    def active_limits(self, now: float) -> ActiveLimit:
+    def active_limit(self, now: float) -> ActiveLimit:
         """Show what is left of it, and when it is whole again."""
         left = min(self._limit, self._left + self._rate * (now - self._at))
         return ActiveLimit(

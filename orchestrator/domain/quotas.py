@@ -70,4 +70,4 @@ class Quotas:
 
     def active_limits(self, now: float) -> Iterator[ActiveLimit]:
         """Show what each has left."""
-        return (quota.active_limits(now) for quota in self._quotas.values() if not quota.expired(now))
+        return (quota.active_limit(now) for quota in self._quotas.values() if not quota.expired(now))

@@ -17,7 +17,7 @@ class WebhookSecrets(Struct, frozen=True, kw_only=True):
     secondary: str | None = None
 
     @property
-    def active_limits(self) -> tuple[str, ...]:
+    def signing(self) -> tuple[str, ...]:
         """Every secret that signs, the new one first."""
         return (self.primary, self.secondary) if self.secondary else (self.primary,)
 

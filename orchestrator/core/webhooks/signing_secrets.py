@@ -35,7 +35,7 @@ class SigningSecrets:
         if known is None:
             changes = self._changes
             stored = await self._store.secrets(customer)
-            known = stored.active_limits if stored else ()
+            known = stored.signing if stored else ()
             if changes == self._changes:
                 self._known[customer] = known
         return known
