@@ -12,7 +12,7 @@ CASES ?= 5000
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve target test test-fast test-services test-wan testbed fuzz check lint types types-server types-sdk format bench bench-throughput bench-race \
-	bench-latency bench-pacing bench-sdk bench-webhooks bench-domains bench-memory kill-rounds simulate outage lock clean
+	bench-latency bench-pacing bench-retry bench-sdk bench-webhooks bench-domains bench-memory kill-rounds simulate outage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,7 +76,7 @@ format: install ## format the code and draw the generated diagrams
 	$(BIN)/ruff format .
 	$(BIN)/python -m bench.diagrams
 
-bench: bench-latency bench-race bench-throughput bench-pacing bench-sdk bench-webhooks ## every benchmark
+bench: bench-latency bench-race bench-throughput bench-pacing bench-retry bench-sdk bench-webhooks ## every benchmark
 
 bench-throughput: install ## the whole path under load, beside the raw floor: BESIDE=checkout compares with another one
 	$(BIN)/python -m bench.throughput $(if $(BESIDE),--beside $(BESIDE))
@@ -91,6 +91,9 @@ bench-latency: install ## acknowledgement and submit-to-webhook
 bench-pacing: install ## strict servers that answer 429 past their own limit: QUICK=1 for two minutes
 	$(BIN)/python -m bench.pacing $(if $(QUICK),--quick)
 	$(BIN)/python -m bench.pacing_troubles $(if $(QUICK),--quick)
+
+bench-retry: install ## a storm of 429s and an outage, beside clients that retry by themselves: QUICK=1 for some minutes, OUTAGE_S=300
+	$(BIN)/python -m bench.storm $(if $(QUICK),--quick) $(if $(OUTAGE_S),--outage-s $(OUTAGE_S))
 
 bench-sdk: install ## one client's submissions, beside the published client's
 	$(BIN)/python -m bench.submissions

@@ -1,4 +1,4 @@
-"""Prints every direct dependency of server, SDK and development, for ``make lock``."""
+"""Prints every direct dependency of server, SDK, benchmarks and development, for ``make lock``."""
 
 import tomllib
 from pathlib import Path
@@ -8,7 +8,7 @@ sdk = tomllib.loads(Path("sdk/pyproject.toml").read_text())
 own = sdk["project"]["name"]
 wanted = [
     *server["project"]["dependencies"],
-    *server["dependency-groups"]["dev"],
+    *(entry for group in server["dependency-groups"].values() for entry in group),
     *sdk["project"]["dependencies"],
 ]
 print("\n".join(entry for entry in wanted if not entry.startswith(own)))

@@ -1,0 +1,1 @@
+"""A storm of refusals, and an outage: the service beside clients that retry by themselves."""
