@@ -40,7 +40,7 @@ BehindClients = Callable[[Scenario, str], AbstractContextManager[Behind]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
     """A way: so many processes of a client, by module and arguments, and what is behind them. ``serves``:
-    that is no part of the clients. ``is_told``: a client knows when its jobs have ended.
+    that is no part of the clients. ``knows_ends``: a client knows when its jobs have ended.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Arm:
     clients: int = CLIENTS
     behind: BehindClients
     serves: bool = False
-    is_told: bool = True
+    knows_ends: bool = True
 
 
 @contextlib.contextmanager
@@ -75,21 +75,23 @@ def _celery_workers(scenario: Scenario, _domain: str) -> Iterator[Behind]:
     with tempfile.TemporaryDirectory(prefix="storm-") as folder, contextlib.ExitStack() as workers:
         for name in ("messages", "control"):
             Path(folder, name).mkdir()
-        told = {FOLDER: folder, RATE: f"{scenario.setting / WORKERS}/s"}
-        running = [workers.enter_context(_worker(number, told)) for number in range(WORKERS)]
+        settings = {FOLDER: folder, RATE: f"{scenario.setting / WORKERS}/s"}
+        running = [workers.enter_context(_worker(number, settings)) for number in range(WORKERS)]
         for worker in running:
             _await_ready(worker)
-        yield Behind(lambda: [pid for worker in running for pid in descendants(worker.pid)], told)
+        yield Behind(lambda: [pid for worker in running for pid in descendants(worker.pid)], settings)
 
 
 @contextlib.contextmanager
-def _worker(number: int, told: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _worker(number: int, settings: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     # It warns of running as root, which is how a container runs a benchmark.
     command = (sys.executable, "-W", "ignore", "-m", "celery", "--app", "bench.storm.celery_tasks", "worker")
     size = ("--pool", "threads", "--concurrency", str(WORKER_THREADS), "--hostname", f"worker{number}@storm")
     # What workers tell each other is of no use here, and would cost the folder that is their broker.
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "critical")
-    worker = subprocess.Popen((*command, *size, *quiet), stdout=subprocess.PIPE, env={**os.environ, **told})
+    worker = subprocess.Popen(
+        (*command, *size, *quiet), stdout=subprocess.PIPE, env={**os.environ, **settings}
+    )
     try:
         yield worker
     finally:
@@ -122,7 +124,7 @@ ARMS = {
             client=("bench.storm.publishing_client",),
             clients=1,
             behind=_celery_workers,
-            is_told=False,
+            knows_ends=False,
         ),
     )
 }

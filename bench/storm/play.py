@@ -37,7 +37,7 @@ async def play(scenario: Scenario, arm: Arm) -> Outcome:
 async def _over(scenario: Scenario, arm: Arm, target: Target, crew: Crew) -> None:
     """Wait until every job has ended, or patience has."""
     with contextlib.suppress(TimeoutError):
-        if arm.is_told:
+        if arm.knows_ends:
             await asyncio.wait_for(crew.ended(), scenario.patience_s)
         else:
             await asyncio.to_thread(target.finished.wait, scenario.patience_s)

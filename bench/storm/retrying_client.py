@@ -17,7 +17,7 @@ from bench.storm.orders import Order, run_client, when_due
 
 BACKOFF = wait_random_exponential(multiplier=1, max=60)
 FIRST_ERROR = 400
-HEEDS = "Retry-After"
+RETRY_AFTER = "Retry-After"
 
 
 class RefusedError(Exception):
@@ -28,20 +28,20 @@ class RefusedError(Exception):
         self.retry_after_s = retry_after_s
 
 
-class WaitAsTold(wait_base):
+class RetryAfterWait(wait_base):
     """Waits what ``Retry-After`` says, and the backoff with its jitter."""
 
     def __call__(self, retry_state: RetryCallState) -> float:
         """Give the wait, in seconds."""
         refusal = retry_state.outcome.exception() if retry_state.outcome else None
-        told_s = refusal.retry_after_s if isinstance(refusal, RefusedError) else 0.0
-        return told_s + BACKOFF(retry_state)
+        named_s = refusal.retry_after_s if isinstance(refusal, RefusedError) else 0.0
+        return named_s + BACKOFF(retry_state)
 
 
 async def work(order: Order, begin: Callable[[], float]) -> None:
     """Begin each job when it comes; return when all have succeeded."""
     refused = retry_if_exception_type((RefusedError, aiohttp.ClientError))
-    wait = WaitAsTold() if HEEDS in sys.argv else BACKOFF
+    wait = RetryAfterWait() if RETRY_AFTER in sys.argv else BACKOFF
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as jobs:
         call = retry(wait=wait, retry=refused)(_call)
         async for numbers in when_due(order, begin()):
@@ -53,7 +53,7 @@ async def _call(session: aiohttp.ClientSession, url: str) -> None:
     async with session.get(url) as response:
         await response.read()
         if response.status >= FIRST_ERROR:
-            raise RefusedError(float(response.headers.get(HEEDS, "0")))
+            raise RefusedError(float(response.headers.get(RETRY_AFTER, "0")))
 
 
 if __name__ == "__main__":

@@ -58,10 +58,10 @@ class Door:
         if self._scenario.known is Known.GUESSED or self._scenario.is_away(at_s):
             return ""
         left = self._rule.left(at_s)
-        told = state(Dialect.IETF, Kind.SLIDING_WINDOW, Limit(self._scenario.limit, WINDOW_S), left)
+        stated = state(Dialect.IETF, Kind.SLIDING_WINDOW, Limit(self._scenario.limit, WINDOW_S), left)
         if status is HTTPStatus.TOO_MANY_REQUESTS:
-            told["Retry-After"] = str(max(1, math.ceil(left[1])))
-        return "".join(f"{name}: {value}\r\n" for name, value in told.items())
+            stated["Retry-After"] = str(max(1, math.ceil(left[1])))
+        return "".join(f"{name}: {value}\r\n" for name, value in stated.items())
 
     def _is_overloaded(self, at_s: float) -> bool:
         while self._came and self._came[0] <= at_s - WINDOW_S:

@@ -18,7 +18,7 @@ from bench.storm.orders import Order, when_due
 from bench.storm.outcome import Costs, Outcome, judged
 from bench.storm.play import play
 from bench.storm.report import failures, table, too_busy
-from bench.storm.retrying_client import BACKOFF, RefusedError, WaitAsTold
+from bench.storm.retrying_client import BACKOFF, RefusedError, RetryAfterWait
 from bench.storm.scenarios import HICCUP_EVERY, Known, Scenario, outage, storm
 from bench.storm.target import Asked, Door
 
@@ -134,7 +134,7 @@ def refused(retry_after_s: float, attempt: int = 3) -> RetryCallState:
     return state
 
 
-@pytest.mark.parametrize(("wait", "least_s"), [(BACKOFF, 0.0), (WaitAsTold(), 7.0)])
+@pytest.mark.parametrize(("wait", "least_s"), [(BACKOFF, 0.0), (RetryAfterWait(), 7.0)])
 def test_a_client_backs_off_with_jitter_and_heeds_retry_after_where_it_is_to(
     wait: Callable[[RetryCallState], float], least_s: float
 ) -> None:
