@@ -144,7 +144,7 @@ def test_every_odd_answer_ends_its_job_whatever_the_kind_and_is_asked_for_once(
     open_gate(api, raw)
     submitted = {
         (name, kind): api.submit(
-            url=raw.url(f"/{name.replace(' ', '%20')}/{kind}"), timeout_ms=3_000, **KINDS[kind]
+            url=raw.url(f"/{name.replace(' ', '%20')}/{kind}"), timeout_ms=6_000, **KINDS[kind]
         )
         for name in ODD
         for kind in KINDS
