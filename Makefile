@@ -12,7 +12,7 @@ CASES ?= 5000
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve target test test-fast test-services test-wan testbed fuzz check lint types types-server types-sdk format bench bench-throughput bench-race \
-	bench-latency bench-pacing bench-retry bench-sdk bench-webhooks bench-domains bench-memory kill-rounds simulate outage lock clean
+	bench-latency bench-pacing bench-retry bench-sdk bench-webhooks bench-domains bench-memory kill-rounds simulate outage wheels lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,6 +115,11 @@ outage: install ## 15 simulated minutes without a target, at 1,000 jobs a second
 
 simulate: install ## the core under a virtual clock and seeded faults: SEEDS=2000
 	EZTHROTTLE_SIM_SEEDS=0:$(SEEDS) $(BIN)/python -m pytest tests/simulation/test_histories.py --timeout 3600
+
+wheels: install ## what machines install: the package, its client and the versions that they stand on, in dist/
+	rm -rf dist && $(BIN)/python -m hatchling build --target wheel
+	cd sdk && ../$(BIN)/python -m hatchling build --target wheel --directory ../dist
+	sed -e 's/ *--hash=[^ ]*//' -e 's/ *\\$$//' -e '/^ *$$/d' requirements.lock > dist/constraints.txt
 
 lock: ## resolve the dependencies anew (needs uv)
 	$(PYTHON) -m bench.requirements | uv pip compile - --universal --python-version 3.11 \

@@ -15,7 +15,7 @@ _STARTED = "Ray runtime started"
 _TOKEN = "ray.token"
 NODE_SETTINGS = dict(
     line.split("=", 1)
-    for line in (CHECKOUT / "deploy" / "ray-node.env").read_text().splitlines()
+    for line in (CHECKOUT / "deploy" / "ray" / "ray-node.env").read_text().splitlines()
     if line and not line.startswith("#")
 )
 """What docs/regions.md asks of every node."""

@@ -1,5 +1,5 @@
 """A unit as an init system has it: runs a command once an address can be reached, ends what it leaves, and
-runs it again a second later. ``deploy/ezthrottle-ray-node.service`` does the same.
+runs it again a second later. ``deploy/ray/ezthrottle-ray-node.service`` does the same.
 
     python -m bench.testbed.unit ADDRESS|- COMMAND ...
 

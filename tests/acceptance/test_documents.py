@@ -32,6 +32,7 @@ NOT_RUN = {
     "not run: it is what runs this",
     "not run: it needs root and a machine with systemd",
     "not run: it needs machines",
+    "not run: it needs an engine",
     "not run: it would replace the client that the tests run with",
 }
 

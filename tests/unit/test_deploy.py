@@ -21,7 +21,7 @@ def test_the_docs_tell_of_every_setting_of_a_node() -> None:
 
 
 def test_the_units_command_reads_its_settings_from_the_same_file() -> None:
-    unit = (ROOT / "deploy" / "ezthrottle-ray-node.service").read_text()
+    unit = (ROOT / "deploy" / "ray" / "ezthrottle-ray-node.service").read_text()
     assert re.search(r"^EnvironmentFile=/etc/ezthrottle/ray-node\.env$", unit, re.MULTILINE)
 
 
