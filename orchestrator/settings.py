@@ -255,6 +255,11 @@ class Settings:
         )
 
     @property
+    def retention(self) -> Retention:
+        """How long things are kept."""
+        return Retention(payload_ms=int(self.keep_days * DAY_MS), summary_ms=int(self.history_days * DAY_MS))
+
+    @property
     def metrics_address(self) -> Address | None:
         """Where the metrics are bound apart; None where they are not."""
         return Address.read(self.metrics_bind) if self.metrics_bind else None

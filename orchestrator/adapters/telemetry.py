@@ -17,8 +17,11 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from orchestrator.core.views import Numbers
+from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.histogram import Histogram
+from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.routing import RegionHealth
+from orchestrator.ports.store_numbers import StoreNumbers
 from orchestrator.runtime.version import VERSION
 
 _BUILD = {"version": VERSION, "python": platform.python_version()}
@@ -38,6 +41,10 @@ class NumbersCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give every metric."""
         yield InfoMetricFamily("ezthrottle_build", "The version that runs", value=_BUILD)
+        yield GaugeMetricFamily(
+            "ezthrottle_ready", "1 while /readyz answers 200", value=float(self._numbers.ready)
+        )
+        yield from self._promises()
         yield from self._jobs()
         yield from self._domains()
         yield from self._visits()
@@ -47,13 +54,32 @@ class NumbersCollector(Collector):
         yield from self._batches()
         yield from self._actors()
 
+    def _promises(self) -> Iterator[Metric]:
+        """Show what the recording rules in deploy/monitoring judge the service by."""
+        counters = self._numbers.counters
+        yield _histogram(
+            "ezthrottle_acknowledge_seconds",
+            "From a submission that was read to its place on disk",
+            counters.acknowledged_in,
+        )
+        yield _histogram(
+            "ezthrottle_start_delay_seconds",
+            "From the grant of a permit to the first byte that it let out",
+            counters.start_delay,
+        )
+        yield _histogram(
+            "ezthrottle_delivery_delay_seconds",
+            "From a job's end until a receiver took its result, the first time",
+            counters.delivery_delay,
+        )
+
     def _jobs(self) -> Iterator[Metric]:
         counters = self._numbers.counters
         yield _counter("ezthrottle_jobs_accepted", "Jobs committed and acknowledged", counters.accepted)
         yield _counter("ezthrottle_jobs_duplicate", "Submissions whose key was known", counters.duplicates)
         ended = CounterMetricFamily("ezthrottle_jobs_ended", "Jobs that ended", labels=["state"])
-        for state, count in counters.ended.items():
-            ended.add_metric([state], count)
+        for state in (state for state in JobState if state.ended):
+            ended.add_metric([state], counters.ended[state])
         yield ended
         open_ = self._numbers.jobs_open
         yield GaugeMetricFamily("ezthrottle_jobs_open", "Jobs waiting or under way", value=open_)
@@ -100,8 +126,9 @@ class NumbersCollector(Collector):
         made = CounterMetricFamily(
             "ezthrottle_delivery_attempts", "Webhook attempts, by the state they left", labels=["state"]
         )
-        for state, count in self._numbers.counters.deliveries.items():
-            made.add_metric([state], count)
+        # All of them from the start: a rule can't add up what is not there yet.
+        for state in DeliveryState:
+            made.add_metric([state], self._numbers.counters.deliveries[state])
         yield made
         in_flight = self._numbers.deliveries_in_flight
         yield GaugeMetricFamily("ezthrottle_deliveries_in_flight", "Webhooks being sent", value=in_flight)
@@ -131,9 +158,13 @@ class NumbersCollector(Collector):
     def _batches(self) -> Iterator[Metric]:
         sizes = self._numbers.counters.batch_messages
         yield _histogram("ezthrottle_batch_messages", "Messages in a batch that reached the shard", sizes)
-        commits = self._numbers.commit_writes
-        if commits is not None:
-            yield _histogram("ezthrottle_commit_writes", "Writes that shared a commit", commits)
+        yield _histogram(
+            "ezthrottle_loop_lag_seconds",
+            "How late the shard's event loop comes to what is due",
+            self._numbers.counters.loop_lag,
+        )
+        if self._numbers.store is not None:
+            yield from _of_store(self._numbers.store)
 
     def _actors(self) -> Iterator[Metric]:
         actors = self._numbers.actors
@@ -189,6 +220,19 @@ def _by_domain(numbers: Numbers) -> Iterator[Metric]:
     waiting.add_metric(others, numbers.legs_waiting - sum(domain.waiting for domain in numbers.busiest))
     out.add_metric(others, numbers.permits_out - sum(domain.in_flight for domain in numbers.busiest))
     yield from (waiting, out, rps, most, next_s, limited)
+
+
+def _of_store(store: StoreNumbers) -> Iterator[Metric]:
+    yield _histogram("ezthrottle_commit_writes", "Writes that shared a commit", store.commit_writes)
+    yield _histogram("ezthrottle_commit_seconds", "How long commits took", store.commit_seconds)
+    if store.room is not None:
+        for name, told, value in (
+            ("ezthrottle_disk_size_bytes", "The disk that the data directory is on", store.room.size_bytes),
+            ("ezthrottle_disk_free_bytes", "What is free there", store.room.free_bytes),
+            ("ezthrottle_database_bytes", "The database's own file", store.room.database_bytes),
+            ("ezthrottle_wal_bytes", "Its write-ahead log", store.room.log_bytes),
+        ):
+            yield GaugeMetricFamily(name, told, value=value)
 
 
 def _counter(name: str, told: str, count: int) -> Metric:

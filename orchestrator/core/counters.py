@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.histogram import SIZES, Histogram
+from orchestrator.domain.histogram import FINE_SECONDS, SIZES, Histogram
 from orchestrator.domain.ids import RegionName, TargetDomain
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.transport.visits import Visit
@@ -27,11 +27,19 @@ class Counters:
     """By region and how it ended: a status class such as ``2xx``, or a fault."""
     attempt_seconds: dict[RegionName, Histogram] = field(default_factory=dict)
     """How long attempts took from their first byte to their end, by region."""
+    start_delay: Histogram = field(default_factory=lambda: Histogram(FINE_SECONDS))
+    """From the grant of a permit to the first byte that it let out, s."""
+    acknowledged_in: Histogram = field(default_factory=lambda: Histogram(FINE_SECONDS))
+    """From a submission that was read to its place on disk, s."""
+    loop_lag: Histogram = field(default_factory=lambda: Histogram(FINE_SECONDS))
+    """How late the shard's event loop comes to what is due, s."""
     throttled: Counter[str] = field(default_factory=Counter)
     """Answers of 429, by target: the first THROTTLED_NAMED by name, all others under OTHER."""
     deliveries: Counter[DeliveryState] = field(default_factory=Counter)
     """Delivery attempts by the state that they left; ``pending`` ones are tried again."""
     delivery_seconds: Histogram = field(default_factory=Histogram)
+    delivery_delay: Histogram = field(default_factory=Histogram)
+    """From a job's end until a receiver took its result, s; without what was delivered again."""
 
     visits: Counter[Visit] = field(default_factory=Counter)
     """Who came to the door for agents, by what became of that."""

@@ -252,6 +252,7 @@ class Dispatcher:
         domain, region = opened.domain, opened.peer.name
         if started_at is not None:
             self._counters.attempt_took(region, self._clock.now() - started_at)
+            self._counters.start_delay.observe(started_at - opened.sent_at)
         if cause.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._counters.answered_429(domain)
         self._routes.target_health.ended(

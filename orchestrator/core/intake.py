@@ -66,7 +66,7 @@ class Intake:
             NotReady: The service is stopping, or its disk takes nothing.
         """
         self._check_accepting()
-        now_ms = self._clock.unix_ms()
+        began, now_ms = self._clock.now(), self._clock.unix_ms()
         self._check(spec, now_ms)
         if (refusal := first_refusal(spec, await self._guard.refusals(_urls(spec)))) is not None:
             raise refusal
@@ -81,6 +81,7 @@ class Intake:
             raise _not_stored() from error
         finally:
             self._shard.release(customer, 1)
+        self._shard.count_acknowledged(self._clock.now() - began)
         return self._answer(job, stored)
 
     async def submit_many(

@@ -17,6 +17,7 @@ from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.core.target_side import TargetSide
 from orchestrator.core.time_limits import TimeLimits
+from orchestrator.core.webhooks.queued import LoadedResult
 from orchestrator.core.webhooks.webhook_side import WebhookSide
 from orchestrator.domain.course import Course
 from orchestrator.domain.ids import JobId
@@ -139,7 +140,7 @@ class JobSide:
         self._note_end(ending)
         ours = self._neighbours.share_out(ending.job_id, ending.outbox)
         new = [entry for entry in ours if self.newcomers.know(entry.id)]
-        self._webhooks.dispatcher.deliver(supervisor.job, ending.result, ending.outbox, new)
+        self._webhooks.dispatcher.deliver(LoadedResult.of_end(supervisor.job, ending), new)
         for child in spawned:
             if not self._neighbours.announce(child):
                 self.admit(child)

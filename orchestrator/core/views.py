@@ -10,7 +10,6 @@ from orchestrator.domain.active_limits import ActiveLimit
 from orchestrator.domain.breaker import BreakerState, Cause
 from orchestrator.domain.draining import Drain
 from orchestrator.domain.effective_pace import EffectivePace
-from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.ids import CustomerId, JobId, NodeName, RegionName, TargetDomain
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.overruling import Overruling
@@ -20,6 +19,7 @@ from orchestrator.domain.queue_position import QueuePosition
 from orchestrator.domain.routing import RegionHealth
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import Duplicate, JobCursor, JobSummary, OutboxEntry, PendingEndpoint, StoredJob
+from orchestrator.ports.store_numbers import StoreNumbers
 
 
 class Acknowledgement(Struct, frozen=True, kw_only=True):
@@ -239,5 +239,5 @@ class Numbers(Struct, frozen=True, kw_only=True):
     deliveries_waiting: int
     regions: tuple[RegionNumbers, ...]
     actors: Mapping[str, Mapping[str, float]]
-    commit_writes: Histogram | None = None
-    """How many writes shared a commit, where the store shares commits."""
+    store: StoreNumbers | None = None
+    ready: bool = False

@@ -4,6 +4,8 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
+FINE_SECONDS = (0.001, 0.0025, *SECONDS[:11])
+"""For what is over within milliseconds as a rule."""
 SIZES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 

@@ -10,7 +10,6 @@ from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
 from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, judge_delivery
-from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.learned import Learned
@@ -21,6 +20,7 @@ from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.audit import AuditLog
 from orchestrator.ports.customers import CustomerStore
+from orchestrator.ports.store_numbers import StoreNumbers
 
 
 class StoreFailure(Exception):
@@ -489,8 +489,11 @@ class Store(Protocol):
         """Name what was deleted or replaced under the store, which takes nothing from then on; else None."""
 
     @property
-    def commit_sizes(self) -> Histogram:
-        """How many writes shared each commit."""
+    def refused(self) -> str:
+        """Why nothing could be written when it was last tried; empty where it could. It is tried again."""
+
+    def numbers(self) -> StoreNumbers:
+        """Count its commits, and what room there is."""
 
     async def close(self) -> None:
         """Commit what waits and close."""

@@ -5,14 +5,18 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.loopback import Site
 from bench.service import Service
 from tests.acceptance.conftest import Api, customer_of
+from tests.support.metric_names import offered, spoken_of
 
+MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
 PATIENCE_S = 30.0
 ACTORS = {"shard", "webhooks", "executor-iad", "executor-lax", "executor-ord"}
 
@@ -58,6 +62,12 @@ def test_every_actor_is_in_the_metrics(service: Service) -> None:
     while (found := actors_measured(service)) != ACTORS:
         assert time.monotonic() < deadline, found
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("name", ["ezthrottle.rules.yml", "grafana-board.json"])
+def test_rules_and_board_speak_of_what_the_metrics_have(service: Service, name: str) -> None:
+    told = (MONITORING / name).read_text()
+    assert spoken_of(told) - offered(httpx.get(f"{service.base_url}/metrics").text) == set()
 
 
 def actors_measured(service: Service) -> set[str]:

@@ -58,6 +58,28 @@ async def test_a_job_that_does_not_fit_is_refused_and_the_others_stay(on_disk: S
     assert [waiting.id for waiting in await on_disk.jobs.waiting()] == [a_job(1).id]
 
 
+async def test_a_full_disk_is_told_of_until_a_write_has_found_room_again(on_disk: SqliteStore) -> None:
+    assert on_disk.refused == ""
+    fill(on_disk)
+    with pytest.raises(StoreFailure):
+        await on_disk.jobs.submit(a_job(1, body=LARGE))
+    assert "full" in on_disk.refused
+    make_room(on_disk)
+    async with asyncio.timeout(10):
+        while on_disk.refused:  # noqa: ASYNC110  # asking is what lets it be tried
+            await asyncio.sleep(0.001)
+
+
+async def test_commits_are_timed_and_the_disk_is_measured(on_disk: SqliteStore) -> None:
+    before = on_disk.numbers().commit_seconds.count
+    await on_disk.jobs.submit(a_job(1))
+    numbers = on_disk.numbers()
+    assert numbers.commit_seconds.count == before + 1
+    assert numbers.room is not None
+    assert 0 < numbers.room.free_bytes <= numbers.room.size_bytes
+    assert numbers.room.database_bytes + numbers.room.log_bytes > 0
+
+
 async def test_an_end_waits_until_there_is_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with opened(tmp_path, Patience(pause_s=0.001)) as store:
         job = a_job()

@@ -9,8 +9,9 @@ from orchestrator.adapters.memory.customers import MemoryCustomers
 from orchestrator.adapters.memory.history import MemoryHistory
 from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.adapters.memory.tables import FIRST_SHARD, Tables
-from orchestrator.domain.histogram import SIZES, Histogram
+from orchestrator.domain.histogram import FINE_SECONDS, SIZES, Histogram
 from orchestrator.domain.ids import ShardName
+from orchestrator.ports.store_numbers import StoreNumbers
 
 
 class MemoryStore:
@@ -28,12 +29,20 @@ class MemoryStore:
         self.history = MemoryHistory(self.tables)
         self.audit = MemoryAudit(self.tables.audit)
         self.customers = MemoryCustomers(self.tables.audit)
-        self.commit_sizes = Histogram(SIZES)
 
     @property
     def lost(self) -> str | None:
         """Say so where the shard was taken over; nothing else of it can get lost."""
         return "the shard was taken over" if self.jobs.fenced else None
+
+    @property
+    def refused(self) -> str:
+        """Memory takes everything."""
+        return ""
+
+    def numbers(self) -> StoreNumbers:
+        """Nothing is committed in groups, and nothing lies on a disk."""
+        return StoreNumbers(commit_writes=Histogram(SIZES), commit_seconds=Histogram(FINE_SECONDS))
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -30,7 +30,6 @@ from orchestrator.domain.fanout import DeliveryOptions, Schedule
 from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.placement import Placement
-from orchestrator.domain.retention import DAY_MS, Retention
 from orchestrator.messages import names
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.store import Store
@@ -38,6 +37,7 @@ from orchestrator.ports.transport import NodeTransport
 from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.interpreter import tune_interpreter
 from orchestrator.runtime.log_file import log_to
+from orchestrator.runtime.loop_lag import watch_loop
 from orchestrator.settings import Settings
 from orchestrator.transport.local_link import LocalExchange
 from regions.clock_offset import boot_id
@@ -52,7 +52,7 @@ class ShardHost:
         log_to(settings.data_dir / LOG_FILE)
         self._settings = settings
         self._loop = asyncio.get_running_loop()
-        store = open_store(settings.data_dir, _retention(settings))
+        store = open_store(settings.data_dir, settings.retention)
         self._exchange = LocalExchange(lambda name: self._node.taker(NodeAddress.read(name)))
         self._door = AgentDoor(store.customers, lambda: self._node)
         nodes = NodesAndAgents(NodesOverRay(names.SHARD, self._exchange), self._door.exchange)
@@ -78,7 +78,10 @@ class ShardHost:
             self._loop.create_task(server.serve([listen(address)]))
             for server, address in zip(self._servers, self._addresses, strict=True)
         ]
-        self._watching = self._loop.create_task(self._die_of_faults())
+        self._watching = [
+            self._loop.create_task(self._die_of_faults()),
+            self._loop.create_task(watch_loop(self._shard.counters.loop_lag.observe)),
+        ]
         log.info("shard epoch %d serves %s:%d", self._shard.epoch, self._settings.host, self._settings.port)
 
     def receive(self, sender: str, batch: bytes) -> None:
@@ -112,7 +115,8 @@ class ShardHost:
         for server in self._servers:
             server.should_exit = True
         await asyncio.wait(self._serving, timeout=1.0)
-        self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
         await self._shard.close()
         self._exchange.close()
         self._door.exchange.close()
@@ -132,12 +136,6 @@ class ShardHost:
         except Exception:
             log.exception("the shard can't go on; its truth is on disk, a new one takes over")
             os._exit(ExitCode.FAULT)
-
-
-def _retention(settings: Settings) -> Retention:
-    return Retention(
-        payload_ms=int(settings.keep_days * DAY_MS), summary_ms=int(settings.history_days * DAY_MS)
-    )
 
 
 def _make_shard(settings: Settings, store: Store, transport: NodeTransport) -> Shard:
@@ -177,7 +175,6 @@ def _make_backend(settings: Settings, shard: Shard, store: Store) -> Backend:
         bounds=bounds,
         regions=shard.peers.names,
         many_jobs_rps=settings.many_jobs_rps,
-        commit_sizes=store.commit_sizes,
     )
     return Backend(
         gateway=gateway,

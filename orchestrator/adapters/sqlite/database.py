@@ -11,13 +11,14 @@ from orchestrator.adapters.secret_box import AesGcmBox
 from orchestrator.adapters.sqlite.checkpoints import Checkpointer
 from orchestrator.adapters.sqlite.connections import connect
 from orchestrator.adapters.sqlite.disk_retry import Patience, failing_as_store
-from orchestrator.adapters.sqlite.epochs import Fence
+from orchestrator.adapters.sqlite.epochs import Fence, write_beat
 from orchestrator.adapters.sqlite.group_commit import GroupCommitWriter, Write
 from orchestrator.adapters.sqlite.key_check import check_keys, note_keys
 from orchestrator.adapters.sqlite.migration import migrate
 from orchestrator.adapters.sqlite.open_files import OpenFiles
 from orchestrator.adapters.sqlite.reader_lanes import ReaderLanes
 from orchestrator.ports.store import StoreFailure
+from orchestrator.ports.store_numbers import StoreNumbers
 
 SEALING_THREADS = 2
 
@@ -60,6 +61,21 @@ class Database:
         goes nowhere.
         """
         return self._files.gone() or self.fence.met
+
+    @property
+    def refused(self) -> str:
+        """Why the disk took nothing of the last commit; empty where it did. Where it did not, asking lets a
+        small one be tried, for there may be nothing else to write until somebody says that there is room.
+        """
+        if why := self.writer.refused:
+            self.writer.post(write_beat)
+        return why
+
+    def numbers(self) -> StoreNumbers:
+        """Count the commits, and what room there is."""
+        return StoreNumbers(
+            commit_writes=self.writer.sizes, commit_seconds=self.writer.took, room=self._files.room()
+        )
 
     def post(self, write: Write, *, large: bool = False) -> None:
         """Ask for a write that nobody waits for."""

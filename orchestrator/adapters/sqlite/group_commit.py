@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.domain.histogram import SIZES, Histogram
+from orchestrator.adapters.sqlite.disk_retry import passes
+from orchestrator.domain.histogram import FINE_SECONDS, SIZES, Histogram
 
 BATCH_MOST = 512
 LARGE_WRITE_BYTES = 256 * 1024
@@ -57,6 +58,10 @@ class GroupCommitWriter:
         self._committed = committed
         self.sizes = Histogram(SIZES)
         """Writes that shared a commit."""
+        self.took = Histogram(FINE_SECONDS)
+        """How long commits took, what they write included, s."""
+        self.refused = ""
+        """Why the disk took nothing of the last commit; empty where it took it."""
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._large: deque[_Item] = deque()
         self._rests_until = 0.0
@@ -119,18 +124,23 @@ class GroupCommitWriter:
             return self._transaction(work)
         except Exception as error:  # noqa: BLE001  # one bad write must not take its neighbours along
             self._roll_back()
+            if isinstance(error, sqlite3.Error) and passes(error):
+                self.refused = str(error)
             if len(work) == 1:
                 return self._failed(work[0], error)
             return [outcome for item in work for outcome in self._commit([item])]
 
     def _transaction(self, work: list[_Item]) -> list[_Outcome]:
+        began = time.monotonic()
         self._check()
         self._connection.execute("BEGIN IMMEDIATE")
         self._fence(self._connection)
         results = [write(self._connection) for write, _ in work]
         self._connection.execute("COMMIT")
         self._check()
+        self.refused = ""
         self.sizes.observe(len(work))
+        self.took.observe(time.monotonic() - began)
         pairs = zip(work, results, strict=True)
         return [(future, result, None) for (_, future), result in pairs if future is not None]
 

@@ -4,6 +4,8 @@ import os
 import sqlite3
 from pathlib import Path
 
+from orchestrator.ports.store_numbers import DiskRoom
+
 SUFFIXES = ("", "-wal")
 
 
@@ -21,6 +23,20 @@ class OpenFiles:
     def gone(self) -> str | None:
         """Name a file that was deleted, or that another one lies in the place of; None where all is well."""
         return next((path for path, inode in self._known.items() if _inode(path) != inode), None)
+
+    def room(self) -> DiskRoom | None:
+        """Measure the files, and the disk that they lie on; None where they are gone."""
+        try:
+            disk = os.fstatvfs(self._descriptor)
+            database, log = (Path(path).stat().st_size for path in self._known)
+        except OSError:
+            return None
+        return DiskRoom(
+            size_bytes=disk.f_frsize * disk.f_blocks,
+            free_bytes=disk.f_frsize * disk.f_bavail,
+            database_bytes=database,
+            log_bytes=log,
+        )
 
     def sync(self) -> None:
         """Make what was written to the database's own file durable; blocks until it is.

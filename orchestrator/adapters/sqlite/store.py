@@ -11,8 +11,8 @@ from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.disk_retry import Patience, failing_as_store
 from orchestrator.adapters.sqlite.history import SqliteHistory
 from orchestrator.adapters.sqlite.jobs import SqliteJobs
-from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.retention import Retention
+from orchestrator.ports.store_numbers import StoreNumbers
 
 
 class SqliteStore:
@@ -47,9 +47,13 @@ class SqliteStore:
         return self.database.lost
 
     @property
-    def commit_sizes(self) -> Histogram:
-        """How many writes shared each commit."""
-        return self.database.writer.sizes
+    def refused(self) -> str:
+        """Why the disk took nothing of the last commit; empty where it did."""
+        return self.database.refused
+
+    def numbers(self) -> StoreNumbers:
+        """Count its commits, and what room there is."""
+        return self.database.numbers()
 
     async def close(self) -> None:
         """Commit what waits and close."""

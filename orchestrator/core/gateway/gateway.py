@@ -14,7 +14,6 @@ from orchestrator.core.gateway.targets import Targets
 from orchestrator.core.intake import Intake
 from orchestrator.core.many_jobs import ManyJobs
 from orchestrator.core.views import Numbers, RegionView
-from orchestrator.domain.histogram import Histogram
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.submission_bounds import MANY_JOBS_RPS, SubmissionBounds
 from orchestrator.ports.clock import Clock
@@ -37,7 +36,6 @@ class Gateway:
         bounds: What a submission may be.
         regions: Where jobs may run; it may change, and be empty for a while.
         many_jobs_rps: Most jobs of one customer that acts on many begin with in a second.
-        commit_sizes: How many writes shared a commit, where the store counts that.
     """
 
     def __init__(
@@ -51,10 +49,9 @@ class Gateway:
         bounds: SubmissionBounds,
         regions: Sequence[RegionName],
         many_jobs_rps: float = MANY_JOBS_RPS,
-        commit_sizes: Histogram | None = None,
     ) -> None:
         self._shard = shard
-        self._commit_sizes = commit_sizes
+        self._store = store
         self.clock = clock
         intake = Intake(shard, store.jobs, clock, guard=guard, random=random, bounds=bounds, regions=regions)
         many = ManyJobs(shard, store.history, clock, intake, per_s=many_jobs_rps)
@@ -84,4 +81,6 @@ class Gateway:
 
     def numbers(self) -> Numbers:
         """Count everything."""
-        return replace(self._shard.numbers(), commit_writes=self._commit_sizes)
+        return replace(
+            self._shard.numbers(), store=self._store.numbers(), ready=not self._shard.why_not_ready
+        )

@@ -57,6 +57,8 @@ class LocalShard:
     def why_not_ready(self) -> str:
         """Why no work can be taken and done, in words; empty where it can."""
         shard = self._shard
+        if not shard.store.lost and (refused := shard.store.refused):
+            return f"the disk takes nothing: {refused}"
         if shard.ready:
             return ""
         if not shard.accepting:
@@ -80,6 +82,10 @@ class LocalShard:
     def count_duplicate(self) -> None:
         """Count a submission whose key was known."""
         self._counters.duplicates += 1
+
+    def count_acknowledged(self, seconds: float) -> None:
+        """Count how long it took until a submission was on disk."""
+        self._counters.acknowledged_in.observe(seconds)
 
     def learn_secrets(self, customer: CustomerId) -> Awaitable[None]:
         """Know from here on whether a customer signs."""

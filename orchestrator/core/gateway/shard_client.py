@@ -46,6 +46,9 @@ class ShardClient(Protocol):
     def count_duplicate(self) -> None:
         """Count a submission whose key was known."""
 
+    def count_acknowledged(self, seconds: float) -> None:
+        """Count how long it took until a submission was on disk."""
+
     def learn_secrets(self, customer: CustomerId) -> Awaitable[None]:
         """Know from here on whether a customer signs."""
 

@@ -19,7 +19,6 @@ from orchestrator.core.webhooks.queued import LoadedResult, QueuedDelivery
 from orchestrator.core.webhooks.signing_secrets import SigningSecrets
 from orchestrator.domain.fanout import NO_REGION, DeliveryState, is_final, next_region, seems_down
 from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress, RegionName, TargetDomain
-from orchestrator.domain.job import Job
 from orchestrator.messages.names import WEBHOOK_NODE
 from orchestrator.messages.types import Deliver, Delivered, NeedResult
 from orchestrator.ports.store import OutboxEntry
@@ -84,13 +83,10 @@ class WebhookDispatcher:
         """Count the deliveries that wait for their endpoints, or for a region to leave from."""
         return len(self._queues) + len(self._awaiting_regions)
 
-    def deliver(
-        self, job: Job, body: bytes, entries: Sequence[OutboxEntry], ours: Sequence[OutboxEntry]
-    ) -> None:
+    def deliver(self, result: LoadedResult, ours: Sequence[OutboxEntry]) -> None:
         """Send a job's result to its receivers, all at once; the outbox is on disk by now. ``ours`` are those
         deliveries that this shard makes.
         """
-        result = LoadedResult.of(job, body, len(body), entries)
         for entry in ours:
             self._queues.add(entry.endpoint, self._queued(entry, result))
 
@@ -132,6 +128,8 @@ class WebhookDispatcher:
 
     def _settle(self, sent: DeliveryInFlight, message: Delivered) -> None:
         sent.entry = self._outbox.judged(sent.entry, message)
+        if (after_s := self._outbox.accepted_after_s(sent.entry, sent.result.ended_ms)) is not None:
+            self._counters.delivery_delay.observe(after_s)
         self._queues.settle(sent.endpoint, sent.queued, down=seems_down(message.status))
         self._spawn(self._outbox.record(sent.entry))
         for overdue in self._queues.take_overdue(sent.endpoint, self._outbox.now_ms):

@@ -35,7 +35,9 @@ class DeliveryLoader:
             await self._outbox.fail_as_unreadable(delivery.job_id, delivery.index, stored.damage)
         if stored is None or not stored.result_bytes or delivery.index >= len(stored.deliveries):
             return None
-        return LoadedResult.of(stored.job, stored.result, stored.result_bytes, stored.deliveries)
+        return LoadedResult.of(
+            stored.job, stored.result, stored.result_bytes, stored.deliveries, stored.ended_ms or 0
+        )
 
     async def _secrets_for(self, delivery: QueuedDelivery, result: LoadedResult) -> tuple[str, ...] | None:
         try:

@@ -98,6 +98,15 @@ class Outbox:
             return replace(entry, attempts=used, state=DeliveryState.FAILED, next_ms=self._clock.unix_ms())
         return replace(entry, attempts=following[0], next_ms=following[1])
 
+    def accepted_after_s(self, entry: OutboxEntry, ended_ms: int) -> float | None:
+        """Say how long after its job's end (Unix ms) a delivery was accepted; None where it was not, or had
+        been over once and was asked for again.
+        """
+        again = entry.first_ms is not None and entry.log[0].at_ms < entry.first_ms
+        if entry.state is not DeliveryState.DELIVERED or again:
+            return None
+        return max(0, entry.next_ms - ended_ms) / 1000
+
     async def record(self, entry: OutboxEntry) -> None:
         """Write a delivery's row; one that is pending is made when it is due."""
         await self._store.save_delivery(entry)

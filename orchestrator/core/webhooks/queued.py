@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import Job, Webhook
-from orchestrator.ports.store import OutboxEntry
+from orchestrator.ports.store import Ending, OutboxEntry
 
 ENTRY_BYTES = 500
 """Of a delivery's record in memory."""
@@ -15,13 +15,15 @@ ENTRY_BYTES = 500
 @dataclass(slots=True)
 class LoadedResult:
     """One job's result in memory, and its deliveries. ``body`` is None where it is large: it stays on disk,
-    and is read when it goes. ``size`` is what all this takes in memory, in bytes.
+    and is read when it goes. ``size`` is what all this takes in memory, in bytes; ``ended_ms`` is when
+    the job ended (Unix ms).
     """
 
     webhooks: Sequence[Webhook]
     body: bytes | None
     body_bytes: int
     entries: list[OutboxEntry]
+    ended_ms: int
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -29,12 +31,17 @@ class LoadedResult:
         self.size = len(self.body or b"") + urls + ENTRY_BYTES * len(self.entries)
 
     @classmethod
+    def of_end(cls, job: Job, ending: Ending) -> "LoadedResult":
+        """Hold the result of a job that has just ended."""
+        return cls.of(job, ending.result, len(ending.result), ending.outbox, ending.ended_ms)
+
+    @classmethod
     def of(
-        cls, job: Job, body: bytes | None, body_bytes: int, entries: Sequence[OutboxEntry]
+        cls, job: Job, body: bytes | None, body_bytes: int, entries: Sequence[OutboxEntry], ended_ms: int
     ) -> "LoadedResult":
         """Hold a job's result; a large one is left on disk."""
         kept = body if body_bytes <= LARGE_BYTES else None
-        return cls(job.spec.webhooks, kept, body_bytes, list(entries))
+        return cls(job.spec.webhooks, kept, body_bytes, list(entries), ended_ms)
 
 
 @dataclass(slots=True, eq=False)

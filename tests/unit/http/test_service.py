@@ -138,6 +138,28 @@ async def metrics(gateway: Gateway) -> dict[tuple[str, ...], float]:
     return samples_of((await gateway.client.get("/metrics")).text)
 
 
+async def test_whether_it_is_ready_is_in_the_metrics(gateway: Gateway) -> None:
+    assert (await metrics(gateway))["ezthrottle_ready",] == 0
+    gateway.regions_up()
+    assert (await metrics(gateway))["ezthrottle_ready",] == 1
+
+
+async def test_what_rules_add_up_is_there_before_anything_has_happened(gateway: Gateway) -> None:
+    found = await metrics(gateway)
+    assert found["ezthrottle_delivery_attempts_total", "failed"] == 0
+    assert found["ezthrottle_jobs_ended_total", "success"] == 0
+
+
+async def test_acknowledgements_and_starts_are_timed(gateway: Gateway) -> None:
+    gateway.regions_up()
+    assert (await gateway.submit()).status_code == 202
+    assert (await gateway.submit()).json()["status"] == "duplicate"
+    gateway.answer_attempts()
+    found = await metrics(gateway)
+    assert found["ezthrottle_acknowledge_seconds_count",] == 2
+    assert found["ezthrottle_start_delay_seconds_count",] == 1
+
+
 async def test_durations_and_429s_are_counted(gateway: Gateway) -> None:
     gateway.regions_up()
     await gateway.submit(retry_policy={"max_retries": 0})

@@ -14,6 +14,7 @@ from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
+from orchestrator.core.webhooks.queued import LoadedResult
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import NodeAddress, RegionName
@@ -118,9 +119,8 @@ class PostOffice:
         ending = an_ending(job, ended_ms=self.clock.unix_ms(), result=body, course=a_course(job))
         ending = replace(ending, outbox=tuple(self._due_now(entry) for entry in ending.outbox))
         await self.store.jobs.end(ending)
-        self._process.call_soon(
-            self.shard.webhooks.dispatcher.deliver, job, body, ending.outbox, ending.outbox
-        )
+        result = LoadedResult.of_end(job, ending)
+        self._process.call_soon(self.shard.webhooks.dispatcher.deliver, result, ending.outbox)
         return job
 
     async def stored(self, job: Job) -> StoredJob:

@@ -52,6 +52,22 @@ def test_attempts_are_made_at_the_offsets_and_stand_in_the_timeline(quiet_office
     assert (state, log) == (DeliveryState.FAILED, [(500, "")] * 9)
 
 
+def test_how_long_receivers_waited_is_counted_from_the_jobs_end_and_once(office: PostOffice) -> None:
+    office.receivers["a.test"] = down_until(8.0)
+
+    async def play() -> float:
+        await office.until(1)
+        job = await office.tell(hook("a.test"))
+        await office.until(40)
+        await office.inside(office.shard.webhooks.redelivery.job(job.id))
+        await office.until(50)
+        return office.shard.counters.delivery_delay.total
+
+    assert 30.0 <= office.run(play) < 34.0
+    assert office.shard.counters.delivery_delay.count == 1
+    assert len(office.at("a.test")) == 4
+
+
 @pytest.mark.parametrize(
     "said",
     [
