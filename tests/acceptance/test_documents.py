@@ -26,7 +26,7 @@ PLAYGROUND = ("README.md", "docs/guide.md", "sdk/README.md", "sdk/examples/READM
 """Read beside the service and the target that the README starts."""
 OPERATIONS = ("docs/operations.md",)
 REGIONS = ("docs/regions.md",)
-NOT_A_PROGRAM = {"", "toml"}
+NOT_A_PROGRAM = {"", "toml", "yaml"}
 NOT_RUN = {
     "not run: tests/acceptance/test_demo.py runs the demo",
     "not run: it is what runs this",
@@ -34,6 +34,7 @@ NOT_RUN = {
     "not run: it needs machines",
     "not run: it needs an engine",
     "not run: it would replace the client that the tests run with",
+    "not run: it writes to the start-up file of the shell that it is called in",
 }
 
 
