@@ -91,5 +91,14 @@ class CustomerStore(Protocol):
     async def caller_of(self, key: str, now_ms: int) -> Caller | None:
         """Whose API key this is, and of which role; None where it is unknown, revoked or past its expiry."""
 
+    async def caller_named(self, key_id: str, now_ms: int) -> Caller | None:
+        """Whose API key has this id, which is no secret: for who has shown the key before; None likewise."""
+
+    @property
+    def session_secret(self) -> bytes:
+        """What sessions are signed with: the same for all who open the store, and unknown to everybody
+        else.
+        """
+
     def note_use(self, key_id: str, hour_ms: int) -> None:
         """Save in which hour a key was used; rides the next commit, nobody waits for it."""

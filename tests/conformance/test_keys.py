@@ -3,6 +3,7 @@
 import contextlib
 import re
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,6 +46,27 @@ async def test_a_key_made_or_revoked_while_the_service_runs_counts_at_once(keepe
     assert await store.customers.caller_of(key, NOW_MS) is not None
     await revoke(keeper, made)
     assert await store.customers.caller_of(key, NOW_MS) is None
+
+
+async def test_who_has_shown_a_key_is_known_by_its_id_until_it_is_revoked_or_expires(keeper: Keeper) -> None:
+    store = await keeper.open()
+    key, made = await add_key(keeper)
+    assert await store.customers.caller_named(made.key_id, NOW_MS) == Caller(ACME, Role.SUBMIT, made.key_id)
+    assert await store.customers.caller_named(key, NOW_MS) is None
+    await revoke(keeper, made)
+    assert await store.customers.caller_named(made.key_id, NOW_MS) is None
+
+
+async def test_sessions_outlive_a_restart_and_no_other_directory_signs_them(
+    directory: SqliteKeeper, tmp_path: Path
+) -> None:
+    store = await directory.open()
+    secret = store.customers.session_secret
+    assert len(secret) >= 32
+    assert (await directory.open()).customers.session_secret == secret
+    other = await SqliteKeeper(tmp_path / "another").open()
+    assert other.customers.session_secret != secret
+    await other.close()
 
 
 async def test_keys_are_listed_without_themselves(keeper: Keeper) -> None:

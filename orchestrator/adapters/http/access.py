@@ -98,11 +98,7 @@ def guarded(keys: ApiKeyAuthenticator, call: str, handler: KeyedHandler) -> Hand
     roles = ROLES[call]
 
     async def answer(request: Request) -> Response:
-        caller = await keys.caller(request)
-        if caller.role not in roles:
-            raise NotPermitted(_remedy(caller.role, roles))
-        if caller.admin and request.client is not None:
-            caller = replace(caller, origin=request.client.host)
+        caller = admitted(await keys.caller(request), roles, request)
         log.debug("%s with the key %s", call, caller.key_id)
         return await handler(request, caller)
 
@@ -110,6 +106,19 @@ def guarded(keys: ApiKeyAuthenticator, call: str, handler: KeyedHandler) -> Hand
     for name in ("__name__", "__doc__"):
         setattr(answer, name, getattr(handler, name))
     return answer
+
+
+def admitted(caller: Caller, roles: Roles, request: Request) -> Caller:
+    """Let a caller of one of these roles in; of an operator it is noted from where.
+
+    Raises:
+        NotPermitted: The key is of another role.
+    """
+    if caller.role not in roles:
+        raise NotPermitted(_remedy(caller.role, roles))
+    if caller.admin and request.client is not None:
+        return replace(caller, origin=request.client.host)
+    return caller
 
 
 def _remedy(role: Role, roles: Roles) -> str:

@@ -1,12 +1,9 @@
 """The HTTP API. Handlers read strictly, ask the core, and write the contract's answers."""
 
 from collections.abc import Mapping
-from http import HTTPStatus
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.adapters.http.access import ADMIN, API, JOBS_PATH, guarded
@@ -14,6 +11,7 @@ from orchestrator.adapters.http.admin_job_routes import AdminJobRoutes
 from orchestrator.adapters.http.admin_region_routes import AdminRegionRoutes
 from orchestrator.adapters.http.admin_routes import AdminRoutes
 from orchestrator.adapters.http.backend import Backend, paged
+from orchestrator.adapters.http.console.app import WithConsole
 from orchestrator.adapters.http.delivery_routes import DeliveryRoutes
 from orchestrator.adapters.http.docs_page import DocsPage
 from orchestrator.adapters.http.domain_routes import DomainRoutes
@@ -25,7 +23,7 @@ from orchestrator.adapters.http.openapi import Calls, JsonSchema, several
 from orchestrator.adapters.http.overview_routes import OverviewRoutes
 from orchestrator.adapters.http.paging import PAGE_DEFAULT, PAGE_MOST
 from orchestrator.adapters.http.paths import normalised
-from orchestrator.adapters.http.problems import FaultShield, as_ours, problem, problem_of
+from orchestrator.adapters.http.problems import FaultShield, add_error_handlers, as_ours, problem_of
 from orchestrator.adapters.http.queries import with_known_query
 from orchestrator.adapters.http.schema import (
     SAFE_INT_MOST,
@@ -42,7 +40,6 @@ from orchestrator.adapters.http.schema import (
 )
 from orchestrator.adapters.http.secret_routes import SecretRoutes
 from orchestrator.adapters.http.service_routes import ServiceRoutes
-from orchestrator.domain.errors import EZThrottleError
 from orchestrator.domain.fanout import JobDelivery
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.settling import FailureCode
@@ -96,10 +93,10 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     calls.add(f"POST {API}/proxy", envelope.answer, body=ProxyIn, denied=True)
     _add_service(calls, backend, with_metrics=with_metrics)
     app.get("/docs", include_in_schema=False)(DocsPage(app).show)
+    app.add_middleware(WithConsole, backend=backend)
     app.add_middleware(HeadAsGet)
     app.add_middleware(FaultShield)
-    app.add_exception_handler(EZThrottleError, _our_error)
-    app.add_exception_handler(HTTPException, _http_error)
+    add_error_handlers(app)
     return app
 
 
@@ -232,18 +229,3 @@ class FastLane:
         except Exception as error:  # noqa: BLE001  # whatever it is, the client is told something it can read
             response = problem_of(as_ours(error))
         await response(scope, receive, send)
-
-
-async def _our_error(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette hands it over
-    if not isinstance(error, EZThrottleError):
-        raise error
-    return problem_of(error)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    status = HTTPStatus(error.status_code)
-    detail = f"{request.method} {request.url.path}: {status.phrase}; /docs lists the calls"
-    headers = dict(error.headers) if error.headers else None
-    return problem(status, status.phrase.lower().replace(" ", "-"), status.phrase, detail, headers=headers)

@@ -1,6 +1,7 @@
 """Whose key a request carries."""
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 
@@ -13,6 +14,9 @@ TRUSTED_FOR_S = 2.0
 """A key that is revoked, or expires, works for no longer than this."""
 REMEMBERED = 10_000
 LONGEST_KEY = 512
+_BY_KEY, _BY_ID = "key", "id"
+_Known = tuple[str, str]
+"""By what a caller is known, and that: an id is no key, whatever it reads like."""
 
 
 class ApiKeyAuthenticator:
@@ -21,7 +25,7 @@ class ApiKeyAuthenticator:
     def __init__(self, customers: Customers, clock: Clock) -> None:
         self._customers = customers
         self._clock = clock
-        self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+        self._known: OrderedDict[_Known, tuple[Caller, float]] = OrderedDict()
 
     async def caller(self, request: Request) -> Caller:
         """Name who calls.
@@ -33,17 +37,27 @@ class ApiKeyAuthenticator:
         key = key.strip()
         if scheme.lower() != "bearer" or not key or len(key) > LONGEST_KEY:
             raise NotAuthorized("send your API key: 'Authorization: Bearer ck_live_…'")
-        known = self._known.get(key)
+        return await self._remembered((_BY_KEY, key), self._customers.caller_of)
+
+    async def holder(self, key_id: str) -> Caller:
+        """Name whose key has an id: for who has shown the key before.
+
+        Raises:
+            NotAuthorized: It is not valid any more.
+        """
+        return await self._remembered((_BY_ID, key_id), self._customers.caller_named)
+
+    async def _remembered(
+        self, known_by: _Known, look_up: Callable[[str], Awaitable[Caller | None]]
+    ) -> Caller:
+        known = self._known.get(known_by)
         if known is not None and self._clock.now() < known[1]:
             return known[0]
-        return await self._look_up(key)
-
-    async def _look_up(self, key: str) -> Caller:
-        caller = await self._customers.caller_of(key)
+        caller = await look_up(known_by[1])
         if caller is None:
-            self._known.pop(key, None)
+            self._known.pop(known_by, None)
             raise NotAuthorized("the API key is unknown or revoked, or has expired")
-        self._known[key] = (caller, self._clock.now() + TRUSTED_FOR_S)
+        self._known[known_by] = (caller, self._clock.now() + TRUSTED_FOR_S)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return caller

@@ -5,6 +5,9 @@ import time
 from http import HTTPStatus
 from typing import Any
 
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -79,6 +82,12 @@ def problem_of(error: EZThrottleError) -> Response:
     return _respond(problem_document(error), headers)
 
 
+def add_error_handlers(app: Starlette) -> None:
+    """Let an application answer with problem documents: to our errors, and to those of its framework."""
+    app.add_exception_handler(EZThrottleError, _our_error)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
 def problem_document(error: EZThrottleError) -> dict[str, Any]:
     """Write the problem document of one of our errors, as it also stands in a batch's answer."""
     extra: dict[str, Any] = {}
@@ -109,3 +118,18 @@ def _respond(document: dict[str, Any], headers: dict[str, str] | None) -> Respon
         media_type="application/problem+json",
         headers=headers,
     )
+
+
+async def _our_error(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette hands it over
+    if not isinstance(error, EZThrottleError):
+        raise error
+    return problem_of(error)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    status = HTTPStatus(error.status_code)
+    detail = f"{request.method} {request.url.path}: {status.phrase}; /docs lists the calls"
+    headers = dict(error.headers) if error.headers else None
+    return problem(status, status.phrase.lower().replace(" ", "-"), status.phrase, detail, headers=headers)

@@ -1,6 +1,7 @@
 """Customers, their keys and secrets, in memory."""
 
 from collections.abc import Sequence
+from secrets import token_bytes
 
 from msgspec.structs import replace
 
@@ -17,6 +18,7 @@ class MemoryCustomers:
         self._audit = audit
         self._keys: dict[str, ApiKey] = {}
         self._secrets: dict[CustomerId, WebhookSecrets] = {}
+        self._session_secret = token_bytes()
 
     def know(
         self,
@@ -56,10 +58,17 @@ class MemoryCustomers:
 
     async def caller_of(self, key: str, now_ms: int) -> Caller | None:
         """Whose API key this is, and of which role; None where it is unknown, revoked or past its expiry."""
-        made = self._keys.get(key)
-        if made is None or not made.is_valid(now_ms):
-            return None
-        return Caller(made.customer, made.role, made.key_id)
+        return _caller(self._keys.get(key), now_ms)
+
+    async def caller_named(self, key_id: str, now_ms: int) -> Caller | None:
+        """Whose API key has this id; None where it is unknown, revoked or past its expiry."""
+        named = [made for made in self._keys.values() if made.key_id == key_id]
+        return _caller(named[0] if named else None, now_ms)
+
+    @property
+    def session_secret(self) -> bytes:
+        """What sessions are signed with: for as long as this store is there."""
+        return self._session_secret
 
     def note_use(self, key_id: str, hour_ms: int) -> None:
         """Save in which hour a key was used."""
@@ -85,3 +94,9 @@ class MemoryCustomers:
     async def drop_secrets(self, customer: CustomerId) -> bool:
         """Delete them; say whether there were any."""
         return self._secrets.pop(customer, None) is not None
+
+
+def _caller(made: ApiKey | None, now_ms: int) -> Caller | None:
+    if made is None or not made.is_valid(now_ms):
+        return None
+    return Caller(made.customer, made.role, made.key_id)

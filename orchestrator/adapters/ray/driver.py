@@ -241,6 +241,8 @@ def _greeting(settings: Settings, nodes: RegionActors) -> str:
     data = settings.data_dir
     return (
         f"ezthrottle is ready at http://{where} (regions {regions or 'of agents'}){apart}\n"
+        f"  console at http://{where}/console; who has no key to sign in with makes one: "
+        f"ezthrottle keys create --role admin --data-dir {data}\n"
         f"  calls at http://{where}/docs; data in {data}; log in {data / LOG_FILE}"
     )
 

@@ -90,11 +90,23 @@ class SqliteCustomers:
 
     async def caller_of(self, key: str, now_ms: int) -> Caller | None:
         """Whose API key this is, and of which role; None where it is unknown, revoked or past its expiry."""
-        rows = await self._database.lanes.quick.rows(f"{_LISTED} WHERE key_hash = ?", key_hash(key))
+        return await self._caller("key_hash = ?", key_hash(key), now_ms)
+
+    async def caller_named(self, key_id: str, now_ms: int) -> Caller | None:
+        """Whose API key has this id; None where it is unknown, revoked or past its expiry."""
+        return await self._caller("key_id = ?", key_id, now_ms)
+
+    async def _caller(self, where: str, value: str | bytes, now_ms: int) -> Caller | None:
+        rows = await self._database.lanes.quick.rows(f"{_LISTED} WHERE {where}", value)
         made = next(map(_listed, rows), None)
         if made is None or not made.is_valid(now_ms):
             return None
         return Caller(made.customer, made.role, made.key_id)
+
+    @property
+    def session_secret(self) -> bytes:
+        """What sessions are signed with: it follows from the data directory's oldest encryption key."""
+        return self._box.fingerprint(b"sessions of the console")
 
     def note_use(self, key_id: str, hour_ms: int) -> None:
         """Save in which hour a key was used; rides the next commit, nobody waits for it."""

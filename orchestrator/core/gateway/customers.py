@@ -44,6 +44,15 @@ class Customers:
             self._key_uses.note(caller.key_id, now_ms)
         return caller
 
+    async def caller_named(self, key_id: str) -> Caller | None:
+        """Say whose API key has this id, as ``caller_of`` does: for who has shown the key before."""
+        return await self._store.caller_named(key_id, self._clock.unix_ms())
+
+    @property
+    def session_secret(self) -> bytes:
+        """What sessions are signed with."""
+        return self._store.session_secret
+
     async def secrets(self, customer: CustomerId) -> WebhookSecrets:
         """Read a customer's signing secrets.
 

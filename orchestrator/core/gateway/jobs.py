@@ -26,6 +26,7 @@ from orchestrator.ports.store import (
 )
 
 JOB_ID = re.compile(r"job_[0-9]{1,20}_[0-9]{1,20}\Z")
+COUNTED_AT_ONCE = 1_000
 _PAST_KEEPING = "the job's request and answer are past their keeping; only its state is known"
 
 
@@ -88,6 +89,14 @@ class Jobs:
         """List a customer's jobs, newest first."""
         now_ms = self._clock.unix_ms()
         return await self._store.jobs_of(wanted, now_ms=now_ms, most=most, before=before)
+
+    async def count(self, wanted: JobFilter, most: int) -> int:
+        """Count jobs, no further than ``most``."""
+        count, before, more = 0, None, True
+        while more and count < most:
+            page = await self.listed(wanted, most=min(COUNTED_AT_ONCE, most - count), before=before)
+            count, before, more = count + len(page.jobs), page.next, page.next is not None
+        return count
 
     async def wait_for_end(self, customer: CustomerId, job_id: str, wait_s: float) -> None:
         """Return when a job has ended, or after ``wait_s``. Nothing of it is held meanwhile: thousands wait.

@@ -1,0 +1,51 @@
+"""Jobs: the list of them by filters, and their count."""
+
+from starlette.responses import HTMLResponse, Response
+
+from orchestrator.adapters.http.backend import Backend
+from orchestrator.adapters.http.console.job_filter_form import SPANS, asked_for, filter_of, window_of
+from orchestrator.adapters.http.console.pages import HEADERS, Pages
+from orchestrator.adapters.http.console.visit import Visit
+from orchestrator.adapters.http.console.wording import MANY, counted
+from orchestrator.adapters.http.documents.jobs import page_of_all_document
+from orchestrator.adapters.http.paging import read_cursor
+from orchestrator.domain.fanout import JobDelivery
+from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.settling import FailureCode
+
+SHOWN = 50
+
+
+class JobsPages:
+    """Lists jobs."""
+
+    def __init__(self, backend: Backend, pages: Pages) -> None:
+        self._backend = backend
+        self._jobs = backend.gateway.jobs
+        self._pages = pages
+
+    async def show(self, visit: Visit) -> Response:
+        """Show a page of the jobs that fit, newest first."""
+        asked = asked_for(visit)
+        wanted = filter_of(visit, asked)
+        cursor = visit.query.get("cursor", "")
+        async with self._backend.results.page(visit.caller.customer):
+            page = await self._jobs.listed(wanted, most=SHOWN, before=read_cursor(cursor))
+        return self._pages.page(
+            "jobs.html",
+            visit=visit,
+            asked=asked,
+            cursor=cursor,
+            window=window_of(asked),
+            states=[*JobState],
+            deliveries=[*JobDelivery],
+            codes=[*FailureCode],
+            spans=SPANS,
+            **page_of_all_document(page),
+        )
+
+    async def count(self, visit: Visit) -> Response:
+        """Say how many jobs fit, no further than MANY: a part of the page that comes once it is counted."""
+        wanted = filter_of(visit, asked_for(visit))
+        count = await self._jobs.count(wanted, MANY + 1)
+        return HTMLResponse(counted(count), headers=dict(HEADERS))

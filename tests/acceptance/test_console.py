@@ -1,0 +1,177 @@
+"""The console in a real browser, before the real service."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from bench.loopback import Reply, Site, running_site
+from bench.service import Service, create_key
+from tests.acceptance.conftest import Api, customer_of
+from tests.acceptance.console_browser import PHONE, WIDE, Person, person, running_chromium
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def operators_key(service: Service) -> str:
+    return create_key(service.data_dir, "operators", None, "--role", "admin")
+
+
+@pytest.fixture
+def api(service: Service) -> Iterator[Api]:
+    """A customer of these tests alone: what they list is theirs."""
+    with customer_of(service, "cust_console") as api:
+        yield api
+
+
+@pytest.fixture
+def customer(browser: Browser, service: Service, api: Api) -> Iterator[Person]:
+    with person(browser, service.base_url) as somebody:
+        somebody.open()
+        somebody.sign_in(api.api_key)
+        yield somebody
+        assert somebody.complaints == []
+
+
+@pytest.fixture
+def operator(browser: Browser, service: Service, operators_key: str) -> Iterator[Person]:
+    with person(browser, service.base_url) as somebody:
+        somebody.open()
+        somebody.sign_in(operators_key)
+        yield somebody
+        assert somebody.complaints == []
+
+
+def slow_race(target: Site, path: str = "/charge") -> dict[str, object]:
+    """Give the fields of a job whose three legs take their time, each another one."""
+    url = target.on(path, Reply(after_s=1.6), Reply(after_s=1.2), Reply(after_s=2.0))
+    return {
+        "url": f"{url}?order=7",
+        "method": "POST",
+        "body": '{"amount": 4200}',
+        "headers": {"Authorization": "Bearer s3cret", "Content-Type": "application/json"},
+        "regions": ["iad", "lax", "ord"],
+        "metadata": {"order": 7},
+    }
+
+
+def test_a_key_is_asked_for_and_leads_back_to_the_page_that_was_asked_for(
+    browser: Browser, service: Service, api: Api
+) -> None:
+    with person(browser, service.base_url) as somebody:
+        somebody.page.goto(service.base_url)
+        assert somebody.page.url.endswith("/console/sign-in?next=/console")
+        somebody.open("/jobs?state=failed")
+        somebody.sign_in(api.api_key)
+        assert somebody.page.url.endswith("/console/jobs?state=failed")
+        somebody.press("Sign out")
+        somebody.open("/jobs")
+        somebody.sees("Sign in to EZThrottle")
+
+
+def test_a_race_is_watched_live_until_it_is_won(
+    customer: Person, api: Api, target: Site, receiver: Site
+) -> None:
+    api.open_gate(target)
+    job_id = api.submit(**slow_race(target), webhooks=[{"url": receiver.url("/orders")}])["job_id"]
+    customer.open(f"/jobs/{job_id}")
+    lanes = customer.page.get_by_role("listitem")
+    expect(lanes.filter(has_text="running")).to_have_count(3)
+    expect(lanes.filter(has_text="won")).to_have_count(1)
+    expect(lanes.filter(has_text="cancelled")).to_have_count(2)
+    customer.sees("won: the first success")
+    customer.sees("delivered")
+    customer.photograph("race")
+
+
+def test_filters_hold_together_and_need_no_reload(customer: Person, api: Api, target: Site) -> None:
+    missing = api.run(url=target.on("/missing", Reply(status=404)))["job_id"]
+    there = api.run(url=target.url("/there"))["job_id"]
+    customer.open("/jobs")
+    rows = customer.page.get_by_role("table").get_by_role("link")
+    expect(rows.filter(has_text=there)).to_have_count(1)
+    customer.page.get_by_role("checkbox", name="failed").check()
+    expect(rows.filter(has_text=there)).to_have_count(0)
+    expect(rows.filter(has_text=missing)).to_have_count(1)
+    customer.page.get_by_label("Failed with").select_option("timeout")
+    customer.sees("No job fits")
+    assert re.search(r"state=failed.*code=timeout", customer.page.url)
+
+
+def test_a_job_that_comes_is_listed_without_a_reload(customer: Person, api: Api, target: Site) -> None:
+    api.run(url=target.url("/first"))
+    customer.open("/jobs")
+    later = api.submit(url=target.url("/later"))["job_id"]
+    customer.sees(later)
+
+
+def test_another_sites_form_does_nothing_though_the_browser_sends_the_cookie(
+    customer: Person, api: Api, service: Service, target: Site
+) -> None:
+    job_id = api.submit(url=target.on("/hangs", Reply(after_s=30.0)))["job_id"]
+    act = f"{service.base_url}/console/jobs/{job_id}/cancel"
+    form = (
+        f'<form method="post" action="{act}"><input name="token" value="x"><button>Win a car</button></form>'
+    )
+    evil = Reply(headers={"Content-Type": "text/html"}, body=form.encode())
+    with running_site(evil) as site:
+        customer.page.goto(site.url())
+        customer.press("Win a car")
+    customer.sees("another site's page: nothing was done")
+    assert api.show(job_id)["state"] == "running"
+    customer.open(f"/jobs/{job_id}")
+    customer.press("Cancel")
+    customer.sees("The job is cancelled.")
+    customer.complaints.clear()
+
+
+def test_a_customer_finds_no_job_of_anothers(
+    browser: Browser, service: Service, api: Api, target: Site
+) -> None:
+    job_id = api.submit(url=target.url("/mine"))["job_id"]
+    with customer_of(service, "cust_curious") as other, person(browser, service.base_url) as curious:
+        curious.open(f"/jobs/{job_id}")
+        curious.sign_in(other.api_key)
+        curious.sees("there is no such job, or it is not yours")
+        curious.open("/jobs?customer=cust_console")
+        curious.sees("No job yet")
+
+
+def test_the_keyboard_reaches_the_page_and_its_first_job(customer: Person, api: Api, target: Site) -> None:
+    job_id = api.run(url=target.url("/by-keyboard"))["job_id"]
+    customer.open("/jobs")
+    customer.page.keyboard.press("Tab")
+    expect(customer.page.get_by_text("Skip to the page")).to_be_focused()
+    customer.page.keyboard.press("Enter")
+    customer.page.get_by_role("link", name=job_id).focus()
+    customer.page.keyboard.press("Enter")
+    customer.sees("Its way")
+
+
+@pytest.mark.parametrize(("size", "dark"), [(WIDE, False), (WIDE, True), (PHONE, False)])
+def test_axe_finds_nothing_serious_on_any_page(
+    browser: Browser,
+    service: Service,
+    operators_key: str,
+    api: Api,
+    target: Site,
+    size: tuple[int, int],
+    dark: bool,
+) -> None:
+    job_id = api.run(**slow_race(target) | {"regions": ["iad"]})["job_id"]
+    with person(browser, service.base_url, size=size, dark=dark) as somebody:
+        somebody.open()
+        assert somebody.findings() == []
+        somebody.sign_in(operators_key)
+        for path in ("", "/jobs", f"/jobs/{job_id}", "/nothing"):
+            somebody.open(path)
+            assert somebody.findings() == [], path
+            assert somebody.page.evaluate("document.documentElement.scrollWidth") <= size[0], path
