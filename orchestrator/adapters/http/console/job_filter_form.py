@@ -21,7 +21,10 @@ FIELDS = ("state", "domain", "delivery", "code", "within", "since", "until", "id
 def asked_for(visit: Visit) -> dict[str, str]:
     """Give the filters that are set, by their names; of one that is given several times all, with commas."""
     given = visit.form or {name: ",".join(visit.query.getlist(name)) for name in FIELDS}
-    return {name: given[name] for name in FIELDS if given.get(name, "").strip(", ")}
+    asked = {name: given[name] for name in FIELDS if given.get(name, "").strip(", ")}
+    if not visit.caller.admin:
+        asked.pop("customer", None)
+    return asked
 
 
 def filter_of(visit: Visit, asked: Mapping[str, str]) -> JobFilter:
