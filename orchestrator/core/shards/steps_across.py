@@ -1,7 +1,7 @@
 """What jobs' steps have at another shard, or another shard's here: each side keeps what it knows of them."""
 
 from collections.abc import Callable, ItemsView, Sized, ValuesView
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct, field
 
@@ -10,18 +10,24 @@ from orchestrator.ports.targets import Turn
 
 
 class StepAcross(Struct, kw_only=True):
-    """One step. ``turns`` are those that its job has not answered yet."""
+    """What each side keeps of a step. ``turns`` are those that its job has not answered yet."""
 
     turns: dict[int, Turn] = field(default_factory=dict)
     withdrawn: bool = False
 
+
+class WithAttempts(Protocol):
+    """A step across, as one of the sides keeps it."""
+
+    turns: dict[int, Turn]
+    withdrawn: bool
+
     @property
     def attempts(self) -> Sized:
         """Attempts that were placed, and are not over."""
-        raise NotImplementedError
 
 
-S = TypeVar("S", bound=StepAcross)
+S = TypeVar("S", bound=WithAttempts)
 
 
 class StepsAcross(Generic[S]):

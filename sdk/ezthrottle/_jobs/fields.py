@@ -7,6 +7,7 @@ A field that the service gets is declared here, and in the server's `orchestrato
 from __future__ import annotations
 
 import numbers
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -147,7 +148,7 @@ FIELDS: Mapping[str, Field] = {
 DEFAULT_HEDGE: Hedge = {"quantile": 0.95, "budget": 0.1}
 
 
-class JobBuilder:
+class JobBuilder(ABC):
     """The methods of `Step` that set one field of its job; each returns the step itself.
 
     >>> Step().url("https://api.example.com").priority(9).cost(2.5)
@@ -224,5 +225,6 @@ class JobBuilder:
         """Set the fair queue in which the job waits."""
         return self._set("account", account)
 
+    @abstractmethod
     def _set(self, name: str, value: Any) -> Self:
-        raise NotImplementedError
+        """Keep a field's value, once it is one that the field takes."""
