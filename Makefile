@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# A shell that forbids bytecode would have each process that a test starts compile the whole project anew.
+unexport PYTHONDONTWRITEBYTECODE
 SEEDS ?= 2000
 ROUNDS ?= 10
 TARGET_PORT ?= 9000

@@ -40,6 +40,7 @@ pytestmark = [pytest.mark.service, pytest.mark.timeout(240)]
 GAVE_UP, REFUSED = 1, 2
 SHARD_DEATHS_MOST = 3
 REVOKED_WITHIN_S = 5.0
+STDERR = "stderr"
 
 
 def get(service: Service, path: str) -> httpx.Response:
@@ -199,9 +200,7 @@ def test_a_shard_that_can_not_be_started_again_ends_the_service_with_the_reason(
     with cleaned(service.process, tmp_path):
         key = tmp_path / "encryption.key"
         key.write_text("0" * len(key.read_text().strip()))
-        [shard] = [pid for pid in service.pids() if "ShardActor" in process_name(pid)]
-
-        os.kill(shard, signal.SIGKILL)
+        os.kill(shard_of(service), signal.SIGKILL)
 
         assert service.process.wait(60) == REFUSED
         assert not processes_of(tmp_path)
@@ -210,64 +209,48 @@ def test_a_shard_that_can_not_be_started_again_ends_the_service_with_the_reason(
     assert "put back the key file" in said
 
 
-def test_a_shard_that_dies_again_and_again_ends_the_service(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    service = start_service(tmp_path, "--regions", "iad")
-    with cleaned(service.process, tmp_path):
-        killed: set[int] = set()
-
-        def kill_a_shard() -> bool:
-            shards = {pid for pid in service.pids() if "ShardActor" in process_name(pid)} - killed
-            for shard in shards if is_ready(service) else ():
-                os.kill(shard, signal.SIGKILL)
-                killed.add(shard)
-            return len(killed) > SHARD_DEATHS_MOST or service.process.poll() is not None
-
-        wait_until(kill_a_shard, timeout_s=120)
-
-        assert service.process.wait(60) == GAVE_UP
-        assert not processes_of(tmp_path)
-    assert len(killed) == SHARD_DEATHS_MOST + 1
-    assert "the shard died 4 times within a minute" in capfd.readouterr().err
+@pytest.fixture(scope="module")
+def expendable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of one region, on a port of the system's choice: the last test that has it ends it."""
+    data_dir = tmp_path_factory.mktemp("expendable")
+    key = create_key(data_dir, "cust_expendable")
+    command = (*EZTHROTTLE, "serve", "--data-dir", str(data_dir), "--port", "0")
+    options = ("--regions", "iad", "--allow-private-targets")
+    with (data_dir / STDERR).open("wb") as stderr:
+        process = subprocess.Popen(
+            [*command, *options], stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+        )
+    with cleaned(process, data_dir):
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().partition("ready at ")[2].split()[0]
+        yield Service(process, url, data_dir, key, 0.0)
+        process.stdout.close()
 
 
-def test_a_shard_that_died_is_started_again_under_the_same_driver(tmp_path: Path) -> None:
-    service = start_service(tmp_path, "--regions", "iad")
-    with cleaned(service.process, tmp_path):
-        before = service.pids()
-        [shard] = [pid for pid in before if "ShardActor" in process_name(pid)]
-
-        os.kill(shard, signal.SIGKILL)
-
-        wait_until(lambda: any("ShardActor" in process_name(pid) for pid in set(service.pids()) - {shard}))
-        wait_until(lambda: is_ready(service))
-        assert service.process.poll() is None
-        assert "raylet" in {process_name(pid) for pid in set(before) & set(service.pids())}
+def test_a_port_that_the_system_chooses_is_told(expendable: Service) -> None:
+    assert get(expendable, "/readyz").status_code == httpx.codes.OK
+    assert (expendable.data_dir / "service.log").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_disk_that_is_full_for_a_moment_costs_a_wait(tmp_path: Path, target: Site) -> None:
+def test_a_disk_that_is_full_for_a_moment_costs_a_wait(expendable: Service, target: Site) -> None:
     held = target.on("/held", Reply(after_s=1.0))
-    service = start_service(
-        tmp_path, "--regions", "iad", "--allow-private-targets", api_key=create_key(tmp_path, "cust_full")
-    )
-    api = Api(service.base_url, service.api_key)
-    with cleaned(service.process, tmp_path), contextlib.closing(api.http):
-        [shard] = [pid for pid in service.pids() if "ShardActor" in process_name(pid)]
+    api = Api(expendable.base_url, expendable.api_key)
+    with contextlib.closing(api.http):
+        shard = shard_of(expendable)
         job = api.submit(url=held)
         target.wait(lambda seen: len(seen) == 1, "/held")
 
-        files_end_at(shard, (tmp_path / "ezthrottle.db-wal").stat().st_size)
+        files_end_at(shard, (expendable.data_dir / "ezthrottle.db-wal").stat().st_size)
         secrets = {"primary_secret": "a secret of sixteen"}
         for refused in (api.post(url=f"{held}?2"), api.http.post("/api/v1/webhook-secrets", json=secrets)):
             assert refused.status_code == httpx.codes.SERVICE_UNAVAILABLE
             assert int(refused.headers["retry-after"]) > 0
-        log = tmp_path / "service.log"
+        log = expendable.data_dir / "service.log"
         wait_until(lambda: "a job's end could not be written, and waits" in log.read_text())
         files_end_at(shard, resource.RLIM_INFINITY)
 
         assert api.http.get(f"/api/v1/jobs/{job['job_id']}?wait=20").json()["state"] == "success"
-        assert shard in service.pids()
+        assert shard_of(expendable) == shard
 
 
 def files_end_at(pid: int, size: int) -> None:
@@ -275,16 +258,40 @@ def files_end_at(pid: int, size: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-def test_a_port_that_the_system_chooses_is_told(tmp_path: Path) -> None:
-    command = [*EZTHROTTLE, "serve", "--data-dir", str(tmp_path), "--port", "0", "--regions", "iad"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    with cleaned(process, tmp_path):
-        assert process.stdout is not None
-        url = process.stdout.readline().partition("ready at ")[2].split()[0]
+def test_a_shard_that_died_is_started_again_under_the_same_driver(expendable: Service) -> None:
+    before = expendable.pids()
+    shard = shard_of(expendable)
 
-        assert httpx.get(f"{url}/readyz", timeout=20).status_code == httpx.codes.OK
-        assert (tmp_path / "service.log").stat().st_mode & 0o777 == 0o600
-        process.stdout.close()
+    os.kill(shard, signal.SIGKILL)
+
+    wait_until(lambda: any("ShardActor" in process_name(pid) for pid in set(expendable.pids()) - {shard}))
+    wait_until(lambda: is_ready(expendable))
+    assert expendable.process.poll() is None
+    assert "raylet" in {process_name(pid) for pid in set(before) & set(expendable.pids())}
+
+
+def test_a_shard_that_dies_again_and_again_ends_the_service(expendable: Service) -> None:
+    killed: set[int] = set()
+
+    def kill_a_shard() -> bool:
+        shards = {pid for pid in expendable.pids() if "ShardActor" in process_name(pid)} - killed
+        for shard in shards if is_ready(expendable) else ():
+            os.kill(shard, signal.SIGKILL)
+            killed.add(shard)
+        return len(killed) > SHARD_DEATHS_MOST or expendable.process.poll() is not None
+
+    wait_until(kill_a_shard, timeout_s=120)
+
+    assert expendable.process.wait(60) == GAVE_UP
+    assert not processes_of(expendable.data_dir)
+    # That of the test before may be within the same minute.
+    assert len(killed) in (SHARD_DEATHS_MOST, SHARD_DEATHS_MOST + 1)
+    assert "the shard died 4 times within a minute" in (expendable.data_dir / STDERR).read_text()
+
+
+def shard_of(service: Service) -> int:
+    [shard] = [pid for pid in service.pids() if "ShardActor" in process_name(pid)]
+    return shard
 
 
 def is_ready(service: Service) -> bool:

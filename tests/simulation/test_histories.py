@@ -13,7 +13,7 @@ from tests.simulation.checker import check
 from tests.simulation.scenario import scenario
 from tests.simulation.world import simulate
 
-DEFAULT_SEEDS = "0:500"
+DEFAULT_SEEDS = "0:200"
 CHUNK = 20
 REPLAYED = 7
 REFUSED = 2548

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -160,6 +161,7 @@ def _problem(status: int) -> dict[str, Any]:
     }
 
 
+@cache
 def _schema(model: type[BaseModel]) -> Any:
     schema = model.model_json_schema(by_alias=False)
     return _inlined(schema, schema.pop("$defs", {}))

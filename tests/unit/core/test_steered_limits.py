@@ -38,7 +38,7 @@ def refused(outlet: Outlet, since: float = 0.0) -> int:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rps", [2, 50, 500])
 def test_a_named_limit_is_used_and_never_exceeded(kind: Kind, rps: int) -> None:
-    seconds = 20
+    seconds = 10
     outlet = Outlet(kind(rps, told(rps)), pace=Pace())
     outlet.put(rps * seconds * 2)
     outlet.run(seconds)
@@ -46,13 +46,15 @@ def test_a_named_limit_is_used_and_never_exceeded(kind: Kind, rps: int) -> None:
     assert len(outlet.between(2, seconds)) >= 0.95 * rps * (seconds - 2)
 
 
-@pytest.mark.parametrize("rps", [1, 2, 20, 200])
-def test_a_lower_limit_that_one_customer_alone_hears_is_used_and_never_exceeded(rps: int) -> None:
+@pytest.mark.parametrize(("rps", "seconds"), [(1, 200), (2, 200), (20, 100), (200, 30)])
+def test_a_lower_limit_that_one_customer_alone_hears_is_used_and_never_exceeded(
+    rps: int, seconds: int
+) -> None:
     outlet = Outlet(SlidingWindow(rps, told(rps)), pace=Pace(10.0 * rps, 1_000), connect_s=(0.0, 0.04))
-    outlet.put(rps * 400)
-    outlet.run(200)
+    outlet.put(rps * seconds * 2)
+    outlet.run(seconds)
     assert refused(outlet, since=5) == 0
-    assert len(outlet.between(5, 200)) >= 0.95 * rps * 195
+    assert len(outlet.between(5, seconds)) >= 0.95 * rps * (seconds - 5)
 
 
 class Announcing(FixedWindow):
