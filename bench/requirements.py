@@ -8,6 +8,7 @@ sdk = tomllib.loads(Path("sdk/pyproject.toml").read_text())
 own = sdk["project"]["name"]
 wanted = [
     *server["project"]["dependencies"],
+    *(entry for extra in server["project"]["optional-dependencies"].values() for entry in extra),
     *(entry for group in server["dependency-groups"].values() for entry in group),
     *sdk["project"]["dependencies"],
 ]

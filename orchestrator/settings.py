@@ -1,5 +1,6 @@
 """The one table of settings. Each has a sane default; options, the environment and one file change it."""
 
+import importlib.util
 import json
 import math
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
-from orchestrator.domain.fanout import DeliveryOptions
+from orchestrator.domain.fanout import DeliveryOptions, Schedule
 from orchestrator.domain.ids import is_region_name
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.retention import DAY_MS, Retention
@@ -27,6 +28,8 @@ from orchestrator.domain.submission_bounds import (
 )
 
 PORT_MOST = 65535
+OTLP, OTLP_SPOKEN = "otlp", "http/protobuf"
+_OTLP_PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
 _T = TypeVar("_T")
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/@]+)):(?P<port>[0-9]{1,5})")
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared, not listened on
@@ -193,6 +196,9 @@ class Settings:
         "Failed webhooks of one customer that are begun again in a second.",
         above_zero=True,
     )
+    tracing: str = _setting(
+        "", "otlp: send spans of jobs where the OTEL_* variables say; none are made if left out."
+    )
     many_jobs_rps: float = _setting(
         MANY_JOBS_RPS,
         "Jobs of one customer that are cancelled or replayed in a second, where many are at once.",
@@ -214,6 +220,7 @@ class Settings:
         found += self._metrics_problems()
         found += self._agents_problems()
         found += self._range_problems()
+        found += _tracing_problems(self.tracing)
         if not _is_schedule(self.webhook_offsets_s):
             found.append("--webhook-offsets must be growing numbers of seconds, the first of them 0")
         if not 0 <= self.webhook_jitter <= 1:
@@ -252,6 +259,15 @@ class Settings:
             retry_at_ahead_ms=int(self.max_retry_at_days * DAY_MS),
             open_jobs=self.max_open_jobs,
             streams=self.max_streams,
+        )
+
+    @property
+    def delivery(self) -> DeliveryOptions:
+        """How webhooks are made."""
+        return DeliveryOptions(
+            schedule=Schedule(offsets_s=self.webhook_offsets_s, jitter=self.webhook_jitter),
+            max_concurrent=self.webhook_max_concurrent,
+            redelivery_rps=self.redelivery_rps,
         )
 
     @property
@@ -318,6 +334,25 @@ class Settings:
             if values.get(name) is not None:
                 values[name] = Path(values[name])
         return cls(**values)
+
+
+def _tracing_problems(wanted: str) -> list[str]:
+    if wanted not in ("", OTLP):
+        return [f"--tracing must be {OTLP}, or left out"]
+    if wanted and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+        return ["--tracing otlp needs the OpenTelemetry SDK: pip install 'ezthrottle-server[otel]'"]
+    spoken = {os.environ.get(name, OTLP_SPOKEN) for name in _OTLP_PROTOCOLS} if wanted else set()
+    return [
+        f"OTEL_EXPORTER_OTLP_PROTOCOL: {name} is not spoken, only {OTLP_SPOKEN}"
+        for name in spoken - {OTLP_SPOKEN}
+    ]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _is_schedule(offsets_s: tuple[float, ...]) -> bool:

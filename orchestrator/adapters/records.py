@@ -16,20 +16,30 @@ from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
 from orchestrator.domain.spec_record import spec_from_record, spec_to_record
 
 _ATTEMPT_FIELDS = Attempt.__struct_fields__
+_TRACEPARENT = "traceparent"
+"""Beside the fields of a spec: it is no part of what a submission asks for."""
 _TOLD_FIELDS = tuple(field.name for field in fields(AccountTold))
 _LATER_UNKNOWN: list[Any] = [None, False, ""]
 """What answers that were stored before it was kept have in place of ``asked`` and the two marks behind it."""
 _LEG_FIELDS = Leg.__struct_fields__
 
 
-def pack_spec(spec: JobSpec) -> bytes:
-    """Write a spec."""
-    return _pack(spec_to_record(spec))
+def pack_spec(spec: JobSpec, traceparent: str | None = None) -> bytes:
+    """Write a spec, and which trace its job belongs to where it was told one."""
+    record = spec_to_record(spec)
+    return _pack(record if traceparent is None else record | {_TRACEPARENT: traceparent})
 
 
 def unpack_spec(data: bytes) -> JobSpec:
     """Read a spec."""
-    return spec_from_record(msgpack.unpackb(data))
+    return unpack_request(data)[0]
+
+
+def unpack_request(data: bytes) -> tuple[JobSpec, str | None]:
+    """Read a spec, and its job's ``traceparent``."""
+    record = msgpack.unpackb(data)
+    traceparent = record.pop(_TRACEPARENT, None)
+    return spec_from_record(record), traceparent
 
 
 def pack_quorum(spec: JobSpec) -> bytes | None:

@@ -14,7 +14,10 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from orchestrator.core.views import Numbers
 from orchestrator.domain.fanout import DeliveryState
@@ -24,6 +27,7 @@ from orchestrator.domain.routing import RegionHealth
 from orchestrator.ports.store_numbers import StoreNumbers
 from orchestrator.runtime.version import VERSION
 
+_OPEN_METRICS = "application/openmetrics-text"
 _BUILD = {"version": VERSION, "python": platform.python_version()}
 _ACTOR_COUNTS = (
     ("cpu_s", "ezthrottle_actor_cpu_seconds", "CPU time that the actor's process used"),
@@ -119,7 +123,7 @@ class NumbersCollector(Collector):
             "ezthrottle_attempt_seconds", "From an attempt's first byte to its end", labels=["region"]
         )
         for region, seconds in self._numbers.counters.attempt_seconds.items():
-            took.add_metric([region], seconds.buckets(), seconds.total)
+            took.add_metric([region], _buckets(seconds), seconds.total)
         yield took
 
     def _deliveries(self) -> Iterator[Metric]:
@@ -180,11 +184,16 @@ class NumbersCollector(Collector):
         yield memory
 
 
-def render_metrics(numbers: Numbers) -> bytes:
-    """Write the metrics in Prometheus' text format."""
+def render_metrics(numbers: Numbers, accept: str | None) -> tuple[bytes, str]:
+    """Write the metrics in Prometheus' text format, or as OpenMetrics, with traces as exemplars, to who
+    accepts that; say which media type it is.
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(NumbersCollector(numbers))
-    return generate_latest(registry)
+    if _OPEN_METRICS in (accept or ""):
+        text: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # it has no types
+        return text, openmetrics.CONTENT_TYPE_LATEST
+    return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
 
 
 def _by_domain(numbers: Numbers) -> Iterator[Metric]:
@@ -240,4 +249,13 @@ def _counter(name: str, told: str, count: int) -> Metric:
 
 
 def _histogram(name: str, told: str, histogram: Histogram) -> Metric:
-    return HistogramMetricFamily(name, told, buckets=histogram.buckets(), sum_value=histogram.total)
+    return HistogramMetricFamily(name, told, buckets=_buckets(histogram), sum_value=histogram.total)
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
+    return [
+        (bound, count)
+        if example is None
+        else (bound, count, Exemplar({"trace_id": example.trace_id}, example.value))
+        for bound, count, example in histogram.buckets()
+    ]

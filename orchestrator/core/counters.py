@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from orchestrator.domain.course import Course
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.histogram import FINE_SECONDS, SIZES, Histogram
 from orchestrator.domain.ids import RegionName, TargetDomain
@@ -50,6 +51,29 @@ class Counters:
         named = domain in self.throttled or len(self.throttled) < THROTTLED_NAMED
         self.throttled[domain if named else self.OTHER] += 1
 
+    def delivery_took(self, seconds: float, trace_id: str | None) -> None:
+        """Count how long a webhook attempt took."""
+        self.delivery_seconds.observe(seconds)
+        if trace_id is not None:
+            self.delivery_seconds.exemplify(seconds, trace_id)
+
+    def delivered_after(self, seconds: float, trace_id: str | None) -> None:
+        """Count how long after a job's end a receiver took its result."""
+        self.delivery_delay.observe(seconds)
+        if trace_id is not None:
+            self.delivery_delay.exemplify(seconds, trace_id)
+
     def attempt_took(self, region: RegionName, seconds: float) -> None:
         """Count how long an attempt took."""
         self.attempt_seconds.setdefault(region, Histogram()).observe(seconds)
+
+
+def name_trace(counters: Counters, course: Course, trace_id: str) -> None:
+    """Name the trace of a job beside what was counted of its attempts."""
+    for attempt in course.attempts:
+        if attempt.started_ms is None or attempt.ended_ms is None:
+            continue
+        counters.start_delay.exemplify((attempt.started_ms - attempt.granted_ms) / 1000, trace_id)
+        took = counters.attempt_seconds.get(attempt.region)
+        if took is not None:
+            took.exemplify((attempt.ended_ms - attempt.started_ms) / 1000, trace_id)

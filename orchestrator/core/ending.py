@@ -54,8 +54,10 @@ def _outbox_of(job: Job, now_ms: int) -> tuple[OutboxEntry, ...]:
     )
 
 
-def children_of(job: Job, state: JobState, now_ms: int, random: Random) -> list[tuple[str, Job]]:
-    """Make the child that this end spawns, with its place: none, or one."""
+def children_of(
+    job: Job, state: JobState, now_ms: int, random: Random, traceparent: str | None
+) -> list[tuple[str, Job]]:
+    """Make the child that this end spawns, with its place: none, or one. It belongs to the job's trace."""
     places = {
         JobState.SUCCESS: ("on_success", job.spec.on_success),
         JobState.FAILED: ("on_failure", job.spec.on_failure),
@@ -70,6 +72,7 @@ def children_of(job: Job, state: JobState, now_ms: int, random: Random) -> list[
         idempotent_key=born.idempotent_key or f"{job.id}/{place}",
         accepted_ms=now_ms,
         spec=born,
+        traceparent=traceparent,
     )
     return [(place, child)]
 

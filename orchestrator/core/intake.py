@@ -56,8 +56,8 @@ class Intake:
         self._bounds = bounds
         self._regions = regions
 
-    async def submit(self, customer: CustomerId, spec: JobSpec) -> Taken:
-        """Take one job.
+    async def submit(self, customer: CustomerId, spec: JobSpec, traceparent: str | None = None) -> Taken:
+        """Take one job, which belongs to a trace as ``domain.trace_context`` reads that, or to none.
 
         Raises:
             InvalidFields: Fields are wrong; all are named.
@@ -70,7 +70,7 @@ class Intake:
         self._check(spec, now_ms)
         if (refusal := first_refusal(spec, await self._guard.refusals(_urls(spec)))) is not None:
             raise refusal
-        job = self._job(customer, spec, now_ms)
+        job = self._job(customer, spec, now_ms, traceparent)
         if spec.has_webhooks:
             await self._shard.learn_secrets(customer)
         if not self._shard.reserve(customer, 1, self._bounds.open_jobs):
@@ -85,7 +85,10 @@ class Intake:
         return self._answer(job, stored)
 
     async def submit_many(
-        self, customer: CustomerId, specs: Sequence[JobSpec | EZThrottleError]
+        self,
+        customer: CustomerId,
+        specs: Sequence[JobSpec | EZThrottleError],
+        traceparent: str | None = None,
     ) -> list[Taken | EZThrottleError]:
         """Take many jobs, some with each commit, and answer each as if it had come alone. What comes as an
         error goes back as that error.
@@ -96,7 +99,7 @@ class Intake:
         self._check_accepting()
         answers: list[Taken | EZThrottleError] = []
         for some in commits_of(specs):
-            answers += await self._submit_some(customer, some)
+            answers += await self._submit_some(customer, some, traceparent)
         return answers
 
     def errors_in(self, spec: JobSpec) -> list[FieldError]:
@@ -104,13 +107,14 @@ class Intake:
         return self._errors_in(spec, self._clock.unix_ms())
 
     async def _submit_some(
-        self, customer: CustomerId, specs: Sequence[JobSpec | EZThrottleError]
+        self, customer: CustomerId, specs: Sequence[JobSpec | EZThrottleError], traceparent: str | None
     ) -> list[Taken | EZThrottleError]:
         now_ms = self._clock.unix_ms()
         judged = await self._judge(specs, now_ms)
         if any(spec.has_webhooks for spec in judged if isinstance(spec, JobSpec)):
             await self._shard.learn_secrets(customer)
-        taken = iter(await self._take(customer, await self._jobs(customer, judged, now_ms)))
+        jobs = await self._jobs(customer, judged, now_ms, traceparent)
+        taken = iter(await self._take(customer, jobs))
         return [spec if isinstance(spec, EZThrottleError) else next(taken) for spec in judged]
 
     async def _take(self, customer: CustomerId, jobs: list[Job]) -> list[Taken | EZThrottleError]:
@@ -130,14 +134,18 @@ class Intake:
         return [next(answers) if isinstance(job, Job) else job for job in admitted]
 
     async def _jobs(
-        self, customer: CustomerId, judged: Sequence[JobSpec | EZThrottleError], now_ms: int
+        self,
+        customer: CustomerId,
+        judged: Sequence[JobSpec | EZThrottleError],
+        now_ms: int,
+        traceparent: str | None,
     ) -> list[Job]:
         breather = CooperativeYield(self._clock.now)
         jobs = []
         for spec in judged:
             if isinstance(spec, JobSpec):
                 # A job that brings no key is hashed whole.
-                jobs.append(self._job(customer, spec, now_ms))
+                jobs.append(self._job(customer, spec, now_ms, traceparent))
                 await breather.pause()
         return jobs
 
@@ -215,7 +223,7 @@ class Intake:
     def _warnings(self, job: Job) -> list[str]:
         return warnings(job.spec, signed=self._shard.signs(job.customer))
 
-    def _job(self, customer: CustomerId, spec: JobSpec, now_ms: int) -> Job:
+    def _job(self, customer: CustomerId, spec: JobSpec, now_ms: int, traceparent: str | None) -> Job:
         return Job(
             id=new_job_id(now_ms, self._random),
             customer=customer,
@@ -223,6 +231,7 @@ class Intake:
             idempotent_key=spec.idempotent_key or content_key(customer, spec.url, spec.method, spec.content),
             accepted_ms=now_ms,
             spec=spec,
+            traceparent=traceparent,
         )
 
     def _acknowledge(self, job: Job) -> Acknowledgement:

@@ -3,6 +3,7 @@ they end.
 """
 
 from orchestrator.core.admission import Admission
+from orchestrator.core.counters import name_trace
 from orchestrator.core.job_notifier import JobNotifier
 from orchestrator.core.job_reader import JobReader
 from orchestrator.core.job_table import JobTable
@@ -46,6 +47,7 @@ class JobSide:
         store, clock, spawn = context.store, context.clock, context.spawn
         self._store = store.jobs
         self._counters = context.counters
+        self._tracing = context.tracing
         self._targets = targets
         self._neighbours = neighbours
         self._webhooks = webhooks
@@ -81,6 +83,7 @@ class JobSide:
             over=self.limits.over,
             moved=self.board.post,
             spawn=context.spawn,
+            tracing=context.tracing,
         )
 
     async def recover(self) -> list[JobId]:
@@ -138,6 +141,8 @@ class JobSide:
 
     def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
         self._note_end(ending)
+        if (trace_id := self._tracing.ended(supervisor.job, ending)) is not None:
+            name_trace(self._counters, ending.course, trace_id)
         ours = self._neighbours.share_out(ending.job_id, ending.outbox)
         new = [entry for entry in ours if self.newcomers.know(entry.id)]
         self._webhooks.dispatcher.deliver(LoadedResult.of_end(supervisor.job, ending), new)

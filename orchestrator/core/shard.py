@@ -28,6 +28,7 @@ from orchestrator.messages.types import Heartbeat, HeartbeatReply, Message
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLinks
 from orchestrator.ports.store import Store
+from orchestrator.ports.tracing import Tracing
 
 DELIVERIES_DRAIN_S = 2.0
 READY_WITHOUT_ALL_AFTER_S = 15.0
@@ -46,14 +47,15 @@ class Shard:
         random: Random,
         options: ShardOptions,
         cluster: Cluster | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.store, self.clock, self.options = store, clock, options
         self.epoch = 0
         self._begun_at = inf
         self._draining = False
         self._tasks = Tasks()
-        context = ShardContext.of(store, clock, random, self._tasks.spawn)
-        self.counters, self.answers = context.counters, context.answers
+        context = ShardContext.of(store, clock, random, self._tasks.spawn, tracing)
+        self.counters, self.answers, self.tracing = context.counters, context.answers, context.tracing
         self.peers = PeerBook(expected_nodes(options.regions), links, clock)
         self.drains = Drains(store.jobs, clock, self.peers, self._peer_up)
         self._tenure = Tenure(store.jobs, clock, context.spawn)

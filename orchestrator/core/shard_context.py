@@ -10,6 +10,7 @@ from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.counters import Counters
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Store
+from orchestrator.ports.tracing import NO_TRACING, Tracing
 
 
 class ShardContext(Struct, frozen=True, kw_only=True):
@@ -24,6 +25,7 @@ class ShardContext(Struct, frozen=True, kw_only=True):
     """What metrics show."""
     answers: AnswerIntake
     """Room for large answers."""
+    tracing: Tracing
 
     @classmethod
     def of(
@@ -32,8 +34,9 @@ class ShardContext(Struct, frozen=True, kw_only=True):
         clock: Clock,
         random: Random,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        tracing: Tracing | None,
     ) -> "ShardContext":
-        """Count from zero, with all the room there is."""
+        """Count from zero, with all the room there is; without tracing where none is given."""
         return cls(
             store=store,
             clock=clock,
@@ -41,4 +44,5 @@ class ShardContext(Struct, frozen=True, kw_only=True):
             spawn=spawn,
             counters=Counters(),
             answers=AnswerIntake(spawn),
+            tracing=tracing or NO_TRACING,
         )

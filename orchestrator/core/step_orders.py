@@ -32,10 +32,10 @@ def run_order(job: Job, course: Course, turn: Turn) -> RunStep:
     return RunStep(turn, plan, turn.ticket.path or spec.path_class, may_leave=spec.fallback is not None)
 
 
-def send_order(job: Job, step: int, attempt: Attempt) -> SendAttempt:
-    """Send the request of an attempt."""
+def send_order(job: Job, step: int, attempt: Attempt, traceparent: str | None) -> SendAttempt:
+    """Send the request of an attempt, which belongs to a trace or to none."""
     once = job.spec.guarantee is Guarantee.AT_MOST_ONCE
-    return SendAttempt(job.id, step, attempt.id, target_request(job, step, attempt), once)
+    return SendAttempt(job.id, step, attempt.id, target_request(job, step, attempt, traceparent), once)
 
 
 def withdrawals(job: Job, course: Course) -> list[Withdraw]:

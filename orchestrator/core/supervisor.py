@@ -165,7 +165,8 @@ class JobSupervisor:
             self.state = advance(self.state, JobEvent.DISPATCHED)
         self._note()
         self._unclosed.add(attempt.id)
-        self._context.targets.send(send_order(self.job, placed.step, attempt))
+        traceparent = self._context.tracing.onward(self.job.id, self.job.traceparent, attempt.number)
+        self._context.targets.send(send_order(self.job, placed.step, attempt, traceparent))
 
     def attempt_started(self, started: Started) -> None:
         """An attempt's first byte was written."""
@@ -282,7 +283,8 @@ class JobSupervisor:
 
     async def _commit(self, result: UnsavedResult, now_ms: int, failure: Failure | None) -> None:
         body = result.body if result.body is not None else await result.write()
-        born = children_of(self.job, self.state, now_ms, self._context.random)
+        traceparent = self._context.tracing.onward(self.job.id, self.job.traceparent)
+        born = children_of(self.job, self.state, now_ms, self._context.random, traceparent)
         self.course = with_children(self.course, born)
         # The course is read now, not when the job ended: a loser may have reported its close meanwhile.
         spawns = [job for _, job in born]

@@ -13,6 +13,7 @@ from orchestrator.domain.job import Job
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Ending, JobStore
 from orchestrator.ports.targets import Targets
+from orchestrator.ports.tracing import Tracing
 
 if TYPE_CHECKING:
     from orchestrator.core.supervisor import JobSupervisor
@@ -34,3 +35,4 @@ class SupervisorContext(Struct, frozen=True, kw_only=True):
     moved: Callable[[JobId], None]
     """Told that something happened to a job that has not ended."""
     spawn: Callable[[Coroutine[Any, Any, None]], None]
+    tracing: Tracing

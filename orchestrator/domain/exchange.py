@@ -32,12 +32,22 @@ class HttpRequest(Struct, frozen=True, kw_only=True):
     status_suffices: bool = False
 
 
+class Phases(Struct, frozen=True):
+    """Where an exchange's time went, in s: from its first byte until it was written whole, and from then
+    until the answer's status was known. The rest is reading.
+    """
+
+    write_s: float
+    wait_s: float
+
+
 class HttpResponse(Struct, frozen=True, kw_only=True):
     """An answer, decoded. Header names are lower case, repeated ones joined with ``, `` (``set-cookie`` with
     newlines). ``truncated`` says that the body was cut at the size limit, and ``headers_truncated`` that
     header lines were left out at theirs. ``incomplete`` says in words why the answer could not be read to its
     end, and is empty where it could. ``repeated`` holds those
-    headers that bear on pace and came more than once, their lines apart by newlines.
+    headers that bear on pace and came more than once, their lines apart by newlines. ``phases`` is told of
+    requests that belong to a trace.
     """
 
     status: int
@@ -47,6 +57,7 @@ class HttpResponse(Struct, frozen=True, kw_only=True):
     headers_truncated: bool = False
     incomplete: str = ""
     repeated: Mapping[str, str] = field(default_factory=dict)
+    phases: Phases | None = None
 
     @property
     def header_bytes(self) -> int:

@@ -196,7 +196,9 @@ class Fallback(Struct, frozen=True, array_like=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """An accepted job: its spec, and what the service gave it."""
+    """An accepted job: its spec, and what the service gave it. ``traceparent`` is what its submission said of
+    the trace that it belongs to, as ``domain.trace_context`` reads that.
+    """
 
     id: JobId
     customer: CustomerId
@@ -204,6 +206,7 @@ class Job(Struct, frozen=True, kw_only=True):
     idempotent_key: str
     accepted_ms: int
     spec: JobSpec
+    traceparent: str | None = None
 
     @property
     def begins_ms(self) -> int:

@@ -59,7 +59,8 @@ NOWHERE: Site = (None, None)
 class Attempt(Struct, frozen=True, kw_only=True):
     """One request to the target. Times are Unix ms; ``closed_ms`` is when its connection was given up.
     ``written`` is False only where the target certainly saw nothing. ``node`` and ``address`` say on which of
-    the region's nodes it ran, as far as that is known.
+    the region's nodes it ran, as far as that is known. ``write_ms`` and ``wait_ms`` are durations, as
+    ``exchange.Phases`` has them, where the job belongs to a trace.
     """
 
     id: AttemptId
@@ -76,6 +77,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     verdict: Verdict | None = None
     node: NodeName | None = None
     address: str | None = None
+    write_ms: float | None = None
+    wait_ms: float | None = None
 
 
 class Answer(Struct, frozen=True):

@@ -147,9 +147,15 @@ def _note(run: Run, found: Attempt, ended: Ended, verdict: Verdict, now_ms: int)
         fault=ended.fault,
         written=ended.written,
         verdict=verdict,
+        **_phases_in_ms(ended.response),
     )
     repeats = verdict in (Verdict.WAIT, Verdict.RETRY, Verdict.REROUTE)
     return _remember(run, found.region, ended) if repeats else run
+
+
+def _phases_in_ms(response: HttpResponse | None) -> dict[str, float]:
+    phases = response.phases if response is not None else None
+    return {} if phases is None else {"write_ms": phases.write_s * 1000, "wait_ms": phases.wait_s * 1000}
 
 
 def _follow(

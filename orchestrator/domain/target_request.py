@@ -4,17 +4,19 @@ from orchestrator.domain.course import PRIMARY
 from orchestrator.domain.exchange import HttpRequest
 from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.run import Attempt
+from orchestrator.domain.trace_context import HEADER
 
 JOB_ID_HEADER = "X-EZThrottle-Job-Id"
 ATTEMPT_HEADER = "X-EZThrottle-Attempt"
 REGION_HEADER = "X-EZThrottle-Region"
 
 
-def target_request(job: Job, step: int, attempt: Attempt) -> HttpRequest:
+def target_request(job: Job, step: int, attempt: Attempt, traceparent: str | None = None) -> HttpRequest:
     """Write an attempt's request. Where repeating is not harmless by method alone, all attempts and race legs
     of a step carry one ``Idempotency-Key``, unless the job set its own. A fallback asks for something else,
     so its key is another. Where repeating is neither harmless nor allowed, it goes over a fresh connection:
-    of an old one that a server is just closing nobody could say whether it was seen.
+    of an old one that a server is just closing nobody could say whether it was seen. A ``traceparent`` goes
+    along unless the job set its own.
     """
     spec = job.spec.steps[step]
     headers = [
@@ -26,6 +28,8 @@ def target_request(job: Job, step: int, attempt: Attempt) -> HttpRequest:
     named = {name.lower() for name, _ in spec.headers}
     if not spec.idempotent_method and "idempotency-key" not in named:
         headers.append(("Idempotency-Key", job.id if step == PRIMARY else f"{job.id}-{step}"))
+    if traceparent is not None and HEADER not in named:
+        headers.append((HEADER, traceparent))
     return HttpRequest(
         method=spec.method,
         url=spec.url,

@@ -10,7 +10,7 @@ import msgpack
 from msgspec import Struct
 
 from orchestrator.domain.byte_budget import ByteBudget
-from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse, Phases
 from orchestrator.messages.types import (
     AnswerHeld,
     AttemptDone,
@@ -21,7 +21,6 @@ from orchestrator.messages.types import (
     Delivered,
     DeliverySigned,
     GoAttempt,
-    Headers,
     Heartbeat,
     HeartbeatReply,
     JobResult,
@@ -230,7 +229,13 @@ def _response_out(response: HttpResponse | None) -> tuple[object, ...] | None:
     )
 
 
-def _response_in(fields: list[Any] | None) -> HttpResponse | None:
+def _phases_out(response: HttpResponse | None) -> tuple[float, ...]:
+    # Behind all else: who speaks the version before reads past it.
+    phases = response.phases if response is not None else None
+    return () if phases is None else (phases.write_s, phases.wait_s)
+
+
+def _response_in(fields: list[Any] | None, phases: list[Any]) -> HttpResponse | None:
     if fields is None:
         return None
     status, headers, body, truncated, headers_truncated, incomplete, repeated = fields
@@ -242,6 +247,7 @@ def _response_in(fields: list[Any] | None) -> HttpResponse | None:
         headers_truncated=headers_truncated,
         incomplete=incomplete,
         repeated=repeated,
+        phases=Phases(*phases) if phases else None,
     )
 
 
@@ -265,7 +271,7 @@ def _read_run(item: list[Any]) -> Message:
 
 def _read_done(item: list[Any]) -> Message:
     fault = None if item[4] is None else Fault(item[4])
-    return AttemptDone(item[1], item[2], _response_in(item[3]), fault, item[5], item[6])
+    return AttemptDone(item[1], item[2], _response_in(item[3], item[7:]), fault, item[5], item[6])
 
 
 def _read_deliver(item: list[Any]) -> Message:
@@ -276,7 +282,7 @@ def _read_signed(item: list[Any]) -> Message:
     return DeliverySigned(item[1], item[2], _headers_in(item[3]))
 
 
-def _headers_in(fields: list[Any]) -> Headers:
+def _headers_in(fields: list[Any]) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in fields)
 
 
@@ -295,7 +301,10 @@ _WRITERS: dict[type[Message], tuple[int, Callable[[Any], tuple[object, ...]]]] =
     AttemptStarted: (6, _plain("attempt", "at")),
     AttemptDone: (
         7,
-        lambda m: (m.attempt, m.started_at, _response_out(m.response), m.fault, m.message, m.answered_at),
+        lambda m: (
+            *(m.attempt, m.started_at, _response_out(m.response), m.fault, m.message, m.answered_at),
+            *_phases_out(m.response),
+        ),
     ),
     Deliver: (8, _plain("delivery", "attempt", "url", "body", "headers", "job")),
     Delivered: (9, _plain("delivery", "attempt", "status", "took_ms", "message", "retry_after_s", "fault")),

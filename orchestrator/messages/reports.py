@@ -72,6 +72,7 @@ def _response(response: Any) -> bool:
         and isinstance(response.truncated, bool)
         and isinstance(response.headers_truncated, bool)
         and _text(response.incomplete, WORDS_MOST)
+        and _maybe(response.phases, lambda phases: _number(phases.write_s) and _number(phases.wait_s))
     )
 
 

@@ -8,8 +8,10 @@ from typing import Self
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST, Fault, HttpRequest, HttpResponse
+from orchestrator.domain.trace_context import is_traced
 from orchestrator.ports.egress import EgressError, Gate
 from regions.egress.answer import Answer
 from regions.egress.answer_room import AnswerRoom
@@ -83,7 +85,8 @@ class AiohttpEgress:
                 await _perform(
                     sessions.fresh if request.fresh_connection else sessions.pooled, wire, exchange
                 )
-            return _response(exchange.answer)
+            answered = _response(exchange.answer)
+            return replace(answered, phases=exchange.phases) if is_traced(request.headers) else answered
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # every failure gets its fault
             failure = error
         finally:

@@ -21,7 +21,7 @@ from aiohttp.client_middlewares import ClientHandlerType
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
-from orchestrator.domain.exchange import Fault
+from orchestrator.domain.exchange import Fault, Phases
 from orchestrator.ports.egress import EgressError, Gate
 from regions.egress.answer import Answer
 from regions.egress.answer_room import BodyRoom
@@ -76,6 +76,7 @@ class GatedExchange:
         self.answer = answer
         self.deadline = asyncio.timeout(timeout_s)
         self.uploading = False
+        self._began_at = self._written_at = self._status_at = 0.0
         self._timeout_s = timeout_s
         self._rest_s = rest_s
         self._keeps = keeps
@@ -113,6 +114,15 @@ class GatedExchange:
             raise EgressError(Fault.CONNECT, "the connection was closed before the request could start")
         self._reader.begin(self.answer, self._room)
         self.phase = Phase.WRITING
+        self._began_at = asyncio.get_running_loop().time()
+
+    @property
+    def phases(self) -> Phases:
+        """Say where the time went, once it is answered. An answer that came before all was written was not
+        waited for.
+        """
+        written_at = min(self._written_at or self._status_at, self._status_at)
+        return Phases(written_at - self._began_at, self._status_at - written_at)
 
     async def until_answered(self) -> None:
         """Return when nothing more of the answer is to be read, and its connection given back or closed."""
@@ -158,9 +168,14 @@ class GatedExchange:
 
     def _answered(self) -> None:
         """The status is known: the time for the rest begins, where it has a limit of its own."""
+        self._status_at = asyncio.get_running_loop().time()
         until = self.deadline.when()
         if self._rest_s is not None and until is not None:
-            self.deadline.reschedule(min(until, asyncio.get_running_loop().time() + self._rest_s))
+            self.deadline.reschedule(min(until, self._status_at + self._rest_s))
+
+    def written(self) -> None:
+        """All of the request has been given to the connection."""
+        self._written_at = asyncio.get_running_loop().time()
 
     def _is_ours(self) -> bool:
         """Whether nobody else can have the connection: one that lies in the pool has kept its transport."""
@@ -182,6 +197,8 @@ class GatedRequest(ClientRequest):
         await self.exchange.pass_gate(conn)
         response = await super().send(conn)
         self.exchange.phase = Phase.SENT
+        if not self.exchange.uploading:
+            self.exchange.written()
         return response
 
     async def write_bytes(
@@ -192,6 +209,7 @@ class GatedRequest(ClientRequest):
         protocol = conn.protocol
         await super().write_bytes(writer, conn, content_length)
         self.exchange.uploading = False
+        self.exchange.written()
         # What went wrong was told to the connection, not raised.
         if protocol is not None and (failure := protocol.exception()) is not None:
             let_go_of_frames(failure)

@@ -35,6 +35,7 @@ NOT_RUN = {
     "not run: it needs an engine",
     "not run: it would replace the client that the tests run with",
     "not run: it writes to the start-up file of the shell that it is called in",
+    "not run: it needs a collector, and the checkout has the extra",
 }
 
 

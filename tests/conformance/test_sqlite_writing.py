@@ -443,9 +443,9 @@ async def test_a_large_job_is_encrypted_beside_the_loop_and_a_small_one_on_it(
     threads: list[int] = []
     pack = new_jobs.pack_spec
 
-    def noted(spec: JobSpec) -> bytes:
+    def noted(spec: JobSpec, traceparent: str | None) -> bytes:
         threads.append(threading.get_ident())
-        return pack(spec)
+        return pack(spec, traceparent)
 
     monkeypatch.setattr(new_jobs, "pack_spec", noted)
     small, large, alone = (a_job(n, body="x" * size) for n, size in enumerate((1, LARGE, LARGE), 1))

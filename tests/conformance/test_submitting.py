@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import Guarantee, RetryPolicy, Webhook
@@ -10,6 +11,7 @@ from tests.conformance.stores import Keeper, again, an_ending
 from tests.unit.domain.builders import ACME, IAD, LAX, NOW_MS, a_job
 
 BETA = CustomerId("cust_beta")
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def test_a_job_is_kept_as_it_was_submitted(store: Store) -> None:
@@ -32,8 +34,16 @@ async def test_a_job_is_kept_as_it_was_submitted(store: Store) -> None:
     assert (stored.ended_ms, stored.deliveries) == (None, ())
 
 
+async def test_the_same_job_in_another_trace_is_the_same_job(store: Store) -> None:
+    job = a_job()
+    await store.jobs.submit(job)
+    taken = await store.jobs.submit(replace(again(job, 2), traceparent=TRACEPARENT))
+    assert isinstance(taken, Duplicate)
+    assert not taken.payload_mismatch
+
+
 async def test_a_job_outlives_the_store(keeper: Keeper) -> None:
-    job = a_job(body="kept")
+    job = replace(a_job(body="kept"), traceparent=TRACEPARENT)
     await (await keeper.open()).jobs.submit(job)
     stored = await (await keeper.open()).jobs.load(job.id)
     assert stored is not None

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse, Phases
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName
 from orchestrator.domain.job import (
     ExecutionMode,
@@ -128,8 +128,13 @@ RESPONSES = st.builds(
     headers_truncated=st.booleans(),
     incomplete=TEXT,
 )
-HEARD = st.builds(replace, RESPONSES, repeated=st.dictionaries(TEXT, TEXT, max_size=2))
-"""With lines about pace apart: once they were heard, nobody keeps those."""
+HEARD = st.builds(
+    replace,
+    RESPONSES,
+    repeated=st.dictionaries(TEXT, TEXT, max_size=2),
+    phases=st.none() | st.builds(Phases, SECONDS, SECONDS),
+)
+"""With lines about pace apart, and with what took time: once they were heard, nobody keeps those."""
 
 ATTEMPTS = TEXT.map(AttemptId)
 DELIVERIES = TEXT.map(DeliveryId)

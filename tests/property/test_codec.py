@@ -2,11 +2,13 @@ import contextlib
 from random import Random
 from typing import get_args
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from orchestrator.domain.exchange import HttpResponse
+from orchestrator.domain.exchange import HttpResponse, Phases
 from orchestrator.domain.ids import AttemptId
 from orchestrator.messages.codec import (
     FRAGMENT_BYTES,
@@ -62,6 +64,14 @@ def test_fragments_come_together_in_whatever_order_and_company_they_travel(
     for part in parts:
         read += reader.read(encode_batch(HEADER, [part]))[1]
     assert sorted(read, key=str) == sorted(messages, key=str)
+
+
+def test_the_phases_of_an_answer_stand_behind_what_the_version_before_reads() -> None:
+    plain = AttemptDone(AttemptId("1"), 1.5, HttpResponse(status=200, headers={}, body=b""), answered_at=2.0)
+    told = replace(plain, response=HttpResponse(status=200, headers={}, body=b"", phases=Phases(0.1, 0.2)))
+    without, behind = msgpack.unpackb(encode(plain)), msgpack.unpackb(encode(told))
+    assert behind[: len(without)] == without
+    assert behind[len(without) :] == [0.1, 0.2]
 
 
 @given(st.binary(max_size=60))

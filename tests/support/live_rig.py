@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from orchestrator.adapters.memory.store import MemoryStore
+from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.fanout import DeliveryState
@@ -22,6 +23,7 @@ from orchestrator.messages.types import Deliver, DeliverySigned, Heartbeat, JobR
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.egress import Egress
 from orchestrator.ports.store import StoredJob
+from orchestrator.ports.tracing import NO_TRACING, Tracing
 from regions.executor import Executor
 from regions.webhooks import WebhookSender
 
@@ -33,7 +35,8 @@ _LOOKS_EVERY_S = 0.005
 class LiveRig:
     """Everything of a small service but its HTTP and its processes."""
 
-    def __init__(self, egress: Egress) -> None:
+    def __init__(self, egress: Egress, tracing: Tracing = NO_TRACING) -> None:
+        self._tracing = tracing
         self.store = MemoryStore()
         self.clock = SystemClock()
         self._random = Random(1)
@@ -45,7 +48,14 @@ class LiveRig:
     async def start(self) -> None:
         """Start the shard, and let every region be heard."""
         options = ShardOptions(regions=(IAD, LAX), pace=Pace(1_000.0, 1_000))
-        self.shard = Shard(store=self.store, links=self, clock=self.clock, random=Random(2), options=options)
+        self.shard = Shard(
+            store=self.store,
+            links=self,
+            clock=self.clock,
+            random=Random(2),
+            options=options,
+            tracing=self._tracing,
+        )
         for region in (IAD, LAX):
             self._executors[region] = Executor(
                 self._egress, self.clock, partial(self._report, executor_address(region))
@@ -60,7 +70,7 @@ class LiveRig:
         self._beating.cancel()
         await self.shard.close()
 
-    async def run(self, **fields: Any) -> StoredJob:
+    async def run(self, *, traceparent: str | None = None, **fields: Any) -> StoredJob:
         """Submit a job; return it when it has ended and nothing of it is still to be delivered at once."""
         spec = JobSpec(**({"regions": (IAD,), "metadata": {}} | fields))
         now_ms = self.clock.unix_ms()
@@ -72,9 +82,10 @@ class LiveRig:
             idempotent_key=job_id,
             accepted_ms=now_ms,
             spec=spec,
+            traceparent=traceparent,
         )
         await self.store.jobs.submit(job)
-        self.shard.jobs.admit(job)
+        LocalShard(self.shard).admit(job)
         async with asyncio.timeout(ENDS_WITHIN_S):
             return await self._settled(job_id)
 
@@ -128,9 +139,9 @@ class _Link:
 
 
 @asynccontextmanager
-async def live_rig(egress: Egress) -> AsyncIterator[LiveRig]:
+async def live_rig(egress: Egress, tracing: Tracing = NO_TRACING) -> AsyncIterator[LiveRig]:
     """Run a rig over a client."""
-    rig = LiveRig(egress)
+    rig = LiveRig(egress, tracing)
     await rig.start()
     try:
         yield rig

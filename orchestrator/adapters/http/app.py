@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,6 +47,13 @@ from orchestrator.domain.settling import FailureCode
 from orchestrator.domain.submission_bounds import KEY_LENGTH_MOST
 from orchestrator.runtime.version import VERSION
 
+_NONE_OF_ITS_OWN: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+"""FastAPI's own spans would be of requests, and its logs hold what was wrong in them."""
 _SECONDS = {"type": "number", "minimum": 0, "maximum": WAIT_MOST_S}
 _TIME = {"type": "integer", "minimum": 0, "maximum": SAFE_INT_MOST, "description": "Unix ms"}
 _PAGE: Mapping[str, JsonSchema] = {
@@ -80,6 +88,7 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=_NONE_OF_ITS_OWN,
     )
     calls = Calls(app, backend.keys)
     jobs, deliveries = JobRoutes(backend), DeliveryRoutes(backend)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
@@ -29,6 +30,7 @@ ENVELOPE_FACTOR = 2
 large as a batch: it is read in one piece, and 16 MiB would hold up everybody for a tenth of a second.
 """
 BASE = "http://service"
+HANDED_ON = ("authorization", "traceparent")
 CONTENT_HEADERS = ("content-type", "retry-after")
 STATUS_SHOWN: dict[int, int] = {HTTPStatus.ACCEPTED: HTTPStatus.CREATED}
 """By inner status: to the published Go client nothing but 201 is a job that was taken; the others take it."""
@@ -53,7 +55,7 @@ class Envelope:
         """Run the wrapped call as the outer key's customer; that key's role decides on it."""
         body = await self._read(caller.customer, request)
         envelope = read_model(ProxyIn, parse_object(body, self._bounds.json_depth))
-        inner = await self._answered(request, self._inner_call(envelope, request.headers["authorization"]))
+        inner = await self._answered(request, self._inner_call(envelope, request.headers))
         return _denied(inner) if inner.status_code == httpx.codes.TOO_MANY_REQUESTS else _allowed(inner)
 
     async def _read(self, customer: CustomerId, request: Request) -> bytearray:
@@ -73,8 +75,9 @@ class Envelope:
         await inner.aread()
         return inner
 
-    def _inner_call(self, envelope: ProxyIn, authorization: str) -> httpx.Request:
-        headers = {b"authorization": authorization.encode("latin-1"), b"content-type": b"application/json"}
+    def _inner_call(self, envelope: ProxyIn, outer: Headers) -> httpx.Request:
+        headers = {name.encode(): outer[name].encode("latin-1") for name in HANDED_ON if name in outer}
+        headers[b"content-type"] = b"application/json"
         try:
             path = self._own_path(envelope.target_url)
             url = httpx.URL(BASE).join(path)

@@ -38,6 +38,7 @@ from orchestrator.domain.roles import Caller
 from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 WAIT_MOST_S = 60.0
+TRACEPARENT = "traceparent"
 
 
 class JobRoutes:
@@ -55,7 +56,7 @@ class JobRoutes:
         bounds = self._backend.bounds
         async with self._backend.incoming.held(customer, request, bounds.body_bytes) as room:
             spec, ignored = self._read(await document_of(request, bounds, room))
-            taken = await self._jobs.submit(customer, spec)
+            taken = await self._jobs.submit(customer, spec, request.headers.get(TRACEPARENT))
         status = HTTPStatus.OK if isinstance(taken, KnownAlready) else HTTPStatus.ACCEPTED
         return json_response(taken_document(taken, ignored, self._now_ms()), status)
 
@@ -64,11 +65,12 @@ class JobRoutes:
         customer = caller.customer
         most = self._backend.bounds.batch_bytes
         async with self._backend.incoming.held(customer, request, most) as room:
-            return await self._submit_batch(customer, await read_body(request, most, room.more_is_coming))
+            data = await read_body(request, most, room.more_is_coming)
+            return await self._submit_batch(customer, data, request.headers.get(TRACEPARENT))
 
-    async def _submit_batch(self, customer: CustomerId, data: bytearray) -> Response:
+    async def _submit_batch(self, customer: CustomerId, data: bytearray, traceparent: str | None) -> Response:
         read = await self._read_batch(data)
-        taken = await self._jobs.submit_many(customer, [spec for spec, _ in read])
+        taken = await self._jobs.submit_many(customer, [spec for spec, _ in read], traceparent)
         now_ms = self._now_ms()
         answers = [
             problem_document(answer)

@@ -34,8 +34,6 @@ class ServiceRoutes:
         return json_response(document, HTTPStatus.OK)
 
     async def metrics(self, request: Request) -> Response:
-        """Show the counts in Prometheus' text format."""
-        return Response(
-            render_metrics(self._gateway.numbers()),
-            media_type="text/plain; version=0.0.4; charset=utf-8",
-        )
+        """Show the counts in Prometheus' text format, or as OpenMetrics to who accepts that."""
+        text, media_type = render_metrics(self._gateway.numbers(), request.headers.get("accept"))
+        return Response(text, media_type=media_type)

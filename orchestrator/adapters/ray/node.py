@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,19 @@ from orchestrator.adapters.ray.shard_actor import LOG_FILE
 from orchestrator.adapters.ray.transport import NodesOverRay
 from orchestrator.adapters.stores import open_store
 from orchestrator.adapters.target_guard import ResolvingGuard
+from orchestrator.adapters.tracing import open_tracing
 from orchestrator.core.gateway.gateway import Gateway
 from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.node import MailboxLinks, ShardNode
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
-from orchestrator.domain.fanout import DeliveryOptions, Schedule
 from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.placement import Placement
 from orchestrator.messages import names
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.store import Store
+from orchestrator.ports.tracing import Tracing
 from orchestrator.ports.transport import NodeTransport
 from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.interpreter import tune_interpreter
@@ -41,6 +43,9 @@ from orchestrator.runtime.loop_lag import watch_loop
 from orchestrator.settings import Settings
 from orchestrator.transport.local_link import LocalExchange
 from regions.clock_offset import boot_id
+
+SPANS_WITHIN_S = 2.0
+"""For the last spans of a stop: a collector that is away holds it up no longer."""
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +61,8 @@ class ShardHost:
         self._exchange = LocalExchange(lambda name: self._node.taker(NodeAddress.read(name)))
         self._door = AgentDoor(store.customers, lambda: self._node)
         nodes = NodesAndAgents(NodesOverRay(names.SHARD, self._exchange), self._door.exchange)
-        self._shard = _make_shard(settings, store, nodes)
+        self._tracing = open_tracing(settings.tracing)
+        self._shard = _make_shard(settings, store, nodes, self._tracing)
         self._node = ShardNode(self._shard, boot_id())
         servers = make_servers(settings, _make_backend(settings, self._shard, store))
         self._servers = [server for server, _ in servers]
@@ -118,6 +124,8 @@ class ShardHost:
         for task in self._watching:
             task.cancel()
         await self._shard.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(self._tracing.close), SPANS_WITHIN_S)
         self._exchange.close()
         self._door.exchange.close()
 
@@ -138,7 +146,7 @@ class ShardHost:
             os._exit(ExitCode.FAULT)
 
 
-def _make_shard(settings: Settings, store: Store, transport: NodeTransport) -> Shard:
+def _make_shard(settings: Settings, store: Store, transport: NodeTransport, tracing: Tracing) -> Shard:
     regions = tuple(RegionName(name) for name in settings.regions)
     return Shard(
         store=store,
@@ -148,19 +156,11 @@ def _make_shard(settings: Settings, store: Store, transport: NodeTransport) -> S
         options=ShardOptions(
             regions=regions,
             pace=Pace(settings.default_rps, settings.default_max_concurrent),
-            delivery=_delivery_options(settings),
+            delivery=settings.delivery,
             strict_down_s=settings.strict_down_s,
             known=load_known_domains(settings.domains_file),
         ),
-    )
-
-
-def _delivery_options(settings: Settings) -> DeliveryOptions:
-    schedule = Schedule(offsets_s=settings.webhook_offsets_s, jitter=settings.webhook_jitter)
-    return DeliveryOptions(
-        schedule=schedule,
-        max_concurrent=settings.webhook_max_concurrent,
-        redelivery_rps=settings.redelivery_rps,
+        tracing=tracing,
     )
 
 

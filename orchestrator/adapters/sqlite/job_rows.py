@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.adapters.damage import read_state_with_end, reading, require_state, whole
-from orchestrator.adapters.records import unpack_course, unpack_spec
+from orchestrator.adapters.records import unpack_course, unpack_request
 from orchestrator.adapters.sealing import sealing_context
 from orchestrator.adapters.sqlite.outbox import read_deliveries
 from orchestrator.adapters.sqlite.result_parts import joined
@@ -114,11 +114,13 @@ def _stored_job(
     outcome = _outcome(box, job_id, row, result, result_most)
     try:
         with reading("request"):
-            spec = unpack_spec(box.open(request, sealing_context(customer, job_id, "request")))
+            spec, traceparent = unpack_request(
+                box.open(request, sealing_context(customer, job_id, "request"))
+            )
     except DamagedError as error:
         raise DamagedError(str(error), result=outcome.body) from None
     return StoredJob(
-        job=_job(job_id, row, spec),
+        job=_job(job_id, row, spec, traceparent),
         state=read_state_with_end(row["state"], ended_ms),
         course=outcome.course,
         result=outcome.body,
@@ -129,7 +131,7 @@ def _stored_job(
     )
 
 
-def _job(job_id: JobId, row: sqlite3.Row, spec: JobSpec) -> Job:
+def _job(job_id: JobId, row: sqlite3.Row, spec: JobSpec, traceparent: str | None) -> Job:
     return Job(
         id=job_id,
         customer=row["customer"],
@@ -137,6 +139,7 @@ def _job(job_id: JobId, row: sqlite3.Row, spec: JobSpec) -> Job:
         idempotent_key=row["idem_key"],
         accepted_ms=row["accepted_ms"],
         spec=spec,
+        traceparent=traceparent,
     )
 
 

@@ -62,7 +62,9 @@ class NewJobs:
 
     def row_now(self, job: Job) -> JobRow:
         """Make a job's row."""
-        request = self._box.seal(pack_spec(job.spec), sealing_context(job.customer, job.id, "request"))
+        request = self._box.seal(
+            pack_spec(job.spec, job.traceparent), sealing_context(job.customer, job.id, "request")
+        )
         return JobRow(
             id=job.id,
             customer=job.customer,

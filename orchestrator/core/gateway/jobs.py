@@ -14,6 +14,7 @@ from orchestrator.core.views import JobRemains, JobView, Taken
 from orchestrator.domain.errors import Conflict, EZThrottleError, FieldError, NotFound
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import JobSpec
+from orchestrator.domain.trace_context import read_traceparent
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import (
     DamagedError,
@@ -50,15 +51,18 @@ class Jobs:
         self._intake = intake
         self.many = many
 
-    def submit(self, customer: CustomerId, spec: JobSpec) -> Awaitable[Taken]:
-        """Take one job; see ``Intake.submit``."""
-        return self._intake.submit(customer, spec)
+    def submit(self, customer: CustomerId, spec: JobSpec, traceparent: str | None = None) -> Awaitable[Taken]:
+        """Take one job; see ``Intake.submit``. ``traceparent`` is a header as it came."""
+        return self._intake.submit(customer, spec, read_traceparent(traceparent))
 
     def submit_many(
-        self, customer: CustomerId, specs: Sequence[JobSpec | EZThrottleError]
+        self,
+        customer: CustomerId,
+        specs: Sequence[JobSpec | EZThrottleError],
+        traceparent: str | None = None,
     ) -> Awaitable[list[Taken | EZThrottleError]]:
-        """Take many jobs; see ``Intake.submit_many``."""
-        return self._intake.submit_many(customer, specs)
+        """Take many jobs; see ``Intake.submit_many``. ``traceparent`` is a header as it came."""
+        return self._intake.submit_many(customer, specs, read_traceparent(traceparent))
 
     def errors_in(self, spec: JobSpec) -> list[FieldError]:
         """List everything that is wrong with a submission, its fallbacks and children included."""

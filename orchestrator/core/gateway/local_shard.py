@@ -77,6 +77,7 @@ class LocalShard:
 
     def admit(self, job: Job) -> QueuePosition:
         """Queue a job that is on disk; say where it stands."""
+        self._shard.tracing.submitted(job, self._clock.unix_ms())
         return self._jobs.admit(job)
 
     def count_duplicate(self) -> None:

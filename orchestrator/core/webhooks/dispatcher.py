@@ -62,6 +62,7 @@ class WebhookDispatcher:
         self._clock = context.clock
         self._spawn = context.spawn
         self._counters = context.counters
+        self._tracing = context.tracing
         self._queues = EndpointQueues(context.clock, max_concurrent=max_concurrent, start=self._start)
         self._loader = DeliveryLoader(context.store.jobs, secrets, outbox)
         self._in_flight = DeliveriesInFlight()
@@ -113,23 +114,24 @@ class WebhookDispatcher:
         sent = self._in_flight.at(sender, message.delivery)
         if sent is None or sent.number != message.attempt:
             return
-        self._counters.delivery_seconds.observe(message.took_ms / 1000)
         region = NO_REGION if sent.node == WEBHOOK_NODE else sent.node.region
         sent.entry = self._outbox.noted(sent.entry, message, region)
+        trace_id = self._tracing.delivered(sent.entry.job_id, sent.result.traceparent, sent.entry)
+        self._counters.delivery_took(message.took_ms / 1000, trace_id)
         unanswered = message.status is None and not is_final(None, message.fault)
         if unanswered and (following := next_region(sent.regions, sent.tried, self._peers.regions_up())):
             self._send(sent, following)
         else:
-            self._settle(self._in_flight.take(message.delivery), message)
+            self._settle(self._in_flight.take(message.delivery), message, trace_id)
 
     def needs_result(self, sender: NodeAddress, message: NeedResult) -> None:
         """A sender is about to make a delivery of a large result: bring that."""
         self._large.needed(sender, message)
 
-    def _settle(self, sent: DeliveryInFlight, message: Delivered) -> None:
+    def _settle(self, sent: DeliveryInFlight, message: Delivered, trace_id: str | None) -> None:
         sent.entry = self._outbox.judged(sent.entry, message)
         if (after_s := self._outbox.accepted_after_s(sent.entry, sent.result.ended_ms)) is not None:
-            self._counters.delivery_delay.observe(after_s)
+            self._counters.delivered_after(after_s, trace_id)
         self._queues.settle(sent.endpoint, sent.queued, down=seems_down(message.status))
         self._spawn(self._outbox.record(sent.entry))
         for overdue in self._queues.take_overdue(sent.endpoint, self._outbox.now_ms):
@@ -182,6 +184,7 @@ class WebhookDispatcher:
         sent.node = self._peers.peer(region).address
         sent.tried = (*sent.tried, region)
         sent.number = len(entry.log) + 1
+        sent.traceparent = self._tracing.onward(entry.job_id, sent.result.traceparent, entry.id, sent.number)
         sent.expected_by = self._clock.now() + EXPECT_WITHIN_S
         headers = () if body is None else sent.signed(body, self._clock.unix_ms())
         self._peers.post(

@@ -6,6 +6,7 @@ from orchestrator.core.webhooks.endpoint import Endpoint
 from orchestrator.core.webhooks.queued import LoadedResult, QueuedDelivery
 from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress, RegionName
 from orchestrator.domain.signing import signature_headers
+from orchestrator.domain.trace_context import HEADER
 from orchestrator.messages.names import WEBHOOK_NODE
 from orchestrator.messages.types import Headers
 from orchestrator.ports.store import OutboxEntry
@@ -25,6 +26,7 @@ class DeliveryInFlight:
     node: NodeAddress = WEBHOOK_NODE
     number: int = 0
     expected_by: float = 0.0
+    traceparent: str | None = None
 
     @property
     def entry(self) -> OutboxEntry:
@@ -46,8 +48,9 @@ class DeliveryInFlight:
         return self.result.webhooks[self.queued.index].regions
 
     def signed(self, body: bytes, unix_ms: int) -> Headers:
-        """Sign this attempt as of now: receivers refuse old signatures."""
-        return signature_headers(body, self.secrets, self.entry.id, unix_ms // 1000)
+        """Sign this attempt as of now: receivers refuse old signatures. With the headers goes its trace."""
+        traced = () if self.traceparent is None else ((HEADER, self.traceparent),)
+        return (*signature_headers(body, self.secrets, self.entry.id, unix_ms // 1000), *traced)
 
 
 class DeliveriesInFlight:

@@ -24,6 +24,7 @@ class LoadedResult:
     body_bytes: int
     entries: list[OutboxEntry]
     ended_ms: int
+    traceparent: str | None
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,7 +42,7 @@ class LoadedResult:
     ) -> "LoadedResult":
         """Hold a job's result; a large one is left on disk."""
         kept = body if body_bytes <= LARGE_BYTES else None
-        return cls(job.spec.webhooks, kept, body_bytes, list(entries), ended_ms)
+        return cls(job.spec.webhooks, kept, body_bytes, list(entries), ended_ms, job.traceparent)
 
 
 @dataclass(slots=True, eq=False)

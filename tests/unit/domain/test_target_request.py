@@ -73,3 +73,10 @@ def test_only_what_may_be_sent_once_and_harms_if_repeated_goes_over_a_fresh_conn
 ) -> None:
     job = a_job(method=method, guarantee=guarantee)
     assert target_request(job, PRIMARY, an_attempt()).fresh_connection is fresh
+
+
+def test_a_trace_goes_along_unless_the_job_set_its_own() -> None:
+    theirs = a_job(headers=(("TraceParent", "theirs"),))
+    for job, seen in ((a_job(), ["ours"]), (theirs, ["theirs"])):
+        headers = target_request(job, PRIMARY, an_attempt(), "ours").headers
+        assert [value for name, value in headers if name.lower() == "traceparent"] == seen

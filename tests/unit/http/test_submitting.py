@@ -315,3 +315,39 @@ async def test_a_duplicate_of_a_scheduled_job_whose_time_has_come_is_queued_as_t
     gateway.clock.ahead_s += 61
     shown = (await gateway.client.get(f"{JOBS}/{first['job_id']}")).json()["state"]
     assert (await gateway.submit(**later)).json()["state"] == shown == "queued"
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def traceparent_of(gateway: Gateway, job_id: str) -> str | None:
+    stored = await gateway.store.jobs.load(JobId(job_id))
+    assert stored is not None
+    return stored.job.traceparent
+
+
+async def test_a_job_belongs_to_the_trace_that_its_submission_names(gateway: Gateway) -> None:
+    answer = await gateway.post(json.dumps({"url": TARGET}), Traceparent=TRACEPARENT)
+    assert await traceparent_of(gateway, answer.json()["job_id"]) == TRACEPARENT
+
+
+async def test_so_do_the_jobs_of_a_batch_and_what_comes_in_an_envelope(gateway: Gateway) -> None:
+    told = {"traceparent": TRACEPARENT}
+    batch = await gateway.client.post(f"{JOBS}:batch", json={"jobs": [{"url": TARGET}]}, headers=told)
+    envelope = {"target_url": f"https://any.example{JOBS}", "method": "POST"}
+    inner = {"body": json.dumps({"url": TARGET, "idempotent_key": "another"})}
+    wrapped = await gateway.client.post("/api/v1/proxy", json=envelope | inner, headers=told)
+    ids = [
+        batch.json()["answers"][0]["job_id"],
+        json.loads(wrapped.json()["forwarded_response"]["body"])["job_id"],
+    ]
+    assert [await traceparent_of(gateway, job_id) for job_id in ids] == [TRACEPARENT] * 2
+
+
+@pytest.mark.parametrize(
+    "header", ["nonsense", f"{TRACEPARENT}-more", "00-" + "0" * 32 + "-b7ad6b7169203331-01"]
+)
+async def test_a_trace_that_can_not_be_read_spoils_no_submission(gateway: Gateway, header: str) -> None:
+    answer = await gateway.post(json.dumps({"url": TARGET}), Traceparent=header)
+    assert answer.status_code == 202
+    assert await traceparent_of(gateway, answer.json()["job_id"]) is None
