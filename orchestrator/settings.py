@@ -26,6 +26,7 @@ from orchestrator.domain.submission_bounds import (
     URL_BYTES_READ,
     SubmissionBounds,
 )
+from orchestrator.runtime.log_format import LogFormat
 
 PORT_MOST = 65535
 OTLP, OTLP_SPOKEN = "otlp", "http/protobuf"
@@ -199,6 +200,8 @@ class Settings:
     tracing: str = _setting(
         "", "otlp: send spans of jobs where the OTEL_* variables say; none are made if left out."
     )
+    log_format: str = _setting(LogFormat.CONSOLE.value, "How lines of the log are written: console or json.")
+    log_stdout: bool = _setting(default=False, says="Copy the log to standard output as it is written.")
     many_jobs_rps: float = _setting(
         MANY_JOBS_RPS,
         "Jobs of one customer that are cancelled or replayed in a second, where many are at once.",
@@ -221,6 +224,8 @@ class Settings:
         found += self._agents_problems()
         found += self._range_problems()
         found += _tracing_problems(self.tracing)
+        if self.log_format not in [*LogFormat]:
+            found.append(f"--log-format must be {' or '.join(LogFormat)}")
         if not _is_schedule(self.webhook_offsets_s):
             found.append("--webhook-offsets must be growing numbers of seconds, the first of them 0")
         if not 0 <= self.webhook_jitter <= 1:

@@ -13,6 +13,7 @@ from orchestrator.domain.ids import RegionName
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import JobStore
+from orchestrator.runtime.log_format import about
 
 log = logging.getLogger(__name__)
 
@@ -54,4 +55,5 @@ class Drains:
             await self._store.save_drain(region, drain, entry)
             for node in self._peers.drain(region, drain):
                 self._on_up(node)
-        log.info("%s: %s, by %s with the key %s", region, act, caller.customer, caller.key_id)
+        ids = about(customer=caller.customer, region=region, key=caller.key_id)
+        log.info("%s: %s, by %s with the key %s", region, act, caller.customer, caller.key_id, extra=ids)

@@ -10,6 +10,7 @@ from orchestrator.domain.report import damaged_body
 from orchestrator.domain.settling import Failure, FailureCode
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import DamagedError, Ending, Store, StoredJob
+from orchestrator.runtime.log_format import about
 
 log = logging.getLogger(__name__)
 
@@ -61,5 +62,5 @@ class JobReader:
 
 def damaged(job_id: JobId, damage: str) -> Failure:
     """Say that a job's row is damaged."""
-    log.error("%s ends, for its row is damaged: %s", job_id, damage)
+    log.error("%s ends, for its row is damaged: %s", job_id, damage, extra=about(job=job_id))
     return Failure(FailureCode.DAMAGED, f"what was stored of the job can't be read: {damage}")

@@ -3,7 +3,7 @@ they end.
 """
 
 from orchestrator.core.admission import Admission
-from orchestrator.core.counters import name_trace
+from orchestrator.core.job_ends import tell_of_end
 from orchestrator.core.job_notifier import JobNotifier
 from orchestrator.core.job_reader import JobReader
 from orchestrator.core.job_table import JobTable
@@ -141,8 +141,7 @@ class JobSide:
 
     def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
         self._note_end(ending)
-        if (trace_id := self._tracing.ended(supervisor.job, ending)) is not None:
-            name_trace(self._counters, ending.course, trace_id)
+        tell_of_end(supervisor.job, ending, self._counters, self._tracing)
         ours = self._neighbours.share_out(ending.job_id, ending.outbox)
         new = [entry for entry in ours if self.newcomers.know(entry.id)]
         self._webhooks.dispatcher.deliver(LoadedResult.of_end(supervisor.job, ending), new)

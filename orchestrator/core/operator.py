@@ -16,6 +16,7 @@ from orchestrator.domain.overruling import Overruling, Pause, SetPace
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import JobStore
+from orchestrator.runtime.log_format import about
 
 log = logging.getLogger(__name__)
 NOTHING_LEARNED = Learned()
@@ -77,7 +78,8 @@ class Operator:
             what = " ".join(
                 [act, *(f"{name} {value}" for name, value in detail.items() if value is not None)]
             )
-            log.info("%s: %s, by %s with the key %s", domain, what, caller.customer, caller.key_id)
+            ids = about(customer=caller.customer, domain=domain, key=caller.key_id)
+        log.info("%s: %s, by %s with the key %s", domain, what, caller.customer, caller.key_id, extra=ids)
 
     async def _overrule(self, domain: TargetDomain, saying: Overruling, entry: AuditEntry) -> None:
         await self._store.save_overruling(domain, saying, entry)

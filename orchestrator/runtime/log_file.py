@@ -7,9 +7,10 @@ from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
+from orchestrator.runtime.log_format import LOG_FORMAT, formatter
+
 LOG_FILE = "EZTHROTTLE_LOG_FILE"
 """The environment variable that tells the processes of one machine which file they share."""
-FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 BYTES_MOST = 16 * 1024 * 1024
 KEPT = 3
 """Earlier files beside the one that is written; ``service.log.1`` is the latest of them."""
@@ -22,6 +23,11 @@ def log_to(path: Path) -> None:
     _log_with(SharedLogHandler(path))
 
 
+def let_inherit(path: Path, form: str) -> None:
+    """Let the processes that this one starts log to ``path``, in a form of ``log_format``."""
+    os.environ |= {LOG_FILE: str(path), LOG_FORMAT: form}
+
+
 def log_here() -> None:
     """Let this process log where its own machine says: to the file of LOG_FILE, or else to standard error,
     which Ray keeps in its session's directory. Where another machine logs, it can't.
@@ -31,7 +37,8 @@ def log_here() -> None:
 
 
 def _log_with(handler: logging.Handler) -> None:
-    logging.basicConfig(handlers=[handler], level=logging.INFO, format=FORMAT)
+    handler.setFormatter(formatter(os.environ.get(LOG_FORMAT, "")))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
     for name, level in QUIET.items():
         logging.getLogger(name).setLevel(level)
 

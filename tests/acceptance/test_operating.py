@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -41,6 +43,7 @@ GAVE_UP, REFUSED = 1, 2
 SHARD_DEATHS_MOST = 3
 REVOKED_WITHIN_S = 5.0
 STDERR = "stderr"
+STDOUT = "stdout"
 
 
 def get(service: Service, path: str) -> httpx.Response:
@@ -215,14 +218,20 @@ def expendable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     data_dir = tmp_path_factory.mktemp("expendable")
     key = create_key(data_dir, "cust_expendable")
     command = (*EZTHROTTLE, "serve", "--data-dir", str(data_dir), "--port", "0")
-    options = ("--regions", "iad", "--allow-private-targets")
+    options = ("--regions", "iad", "--allow-private-targets", "--log-format", "json", "--log-stdout")
     with (data_dir / STDERR).open("wb") as stderr:
         process = subprocess.Popen(
             [*command, *options], stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
         )
     with cleaned(process, data_dir):
         assert process.stdout is not None
-        url = process.stdout.readline().decode().partition("ready at ")[2].split()[0]
+        said = ""
+        while not (began := re.search(r"ready at (\S+)", said)) or "shard epoch" not in said:
+            line = process.stdout.readline().decode()
+            assert line, said
+            said += line
+        (data_dir / STDOUT).write_text(said)
+        url = began[1]
         yield Service(process, url, data_dir, key, 0.0)
         process.stdout.close()
 
@@ -230,6 +239,14 @@ def expendable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def test_a_port_that_the_system_chooses_is_told(expendable: Service) -> None:
     assert get(expendable, "/readyz").status_code == httpx.codes.OK
     assert (expendable.data_dir / "service.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_log_is_json_and_on_stdout_where_that_is_asked_for(expendable: Service) -> None:
+    lines = (expendable.data_dir / STDOUT).read_text().splitlines()
+    logged = [json.loads(line) for line in lines if line.startswith("{")]
+    [began] = [line for line in logged if line["message"].startswith("shard epoch 1 serves")]
+    assert (began["level"], began["logger"]) == ("info", "orchestrator.adapters.ray.node")
+    assert json.dumps(began) in (expendable.data_dir / "service.log").read_text()
 
 
 def test_a_disk_that_is_full_for_a_moment_costs_a_wait(expendable: Service, target: Site) -> None:

@@ -4,11 +4,13 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from orchestrator.adapters.process.log_follower import LogFollower
 from orchestrator.runtime.log_file import KEPT, LOG_FILE, SharedLogHandler
 
 LINE = "x" * 99
@@ -97,3 +99,46 @@ def test_a_process_logs_where_its_own_machine_says_or_to_standard_error(log_file
     said = log_file.read_text() if named else done.stderr.decode()
     assert said.endswith(" INFO root: hm\n")
     assert log_file.exists() is named
+
+
+@pytest.fixture
+def following(log_file: Path) -> Iterator[Callable[[], str]]:
+    """A copy of the log, given once all of it is there."""
+    log_file.write_text("from before\n")
+    copy = BytesIO()
+    follower = LogFollower(log_file, copy)
+    follower.start()
+
+    def copied() -> str:
+        follower.finish()
+        return copy.getvalue().decode()
+
+    yield copied
+    follower.finish()
+
+
+def test_what_is_logged_from_now_on_is_copied(
+    log_file: Path, following: Callable[[], str], writers: list[logging.Logger]
+) -> None:
+    writers[0].info("one")
+    writers[1].info("two")
+    assert following() == "one\ntwo\n"
+
+
+def test_a_copy_goes_on_where_the_file_is_turned_over(
+    log_file: Path, following: Callable[[], str], writers: list[logging.Logger]
+) -> None:
+    lines = [f"{number:04d} {'x' * 94}" for number in range(15)]
+    for line in lines:
+        writers[0].info(line)
+    assert following().splitlines()[-15:] == lines
+
+
+def test_a_copy_that_nobody_takes_costs_nothing_else(log_file: Path, writers: list[logging.Logger]) -> None:
+    closed = BytesIO()
+    closed.close()
+    follower = LogFollower(log_file, closed)
+    follower.start()
+    writers[0].info(LINE)
+    follower.finish()
+    assert log_file.read_text() == f"{LINE}\n"

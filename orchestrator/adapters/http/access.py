@@ -12,6 +12,7 @@ from starlette.responses import Response
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.domain.errors import NotPermitted
 from orchestrator.domain.roles import Caller, Role
+from orchestrator.runtime.log_format import about
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,9 @@ def guarded(keys: ApiKeyAuthenticator, call: str, handler: KeyedHandler) -> Hand
 
     async def answer(request: Request) -> Response:
         caller = admitted(await keys.caller(request), roles, request)
-        log.debug("%s with the key %s", call, caller.key_id)
+        if log.isEnabledFor(logging.DEBUG):
+            ids = about(customer=caller.customer, key=caller.key_id)
+            log.debug("%s with the key %s", call, caller.key_id, extra=ids)
         return await handler(request, caller)
 
     # What wraps() sets besides would have FastAPI ask the client for a caller.

@@ -19,8 +19,9 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.adapters.http.listening import listen
-from orchestrator.adapters.process.directories import RAYS_PART, RUN_DIR, SERVED_FILE
+from orchestrator.adapters.process import directories
 from orchestrator.adapters.process.exit_codes import ExitCode
+from orchestrator.adapters.process.log_follower import on_stdout
 from orchestrator.adapters.ray.joining import (
     JoinError,
     join,
@@ -70,7 +71,8 @@ def main() -> int:
         # Only now: while Ray starts, a SIGTERM just ends this process, and the parent ends the rest.
         stopping = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-        return _serve(settings, start_actors(settings), stopping)
+        with on_stdout(settings.data_dir / LOG_FILE, wanted=settings.log_stdout):
+            return _serve(settings, start_actors(settings), stopping)
     except (ConfigurationError, JoinError) as error:
         say(str(error))
         return ExitCode.CONFIG
@@ -87,7 +89,7 @@ def start_ray(settings: Settings, joined: str | None) -> None:
         join(joined, common)
         return
     # Whatever runs on this machine inherits it; elsewhere each node logs by itself.
-    os.environ[log_file.LOG_FILE] = str(settings.data_dir / LOG_FILE)
+    log_file.let_inherit(settings.data_dir / LOG_FILE, settings.log_format)
     ray.init(
         address="local",
         # Nothing of ours asks for a CPU. Ray starts so many workers before they are asked for, as many at
@@ -97,7 +99,7 @@ def start_ray(settings: Settings, joined: str | None) -> None:
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         _node_ip_address=LOOPBACK,
-        _temp_dir=str(Path(os.environ[RUN_DIR], RAYS_PART)),
+        _temp_dir=str(Path(os.environ[directories.RUN_DIR], directories.RAYS_PART)),
         _system_config=RAY_CONFIG,
         **common,
     )
@@ -118,7 +120,7 @@ def start_actors(settings: Settings) -> Cast:
 
     """
     # A name that no other service's socket has: on other machines the same directory may be another's.
-    run_dir = Path(os.environ[RUN_DIR])
+    run_dir = Path(os.environ[directories.RUN_DIR])
     socket = run_dir / f"shard-{secrets.token_hex(8)}.sock"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     common = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0, "get_if_exists": False}
@@ -166,7 +168,7 @@ def _serve(settings: Settings, cast: Cast, stopping: threading.Event) -> int:
     cast.nodes.begin()
     parts = open_parts()
     if _await_ready(watch, question, cast.nodes, parts, stopping):
-        Path(os.environ[RUN_DIR], SERVED_FILE).touch()
+        Path(os.environ[directories.RUN_DIR], directories.SERVED_FILE).touch()
         print(_greeting(settings, cast.nodes), flush=True)  # noqa: T201  # for people
         _keep_watch(watch, question, parts, stopping)
     # Customers may have found it ready a moment before this process did: then there is work to finish.
@@ -267,7 +269,7 @@ def _await_ready(
             # In a cluster nodes may be there later; the service takes jobs meanwhile.
             if not os.environ.get("RAY_ADDRESS") or question.owed_s > SILENT_S:
                 _lose(f"no region came up in time{_listed(nodes)}")
-            Path(os.environ[RUN_DIR], SERVED_FILE).touch()
+            Path(os.environ[directories.RUN_DIR], directories.SERVED_FILE).touch()
             say(f"no region is up yet{_listed(nodes)}; jobs are taken and wait")
             deadline = time.monotonic() + READY_WITHIN_S
         stopping.wait(0.05)

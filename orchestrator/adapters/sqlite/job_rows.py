@@ -19,6 +19,7 @@ from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Job, JobSpec
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError, StoredJob, WaitingJob
+from orchestrator.runtime.log_format import about
 
 WAITING_COLUMNS = "id, customer, domain, state, order_key, not_before_ms, queued_as"
 JOB_COLUMNS = (
@@ -170,7 +171,8 @@ def _outcome(
         require_state(row["state"], row["ended_ms"])
     except DamagedError as error:
         damage = str(error)
-        log.warning("%s is damaged: %s", job_id, damage)
+        ids = about(job=job_id, customer=row["customer"])
+        log.warning("%s is damaged: %s", job_id, damage, extra=ids)
         size = size if body is not None or not damage.startswith("result") else 0
         return _Outcome(body, course, size, damage)
     return _Outcome(body, course, size, None)

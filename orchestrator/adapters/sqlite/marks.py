@@ -13,6 +13,7 @@ from orchestrator.domain.marks import Mark
 from orchestrator.domain.slots import slot_of
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError
+from orchestrator.runtime.log_format import about
 
 _MARK = """INSERT INTO marks (job_id, attempt_id, step, region, slot, epoch)
            SELECT id, ?, ?, ?, ?, ? FROM jobs WHERE id = ? AND ended_ms IS NULL
@@ -60,7 +61,8 @@ def mark_open_attempts(db: sqlite3.Connection, box: SecretBox) -> None:
         try:
             spec, course = _read(box, row)
         except DamagedError as error:
-            log.warning("%s is damaged, and was not marked: %s", row["id"], error)
+            ids = about(job=row["id"], customer=row["customer"])
+            log.warning("%s is damaged, and was not marked: %s", row["id"], error, extra=ids)
             continue
         if spec.guarantee is Guarantee.AT_MOST_ONCE:
             for mark in _marks_of(JobId(row["id"]), spec, course, epoch):

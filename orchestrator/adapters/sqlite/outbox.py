@@ -18,6 +18,7 @@ from orchestrator.ports.store import (
     PendingCursor,
     PendingEndpoint,
 )
+from orchestrator.runtime.log_format import about
 
 _COLUMNS = "job_id, position, id, customer, state, attempts, first_ms, next_ms, log, endpoint"
 _INSERT = f"INSERT INTO deliveries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # names of our own
@@ -181,7 +182,8 @@ def _read_log(packed: bytes, delivery: object) -> tuple[DeliveryAttempt, ...]:
         with reading("log"):
             return tuple(_attempt(*line) for line in msgpack.unpackb(packed))
     except DamagedError as error:
-        log.warning("what was noted of delivery %s is damaged, and left out: %s", delivery, error)
+        words = "what was noted of delivery %s is damaged, and left out: %s"
+        log.warning(words, delivery, error, extra=about(delivery=delivery))
         return ()
 
 

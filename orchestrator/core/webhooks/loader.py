@@ -6,6 +6,7 @@ from orchestrator.core.webhooks.outbox import Outbox
 from orchestrator.core.webhooks.queued import LoadedResult, QueuedDelivery
 from orchestrator.core.webhooks.signing_secrets import SigningSecrets
 from orchestrator.ports.store import DamagedError, JobStore
+from orchestrator.runtime.log_format import about
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class DeliveryLoader:
         try:
             return await self._secrets.of(delivery.customer)
         except DamagedError as error:
-            log.warning("the webhook secrets of %s are damaged: %s", delivery.customer, error)
+            ids = about(customer=delivery.customer, job=delivery.job_id)
+            log.warning("the webhook secrets of %s are damaged: %s", delivery.customer, error, extra=ids)
         await self._outbox.retry_unsigned(result.entries[delivery.index])
         return None

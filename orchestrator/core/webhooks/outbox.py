@@ -13,6 +13,7 @@ from orchestrator.domain.waiting import still_to_wait_ms
 from orchestrator.messages.types import Delivered
 from orchestrator.ports.clock import Timer
 from orchestrator.ports.store import OutboxEntry
+from orchestrator.runtime.log_format import about
 
 _NO_SECRETS = "not sent: the stored webhook secrets can't be read, store them anew"
 _DOWN_ALL_THE_TIME = "not sent: the receiver was down until the schedule was over"
@@ -132,7 +133,8 @@ class Outbox:
 
     async def fail_as_unreadable(self, job_id: JobId, index: int, why: str) -> None:
         """End a delivery whose job's row is damaged: nothing more is known of it than its id."""
-        log.error("a delivery of %s ends, for the job's row is damaged: %s", job_id, why)
+        words = "a delivery of %s ends, for the job's row is damaged: %s"
+        log.error(words, job_id, why, extra=about(job=job_id))
         now_ms = self._clock.unix_ms()
         entry = OutboxEntry(
             id=DeliveryId(f"msg_{job_id}_{index}"),
