@@ -74,6 +74,7 @@ _FILTERS: Mapping[str, JsonSchema] = {
 }
 _JOB: Mapping[str, JsonSchema] = {"wait": _SECONDS, "include": {"type": "string", "enum": ["body"]}}
 _ACCEPTED = {202: "Taken"}
+_ENVELOPED = {200: "Let through", 429: "Over a limit"}
 _SUBMITTED = {202: "Taken: it is on disk", 200: "A duplicate of a job that is known"}
 
 
@@ -99,7 +100,7 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     _add_regions_of_operators(calls, backend)
     _add_jobs_of_all(calls, AdminJobRoutes(backend, jobs, deliveries), backend)
     envelope = Envelope(app, backend.incoming, backend.bounds, API)
-    calls.add(f"POST {API}/proxy", envelope.answer, body=ProxyIn, denied=True)
+    calls.add(f"POST {API}/proxy", envelope.answer, body=ProxyIn, answers=_ENVELOPED)
     _add_service(calls, backend, with_metrics=with_metrics)
     app.get("/docs", include_in_schema=False)(DocsPage(app).show)
     app.add_middleware(WithConsole, backend=backend)
@@ -113,11 +114,11 @@ def _add_jobs(calls: Calls, backend: Backend, jobs: JobRoutes) -> None:
     many = ManyJobRoutes(backend)
     one = f"{JOBS_PATH}/{{job_id}}"
     calls.add(f"POST {JOBS_PATH}", jobs.submit, body=SubmissionIn, answers=_SUBMITTED, errors=(429,))
-    calls.add(f"POST {JOBS_PATH}:batch", jobs.submit_batch, body=BatchIn)
+    calls.add(f"POST {JOBS_PATH}:batch", jobs.submit_batch, body=BatchIn, errors=(429,))
     calls.add(f"POST {JOBS_PATH}:cancel", many.cancel, body=ManyJobsIn, errors=(429,))
     calls.add(f"POST {JOBS_PATH}:replay", many.replay, body=ManyJobsIn, errors=(429,))
     calls.add(f"GET {JOBS_PATH}", paged(backend, jobs.list_jobs), query={**_FILTERS, **_PAGE})
-    calls.add(f"GET {one}", jobs.show, query=_JOB, errors=(404,))
+    calls.add(f"GET {one}", jobs.show, query=_JOB, errors=(404, 409))
     calls.add(
         f"GET {one}/stream",
         jobs.stream,
@@ -182,7 +183,7 @@ def _add_regions_of_operators(calls: Calls, backend: Backend) -> None:
 def _add_jobs_of_all(calls: Calls, jobs: AdminJobRoutes, backend: Backend) -> None:
     one, query = f"{ADMIN}/jobs/{{job_id}}", {"customer": _CUSTOMER, **_FILTERS, **_PAGE}
     calls.add(f"GET {ADMIN}/jobs", paged(backend, jobs.list_jobs), query=query)
-    calls.add(f"GET {one}", jobs.show, query=_JOB, errors=(404,))
+    calls.add(f"GET {one}", jobs.show, query=_JOB, errors=(404, 409))
     calls.add(f"DELETE {one}", jobs.cancel, errors=(404, 409))
     calls.add(f"POST {one}/replay", jobs.replay, answers=_SUBMITTED, errors=(404, 409, 429))
     calls.add(f"POST {one}/redeliver", jobs.redeliver, answers=_ACCEPTED, errors=(404, 409))

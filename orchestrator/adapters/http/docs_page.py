@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from orchestrator.adapters.http.components import resolved
 from orchestrator.adapters.http.openapi import ROLES_FIELD
 
 _STYLE = """
@@ -44,34 +45,38 @@ def _page(described: dict[str, Any]) -> Iterator[str]:
     yield 'For machines: <a href="openapi.json">openapi.json</a>.</p>'
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
-            yield from _operation(path, method, operation)
+            yield from _operation(path, method, operation, described)
 
 
-def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
+def _operation(path: str, method: str, operation: dict[str, Any], described: dict[str, Any]) -> Iterator[str]:
     yield f'<h2><span class="method">{escape(method.upper())}</span> <code>{escape(path)}</code></h2>'
     yield f"<p>{escape(operation.get('description', ''))}</p>"
     if roles := operation.get(ROLES_FIELD):
         yield f"<p>For keys of the role {escape(', '.join(roles))}.</p>"
     parameters = {p["name"]: p["schema"] for p in operation.get("parameters", ())}
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    yield from _fields("query", parameters, ())
-    yield from _fields("body", body.get("properties", {}), body.get("required", ()))
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    body = resolved(content.get("schema", {}), described)
+    yield from _fields("query", parameters, (), described)
+    yield from _fields("body", body.get("properties", {}), body.get("required", ()), described)
 
 
-def _fields(told: str, fields: dict[str, Any], required: Any) -> Iterator[str]:
+def _fields(told: str, fields: dict[str, Any], required: Any, described: dict[str, Any]) -> Iterator[str]:
     if not fields:
         return
     yield f"<table><tr><td><b>{told}</b></td></tr>"
     for name, schema in fields.items():
         need = "required" if name in required else _default(schema)
-        kind = escape(" or ".join(_kinds(schema)))
-        yield f"<tr><td><code>{escape(name)}</code></td><td>{kind}</td><td>{escape(need)}</td></tr>"
+        kind = escape(" or ".join(_kinds(schema, described)))
+        says = escape(schema.get("description", ""))
+        yield f"<tr><td><code>{escape(name)}</code></td><td>{kind}</td><td>{escape(need)}</td>"
+        yield f"<td>{says}</td></tr>"
     yield "</table>"
 
 
-def _kinds(schema: dict[str, Any]) -> list[str]:
+def _kinds(schema: dict[str, Any], described: dict[str, Any]) -> list[str]:
+    schema = resolved(schema, described)
     if "anyOf" in schema:
-        return [kind for option in schema["anyOf"] for kind in _kinds(option) if kind != "null"]
+        return [kind for option in schema["anyOf"] for kind in _kinds(option, described) if kind != "null"]
     if "enum" in schema:
         return [str(value) for value in schema["enum"]]
     return [str(schema.get("type", "any"))]

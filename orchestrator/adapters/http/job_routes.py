@@ -51,7 +51,9 @@ class JobRoutes:
         self._streams = StreamSlots(backend.bounds.streams)
 
     async def submit(self, request: Request, caller: Caller) -> Response:
-        """Take one job: 202 once it is on disk, 200 where its key is known."""
+        """Take one job: 202 once it is on disk, 200 where its key is known. A ``traceparent`` header says
+        which trace it belongs to.
+        """
         customer = caller.customer
         bounds = self._backend.bounds
         async with self._backend.incoming.held(customer, request, bounds.body_bytes) as room:

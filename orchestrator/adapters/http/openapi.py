@@ -1,9 +1,8 @@
 """What /openapi.json says of each call: FastAPI is told of it here, for handlers read requests by hand."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -11,8 +10,11 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from orchestrator.adapters.http.access import ROLES, Handler, KeyedHandler, guarded
+from orchestrator.adapters.http.access import API, ROLES, Handler, KeyedHandler, guarded
+from orchestrator.adapters.http.answers.common import Problem
+from orchestrator.adapters.http.answers.table import DESCRIBED
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
+from orchestrator.adapters.http.components import Components, reference
 from orchestrator.adapters.http.queries import with_known_query
 
 JsonSchema = Mapping[str, Any]
@@ -21,33 +23,25 @@ ANY_CALL = (400, 431, 500, 503)
 connections."""
 WITH_KEY = (401, 403, 422)
 WITH_BODY = (413,)
-PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "error"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "error": {"type": "string", "description": "One line, for people"},
-        "retry_at": {"type": "integer", "description": "Unix ms, where the same request may pass later"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["field", "message"],
-                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
-            },
-        },
-    },
-}
-"""RFC 9457."""
 _BEARER = "bearer"
 ROLES_FIELD = "x-roles"
 """Of an operation: whose keys may ask for it."""
 _DONE: Mapping[int, str] = {HTTPStatus.OK: "Done"}
 _SECURITY = {"type": "http", "scheme": "bearer", "description": "An API key: ck_live_…"}
 _IN_PATH = re.compile(r"\{(\w+)(?::path)?\}")
+_PATH_FIELDS: Mapping[str, str] = {
+    "job_id": "A job's id, job_…",
+    "domain": "A host, with its port unless that is 443",
+    "customer_id": "A customer's id",
+    "key_id": "A key's id, as lists show it",
+    "region": "A region's name",
+}
+_WHOLE_SECONDS = {"description": "Whole seconds", "schema": {"type": "integer", "minimum": 0}}
+_HEADERS: Mapping[int, JsonSchema] = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": _WHOLE_SECONDS},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": _WHOLE_SECONDS},
+}
 
 
 def several(kind: type[StrEnum]) -> JsonSchema:
@@ -62,6 +56,8 @@ class Calls:
     def __init__(self, app: FastAPI, keys: ApiKeyAuthenticator) -> None:
         self._app = app
         self._keys = keys
+        self._components = Components()
+        self._components.add(Problem)
         self._describe = app.openapi
         app.openapi = self._described  # type: ignore[method-assign]  # as FastAPI's own docs extend it
 
@@ -74,7 +70,6 @@ class Calls:
         body: type[BaseModel] | None = None,
         answers: Mapping[int, str] | None = None,
         errors: Iterable[int] = (),
-        denied: bool = False,
         media: str = "application/json",
     ) -> None:
         """Add a call that needs a key. A query that is not described is refused.
@@ -86,25 +81,31 @@ class Calls:
             body: What is read.
             answers: What each successful status means, the usual one first.
             errors: Statuses of problems that not every call may have.
-            denied: Whether a 429 is no problem document, but says ``denied``, as in an envelope.
             media: Of its successful answers.
 
         """
         told = guarded(self._keys, call, with_known_query(handler, frozenset(query or ())))
         problems = {*ANY_CALL, *WITH_KEY, *errors, *(WITH_BODY if body else ())}
-        responses = _responses(answers or _DONE, problems, media)
-        if denied:
-            responses |= _successes({429: "Over a limit"}, media)
-        self._add(call, told, responses, _extra(call, query or {}, body))
+        self._add(call, told, answers or _DONE, problems, media, self._extra(call, query or {}, body))
 
     def add_public(self, call: str, handler: Handler, *, media: str = "application/json") -> None:
         """Add a call that needs no key, and ignores whatever query it comes with."""
-        self._add(call, handler, _responses(_DONE, ANY_CALL, media), _extra(call, {}, None))
+        self._add(call, handler, _DONE, ANY_CALL, media, self._extra(call, {}, None))
 
     def _add(
-        self, call: str, told: Handler, responses: dict[int | str, dict[str, Any]], extra: dict[str, Any]
+        self,
+        call: str,
+        told: Handler,
+        answers: Mapping[int, str],
+        problems: Iterable[int],
+        media: str,
+        extra: dict[str, Any],
     ) -> None:
-        method, path = call.split(" ")
+        (method, path), described = call.split(" "), DESCRIBED[call]
+        for model in described.answers.values():
+            self._components.add(model)
+        responses = _successes(answers, described.answers, media)
+        responses |= _problems(status for status in problems if status not in answers)
         self._app.add_api_route(
             path,
             told,
@@ -113,65 +114,60 @@ class Calls:
             response_class=Response,
             openapi_extra=extra,
             responses=responses,
+            operation_id=described.name,
+            tags=[_group_of(path)],
         )
 
     def _described(self) -> dict[str, Any]:
         document = self._describe()
-        document.setdefault("components", {})["securitySchemes"] = {_BEARER: _SECURITY}
+        components = document.setdefault("components", {})
+        components["securitySchemes"] = {_BEARER: _SECURITY}
+        components["schemas"] = self._components.schemas
         return document
 
-
-def _extra(call: str, query: Mapping[str, JsonSchema], body: type[BaseModel] | None) -> dict[str, Any]:
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _IN_PATH.findall(call)
-    ]
-    parameters += [
-        {"name": name, "in": "query", "required": False, "schema": dict(schema)}
-        for name, schema in query.items()
-    ]
-    extra: dict[str, Any] = {"parameters": parameters} if parameters else {}
-    if body is not None:
-        content = {"application/json": {"schema": _schema(body)}}
-        extra["requestBody"] = {"required": True, "content": content}
-    if roles := ROLES[call]:
-        extra |= {"security": [{_BEARER: []}], ROLES_FIELD: sorted(roles)}
-    return extra
+    def _extra(
+        self, call: str, query: Mapping[str, JsonSchema], body: type[BaseModel] | None
+    ) -> dict[str, Any]:
+        parameters = list(_parameters(call, query))
+        extra: dict[str, Any] = {"parameters": parameters} if parameters else {}
+        if body is not None:
+            self._components.add(body)
+            content = {"application/json": {"schema": reference(body)}}
+            extra["requestBody"] = {"required": True, "content": content}
+        if roles := ROLES[call]:
+            extra |= {"security": [{_BEARER: []}], ROLES_FIELD: sorted(roles)}
+        return extra
 
 
-def _responses(
-    answers: Mapping[int, str], problems: Iterable[int], media: str
+def _group_of(path: str) -> str:
+    """Name what a call is about: clients are made with a part for each."""
+    found = re.match(rf"{API}/([a-z-]+)", path)
+    return found[1] if found else "service"
+
+
+def _parameters(call: str, query: Mapping[str, JsonSchema]) -> Iterator[dict[str, Any]]:
+    for name in _IN_PATH.findall(call):
+        told = {"description": _PATH_FIELDS[name], "schema": {"type": "string"}}
+        yield {"name": name, "in": "path", "required": True, **told}
+    for name, schema in query.items():
+        yield {"name": name, "in": "query", "required": False, "schema": dict(schema)}
+
+
+def _problems(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
+    content = {"application/problem+json": {"schema": reference(Problem)}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
+        for status in sorted(statuses)
+    }
+
+
+def _successes(
+    answers: Mapping[int, str], models: Mapping[int, type[BaseModel]], media: str
 ) -> dict[int | str, dict[str, Any]]:
-    return _successes(answers, media) | {status: _problem(status) for status in sorted(problems)}
-
-
-def _successes(answers: Mapping[int, str], media: str) -> dict[int | str, dict[str, Any]]:
-    schema = {"type": "object"} if media == "application/json" else {"type": "string"}
-    content = {media: {"schema": schema}}
-    return {
-        status: {"description": told} | ({} if status == HTTPStatus.NO_CONTENT else {"content": content})
-        for status, told in answers.items()
-    }
-
-
-def _problem(status: int) -> dict[str, Any]:
-    return {
-        "description": HTTPStatus(status).phrase,
-        "content": {"application/problem+json": {"schema": PROBLEM}},
-    }
-
-
-@cache
-def _schema(model: type[BaseModel]) -> Any:
-    schema = model.model_json_schema(by_alias=False)
-    return _inlined(schema, schema.pop("$defs", {}))
-
-
-def _inlined(node: Any, definitions: dict[str, Any]) -> Any:
-    if isinstance(node, list):
-        return [_inlined(item, definitions) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if "$ref" in node:
-        return _inlined(definitions[node["$ref"].rsplit("/", 1)[1]], definitions)
-    return {key: _inlined(value, definitions) for key, value in node.items()}
+    described: dict[int | str, dict[str, Any]] = {}
+    for status, told in answers.items():
+        schema = reference(models[status]) if status in models else {"type": "string"}
+        content = {} if status == HTTPStatus.NO_CONTENT else {"content": {media: {"schema": schema}}}
+        described[status] = {"description": told} | content
+    return described

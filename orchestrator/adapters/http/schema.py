@@ -93,7 +93,10 @@ class _Model(BaseModel):
     """Strict types; each field is read under its camelCase twin too, as the Go and Node SDKs send it."""
 
     model_config = ConfigDict(
-        strict=True, extra="ignore", alias_generator=AliasGenerator(validation_alias=_twin)
+        strict=True,
+        extra="ignore",
+        alias_generator=AliasGenerator(validation_alias=_twin),
+        use_attribute_docstrings=True,
     )
 
     @model_validator(mode="before")
@@ -133,30 +136,53 @@ class SubmissionIn(_Model):
     """One job."""
 
     url: str
+    """Absolute, http or https."""
     method: Method = "GET"
     headers: Headers = Field(default_factory=dict)
+    """Sent as they are."""
     body: str | None = None
+    """Sent as it is."""
     body_encoding: Encoding | None = None
+    """How a body that is no text stands in ``body``."""
     metadata: dict[str, Any] = Field(default_factory=dict)
+    """Given back with the result."""
     webhooks: list[WebhookIn] = Field(default_factory=list, max_length=ITEMS_READ)
     webhook_quorum: Annotated[int, Field(ge=1)] = 1
+    """How many receivers with a vote have to accept."""
     regions: Names = Field(default_factory=list)
+    """Where it runs; the service's default if left out."""
     region_policy: Policy = RegionPolicy.FALLBACK
+    """Whether a leg may leave the regions that are listed."""
     execution_mode: Mode = ExecutionMode.RACE
+    """What several regions are for."""
     retry_policy: RetryPolicyIn | None = None
+    """Without one a 429, and a 503 that names a wait, spend no retry."""
     on_failure_timeout_ms: Annotated[int, Field(ge=1, le=SAFE_INT_MOST)] | None = None
+    """Past it, in ms from acceptance or ``retry_at``, the job ends failed."""
     idempotent_key: str | None = None
+    """Two submissions of one are one job; made from the request if left out."""
     retry_at: Annotated[int, Field(ge=0, le=SAFE_INT_MOST)] | None = None
+    """Not before, Unix ms."""
     priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
+    """9 goes first, within a target's queue and account."""
     timeout_ms: Annotated[int, Field(ge=1, le=TIMEOUT_MS_MOST)] = DEFAULT_TIMEOUT_MS
+    """Of one attempt, ms."""
     deadline_ms: Annotated[int, Field(ge=1, le=SAFE_INT_MOST)] = DEFAULT_DEADLINE_MS
+    """Past it, in ms from acceptance or ``retry_at``, the job ends failed."""
     guarantee: Assurance = Guarantee.AT_LEAST_ONCE
+    """What happens when nobody can know whether an attempt took effect."""
     cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    """Tokens, for targets with a token budget."""
     account: Annotated[str, Field(max_length=256)] | None = None
+    """Which fair queue it waits in; told from its credentials if left out."""
     hedge: HedgeIn | None = None
+    """With ``execution_mode`` hedge: how late is late."""
     fallback_job: dict[str, Any] | None = None
+    """A step of the same job for when this one fails: a submission with a ``trigger``."""
     on_success: dict[str, Any] | None = None
+    """A submission that becomes a job of its own when this one succeeds."""
     on_failure: dict[str, Any] | None = None
+    """A submission that becomes a job of its own when this one fails."""
 
 
 class BatchIn(_Model):
