@@ -46,7 +46,8 @@ class Target:
             server.abort_clients() if hasattr(server, "abort_clients") else None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, EOFError, ValueError):
+        # What is under way when the loop ends is cancelled: nothing to print for each.
+        with contextlib.suppress(OSError, EOFError, ValueError, asyncio.CancelledError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 await reader.readexactly(_content_length(head))

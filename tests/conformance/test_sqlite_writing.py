@@ -16,8 +16,14 @@ from msgspec.structs import replace
 
 from orchestrator.adapters.sqlite import jobs as jobs_module
 from orchestrator.adapters.sqlite import new_jobs, retention
+from orchestrator.adapters.sqlite.course_notes import NOTES_MOST
 from orchestrator.adapters.sqlite.data_dir import DATABASE
-from orchestrator.adapters.sqlite.group_commit import LARGE_WRITE_BYTES, RESTS_TIMES, Write
+from orchestrator.adapters.sqlite.group_commit import (
+    LARGE_COMMIT_BYTES,
+    LARGE_WRITE_BYTES,
+    RESTS_TIMES,
+    Write,
+)
 from orchestrator.adapters.sqlite.result_parts import PART_BYTES
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.course import Course
@@ -107,11 +113,26 @@ async def test_a_small_write_waits_for_one_large_one_at_most(on_disk: SqliteStor
         return lambda _db: order.append(name)
 
     with writer_held(on_disk) as statements:
-        large = [on_disk.database.writer.write(write(f"large {n}"), large=True) for n in range(3)]
+        large = [
+            on_disk.database.writer.write(write(f"large {n}"), size=LARGE_COMMIT_BYTES) for n in range(3)
+        ]
         small = [on_disk.database.writer.write(write(f"small {n}")) for n in range(2)]
     await asyncio.gather(*small, *large)
     assert order == ["small 0", "small 1", "large 0", "large 1", "large 2"]
     assert boundaries(statements) == ["COMMIT", *["BEGIN IMMEDIATE", "COMMIT"] * 4]
+
+
+async def test_many_middling_writes_share_commits_of_so_many_bytes_and_a_small_one_goes_first(
+    on_disk: SqliteStore,
+) -> None:
+    order: list[str] = []
+    writer, size = on_disk.database.writer, LARGE_COMMIT_BYTES // 4
+    with writer_held(on_disk) as statements:
+        middling = [writer.write(lambda _db: order.append("middling"), size=size) for _ in range(9)]
+        small = writer.write(lambda _db: order.append("small"))
+    await asyncio.gather(small, *middling)
+    assert order == ["small", *["middling"] * 9]
+    assert boundaries(statements) == ["COMMIT", *["BEGIN IMMEDIATE", "COMMIT"] * (1 + 3)]
 
 
 async def test_what_comes_meanwhile_goes_between_two_large_writes(on_disk: SqliteStore) -> None:
@@ -122,7 +143,10 @@ async def test_what_comes_meanwhile_goes_between_two_large_writes(on_disk: Sqlit
         order.append("large 0")
         writer.post(lambda _db: order.append("small"))
 
-    both = [writer.write(first, large=True), writer.write(lambda _db: order.append("large 1"), large=True)]
+    both = [
+        writer.write(first, size=LARGE_COMMIT_BYTES),
+        writer.write(lambda _db: order.append("large 1"), size=LARGE_COMMIT_BYTES),
+    ]
     await asyncio.gather(*both)
     assert order == ["large 0", "small", "large 1"]
 
@@ -135,7 +159,7 @@ async def test_a_large_write_waits_longer_than_the_one_before_it_took(on_disk: S
         moments.append(time.monotonic())
 
     writer = on_disk.database.writer
-    await asyncio.gather(*(writer.write(slow, large=True) for _ in range(3)))
+    await asyncio.gather(*(writer.write(slow, size=LARGE_COMMIT_BYTES) for _ in range(3)))
     took, rests = 0.02, 0.02 * RESTS_TIMES
     assert all(later - earlier >= took + rests for earlier, later in itertools.pairwise(moments))
 
@@ -143,19 +167,19 @@ async def test_a_large_write_waits_longer_than_the_one_before_it_took(on_disk: S
 async def test_large_writes_that_wait_are_committed_before_the_store_closes(tmp_path: Path) -> None:
     async with opened(tmp_path / "data", Retention()) as store:
         with writer_held(store):
-            writes = [store.database.writer.write(lambda _db: None, large=True) for _ in range(3)]
+            writes = [store.database.writer.write(lambda _db: None, size=LARGE_WRITE_BYTES) for _ in range(3)]
     assert all(write.done() for write in writes)
 
 
-async def test_a_large_result_is_committed_apart_in_two_parts(on_disk: SqliteStore) -> None:
+async def test_a_large_result_is_committed_apart_in_parts(on_disk: SqliteStore) -> None:
     jobs = [a_job(number) for number in range(2)]
     await on_disk.jobs.submit_many(jobs)
-    ends = [an_ending(jobs[0], result=b"x" * LARGE_WRITE_BYTES), an_ending(jobs[1])]
+    ends = [an_ending(jobs[0], result=b"x" * (2 * PART_BYTES)), an_ending(jobs[1])]
     with writer_held(on_disk) as statements:
         written = [asyncio.ensure_future(on_disk.jobs.end(end)) for end in ends]
         await asyncio.sleep(0)
     await asyncio.gather(*written)
-    assert boundaries(statements) == ["COMMIT", *["BEGIN IMMEDIATE", "COMMIT"] * 3]
+    assert boundaries(statements) == ["COMMIT", *["BEGIN IMMEDIATE", "COMMIT"] * 4]
 
 
 async def test_what_was_committed_is_moved_out_of_the_log_beside_the_writer(
@@ -239,7 +263,7 @@ async def test_a_note_that_keeps_a_large_answer_is_committed_apart(on_disk: Sqli
         large = with_answer(job, LARGE_WRITE_BYTES)
         on_disk.jobs.note_course(job.id, job.customer, JobState.RUNNING, large)
         on_disk.jobs.note_course(other.id, other.customer, JobState.RUNNING, a_course(other))
-    await on_disk.database.writer.write(lambda _db: None, large=True)
+    await on_disk.database.writer.write(lambda _db: None, size=LARGE_COMMIT_BYTES)
     assert boundaries(statements) == ["COMMIT", *["BEGIN IMMEDIATE", "COMMIT"] * 3]
     stored = await on_disk.jobs.load(job.id)
     assert stored is not None
@@ -256,7 +280,7 @@ async def test_a_job_is_as_far_as_its_latest_note_says_whatever_their_sizes(
     with writer_held(on_disk):
         for note in notes:
             on_disk.jobs.note_course(job.id, job.customer, JobState.RUNNING, note)
-    await on_disk.database.writer.write(lambda _db: None, large=True)
+    await on_disk.database.writer.write(lambda _db: None, size=LARGE_WRITE_BYTES)
     stored = await on_disk.jobs.load(job.id)
     assert stored is not None
     assert stored.course == notes[-1]
@@ -274,7 +298,7 @@ async def test_a_large_note_is_not_written_over_what_was_saved_since(on_disk: Sq
         )
         await asyncio.sleep(0)
     await saving
-    await on_disk.database.writer.write(lambda _db: None, large=True)
+    await on_disk.database.writer.write(lambda _db: None, size=LARGE_WRITE_BYTES)
     stored = await on_disk.jobs.load(job.id)
     assert stored is not None
     assert stored.course == saved
@@ -292,6 +316,19 @@ async def test_of_many_notes_about_a_job_only_the_latest_is_written(on_disk: Sql
     assert stored is not None
     assert stored.course == a_course(job, attempts=3)
     assert len(course_updates(statements)) == 1
+
+
+async def test_of_very_many_notes_a_commit_carries_some_and_none_is_left(on_disk: SqliteStore) -> None:
+    jobs = [a_job(number) for number in range(2 * NOTES_MOST + 1)]
+    await on_disk.jobs.submit_many(jobs)
+    with writer_held(on_disk) as statements:
+        for job in jobs:
+            on_disk.jobs.note_course(job.id, job.customer, JobState.RUNNING, a_course(job))
+    await flush(on_disk)
+    await flush(on_disk)
+    await flush(on_disk)
+    assert len(course_updates(statements)) == len(jobs)
+    assert boundaries(statements).count("COMMIT") >= 1 + 3
 
 
 async def test_a_note_about_a_job_that_ends_is_not_written(on_disk: SqliteStore) -> None:

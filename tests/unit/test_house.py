@@ -52,7 +52,7 @@ NAMES: dict[str, int] = {
     "orchestrator/adapters/http/job_routes.py": 36,
     "orchestrator/adapters/memory/jobs.py": 32,
     "orchestrator/adapters/ray/node.py": 37,
-    "orchestrator/adapters/sqlite/jobs.py": 65,
+    "orchestrator/adapters/sqlite/jobs.py": 64,
     "orchestrator/core/dispatcher.py": 27,
     "orchestrator/core/intake.py": 31,
     "orchestrator/core/job_table.py": 34,

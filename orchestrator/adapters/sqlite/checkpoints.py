@@ -14,8 +14,8 @@ from orchestrator.adapters.sqlite.connections import connect
 
 EVERY_WRITES = 300
 """Writes between two checkpoints: some 1,000 pages, as by default."""
-LARGE_COUNTS = 15
-"""Writes that a large one counts as: it is some 64 pages."""
+SMALL_BYTES = 16 * 1024
+"""What a small write fills: some four pages."""
 LOG_PAGES_MOST = 16_384
 """Pages (4 KiB each) from which on the writer does it after all: a log that is never moved whole, since
 more comes meanwhile, would grow without end.
@@ -40,9 +40,9 @@ class Checkpointer:
         self._thread = threading.Thread(target=self._run, name="store-checkpoints", daemon=True)
         self._thread.start()
 
-    def committed(self, writes: int, *, large: bool) -> None:
-        """Count a commit's writes."""
-        self._written += writes * LARGE_COUNTS if large else writes
+    def committed(self, writes: int, large_bytes: int) -> None:
+        """Count a commit's writes, and as so many more the bytes of large ones."""
+        self._written += writes + large_bytes // SMALL_BYTES
         if self._written >= EVERY_WRITES:
             self._written = 0
             self._due.set()

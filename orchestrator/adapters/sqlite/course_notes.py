@@ -1,7 +1,7 @@
 """How far jobs are, on its way to disk: of each job only the latest, and nothing of one that has ended.
 
 Nobody waits for a note. Most jobs end within the commit that would have carried theirs. One that keeps large
-answers, as a fan-out's does, has a commit of its own.
+answers, as a fan-out's does, goes among the large writes.
 """
 
 import sqlite3
@@ -17,6 +17,9 @@ from orchestrator.domain.course import Course, kept_bytes
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.secret_box import SecretBox
+
+NOTES_MOST = 128
+"""Of those that ride one commit: each is sealed meanwhile, some 50 us."""
 
 
 class CourseNote(Struct, frozen=True):
@@ -37,7 +40,7 @@ class CourseNote(Struct, frozen=True):
 class Post(Protocol):
     """Asks for a write that nobody waits for."""
 
-    def __call__(self, write: Write, *, large: bool = False) -> None:
+    def __call__(self, write: Write, *, size: int = 0) -> None:
         """Ask."""
 
 
@@ -53,20 +56,24 @@ class CourseNotes:
 
     def put(self, note: CourseNote) -> None:
         """Take a note in place of an earlier one of its job; it rides the next commit, or has its own."""
-        if note.job_id in self._large or kept_bytes(note.course) >= LARGE_WRITE_BYTES:
-            self._put_large(note)
+        size = kept_bytes(note.course)
+        if note.job_id in self._large or size >= LARGE_WRITE_BYTES:
+            self._put_large(note, max(size, LARGE_WRITE_BYTES))
             return
         self._latest[note.job_id] = note
+        self._be_due()
+
+    def _be_due(self) -> None:
         if not self._due:
             self._due = True
             self._post(self._flush())
 
-    def _put_large(self, note: CourseNote) -> None:
+    def _put_large(self, note: CourseNote, size: int) -> None:
         """Where a large note of its job waits, a small one takes its place: none overtakes another."""
         self._latest.pop(note.job_id, None)
         self._large[note.job_id] = note
         # Each time: the writer may take the one before just now, and then nobody would come for this one.
-        self._post(self._flush_large(note.job_id), large=True)
+        self._post(self._flush_large(note.job_id), size=size)
 
     def drop(self, job_id: JobId) -> None:
         """Forget a job's note: what overtakes it is about to be written."""
@@ -90,10 +97,12 @@ class CourseNotes:
         def write(db: sqlite3.Connection) -> None:
             # A commit that failed runs its writes again: what was taken then is still in hand.
             self._due = False
-            while self._latest:
+            while self._latest and len(taken) < NOTES_MOST:
                 job_id, note = self._latest.popitem()
                 taken[job_id] = note
             for note in taken.values():
                 note.write(db, self._box)
+            if self._latest:
+                self._be_due()
 
         return write

@@ -77,28 +77,28 @@ class Database:
             commit_writes=self.writer.sizes, commit_seconds=self.writer.took, room=self._files.room()
         )
 
-    def post(self, write: Write, *, large: bool = False) -> None:
+    def post(self, write: Write, *, size: int = 0) -> None:
         """Ask for a write that nobody waits for."""
-        self.writer.post(write, large=large)
+        self.writer.post(write, size=size)
 
-    async def written(self, write: Write, *, large: bool = False) -> Any:
+    async def written(self, write: Write, *, size: int = 0) -> Any:
         """Write, and wait for the commit.
 
         Raises:
             StoreFailure: It could not be written.
         """
         try:
-            return await self.writer.write(write, large=large)
+            return await self.writer.write(write, size=size)
         except sqlite3.Error as error:
             raise StoreFailure(str(error)) from error
 
-    async def kept(self, what: str, write: Write, *, large: bool = False) -> Any:
+    async def kept(self, what: str, write: Write, *, size: int = 0) -> Any:
         """Write what work under way can't go on without, on a full disk after a while.
 
         Raises:
             StoreFailure: It could not be written all that time.
         """
-        return await self._patience.until_written(what, lambda: self.writer.write(write, large=large))
+        return await self._patience.until_written(what, lambda: self.writer.write(write, size=size))
 
     async def close(self) -> None:
         """Commit what waits, and close."""

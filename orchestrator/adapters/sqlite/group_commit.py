@@ -1,8 +1,9 @@
 """One writer thread: whatever was asked for while a commit was on its way is the next commit.
 
-So a commit's fsync is shared by all who wait for one, and no small write waits for a timer. A large write has
-a commit of its own, with a group of small ones before it: many large ones hold up a small one no longer than
-one does. And large ones rest between each other, so that most small ones come upon none.
+So a commit's fsync is shared by all who wait for one, and no small write waits for a timer. Large writes have
+commits of their own, of so many bytes, with a group of small ones before each: many large ones hold up a
+small one no longer than one of their commits does. And those rest between each other, so that most small ones
+come upon none.
 """
 
 import asyncio
@@ -20,16 +21,18 @@ from orchestrator.adapters.sqlite.disk_retry import passes
 from orchestrator.domain.histogram import FINE_SECONDS, SIZES, Histogram
 
 BATCH_MOST = 512
-LARGE_WRITE_BYTES = 256 * 1024
-"""A write of this size and more takes milliseconds on the disk: it is for a commit of its own."""
+LARGE_WRITE_BYTES = 8 * 1024
+"""Of writes of this size and more some hundreds take the disk longer than others are to wait."""
+LARGE_COMMIT_BYTES = 256 * 1024
+"""Large writes share a commit up to so many bytes: it takes milliseconds. A larger one has its own."""
 RESTS_TIMES = 2.0
-"""How long the next large write waits, in times of what the last one took: a third of the time is theirs."""
+"""How long the next large writes wait, in times of what the last took: a third of the time is theirs."""
 
 Write = Callable[[sqlite3.Connection], Any]
-Committed = Callable[..., None]
-"""Hears how many writes a commit had, and whether (``large=``) it was a large one."""
+Committed = Callable[[int, int], None]
+"""Takes how many writes a commit had, and how many bytes the large ones among them."""
 _Item = tuple[Write, "asyncio.Future[Any] | None"]
-_Asked = tuple[_Item, bool]
+_Asked = tuple[_Item, int]
 _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 log = logging.getLogger(__name__)
@@ -63,21 +66,21 @@ class GroupCommitWriter:
         self.refused = ""
         """Why the disk took nothing of the last commit; empty where it took it."""
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
-        self._large: deque[_Item] = deque()
+        self._large: deque[_Asked] = deque()
         self._rests_until = 0.0
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def write(self, write: Write, *, large: bool = False) -> "asyncio.Future[Any]":
-        """Ask for a write; the future holds its result once it is committed."""
+    def write(self, write: Write, *, size: int = 0) -> "asyncio.Future[Any]":
+        """Ask for a write of so many bytes; the future holds its result once it is committed."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put(((write, future), large))
+        self._queue.put(((write, future), size))
         return future
 
-    def post(self, write: Write, *, large: bool = False) -> None:
+    def post(self, write: Write, *, size: int = 0) -> None:
         """Ask for a write that nobody waits for."""
-        self._queue.put(((write, None), large))
+        self._queue.put(((write, None), size))
 
     def close(self) -> None:
         """Commit what was asked for, and end the thread."""
@@ -88,19 +91,25 @@ class GroupCommitWriter:
         while self._large or not self._closing:
             if small := self._next_group():
                 self._hand_over(self._commit(small))
-                self._committed(len(small), large=False)
+                self._committed(len(small), 0)
             if self._large and not self._rest_s():
                 self._commit_large()
 
     def _commit_large(self) -> None:
         began = time.monotonic()
-        self._hand_over(self._commit([self._large.popleft()]))
-        self._committed(1, large=True)
+        item, size = self._large.popleft()
+        group = [item]
+        while self._large and size + self._large[0][1] <= LARGE_COMMIT_BYTES:
+            item, more = self._large.popleft()
+            group.append(item)
+            size += more
+        self._hand_over(self._commit(group))
+        self._committed(len(group), size)
         now = time.monotonic()
         self._rests_until = now + RESTS_TIMES * (now - began)
 
     def _rest_s(self) -> float:
-        """How long the next large write still waits."""
+        """How long the next large writes still wait."""
         return 0.0 if self._closing else max(0.0, self._rests_until - time.monotonic())
 
     def _next_group(self) -> list[_Item]:
@@ -116,8 +125,11 @@ class GroupCommitWriter:
         if asked is None:
             self._closing = True
             return
-        item, large = asked
-        (self._large if large else group).append(item)
+        item, size = asked
+        if size >= LARGE_WRITE_BYTES:
+            self._large.append(asked)
+        else:
+            group.append(item)
 
     def _commit(self, work: list[_Item]) -> list[_Outcome]:
         try:

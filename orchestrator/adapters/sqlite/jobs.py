@@ -15,7 +15,6 @@ from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.drains import read_drains, write_drain
 from orchestrator.adapters.sqlite.epochs import raise_epoch, read_beat, write_beat
 from orchestrator.adapters.sqlite.failures import note_failure
-from orchestrator.adapters.sqlite.group_commit import LARGE_WRITE_BYTES
 from orchestrator.adapters.sqlite.job_rows import WAITING_COLUMNS, read_job, read_result, waiting_job
 from orchestrator.adapters.sqlite.marks import drop_mark, read_marks, write_mark
 from orchestrator.adapters.sqlite.new_jobs import JobRow, NewJobs, duplicate, find_key, insert, taken
@@ -118,8 +117,8 @@ class SqliteJobs:
 
         """
         row = await self._new.row(job)
-        large = len(row.request) >= LARGE_WRITE_BYTES
-        return taken(job, row, await self._database.written(lambda db: insert(db, row), large=large))
+        written = await self._database.written(lambda db: insert(db, row), size=len(row.request))
+        return taken(job, row, written)
 
     async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Accepted | Duplicate]:
         """Store several jobs in one transaction.
@@ -133,8 +132,8 @@ class SqliteJobs:
         for job in jobs:
             rows.append(await self._new.row(job))
             await breather.pause()
-        large = sum(len(row.request) for row in rows) >= LARGE_WRITE_BYTES
-        found = await self._database.written(lambda db: [insert(db, row) for row in rows], large=large)
+        size = sum(len(row.request) for row in rows)
+        found = await self._database.written(lambda db: [insert(db, row) for row in rows], size=size)
         return [taken(*triple) for triple in zip(jobs, rows, found, strict=True)]
 
     async def duplicates_of(self, jobs: Sequence[Job]) -> Sequence[Duplicate | None]:
@@ -233,7 +232,7 @@ class SqliteJobs:
         found = await self._database.kept(
             "a job's end",
             lambda db: _end(db, job, outbox, children, ending),
-            large=len(first) >= LARGE_WRITE_BYTES,
+            size=len(first) + len(run) + sum(len(child.request) for child in children),
         )
         return [taken(*triple) for triple in zip(ending.children, children, found, strict=True)]
 
@@ -242,7 +241,7 @@ class SqliteJobs:
         first, *others = parts_of(result)
         for number, part in enumerate(others, 1):
             write = functools.partial(write_part, job_id=job_id, number=number, part=part)
-            await self._database.kept("a part of a result", write, large=True)
+            await self._database.kept("a part of a result", write, size=len(part))
         return first, len(result) if others else None
 
     async def mark(self, mark: Mark) -> bool:
