@@ -5,8 +5,9 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Self, TypeVar
@@ -82,6 +83,16 @@ def variable_of(name: str) -> str:
 def key_of(name: str) -> str:
     """Name the key of the file for a setting."""
     return name.removesuffix("_s")
+
+
+def unknown_keys(given: Mapping[str, object], known: Iterable[str], table: str) -> list[str]:
+    """Say of each key that a table may not hold what was meant, or what it may hold."""
+    names, found = list(known), []
+    for key in sorted(given.keys() - set(names)):
+        near = get_close_matches(key, names, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"it may hold {', '.join(names)}"
+        found.append(f"[{table}] knows no {key}: {remedy}")
+    return found
 
 
 def _setting(default: _T, says: str, *, above_zero: bool = False, at_most: float = math.inf) -> _T:

@@ -7,12 +7,13 @@ from orchestrator.domain.ids import ShardName
 
 class RegionActor:
     """A region's node as a Ray actor. ``address`` says which one, ``options`` is what the driver wrote down
-    of the settings.
+    of the settings. Its start fails on a machine with other code than they name.
     """
 
     async def __init__(self, address: str, options: dict[str, Any]) -> None:  # type: ignore[misc]  # Ray awaits it
-        from regions.ray_host import RegionHost  # noqa: PLC0415  # the HTTP client is for who sends
+        from regions.ray_host import RegionHost, check_build  # noqa: PLC0415  # the HTTP client is for who sends
 
+        check_build(options)
         self._host = RegionHost(address, options)
 
     async def deliver(self, shard: ShardName, batch: bytes) -> None:
@@ -21,7 +22,9 @@ class RegionActor:
 
     async def where(self) -> dict[str, str]:
         """Say on which machine this is, and of which version."""
-        return self._host.where()
+        from regions.ray_host import where_here  # noqa: PLC0415  # the same
+
+        return where_here()
 
 
 class ExecutorActor(RegionActor):

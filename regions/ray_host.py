@@ -16,7 +16,7 @@ from orchestrator.runtime.interpreter import tune_interpreter
 from orchestrator.runtime.log_file import log_here
 from orchestrator.runtime.open_files import raise_file_limit
 from orchestrator.runtime.process_vitals import process_vitals
-from orchestrator.runtime.version import VERSION
+from orchestrator.runtime.version import build
 from orchestrator.transport.local_link import LocalCaller
 from regions.clock_offset import boot_id
 from regions.egress.answer_room import AnswerRoom
@@ -34,6 +34,19 @@ def own_address() -> str:
     util: Any = ray.util
     address: str = util.get_node_ip_address()
     return address
+
+
+def check_build(options: dict[str, Any]) -> None:
+    """Look whether this machine has the code that was deployed, where that is said.
+
+    Raises:
+        RuntimeError: It has another.
+
+    """
+    wanted = options.get("build")
+    if wanted not in (None, build()):
+        msg = f"{socket.gethostname()} has version {build()}, not {wanted}: install it there"
+        raise RuntimeError(msg)
 
 
 def make_egress(options: dict[str, Any], room: AnswerRoom | None = None) -> AiohttpEgress:
@@ -71,13 +84,10 @@ class RegionHost:
         """Take a batch from a shard on another machine."""
         self._sessions[shard].receive(batch)
 
-    def where(self) -> dict[str, str]:
-        """Say on which machine this is, and of which version."""
-        return {
-            "host": socket.gethostname(),
-            "address": own_address(),
-            "version": VERSION,
-        }
+
+def where_here() -> dict[str, str]:
+    """Say on which machine this is, and of which version."""
+    return {"host": socket.gethostname(), "address": own_address(), "version": build()}
 
 
 def _parts(options: dict[str, Any], transport: ShardsOverRay) -> NodeParts:

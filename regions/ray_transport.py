@@ -1,5 +1,6 @@
 """Batches and heartbeats as calls of Ray's actors."""
 
+import contextlib
 from typing import Any
 
 import ray
@@ -12,10 +13,11 @@ from orchestrator.transport.local_link import LocalCaller
 
 class RemoteActor:
     """An actor by its name. It is named, not held: after a call that failed it is looked up again, and found
-    if it was started anew.
+    if it was started anew. Of one that was deployed, whose name ends with a digest, there may be two lives
+    for a moment: where a call of the one fails, the next goes to the other.
 
     Args:
-        name: Whom to call.
+        name: Whom to call, without the digest.
         caller: Who calls: the actor is told with each call, and not by what the call carries.
     """
 
@@ -23,6 +25,7 @@ class RemoteActor:
         self._name = name
         self._caller = caller
         self._handle: Any = None
+        self._looked_up = 0
 
     async def deliver(self, batch: bytes) -> None:
         """Carry one batch; raises whatever Ray does where that failed or may have failed."""
@@ -35,12 +38,22 @@ class RemoteActor:
 
     async def _call(self, method: str, payload: bytes) -> Any:
         if self._handle is None:
-            self._handle = ray.get_actor(self._name, namespace=names.NAMESPACE)
+            self._handle = self._look_up()
         try:
             return await getattr(self._handle, method).remote(self._caller, payload)
         except Exception:
             self._handle = None
             raise
+
+    def _look_up(self) -> Any:
+        with contextlib.suppress(ValueError):
+            return ray.get_actor(self._name, namespace=names.NAMESPACE)
+        # Ray's type hints do not know this call's result.
+        util: Any = ray.util
+        lives = sorted(name for name in util.list_named_actors() if name.startswith(f"{self._name}."))
+        self._looked_up += 1
+        found = lives[self._looked_up % len(lives)] if lives else self._name
+        return ray.get_actor(found, namespace=names.NAMESPACE)
 
 
 class ShardsOverRay:

@@ -18,6 +18,8 @@ install -m 600 -o ezthrottle -g ezthrottle /root/.ssh/authorized_keys /var/lib/e
 install -d -m 755 -o ezthrottle -g ezthrottle /etc/ezthrottle /opt/ezthrottle
 chown -R ezthrottle: /opt/ezthrottle
 printf "RESOURCES='%s'\n" "$resources" > /etc/ezthrottle/node.env
+# A login shell, `ray exec` too, has what commands need to join the cluster.
+printf 'set -a; . /etc/ezthrottle/ray-node.env; set +a\nPATH=/opt/ezthrottle/.venv/bin:$PATH\n' > /var/lib/ezthrottle/.profile
 
 cp "$here"/ezthrottle-ray-*.service /etc/systemd/system/
 systemctl daemon-reload

@@ -6,6 +6,7 @@ import typer
 
 from orchestrator.cli.audit import audit
 from orchestrator.cli.backup import backup
+from orchestrator.cli.deploy import deploy, status, undeploy
 from orchestrator.cli.domains import domains
 from orchestrator.cli.init import init
 from orchestrator.cli.jobs import jobs
@@ -48,6 +49,9 @@ def root(
 
 app.command()(serve)
 app.command()(region)
+app.command()(deploy)
+app.command()(status)
+app.command()(undeploy)
 app.command()(backup)
 app.command()(init)
 app.command()(migrate)

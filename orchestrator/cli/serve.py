@@ -5,7 +5,6 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, fields
-from difflib import get_close_matches
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,15 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli.client import USAGE_ERROR, refuse
-from orchestrator.settings import DEFAULT_FILE, FILE_TABLE, Settings, key_of, option_of, variable_of
+from orchestrator.settings import (
+    DEFAULT_FILE,
+    FILE_TABLE,
+    Settings,
+    key_of,
+    option_of,
+    unknown_keys,
+    variable_of,
+)
 
 DRIVER = (sys.executable, "-P", "-m", "orchestrator.adapters.ray.driver")
 DOMAIN_TABLES = ("domains", "plans")
@@ -50,10 +57,8 @@ def _take_file(context: typer.Context, path: Path | None) -> Path | None:
         given = document.get(FILE_TABLE, {})
         if not isinstance(given, dict):
             refuse(f"--config {path}: write [{FILE_TABLE}] above the settings", USAGE_ERROR)
-        for key in sorted(given.keys() - names.keys()):
-            near = get_close_matches(key, names, n=1)
-            remedy = f"did you mean {near[0]}?" if near else f"it may hold {', '.join(names)}"
-            refuse(f"--config {path}: [{FILE_TABLE}] knows no {key}: {remedy}", USAGE_ERROR)
+        if unknown := unknown_keys(given, names, FILE_TABLE):
+            refuse(f"--config {path}: {unknown[0]}", USAGE_ERROR)
         context.default_map = {names[key]: _written(value) for key, value in given.items()}
     return path
 

@@ -38,6 +38,8 @@ class Peer:
     """What it last said of itself, for the metrics."""
     reached_at: float = float("-inf")
     """When it last heard a reply, as far as it has said so."""
+    leaving: bool = False
+    """Whether another one takes its place: it is given nothing more."""
     placement: Placement | None = None
     """Where it runs, or why it does not, where somebody has said so."""
     beats: int = 0
@@ -66,7 +68,7 @@ class Peer:
     @property
     def has_credit(self) -> bool:
         """Whether the executor can take another attempt."""
-        return self.attempts_open < self.places and self.bytes_open < BYTES_CREDIT
+        return self.attempts_open < self.places and self.bytes_open < BYTES_CREDIT and not self.leaving
 
     def doubt(self) -> None:
         """Its lease has run out, or it has left: no new work for it until its next heartbeat."""

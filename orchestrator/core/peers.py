@@ -151,6 +151,17 @@ class PeerBook:
         peer = self._nodes.get(address)
         if peer is not None:
             peer.placement = placement
+            peer.leaving = placement.state is PlacementState.LEAVING
+
+    def attempts_open(self, address: NodeAddress) -> int:
+        """Count the attempts that a node has; 0 for one that is not known."""
+        peer = self._nodes.get(address)
+        return 0 if peer is None else peer.attempts_open
+
+    def node_is_up(self, address: NodeAddress) -> bool:
+        """Whether a node works for this shard; one that is not known does not."""
+        peer = self._nodes.get(address)
+        return peer is not None and peer.health is RegionHealth.UP
 
     def view(self, peer: Peer) -> NodeView:
         """Show a node."""
@@ -212,7 +223,7 @@ def _named(region: Region, listed: Listed) -> bool:
 
 def _reason(peer: Peer, heard_s: float) -> str:
     placement = peer.placement
-    if placement is not None and placement.state is not PlacementState.RUNS:
+    if placement is not None and placement.state not in (PlacementState.RUNS, PlacementState.LEAVING):
         return placement.reason
     if peer.out_of_reach:
         return "it is heard, but what is sent to it does not arrive"

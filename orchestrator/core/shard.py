@@ -56,7 +56,7 @@ class Shard:
         self._tasks = Tasks()
         context = ShardContext.of(store, clock, random, self._tasks.spawn, tracing)
         self.counters, self.answers, self.tracing = context.counters, context.answers, context.tracing
-        self.peers = PeerBook(expected_nodes(options.regions), links, clock)
+        self.peers = PeerBook(options.nodes or expected_nodes(options.regions), links, clock)
         self.drains = Drains(store.jobs, clock, self.peers, self._peer_up)
         self._tenure = Tenure(store.jobs, clock, context.spawn)
         self.targets = TargetSide(context, self.peers, self._lease_left_s, options)
@@ -131,13 +131,30 @@ class Shard:
         makes what is left.
         """
         self._draining = True
-        self.targets.domains.close()
-        self.neighbours.drain()
+        self._start_nothing()
         deadline = self.clock.now() + timeout_s
         await self._until(lambda: not (self._attempts_open or self._tasks), deadline)
         last_call = min(deadline, self.clock.now() + DELIVERIES_DRAIN_S)
         await self._until(lambda: not (self.webhooks.dispatcher or self._tasks), last_call)
         await self.jobs.table.save_open()
+
+    async def rest(self, timeout_s: float) -> None:
+        """Start no attempt more, and wait for those under way, at most ``timeout_s``; submissions are taken
+        all the while, and their jobs wait for the next life. ``drain`` has little left to do then.
+        """
+        self._start_nothing()
+        deadline = self.clock.now() + timeout_s
+        await self._until(lambda: not self._attempts_open, deadline)
+        last_call = min(deadline, self.clock.now() + DELIVERIES_DRAIN_S)
+        await self._until(lambda: not self.webhooks.dispatcher, last_call)
+
+    def _start_nothing(self) -> None:
+        self.targets.domains.close()
+        self.neighbours.drain()
+
+    def busy(self, address: NodeAddress) -> int:
+        """Count what a node has under way for this shard: attempts, and deliveries of webhooks."""
+        return self.peers.attempts_open(address) + self.webhooks.dispatcher.in_flight(address)
 
     @property
     def _attempts_open(self) -> int:

@@ -3,7 +3,7 @@
 from msgspec import Struct, field
 
 from orchestrator.domain.fanout import DeliveryOptions
-from orchestrator.domain.ids import RegionName, ShardName
+from orchestrator.domain.ids import NodeAddress, RegionName, ShardName
 from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.routing import STRICT_DOWN_S
@@ -19,6 +19,8 @@ class ShardOptions(Struct, frozen=True, kw_only=True):
     """
 
     regions: tuple[RegionName, ...]
+    nodes: tuple[NodeAddress, ...] = ()
+    """The nodes that there are to be, where they are not called as those of ``messages.names``."""
     name: ShardName = SHARD
     pace: Pace = field(default_factory=Pace)
     caps: PaceCaps = field(default_factory=PaceCaps)

@@ -14,6 +14,8 @@ class PlacementState(StrEnum):
     RUNS = "runs"
     FAILED = "failed"
     """Its start failed; it is made anew after a pause."""
+    LEAVING = "leaving"
+    """It runs and ends what it has; it is given nothing more, for another one takes its place."""
 
 
 class Placement(Struct, frozen=True, kw_only=True):

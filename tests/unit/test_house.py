@@ -58,7 +58,7 @@ NAMES: dict[str, int] = {
     "orchestrator/core/job_table.py": 34,
     "orchestrator/core/local_targets.py": 35,
     "orchestrator/core/supervisor.py": 63,
-    "orchestrator/core/webhooks/dispatcher.py": 28,
+    "orchestrator/core/webhooks/dispatcher.py": 27,
     "orchestrator/domain/course.py": 34,
     "sdk/ezthrottle/__init__.py": 27,
     "sdk/ezthrottle/types/__init__.py": 45,

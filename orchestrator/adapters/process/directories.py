@@ -27,6 +27,10 @@ class RefusedError(Exception):
     """The service can't start here; the message says why, and what to do about it."""
 
 
+class HeldError(RefusedError):
+    """Another process has it."""
+
+
 @contextmanager
 def held_data_dir(data_dir: Path) -> Iterator[Path]:
     """Make ``data_dir`` where it is missing, and hold the lock in it; give its resolved path.
@@ -64,7 +68,7 @@ def _take(lock: int, data_dir: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "unknown"
-        raise RefusedError(
+        raise HeldError(
             f"another serve (pid {holder}) holds the data directory {data_dir}; "
             "stop it first, or choose another directory with --data-dir"
         ) from error

@@ -22,6 +22,7 @@ from orchestrator.adapters.http.listening import listen
 from orchestrator.adapters.process import directories
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.process.log_follower import on_stdout
+from orchestrator.adapters.ray import making
 from orchestrator.adapters.ray.joining import (
     JoinError,
     join,
@@ -36,7 +37,6 @@ from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.messages import names
 from orchestrator.runtime import log_file
 from orchestrator.settings import Address, Settings
-from regions.ray_actor import ExecutorActor, WebhookActor
 
 LOOPBACK = "127.0.0.1"
 """With this address each part of Ray listens on loopback alone; it is kept as it is with LOOPBACK_ONLY."""
@@ -123,42 +123,22 @@ def start_actors(settings: Settings) -> Cast:
     run_dir = Path(os.environ[directories.RUN_DIR])
     socket = run_dir / f"shard-{secrets.token_hex(8)}.sock"
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    common = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0, "get_if_exists": False}
-    # Ray's type hints know neither concurrency groups nor this call's result.
+    make_shard = making.remote_shard(ShardActor, name=names.SHARD, scheduling_strategy=here)
+    shard = when_name_is_free(make_shard, settings.carry(), str(socket))
+    options = making.options_for_nodes(settings, socket.relative_to(run_dir.parent))
+    # Ray's type hints do not know this call's result.
     cluster: Any = ray
-    remote = cluster.remote
-    shard = when_name_is_free(
-        remote(concurrency_groups={names.CONTROL_GROUP: 100})(ShardActor)
-        .options(name=names.SHARD, scheduling_strategy=here, max_concurrency=1000, **common)
-        .remote,
-        settings.carry(),
-        str(socket),
-    )
-    options = _options_for_nodes(settings, str(socket.relative_to(run_dir.parent)))
 
-    def node(kind: type, address: NodeAddress, resource: str | None) -> RegionActor:
+    def node(address: NodeAddress, resource: str | None) -> RegionActor:
         # A region runs where its resource is offered and nowhere else: until a node offers it, it is down.
         place = {"resources": {resource: 1}} if resource else {"scheduling_strategy": here}
-        actor = remote(kind).options(name=address.node, max_concurrency=1000, **common, **place)
-        return RegionActor(lambda: actor.remote(str(address), options), resource, cluster.cluster_resources)
+        return RegionActor(making.node_maker(address, options, **place), resource, cluster.cluster_resources)
 
-    nodes = {str(names.WEBHOOK_NODE): node(WebhookActor, names.WEBHOOK_NODE, None)}
+    nodes = {str(names.WEBHOOK_NODE): node(names.WEBHOOK_NODE, None)}
     for region in settings.regions:
         address = names.executor_address(RegionName(region))
-        nodes[str(address)] = node(ExecutorActor, address, names.region_resource(region))
+        nodes[str(address)] = node(address, names.region_resource(region))
     return Cast(shard, RegionActors(nodes, shard.placed.remote))
-
-
-def _options_for_nodes(settings: Settings, socket: str) -> dict[str, Any]:
-    # They may be on other machines: no path of this one's is in it. `socket` is where in the temporary
-    # directory of its machine the shard listens.
-    return {
-        "allow_private_targets": settings.allow_private_targets,
-        "allow_targets": settings.allow_targets,
-        "max_response_bytes": settings.max_response_bytes,
-        "webhook_places": settings.webhook_max_concurrent,
-        "shards": {names.SHARD: socket},
-    }
 
 
 def _serve(settings: Settings, cast: Cast, stopping: threading.Event) -> int:

@@ -15,6 +15,7 @@ from orchestrator.adapters.process.directories import SERVED_BEFORE
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.parts import raylets
 from orchestrator.adapters.ray.region_actors import last_line
+from orchestrator.domain.deployment import SHARD_GROUP
 from orchestrator.messages import names
 
 JOINED_WITHIN_S = 45.0
@@ -96,6 +97,8 @@ def when_name_is_free(make: Callable[..., Any], *arguments: object) -> Any:
         JoinError: Somebody keeps it.
 
     """
+    if _is_deployed_to():
+        raise JoinError(_DEPLOYED)
     began, said = time.monotonic(), False
     while True:
         try:
@@ -108,6 +111,12 @@ def when_name_is_free(make: Callable[..., Any], *arguments: object) -> Any:
                 said = True
                 say("waiting: an earlier service's shard is still in this cluster")
             time.sleep(LOOK_EVERY_S)
+
+
+def _is_deployed_to() -> bool:
+    # Ray's type hints do not know this call's result.
+    util: Any = ray.util
+    return any(names.group_of(name) == SHARD_GROUP for name in util.list_named_actors())
 
 
 def _owner_answers() -> bool:
@@ -165,4 +174,5 @@ def _resolved(host: str, port: str) -> set[tuple[str, str]]:
     return {(host, port)}
 
 
+_DEPLOYED = "a service is deployed to this cluster, and a cluster has one: 'ezthrottle undeploy' ends it"
 _TAKEN = "another service runs in this cluster (its actor shard-0 answers): a cluster has one"

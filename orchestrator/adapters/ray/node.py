@@ -51,9 +51,11 @@ log = logging.getLogger(__name__)
 
 
 class ShardHost:
-    """Store, shard and gateway of one life of the shard's actor."""
+    """Store, shard and gateway of one life of the shard's actor. ``expected`` are the nodes that there are to
+    be, where they are not called as those of ``messages.names``.
+    """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, expected: tuple[NodeAddress, ...] = ()) -> None:
         log_to(settings.data_dir / LOG_FILE)
         self._settings = settings
         self._loop = asyncio.get_running_loop()
@@ -62,7 +64,7 @@ class ShardHost:
         self._door = AgentDoor(store.customers, lambda: self._node)
         nodes = NodesAndAgents(NodesOverRay(names.SHARD, self._exchange), self._door.exchange)
         self._tracing = open_tracing(settings.tracing)
-        self._shard = _make_shard(settings, store, nodes, self._tracing)
+        self._shard = _make_shard(settings, store, nodes, self._tracing, expected)
         self._node = ShardNode(self._shard, boot_id())
         servers = make_servers(settings, _make_backend(settings, self._shard, store))
         self._servers = [server for server, _ in servers]
@@ -111,6 +113,24 @@ class ShardHost:
         placements = msgspec.convert(found, dict[str, Placement])
         self._loop.call_soon_threadsafe(self._placed, placements)
 
+    async def attend(self, found: dict[str, Any]) -> dict[str, tuple[bool, int]]:
+        """Take note of placements, and say of each node whether it is up and how much it has under way. May
+        be called on another thread's loop.
+        """
+        placements = msgspec.convert(found, dict[str, Placement])
+        answer = asyncio.run_coroutine_threadsafe(self._attend(placements), self._loop)
+        return await asyncio.wrap_future(answer)
+
+    async def _attend(self, placements: dict[str, Placement]) -> dict[str, tuple[bool, int]]:
+        self._placed(placements)
+        nodes = {address: NodeAddress.read(address) for address in placements}
+        peers = self._shard.peers
+        return {address: (peers.node_is_up(node), self._shard.busy(node)) for address, node in nodes.items()}
+
+    async def rest(self, timeout_s: float) -> None:
+        """Start nothing more, and wait for what is under way; submissions are taken all the while."""
+        await self._shard.rest(timeout_s)
+
     def _placed(self, placements: dict[str, Placement]) -> None:
         for address, placement in placements.items():
             self._shard.peers.placed(NodeAddress.read(address), placement)
@@ -146,7 +166,13 @@ class ShardHost:
             os._exit(ExitCode.FAULT)
 
 
-def _make_shard(settings: Settings, store: Store, transport: NodeTransport, tracing: Tracing) -> Shard:
+def _make_shard(
+    settings: Settings,
+    store: Store,
+    transport: NodeTransport,
+    tracing: Tracing,
+    expected: tuple[NodeAddress, ...],
+) -> Shard:
     regions = tuple(RegionName(name) for name in settings.regions)
     return Shard(
         store=store,
@@ -155,6 +181,7 @@ def _make_shard(settings: Settings, store: Store, transport: NodeTransport, trac
         random=random.Random(),  # noqa: S311  # ids and jitter, not secrets
         options=ShardOptions(
             regions=regions,
+            nodes=expected,
             pace=Pace(settings.default_rps, settings.default_max_concurrent),
             delivery=settings.delivery,
             strict_down_s=settings.strict_down_s,

@@ -19,7 +19,6 @@ from orchestrator.core.webhooks.queued import LoadedResult, QueuedDelivery
 from orchestrator.core.webhooks.signing_secrets import SigningSecrets
 from orchestrator.domain.fanout import NO_REGION, DeliveryState, is_final, next_region, seems_down
 from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress, RegionName, TargetDomain
-from orchestrator.messages.names import WEBHOOK_NODE
 from orchestrator.messages.types import Deliver, Delivered, NeedResult
 from orchestrator.ports.store import OutboxEntry
 
@@ -95,6 +94,10 @@ class WebhookDispatcher:
         """Queue a delivery whose time has come; its result is read when it goes."""
         self._queues.add(entry.endpoint, self._queued(entry))
 
+    def in_flight(self, node: NodeAddress) -> int:
+        """Count the deliveries that a sender has."""
+        return len(self._in_flight.of_node(node))
+
     def sender_lost(self, node: NodeAddress) -> None:
         """Send again what a sender had: it lost that."""
         for delivery in self._in_flight.of_node(node):
@@ -114,7 +117,7 @@ class WebhookDispatcher:
         sent = self._in_flight.at(sender, message.delivery)
         if sent is None or sent.number != message.attempt:
             return
-        region = NO_REGION if sent.node == WEBHOOK_NODE else sent.node.region
+        region = NO_REGION if sent.node.region == WEBHOOKS else sent.node.region
         sent.entry = self._outbox.noted(sent.entry, message, region)
         trace_id = self._tracing.delivered(sent.entry.job_id, sent.result.traceparent, sent.entry)
         self._counters.delivery_took(message.took_ms / 1000, trace_id)

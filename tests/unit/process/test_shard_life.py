@@ -1,0 +1,82 @@
+"""A life of a deployed shard waits for what it stands on, and says why."""
+
+import asyncio
+import secrets
+import shutil
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.service import free_port
+from orchestrator.adapters.process.directories import held_data_dir
+from orchestrator.adapters.ray.life import ShardLife
+from orchestrator.domain.deployment import PartState
+from orchestrator.settings import Settings
+
+Make = Callable[..., ShardLife]
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    """Make lives over one data directory."""
+    name, lives, port = f"ezt-{secrets.token_hex(4)}", [], free_port()
+
+    def make(**settings: Any) -> ShardLife:
+        lives.append(ShardLife(Settings(**({"data_dir": tmp_path / "data", "port": port} | settings)), name))
+        return lives[-1]
+
+    yield make
+    for life in lives:
+        life.end()
+    shutil.rmtree(Path("/tmp", name), ignore_errors=True)
+
+
+async def until(life: ShardLife, state: PartState) -> str:
+    """Wait until a life is so far; give its reason."""
+    async with asyncio.timeout(20):
+        while life.state is not state:  # noqa: ASYNC110  # a life is asked, and tells nobody
+            await asyncio.sleep(0.01)
+    return life.reason
+
+
+async def test_the_second_life_is_ready_while_the_first_serves_and_begins_where_that_ends(make: Make) -> None:
+    first, second = make(), make()
+    run_dir = await first.begin()
+    waiting = asyncio.ensure_future(second.begin())
+    assert "holds the data directory" in await until(second, PartState.READY)
+    assert not waiting.done()
+
+    first.end()
+
+    assert await asyncio.wait_for(waiting, 20) == run_dir
+
+
+async def test_a_life_waits_for_serve_on_its_data_directory(make: Make, tmp_path: Path) -> None:
+    with held_data_dir(tmp_path / "data"):
+        life = make()
+        waiting = asyncio.ensure_future(life.begin())
+        await until(life, PartState.READY)
+    await asyncio.wait_for(waiting, 20)
+
+
+async def test_a_domains_file_that_is_wrong_is_told_before_anybody_makes_room(
+    make: Make, tmp_path: Path
+) -> None:
+    serves = make()
+    await serves.begin()
+    life = make(domains_file=tmp_path / "nowhere.toml")
+    waiting = asyncio.ensure_future(life.begin())
+    assert "nowhere.toml" in await until(life, PartState.BLOCKED)
+    waiting.cancel()
+
+
+async def test_a_port_that_is_taken_is_named_and_waited_for(make: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        life = make(port=port)
+        waiting = asyncio.ensure_future(life.begin())
+        assert f"can't listen on 127.0.0.1:{port}" in await until(life, PartState.BLOCKED)
+    await asyncio.wait_for(waiting, 20)
