@@ -5,7 +5,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -29,13 +29,13 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Load:
-    """Submits jobs for one region at an even pace, from the machine outside, until it is told to stop.
+    """Submits jobs for a region, or several, at an even pace, from the machine outside, until told to stop.
 
     Args:
         bed: The machines.
         service: Where to.
         target: What the jobs ask.
-        region: Which region they name.
+        region: Which region they name, or which ones.
         policy: Whether they may go elsewhere.
         after_s: When the target answers.
     """
@@ -45,7 +45,7 @@ class Load:
         bed: Testbed,
         service: Service,
         target: OutsideTarget,
-        region: str,
+        region: str | Sequence[str],
         *,
         policy: Literal["fallback", "strict"] = "fallback",
         after_s: float = 0.4,
@@ -54,7 +54,7 @@ class Load:
         self._bed = bed
         self._service = service
         self._url = f"{target.url}/load?after={after_s}"
-        self._region = region
+        self._regions = [region] if isinstance(region, str) else [*region]
         self._policy = policy
         self._pause_s = 1 / per_s
         self._stopping = threading.Event()
@@ -79,17 +79,20 @@ class Load:
             asyncio.run(self._submit_for_ever())
 
     async def _submit_for_ever(self) -> None:
-        async with self._client() as client:
+        async with self._client() as client, asyncio.TaskGroup() as under_way:
             while not self._stopping.is_set():
                 await asyncio.sleep(self._pause_s)
-                step = Step(client).url(self._url).idempotent_key(f"{self._region}-{time.time_ns()}")
-                step = step.regions([self._region]).region_policy(self._policy)
-                try:
-                    answer = await step.execute_async()
-                except EZThrottleError:
-                    self.refused += 1
-                else:
-                    self.acknowledged[str(answer["job_id"])] = time.time()
+                under_way.create_task(self._submit(client))
+
+    async def _submit(self, client: AsyncEZThrottle) -> None:
+        step = Step(client).url(self._url).idempotent_key(f"{self._regions}-{time.time_ns()}")
+        step = step.regions(self._regions).region_policy(self._policy)
+        try:
+            answer = await step.execute_async()
+        except EZThrottleError:
+            self.refused += 1
+        else:
+            self.acknowledged[str(answer["job_id"])] = time.time()
 
     def _client(self) -> AsyncEZThrottle:
         return AsyncEZThrottle(api_key=self._service.api_key, base_url=self._service.base_url)
@@ -109,7 +112,7 @@ class Load:
 
 @contextlib.contextmanager
 def loaded(
-    bed: Testbed, service: Service, target: OutsideTarget, region: str, **options: Any
+    bed: Testbed, service: Service, target: OutsideTarget, region: str | Sequence[str], **options: Any
 ) -> Iterator[Load]:
     """Submit jobs for a region until the block ends; ``options`` are those of ``Load``."""
     load = Load(bed, service, target, region, **options)

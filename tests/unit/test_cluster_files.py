@@ -69,6 +69,29 @@ def test_ray_is_started_by_units_that_are_shipped_and_ended_by_nobody(name: str)
     assert not [line for line in commands(name) if re.search(r"\bray (start|stop)\b", line)]
 
 
+def test_what_was_copied_is_installed_once_for_each_release(tmp_path: Path) -> None:
+    for part in ("dist", ".venv/bin"):
+        (tmp_path / part).mkdir(parents=True)
+    (tmp_path / "dist/one.whl").write_text("a wheel")
+    pip = tmp_path / ".venv/bin/pip"
+    pip.write_text('#!/bin/bash\necho "$*" >> calls\n')
+    pip.chmod(0o755)
+
+    def calls_after(release: str) -> int:
+        environment = os.environ | {"EZTHROTTLE_ROOT": str(tmp_path)}
+        subprocess.run([RAY / "install.sh", release], env=environment, check=True, timeout=20)
+        return len((tmp_path / "calls").read_text().splitlines())
+
+    assert [calls_after(release) for release in ("first", "first", "second")] == [2, 2, 4]
+    (tmp_path / "dist/one.whl").write_text("another wheel")
+    assert calls_after("second") == 6
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_every_host_installs_what_was_copied(name: str) -> None:
+    assert cluster(name)["setup_commands"] == ["/opt/ezthrottle/deploy/ray/install.sh first"]
+
+
 def test_the_user_of_ray_up_may_restart_the_unit_and_nothing_else() -> None:
     prepared = (RAY / "prepare-host.sh").read_text()
     assert cluster("cluster.local.yaml")["auth"]["ssh_user"] == "ezthrottle"
