@@ -13,10 +13,11 @@ from typing import Any
 import ray
 
 from orchestrator.adapters.process.exit_codes import ExitCode
-from orchestrator.adapters.ray.shard_actor import Door
+from orchestrator.adapters.ray.shard_actor import LOG_FILE, Door
 from orchestrator.domain.deployment import PartState
 from orchestrator.domain.ids import NodeAddress
 from orchestrator.messages import names
+from orchestrator.runtime import log_file
 from orchestrator.settings import Settings
 
 LAST_WORDS_S = 0.5
@@ -47,6 +48,7 @@ class DeployedShardActor(Door):
         from orchestrator.adapters.ray.node import ShardHost  # noqa: PLC0415  # the same
 
         settings, near = Settings.carried(carried), Path(socket)
+        log_file.let_inherit(settings.data_dir / LOG_FILE, settings.log_format)
         nodes = tuple(map(NodeAddress.read, expected))
         self._where = where_here()
         self._life = ShardLife(settings, near.parent.name)
@@ -85,5 +87,8 @@ class DeployedShardActor(Door):
         if self._host is not None:
             await self._host.rest(timeout_s)
             await self._host.drain(LAST_WORDS_S)
+        # The next life begins meanwhile.
         self._life.end()
+        if self._host is not None:
+            await self._host.send_last_spans()
         ray.actor.exit_actor()  # type: ignore[no-untyped-call]  # Ray's own

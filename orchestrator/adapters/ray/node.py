@@ -144,10 +144,13 @@ class ShardHost:
         for task in self._watching:
             task.cancel()
         await self._shard.close()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.to_thread(self._tracing.close), SPANS_WITHIN_S)
         self._exchange.close()
         self._door.exchange.close()
+
+    async def send_last_spans(self) -> None:
+        """Send what is left to tell of jobs: it may take a moment, and needs nothing of what is closed."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(self._tracing.close), SPANS_WITHIN_S)
 
     async def _listen(self, path: Path) -> None:
         try:

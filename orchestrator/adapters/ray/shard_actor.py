@@ -62,3 +62,4 @@ class ShardActor(Door):
     async def drain(self, timeout_s: float) -> None:
         """Refuse submissions, wait for what is under way, and close."""
         await self.host.drain(timeout_s)
+        await self.host.send_last_spans()
