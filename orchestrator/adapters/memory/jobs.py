@@ -254,15 +254,8 @@ class MemoryJobs(MemoryShard):
     ) -> None:
         """Save what the operator says of a domain, the entry that says so, and what is taken as learned."""
         async with self._writing() as transaction:
-            transaction.write(lambda: self._overrule(domain, overruling, learned))
+            transaction.write(lambda: self._tables.overrule(domain, overruling, learned))
             transaction.write(lambda: self._tables.audit.append(entry))
-
-    def _overrule(self, domain: TargetDomain, overruling: Overruling, learned: Learned | None) -> None:
-        self._tables.overrulings.pop(domain, None)
-        if overruling:
-            self._tables.overrulings[domain] = overruling
-        if learned is not None:
-            self._tables.paces[domain] = learned
 
     async def drains(self) -> dict[RegionName, Drain]:
         """List the regions that an operator has taken out of service."""
@@ -271,13 +264,8 @@ class MemoryJobs(MemoryShard):
     async def save_drain(self, region: RegionName, drain: Drain | None, entry: AuditEntry) -> None:
         """Save that a region drains, or does so no longer, and the entry that says so."""
         async with self._writing() as transaction:
-            transaction.write(lambda: self._drain(region, drain))
+            transaction.write(lambda: self._tables.drain(region, drain))
             transaction.write(lambda: self._tables.audit.append(entry))
-
-    def _drain(self, region: RegionName, drain: Drain | None) -> None:
-        self._tables.drains.pop(region, None)
-        if drain is not None:
-            self._tables.drains[region] = drain
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
         """Save that a customer calls a target."""

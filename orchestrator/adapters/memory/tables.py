@@ -73,6 +73,20 @@ class Tables:
         """Whether a shard has a target's slot, or a receiver's."""
         return not self.slots or self.slots[slot_of(domain)] == shard
 
+    def overrule(self, domain: TargetDomain, overruling: Overruling, learned: Learned | None) -> None:
+        """Keep what an operator says of a domain, and what is taken as learned there, where that is given."""
+        self.overrulings.pop(domain, None)
+        if overruling:
+            self.overrulings[domain] = overruling
+        if learned is not None:
+            self.paces[domain] = learned
+
+    def drain(self, region: RegionName, drain: Drain | None) -> None:
+        """Keep that a region drains, or (None) does so no longer."""
+        self.drains.pop(region, None)
+        if drain is not None:
+            self.drains[region] = drain
+
     def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
         row = self.rows.get(job_id)

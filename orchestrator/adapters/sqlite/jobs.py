@@ -1,11 +1,8 @@
 """The work of a shard in the embedded store: jobs on their way, deliveries, and what targets have taught."""
 
-import functools
 import logging
 import sqlite3
-import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 from orchestrator.adapters.records import pack_course
 from orchestrator.adapters.sealing import sealing_context
@@ -13,16 +10,16 @@ from orchestrator.adapters.sqlite.audit import write_audit
 from orchestrator.adapters.sqlite.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.drains import read_drains, write_drain
+from orchestrator.adapters.sqlite.endings import Endings
 from orchestrator.adapters.sqlite.epochs import raise_epoch, read_beat, write_beat
-from orchestrator.adapters.sqlite.failures import note_failure
 from orchestrator.adapters.sqlite.job_rows import WAITING_COLUMNS, read_job, read_result, waiting_job
-from orchestrator.adapters.sqlite.marks import drop_mark, read_marks, write_mark
-from orchestrator.adapters.sqlite.new_jobs import JobRow, NewJobs, duplicate, find_key, insert, taken
-from orchestrator.adapters.sqlite.outbox import insert_outbox, outbox_row, read_pending, update_of
+from orchestrator.adapters.sqlite.marks import read_marks, write_mark
+from orchestrator.adapters.sqlite.new_jobs import NewJobs, duplicate, find_key, insert, taken
+from orchestrator.adapters.sqlite.outbox import read_pending, update_of
 from orchestrator.adapters.sqlite.overrulings import read_overrulings, write_overruling
-from orchestrator.adapters.sqlite.result_parts import parts_of, write_part
 from orchestrator.adapters.sqlite.retention import purge
 from orchestrator.adapters.sqlite.targets import LEARN, lesson, note_caller, read_lessons
+from orchestrator.adapters.sqlite.usage import add_usage
 from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
 from orchestrator.domain.draining import Drain
@@ -47,30 +44,8 @@ from orchestrator.ports.store import (
     WaitingJob,
     require_open,
 )
-from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 log = logging.getLogger(__name__)
-
-
-class _EndedRow(NamedTuple):
-    """What a job's end changes, in the order of ``_END``."""
-
-    state: str
-    ended_ms: int
-    run: bytes
-    result: memoryview
-    result_bytes: int | None
-    idem_holds: bool
-    id: str
-
-
-_END = """UPDATE jobs SET state = ?, ended_ms = ?, run = ?, result = ?, result_bytes = ?, idem_holds = ?
-          WHERE id = ? AND ended_ms IS NULL"""
-_USE = """INSERT INTO usage (customer, day, accepted, success, failed, cancelled, attempts)
-          VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-          accepted = accepted + excluded.accepted, success = success + excluded.success,
-          failed = failed + excluded.failed, cancelled = cancelled + excluded.cancelled,
-          attempts = attempts + excluded.attempts"""
 
 
 class SqliteJobs:
@@ -82,6 +57,7 @@ class SqliteJobs:
         self._retention = retention
         self._new = NewJobs(database.box, database.sealers)
         self._notes = CourseNotes(database.box, database.post)
+        self._endings = Endings(database, self._new)
         self._saving: set[JobId] = set()
 
     @property
@@ -100,9 +76,8 @@ class SqliteJobs:
             StillBeating: Its beat is another than was ``seen``.
             StoreFailure: It could not be written.
         """
-        epoch = self._database.fence.epoch = int(
-            await self._database.written(lambda db: raise_epoch(db, seen))
-        )
+        epoch = int(await self._database.written(lambda db: raise_epoch(db, seen)))
+        self._database.fence.epoch = epoch
         return epoch
 
     async def beat(self) -> None:
@@ -127,11 +102,7 @@ class SqliteJobs:
             StoreFailure: They could not be written; none was.
 
         """
-        breather = CooperativeYield(time.monotonic)
-        rows = []
-        for job in jobs:
-            rows.append(await self._new.row(job))
-            await breather.pause()
+        rows = await self._new.rows(jobs)
         size = sum(len(row.request) for row in rows)
         found = await self._database.written(lambda db: [insert(db, row) for row in rows], size=size)
         return [taken(*triple) for triple in zip(jobs, rows, found, strict=True)]
@@ -221,28 +192,7 @@ class SqliteJobs:
             StoreFailure: It could not be written all that time.
         """
         self._notes.drop(ending.job_id)
-        run = self._box.seal(
-            pack_course(ending.course), sealing_context(ending.customer, ending.job_id, "run")
-        )
-        result = self._box.seal(ending.result, sealing_context(ending.customer, ending.job_id, "result"))
-        first, size = await self._all_but_first(ending.job_id, result)
-        job = _EndedRow(ending.state, ending.ended_ms, run, first, size, not ending.key_freed, ending.job_id)
-        outbox = [outbox_row(entry) for entry in ending.outbox]
-        children = [self._new.row_now(child) for child in ending.children]
-        found = await self._database.kept(
-            "a job's end",
-            lambda db: _end(db, job, outbox, children, ending),
-            size=len(first) + len(run) + sum(len(child.request) for child in children),
-        )
-        return [taken(*triple) for triple in zip(ending.children, children, found, strict=True)]
-
-    async def _all_but_first(self, job_id: JobId, result: bytes) -> tuple[memoryview, int | None]:
-        """Store a result's parts behind the first; give that, and the size of all where it is not all."""
-        first, *others = parts_of(result)
-        for number, part in enumerate(others, 1):
-            write = functools.partial(write_part, job_id=job_id, number=number, part=part)
-            await self._database.kept("a part of a result", write, size=len(part))
-        return first, len(result) if others else None
+        return await self._endings.write(ending)
 
     async def mark(self, mark: Mark) -> bool:
         """Write down that an attempt may have been sent; see ``JobStore.mark``.
@@ -337,8 +287,7 @@ class SqliteJobs:
 
     def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
         """Add to what a customer used on a day; rides the next commit."""
-        counts = (more.accepted, more.success, more.failed, more.cancelled, more.attempts)
-        self._database.post(lambda db: db.execute(_USE, (customer, more.day, *counts)))
+        self._database.post(lambda db: add_usage(db, customer, more))
 
     async def purge(self, now_ms: int) -> None:
         """Forget what is past its keeping, in batches that let other writes pass; what can't be written now
@@ -349,21 +298,3 @@ class SqliteJobs:
                 pass
         except StoreFailure as error:
             log.warning("what is past its keeping could not be forgotten: %s", error)
-
-
-def _end(
-    db: sqlite3.Connection,
-    job: _EndedRow,
-    outbox: list[tuple[Any, ...]],
-    children: list[JobRow],
-    ending: Ending,
-) -> list[sqlite3.Row | None]:
-    if not db.execute(_END, job).rowcount:
-        msg = f"{job.id} has ended already"
-        raise RuntimeError(msg)
-    insert_outbox(db, outbox)
-    if ending.code is not None:
-        note_failure(db, job.id, ending.code)
-    if ending.marked:
-        drop_mark(db, job.id)
-    return [insert(db, child) for child in children]

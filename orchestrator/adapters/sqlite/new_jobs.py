@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import time
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import first_state
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import Accepted, Duplicate
+from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 LARGE_BODY = 64 * 1024
 """Characters of a job's bodies from which on its row is made in a thread; for less that would cost more."""
@@ -59,6 +62,15 @@ class NewJobs:
             return self.row_now(job)
         # To encrypt and digest a megabyte takes 10 ms, most of them without the interpreter's lock.
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.row_now, job)
+
+    async def rows(self, jobs: Sequence[Job]) -> list[JobRow]:
+        """Make several jobs' rows; others have the loop in between."""
+        breather = CooperativeYield(time.monotonic)
+        rows = []
+        for job in jobs:
+            rows.append(await self.row(job))
+            await breather.pause()
+        return rows
 
     def row_now(self, job: Job) -> JobRow:
         """Make a job's row."""
