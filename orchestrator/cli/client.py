@@ -18,7 +18,9 @@ REFUSED = 1
 PIPED_WIDTH = 240
 DEFAULT_URL = "http://127.0.0.1:8080"
 API = "/api/v1"
-ANSWERS = frozenset({"job_id", "jobs", "regions", "domains", "domain", "open_jobs", "deliveries", "status"})
+ANSWERS = frozenset(
+    {"job_id", "jobs", "regions", "domains", "domain", "open_jobs", "deliveries", "customers", "status"}
+)
 """Each answer of the service has one of these."""
 
 Url = Annotated[

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from math import inf
 
 from msgspec.structs import replace
 
@@ -45,19 +46,23 @@ class ManyJobs:
         self._interval_s = AT_ONCE / per_s
         self._busy: set[CustomerId] = set()
 
-    async def count_open(self, wanted: JobFilter) -> int:
-        """Count the jobs that ``cancel`` would cancel."""
-        return await self._count(wanted, OPEN)
+    async def count_open(self, wanted: JobFilter, most: float = inf) -> int:
+        """Count the jobs that ``cancel`` would cancel, no further than ``most``."""
+        return await self._count(wanted, OPEN, most)
 
-    async def count_ended(self, wanted: JobFilter) -> int:
-        """Count the jobs that ``replay`` would replay."""
-        return await self._count(wanted, ENDED)
+    async def count_ended(self, wanted: JobFilter, most: float = inf) -> int:
+        """Count the jobs that ``replay`` would replay, no further than ``most``."""
+        return await self._count(wanted, ENDED, most)
 
-    async def _count(self, wanted: JobFilter, states: frozenset[JobState]) -> int:
-        narrowed = _within(wanted, states)
+    async def _count(self, wanted: JobFilter, states: frozenset[JobState], most: float) -> int:
+        narrowed, count = _within(wanted, states), 0
         if narrowed is None:
             return 0
-        return sum([len(page) async for page, _ in self._pages(narrowed, None)])
+        async for page, _ in self._pages(narrowed, None):
+            count += len(page)
+            if count >= most:
+                return int(most)
+        return count
 
     async def cancel(self, wanted: JobFilter, most: int, before: JobCursor | None) -> Done:
         """Cancel those of at most ``most`` jobs that have not ended.

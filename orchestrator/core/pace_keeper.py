@@ -88,6 +88,7 @@ class PaceKeeper:
             self._queue,
             self.overruling,
             place_s=self._permits.place_s,
+            starts=self._permits.starts,
             opens_at=opens_at,
             breaker=breaker,
         )

@@ -25,7 +25,7 @@ _PAUSED = ActiveLimit(kind=ActiveLimitKind.PAUSE, source=OPERATOR, rps=0.0)
 
 class PaceView(Struct, frozen=True):
     """A look at one target at monotonic ``now``; ``opens_at`` is when a way to it opens, ``breaker`` what
-    shuts them all. A ``customer`` of None looks for everybody.
+    shuts them all, ``starts`` how many requests began so far. A ``customer`` of None looks for everybody.
     """
 
     now: float
@@ -34,6 +34,7 @@ class PaceView(Struct, frozen=True):
     queue: TargetQueue
     overruling: Overruling
     place_s: float
+    starts: int
     opens_at: float
     breaker: ActiveLimit | None
 

@@ -19,7 +19,7 @@ class PermitsOut:
     binds its request counts it once, a throttle that was made later too. All times are monotonic seconds.
     """
 
-    __slots__ = ("_binding", "_limiter", "_out", "place_s")
+    __slots__ = ("_binding", "_limiter", "_out", "place_s", "starts")
 
     def __init__(self, limiter: Limiter, binding: Binding) -> None:
         self._limiter = limiter
@@ -27,6 +27,8 @@ class PermitsOut:
         self._out = _NONE_OUT
         self.place_s = 0.0
         """The mean time that a place in flight is held."""
+        self.starts = 0
+        """Requests that began since this was made."""
 
     def __len__(self) -> int:
         """Count them."""
@@ -51,6 +53,7 @@ class PermitsOut:
     def started(self, permit: int, at: float) -> Ticket | None:
         """A permit's request began; give its ticket, None where the permit came back."""
         self._limiter.started(permit, at)
+        self.starts += 1
         ticket, passages, _ = self._out.get(permit, _NOTHING_OUT)
         for passage in passages:
             passage.started(at)

@@ -52,6 +52,10 @@ class TargetQueue:
         """Count a customer's jobs that wait."""
         return self._positions.waiting(customer) if self._positions is not None else 0
 
+    def longest(self, most: int) -> list[tuple[CustomerId, int]]:
+        """Give the customers with the most jobs that wait, and how many those are."""
+        return self._positions.longest(most) if self._positions is not None else []
+
     def heads(self) -> Iterator[Ticket]:
         """Give the first ticket of each lane."""
         return self._tickets.heads()

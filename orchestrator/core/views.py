@@ -174,7 +174,8 @@ class PaceSource(StrEnum):
 class DomainView(Struct, frozen=True, kw_only=True):
     """A target as one caller may see it, at ``now`` (monotonic s) and ``now_ms``. ``effective`` and
     ``next_start_s`` (infinite while nobody knows) are the caller's; ``stated`` is the pace that was set,
-    refusals and waits apart.
+    refusals and waits apart. ``longest`` are the customers with the most jobs that wait, for an operator
+    alone; ``starts`` counts the requests that began while the target was known.
     """
 
     name: TargetDomain
@@ -189,6 +190,8 @@ class DomainView(Struct, frozen=True, kw_only=True):
     in_flight: int
     waiting: int
     waiting_yours: int
+    longest: tuple[tuple[CustomerId, int], ...]
+    starts: int
     next_start_s: float
     routes: Mapping[RegionName, RouteView]
 

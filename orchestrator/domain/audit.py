@@ -24,6 +24,10 @@ class Act(StrEnum):
     JOB_CANCELLED = "job.cancelled"
     JOB_REPLAYED = "job.replayed"
     JOB_REDELIVERED = "job.redelivered"
+    JOBS_CANCELLED = "jobs.cancelled"
+    """Many of a customer's: ``detail`` has the filter."""
+    JOBS_REPLAYED = "jobs.replayed"
+    WEBHOOKS_REDELIVERED = "webhooks.redelivered"
 
 
 Detail = str | float | None

@@ -4,6 +4,7 @@ new came.
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from heapq import nlargest
 from itertools import chain, islice
 from operator import itemgetter
 
@@ -140,6 +141,11 @@ class PositionIndex:
     def waiting(self, customer: CustomerId) -> int:
         """Count a customer's tickets."""
         return sum(map(len, self._customers.get(customer, {}).values()))
+
+    def longest(self, most: int) -> list[tuple[CustomerId, int]]:
+        """Give the customers with the most tickets, and how many those are."""
+        counted = ((customer, self.waiting(customer)) for customer in self._customers)
+        return nlargest(most, counted, key=lambda each: each[1])
 
     def regrouped(self, queue: FairQueue) -> "PositionIndex":
         """Give the same tickets by the turns that the queue has now."""

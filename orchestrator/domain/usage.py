@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.retention import DAY_MS
 
 
@@ -21,6 +22,13 @@ class DayUsage(Struct, frozen=True, kw_only=True):
     def date(self) -> str:
         """The day as ISO 8601."""
         return datetime.fromtimestamp(self.day * DAY_MS / 1000, tz=UTC).date().isoformat()
+
+
+class CustomerUsage(Struct, frozen=True):
+    """What a customer used in all, from the day ``used.day`` on."""
+
+    customer: CustomerId
+    used: DayUsage
 
 
 def day_of(unix_ms: int) -> int:

@@ -17,7 +17,7 @@ from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark
 from orchestrator.domain.overruling import Overruling
-from orchestrator.domain.usage import DayUsage
+from orchestrator.domain.usage import CustomerUsage, DayUsage
 from orchestrator.ports.audit import AuditLog
 from orchestrator.ports.customers import CustomerStore
 from orchestrator.ports.store_numbers import StoreNumbers
@@ -28,9 +28,7 @@ class StoreFailure(Exception):
 
 
 class Fenced(StoreFailure):
-    """The shard has a later epoch: another has taken it over. Nothing was stored, and nothing that is written
-    in this one's epoch ever will be.
-    """
+    """The shard has a later epoch: another has taken it over. Nothing of this one's is stored any more."""
 
 
 class StillBeating(Exception):
@@ -291,7 +289,6 @@ class JobStore(Protocol):
 
         Raises:
             StoreFailure: It could not be written.
-
         """
 
     async def submit_many(self, jobs: Sequence[Job]) -> Sequence[Accepted | Duplicate]:
@@ -388,7 +385,6 @@ class JobStore(Protocol):
 
         Raises:
             StoreFailure: It could not be written.
-
         """
 
     async def drains(self) -> dict[RegionName, Drain]:
@@ -400,7 +396,6 @@ class JobStore(Protocol):
 
         Raises:
             StoreFailure: It could not be written.
-
         """
 
     def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
@@ -443,6 +438,9 @@ class HistoryStore(Protocol):
 
     async def usage_of(self, customer: CustomerId, since_day: int) -> Sequence[DayUsage]:
         """List what a customer used, by day, from a day on."""
+
+    async def most_used(self, since_day: int, most: int) -> Sequence[CustomerUsage]:
+        """Add up what each customer used from a day on; who had the most jobs accepted comes first."""
 
     async def dead_deliveries(
         self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None

@@ -11,6 +11,19 @@ from bench.service import Service, create_key
 from tests.acceptance.conftest import Api, customer_of
 from tests.acceptance.console_browser import PHONE, WIDE, Person, person, running_chromium
 
+REST = (
+    "/domains",
+    "/webhooks",
+    "/webhooks?customer=cust_console",
+    "/regions",
+    "/usage",
+    "/usage?customer=cust_console",
+    "/keys",
+    "/audit",
+    "/jobs/many/cancel?customer=cust_console",
+    "/nothing",
+)
+"""Pages that are not named one by one."""
 pytestmark = pytest.mark.service
 
 
@@ -171,7 +184,73 @@ def test_axe_finds_nothing_serious_on_any_page(
         somebody.open()
         assert somebody.findings() == []
         somebody.sign_in(operators_key)
-        for path in ("", "/jobs", f"/jobs/{job_id}", "/nothing"):
+        for path in ("", "/jobs", f"/jobs/{job_id}", f"/domains/127.0.0.1:{target.port}", *REST):
             somebody.open(path)
             assert somebody.findings() == [], path
             assert somebody.page.evaluate("document.documentElement.scrollWidth") <= size[0], path
+
+
+def test_all_jobs_that_a_filter_names_are_replayed_after_a_count_and_a_question(
+    browser: Browser, service: Service, target: Site
+) -> None:
+    with customer_of(service, "cust_replaying") as owner, person(browser, service.base_url) as somebody:
+        owner.open_gate(target)
+        for number in range(3):
+            owner.run(url=target.url("/again"), idempotent_key=f"again {number}")
+        target.forget()
+        somebody.open("/jobs?state=success")
+        somebody.sign_in(owner.api_key)
+        somebody.page.get_by_role("link", name="Replay them…").click()
+        somebody.sees("Replay 4 jobs?")
+        assert target.seen("/again") == []
+        somebody.press("Replay 4")
+        somebody.sees("4 replayed")
+        target.wait(lambda seen: len(seen) == 3, "/again")
+        assert somebody.complaints == []
+
+
+def test_an_operator_finds_why_a_domain_is_slow_and_resets_it(
+    operator: Person, api: Api, target: Site
+) -> None:
+    api.run(url=target.on("/slow", Reply(headers={"X-EZTHROTTLE-RPS": "0.5"})))
+    operator.open("/domains")
+    operator.page.get_by_role("link", name=f"127.0.0.1:{target.port}").click()
+    operator.sees("held to 0.5 a second by")
+    expect(operator.page.get_by_role("definition").first).to_have_text("0.5/s")
+    operator.photograph("domain")
+    operator.press("Reset")
+    operator.sees("What was learned of it is forgotten.")
+    expect(operator.page.get_by_role("definition").first).to_have_text("2/s")
+    operator.page.get_by_role("link", name="Audit").click()
+    operator.sees("domain.reset")
+
+
+def test_a_receiver_that_fails_is_found_with_its_reason(customer: Person, api: Api, target: Site) -> None:
+    with running_site(Reply(status=410)) as gone:
+        job_id = api.submit(url=target.url("/told"), webhooks=[{"url": gone.url("/hook")}])["job_id"]
+        api.delivered(job_id)
+        customer.open("/webhooks")
+        customer.sees("Failed for good")
+        customer.sees(f"127.0.0.1:{gone.port}")
+        customer.sees("410")
+        customer.press("Redeliver all")
+        customer.sees("The webhooks are sent again.")
+        gone.wait(lambda seen: len(seen) == 2, "/hook")
+
+
+def test_the_pages_that_the_docs_show(
+    browser: Browser, service: Service, operators_key: str, api: Api, target: Site
+) -> None:
+    api.open_gate(target)
+    api.run(**slow_race(target, "/shown"))
+    for number in range(6):
+        api.submit(url=target.url(f"/orders/{number}"))
+    for dark in (False, True):
+        with person(browser, service.base_url, dark=dark) as somebody:
+            somebody.open("/jobs")
+            somebody.sign_in(operators_key)
+            somebody.sees("cust_console")
+            somebody.photograph("jobs-dark" if dark else "jobs")
+            somebody.open()
+            somebody.sees("Latest jobs")
+            somebody.photograph("overview-dark" if dark else "overview")

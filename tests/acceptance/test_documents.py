@@ -24,7 +24,7 @@ CHECKOUT = (
 )
 PLAYGROUND = ("README.md", "docs/guide.md", "sdk/README.md", "sdk/examples/README.md")
 """Read beside the service and the target that the README starts."""
-OPERATIONS = ("docs/operations.md",)
+OPERATIONS = ("docs/operations.md", "docs/console.md")
 REGIONS = ("docs/regions.md",)
 NOT_A_PROGRAM = {"", "toml", "yaml"}
 NOT_RUN = {

@@ -118,3 +118,10 @@ async def test_what_was_used_adds_up_by_day(keeper: Keeper) -> None:
     first = DayUsage(day=7, accepted=3, success=1, failed=1, cancelled=1, attempts=5)
     assert await (await keeper.open()).history.usage_of(ACME, 7) == [first, DayUsage(day=8, accepted=1)]
     assert await (await keeper.open()).history.usage_of(ACME, 8) == [DayUsage(day=8, accepted=1)]
+    in_all = await (await keeper.open()).history.most_used(7, 5)
+    assert [(each.customer, each.used.accepted, each.used.attempts) for each in in_all] == [
+        (BETA, 9, 0),
+        (ACME, 4, 5),
+    ]
+    assert [each.customer for each in await (await keeper.open()).history.most_used(7, 1)] == [BETA]
+    assert [each.customer for each in await (await keeper.open()).history.most_used(8, 5)] == [ACME]

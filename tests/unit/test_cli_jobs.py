@@ -366,6 +366,13 @@ def test_overviews_are_tables_for_people_and_json_for_programs(
     assert json.loads(run(site, what, "--json").stdout) == OVERVIEWS[what]
 
 
+def test_an_operator_sees_who_used_most(site: Site) -> None:
+    line = {"customer_id": "cust_beta", "accepted": 31337, "success": 9, "failed": 8, "cancelled": 7}
+    site.on("/api/v1/admin/usage", answer({"days": 30, "customers": [line | {"attempts": 40}]}))
+    output = run(site, "usage", "--all").output
+    assert all(word in output for word in ("customer_id", "cust_beta", "31337", "40")), output
+
+
 def test_waiting_for_a_job_that_does_not_end_is_a_failure_too(site: Site) -> None:
     site.on(JOBS, answer(TAKEN, 202))
     site.on(f"{JOBS}/{ID}", answer(SHOWN | {"state": "running", "result": None, "ended_at": None}))

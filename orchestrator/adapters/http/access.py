@@ -61,6 +61,7 @@ ROLES: Mapping[str, Roles] = MappingProxyType(
         f"GET {ADMIN}/keys": ADMINS,
         f"POST {ADMIN}/keys": ADMINS,
         f"DELETE {ADMIN}/keys/{{key_id}}": ADMINS,
+        f"GET {ADMIN}/usage": ADMINS,
         f"GET {ADMIN}/domains": ADMINS,
         f"POST {ADMIN}/domains/{{domain:path}}:reset": ADMINS,
         f"POST {ADMIN}/domains/{{domain:path}}:pause": ADMINS,

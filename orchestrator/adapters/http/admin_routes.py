@@ -78,7 +78,7 @@ class AdminRoutes:
         if unknown := unknown_fields(KeyIn, document):
             # A misspelt expiry would make a key that never expires.
             raise InvalidFields([FieldError(name, "is no field of a key") for name in unknown])
-        key, made = self._made(read_model(KeyIn, document))
+        key, made = new_key(read_model(KeyIn, document), self._clock.unix_ms())
         await self._administration.add_key(caller, key, made)
         return json_response(made_document(key, made), HTTPStatus.CREATED)
 
@@ -101,27 +101,32 @@ class AdminRoutes:
         cursor = encode_cursor(str(lines[most - 1].number)) if len(lines) > most else None
         return json_response(audit_document(lines[:most], cursor), HTTPStatus.OK)
 
-    def _made(self, given: KeyIn) -> tuple[str, ApiKey]:
-        if not given.customer_id and given.role in (Role.SUBMIT, Role.READ):
-            raise wrong("customer_id", "is required: an id such as cust_acme")
-        now_ms = self._clock.unix_ms()
-        with _naming("customer_id"):
-            customer = given.customer_id and checked_customer(given.customer_id)
-        with _naming("label"):
-            label = checked_label(given.label)
-        with _naming("expires_at"):
-            expires_ms = checked_expiry(given.expires_at, now_ms)
-        region = _region(given.region)
-        with _naming("region"):
-            return make_key(
-                customer,
-                given.plan,
-                given.role,
-                now_ms=now_ms,
-                region=region,
-                label=label,
-                expires_ms=expires_ms,
-            )
+
+def new_key(given: KeyIn, now_ms: int) -> tuple[str, ApiKey]:
+    """Draw the key that is asked for at ``now_ms`` (Unix ms).
+
+    Raises:
+        InvalidFields: Something of it is wrong; it is named.
+    """
+    if not given.customer_id and given.role in (Role.SUBMIT, Role.READ):
+        raise wrong("customer_id", "is required: an id such as cust_acme")
+    with _naming("customer_id"):
+        customer = given.customer_id and checked_customer(given.customer_id)
+    with _naming("label"):
+        label = checked_label(given.label)
+    with _naming("expires_at"):
+        expires_ms = checked_expiry(given.expires_at, now_ms)
+    region = _region(given.region)
+    with _naming("region"):
+        return make_key(
+            customer,
+            given.plan,
+            given.role,
+            now_ms=now_ms,
+            region=region,
+            label=label,
+            expires_ms=expires_ms,
+        )
 
 
 @contextmanager

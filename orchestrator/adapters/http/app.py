@@ -12,7 +12,7 @@ from orchestrator.adapters.http.admin_job_routes import AdminJobRoutes
 from orchestrator.adapters.http.admin_region_routes import AdminRegionRoutes
 from orchestrator.adapters.http.admin_routes import AdminRoutes
 from orchestrator.adapters.http.backend import Backend, paged
-from orchestrator.adapters.http.console.app import WithConsole
+from orchestrator.adapters.http.console.app import add_console
 from orchestrator.adapters.http.delivery_routes import DeliveryRoutes
 from orchestrator.adapters.http.docs_page import DocsPage
 from orchestrator.adapters.http.domain_routes import DomainRoutes
@@ -103,7 +103,7 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     calls.add(f"POST {API}/proxy", envelope.answer, body=ProxyIn, answers=_ENVELOPED)
     _add_service(calls, backend, with_metrics=with_metrics)
     app.get("/docs", include_in_schema=False)(DocsPage(app).show)
-    app.add_middleware(WithConsole, backend=backend)
+    add_console(app, backend)
     app.add_middleware(HeadAsGet)
     app.add_middleware(FaultShield)
     add_error_handlers(app)
@@ -133,6 +133,7 @@ def _add_jobs(calls: Calls, backend: Backend, jobs: JobRoutes) -> None:
 def _add_overviews(calls: Calls, backend: Backend) -> None:
     overview, domains = OverviewRoutes(backend), DomainRoutes(backend)
     calls.add(f"GET {API}/usage", overview.usage)
+    calls.add(f"GET {ADMIN}/usage", overview.usage_of_all, query={"limit": _PAGE["limit"]})
     calls.add(f"GET {API}/regions", overview.regions)
     for prefix in (API, ADMIN):
         calls.add(f"GET {prefix}/domains", paged(backend, overview.domains), query=_PAGE)

@@ -1,9 +1,9 @@
 """Webhooks again over HTTP: a job's, or those that failed for good."""
 
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
 
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -49,9 +49,10 @@ class DeliveryRoutes:
         query = request.query_params
         most = read_limit(query.get("limit", ""))
         dead = await self._deliveries.dead(
-            _filter(caller.customer, query), most=most, before=_place(query.get("cursor", ""))
+            dead_filter(caller.customer, query), most=most, before=read_dead_place(query.get("cursor", ""))
         )
-        cursor = encode_cursor(f"{dead[-1].next_ms} {dead[-1].id}") if len(dead) == most else None
+        last = dead[-1] if len(dead) == most else None
+        cursor = write_dead_place(DeadLetterCursor(last.next_ms, last.id)) if last else None
         return json_response(dead_document(dead, cursor), HTTPStatus.OK)
 
     async def list_pending(self, request: Request, caller: Caller) -> Response:
@@ -89,16 +90,33 @@ class DeliveryRoutes:
         return json_response(redelivered_document(again), HTTPStatus.ACCEPTED)
 
 
-def _filter(customer: CustomerId, query: QueryParams) -> DeadFilter:
+def dead_filter(customer: CustomerId, given: Mapping[str, str]) -> DeadFilter:
+    """Read which of a customer's failed webhooks are meant, in a query or a form.
+
+    Raises:
+        InvalidFields: Something of it is wrong; it is named.
+    """
+    named = given.get("webhook_id")
     return DeadFilter(
         customer=customer,
-        endpoint=read_named_domain("endpoint", query.get("endpoint", "")),
-        since_ms=read_time("since", query.get("since", ""), 0),
-        until_ms=read_time("until", query.get("until", ""), SAFE_INT_MOST),
+        id=DeliveryId(named) if named else None,
+        endpoint=read_named_domain("endpoint", given.get("endpoint", "")),
+        since_ms=read_time("since", given.get("since", ""), 0),
+        until_ms=read_time("until", given.get("until", ""), SAFE_INT_MOST),
     )
 
 
-def _place(text: str) -> DeadLetterCursor | None:
+def write_dead_place(place: DeadLetterCursor) -> str:
+    """Write where a page of failed webhooks ended."""
+    return encode_cursor(f"{place.at_ms} {place.id}")
+
+
+def read_dead_place(text: str) -> DeadLetterCursor | None:
+    """Read it back; None of an empty text.
+
+    Raises:
+        InvalidFields: It is none.
+    """
     if not text:
         return None
     found = decode_cursor(text, _PLACE)

@@ -45,7 +45,7 @@ class DomainRoutes:
         Waits that the target names from then on are kept.
         """
         domain = _domain_of(request)
-        given = _read_pace(
+        given = read_pace(
             await read_document(self._backend, caller.customer, request),
             self._backend.gateway.clock.unix_ms(),
         )
@@ -68,7 +68,12 @@ def _domain_of(request: Request) -> TargetDomain:
     return domain
 
 
-def _read_pace(document: dict[str, object], now_ms: int) -> SetPace:
+def read_pace(document: dict[str, object], now_ms: int) -> SetPace:
+    """Read a pace that is to be set at ``now_ms`` (Unix ms); an empty document sets none.
+
+    Raises:
+        InvalidFields: It is none; what is wrong is named.
+    """
     if unknown := unknown_fields(PaceIn, document):
         # A misspelt field would lift the pace that it was to set.
         raise InvalidFields(

@@ -8,8 +8,13 @@ from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response
 from orchestrator.adapters.http.documents.domains import domains_document
-from orchestrator.adapters.http.documents.overviews import regions_document, usage_document
+from orchestrator.adapters.http.documents.overviews import (
+    most_used_document,
+    regions_document,
+    usage_document,
+)
 from orchestrator.adapters.http.paging import decode_cursor, read_limit
+from orchestrator.core.gateway.customers import DAYS_SHOWN
 from orchestrator.domain.roles import Caller
 
 _AFTER = re.compile(r"(.{1,300})\Z")
@@ -26,6 +31,12 @@ class OverviewRoutes:
         """Show a customer's open jobs, their limit, and what was used on each of the last 30 days (UTC)."""
         usage = await self._gateway.customers.usage(caller.customer)
         return json_response(usage_document(usage, self._backend.bounds.open_jobs), HTTPStatus.OK)
+
+    async def usage_of_all(self, request: Request, caller: Caller) -> Response:
+        """Show what each customer used on the last 30 days (UTC), who had the most jobs accepted first."""
+        most = read_limit(request.query_params.get("limit", ""))
+        document = most_used_document(await self._gateway.customers.most_used(most), DAYS_SHOWN)
+        return json_response(document, HTTPStatus.OK)
 
     async def regions(self, request: Request, caller: Caller) -> Response:
         """Show every region: its health, what it has under way, and how long its attempts take."""

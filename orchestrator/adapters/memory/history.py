@@ -6,7 +6,7 @@ from orchestrator.adapters.memory.tables import Row, Tables
 from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.lifecycle import state_shown
-from orchestrator.domain.usage import DayUsage
+from orchestrator.domain.usage import CustomerUsage, DayUsage, added
 from orchestrator.ports.store import (
     DeadFilter,
     DeadLetterCursor,
@@ -81,6 +81,16 @@ class MemoryHistory:
         """List what a customer used, by day, from a day on."""
         days = (day for owner, day in self._tables.usage if owner == customer and day >= since_day)
         return [self._tables.usage[customer, day] for day in sorted(days)]
+
+    async def most_used(self, since_day: int, most: int) -> Sequence[CustomerUsage]:
+        """Add up what each customer used from a day on; who had the most jobs accepted comes first."""
+        totals: dict[CustomerId, DayUsage] = {}
+        for (customer, day), used in self._tables.usage.items():
+            if day >= since_day:
+                so_far = totals.get(customer, DayUsage(day=since_day))
+                totals[customer] = added(so_far, used)
+        found = [CustomerUsage(customer, used) for customer, used in totals.items()]
+        return sorted(found, key=lambda each: (-each.used.accepted, each.customer))[:most]
 
     async def dead_deliveries(
         self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None

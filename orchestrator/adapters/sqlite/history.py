@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.job_rows import read_job, read_result
 from orchestrator.adapters.sqlite.listing import look, read_summary
 from orchestrator.adapters.sqlite.outbox import read_dead, read_pending_endpoints, read_pending_of
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
-from orchestrator.domain.usage import DayUsage
+from orchestrator.domain.usage import CustomerUsage, DayUsage
 from orchestrator.ports.store import (
     DeadFilter,
     DeadLetterCursor,
@@ -85,6 +86,14 @@ class SqliteHistory:
         rows = await self._shown(customer, lambda db: db.execute(sql, (customer, since_day)).fetchall())
         return [DayUsage(**dict(row)) for row in rows]
 
+    async def most_used(self, since_day: int, most: int) -> Sequence[CustomerUsage]:
+        """Add up what each customer used from a day on; who had the most jobs accepted comes first."""
+        sql = """SELECT customer, sum(accepted) AS accepted, sum(success) AS success, sum(failed) AS failed,
+                        sum(cancelled) AS cancelled, sum(attempts) AS attempts
+                 FROM usage WHERE day >= ? GROUP BY customer ORDER BY accepted DESC, customer LIMIT ?"""
+        rows = await self._shown("", lambda db: db.execute(sql, (since_day, most)).fetchall())
+        return [_used(dict(row), since_day) for row in rows]
+
     async def dead_deliveries(
         self, wanted: DeadFilter, *, most: int, before: DeadLetterCursor | None = None
     ) -> Sequence[OutboxEntry]:
@@ -107,3 +116,7 @@ class SqliteHistory:
     ) -> Sequence[OutboxEntry]:
         """List a customer's deliveries that are still to be made, by endpoint, the soonest first."""
         return await self._shown(customer, lambda db: read_pending_of(db, customer, most, endpoint, after))
+
+
+def _used(row: dict[str, Any], since_day: int) -> CustomerUsage:
+    return CustomerUsage(row.pop("customer"), DayUsage(day=since_day, **row))

@@ -1,6 +1,6 @@
 """What belongs to a customer: keys, use, and the secrets that sign webhooks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.key_uses import KeyUses
@@ -8,7 +8,7 @@ from orchestrator.core.views import UsageView
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.roles import Caller
-from orchestrator.domain.usage import DayUsage, added, day_of
+from orchestrator.domain.usage import CustomerUsage, DayUsage, added, day_of
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.customers import CustomerStore, WebhookSecrets
 from orchestrator.ports.store import HistoryStore
@@ -33,6 +33,12 @@ class Customers:
         saved = await self._history.usage_of(customer, since)
         days = _by_day([*saved, *self._shard.unsaved_usage(customer)])
         return UsageView(customer, self._shard.open_jobs(customer), days)
+
+    async def most_used(self, most: int) -> Sequence[CustomerUsage]:
+        """Show who used most on the last DAYS_SHOWN days (UTC), as far as that is on disk: it is within
+        seconds.
+        """
+        return await self._history.most_used(day_of(self._clock.unix_ms()) - DAYS_SHOWN + 1, most)
 
     async def caller_of(self, key: str) -> Caller | None:
         """Say whose API key this is, and of which role, and note that it is used; None where it is unknown,

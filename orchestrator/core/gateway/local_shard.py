@@ -26,6 +26,9 @@ from orchestrator.domain.roles import Caller
 from orchestrator.domain.usage import DayUsage
 from orchestrator.ports.store import DeadFilter
 
+QUEUES_SHOWN = 10
+"""Customers of a target's queue that an operator is shown."""
+
 
 class LocalShard:
     """A ``ShardClient`` whose messages are method calls."""
@@ -141,6 +144,8 @@ class LocalShard:
             in_flight=limiter.in_flight,
             waiting=limiter.waiting,
             waiting_yours=limiter.waiting_of(caller.customer),
+            longest=tuple(view.queue.longest(QUEUES_SHOWN)) if caller.admin else (),
+            starts=view.starts,
             next_start_s=view.next_start_s(whose),
             routes=self._targets.ways(name),
         )

@@ -2,12 +2,15 @@
 
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.views import DomainPage, DomainView
-from orchestrator.domain.ids import TargetDomain
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.overruling import SetPace
-from orchestrator.domain.roles import Caller
+from orchestrator.domain.roles import Caller, Role
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import HistoryStore
 from orchestrator.runtime.cooperative_yield import CooperativeYield
+
+_OPERATOR = Caller(CustomerId(""), Role.ADMIN)
 
 
 class Targets:
@@ -32,6 +35,21 @@ class Targets:
             await breather.pause()
         return DomainPage(tuple(shown), more=len(names) > most)
 
+    async def show(self, caller: Caller, domain: TargetDomain) -> DomainView:
+        """Show one target that the customer has called; an admin sees any that anybody has.
+
+        Raises:
+            NotFound: Nobody has, or somebody else.
+        """
+        whose = None if caller.admin else caller.customer
+        if [domain] != [*await self._store.domains_of(whose, 1, just_before(domain))]:
+            raise NotFound("there is no such domain, or none of yours: no job has called it")
+        return self._shard.domain(domain, caller)
+
+    def look(self, domain: TargetDomain) -> DomainView:
+        """Show one target as an operator sees it, whoever has called it."""
+        return self._shard.domain(domain, _OPERATOR)
+
     async def reset(self, caller: Caller, domain: TargetDomain) -> DomainView:
         """Forget what was learned of a target: paces, waits, budgets, breakers. What was set stays."""
         await self._shard.reset(caller, domain)
@@ -51,3 +69,10 @@ class Targets:
         """Set a pace in place of what was stated and learned; one that sets nothing lifts it."""
         await self._shard.set_pace(caller, domain, pace)
         return self._shard.domain(domain, caller)
+
+
+def just_before(name: str) -> str:
+    """Give what comes before a name and after all others that do: a list of what follows it begins with the
+    name, if there is such a one.
+    """
+    return f"{name[:-1]}{chr(ord(name[-1]) - 1)}\U0010ffff"

@@ -32,6 +32,24 @@ class Usage(BaseModel):
     days: list[UsageDay]
 
 
+class CustomersUsage(BaseModel):
+    """What a customer used in all."""
+
+    customer_id: str
+    accepted: Count
+    success: Count
+    failed: Count
+    cancelled: Count
+    attempts: Count
+
+
+class MostUsed(BaseModel):
+    """Who used most on the last days, UTC."""
+
+    days: Count
+    customers: list[CustomersUsage]
+
+
 class RegionNode(BaseModel):
     """Where a node of a region runs, or why it does not."""
 
@@ -129,6 +147,7 @@ class Domain(BaseModel):
     in_flight: Count
     waiting: Count
     waiting_yours: Count
+    waiting_most: dict[str, Count] | None = left_out("By customer, the longest queues; shown to admins alone")
     next_start_in_s: Annotated[float | None, Field(description="s; null while nobody knows")]
     regions: dict[str, Way]
 

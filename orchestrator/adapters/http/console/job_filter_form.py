@@ -15,6 +15,7 @@ SPANS: Mapping[str, tuple[str, int]] = {
     "24h": ("last 24 hours", 24 * 60 * MINUTE_MS),
     "7d": ("last 7 days", 7 * 24 * 60 * MINUTE_MS),
 }
+FIELDS_OF_TIME = ("within", "since", "until")
 FIELDS = ("state", "domain", "delivery", "code", "within", "since", "until", "idempotent_key", "customer")
 
 
@@ -36,12 +37,21 @@ def filter_of(visit: Visit, asked: Mapping[str, str]) -> JobFilter:
     customer = visit.whose and read_customer("customer", visit.whose)
     if customer is None and asked.get("idempotent_key"):
         raise wrong("idempotent_key", "is a customer's own: name the customer as well")
-    times = {name: _time(name, asked[name]) for name in ("since", "until") if name in asked}
+    return filter_in_query(customer, {**asked, **times_of(asked, visit.now_ms)})
+
+
+def times_of(asked: Mapping[str, str], now_ms: int) -> dict[str, str]:
+    """Read from when, and until when: Unix ms, as the API's lists are given them.
+
+    Raises:
+        InvalidFields: One of them is wrong; it is named.
+    """
+    times = {name: _time(name, asked[name]) for name in ("since", "until") if asked.get(name)}
     if within := asked.get("within"):
         if within not in SPANS:
             raise wrong("within", f"must be one of {', '.join(SPANS)}")
-        times["since"] = str(visit.now_ms - SPANS[within][1])
-    return filter_in_query(customer, {**asked, **times})
+        times["since"] = str(now_ms - SPANS[within][1])
+    return times
 
 
 def window_of(asked: Mapping[str, str]) -> str:

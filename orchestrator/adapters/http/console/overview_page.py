@@ -11,7 +11,7 @@ from orchestrator.adapters.http.console.pulse import Pulse
 from orchestrator.adapters.http.console.troubles import troubles_of
 from orchestrator.adapters.http.console.visit import Visit
 from orchestrator.adapters.http.documents.deliveries import pending_document
-from orchestrator.adapters.http.documents.domains import domains_document
+from orchestrator.adapters.http.documents.domains import domain_document
 from orchestrator.adapters.http.documents.jobs import page_of_all_document
 from orchestrator.adapters.http.documents.overviews import regions_document, usage_document
 from orchestrator.ports.store import JobFilter
@@ -49,16 +49,24 @@ class OverviewPage:
         )
 
     async def _troubles(self, visit: Visit, regions: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
-        page = await self._gateway.targets.listed(visit.caller, most=DOMAINS_SEEN, after="")
         pending = await self._gateway.deliveries.pending(
             visit.caller.customer, most=ENDPOINTS_SEEN, endpoint=None, after=None
         )
         return troubles_of(
             self._gateway.why_not_ready,
             regions,
-            domains_document(page, visit.caller)["domains"],
+            await self._domains(visit),
             pending_document(pending, None)["endpoints"],
         )
+
+    async def _domains(self, visit: Visit) -> list[dict[str, Any]]:
+        """Give the targets that may be in trouble: the first by name, and for an operator the busiest."""
+        page = await self._gateway.targets.listed(visit.caller, most=DOMAINS_SEEN, after="")
+        views = {view.name: view for view in page.domains}
+        if visit.caller.admin:
+            for target in self._gateway.numbers().busiest:
+                views.setdefault(target.name, self._gateway.targets.look(target.name))
+        return [domain_document(view, visit.caller) for view in views.values()]
 
     async def _usage(self, visit: Visit) -> dict[str, Any] | None:
         """Give what a customer used; an operator is none."""

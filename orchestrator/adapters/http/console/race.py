@@ -9,6 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from orchestrator.adapters.http.console.wording import span
+
 WIDTH = 1000.0
 """Of a bar, in the units that places and widths are in."""
 WAIT_SHARE_MOST = 0.3
@@ -218,7 +220,7 @@ def _stretch(axis: _Axis, phase: Phase, outcome: Outcome, from_ms: int, to_ms: i
         outcome=outcome,
         x=x,
         width=round(max(axis.place(to_ms) - x, 1.0), 1),
-        says=f"{_SAID[phase]} {to_ms - from_ms} ms",
+        says=f"{_SAID[phase]} {span(to_ms - from_ms)}",
     )
 
 
@@ -230,11 +232,11 @@ def _told(outcome: Outcome, attempts: list[Mapping[str, Any]]) -> str:
     tries = f", {len(attempts)} attempts" if len(attempts) > 1 else ""
     if outcome is Outcome.CANCELLED:
         return f"cancelled{_closed(last)}{tries}"
-    took = "" if last["ended_at"] is None else f" after {last['ended_at'] - last['granted_at']} ms"
+    took = "" if last["ended_at"] is None else f" after {span(last['ended_at'] - last['granted_at'])}"
     return f"{how}{took}{tries}"
 
 
 def _closed(attempt: Mapping[str, Any]) -> str:
     if attempt["closed_at"] is None or attempt["ended_at"] is None:
         return ""
-    return f", its connection closed {max(0, attempt['closed_at'] - attempt['ended_at'])} ms later"
+    return f", closed {span(max(0, attempt['closed_at'] - attempt['ended_at']))} later"

@@ -58,14 +58,14 @@ def _of_service(reason: str) -> Iterator[Trouble]:
             severity=Severity.CRITICAL,
             what=f"The service is not ready: {reason}",
             follows="Submissions may be refused until it is.",
-            where=f"{ROOT}#regions",
+            where=f"{ROOT}/regions",
         )
 
 
 def _of_regions(regions: Iterable[Mapping[str, Any]]) -> Iterator[Trouble]:
     for region in regions:
         name, health = region["region"], region["health"]
-        where = f"{ROOT}#regions"
+        where = f"{ROOT}/regions#{name}"
         if health != RegionHealth.UP:
             yield Trouble(
                 severity=Severity.CRITICAL if health == RegionHealth.DOWN else Severity.WARNING,
@@ -91,7 +91,7 @@ def _of_domains(domains: Iterable[Mapping[str, Any]]) -> Iterator[Trouble]:
 
 def _of_domain(domain: Mapping[str, Any]) -> Trouble | None:
     name, waiting, limit = domain["domain"], domain["waiting"], domain["limited_by"]
-    where = f"{ROOT}/jobs?domain={quote(name)}"
+    where = f"{ROOT}/domains/{quote(name)}"
     operator = domain["operator"] or {}
     if operator.get("paused_at"):
         told = f"{name} is paused by an operator", Severity.NOTICE
@@ -118,7 +118,7 @@ def _of_receivers(receivers: Iterable[Mapping[str, Any]]) -> Iterator[Trouble]:
                 severity=Severity.WARNING,
                 what=f"Receiver {receiver['endpoint']} takes no webhooks: {reason}",
                 follows=f"{failing}, to be tried again.",
-                where=f"{ROOT}/jobs?delivery=pending",
+                where=f"{ROOT}/webhooks?endpoint={quote(receiver['endpoint'])}",
             )
 
 

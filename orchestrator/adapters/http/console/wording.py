@@ -12,6 +12,13 @@ SAID: Mapping[str, str] = {
     "cancelled": "The job is cancelled.",
     "replayed": "This is the new job: the same request, under a key of its own.",
     "redelivered": "The webhooks are sent again.",
+    "reset": "What was learned of it is forgotten.",
+    "paused": "It is paused: nothing starts there until somebody resumes it.",
+    "resumed": "It goes on.",
+    "paced": "The pace is set.",
+    "drained": "Nothing new is placed there; what runs there ends.",
+    "undrained": "It takes work again.",
+    "revoked": "The key is revoked.",
 }
 """What a page says after an act, by the word that leads there: nothing that a link may put in its place."""
 _UNITS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
@@ -48,7 +55,9 @@ def moment(unix_ms: int | None) -> Markup:
 
 def rate(per_s: float | None) -> str:
     """Write a rate in requests per second."""
-    return UNKNOWN if per_s is None else f"{per_s:.3g}"
+    if per_s is None:
+        return UNKNOWN
+    return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.3g}"  # noqa: PLR2004  # three digits are enough
 
 
 def size(count: int) -> str:

@@ -35,6 +35,7 @@ def domain_document(view: DomainView, caller: Caller) -> dict[str, Any]:
         "in_flight": view.in_flight,
         "waiting": view.waiting,
         "waiting_yours": view.waiting_yours,
+        **({"waiting_most": dict(view.longest)} if caller.admin else {}),
         "next_start_in_s": round(next_start_s, 3) if math.isfinite(next_start_s) else None,
         "regions": {region: _route(route) for region, route in view.routes.items()},
     }

@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.core.views import NodeView, RegionView, UsageView
 from orchestrator.domain.ids import CustomerId, RegionName
 from orchestrator.domain.signing import mask
-from orchestrator.domain.usage import DayUsage
+from orchestrator.domain.usage import CustomerUsage, DayUsage
 from orchestrator.ports.customers import WebhookSecrets
 
 
@@ -17,6 +17,14 @@ def usage_document(usage: UsageView, open_jobs_most: int) -> dict[str, Any]:
         "open_jobs": usage.open_jobs,
         "open_jobs_limit": open_jobs_most,
         "days": [_day_document(day) for day in usage.days],
+    }
+
+
+def most_used_document(customers: Sequence[CustomerUsage], days: int) -> dict[str, Any]:
+    """Show who used most on the last ``days`` days."""
+    return {
+        "days": days,
+        "customers": [{"customer_id": each.customer} | _counts_document(each.used) for each in customers],
     }
 
 
@@ -36,8 +44,11 @@ def secrets_document(customer: CustomerId, secrets: WebhookSecrets) -> dict[str,
 
 
 def _day_document(usage: DayUsage) -> dict[str, Any]:
+    return {"date": usage.date} | _counts_document(usage)
+
+
+def _counts_document(usage: DayUsage) -> dict[str, Any]:
     return {
-        "date": usage.date,
         "accepted": usage.accepted,
         "success": usage.success,
         "failed": usage.failed,

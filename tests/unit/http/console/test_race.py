@@ -48,7 +48,7 @@ def test_each_leg_has_a_bar_with_its_wait_connection_answer_and_closing() -> Non
     assert phases(skipped) == [Phase.WAIT]
     assert [lane.outcome for lane in race.lanes] == [Outcome.WON, Outcome.CANCELLED, Outcome.SKIPPED]
     assert won.says == "answered 200 after 190 ms"
-    assert cancelled.says == "cancelled, its connection closed 5 ms later"
+    assert cancelled.says == "cancelled, closed 5 ms later"
 
 
 def test_stretches_follow_each_other_and_stay_within_the_picture() -> None:

@@ -15,7 +15,7 @@
       time.textContent = format.format(at);
       time.dataset.local = "";
     }
-    for (const told of root.querySelectorAll("[data-zone]")) told.textContent = `times in ${zone}, UTC on hover`;
+    for (const told of root.querySelectorAll("[data-zone]")) told.textContent = zone === "UTC" ? "times in UTC" : `times in ${zone}, UTC on hover`;
   }
 
   function colour(name) {
