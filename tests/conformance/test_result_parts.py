@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from orchestrator.adapters.sqlite.endings import write_all_but_first
 from orchestrator.adapters.sqlite.result_parts import PART_BYTES
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.ids import JobId
@@ -52,7 +53,7 @@ async def test_no_commit_holds_more_than_one_part(on_disk: SqliteStore) -> None:
 
 async def test_what_an_earlier_life_left_behind_is_no_part_of_a_later_result(on_disk: SqliteStore) -> None:
     await on_disk.jobs.submit(JOB)
-    await on_disk.jobs._all_but_first(JOB.id, b"left behind" * PART_BYTES)  # the shard dies here
+    await write_all_but_first(on_disk.database, JOB.id, b"left behind" * PART_BYTES)  # the shard dies here
     result = a_result(2 * PART_BYTES)
     await on_disk.jobs.end(an_ending(JOB, result=result))
     assert len(await parts_on_disk(on_disk)) > 2

@@ -67,16 +67,23 @@ class Endings:
             pack_course(ending.course), sealing_context(ending.customer, ending.job_id, "run")
         )
         result = self._box.seal(ending.result, sealing_context(ending.customer, ending.job_id, "result"))
-        first, size = await self._all_but_first(ending.job_id, result)
+        first, size = await write_all_but_first(self._database, ending.job_id, result)
         return _EndedRow(ending.state, ending.ended_ms, run, first, size, not ending.key_freed, ending.job_id)
 
-    async def _all_but_first(self, job_id: JobId, result: bytes) -> tuple[memoryview, int | None]:
-        """Store a result's parts behind the first; give that, and the size of all where it is not all."""
-        first, *others = parts_of(result)
-        for number, part in enumerate(others, 1):
-            write = functools.partial(write_part, job_id=job_id, number=number, part=part)
-            await self._database.kept("a part of a result", write, size=len(part))
-        return first, len(result) if others else None
+
+async def write_all_but_first(
+    database: Database, job_id: JobId, result: bytes
+) -> tuple[memoryview, int | None]:
+    """Store a sealed result's parts behind the first; give that, and the size of all where it is not all.
+
+    Raises:
+        StoreFailure: One could not be written for a while.
+    """
+    first, *others = parts_of(result)
+    for number, part in enumerate(others, 1):
+        write = functools.partial(write_part, job_id=job_id, number=number, part=part)
+        await database.kept("a part of a result", write, size=len(part))
+    return first, len(result) if others else None
 
 
 def _end(
