@@ -13,8 +13,6 @@ from msgspec import Struct
 
 DIGEST_LENGTH = 8
 SHARD_GROUP = "shard"
-LEAVES_AFTER_S = 1.0
-"""What was sent to a node before it was told to leave is counted by then."""
 
 
 class Part(Struct, frozen=True):
@@ -41,13 +39,15 @@ class PartState(StrEnum):
 
 class Seen(Struct, frozen=True, kw_only=True):
     """What is known of a part that is there. ``busy`` counts what a node has under way, ``leaving_s`` is for
-    how many seconds it has been given nothing more, None while it is given work.
+    how many seconds it is to be given nothing more, None while it is given work; and ``counted`` is whether
+    the shard knew of that when it counted: an earlier count misses what it has sent there since.
     """
 
     group: str
     state: PartState
     busy: int = 0
     leaving_s: float | None = None
+    counted: bool = False
 
 
 class Act(StrEnum):
@@ -145,5 +145,5 @@ def _replacements(group: _Group, seen: Mapping[str, Seen], patience_s: float) ->
 def _farewell(name: str, old: Seen, patience_s: float) -> Step | None:
     if old.leaving_s is None:
         return Step(Act.LEAVE, name)
-    gone = old.leaving_s >= LEAVES_AFTER_S and not old.busy
+    gone = old.counted and not old.busy
     return Step(Act.END, name) if gone or old.leaving_s >= patience_s else None

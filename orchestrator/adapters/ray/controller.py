@@ -32,6 +32,7 @@ HANDS_OVER_WITHIN_S = 15.0
 """Beyond what attempts under way are given: a shard that does not answer, on a machine that is cut off say,
 is ended.
 """
+_LEAVING = PlacementState.LEAVING.value
 _STATES = {PlacementState.PENDING: PartState.BLOCKED, PlacementState.FAILED: PartState.BLOCKED}
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,12 @@ class ShardTalk:
     def __init__(self, name: str) -> None:
         self._actor = ray.get_actor(name, namespace=names.NAMESPACE)
         self._asked: Any = None
+        self._told: frozenset[str] = frozenset()
         self._handed_over_at: float | None = None
         self.state, self.reason = PartState.STARTING, "starting"
         self.nodes: dict[str, tuple[bool, int]] = {}
+        self.leaving: frozenset[str] = frozenset()
+        """Nodes that were to leave when ``nodes`` were counted."""
         self.died = False
         """Whether this actor is gone: another one may bear its name by now."""
 
@@ -55,12 +59,13 @@ class ShardTalk:
             if not ray.wait([self._asked], timeout=0)[0]:
                 return
             self._hear()
+        self._told = frozenset(node for node, said in found.items() if said["state"] == _LEAVING)
         self._asked = self._actor.attend.remote(found)
 
     def _hear(self) -> None:
         try:
             state, self.reason, self.nodes = ray.get(self._asked)
-            self.state = PartState(state)
+            self.state, self.leaving = PartState(state), self._told
         except ray.exceptions.RayError as error:
             self.state, self.reason, self.nodes = PartState.STARTING, last_line(error), {}
             self.died = isinstance(error, ray.exceptions.ActorDiedError)
@@ -143,7 +148,7 @@ class Controller:
 
     def _seen(self, name: str) -> Seen:
         group, placement = self._groups[name], self._actors[name].placement
-        up, busy = self._node(name)
+        up, busy, counted = self._node(name)
         left_at = self._leaving.get(name)
         state = PartState.READY if up else PartState.STARTING
         if placement.state is not PlacementState.RUNS:
@@ -152,12 +157,15 @@ class Controller:
             talk = self._shards.get(name)
             state = talk.state if talk else PartState.STARTING
         leaving_s = None if left_at is None else time.monotonic() - left_at
-        return Seen(group=group, state=state, busy=busy, leaving_s=leaving_s)
+        return Seen(group=group, state=state, busy=busy, leaving_s=leaving_s, counted=counted)
 
-    def _node(self, name: str) -> tuple[bool, int]:
+    def _node(self, name: str) -> tuple[bool, int, bool]:
+        """Say whether a node is up, what it has under way, and whether that was counted since it leaves."""
         address = str(address_of(name, self._groups[name]))
-        told = [shard.nodes[address] for shard in self._shards.values() if address in shard.nodes]
-        return told[0] if told else (False, 0)
+        for shard in self._shards.values():
+            if address in shard.nodes:
+                return *shard.nodes[address], address in shard.leaving
+        return False, 0, False
 
     def _do(self, step: Step) -> None:
         name = step.part

@@ -22,8 +22,9 @@ def there(parts: list[Part], state: PartState = S.READY, **shard: PartState) -> 
     return {part.name: Seen(group=part.group, state=now) for part, now in zip(parts, states, strict=True)}
 
 
-def leaving(part: Part, for_s: float, busy: int = 0) -> dict[str, Seen]:
-    return {part.name: Seen(group=part.group, state=S.READY, busy=busy, leaving_s=for_s)}
+def leaving(part: Part, for_s: float, busy: int, *, counted: bool) -> dict[str, Seen]:
+    seen = Seen(group=part.group, state=S.READY, busy=busy, leaving_s=for_s, counted=counted)
+    return {part.name: seen}
 
 
 def due(seen: dict[str, Seen], wanted: list[Part] = NEW) -> list[Step]:
@@ -73,14 +74,14 @@ def test_nobody_leaves_before_all_of_its_region_take_work_in_its_place() -> None
 
 
 @pytest.mark.parametrize(
-    ("for_s", "busy", "ends"),
-    [(0.1, 0, False), (1.5, 0, True), (1.5, 3, False), (PATIENCE_S, 3, True)],
-    ids=["just told", "nothing under way", "something under way", "out of patience"],
+    ("for_s", "busy", "counted", "ends"),
+    [(9.0, 0, False, False), (0.3, 0, True, True), (1.5, 3, True, False), (PATIENCE_S, 3, True, True)],
+    ids=["not counted since", "nothing under way", "something under way", "out of patience"],
 )
 def test_a_node_ends_once_it_has_nothing_under_way_or_patience_is_over(
-    for_s: float, busy: int, ends: bool
+    for_s: float, busy: int, counted: bool, ends: bool
 ) -> None:
-    seen = there(NEW[:3]) | leaving(OLD[2], for_s, busy) | there(OLD[3:])
+    seen = there(NEW[:3]) | leaving(OLD[2], for_s, busy, counted=counted) | there(OLD[3:])
     ended = steps(Act.END, OLD_IAD) if ends else []
     assert due(seen) == ended, "the next region has to wait for this one"
 
