@@ -10,6 +10,8 @@ import ray
 from orchestrator.adapters.process.directories import SERVED_BEFORE
 from orchestrator.adapters.ray import joining
 from orchestrator.adapters.ray.joining import JoinError, join, when_name_is_free
+from orchestrator.domain.ids import RegionName
+from orchestrator.messages.names import parts_of
 
 JOINED = "Ray was asked to join"
 
@@ -35,12 +37,17 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joining, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(joining, "OWNER_ANSWERS_S", 0.05)
     monkeypatch.setattr(joining, "OWNER_DIES_WITHIN_S", 0.1)
+    with_actors(monkeypatch)
     monkeypatch.delenv(SERVED_BEFORE, raising=False)
 
 
 def with_raylets(patch: pytest.MonkeyPatch, *addresses: str) -> None:
     found = [(number, {"gcs-address": address}) for number, address in enumerate(addresses)]
     patch.setattr(joining, "raylets", lambda: iter(found))
+
+
+def with_actors(patch: pytest.MonkeyPatch, *named: str) -> None:
+    patch.setattr(ray.util, "list_named_actors", lambda: [*named])
 
 
 def when_joined(patch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
@@ -141,3 +148,10 @@ def test_a_service_that_keeps_its_name_is_another_one(
     monkeypatch.setattr(joining, "_owner_answers", lambda: answers)
     with pytest.raises(JoinError, match="another service runs in this cluster"):
         when_name_is_free(taken(float("inf")))
+
+
+def test_a_cluster_that_a_service_is_deployed_to_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    shard, *_ = parts_of({RegionName("iad"): 1}, "aaaaaaaa", "bbbbbbbb")
+    with_actors(monkeypatch, shard.name)
+    with pytest.raises(JoinError, match="'ezthrottle undeploy' ends it"):
+        when_name_is_free(taken(0))
