@@ -214,7 +214,7 @@ MULTIPLIES_NOTHING = {
     "webhook_jitter",
     "redelivery_rps",
     "many_jobs_rps",
-    # Lines of the log wait nowhere, and spans in the exporter's queue: 2,048 of them (OTEL_BSP_MAX_QUEUE_SIZE).
+    # Lines of the log wait nowhere; spans in the exporter's queue, 2,048 of them (OTEL_BSP_MAX_QUEUE_SIZE).
     "log_format",
     "log_stdout",
     "tracing",
