@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import Api
 
 CASES = int(os.environ.get("EZTHROTTLE_FUZZ_CASES", "560"))
+MORE_DRAWS = 5
 pytestmark = [pytest.mark.service, pytest.mark.timeout(120 + CASES)]
 
 JOBS, PROXY = "/api/v1/jobs", "/api/v1/proxy"
@@ -171,8 +172,11 @@ def test_every_answer_is_described(fuzz: Fuzz) -> None:
     while (missing := CASES - fuzz.answered.total()) > 0:
         # Of calls without any field there are not many to draw.
         fuzz.run("POST", JOBS, missing)
+    for _ in range(MORE_DRAWS):
+        # How many of few drawn jobs are taken is chance: some more are drawn where it were few.
+        if fuzz.answered[f"POST {JOBS}", httpx.codes.ACCEPTED] < CASES // 100:
+            fuzz.run("POST", JOBS, CASES // 20)
     statuses = Counter(status for _, status in fuzz.answered.elements())
     log.info("%d cases, answered %s", fuzz.answered.total(), sorted(statuses.items()))
-    # Some are taken, whatever is drawn: of 560 it were 4 once.
-    assert fuzz.answered[f"POST {JOBS}", httpx.codes.ACCEPTED] >= CASES // 500
+    assert fuzz.answered[f"POST {JOBS}", httpx.codes.ACCEPTED] >= CASES // 100
     assert {name for name, _ in fuzz.answered} == {f"{method} {path}" for method, path in operations}
