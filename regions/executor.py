@@ -40,6 +40,8 @@ STALE_AFTER_S = 8.0
 """A message on its way for longer is not obeyed: the shard may soon count its attempt as lost."""
 FILES_KEPT_BACK = 64
 """Of those that could be opened still: for Ray, the log, name servers, and attempts on their way here."""
+CLOSES_AFTER_TURNS = 20
+"""Of the loop, once the lease has run out: where it was stalled, answers may be here that nobody has read."""
 REMEMBER_S = 600.0
 REMEMBER_MOST = 200_000
 
@@ -98,6 +100,7 @@ class Executor:
         self._work: dict[AttemptId, _Work] = {}
         self._ended: OrderedDict[AttemptId, _Memory] = OrderedDict()
         self._lease_until = -math.inf
+        self._lapsing = False
         self._heeds_from = math.inf
         self.clock_offset_s = 0.0
         """The shard's clock minus this one."""
@@ -133,6 +136,24 @@ class Executor:
         self._lease_until = -math.inf
         for work in self._work.values():
             work.end_as(Fault.LOST)
+
+    def lapse(self) -> None:
+        """The lease has run out: start nothing from now on, and close everything once the loop has read what
+        is here already. An answer that has come is one, whatever kept this process from reading it.
+        """
+        self._lease_until = -math.inf
+        if self._work and not self._lapsing:
+            self._lapsing = True
+            self._close_after(CLOSES_AFTER_TURNS)
+
+    def _close_after(self, turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._close_after, turns - 1)
+            return
+        self._lapsing = False
+        # What has ended by itself meanwhile may have let it go on.
+        if self.lease_expired:
+            self.fence()
 
     def forget_answers(self) -> None:
         """Another shard works here now: it knows of none of the answers that are held."""
@@ -326,4 +347,4 @@ class ShardLease:
         if self.epoch and not closing and self._clock.boot_s() <= lease_until:
             self._executor.unfence(lease_until)
         else:
-            self._executor.fence()
+            self._executor.lapse()

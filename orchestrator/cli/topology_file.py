@@ -17,6 +17,11 @@ _REGIONS_ELSEWHERE = f"[{FILE_TABLE}] regions: name them in tables of their own,
 _DATA_DIR = f"[{FILE_TABLE}] data_dir must be an absolute path, of the machine that offers the gateway"
 _PORT = f"[{FILE_TABLE}] port must be a number above 0: clients have to find it again"
 
+_LOG = (
+    f"[{FILE_TABLE}] log_stdout is for 'ezthrottle serve': leave it out, for nobody sees what is printed; "
+    "the shard logs to service.log in data_dir"
+)
+
 
 def read_topology(path: Path) -> tuple[Settings, dict[RegionName, int]]:
     """Read a topology: the settings, regions included, and how many executors each region has.
@@ -68,6 +73,8 @@ def _read_settings(table: object, regions: tuple[str, ...], problems: list[str])
     problems += _network_problems(settings.allow_targets)
     if "data_dir" not in values or not settings.data_dir.is_absolute():
         problems.append(_DATA_DIR)
+    if settings.log_stdout:
+        problems.append(_LOG)
     if settings.port == 0:
         problems.append(_PORT)
     return settings

@@ -42,13 +42,13 @@ class FailureDetector:
         self._on_up = on_up
         self._on_lost = on_lost
         self._epoch = 0
-        self._last_judged = clock.now()
+        self._awake_until = clock.now()
 
     def begin(self, epoch: int) -> None:
         """Start judging, under this shard's fencing number."""
         self._epoch = epoch
-        self._last_judged = self._clock.now()
-        self._clock.call_at(self._last_judged + HEARTBEAT_EVERY_S, self._judge_for_ever)
+        self._awake_until = self._clock.now() + HEARTBEAT_EVERY_S
+        self._clock.call_at(self._awake_until, self._judge_for_ever)
 
     def heartbeat(
         self, sender: NodeAddress, beat: Heartbeat, boot_id: str, *, only_named: bool = False
@@ -57,6 +57,7 @@ class FailureDetector:
         that was replaced says that it works for none. ``only_named``: it takes only jobs that name its
         region.
         """
+        self._excuse_own_stall()
         reply = HeartbeatReply(self._epoch, self._clock.now(), boot_id)
         peer = self._peers.find_or_add(sender)
         if peer is None:
@@ -82,7 +83,8 @@ class FailureDetector:
         peer.only_named = only_named
         if beat.heard_s is not None:
             peer.reached_at = peer.last_heard - beat.heard_s
-        if peer.has_closed_all(beat):
+        has_closed_all, peer.excused_s = peer.has_closed_all(beat), 0.0
+        if has_closed_all:
             self._lower(peer, RegionHealth.DOWN)
         else:
             self._raise(peer, beat)
@@ -112,8 +114,11 @@ class FailureDetector:
 
     def _unreachable(self, peer: Peer) -> bool:
         """Say whether what is sent to a node that beats still does not arrive."""
-        peer.out_of_reach = peer.out_of_reach and peer.link.stuck_s() >= SUSPECT_AFTER_S
+        peer.out_of_reach = peer.out_of_reach and self._stuck(peer)
         return peer.out_of_reach
+
+    def _stuck(self, peer: Peer) -> bool:
+        return peer.link.stuck_s() >= SUSPECT_AFTER_S + peer.stuck_excused_s
 
     def _replace(self, peer: Peer, incarnation: str) -> None:
         peer.incarnation = incarnation
@@ -125,14 +130,13 @@ class FailureDetector:
 
     def judge(self) -> None:
         """Lower who is silent, or can't be reached; this happens twice a second by itself."""
+        self._excuse_own_stall()
         now = self._clock.now()
-        stall = max(0.0, now - self._last_judged - HEARTBEAT_EVERY_S)
-        self._last_judged = now
+        self._awake_until = now + HEARTBEAT_EVERY_S
         for peer in self._peers.all():
-            stuck_s = peer.link.stuck_s()
-            peer.out_of_reach = stuck_s >= SUSPECT_AFTER_S + stall
+            peer.out_of_reach = self._stuck(peer)
             verdict = max(
-                health(now - peer.last_heard, stall),
+                health(now - peer.last_heard, peer.excused_s),
                 RegionHealth.SUSPECT if peer.out_of_reach else RegionHealth.UP,
                 key=BEST_FIRST.index,
             )
@@ -142,7 +146,19 @@ class FailureDetector:
 
     def _judge_for_ever(self) -> None:
         self.judge()
-        self._clock.call_at(self._last_judged + HEARTBEAT_EVERY_S, self._judge_for_ever)
+        self._clock.call_at(self._awake_until, self._judge_for_ever)
+
+    def _excuse_own_stall(self) -> None:
+        """Whoever could not be heard while nothing ran here is not blamed for it: not at the first look after
+        that, when what they have sent may still be on its way, and not until they are heard.
+        """
+        stall_s = self._clock.now() - self._awake_until
+        if stall_s <= 0:
+            return
+        self._awake_until += stall_s
+        for peer in self._peers.all():
+            peer.excused_s += stall_s
+            peer.stuck_excused_s = peer.stuck_excused_s + stall_s if peer.link.stuck_s() else 0.0
 
     def _lower(self, peer: Peer, verdict: RegionHealth) -> None:
         if peer.health is RegionHealth.DOWN:

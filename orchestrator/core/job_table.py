@@ -66,6 +66,11 @@ class JobTable:
         """Count the jobs that have ended, and of which attempts are still to be closed."""
         return len(self._closing)
 
+    @property
+    def ends_unsaved(self) -> bool:
+        """Whether a job has ended, and that is not on disk yet."""
+        return any(supervisor.state.ended for supervisor in self)
+
     def find(self, job_id: JobId) -> JobSupervisor | None:
         """Find the supervisor of a job that is under way."""
         return self._supervisors.get(job_id)

@@ -26,6 +26,10 @@ class Peer:
     link: RegionLink
     incarnation: str = ""
     last_heard: float = float("-inf")
+    excused_s: float = 0.0
+    """For how much of the time since it was last heard this shard could hear nobody."""
+    stuck_excused_s: float = 0.0
+    """The same of the time in which nothing has arrived there."""
     out_of_reach: bool = False
     """Whether what is sent to it does not arrive: it can be heard all the same."""
     left: bool = False
@@ -90,7 +94,8 @@ class Peer:
         latest heartbeat tells: a late one may be from before a reply that did.
         """
         latest, self.beats = beat.number > self.beats, max(self.beats, beat.number)
-        return latest and beat.heard_s is not None and beat.heard_s >= FENCED_AFTER_S
+        # What a stall of this shard made it close it reports, or has the answer of.
+        return latest and beat.heard_s is not None and beat.heard_s >= FENCED_AFTER_S + self.excused_s
 
     def has_left(self, beat: Heartbeat) -> bool:
         """Whether it worked for this shard, and says by its latest heartbeat that it does so no longer."""

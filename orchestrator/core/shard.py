@@ -1,6 +1,5 @@
 """A shard: the domains, queues and supervisors that live in one process, and their way to disk."""
 
-import asyncio
 from collections.abc import Callable
 from math import inf
 from random import Random
@@ -132,21 +131,23 @@ class Shard:
         """
         self._draining = True
         self._start_nothing()
-        deadline = self.clock.now() + timeout_s
-        await self._until(lambda: not (self._attempts_open or self._tasks), deadline)
-        last_call = min(deadline, self.clock.now() + DELIVERIES_DRAIN_S)
-        await self._until(lambda: not (self.webhooks.dispatcher or self._tasks), last_call)
+        waited_s = await self._until(lambda: not (self._attempts_open or self._tasks), timeout_s)
+        await self._until_ends_are_saved()
+        last_call_s = min(timeout_s - waited_s, DELIVERIES_DRAIN_S)
+        await self._until(lambda: not (self.webhooks.dispatcher or self._tasks), last_call_s)
         await self.jobs.table.save_open()
 
-    async def rest(self, timeout_s: float) -> None:
+    async def rest(self, timeout_s: float) -> int:
         """Start no attempt more, and wait for those under way, at most ``timeout_s``; submissions are taken
-        all the while, and their jobs wait for the next life. ``drain`` has little left to do then.
+        all the while, and their jobs wait for the next life. ``drain`` has little left to do then. Return how
+        many attempts are under way still: the next life begins these again.
         """
         self._start_nothing()
-        deadline = self.clock.now() + timeout_s
-        await self._until(lambda: not self._attempts_open, deadline)
-        last_call = min(deadline, self.clock.now() + DELIVERIES_DRAIN_S)
-        await self._until(lambda: not self.webhooks.dispatcher, last_call)
+        waited_s = await self._until(lambda: not self._attempts_open, timeout_s)
+        await self._until_ends_are_saved()
+        last_call_s = min(timeout_s - waited_s, DELIVERIES_DRAIN_S)
+        await self._until(lambda: not self.webhooks.dispatcher, last_call_s)
+        return self._attempts_open
 
     def _start_nothing(self) -> None:
         self.targets.domains.close()
@@ -160,9 +161,12 @@ class Shard:
     def _attempts_open(self) -> int:
         return self.targets.attempts_open + self.neighbours.attempts_open
 
-    async def _until(self, holds: Callable[[], bool], deadline: float) -> None:
-        while not holds() and self.clock.now() < deadline:  # noqa: ASYNC110  # these counts share no event
-            await asyncio.sleep(0.02)
+    async def _until(self, holds: Callable[[], bool], within_s: float) -> float:
+        return await self._tasks.until(holds, self.clock, within_s)
+
+    async def _until_ends_are_saved(self) -> None:
+        """However long that takes: a job whose end were thrown away would be sent once more."""
+        await self._tasks.until(lambda: not self.jobs.table.ends_unsaved, self.clock)
 
     async def close(self) -> None:
         """Stop, leaving the rest to the next start."""

@@ -1,8 +1,14 @@
 """Work that a shard has under way beside its messages."""
 
 import asyncio
-from collections.abc import Coroutine
+import math
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+from orchestrator.domain.patience import Patience
+from orchestrator.ports.clock import Clock
+
+LOOK_EVERY_S = 0.02
 
 
 class Tasks:
@@ -21,6 +27,19 @@ class Tasks:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+
+    async def until(self, holds: Callable[[], bool], clock: Clock, within_s: float = math.inf) -> float:
+        """Block until something holds, at most so long, or until one has failed, for it may never come then;
+        say how long that was (s). A stall of this process's own does not count.
+        """
+        patience = Patience(clock.now())
+
+        def over() -> bool:
+            return holds() or self._fault.done() or patience.look(clock.now()) >= within_s
+
+        while not over():  # noqa: ASYNC110  # what is waited for shares no event
+            await asyncio.sleep(LOOK_EVERY_S)
+        return patience.waited_s
 
     async def failed(self) -> None:
         """Return never; raise what the first that failed raised."""

@@ -28,6 +28,8 @@ class Part(Struct, frozen=True):
 class PartState(StrEnum):
     """How far a part is."""
 
+    FAILED = auto()
+    """Its start failed again and again: somebody has to look."""
     BLOCKED = auto()
     """It waits for a machine, or its start failed."""
     STARTING = auto()

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -25,7 +25,7 @@ from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.messages.names import executor_address
 from orchestrator.messages.types import Heartbeat, Message
 from orchestrator.ports.egress import EgressError, Gate
-from orchestrator.ports.store import StoredJob, StoreFailure
+from orchestrator.ports.store import Accepted, Duplicate, Ending, StoredJob, StoreFailure
 from regions.executor import Executor
 from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
 
@@ -60,9 +60,10 @@ Answer = Callable[[Call], Reply]
 
 
 class RigJobs(MemoryJobs):
-    """A store that may take its time to read a job, or to write a mark."""
+    """A store that may take its time to read a job, to write a mark, or a job's end."""
 
     load_takes_s = 0.0
+    ending_takes_s = 0.0
     marking_takes_s = 0.0
     loses_notes = False
     """Of how far jobs are: nobody waits for these."""
@@ -75,6 +76,12 @@ class RigJobs(MemoryJobs):
         if self.load_takes_s:
             await asyncio.sleep(self.load_takes_s)
         return await super().load(job_id)
+
+    async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
+        """Write down a job's end."""
+        if self.ending_takes_s:
+            await asyncio.sleep(self.ending_takes_s)
+        return await super().end(ending)
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is."""
@@ -218,6 +225,14 @@ class Rig:
         if region != WEBHOOKS and region in self.alive:
             self._executors[region].receive(message)
             self.received[type(message)] += 1
+
+    def rest(self, timeout_s: float) -> "asyncio.Task[int]":
+        """Let the shard rest, in its own process."""
+        return self._process.spawn(self.shard.rest(timeout_s))
+
+    def stall(self, seconds: float) -> None:
+        """Give the shard and its executors no time to run, as a machine does where others have it all."""
+        self._process.stall(seconds)
 
     def _beat(self) -> None:
         for region in self.alive:

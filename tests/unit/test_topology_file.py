@@ -48,6 +48,7 @@ def test_settings_and_regions_are_read_in_the_files_order(tmp_path: Path) -> Non
         ("[serve]\nport = 0", "[serve] port must be a number above 0"),
         ("[serve]\nport = 99999", "[serve] port must lie between 0 and 65535"),
         ("[serve]\ndata_dir = 'data'", "[serve] data_dir must be an absolute path"),
+        ("[serve]\nlog_stdout = true", "[serve] log_stdout is for 'ezthrottle serve': leave it out, for"),
         ("[serve]\nregions = ['iad']", "[serve] regions: name them in tables of their own"),
         ("[serve]\nallow_targets = 'x'", "[serve] allow_targets:"),
         ("[serve]\nagents_bind = '0.0.0.0:8443'", "[serve] agents_bind needs"),

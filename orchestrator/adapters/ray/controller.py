@@ -24,13 +24,14 @@ from orchestrator.domain.deployment import (
     plan,
     unsettled,
 )
+from orchestrator.domain.patience import Patience
 from orchestrator.domain.placement import Placement, PlacementState
 from orchestrator.messages import names
 
 LOOK_EVERY_S = 0.25
-HANDS_OVER_WITHIN_S = 15.0
-"""Beyond what attempts under way are given: a shard that does not answer, on a machine that is cut off say,
-is ended.
+SILENT_MOST_S = 15.0
+"""A shard that is to make room and does not answer for so long, on a machine that is cut off say, is ended.
+One that answers is waited for: what has ended there is on its way to disk.
 """
 _LEAVING = PlacementState.LEAVING.value
 _STATES = {PlacementState.PENDING: PartState.BLOCKED, PlacementState.FAILED: PartState.BLOCKED}
@@ -45,7 +46,8 @@ class ShardTalk:
         self._actor = ray.get_actor(name, namespace=names.NAMESPACE)
         self._asked: Any = None
         self._told: frozenset[str] = frozenset()
-        self._handed_over_at: float | None = None
+        self._silent: Patience | None = None
+        """How long it has not answered since it was to make room, or since it last did."""
         self.state, self.reason = PartState.STARTING, "starting"
         self.nodes: dict[str, tuple[bool, int]] = {}
         self.leaving: frozenset[str] = frozenset()
@@ -66,18 +68,20 @@ class ShardTalk:
         try:
             state, self.reason, self.nodes = ray.get(self._asked)
             self.state, self.leaving = PartState(state), self._told
+            self._silent = self._silent and Patience(time.monotonic())
         except ray.exceptions.RayError as error:
             self.state, self.reason, self.nodes = PartState.STARTING, last_line(error), {}
             self.died = isinstance(error, ray.exceptions.ActorDiedError)
 
     def hand_over(self, patience_s: float) -> None:
-        """Ask it to make room, once; end it where it does not."""
+        """Ask it to make room, once; end it where it does not answer."""
         now = time.monotonic()
-        if self._handed_over_at is None:
-            self._handed_over_at = now
+        if self._silent is None:
+            self._silent = Patience(now)
             log.info("a shard is to make room")
             self._actor.hand_over.remote(patience_s)
-        elif now - self._handed_over_at > patience_s + HANDS_OVER_WITHIN_S:
+        elif self._silent.look(now) > SILENT_MOST_S:
+            log.warning("the shard that is to make room does not answer: it is ended")
             ray.kill(self._actor)
 
 
@@ -90,7 +94,7 @@ class Controller:
         self._groups: dict[str, str] = {}
         self._actors: dict[str, RegionActor] = {}
         self._shards: dict[str, ShardTalk] = {}
-        self._leaving: dict[str, float] = {}
+        self._leaving: dict[str, Patience] = {}
         self.status: dict[str, Any] = {}
 
     def look(self) -> None:
@@ -101,7 +105,7 @@ class Controller:
         self._attend()
         seen = {name: self._seen(name) for name in self._actors}
         for step in plan(self._deployment.parts, seen, patience_s=self._deployment.settings.drain_timeout_s):
-            self._do(step)
+            self._do(step, seen)
         self.status = self._describe(seen)
 
     def _find(self) -> None:
@@ -149,14 +153,15 @@ class Controller:
     def _seen(self, name: str) -> Seen:
         group, placement = self._groups[name], self._actors[name].placement
         up, busy, counted = self._node(name)
-        left_at = self._leaving.get(name)
+        # A count of before tells nothing of what it has now.
+        leaving = self._leaving.get(name)
+        leaving_s = None if leaving is None else leaving.look(time.monotonic(), counts=counted)
         state = PartState.READY if up else PartState.STARTING
         if placement.state is not PlacementState.RUNS:
             state = _STATES.get(placement.state, PartState.STARTING)
         elif group == SHARD_GROUP:
             talk = self._shards.get(name)
             state = talk.state if talk else PartState.STARTING
-        leaving_s = None if left_at is None else time.monotonic() - left_at
         return Seen(group=group, state=state, busy=busy, leaving_s=leaving_s, counted=counted)
 
     def _node(self, name: str) -> tuple[bool, int, bool]:
@@ -167,15 +172,17 @@ class Controller:
                 return *shard.nodes[address], address in shard.leaving
         return False, 0, False
 
-    def _do(self, step: Step) -> None:
+    def _do(self, step: Step, seen: Mapping[str, Seen]) -> None:
         name = step.part
         if step.act is Act.START:
             self._know(name, self._wanted[name].group)
         elif step.act is Act.HAND_OVER and name in self._shards:
             self._shards[name].hand_over(self._deployment.settings.drain_timeout_s)
         elif step.act is Act.LEAVE:
-            self._leaving[name] = time.monotonic()
+            self._leaving[name] = Patience(time.monotonic())
         elif step.act is Act.END:
+            if busy := seen[name].busy:
+                log.warning("%s is ended with %d under way: that begins again elsewhere", name, busy)
             end(name)
         if step.act is not Act.HAND_OVER:
             log.info("%s: %s", step.act, name)

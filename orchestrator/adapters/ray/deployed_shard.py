@@ -51,8 +51,11 @@ class DeployedShardActor(Door):
         log_file.let_inherit(settings.data_dir / LOG_FILE, settings.log_format)
         nodes = tuple(map(NodeAddress.read, expected))
         self._where = where_here()
-        self._life = ShardLife(settings, near.parent.name)
-        self._make_host: Callable[[], ShardHost] = partial(ShardHost, settings, nodes)
+        # Ray's type hints do not know this one.
+        context: Any = ray.get_runtime_context()
+        again: bool = context.was_current_actor_reconstructed
+        self._life = ShardLife(settings, near.parent.name, again=again)
+        self._make_host: Callable[[], ShardHost] = partial(ShardHost, settings, nodes, self._life.fail)
         self._socket = near.name
         self._begun = asyncio.get_running_loop().create_task(self._serve())
 
@@ -62,9 +65,11 @@ class DeployedShardActor(Door):
             host = self._make_host()
             await host.begin(run_dir / self._socket)
             self._host = host
-        except Exception:
+        except Exception as error:
             log.exception("the shard could not begin; Ray starts it again")
+            self._life.fail(error)
             os._exit(ExitCode.FAULT)
+        await self._life.prove()
 
     async def where(self) -> dict[str, str]:
         """Say on which machine this is, and of which version."""

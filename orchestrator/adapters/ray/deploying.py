@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from orchestrator.adapters.ray.controller import HANDS_OVER_WITHIN_S, ControllerActor, deployed_actors, end
+from orchestrator.adapters.ray.controller import SILENT_MOST_S, ControllerActor, deployed_actors, end
 from orchestrator.adapters.ray.deployment import DETACHED, Deployment
 from orchestrator.adapters.ray.joining import NODE_WITHIN_S, JoinError, join
 from orchestrator.adapters.ray.making import LASTING
@@ -107,7 +107,7 @@ def undeploy(patience_s: float) -> list[str]:
     for name in shards:
         with contextlib.suppress(ValueError, ray.exceptions.RayError):
             shard: Any = ray.get_actor(name, namespace=names.NAMESPACE)
-            ray.wait([shard.hand_over.remote(patience_s)], timeout=patience_s + HANDS_OVER_WITHIN_S)
+            ray.wait([shard.hand_over.remote(patience_s)], timeout=patience_s + SILENT_MOST_S)
     for name in there:
         end(name)
     return sorted(there)

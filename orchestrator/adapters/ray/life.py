@@ -15,13 +15,16 @@ from orchestrator.adapters.process.directories import (
     held_data_dir,
     run_dir_path,
 )
+from orchestrator.adapters.process.start_record import StartRecord
 from orchestrator.domain.deployment import PartState
+from orchestrator.domain.failed_starts import PROVEN_AFTER_S, FailedStarts
 from orchestrator.settings import Address, Settings
 
 LOOK_EVERY_S = 0.02
 """For the lock: nobody is acknowledged anything while it is nobody's."""
 TROUBLED_EVERY_S = 1.0
 RUN_DIR_PREFIX = "ezt-"
+STARTS_FILE = "starts.json"
 
 
 class ShardLife:
@@ -30,12 +33,16 @@ class ShardLife:
     Args:
         settings: Those that were deployed.
         run_dir: The name of a directory for its socket, ``ezt-DIGEST``, in the temporary directory.
+        again: Whether an earlier life of the same actor has ended: by itself, then.
     """
 
-    def __init__(self, settings: Settings, run_dir: str) -> None:
+    def __init__(self, settings: Settings, run_dir: str, *, again: bool = False) -> None:
         self._settings = settings
         self._run_dir = run_dir
+        self._again = again
         self._held = ExitStack()
+        self._begun = False
+        self._starts = StartRecord(settings.data_dir / STARTS_FILE)
         self.state, self.reason = PartState.STARTING, "starting"
 
     async def begin(self) -> Path:
@@ -43,15 +50,37 @@ class ShardLife:
         while trouble := await asyncio.to_thread(self._trouble):
             self._note(PartState.BLOCKED, trouble)
             await asyncio.sleep(TROUBLED_EVERY_S)
+        await self._pause()
         run_dir = await self._take()
         while trouble := self._doors_trouble():
             self._note(PartState.BLOCKED, trouble)
             await asyncio.sleep(LOOK_EVERY_S)
+        self._begun = True
+        self._starts.begin()
         return run_dir
+
+    async def prove(self) -> None:
+        """Block until this life has served for long enough: the next one need not wait for its sake then."""
+        await asyncio.sleep(PROVEN_AFTER_S)
+        self._starts.forget()
+
+    def fail(self, error: BaseException) -> None:
+        """Note for the next life what this one dies of."""
+        self._starts.fail(f"{type(error).__name__}: {error}")
 
     def end(self) -> None:
         """Let the next life have the data directory."""
+        if self._begun:
+            self._starts.forget()
         self._held.close()
+
+    async def _pause(self) -> None:
+        """Wait for as long as failed starts ask for; nobody's work waits meanwhile that could be done."""
+        before = self._starts.read() if self._again else FailedStarts()
+        if not before.count:
+            return
+        self._note(PartState.FAILED if before.failed else PartState.BLOCKED, str(before))
+        await asyncio.sleep(before.pause_s)
 
     def _note(self, state: PartState, reason: str) -> None:
         self.state, self.reason = state, reason

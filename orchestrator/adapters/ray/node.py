@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,21 @@ log = logging.getLogger(__name__)
 
 
 class ShardHost:
-    """Store, shard and gateway of one life of the shard's actor. ``expected`` are the nodes that there are to
-    be, where they are not called as those of ``messages.names``.
+    """Store, shard and gateway of one life of the shard's actor.
+
+    Args:
+        settings: Those of the service.
+        expected: The nodes that there are to be, where they are not called as those of ``messages.names``.
+        on_fault: Is told what this life dies of.
     """
 
-    def __init__(self, settings: Settings, expected: tuple[NodeAddress, ...] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        expected: tuple[NodeAddress, ...] = (),
+        on_fault: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
+        self._on_fault = on_fault
         log_to(settings.data_dir / LOG_FILE)
         self._settings = settings
         self._loop = asyncio.get_running_loop()
@@ -129,7 +140,8 @@ class ShardHost:
 
     async def rest(self, timeout_s: float) -> None:
         """Start nothing more, and wait for what is under way; submissions are taken all the while."""
-        await self._shard.rest(timeout_s)
+        if cut_off := await self._shard.rest(timeout_s):
+            log.warning("%d attempts took longer than %g s: they begin again", cut_off, timeout_s)
 
     def _placed(self, placements: dict[str, Placement]) -> None:
         for address, placement in placements.items():
@@ -164,8 +176,9 @@ class ShardHost:
     async def _die_of_faults(self) -> None:
         try:
             await self._shard.failed()
-        except Exception:
+        except Exception as error:
             log.exception("the shard can't go on; its truth is on disk, a new one takes over")
+            self._on_fault(error)
             os._exit(ExitCode.FAULT)
 
 

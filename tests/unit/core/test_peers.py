@@ -10,6 +10,7 @@ from orchestrator.core.peers import PeerBook
 from orchestrator.domain.ids import NodeAddress, NodeName, RegionName
 from orchestrator.domain.routing import (
     ATTEMPTS_CREDIT,
+    DOWN_AFTER_S,
     FENCED_AFTER_S,
     HEARTBEAT_EVERY_S,
     SELF_FENCE_AFTER_S,
@@ -233,6 +234,27 @@ async def test_a_node_that_no_reply_reaches_is_down_as_soon_as_it_has_fenced_its
     assert (beaten.health, beaten.lost) == (RegionHealth.DOWN, ["first", "first"])
     beaten.beats("first", heard_s=HEARTBEAT_EVERY_S, number=7)
     assert beaten.health is RegionHealth.UP
+
+
+async def test_a_stall_of_the_shards_own_takes_nothing_from_a_node_until_that_is_heard_again(
+    beaten: Region,
+) -> None:
+    beaten.clock.ahead_s += 10.0
+    beaten.link.stuck_for_s = 10.0
+    beaten.passes(1.0)
+    assert (beaten.health, beaten.lost) == (RegionHealth.UP, ["first"])
+    assert beaten.beats("first", heard_s=11.0, number=5) == EPOCH
+    assert (beaten.health, beaten.lost) == (RegionHealth.UP, ["first"])
+    beaten.passes(SUSPECT_AFTER_S)
+    assert beaten.health is RegionHealth.SUSPECT
+
+
+async def test_a_node_that_stays_silent_after_the_shards_own_stall_is_down_by_what_it_had_time_for(
+    beaten: Region,
+) -> None:
+    beaten.clock.ahead_s += 10.0
+    beaten.passes(DOWN_AFTER_S + HEARTBEAT_EVERY_S)
+    assert (beaten.health, beaten.lost) == (RegionHealth.DOWN, ["first", "first"])
 
 
 async def test_a_late_heartbeat_does_not_tell_of_a_silence_that_is_over(beaten: Region) -> None:

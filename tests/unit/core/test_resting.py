@@ -51,6 +51,51 @@ async def test_a_shard_rests_no_longer_than_it_is_given(rig: Rig) -> None:
 
 
 @in_virtual_time()
+async def test_a_shard_says_how_many_attempts_it_did_not_wait_for(rig: Rig) -> None:
+    rig.answer = lambda _call: Reply(after_s=60.0)
+    await rig.submit(regions=(IAD,))
+    await asyncio.sleep(1.0)
+    assert await rig.shard.rest(5.0) == 1
+
+
+@in_virtual_time()
+async def test_an_end_that_is_slow_to_reach_the_disk_is_waited_for_and_nothing_is_sent_twice(
+    rig: Rig,
+) -> None:
+    rig.store.jobs.ending_takes_s = 30.0
+    job = await rig.submit(regions=(IAD,))
+    await asyncio.sleep(1.0)
+    await rig.shard.rest(10.0)
+    await rig.restart(drain_s=0.5)
+    assert (await rig.ended(job)).state is JobState.SUCCESS
+    assert rig.seen(job) == [IAD]
+
+
+@in_virtual_time()
+async def test_a_stop_waits_for_an_end_that_is_slow_to_reach_the_disk(rig: Rig) -> None:
+    rig.store.jobs.ending_takes_s = 30.0
+    job = await rig.submit(regions=(IAD,))
+    await asyncio.sleep(1.0)
+    await rig.restart(drain_s=0.5)
+    assert (await rig.ended(job)).state is JobState.SUCCESS
+    assert rig.seen(job) == [IAD]
+
+
+@in_virtual_time()
+async def test_a_machine_that_gives_a_resting_shard_no_time_takes_none_of_its_patience(rig: Rig) -> None:
+    rig.answer = lambda _call: Reply(after_s=2.0)
+    job = await rig.submit(regions=(IAD,))
+    await asyncio.sleep(1.0)
+    resting = rig.rest(5.0)
+    await asyncio.sleep(0.5)
+    rig.stall(60.0)
+    assert await resting == 0
+    await rig.restart(drain_s=0.5)
+    assert (await rig.ended(job)).state is JobState.SUCCESS
+    assert rig.seen(job) == [IAD]
+
+
+@in_virtual_time()
 async def test_a_node_that_leaves_ends_what_it_has_and_is_given_nothing_more(rig: Rig) -> None:
     rig.answer = lambda call: Reply(after_s=3.0 if call.region == IAD else 0.0)
     under_way = await rig.submit(regions=(IAD,))

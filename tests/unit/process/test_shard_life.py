@@ -12,7 +12,9 @@ import pytest
 
 from bench.service import free_port
 from orchestrator.adapters.process.directories import held_data_dir
+from orchestrator.adapters.ray import life as life_module
 from orchestrator.adapters.ray.life import ShardLife
+from orchestrator.domain import failed_starts
 from orchestrator.domain.deployment import PartState
 from orchestrator.settings import Settings
 
@@ -24,8 +26,9 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
     """Make lives over one data directory."""
     name, lives, port = f"ezt-{secrets.token_hex(4)}", [], free_port()
 
-    def make(**settings: Any) -> ShardLife:
-        lives.append(ShardLife(Settings(**({"data_dir": tmp_path / "data", "port": port} | settings)), name))
+    def make(*, again: bool = False, **settings: Any) -> ShardLife:
+        made = Settings(**({"data_dir": tmp_path / "data", "port": port} | settings))
+        lives.append(ShardLife(made, name, again=again))
         return lives[-1]
 
     yield make
@@ -80,3 +83,64 @@ async def test_a_port_that_is_taken_is_named_and_waited_for(make: Make) -> None:
         waiting = asyncio.ensure_future(life.begin())
         assert f"can't listen on 127.0.0.1:{port}" in await until(life, PartState.BLOCKED)
     await asyncio.wait_for(waiting, 20)
+
+
+def die(life: ShardLife) -> None:
+    """End a life as its process would."""
+    life._held.close()
+
+
+async def begun(life: ShardLife) -> None:
+    await asyncio.wait_for(life.begin(), 20)
+
+
+async def test_a_life_after_one_that_failed_waits_and_says_what_that_died_of(make: Make) -> None:
+    first = make()
+    await begun(first)
+    first.fail(OSError("the disk is full"))
+    die(first)
+    second = make(again=True)
+    waiting = asyncio.ensure_future(second.begin())
+    reason = await until(second, PartState.BLOCKED)
+    assert reason == "its start failed 1 times in a row, tried again in 1 s: OSError: the disk is full"
+    await asyncio.wait_for(waiting, 20)
+
+
+async def test_after_some_failures_in_a_row_a_life_says_that_it_failed(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failed_starts, "PAUSE_FIRST_S", 0.001)
+    for _ in range(failed_starts.FAILED_FROM):
+        life = make(again=True)
+        await begun(life)
+        die(life)
+    monkeypatch.setattr(failed_starts, "PAUSE_FIRST_S", 60.0)
+    failed = make(again=True)
+    waiting = asyncio.ensure_future(failed.begin())
+    assert "its process ended without a word" in await until(failed, PartState.FAILED)
+    waiting.cancel()
+
+
+async def test_what_was_deployed_anew_waits_for_no_failure_of_another(make: Make) -> None:
+    first = make()
+    await begun(first)
+    die(first)
+    anew = make()
+    await begun(anew)
+    assert anew.state is not PartState.BLOCKED
+
+
+async def test_a_life_that_was_proven_or_made_room_leaves_no_failure_behind(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(life_module, "PROVEN_AFTER_S", 0.01)
+    proven = make()
+    await begun(proven)
+    await proven.prove()
+    die(proven)
+    second = make(again=True)
+    await begun(second)
+    second.end()
+    third = make(again=True)
+    await begun(third)
+    assert {second.state, third.state}.isdisjoint({PartState.BLOCKED, PartState.FAILED})

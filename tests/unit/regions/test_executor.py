@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import socket
 
 import pytest
 
@@ -144,3 +145,50 @@ async def test_nothing_starts_on_a_machine_that_slept_past_its_lease(asleep_s: f
     assert done.fault is (None if goes else Fault.LOST)
     assert (lease.silence_s or 0.0) >= asleep_s
     await executor.close()
+
+
+class Reads:
+    """An egress whose answer comes through a socket."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self.asked = asyncio.Event()
+
+    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+        await gate()
+        self.asked.set()
+        return HttpResponse(status=200, headers={}, body=await self._reader.readline())
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_an_answer_that_came_while_a_process_was_stalled_counts_though_its_lease_ran_out(
+    answered: bool,
+) -> None:
+    here, there = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=here)
+    clock, reports, egress = Sleeper(), asyncio.Queue[Message](), Reads(reader)
+    executor = Executor(egress, clock, reports.put_nowait)
+    lease = ShardLease(executor, clock)
+    lease.heard(1, clock.boot_s())
+    request = HttpRequest(method="GET", url="http://a.example/")
+    executor.receive(RunAttempt(AttemptId("1"), clock.now(), request))
+    await egress.asked.wait()
+
+    # Nothing here runs between these: the answer lies in the socket when the lease is looked at.
+    there.sendall(b"done\n" if answered else b"do")
+    clock.asleep_s = 10 * SELF_FENCE_AFTER_S
+    lease.check()
+    done = await reports.get()
+
+    assert isinstance(done, AttemptDone)
+    assert done.fault is (None if answered else Fault.LOST)
+    executor.receive(RunAttempt(AttemptId("2"), clock.now(), request))
+    refused = await reports.get()
+    assert isinstance(refused, AttemptDone)
+    assert refused.fault is Fault.LOST, "something began without a lease"
+    await executor.close()
+    writer.close()
+    there.close()
