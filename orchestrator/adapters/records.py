@@ -26,7 +26,11 @@ _LEG_FIELDS = Leg.__struct_fields__
 
 def pack_spec(spec: JobSpec, traceparent: str | None = None) -> bytes:
     """Write a spec, and which trace its job belongs to where it was told one."""
-    record = spec_to_record(spec)
+    return pack_request(spec_to_record(spec), traceparent)
+
+
+def pack_request(record: dict[str, Any], traceparent: str | None) -> bytes:
+    """Write a spec that is a record already, as ``pack_spec`` does."""
     return _pack(record if traceparent is None else record | {_TRACEPARENT: traceparent})
 
 

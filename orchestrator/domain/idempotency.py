@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.job import JobSpec
@@ -22,7 +23,12 @@ def content_key(customer: CustomerId, url: str, method: str, body: str | bytes |
 
 def payload_bytes(spec: JobSpec) -> bytes:
     """Write a spec canonically: equal bytes mean that two submissions ask for the same."""
-    return _canonical(spec_to_record(spec)).encode()
+    return payload_of(spec_to_record(spec))
+
+
+def payload_of(record: dict[str, Any]) -> bytes:
+    """Write a spec canonically that is a record already."""
+    return _canonical(record).encode()
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode

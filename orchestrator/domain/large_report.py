@@ -13,8 +13,9 @@ from orchestrator.domain.byte_budget import KIB
 from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.job import Job
+from orchestrator.domain.json_bytes import json_bytes
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.report import around_body, controls_in, result_document, too_many_controls, written
+from orchestrator.domain.report import around_body, controls_in, result_document, too_many_controls
 from orchestrator.domain.run import Answer
 from orchestrator.domain.settling import Failure
 
@@ -52,7 +53,7 @@ def large_webhook_body(
 def _members(document: Mapping[str, Any]) -> Iterator[bytes]:
     before = b"{"
     for name, value in document.items():
-        yield before + _encoded(name) + b":"
+        yield before + json_bytes(name) + b":"
         yield from _value(value)
         before = b","
     yield b"}"
@@ -70,11 +71,7 @@ def _value(value: object) -> Iterator[bytes]:
         case dict() if any(isinstance(inner, _Response) for inner in value.values()):
             yield from _members(value)
         case _:
-            yield _encoded(value)
-
-
-def _encoded(value: object) -> bytes:
-    return written(value).encode(errors="backslashreplace")
+            yield json_bytes(value)
 
 
 def _body_fields(body: bytes) -> Generator[bytes, None, dict[str, Any]]:
@@ -84,7 +81,6 @@ def _body_fields(body: bytes) -> Generator[bytes, None, dict[str, Any]]:
     decoder = _new_decoder()
     try:
         for piece in _slices(body):
-            # Five times as fast as ``json``, and with the same escapes.
             escaped.append(msgspec.json.encode(decoder.decode(piece))[1:-1])
             size += len(escaped[-1])
             yield b""

@@ -12,6 +12,7 @@ from orchestrator.domain.course import Course, step_name
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import ExecutionMode, Job
+from orchestrator.domain.json_bytes import json_bytes
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.run import Answer
 from orchestrator.domain.settling import Failure
@@ -30,7 +31,7 @@ def webhook_body(
     document = result_document(
         job, course, state, step=step, answer=answer, failure=failure, show=_shown_document
     )
-    return written(document).encode(errors="backslashreplace")
+    return json_bytes(document)
 
 
 def result_document(
@@ -119,7 +120,7 @@ def damaged_body(job_id: JobId, failure: Failure) -> bytes:
         "step": step_name(0),
         "error": {"code": failure.code, "message": failure.message},
     }
-    return written(document).encode()
+    return json_bytes(document)
 
 
 def response_document(response: HttpResponse) -> dict[str, Any]:
@@ -175,6 +176,3 @@ def too_many_controls(controls: int, size: int) -> bool:
 
 _CONTROLS = bytes(set(range(0x20)) - set(b"\b\t\n\f\r"))
 """What JSON has no short escape for (RFC 8259, 7)."""
-# Not in ASCII alone: every letter beyond it would take six bytes instead of two or three. Who encodes this
-# replaces lone surrogates with JSON's own escape: nothing that is told may break an end.
-written = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

@@ -7,15 +7,18 @@ from msgspec.structs import astuple, fields
 
 from orchestrator.domain.job import Fallback, JobSpec
 
-_NAMES = JobSpec.__struct_fields__
-_DEFAULTS = tuple(field.default for field in fields(JobSpec))
+_NAMES_AND_DEFAULTS = tuple((field.name, field.default) for field in fields(JobSpec))
 _PLAIN = (str, int, float, dict)
 
 
 def spec_to_record(spec: JobSpec) -> dict[str, Any]:
     """Flatten to plain values; only what differs from its default is kept."""
-    named = zip(_NAMES, astuple(spec), _DEFAULTS, strict=True)
-    return {name: _plain(value) for name, value, default in named if value != default}
+    return {
+        name: _plain(value)
+        for (name, default), value in zip(_NAMES_AND_DEFAULTS, astuple(spec), strict=True)
+        # Most fields are as they were: what is the same object needs no look at what is equal.
+        if value is not default and value != default
+    }
 
 
 def spec_from_record(record: dict[str, Any]) -> JobSpec:

@@ -29,7 +29,7 @@ from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.job import Job, JobSpec, Webhook
+from orchestrator.domain.job import Job, Webhook
 from orchestrator.domain.learned import Learned
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
@@ -478,13 +478,13 @@ async def test_a_large_job_is_encrypted_beside_the_loop_and_a_small_one_on_it(
     on_disk: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[int] = []
-    pack = new_jobs.pack_spec
+    pack = new_jobs.pack_request
 
-    def noted(spec: JobSpec, traceparent: str | None) -> bytes:
+    def noted(record: dict[str, Any], traceparent: str | None) -> bytes:
         threads.append(threading.get_ident())
-        return pack(spec, traceparent)
+        return pack(record, traceparent)
 
-    monkeypatch.setattr(new_jobs, "pack_spec", noted)
+    monkeypatch.setattr(new_jobs, "pack_request", noted)
     small, large, alone = (a_job(n, body="x" * size) for n, size in enumerate((1, LARGE, LARGE), 1))
     assert await on_disk.jobs.submit_many([small, large]) == [Accepted(small), Accepted(large)]
     assert await on_disk.jobs.submit(alone) == Accepted(alone)

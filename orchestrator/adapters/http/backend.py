@@ -1,6 +1,5 @@
 """What every handler of the API needs, and what they share."""
 
-import json
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +16,7 @@ from orchestrator.adapters.http.large_answers import HeldResponse, ResultRespons
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.core.gateway.gateway import Gateway
 from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.json_bytes import json_bytes
 from orchestrator.domain.roles import Caller
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.store import StoredJob
@@ -55,7 +55,7 @@ async def document_of(request: Request, bounds: SubmissionBounds, room: HeldRoom
 
 def json_response(document: dict[str, Any], status: HTTPStatus) -> Response:
     """Answer with a JSON document."""
-    return Response(_write(document), status_code=status.value, media_type="application/json")
+    return Response(json_bytes(document), status_code=status.value, media_type="application/json")
 
 
 def shown_response(backend: Backend, stored: StoredJob, document: dict[str, Any]) -> Response:
@@ -64,8 +64,5 @@ def shown_response(backend: Backend, stored: StoredJob, document: dict[str, Any]
         return json_response(document, HTTPStatus.OK)
     job = stored.job
     return ResultResponse(
-        _write(document), lambda: backend.results.borrow(job.customer, job.id, stored.result_bytes)
+        json_bytes(document), lambda: backend.results.borrow(job.customer, job.id, stored.result_bytes)
     )
-
-
-_write = json.JSONEncoder(separators=(",", ":")).encode

@@ -1,7 +1,6 @@
 """A job's events as Server-Sent Events (WHATWG HTML, 9.2)."""
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -16,6 +15,7 @@ from orchestrator.adapters.http.readers import stored_without_bodies
 from orchestrator.core.gateway.watching import JobFollower
 from orchestrator.domain.errors import OverLimit
 from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.json_bytes import json_bytes
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.progress import Event, EventName, Told, end_event, news
 from orchestrator.domain.queue_position import QueuePosition
@@ -166,7 +166,7 @@ class EventResponse(StreamingResponse):
 
 
 def _written(name: EventName, document: dict[str, Any], id_: str | None = None) -> bytes:
-    lines = [f"event: {name}", f"data: {json.dumps(document, separators=(',', ':'))}"]
+    lines = [b"event: %s" % name.encode(), b"data: %s" % json_bytes(document)]
     if id_ is not None:
-        lines.append(f"id: {id_}")
-    return ("\n".join(lines) + "\n\n").encode()
+        lines.append(b"id: %s" % id_.encode())
+    return b"\n".join(lines) + b"\n\n"

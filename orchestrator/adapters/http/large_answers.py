@@ -130,11 +130,11 @@ class ResultResponse(Response):
     media_type = "application/json"
 
     def __init__(
-        self, document: str, borrowed: Callable[[], contextlib.AbstractAsyncContextManager[bytes]]
+        self, document: bytes, borrowed: Callable[[], contextlib.AbstractAsyncContextManager[bytes]]
     ) -> None:
         super().__init__(status_code=HTTPStatus.OK)
-        before, _, after = document.partition(f'"{PLACE_OF_RESULT}"')
-        self._before, self._after = before.encode(), after.encode()
+        before, _, after = document.partition(b'"%s"' % PLACE_OF_RESULT.encode())
+        self._before, self._after = before, after
         self._borrowed = borrowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI

@@ -10,12 +10,13 @@ from typing import NamedTuple
 import msgpack
 
 from orchestrator.adapters.damage import read_state
-from orchestrator.adapters.records import pack_quorum, pack_spec
+from orchestrator.adapters.records import pack_quorum, pack_request
 from orchestrator.adapters.sealing import sealing_context
-from orchestrator.domain.idempotency import payload_bytes
+from orchestrator.domain.idempotency import payload_of
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import first_state
+from orchestrator.domain.spec_record import spec_to_record
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import Accepted, Duplicate
 from orchestrator.runtime.cooperative_yield import CooperativeYield
@@ -74,8 +75,9 @@ class NewJobs:
 
     def row_now(self, job: Job) -> JobRow:
         """Make a job's row."""
+        record = spec_to_record(job.spec)
         request = self._box.seal(
-            pack_spec(job.spec, job.traceparent), sealing_context(job.customer, job.id, "request")
+            pack_request(record, job.traceparent), sealing_context(job.customer, job.id, "request")
         )
         return JobRow(
             id=job.id,
@@ -88,7 +90,7 @@ class NewJobs:
             deadline_ms=job.deadline_at_ms,
             idem_key=job.idempotent_key,
             idem_holds=1,
-            fingerprint=self._box.fingerprint(payload_bytes(job.spec)),
+            fingerprint=self._box.fingerprint(payload_of(record)),
             request=request,
             quorum=pack_quorum(job.spec),
             queued_as=self._queued_as(job),
