@@ -31,6 +31,8 @@ PIPELINED_MOST = 16
 """Requests of one connection in line behind the one that is being answered: what follows is not read yet."""
 SLICE_BYTES = 4 * 1024
 """What is read at a time: a hundred small requests at most."""
+DENSE_SLICE_BYTES = 1024
+"""The same of what has more lines than a head may have."""
 BODY_SLICE_BYTES = 16 * 1024
 BODILESS = ("GET", "HEAD", "DELETE")
 """What comes with these is of no use to anybody, and is dropped as it comes."""
@@ -124,12 +126,23 @@ class BoundedProtocol(HttpToolsProtocol):
     def _read_on(self) -> None:
         rest, at = self._rest, 0
         while at < len(rest) and len(self.pipeline) < PIPELINED_MOST and not self._line.is_closing():
-            most = BODY_SLICE_BYTES if self._body_is_coming() else SLICE_BYTES
-            data = rest[at : at + most]
+            data = rest[at : at + self._slice_bytes(rest, at)]
             at += len(data)
             self._beside_body += len(data)
             super().data_received(data)
+            if self._is_too_large():
+                # Nobody reads on: 15,000 short lines would hold the loop up for ten milliseconds.
+                break
         self._rest = rest[at:]
+
+    def _slice_bytes(self, rest: bytes, at: int) -> int:
+        if self._body_is_coming():
+            return BODY_SLICE_BYTES
+        is_dense = rest.count(b"\n", at, at + SLICE_BYTES) > HEAD_LINES_MOST
+        return DENSE_SLICE_BYTES if is_dense else SLICE_BYTES
+
+    def _is_too_large(self) -> bool:
+        return self._beside_body > HEAD_BYTES_MOST or len(self.headers) > HEAD_LINES_MOST
 
     def _excess(self) -> tuple[HTTPStatus, str] | None:
         """What is too much of what has come, if anything is."""

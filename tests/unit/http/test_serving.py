@@ -160,6 +160,23 @@ async def test_a_head_of_very_many_lines_is_refused(gateway: Gateway) -> None:
         assert (await answer_to(reader))[0] == 431
 
 
+async def test_of_a_head_with_too_many_lines_few_more_are_read_than_one_may_have(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+    usual = protocol.BoundedProtocol.on_header
+
+    def counted(self: protocol.BoundedProtocol, name: bytes, value: bytes) -> None:
+        read.append(name)
+        usual(self, name, value)
+
+    monkeypatch.setattr(protocol.BoundedProtocol, "on_header", counted)
+    async with connected(gateway) as (reader, writer):
+        writer.write(HEAD + b"x:\r\n" * 15_000)
+        assert (await answer_to(reader))[0] == 431
+    assert protocol.HEAD_LINES_MOST < len(read) < 2 * protocol.HEAD_LINES_MOST
+
+
 async def test_requests_behind_many_others_are_read_when_their_turn_comes_though_no_more_is_sent(
     gateway: Gateway,
 ) -> None:
