@@ -47,6 +47,11 @@ class Answer:
         return self._head.status is not None
 
     @property
+    def in_head(self) -> bool:
+        """Whether its head is still being read."""
+        return self._framing is None
+
+    @property
     def coded(self) -> bool:
         """Whether its body may become many times as large as what arrives."""
         return self._body.coded

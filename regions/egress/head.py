@@ -10,17 +10,19 @@ from http import HTTPStatus
 
 HEADER_BYTES_MOST = 128 * 1024
 """Of an answer's header lines that are kept, interim answers' included."""
+HEADER_LINES_MOST = 1_000
+"""Of those lines. Each costs whoever reads it, from here to the customer, far more than its bytes."""
 LINE_OVERHEAD = 32
-"""What a line counts besides its own bytes, as in HPACK (RFC 7541, section 4.1): short lines cost memory too.
-"""
+"""What a line counts besides its own bytes, as in HPACK (RFC 7541, section 4.1)."""
 FIELD_COSTS = 144
 """What a line that is kept takes in memory besides its bytes."""
-HEAD_BYTES_MOST = HEADER_BYTES_MOST * (1 + FIELD_COSTS // LINE_OVERHEAD)
+_FRAMING_LINES_MOST = 16
+HEAD_BYTES_MOST = HEADER_BYTES_MOST + FIELD_COSTS * (HEADER_LINES_MOST + _FRAMING_LINES_MOST)
 """What a head takes in memory at most."""
 INTERIM_MOST = 1_000
 """Answers of the class 1xx before the final one: one every second for longer than an exchange may take."""
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"content-encoding"))
-_FRAMING_LINES_MOST = 16
+_FRAMING_BEGINS = b"CTct"
 _FRAMING_LINE_BYTES_MOST = 1_024
 _STATUS_LINE = re.compile(rb"HTTP/(\d(?:\.\d)?)[ \t]+([1-9]\d\d)(?:[ \t].*)?", re.DOTALL)
 _TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
@@ -149,9 +151,15 @@ class HeadReader:
         self.status = None if is_interim else status
 
     def _field(self, line: bytes) -> None:
-        if line[0] in b" \t":
+        if len(self.fields) >= HEADER_LINES_MOST and line[0] not in _FRAMING_BEGINS:
+            # What nobody looked at may be anything.
+            self.cut = self.odd = True
+        elif line[0] in b" \t":
             self._unfold(line)
-            return
+        else:
+            self._named(line)
+
+    def _named(self, line: bytes) -> None:
         name, colon, raw_value = line.partition(b":")
         name = name.lower()
         if not colon or not name or name.translate(None, _TOKEN_BYTES):
@@ -172,7 +180,7 @@ class HeadReader:
     def _keep(self, name: bytes, value: bytes) -> None:
         size = len(name) + len(value) + LINE_OVERHEAD
         is_framing = name in _FRAMING
-        if size <= self._room:
+        if size <= self._room and len(self.fields) < HEADER_LINES_MOST:
             self._room -= size
         elif is_framing and len(value) <= _FRAMING_LINE_BYTES_MOST and self._framing_left:
             # Without these lines the body could not be read: there is room for some of them always.

@@ -14,7 +14,7 @@ import pytest
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError
 from regions.egress.client import AiohttpEgress
-from regions.egress.head import HEADER_BYTES_MOST
+from regions.egress.head import HEADER_BYTES_MOST, HEADER_LINES_MOST
 from tests.support.odd_answers import GOOD_ENOUGH, NO_ANSWER, STALLED, Odd, Then, all_answered
 
 if TYPE_CHECKING:
@@ -163,6 +163,18 @@ async def test_header_lines_are_kept_up_to_a_bound_and_the_body_is_read_all_the_
     assert (answer.body, answer.headers_truncated, answer.incomplete) == (b"ok", True, "")
     assert HEADER_BYTES_MOST * 0.9 < sum(map(len, answer.headers.values())) <= HEADER_BYTES_MOST
     assert (answer.headers["x-0"], answer.headers["content-length"]) == ("v" * 1_000, "2")
+
+
+async def test_of_very_many_short_header_lines_a_thousand_are_kept_and_those_that_frame_the_body(
+    serve: Serve, egress: AiohttpEgress
+) -> None:
+    lines = b"".join(b"%x:\r\n" % number for number in range(4 * HEADER_LINES_MOST))
+    wire = b"HTTP/1.1 200 OK\r\n" + lines + b" folded\r\nContent-Length: 2\r\n\r\nok"
+    answer = await odd_of(egress, await sending(serve, wire))
+
+    assert (answer.body, answer.headers_truncated, answer.incomplete) == (b"ok", True, "")
+    assert len(answer.headers) == HEADER_LINES_MOST + 1
+    assert answer.headers["content-length"] == "2"
 
 
 @pytest.mark.parametrize(
