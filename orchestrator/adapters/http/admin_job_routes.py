@@ -17,18 +17,13 @@ from orchestrator.domain.roles import Caller
 
 
 class AdminJobRoutes:
-    """Looks at any job, and does to it what its customer may do: as that customer, and in the audit.
+    """Looks at any job, and does to it what its customer may do: as that customer, and in the audit."""
 
-    Args:
-        jobs: What customers do to jobs.
-        deliveries: What they do to webhooks.
-    """
-
-    def __init__(self, backend: Backend, jobs: JobRoutes, deliveries: DeliveryRoutes) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._jobs = backend.gateway.jobs
         self._administration = backend.gateway.administration
-        self._routes = jobs
-        self._deliveries = deliveries
+        self._routes = JobRoutes(backend)
+        self._deliveries = DeliveryRoutes(backend)
 
     async def list_jobs(self, request: Request, caller: Caller) -> Response:
         """List the jobs of all customers, or of ``customer``, that fit, newest first."""

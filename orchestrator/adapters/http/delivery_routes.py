@@ -1,34 +1,30 @@
 """Webhooks again over HTTP: a job's, or those that failed for good."""
 
-import re
-from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response, read_document
+from orchestrator.adapters.http.delivery_filters import (
+    dead_filter,
+    read_dead_place,
+    read_pending_place,
+    write_dead_place,
+    write_pending_place,
+)
 from orchestrator.adapters.http.documents.deliveries import (
     dead_document,
     pending_document,
     redelivered_document,
     redelivering_document,
 )
-from orchestrator.adapters.http.paging import (
-    decode_cursor,
-    encode_cursor,
-    read_limit,
-    read_named_domain,
-    read_time,
-)
+from orchestrator.adapters.http.paging import read_limit, read_named_domain
 from orchestrator.adapters.http.schema import SAFE_INT_MOST, RedeliverIn, read_model, unknown_fields
 from orchestrator.domain.errors import FieldError, InvalidFields
-from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, TargetDomain
+from orchestrator.domain.ids import DeliveryId, JobId
 from orchestrator.domain.roles import Caller
-from orchestrator.ports.store import DeadFilter, DeadLetterCursor, PendingCursor
-
-_PLACE = re.compile(r"([0-9]{1,16}) ([0-9a-z_]{1,80})\Z")
-_PENDING_PLACE = re.compile(r"([0-9]{1,16}) ([0-9a-z_]{1,80}) (\S{1,300})\Z")
+from orchestrator.ports.store import DeadFilter
 
 
 class DeliveryRoutes:
@@ -52,7 +48,7 @@ class DeliveryRoutes:
             dead_filter(caller.customer, query), most=most, before=read_dead_place(query.get("cursor", ""))
         )
         last = dead[-1] if len(dead) == most else None
-        cursor = write_dead_place(DeadLetterCursor(last.next_ms, last.id)) if last else None
+        cursor = write_dead_place(last) if last else None
         return json_response(dead_document(dead, cursor), HTTPStatus.OK)
 
     async def list_pending(self, request: Request, caller: Caller) -> Response:
@@ -65,10 +61,10 @@ class DeliveryRoutes:
             caller.customer,
             most=most,
             endpoint=read_named_domain("endpoint", query.get("endpoint", "")),
-            after=_pending_place(query.get("cursor", "")),
+            after=read_pending_place(query.get("cursor", "")),
         )
         last = pending.deliveries[-1] if len(pending.deliveries) == most else None
-        cursor = encode_cursor(f"{last.next_ms} {last.id} {last.endpoint}") if last else None
+        cursor = write_pending_place(last) if last else None
         return json_response(pending_document(pending, cursor), HTTPStatus.OK)
 
     async def redeliver_dead(self, request: Request, caller: Caller) -> Response:
@@ -88,43 +84,3 @@ class DeliveryRoutes:
         )
         again = await self._deliveries.redeliver_dead(wanted, given.limit)
         return json_response(redelivered_document(again), HTTPStatus.ACCEPTED)
-
-
-def dead_filter(customer: CustomerId, given: Mapping[str, str]) -> DeadFilter:
-    """Read which of a customer's failed webhooks are meant, in a query or a form.
-
-    Raises:
-        InvalidFields: Something of it is wrong; it is named.
-    """
-    named = given.get("webhook_id")
-    return DeadFilter(
-        customer=customer,
-        id=DeliveryId(named) if named else None,
-        endpoint=read_named_domain("endpoint", given.get("endpoint", "")),
-        since_ms=read_time("since", given.get("since", ""), 0),
-        until_ms=read_time("until", given.get("until", ""), SAFE_INT_MOST),
-    )
-
-
-def write_dead_place(place: DeadLetterCursor) -> str:
-    """Write where a page of failed webhooks ended."""
-    return encode_cursor(f"{place.at_ms} {place.id}")
-
-
-def read_dead_place(text: str) -> DeadLetterCursor | None:
-    """Read it back; None of an empty text.
-
-    Raises:
-        InvalidFields: It is none.
-    """
-    if not text:
-        return None
-    found = decode_cursor(text, _PLACE)
-    return DeadLetterCursor(int(found[1]), DeliveryId(found[2]))
-
-
-def _pending_place(text: str) -> PendingCursor | None:
-    if not text:
-        return None
-    found = decode_cursor(text, _PENDING_PLACE)
-    return PendingCursor(TargetDomain(found[3]), int(found[1]), DeliveryId(found[2]))

@@ -11,6 +11,8 @@ from orchestrator.ports.store import JobCursor
 
 PAGE_DEFAULT = 50
 PAGE_MOST = 200
+NUMBER_PLACE = re.compile(r"([0-9]{1,15})\Z")
+"""A place that is a number."""
 _TIME = re.compile(r"[0-9]{1,16}\Z", re.ASCII)
 _DOMAIN = re.compile(r"(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::[0-9]{1,5})?\Z")
 _PLACE = re.compile(r"([0-9]{1,16}) (job_[0-9]{1,20}_[0-9]{1,20})\Z")
@@ -42,6 +44,15 @@ def decode_cursor(text: str, pattern: re.Pattern[str]) -> re.Match[str]:
     if found is None:
         raise wrong("cursor", "is not one that this service gave out: send next_cursor of the page before")
     return found
+
+
+def read_place(cursor: str, pattern: re.Pattern[str]) -> str:
+    """Read a place of one part back; empty of an empty cursor.
+
+    Raises:
+        InvalidFields: It is none.
+    """
+    return decode_cursor(cursor, pattern)[1] if cursor else ""
 
 
 def read_limit(text: str) -> int:

@@ -8,8 +8,9 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from orchestrator.adapters.http.app import FastLane, make_app
+from orchestrator.adapters.http.app import make_app
 from orchestrator.adapters.http.backend import Backend
+from orchestrator.adapters.http.fast_lane import FastLane
 from orchestrator.adapters.http.head_room import HeadRoom
 from orchestrator.adapters.http.lingering import Refused
 from orchestrator.adapters.http.protocol import BoundedProtocol, connections_most

@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 
-from orchestrator.adapters.http.app import FastLane, make_app
+from orchestrator.adapters.http.app import make_app
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
 from orchestrator.adapters.http.backend import Backend
+from orchestrator.adapters.http.fast_lane import FastLane
 from orchestrator.adapters.http.large_answers import SharedResults
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.adapters.target_guard import ResolvingGuard

@@ -13,7 +13,8 @@ import pytest
 import uvicorn
 
 from orchestrator.adapters.http import event_stream
-from orchestrator.adapters.http.app import FastLane, make_app
+from orchestrator.adapters.http.app import make_app
+from orchestrator.adapters.http.fast_lane import FastLane
 from tests.unit.http.gateway import BETAS_KEY, BOUNDS, JOBS, KEY, TARGET, Gateway, running_gateway
 from tests.unit.http.test_jobs import finished, submitted, turns
 

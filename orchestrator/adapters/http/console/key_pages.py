@@ -4,12 +4,12 @@ from http import HTTPStatus
 
 from starlette.responses import RedirectResponse, Response
 
-from orchestrator.adapters.http.admin_routes import new_key
 from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.console.pages import Pages
 from orchestrator.adapters.http.console.paths import ROOT
 from orchestrator.adapters.http.console.visit import Visit
 from orchestrator.adapters.http.documents.administration import keys_document, made_document
+from orchestrator.adapters.http.new_keys import new_key
 from orchestrator.adapters.http.paging import read_customer, wrong
 from orchestrator.adapters.http.schema import KeyIn, read_model
 from orchestrator.domain.roles import Role

@@ -11,14 +11,14 @@ from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.console.pages import Pages
 from orchestrator.adapters.http.console.paths import ROOT
 from orchestrator.adapters.http.console.visit import Visit
-from orchestrator.adapters.http.delivery_routes import dead_filter, read_dead_place, write_dead_place
+from orchestrator.adapters.http.delivery_filters import dead_filter, read_dead_place, write_dead_place
 from orchestrator.adapters.http.documents.administration import customers_document
 from orchestrator.adapters.http.documents.deliveries import dead_document, pending_document
 from orchestrator.adapters.http.paging import read_customer, read_named_domain
 from orchestrator.adapters.http.schema import REDELIVER_MOST
 from orchestrator.domain.audit import Act
 from orchestrator.domain.ids import CustomerId
-from orchestrator.ports.store import DeadLetterCursor, OutboxEntry
+from orchestrator.ports.store import OutboxEntry
 
 SHOWN = 50
 
@@ -71,4 +71,4 @@ class WebhookPages:
 def _following(dead: Sequence[OutboxEntry]) -> str | None:
     if len(dead) < SHOWN:
         return None
-    return write_dead_place(DeadLetterCursor(dead[-1].next_ms, dead[-1].id))
+    return write_dead_place(dead[-1])

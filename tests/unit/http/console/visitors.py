@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from orchestrator.adapters.http.app import FastLane, make_app
+from orchestrator.adapters.http.app import make_app
+from orchestrator.adapters.http.fast_lane import FastLane
 from tests.unit.http.gateway import Gateway
 
 _TOKEN = re.compile(r'name="token" value="([^"]+)"')
