@@ -12,7 +12,7 @@ from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import JobStore
+from orchestrator.ports.region_store import RegionStore
 from orchestrator.runtime.log_format import about
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,9 @@ class Drains:
     Every act may raise NotFound, for a region that is not known, and StoreFailure: then nothing has changed.
     """
 
-    def __init__(self, store: JobStore, clock: Clock, peers: PeerBook, on_up: Callable[[Peer], None]) -> None:
+    def __init__(
+        self, store: RegionStore, clock: Clock, peers: PeerBook, on_up: Callable[[Peer], None]
+    ) -> None:
         self._store = store
         self._clock = clock
         self._peers = peers

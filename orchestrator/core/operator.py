@@ -15,7 +15,7 @@ from orchestrator.domain.learned import Learned
 from orchestrator.domain.overruling import Overruling, Pause, SetPace
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import JobStore
+from orchestrator.ports.target_store import TargetStore
 from orchestrator.runtime.log_format import about
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Operator:
     Every act may raise StoreFailure: then nothing has changed.
     """
 
-    def __init__(self, store: JobStore, clock: Clock, domains: LimiterRegistry, routes: Routes) -> None:
+    def __init__(self, store: TargetStore, clock: Clock, domains: LimiterRegistry, routes: Routes) -> None:
         self._store = store
         self._clock = clock
         self._domains = domains

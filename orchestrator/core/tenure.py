@@ -6,7 +6,8 @@ from typing import Any
 
 from orchestrator.domain.lease import BEAT_EVERY_S, Beat, HeldLease, WatchedBeat
 from orchestrator.ports.clock import Clock
-from orchestrator.ports.store import Fenced, JobStore, StillBeating, StoreFailure
+from orchestrator.ports.lease_store import LeaseStore
+from orchestrator.ports.store import Fenced, StillBeating, StoreFailure
 
 
 class Tenure:
@@ -21,7 +22,7 @@ class Tenure:
 
     def __init__(
         self,
-        store: JobStore,
+        store: LeaseStore,
         clock: Clock,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:

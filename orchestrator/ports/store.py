@@ -6,21 +6,19 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
-from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, judge_delivery
-from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, TargetDomain
 from orchestrator.domain.job import Job
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.lease import Beat
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.marks import Mark
-from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.usage import CustomerUsage, DayUsage
 from orchestrator.ports.audit import AuditLog
 from orchestrator.ports.customers import CustomerStore
+from orchestrator.ports.lease_store import LeaseStore
+from orchestrator.ports.region_store import RegionStore
 from orchestrator.ports.store_numbers import StoreNumbers
+from orchestrator.ports.target_store import TargetStore
 
 
 class StoreFailure(Exception):
@@ -258,31 +256,14 @@ class Ending(Struct, frozen=True, kw_only=True):
     """It may have a mark, which is of no use any more."""
 
 
-class JobStore(Protocol):
-    """The work of one shard: jobs on their way, what is still to be told, and what targets have taught.
+class JobStore(LeaseStore, TargetStore, RegionStore, Protocol):
+    """The work of one shard: jobs on their way and what is still to be told, beside its lease, what targets
+    have taught and what operators have said.
 
     From ``begin_epoch`` on all that is written is written in that epoch. Every call that waits may raise
     StoreFailure: Fenced, which is one, where the shard has a later epoch. What work under way can't go on
     without (``end``, ``save_course``, ``mark``, ``save_delivery``) is tried for a while before others.
     """
-
-    @property
-    def held_by_lock(self) -> bool:
-        """Whether nobody else can take the shard while this is open: its lease needs no beats."""
-
-    async def last_beat(self) -> Beat:
-        """Read what whoever has the shard wrote last; of epoch 0 where nobody ever had it."""
-
-    async def begin_epoch(self, seen: Beat | None = None) -> int:
-        """Take the shard: raise its epoch, 1 on a new store, by which whoever had it is fenced. What is read
-        from then on is all that was ever committed for it. ``seen`` is the beat that must not have changed.
-
-        Raises:
-            StillBeating: It has.
-        """
-
-    async def beat(self) -> None:
-        """Say that this one goes on, for who watches."""
 
     async def submit(self, job: Job) -> Accepted | Duplicate:
         """Store a job unless its customer's key is known.
@@ -363,43 +344,6 @@ class JobStore(Protocol):
 
     async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
         """Save deliveries that are to be made again, in one transaction."""
-
-    async def paces(self) -> dict[TargetDomain, Learned]:
-        """List what targets have taught."""
-
-    def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
-        """Save what a target has taught; rides the next commit."""
-
-    async def overrulings(self) -> dict[TargetDomain, Overruling]:
-        """List what the operator said of domains."""
-
-    async def save_overruling(
-        self,
-        domain: TargetDomain,
-        overruling: Overruling,
-        entry: AuditEntry,
-        learned: Learned | None = None,
-    ) -> None:
-        """Save what the operator says of a domain from now on, the entry that says so, and what is taken as
-        learned there (None: what was), in one transaction.
-
-        Raises:
-            StoreFailure: It could not be written.
-        """
-
-    async def drains(self) -> dict[RegionName, Drain]:
-        """List the regions that an operator has taken out of service."""
-
-    async def save_drain(self, region: RegionName, drain: Drain | None, entry: AuditEntry) -> None:
-        """Save that a region drains, or (None) does so no longer, and the entry that says so, in one
-        transaction.
-
-        Raises:
-            StoreFailure: It could not be written.
-        """
-
-    def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
-        """Save that a customer calls a target on this day; rides the next commit."""
 
     def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
         """Add to what a customer used on a day; rides the next commit."""

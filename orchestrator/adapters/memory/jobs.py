@@ -1,32 +1,25 @@
 """The work of a shard, in memory."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
-from msgspec.structs import replace
-
+from orchestrator.adapters.memory.outbox_store import MemoryOutbox
+from orchestrator.adapters.memory.region_store import MemoryRegions
 from orchestrator.adapters.memory.retention import forget_old
-from orchestrator.adapters.memory.shard import MemoryShard
 from orchestrator.adapters.memory.tables import Row
+from orchestrator.adapters.memory.target_store import MemoryTargets
 from orchestrator.adapters.memory.transactions import LockMode, Transaction
-from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.course import Course
-from orchestrator.domain.draining import Drain
-from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.idempotency import payload_bytes
-from orchestrator.domain.ids import CustomerId, JobId, RegionName, TargetDomain
+from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import Job
-from orchestrator.domain.learned import Learned
 from orchestrator.domain.lifecycle import JobState, first_state
 from orchestrator.domain.marks import Mark
-from orchestrator.domain.overruling import Overruling
 from orchestrator.domain.usage import DayUsage, added
 from orchestrator.ports.store import (
     Accepted,
     Duplicate,
     Ending,
     News,
-    OutboxEntry,
     StoredJob,
     WaitingJob,
     delivery_of,
@@ -35,11 +28,10 @@ from orchestrator.ports.store import (
 
 Key = tuple[CustomerId, str]
 """Of which there is one job."""
-_T = TypeVar("_T")
 
 
-class MemoryJobs(MemoryShard):
-    """The JobStore port in memory."""
+class MemoryJobs(MemoryOutbox, MemoryTargets, MemoryRegions):
+    """The JobStore port in memory: what its parts do, and jobs."""
 
     async def news(self) -> News:
         """List what others have committed for this shard since one last looked."""
@@ -165,10 +157,6 @@ class MemoryJobs(MemoryShard):
             freed = _key(row.job) if ending.key_freed else None
             return await self._insert(transaction, ending.children, freed)
 
-    async def _lock_job(self, transaction: Transaction, job_id: JobId) -> Row:
-        await transaction.lock(("jobs", job_id), LockMode.ALONE)
-        return self._tables.rows[job_id]
-
     def _end(self, row: Row, ending: Ending, number: int) -> None:
         row.state, row.ended_ms, row.ended_by = ending.state, ending.ended_ms, number
         row.course, row.result, row.code = ending.course, ending.result, ending.code
@@ -190,88 +178,6 @@ class MemoryJobs(MemoryShard):
         """List the marks of jobs that have not ended."""
         ours = {row.job.id for row in self._ours()}
         return {job_id: mark for job_id, mark in self._tables.marks.items() if job_id in ours}
-
-    async def outbox(self) -> Sequence[OutboxEntry]:
-        """List deliveries that are still to be made."""
-        entries = (entry for entries in self._tables.outbox.values() for entry in entries)
-        pending = (
-            entry
-            for entry in entries
-            if entry.state is DeliveryState.PENDING and self._tables.has(self.shard, entry.endpoint)
-        )
-        return sorted(pending, key=lambda entry: entry.next_ms)
-
-    async def save_delivery(self, entry: OutboxEntry) -> None:
-        """Save how a delivery attempt ended."""
-        await self.reopen_deliveries([entry])
-
-    async def reopen_deliveries(self, entries: Sequence[OutboxEntry]) -> None:
-        """Save deliveries, and how those of each job stand together. Its row is locked before the others are
-        read: of two receivers that are told at once, whichever comes second sees the first.
-        """
-        async with self._writing() as transaction:
-            for job_id in sorted({entry.job_id for entry in entries}):
-                row = await self._lock_job(transaction, job_id)
-                saved = {entry.index: entry for entry in entries if entry.job_id == job_id}
-                self._save_deliveries(transaction, row, saved)
-
-    def _save_deliveries(self, transaction: Transaction, row: Row, saved: Mapping[int, OutboxEntry]) -> None:
-        known = self._tables.outbox.get(row.job.id)
-        if known is None:
-            return
-        entries = [saved.get(entry.index, entry) for entry in known]
-        delivery = delivery_of(row.job, row.state, entries)
-        transaction.write(lambda: self._put_deliveries(row, saved, delivery))
-
-    def _put_deliveries(self, row: Row, saved: Mapping[int, OutboxEntry], delivery: JobDelivery) -> None:
-        row.delivery = delivery
-        for index, entry in saved.items():
-            self._tables.outbox[row.job.id][index] = replace(entry)
-
-    async def paces(self) -> dict[TargetDomain, Learned]:
-        """List what targets have taught."""
-        return self._of_ours(self._tables.paces)
-
-    def _of_ours(self, rows: Mapping[TargetDomain, _T]) -> dict[TargetDomain, _T]:
-        return {domain: row for domain, row in rows.items() if self._tables.has(self.shard, domain)}
-
-    def note_pace(self, domain: TargetDomain, learned: Learned) -> None:
-        """Save what a target has taught."""
-        if self.fenced:
-            return
-        self._tables.paces[domain] = learned
-
-    async def overrulings(self) -> dict[TargetDomain, Overruling]:
-        """List what the operator said of domains."""
-        return self._of_ours(self._tables.overrulings)
-
-    async def save_overruling(
-        self,
-        domain: TargetDomain,
-        overruling: Overruling,
-        entry: AuditEntry,
-        learned: Learned | None = None,
-    ) -> None:
-        """Save what the operator says of a domain, the entry that says so, and what is taken as learned."""
-        async with self._writing() as transaction:
-            transaction.write(lambda: self._tables.overrule(domain, overruling, learned))
-            transaction.write(lambda: self._tables.audit.append(entry))
-
-    async def drains(self) -> dict[RegionName, Drain]:
-        """List the regions that an operator has taken out of service."""
-        return dict(self._tables.drains)
-
-    async def save_drain(self, region: RegionName, drain: Drain | None, entry: AuditEntry) -> None:
-        """Save that a region drains, or does so no longer, and the entry that says so."""
-        async with self._writing() as transaction:
-            transaction.write(lambda: self._tables.drain(region, drain))
-            transaction.write(lambda: self._tables.audit.append(entry))
-
-    def note_domain(self, customer: CustomerId, domain: TargetDomain) -> None:
-        """Save that a customer calls a target."""
-        if self.fenced:
-            return
-        self._tables.domains.add((customer, domain))
 
     def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
         """Add to what a customer used on a day."""

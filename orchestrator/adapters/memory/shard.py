@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from orchestrator.adapters.memory.tables import FIRST_SHARD, Row, Tables
 from orchestrator.adapters.memory.transactions import LockMode, RowKey, Transaction
-from orchestrator.domain.ids import ShardName
+from orchestrator.domain.ids import JobId, ShardName
 from orchestrator.domain.lease import Beat
 from orchestrator.ports.store import Fenced, StillBeating
 
@@ -112,3 +112,7 @@ class MemoryShard:
 
     def _ours(self) -> Iterator[Row]:
         return (row for row in self._tables.rows.values() if self._tables.has(self.shard, row.job.domain))
+
+    async def _lock_job(self, transaction: Transaction, job_id: JobId) -> Row:
+        await transaction.lock(("jobs", job_id), LockMode.ALONE)
+        return self._tables.rows[job_id]
