@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import random
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,31 +11,18 @@ from typing import Any
 import msgspec
 
 from orchestrator.adapters.agents.door import AgentDoor, NodesAndAgents, server_tls
-from orchestrator.adapters.domains_file import load_known_domains
-from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
-from orchestrator.adapters.http.backend import Backend
-from orchestrator.adapters.http.large_answers import SharedResults
 from orchestrator.adapters.http.listening import listen
 from orchestrator.adapters.http.serving import make_servers
 from orchestrator.adapters.process.exit_codes import ExitCode
+from orchestrator.adapters.ray.assembly import make_backend, make_shard
 from orchestrator.adapters.ray.shard_actor import LOG_FILE
 from orchestrator.adapters.ray.transport import NodesOverRay
 from orchestrator.adapters.stores import open_store
-from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.adapters.tracing import open_tracing
-from orchestrator.core.gateway.gateway import Gateway
-from orchestrator.core.gateway.local_shard import LocalShard
-from orchestrator.core.node import MailboxLinks, ShardNode
-from orchestrator.core.shard import Shard
-from orchestrator.core.shard_options import ShardOptions
-from orchestrator.domain.ids import NodeAddress, RegionName
-from orchestrator.domain.pacing import Pace
+from orchestrator.core.node import ShardNode
+from orchestrator.domain.ids import NodeAddress
 from orchestrator.domain.placement import Placement
 from orchestrator.messages import names
-from orchestrator.ports.clock import SystemClock
-from orchestrator.ports.store import Store
-from orchestrator.ports.tracing import Tracing
-from orchestrator.ports.transport import NodeTransport
 from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.interpreter import tune_interpreter
 from orchestrator.runtime.log_file import log_to
@@ -75,9 +61,9 @@ class ShardHost:
         self._door = AgentDoor(store.customers, lambda: self._node)
         nodes = NodesAndAgents(NodesOverRay(names.SHARD, self._exchange), self._door.exchange)
         self._tracing = open_tracing(settings.tracing)
-        self._shard = _make_shard(settings, store, nodes, self._tracing, expected)
+        self._shard = make_shard(settings, store, nodes, self._tracing, expected)
         self._node = ShardNode(self._shard, boot_id())
-        servers = make_servers(settings, _make_backend(settings, self._shard, store))
+        servers = make_servers(settings, make_backend(settings, self._shard, store))
         self._servers = [server for server, _ in servers]
         self._addresses = [address for _, address in servers]
 
@@ -180,48 +166,3 @@ class ShardHost:
             log.exception("the shard can't go on; its truth is on disk, a new one takes over")
             self._on_fault(error)
             os._exit(ExitCode.FAULT)
-
-
-def _make_shard(
-    settings: Settings,
-    store: Store,
-    transport: NodeTransport,
-    tracing: Tracing,
-    expected: tuple[NodeAddress, ...],
-) -> Shard:
-    regions = tuple(RegionName(name) for name in settings.regions)
-    return Shard(
-        store=store,
-        links=MailboxLinks(transport),
-        clock=SystemClock(),
-        random=random.Random(),  # noqa: S311  # ids and jitter, not secrets
-        options=ShardOptions(
-            regions=regions,
-            nodes=expected,
-            pace=Pace(settings.default_rps, settings.default_max_concurrent),
-            delivery=settings.delivery,
-            strict_down_s=settings.strict_down_s,
-            known=load_known_domains(settings.domains_file),
-        ),
-        tracing=tracing,
-    )
-
-
-def _make_backend(settings: Settings, shard: Shard, store: Store) -> Backend:
-    bounds, clock = settings.bounds, SystemClock()
-    gateway = Gateway(
-        LocalShard(shard),
-        store,
-        clock,
-        guard=ResolvingGuard(settings.allow_private_targets, settings.allow_targets, clock),
-        random=random.Random(),  # noqa: S311  # ids, not secrets
-        bounds=bounds,
-        regions=shard.peers.names,
-        many_jobs_rps=settings.many_jobs_rps,
-    )
-    return Backend(
-        gateway=gateway,
-        keys=ApiKeyAuthenticator(gateway.customers, clock),
-        bounds=bounds,
-        results=SharedResults(gateway.jobs),
-    )
