@@ -1,60 +1,52 @@
 """Submissions: checked whole, deduplicated, committed, and only then acknowledged."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from random import Random
 
+from orchestrator.core.batch_commits import commits_of
 from orchestrator.core.gateway.shard_client import ShardClient
+from orchestrator.core.submission_checks import SubmissionChecks, first_refusal, urls_of
 from orchestrator.core.views import Acknowledgement, KnownAlready, Taken
-from orchestrator.domain.byte_budget import KIB
-from orchestrator.domain.errors import (
-    EZThrottleError,
-    FieldError,
-    InvalidFields,
-    NotReady,
-    OverLimit,
-    TargetNotAllowed,
-)
+from orchestrator.domain.errors import EZThrottleError, NotReady, OverLimit
 from orchestrator.domain.idempotency import content_key
-from orchestrator.domain.ids import CustomerId, RegionName, new_job_id, target_domain
-from orchestrator.domain.job import Job, JobSpec, held_bytes
+from orchestrator.domain.ids import CustomerId, new_job_id, target_domain
+from orchestrator.domain.job import Job, JobSpec
 from orchestrator.domain.lifecycle import first_state
-from orchestrator.domain.submission import check_submission, warnings
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.submission import warnings
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Accepted, Duplicate, JobStore, StoreFailure
-from orchestrator.ports.target_guard import TargetGuard
 from orchestrator.runtime.cooperative_yield import CooperativeYield
-from orchestrator.runtime.faults import internal_fault
 
 RETRY_STORE_AFTER_S = 5
 OPEN_AGAIN_AFTER_S = 10
-COMMIT_MOST = 128
-"""Jobs of a batch that share a commit: they are queued in one go, which others wait for."""
-COMMIT_BYTES = 512 * KIB
-"""And how large they may be together, as they lie in memory: others wait for the commit, too."""
 
 
 class Intake:
-    """The way in."""
+    """The way in.
+
+    Args:
+        shard: Queues what is on disk.
+        store: Where jobs are stored.
+        clock: Time.
+        random: For ids, not for secrets.
+        checks: What a submission has to pass.
+    """
 
     def __init__(
         self,
         shard: ShardClient,
         store: JobStore,
         clock: Clock,
-        *,
-        guard: TargetGuard,
         random: Random,
-        bounds: SubmissionBounds,
-        regions: Sequence[RegionName],
+        checks: SubmissionChecks,
     ) -> None:
         self._shard = shard
         self._store = store
         self._clock = clock
-        self._guard = guard
         self._random = random
-        self._bounds = bounds
-        self._regions = regions
+        self.checks = checks
+        self._guard = checks.guard
+        self._bounds = checks.bounds
 
     async def submit(self, customer: CustomerId, spec: JobSpec, traceparent: str | None = None) -> Taken:
         """Take one job, which belongs to a trace as ``domain.trace_context`` reads that, or to none.
@@ -67,8 +59,8 @@ class Intake:
         """
         self._check_accepting()
         began, now_ms = self._clock.now(), self._clock.unix_ms()
-        self._check(spec, now_ms)
-        if (refusal := first_refusal(spec, await self._guard.refusals(_urls(spec)))) is not None:
+        self.checks.check(spec, now_ms)
+        if (refusal := first_refusal(spec, await self._guard.refusals(urls_of(spec)))) is not None:
             raise refusal
         job = self._job(customer, spec, now_ms, traceparent)
         if spec.has_webhooks:
@@ -102,15 +94,11 @@ class Intake:
             answers += await self._submit_some(customer, some, traceparent)
         return answers
 
-    def errors_in(self, spec: JobSpec) -> list[FieldError]:
-        """List everything that is wrong with a submission, its fallbacks and children included."""
-        return self._errors_in(spec, self._clock.unix_ms())
-
     async def _submit_some(
         self, customer: CustomerId, specs: Sequence[JobSpec | EZThrottleError], traceparent: str | None
     ) -> list[Taken | EZThrottleError]:
         now_ms = self._clock.unix_ms()
-        judged = await self._judge(specs, now_ms)
+        judged = await self.checks.judge(specs, now_ms)
         if any(spec.has_webhooks for spec in judged if isinstance(spec, JobSpec)):
             await self._shard.learn_secrets(customer)
         jobs = await self._jobs(customer, judged, now_ms, traceparent)
@@ -149,21 +137,6 @@ class Intake:
                 await breather.pause()
         return jobs
 
-    async def _judge(
-        self, specs: Sequence[JobSpec | EZThrottleError], now_ms: int
-    ) -> list[JobSpec | EZThrottleError]:
-        breather = CooperativeYield(self._clock.now)
-        judged: list[JobSpec | EZThrottleError] = []
-        for spec in specs:
-            judged.append(self._checked(spec, now_ms))
-            await breather.pause()
-        urls = [url for spec in judged if isinstance(spec, JobSpec) for url in _urls(spec)]
-        refusals = await self._guard.refusals(urls)
-        return [
-            spec if isinstance(spec, EZThrottleError) else first_refusal(spec, refusals) or spec
-            for spec in judged
-        ]
-
     async def _admitted(
         self, customer: CustomerId, jobs: list[Job]
     ) -> tuple[list[Job | KnownAlready | OverLimit], int]:
@@ -191,27 +164,9 @@ class Intake:
         message = f"{self._bounds.open_jobs} jobs are open, and more may not be at once: wait for some to end"
         return OverLimit(message, OPEN_AGAIN_AFTER_S)
 
-    def _checked(self, spec: JobSpec | EZThrottleError, now_ms: int) -> JobSpec | EZThrottleError:
-        if isinstance(spec, EZThrottleError):
-            return spec
-        try:
-            self._check(spec, now_ms)
-        except InvalidFields as error:
-            return error
-        except Exception as error:  # noqa: BLE001  # one job's must not cost the others their answers
-            return internal_fault(error)
-        return spec
-
     def _check_accepting(self) -> None:
         if not self._shard.accepting:
             raise NotReady("the service is starting or stopping", retry_after_s=1)
-
-    def _check(self, spec: JobSpec, now_ms: int) -> None:
-        if errors := self._errors_in(spec, now_ms):
-            raise InvalidFields(errors)
-
-    def _errors_in(self, spec: JobSpec, now_ms: int) -> list[FieldError]:
-        return check_submission(spec, known_regions=self._regions, bounds=self._bounds, now_ms=now_ms)
 
     def _answer(self, job: Job, stored: Accepted | Duplicate) -> Taken:
         return self._acknowledge(job) if isinstance(stored, Accepted) else self._known(job, stored)
@@ -249,32 +204,5 @@ class Intake:
         )
 
 
-def first_refusal(spec: JobSpec, refusals: Mapping[str, str]) -> TargetNotAllowed | None:
-    """Refuse a job for the first of its URLs that may not be called; None where there is none."""
-    if not refusals:
-        return None
-    return next((TargetNotAllowed(refusals[url]) for url in _urls(spec) if url in refusals), None)
-
-
-def _urls(spec: JobSpec) -> list[str]:
-    parts = [part for _, part in spec.parts()]
-    return [url for part in parts for url in (part.url, *(webhook.url for webhook in part.webhooks))]
-
-
 def _not_stored() -> NotReady:
     return NotReady("the job could not be stored; it was not accepted", RETRY_STORE_AFTER_S)
-
-
-def commits_of(specs: Sequence[JobSpec | EZThrottleError]) -> Iterator[list[JobSpec | EZThrottleError]]:
-    """Cut a batch into what shares a commit."""
-    some: list[JobSpec | EZThrottleError] = []
-    left = COMMIT_BYTES
-    for spec in specs:
-        size = held_bytes(spec) if isinstance(spec, JobSpec) else 0
-        if some and (size > left or len(some) == COMMIT_MOST):
-            yield some
-            some, left = [], COMMIT_BYTES
-        some.append(spec)
-        left -= size
-    if some:
-        yield some

@@ -15,6 +15,7 @@ from orchestrator.core.peers import WEBHOOKS
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
 from orchestrator.core.shards.neighbours import Cluster
+from orchestrator.core.submission_checks import SubmissionChecks
 from orchestrator.core.views import Acknowledgement, KnownAlready
 from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import (
@@ -346,10 +347,13 @@ class ShardProcess:
             LocalShard(self.shard),
             self.shard.store,
             self.shard.clock,
-            guard=AnyTarget(),
-            random=stage.random(self._stream(f"intake {life}")),
-            bounds=SubmissionBounds(),
-            regions=stage.scenario.regions,
+            stage.random(self._stream(f"intake {life}")),
+            SubmissionChecks(
+                self.shard.clock,
+                guard=AnyTarget(),
+                bounds=SubmissionBounds(),
+                regions=stage.scenario.regions,
+            ),
         )
         await self.shard.begin()
         if stage.scenario.seed % 2 and len(stage.scenario.shards) == 1:

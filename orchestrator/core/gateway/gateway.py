@@ -13,6 +13,7 @@ from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.gateway.targets import Targets
 from orchestrator.core.intake import Intake
 from orchestrator.core.many_jobs import ManyJobs
+from orchestrator.core.submission_checks import SubmissionChecks
 from orchestrator.core.views import Numbers, RegionView
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.submission_bounds import MANY_JOBS_RPS, SubmissionBounds
@@ -53,7 +54,8 @@ class Gateway:
         self._shard = shard
         self._store = store
         self.clock = clock
-        intake = Intake(shard, store.jobs, clock, guard=guard, random=random, bounds=bounds, regions=regions)
+        checks = SubmissionChecks(clock, guard=guard, bounds=bounds, regions=regions)
+        intake = Intake(shard, store.jobs, clock, random, checks)
         many = ManyJobs(shard, store.history, clock, intake, per_s=many_jobs_rps)
         self.jobs = Jobs(shard, store.history, clock, intake=intake, many=many)
         self.deliveries = Deliveries(shard, store.history)

@@ -66,7 +66,7 @@ class Jobs:
 
     def errors_in(self, spec: JobSpec) -> list[FieldError]:
         """List everything that is wrong with a submission, its fallbacks and children included."""
-        return self._intake.errors_in(spec)
+        return self._intake.checks.errors_in(spec, self._clock.unix_ms())
 
     async def show(self, customer: CustomerId, job_id: str) -> JobView | JobRemains:
         """Show a job without its result where that is large.

@@ -1,6 +1,6 @@
 """What of a batch shares a commit: others wait for it."""
 
-from orchestrator.core.intake import COMMIT_BYTES, COMMIT_MOST, commits_of
+from orchestrator.core.batch_commits import COMMIT_BYTES, COMMIT_MOST, commits_of
 from orchestrator.domain.errors import FieldError, InvalidFields
 from orchestrator.domain.job import held_bytes
 from tests.unit.domain.builders import a_spec

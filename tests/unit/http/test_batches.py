@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.adapters.http import batches, job_routes
+from orchestrator.adapters.http import batches, submission_routes
 from orchestrator.adapters.memory.jobs import MemoryJobs
-from orchestrator.core import intake
+from orchestrator.core import intake, submission_checks
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import Job
 from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
@@ -199,8 +199,8 @@ async def test_others_work_between_any_two_jobs_of_a_long_batch(
             await asyncio.sleep(0)
 
     for module, name in (
-        (job_routes, "read_submission"),
-        (intake, "check_submission"),
+        (submission_routes, "read_submission"),
+        (submission_checks, "check_submission"),
         (intake, "content_key"),
     ):
         monkeypatch.setattr(module, name, noted(name, getattr(module, name)))

@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from orchestrator.adapters.http import job_routes
+from orchestrator.adapters.http import submission_routes
 from orchestrator.adapters.http.submissions import Reading, read_submission
 from orchestrator.adapters.memory.history import MemoryHistory
 from orchestrator.domain.ids import RegionName
@@ -31,7 +31,7 @@ def assert_told(response: httpx.Response, caplog: pytest.LogCaptureFixture) -> N
 async def test_an_error_in_a_submission_is_a_problem_document(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(job_routes, "read_submission", spoil)
+    monkeypatch.setattr(submission_routes, "read_submission", spoil)
     assert_told(await gateway.submit(body=SECRET), caplog)
 
 
@@ -55,7 +55,7 @@ async def test_an_error_in_any_other_call_is_a_problem_document(
 async def test_an_error_in_one_job_of_a_batch_costs_the_others_nothing(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_routes, "read_submission", spoil)
+    monkeypatch.setattr(submission_routes, "read_submission", spoil)
     jobs = [{"url": TARGET}, {"url": TARGET, "body": SECRET}, {"url": f"{TARGET}&2"}]
     response = await gateway.client.post(f"{JOBS}:batch", content=json.dumps({"jobs": jobs}))
     assert [answer["status"] for answer in response.json()["answers"]] == ["queued", 500, "queued"]
