@@ -1,6 +1,7 @@
 """How jobs come into the queues of their targets: those just accepted, and those that a restart found."""
 
 from orchestrator.core.job_reader import JobReader
+from orchestrator.core.job_recovery import JobRecovery
 from orchestrator.core.job_table import JobTable
 from orchestrator.core.ledger import Ledger
 from orchestrator.core.limiter_registry import LimiterRegistry
@@ -23,7 +24,8 @@ class Admission:
         ledger: Counts what customers have open.
         limits: Knows when jobs' time is over.
         scheduled: Lets jobs wait until they are due.
-        jobs: Has the supervisors of those that were running.
+        jobs: Holds those that will soon have their turn.
+        recovery: Goes on with those that were running.
         reader: Reads jobs back from disk.
         domains: Has the targets' limiters.
     """
@@ -35,6 +37,7 @@ class Admission:
         limits: TimeLimits,
         scheduled: ScheduledJobs,
         jobs: JobTable,
+        recovery: JobRecovery,
         reader: JobReader,
         domains: LimiterRegistry,
     ) -> None:
@@ -43,6 +46,7 @@ class Admission:
         self._limits = limits
         self._scheduled = scheduled
         self._jobs = jobs
+        self._recovery = recovery
         self._reader = reader
         self._domains = domains
 
@@ -76,7 +80,7 @@ class Admission:
             return
         stored = await self._reader.read(waiting.id)
         if stored is not None:
-            self._jobs.recover(stored, waiting.damage, mark)
+            self._recovery.recover(stored, waiting.damage, mark)
 
 
 def _ticket_of(waiting: WaitingJob) -> Ticket:

@@ -16,9 +16,8 @@ from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.peer import Peer
 from orchestrator.core.peers import PeerBook
 from orchestrator.core.routes import Routes
-from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import Fault, HttpRequest
-from orchestrator.domain.ids import AttemptId, CustomerId, JobId, NodeAddress, RegionName, TargetDomain
+from orchestrator.domain.ids import AttemptId, NodeAddress, RegionName, TargetDomain
 from orchestrator.domain.settling import Ended
 from orchestrator.domain.signals import retry_after_s
 from orchestrator.messages.types import (
@@ -33,6 +32,7 @@ from orchestrator.messages.types import (
     SendAnswer,
 )
 from orchestrator.ports.clock import Clock
+from orchestrator.ports.targets import Turn
 
 PATIENCE_S = 10.0
 """Beyond an attempt's own limits, before its silence counts as a loss."""
@@ -56,12 +56,11 @@ class Phase(Enum):
 
 @dataclass(slots=True, kw_only=True)
 class OpenAttempt:
-    """An attempt at an executor. ``permit`` is None while it has none: connecting, or ready."""
+    """An attempt at an executor. ``turn`` is one of its step's: it names the target, job and customer.
+    ``permit`` is None while it has none: connecting, or ready.
+    """
 
-    domain: TargetDomain
-    job: JobId
-    step: int
-    customer: CustomerId
+    turn: Turn
     peer: Peer
     permit: int | None
     phase: Phase = Phase.SENT
@@ -122,18 +121,15 @@ class Dispatcher:
     def send(
         self,
         attempt: AttemptId,
+        request: HttpRequest,
         *,
-        job: JobId,
-        step: int,
-        customer: CustomerId,
-        domain: TargetDomain,
+        turn: Turn,
         permit: int,
         region: RegionName,
         named: bool,
-        request: HttpRequest,
     ) -> None:
-        """Send an attempt of a job out, which ``named`` this region or did not; it starts at once if its
-        connection is ready.
+        """Send an attempt of the step whose turn it was, which ``named`` this region or did not; it starts at
+        once if its connection is ready.
         """
         peer = self._peers.peer(region, named=named)
         size = len(request.body or b"")
@@ -141,13 +137,10 @@ class Dispatcher:
         limit_s = 2 * request.timeout_ms / 1000 + PATIENCE_S
         now = self._clock.now()
         self._open[attempt] = OpenAttempt(
-            domain=domain,
-            job=job,
-            step=step,
-            customer=customer,
+            turn=turn,
             peer=peer,
             permit=permit,
-            probe=self._routes.target_health.sent(domain, region),
+            probe=self._routes.target_health.sent(turn.domain, region),
             sent_at=now,
             size=size,
             time_limit_s=limit_s,
@@ -160,15 +153,15 @@ class Dispatcher:
         its leg may go from elsewhere.
         """
         opened = self._open[attempt]
-        if not self._routes.target_health.admits(opened.domain, opened.peer.name):
-            self._limiter(opened.domain).unused(permit)
+        if not self._routes.target_health.admits(opened.turn.domain, opened.peer.name):
+            self._limiter(opened.turn.domain).unused(permit)
             opened.peer.link.post(CancelAttempt(attempt))
             self._close(attempt, _SHUT)
             return
         now = self._clock.now()
         opened.permit = permit
         opened.phase = Phase.GOING
-        opened.probe = self._routes.target_health.sent(opened.domain, opened.peer.name)
+        opened.probe = self._routes.target_health.sent(opened.turn.domain, opened.peer.name)
         opened.sent_at = now
         opened.due = now + opened.time_limit_s
         opened.peer.link.post(GoAttempt(attempt, now))
@@ -214,8 +207,9 @@ class Dispatcher:
         if opened is not None:
             # Nobody's fault but this side's, however long it takes.
             opened.due = math.inf
+            customer = opened.turn.ticket.customer
             self._answers.offer(
-                message.attempt, opened.customer, message.size, lambda: self._ask_for(message.attempt)
+                message.attempt, customer, message.size, lambda: self._ask_for(message.attempt)
             )
 
     def _ask_for(self, attempt: AttemptId) -> bool:
@@ -246,17 +240,17 @@ class Dispatcher:
         self._close(message.attempt, ended)
 
     def _learn(self, opened: OpenAttempt, ended: Ended, started_at: float | None) -> None:
-        cause = Cause(ended.response.status if ended.response else None, ended.fault)
+        cause = ended.cause
         answered = ended.response is not None and started_at is not None
         took_s = self._clock.now() - started_at if answered and started_at is not None else None
-        domain, region = opened.domain, opened.peer.name
+        domain, region = opened.turn.domain, opened.peer.name
         if started_at is not None:
             self._counters.attempt_took(region, self._clock.now() - started_at)
             self._counters.start_delay.observe(started_at - opened.sent_at)
         if cause.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._counters.answered_429(domain)
         self._routes.target_health.ended(
-            domain, region, opened.job, cause, sent_at=opened.sent_at, took_s=took_s
+            domain, region, opened.turn.ticket.job_id, cause, sent_at=opened.sent_at, took_s=took_s
         )
         self._routes.retry_budgets.ended(domain, cause)
 
@@ -285,11 +279,11 @@ class Dispatcher:
     def _take_back(self, opened: OpenAttempt) -> None:
         permit, opened.permit, opened.phase = opened.permit, None, Phase.CONNECTING
         if permit is not None:
-            self._limiter(opened.domain).unused(permit)
+            self._limiter(opened.turn.domain).unused(permit)
 
     def _note_start(self, attempt: AttemptId, opened: OpenAttempt, at: float) -> None:
         if opened.permit is not None:
-            self._limiter(opened.domain).started(opened.permit, at)
+            self._limiter(opened.turn.domain).started(opened.permit, at)
         ago_ms = (self._clock.now() - at) * 1000
         self._owner.attempt_started(attempt, opened, self._clock.unix_ms() - int(ago_ms))
 
@@ -302,7 +296,7 @@ class Dispatcher:
         # Only now: what of it is to be saved is counted already.
         self._answers.arrived(attempt)
         if opened.permit is not None:
-            limiter = self._limiter(opened.domain)
+            limiter = self._limiter(opened.turn.domain)
             give_back = limiter.closed if ended.written else limiter.unused
             give_back(opened.permit)
         self._routes.credit_back()
@@ -313,7 +307,7 @@ class Dispatcher:
         now = self._clock.now()
         answered_at = now if message.answered_at is None else self._within(opened, message.answered_at)
         started_at = now if started_at is None else started_at
-        limiter = self._limiter(opened.domain)
+        limiter = self._limiter(opened.turn.domain)
         if limiter.hear(opened.permit, message.response, started_at, answered_at, probe=opened.probe):
             self._steered(limiter)
 

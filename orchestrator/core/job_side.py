@@ -6,6 +6,7 @@ from orchestrator.core.admission import Admission
 from orchestrator.core.job_ends import tell_of_end
 from orchestrator.core.job_notifier import JobNotifier
 from orchestrator.core.job_reader import JobReader
+from orchestrator.core.job_recovery import JobRecovery
 from orchestrator.core.job_table import JobTable
 from orchestrator.core.kept_answers import KeptAnswers
 from orchestrator.core.ledger import Ledger
@@ -26,13 +27,13 @@ from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.queue_position import QueuePosition
 from orchestrator.ports.store import Ending
-from orchestrator.ports.targets import Targets
 
 END_WITHIN_S = 5.0
 
 
 class JobSide:
-    """Joins the parts of the jobs' side. ``table`` is what targets speak to.
+    """Joins the parts of the jobs' side. ``table`` is what targets speak to; ``recovery`` joins lives of the
+    shard.
 
     Args:
         context: What the shard's parts share.
@@ -56,27 +57,39 @@ class JobSide:
         self.limits = TimeLimits(clock, lambda job_id: spawn(self.time_out(job_id)))
         self.kept_answers = KeptAnswers()
         reader = JobReader(store, clock, self._buried)
-        self.table = JobTable(self._supervision(context, neighbours.targets), reader)
+        supervision = self._supervision(context)
+        self.table = JobTable(supervision, reader)
+        self.recovery = JobRecovery(supervision, self.table)
         self.scheduled = ScheduledJobs(clock, targets.routes.line_up, spawn)
         self._admission = Admission(
-            clock, self.ledger, self.limits, self.scheduled, self.table, reader, targets.domains
-        )
-        self.newcomers = Newcomers(
-            store.jobs,
             clock,
+            self.ledger,
+            self.limits,
+            self.scheduled,
+            self.table,
+            self.recovery,
             reader,
-            spawn,
+            targets.domains,
+        )
+        self.newcomers = self._newcomers(context, reader)
+
+    def _newcomers(self, context: ShardContext, reader: JobReader) -> Newcomers:
+        return Newcomers(
+            context.store.jobs,
+            context.clock,
+            reader,
+            context.spawn,
             admit=self._take_in,
-            deliver=webhooks.outbox.schedule,
-            is_ours=neighbours.is_ours,
+            deliver=self._webhooks.outbox.schedule,
+            is_ours=self._neighbours.is_ours,
         )
 
-    def _supervision(self, context: ShardContext, targets: Targets) -> SupervisorContext:
+    def _supervision(self, context: ShardContext) -> SupervisorContext:
         return SupervisorContext(
             store=context.store.jobs,
             clock=context.clock,
             random=context.random,
-            targets=targets,
+            targets=self._neighbours.targets,
             results=ResultWriter(context.clock.now, context.answers),
             kept_answers=self.kept_answers,
             ended=self._ended,

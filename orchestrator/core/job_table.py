@@ -1,33 +1,21 @@
 """The supervisors of a shard: one for each job under way, found by the job's name."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 from orchestrator.core.job_cache import JobCache
 from orchestrator.core.job_reader import JobReader, damaged
-from orchestrator.core.step_orders import target_of
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.domain.course import (
-    PRIMARY,
     Course,
     begin_course,
-    lose_all_steps,
-    open_in_course,
-    step_of,
 )
-from orchestrator.domain.exchange import Fault
-from orchestrator.domain.ids import JobId, TargetDomain
-from orchestrator.domain.job import Guarantee, Job
+from orchestrator.domain.ids import JobId
+from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.marks import Mark, Owner, surely_unsent, with_mark
-from orchestrator.domain.run import Attempt
-from orchestrator.domain.settling import Ended, Failure, FailureCode
 from orchestrator.ports.store import StoredJob
 from orchestrator.ports.targets import AttemptEnded, Late, Placed, RegionsGone, Shut, Started, Turn
-
-CRASHES_MOST = 3
-_LOST = Ended(None, Fault.LOST, "the service stopped while the request was under way")
 
 
 class JobTable:
@@ -38,8 +26,6 @@ class JobTable:
         reader: Reads jobs back from disk.
     """
 
-    _owner_of: Callable[[TargetDomain], Owner | None]
-
     def __init__(self, context: SupervisorContext, reader: JobReader) -> None:
         self._context = context
         self._reader = reader
@@ -48,10 +34,6 @@ class JobTable:
         """Of jobs whose end is on disk, and whose losers have not all reported their close."""
         self._fresh = JobCache()
         self._loading: dict[JobId, asyncio.Future[None]] = {}
-
-    def begin(self, owner_of: Callable[[TargetDomain], Owner | None]) -> None:
-        """Begin a life of the shard; ``owner_of`` says who has a target, None where that is not known."""
-        self._owner_of = owner_of
 
     def __len__(self) -> int:
         """Count the jobs that are under way."""
@@ -96,18 +78,6 @@ class JobTable:
             # Where it was admitted meanwhile, it would be taken from there once more after its end.
             self._fresh.take(job_id)
         return None if job is None else self._supervise(job)
-
-    def recover(self, stored: StoredJob, damage: str | None, mark: Mark | None) -> None:
-        """Go on with a job that a restart found running; ``mark`` is its latest."""
-        if damage or stored.damage:
-            self._fail_damaged(stored, damage)
-        else:
-            self._resume(stored, mark)
-
-    async def save_open(self) -> None:
-        """Save what is still under way as lost by an orderly stop."""
-        # Where one of these fails, the next start takes this stop for a crash, and nothing worse.
-        await asyncio.gather(*map(self._let_go, self), return_exceptions=True)
 
     def turn(self, turn: Turn) -> None:
         """A leg has its turn."""
@@ -191,55 +161,20 @@ class JobTable:
             del self._loading[job_id]
             loaded.set_result(None)
         if stored is not None and stored.damage is not None:
-            self._fail_damaged(stored)
+            self.fail_damaged(stored)
             return None
         return None if stored is None else stored.job
 
     def _supervise(self, job: Job) -> JobSupervisor:
-        return self._add(job, JobState.QUEUED, begin_course(job.spec))
+        return self.supervise(job, JobState.QUEUED, begin_course(job.spec))
 
-    def _add(self, job: Job, state: JobState, course: Course) -> JobSupervisor:
+    def supervise(self, job: Job, state: JobState, course: Course) -> JobSupervisor:
+        """Hold a supervisor for a job that is so far."""
         supervisor = self._supervisors[job.id] = JobSupervisor(self._context, job, state, course)
         return supervisor
 
-    def _fail_damaged(self, stored: StoredJob, damage: str | None = None) -> None:
+    def fail_damaged(self, stored: StoredJob, damage: str | None = None) -> None:
         """End a job whose request can be read, and something else not: its receivers are told."""
         failure = damaged(stored.job.id, damage or stored.damage or "")
         course = stored.course or begin_course(stored.job.spec)
-        self._add(stored.job, stored.state, course).fail(failure)
-
-    def _resume(self, stored: StoredJob, mark: Mark | None) -> None:
-        job, course = stored.job, stored.course or begin_course(stored.job.spec)
-        if job.spec.guarantee is Guarantee.AT_MOST_ONCE:
-            course = self._judge_by_mark(job, course, mark)
-        else:
-            course = lose_all_steps(course, crashed=True)
-        supervisor = self._add(job, JobState.RUNNING if course.made else stored.state, course)
-        if course.crashes >= CRASHES_MOST:
-            died = f"the service died {course.crashes} times while it ran"
-            supervisor.fail(Failure(FailureCode.POISON, died))
-            return
-        for attempt in open_in_course(course):
-            supervisor.attempt_ended(attempt.id, _LOST)
-        supervisor.resume()
-
-    def _judge_by_mark(self, job: Job, course: Course, mark: Mark | None) -> Course:
-        """Let what was surely not sent wait again; whatever else is open may have been."""
-        course = with_mark(course, job.spec, mark, self._context.clock.unix_ms())
-        owner = self._owner_of_target(job, course, open_in_course(course))
-        if surely_unsent(course, mark, owner):
-            return lose_all_steps(course, crashed=False, written=False)
-        return course
-
-    def _owner_of_target(self, job: Job, course: Course, attempts: Sequence[Attempt]) -> Owner | None:
-        """Find who has the target of what is open: what may be sent once has one attempt at a time."""
-        steps = {step_of(course, attempt.id) for attempt in attempts}
-        return self._owner_of(target_of(job, steps.pop() or PRIMARY)) if len(steps) == 1 else None
-
-    async def _let_go(self, supervisor: JobSupervisor) -> None:
-        """What may be sent once only stays as it is: the next start has to know that it was."""
-        job, course = supervisor.job, supervisor.course
-        repeats = job.spec.guarantee is not Guarantee.AT_MOST_ONCE
-        if repeats and open_in_course(course) and not supervisor.state.ended:
-            lost = lose_all_steps(course, crashed=False)
-            await self._context.store.save_course(job.id, job.customer, supervisor.state, lost)
+        self.supervise(stored.job, stored.state, course).fail(failure)

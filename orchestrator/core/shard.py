@@ -82,7 +82,7 @@ class Shard:
         await self.drains.begin()
         self.peers.begin()
         self._detector.begin(self.epoch)
-        table.begin(self.neighbours.owners(self.epoch))
+        self.jobs.recovery.begin(self.neighbours.owners(self.epoch))
         found = await self.jobs.recover()
         owed = await self.webhooks.dispatcher.begin()
         self._maintenance.begin()
@@ -135,7 +135,7 @@ class Shard:
         await self._until_ends_are_saved()
         last_call_s = min(timeout_s - waited_s, DELIVERIES_DRAIN_S)
         await self._until(lambda: not (self.webhooks.dispatcher or self._tasks), last_call_s)
-        await self.jobs.table.save_open()
+        await self.jobs.recovery.save_open()
 
     async def rest(self, timeout_s: float) -> int:
         """Start no attempt more, and wait for those under way, at most ``timeout_s``; submissions are taken

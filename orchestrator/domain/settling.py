@@ -7,6 +7,7 @@ from typing import assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import Fault, HttpResponse, cut_body
 from orchestrator.domain.ids import AttemptId, RegionName
 from orchestrator.domain.job import ExecutionMode, JobSpec
@@ -68,6 +69,11 @@ class Ended(Struct, frozen=True):
     retry_after_s: float | None = None
     written: bool = True
     probe: bool = False
+
+    @property
+    def cause(self) -> Cause:
+        """Say what it is to breakers and retry budgets: a status, or a fault."""
+        return Cause(self.response.status if self.response is not None else None, self.fault)
 
     @property
     def asks_to_wait(self) -> bool:

@@ -17,7 +17,6 @@ from orchestrator.domain.exchange import HttpRequest, HttpResponse
 from orchestrator.domain.fairness import Ticket, one_each
 from orchestrator.domain.ids import (
     AttemptId,
-    CustomerId,
     JobId,
     NodeAddress,
     NodeName,
@@ -29,6 +28,7 @@ from orchestrator.domain.settling import Ended
 from orchestrator.domain.steering import Steering
 from orchestrator.messages.names import executor_address
 from orchestrator.messages.types import AttemptDone, AttemptStarted, PermitUnused
+from orchestrator.ports.targets import Turn
 from tests.support.virtual_loop import VirtualClock, VirtualLoop
 from tests.unit.http.gateway import SilentLinks
 
@@ -96,14 +96,11 @@ class Bench:
         self.sent_at[attempt] = self.clock.now()
         self.dispatcher.send(
             attempt,
-            job=ticket.job_id,
-            step=ticket.step,
-            customer=CustomerId("cust_acme"),
-            domain=domain.name,
+            REQUEST,
+            turn=Turn(domain.name, ticket, permit),
             permit=permit,
             region=IAD,
             named=True,
-            request=REQUEST,
         )
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from orchestrator.core.domain_limiter import DomainLimiter
-from orchestrator.core.job_table import CRASHES_MOST
+from orchestrator.core.job_recovery import CRASHES_MOST
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fairness import Ticket, one_each
 from orchestrator.domain.ids import JobId, TargetDomain
