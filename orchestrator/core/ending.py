@@ -5,7 +5,8 @@ from random import Random
 
 from msgspec.structs import replace
 
-from orchestrator.domain.course import Child, Course, without_answers
+from orchestrator.domain.course import Child, Course
+from orchestrator.domain.course_answers import without_answers
 from orchestrator.domain.ids import DeliveryId, new_job_id, target_domain
 from orchestrator.domain.job import Guarantee, Job
 from orchestrator.domain.lifecycle import JobState

@@ -1,7 +1,8 @@
 """How much jobs under way keep of the answers that did not end them: in bytes, fair between customers."""
 
 from orchestrator.domain.byte_budget import MIB, ByteBudget
-from orchestrator.domain.course import Course, kept_bytes, with_answers_cut
+from orchestrator.domain.course import Course
+from orchestrator.domain.course_answers import kept_bytes, with_answers_cut
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.run import LAST_SEEN_BYTES
 

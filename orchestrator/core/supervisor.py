@@ -19,34 +19,35 @@ from orchestrator.core.step_orders import (
 from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import (
-    BeginStep,
     Course,
-    GoOn,
-    Lost,
-    Outcome,
-    RepeatLeg,
-    Won,
     abandon_course,
     begin_course,
     begin_step,
     dispatch_leg,
     first_start_ms,
-    give_up_leg,
     hedge_step,
     is_running,
     last_seen,
-    leave_shut_step,
     open_in_course,
     run_of,
-    settle_attempt,
-    timeout_after,
     with_attempt,
     with_run,
-    without_answers,
 )
+from orchestrator.domain.course_answers import without_answers
+from orchestrator.domain.fallbacks import leave_shut_step, timeout_after
 from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance
+from orchestrator.domain.outcomes import (
+    BeginStep,
+    GoOn,
+    Lost,
+    Outcome,
+    RepeatLeg,
+    Won,
+    give_up_leg,
+    settle_attempt,
+)
 from orchestrator.domain.run import (
     Answer,
     LegState,

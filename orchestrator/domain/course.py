@@ -1,24 +1,20 @@
 """A job's course: its own request and its fallbacks, each a run of its own once it has begun.
 
-A fallback is a step of the same job. Which one begins depends on how the step before it went; the
-first success of any step wins, and the job is lost when the last step that runs has failed.
+A fallback is a step of the same job. Which one begins is told in ``domain.fallbacks``, and what the end of an
+attempt means for the job in ``domain.outcomes``.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from orchestrator.domain.breaker import Cause
-from orchestrator.domain.exchange import Fault, cut_answer
 from orchestrator.domain.ids import AttemptId, JobId, RegionName
-from orchestrator.domain.job import JobSpec, TriggerKind
-from orchestrator.domain.retry import Verdict
+from orchestrator.domain.job import JobSpec
 from orchestrator.domain.run import (
     NOWHERE,
     Answer,
     Attempt,
-    LegState,
     Run,
     Site,
     abandon,
@@ -26,26 +22,14 @@ from orchestrator.domain.run import (
     begin,
     dispatch,
     find_attempt,
-    leave,
     lose_all,
     open_attempts,
 )
 from orchestrator.domain.settling import (
-    Await,
-    Decision,
-    Ended,
-    Fail,
-    Failure,
-    FailureCode,
-    Repeat,
-    Succeed,
     answer_to_show,
-    give_up,
-    settle,
 )
 
 PRIMARY = 0
-_TIMEOUTS = (Fault.TIMEOUT, Fault.CONNECT_TIMEOUT)
 
 
 class Child(Struct, frozen=True):
@@ -84,72 +68,6 @@ class Course(Struct, frozen=True):
         """Every attempt that is kept, over all steps, in their order."""
         found = [attempt for run in self.runs if run is not None for attempt in run.attempts]
         return sorted(found, key=lambda attempt: attempt.number)
-
-
-class Won(Struct, frozen=True):
-    """A step succeeded, and all the others have been given up."""
-
-    step: int
-    answer: Answer
-
-
-class Lost(Struct, frozen=True):
-    """The last step failed."""
-
-    step: int
-    failure: Failure
-    answer: Answer | None
-
-
-class RepeatLeg(Struct, frozen=True):
-    """Queue a leg of a step again; ``spends`` as in ``settling.Repeat``."""
-
-    step: int
-    leg: int
-    spends: bool
-
-
-class BeginStep(Struct, frozen=True):
-    """A fallback's trigger matched: queue its first leg."""
-
-    step: int
-
-
-class GoOn(Struct, frozen=True):
-    """Other legs or steps are still at work."""
-
-
-Outcome = Won | Lost | RepeatLeg | BeginStep | GoOn
-
-
-def without_answers(course: Course) -> Course:
-    """Leave out the answers that were kept in case the job ended with them: they may be large."""
-    runs = (run and replace(run, answers=(), last_seen=None) for run in course.runs)
-    return replace(course, runs=tuple(runs))
-
-
-def kept_bytes(course: Course) -> int:
-    """Count the bytes of the answers that a course keeps."""
-    return sum(answer.response.size for run in course.runs if run for answer in _kept(run))
-
-
-def with_answers_cut(course: Course, most: int) -> Course:
-    """Keep at most so many bytes of the body and of the headers of each answer that a course keeps."""
-
-    def cut(answer: Answer) -> Answer:
-        return replace(answer, response=cut_answer(answer.response, most))
-
-    def cut_run(run: Run) -> Run:
-        last = run.last_seen and cut(run.last_seen)
-        return replace(run, answers=tuple(map(cut, run.answers)), last_seen=last)
-
-    return replace(course, runs=tuple(run and cut_run(run) for run in course.runs))
-
-
-def _kept(run: Run) -> Iterator[Answer]:
-    yield from run.answers
-    if run.last_seen is not None:
-        yield run.last_seen
 
 
 def begin_course(spec: JobSpec) -> Course:
@@ -191,69 +109,10 @@ def with_attempt(course: Course, attempt: AttemptId, change: Callable[[Run], Run
     return course if step is None else with_run(course, step, change(run_of(course, step)))
 
 
-def settle_attempt(
-    course: Course,
-    spec: JobSpec,
-    attempt: AttemptId,
-    ended: Ended,
-    *,
-    now_ms: int,
-    jitter: float,
-    up: Sequence[RegionName],
-) -> tuple[Course, Outcome]:
-    """Record an attempt's end and decide what follows for the job; arguments as in ``settling.settle``."""
-    step = step_of(course, attempt)
-    if step is None:
-        return course, GoOn()
-    run, decision = settle(
-        run_of(course, step),
-        spec.steps[step],
-        attempt,
-        ended,
-        now_ms=now_ms,
-        jitter=jitter,
-        up=up,
-        handed_on=_codes_after(course, spec, step),
-    )
-    return _follow(with_run(course, step, run), spec, step, decision, now_ms)
-
-
-def give_up_leg(
-    course: Course, spec: JobSpec, step: int, leg: int, failure: Failure, now_ms: int
-) -> tuple[Course, Outcome]:
-    """A leg that waits can't be sent: decide what follows for the job."""
-    run, decision = give_up(run_of(course, step), spec.steps[step], leg, failure)
-    return _follow(with_run(course, step, run), spec, step, decision, now_ms)
-
-
-def leave_shut_step(course: Course, spec: JobSpec, step: int, cause: Cause) -> tuple[Course, int | None]:
-    """Every breaker on the way to a step's target is open: go on to the fallback whose trigger matches
-    what opened them, as if the target had answered so. Gives its step; None where the job has to wait.
-    """
-    run = run_of(course, step)
-    busy = any(leg.state in (LegState.UNDER_WAY, LegState.WON) for leg in run.legs)
-    if busy or _repeats_left(run, spec.steps[step], cause):
-        return course, None
-    following = _next_step(course, spec, step, {cause.status}, timed_out=cause.fault in _TIMEOUTS)
-    if following is None:
-        return course, None
-    return begin_step(with_run(course, step, leave(run)), spec, following), following
-
-
 def hedge_step(course: Course, spec: JobSpec, step: int) -> tuple[Course, int | None]:
     """Plan one more leg of a step: see ``run.add_hedge``."""
     run, leg = add_hedge(run_of(course, step), spec.steps[step])
     return with_run(course, step, run), leg
-
-
-def timeout_after(course: Course, spec: JobSpec, step: int) -> tuple[int, int] | None:
-    """Say which step begins when ``step`` is late, and how late in ms; None where none does."""
-    for candidate, trigger in enumerate(spec.triggers[step:], step + 1):
-        if course.runs[candidate] is not None:
-            break
-        if trigger.kind is TriggerKind.ON_TIMEOUT:
-            return candidate, trigger.timeout_ms
-    return None
 
 
 def first_start_ms(course: Course, step: int) -> int | None:
@@ -307,76 +166,6 @@ def attempts_in(course: Course) -> list[tuple[str, Attempt]]:
         ((step, attempt) for step, run in begun for attempt in run.attempts),
         key=lambda found: found[1].number,
     )
-
-
-def _follow(
-    course: Course, spec: JobSpec, step: int, decision: Decision, now_ms: int
-) -> tuple[Course, Outcome]:
-    match decision:
-        case Succeed(leg, response):
-            region = run_of(course, step).legs[leg].region
-            return abandon_course(course, now_ms), Won(step, Answer(region, response))
-        case Fail():
-            return _after_failure(course, spec, step, decision, now_ms)
-        case Repeat(leg, spends):
-            return course, RepeatLeg(step, leg, spends)
-        case Await():
-            return course, GoOn()
-
-
-def _after_failure(
-    course: Course, spec: JobSpec, step: int, fail: Fail, now_ms: int
-) -> tuple[Course, Outcome]:
-    if fail.failure.code is FailureCode.UNKNOWN_OUTCOME:
-        return abandon_course(course, now_ms), Lost(step, fail.failure, fail.answer)
-    # Any leg's end counts, whichever came first: those of a race come in any order.
-    run = run_of(course, step)
-    codes = {answer.response.status for answer in run.answers}
-    timed_out = any(a.verdict is Verdict.END and a.fault in _TIMEOUTS for a in run.attempts)
-    following = _next_step(course, spec, step, codes, timed_out=timed_out)
-    if following is not None:
-        return begin_step(course, spec, following), BeginStep(following)
-    if any(is_running(course, other) for other in range(len(course.runs))):
-        return course, GoOn()
-    return course, Lost(step, fail.failure, fail.answer)
-
-
-def _next_step(
-    course: Course, spec: JobSpec, step: int, codes: Collection[int | None], *, timed_out: bool
-) -> int | None:
-    """Find the first fallback after ``step`` whose trigger matches; a trigger that does not match
-    passes the same outcome on to the fallback after it. What comes after one that has begun is judged by how
-    that one goes.
-    """
-    for candidate, trigger in enumerate(spec.triggers[step:], step + 1):
-        if course.runs[candidate] is not None:
-            break
-        if (
-            trigger.kind is TriggerKind.ANY
-            or (trigger.kind is TriggerKind.ON_ERROR and not trigger.codes.isdisjoint(codes))
-            or (trigger.kind is TriggerKind.ON_TIMEOUT and timed_out)
-        ):
-            return candidate
-    return None
-
-
-def _repeats_left(run: Run, spec: JobSpec, cause: Cause) -> bool:
-    """Whether the job's own policy lists the code, and is not spent."""
-    policy = spec.retry_policy
-    if policy is None or cause.status not in policy.retry_codes | policy.reroute_codes:
-        return False
-    rerouting = cause.status not in policy.retry_codes
-    return run.retries < policy.max_retries or (rerouting and run.reroutes < policy.max_reroutes)
-
-
-def _codes_after(course: Course, spec: JobSpec, step: int) -> frozenset[int]:
-    codes: frozenset[int] = frozenset()
-    for candidate, trigger in enumerate(spec.triggers[step:], step + 1):
-        # What takes every failure, or has begun: what lies behind is never judged by how this step went.
-        if trigger.kind is TriggerKind.ANY or course.runs[candidate] is not None:
-            break
-        codes |= trigger.codes
-    return codes
 
 
 def run_of(course: Course, step: int) -> Run:

@@ -25,8 +25,9 @@ from orchestrator.transport.mailbox import Mailbox
 from orchestrator.transport.tcp_caller import Gateway, TcpCaller
 from orchestrator.transport.tcp_exchange import Admission, TcpExchange
 from orchestrator.transport.tcp_link import TcpWay
+from tests.simulation.faults import Direction, Partition
 from tests.simulation.network import Endpoint, Network
-from tests.simulation.scenario import Direction, NetworkPlan, Partition, scenario
+from tests.simulation.scenario import NetworkPlan, scenario
 from tests.support.certificates import Certificate
 from tests.support.virtual_loop import VirtualLoop
 

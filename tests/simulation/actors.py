@@ -39,6 +39,7 @@ from orchestrator.runtime.open_files import FILES_MOST
 from regions.node import RegionNode
 from regions.session import NodeParts
 from tests.simulation.disk import Disk, DiskHandle
+from tests.simulation.faults import BETWEEN_SHARDS, Actor
 from tests.simulation.history import AnswerHeard, Grant, History, ShardBegan
 from tests.simulation.network import Answer, CallError, Endpoint, Network
 from tests.simulation.outside import (
@@ -49,7 +50,7 @@ from tests.simulation.outside import (
     ReceiverEgress,
     TargetEgress,
 )
-from tests.simulation.scenario import BETWEEN_SHARDS, Actor, Scenario
+from tests.simulation.scenario import Scenario
 from tests.simulation.schedule import SHORT_SCHEDULE
 from tests.simulation.specs import EPOCH_MS
 from tests.support.packed import talk_packed
@@ -219,15 +220,17 @@ class LoggedLink:
         assert opened.permit is not None
         now = self._stage.loop.time()
         # What has no permit took none before: the checker is to name that.
-        _, _, taken_at = targets.limiter(opened.domain)._permits._out.get(opened.permit, (None, None, now))
-        step = targets.steps._steps[opened.job, opened.step]
+        permits = targets.limiter(opened.turn.domain)._permits
+        _, _, taken_at = permits._out.get(opened.permit, (None, None, now))
+        ticket = opened.turn.ticket
+        step = targets.steps._steps[ticket.job_id, ticket.step]
         return Grant(
             now,
             taken_at,
             message.attempt,
             JobId(headers["X-EZThrottle-Job-Id"]),
             int(headers["X-EZThrottle-Attempt"]),
-            opened.step,
+            ticket.step,
             step.open[message.attempt].leg,
             self._region,
             target_domain(message.request.url),
@@ -326,35 +329,10 @@ class ShardProcess:
         stage, life = self._stage, self._life
         disk_random = stage.random(self._stream(f"disk {life}"))
         disk = DiskHandle(stage.disk, stage.loop, disk_random, stage.scenario.disk_s, self._name)
-        self.shard = LoggedShard(
-            store=disk,
-            links=self,
-            clock=VirtualClock(stage.loop, epoch_ms=EPOCH_MS),
-            random=stage.random(self._stream(f"shard {life}")),
-            options=ShardOptions(
-                name=self._name,
-                regions=stage.scenario.regions,
-                pace=stage.scenario.pace,
-                delivery=DeliveryOptions(schedule=SHORT_SCHEDULE),
-                strict_down_s=STRICT_DOWN_S,
-                known=KnownDomains(weights={str(weight): weight for _, weight in stage.scenario.weights}),
-            ),
-            cluster=self._cluster(),
-        )
+        shard = self.shard = self._made(disk)
         self.shard.log = self._log
         self._node = ShardNode(self.shard, SHARD_BOOT_ID)
-        self._intake = Intake(
-            LocalShard(self.shard),
-            self.shard.store,
-            self.shard.clock,
-            stage.random(self._stream(f"intake {life}")),
-            SubmissionChecks(
-                self.shard.clock,
-                guard=AnyTarget(),
-                bounds=SubmissionBounds(),
-                regions=stage.scenario.regions,
-            ),
-        )
+        self._intake = self._way_in(shard)
         await self.shard.begin()
         if stage.scenario.seed % 2 and len(stage.scenario.shards) == 1:
             talk_packed(self.shard)
@@ -369,6 +347,39 @@ class ShardProcess:
             self.kill()
         except Exception as error:  # noqa: BLE001  # a shard that gives up is a finding, whatever ended it
             stage.history.troubles.append(f"{self._name} gave up at {stage.loop.time():.3f} s: {error!r}")
+
+    def _made(self, disk: DiskHandle) -> LoggedShard:
+        return LoggedShard(
+            store=disk,
+            links=self,
+            clock=VirtualClock(self._stage.loop, epoch_ms=EPOCH_MS),
+            random=self._stage.random(self._stream(f"shard {self._life}")),
+            options=ShardOptions(
+                name=self._name,
+                regions=self._stage.scenario.regions,
+                pace=self._stage.scenario.pace,
+                delivery=DeliveryOptions(schedule=SHORT_SCHEDULE),
+                strict_down_s=STRICT_DOWN_S,
+                known=KnownDomains(
+                    weights={str(weight): weight for _, weight in self._stage.scenario.weights}
+                ),
+            ),
+            cluster=self._cluster(),
+        )
+
+    def _way_in(self, shard: Shard) -> Intake:
+        return Intake(
+            LocalShard(shard),
+            shard.store,
+            shard.clock,
+            self._stage.random(self._stream(f"intake {self._life}")),
+            SubmissionChecks(
+                shard.clock,
+                guard=AnyTarget(),
+                bounds=SubmissionBounds(),
+                regions=self._stage.scenario.regions,
+            ),
+        )
 
     def _stream(self, name: str) -> str:
         """Name a stream of draws of this shard's."""

@@ -156,9 +156,9 @@ class Disk:
             self._history.commits.append(Commit(self._loop.time(), job_id, stored.state))
 
 
-class DiskHandle:
-    """The Store port for one life of a shard: one writer that commits in groups, one reader beside it. Each
-    group is a transaction from the moment that it is asked for.
+class DiskWriter:
+    """One writer that commits in groups, one reader beside it, for one life of a shard. Each group is a
+    transaction from the moment that it is asked for.
     """
 
     def __init__(
@@ -185,6 +185,76 @@ class DiskHandle:
     def _reached_at(self) -> float:
         """When the store may be asked: now, or when it is no longer cut off from here."""
         return max(self._loop.time(), self.cut_until)
+
+    def _within(self, group: Transaction, write: Callable[[], _T]) -> _T:
+        self.rows.group = group
+        try:
+            return write()
+        finally:
+            self.rows.group = None
+
+    async def _write(self, write: Callable[[], _T]) -> _T:
+        future: asyncio.Future[_T] = self._loop.create_future()
+        self._queue.append((write, future))
+        self._commit_soon()
+        return await future
+
+    def _post(self, write: Callable[[], None]) -> None:
+        self._queue.append((write, None))
+        self._commit_soon()
+
+    def _commit_soon(self) -> None:
+        if self._queue and not self._committing:
+            self._committing = True
+            batch, self._queue = self._queue, []
+            self._loop.call_at(self._reached_at, self._begin, batch)
+
+    def _begin(self, batch: list[_Write]) -> None:
+        at = max(self._loop.time(), self._disk.slow_until) + self._random.uniform(*self._latency_s)
+        group = self._disk.begin(at)
+        if self.held_by_lock or group.lock_now(self.rows.epoch_row, LockMode.SHARED):
+            self._loop.call_at(at, self._commit, batch, group)
+        else:
+            self._loop.create_task(self._commit_behind_a_take_over(batch, group))
+
+    async def _commit_behind_a_take_over(self, batch: list[_Write], group: Transaction) -> None:
+        with suppress(GivenUp):
+            await group.lock(self.rows.epoch_row, LockMode.SHARED)
+        self._commit(batch, group)
+
+    def _commit(self, batch: list[_Write], group: Transaction) -> None:
+        if not group.open or self._reached_at > self._loop.time():
+            # The server has given it up: it was not heard of for too long, or is out of reach now.
+            self._queue, self._committing = batch + self._queue, False
+            self._commit_soon()
+            return
+        outcomes = self._within(group, lambda: [(future, *_outcome(write)) for write, future in batch])
+        group.end()
+        # A crash in this gap leaves a commit that nobody was told of.
+        self._loop.call_later(self._random.uniform(0, self._latency_s[0]), self._hand_over, outcomes)
+
+    def _hand_over(self, outcomes: list[tuple["asyncio.Future[Any] | None", Any, Exception | None]]) -> None:
+        for future, value, error in outcomes:
+            if future is not None and not future.done():
+                if error is None:
+                    future.set_result(value)
+                else:
+                    future.set_exception(error)
+        self._committing = False
+        self._commit_soon()
+
+    async def _read(self, read: Callable[[], _T]) -> _T:
+        free = max(self._reader_free, self._reached_at)
+        self._reader_free = free + self._random.uniform(0, self._latency_s[0])
+        await asyncio.sleep(self._reader_free - self._loop.time())
+        value = read()
+        # The reader's answer may be overtaken by what is committed meanwhile.
+        await asyncio.sleep(self._random.uniform(0, self._latency_s[0]))
+        return value
+
+
+class DiskHandle(DiskWriter):
+    """The Store port for one life of a shard."""
 
     @property
     def jobs(self) -> "DiskHandle":
@@ -219,13 +289,6 @@ class DiskHandle:
             return self._within(group, lambda: at_once(self.rows.begin_epoch(seen)))
         finally:
             group.end()
-
-    def _within(self, group: Transaction, write: Callable[[], _T]) -> _T:
-        self.rows.group = group
-        try:
-            return write()
-        finally:
-            self.rows.group = None
 
     async def news(self) -> News:
         """List what others have committed for this shard since one last looked."""
@@ -375,65 +438,6 @@ class DiskHandle:
     async def close(self) -> None:
         """Commit what waits."""
         await self._write(lambda: None)
-
-    async def _write(self, write: Callable[[], _T]) -> _T:
-        future: asyncio.Future[_T] = self._loop.create_future()
-        self._queue.append((write, future))
-        self._commit_soon()
-        return await future
-
-    def _post(self, write: Callable[[], None]) -> None:
-        self._queue.append((write, None))
-        self._commit_soon()
-
-    def _commit_soon(self) -> None:
-        if self._queue and not self._committing:
-            self._committing = True
-            batch, self._queue = self._queue, []
-            self._loop.call_at(self._reached_at, self._begin, batch)
-
-    def _begin(self, batch: list[_Write]) -> None:
-        at = max(self._loop.time(), self._disk.slow_until) + self._random.uniform(*self._latency_s)
-        group = self._disk.begin(at)
-        if self.held_by_lock or group.lock_now(self.rows.epoch_row, LockMode.SHARED):
-            self._loop.call_at(at, self._commit, batch, group)
-        else:
-            self._loop.create_task(self._commit_behind_a_take_over(batch, group))
-
-    async def _commit_behind_a_take_over(self, batch: list[_Write], group: Transaction) -> None:
-        with suppress(GivenUp):
-            await group.lock(self.rows.epoch_row, LockMode.SHARED)
-        self._commit(batch, group)
-
-    def _commit(self, batch: list[_Write], group: Transaction) -> None:
-        if not group.open or self._reached_at > self._loop.time():
-            # The server has given it up: it was not heard of for too long, or is out of reach now.
-            self._queue, self._committing = batch + self._queue, False
-            self._commit_soon()
-            return
-        outcomes = self._within(group, lambda: [(future, *_outcome(write)) for write, future in batch])
-        group.end()
-        # A crash in this gap leaves a commit that nobody was told of.
-        self._loop.call_later(self._random.uniform(0, self._latency_s[0]), self._hand_over, outcomes)
-
-    def _hand_over(self, outcomes: list[tuple["asyncio.Future[Any] | None", Any, Exception | None]]) -> None:
-        for future, value, error in outcomes:
-            if future is not None and not future.done():
-                if error is None:
-                    future.set_result(value)
-                else:
-                    future.set_exception(error)
-        self._committing = False
-        self._commit_soon()
-
-    async def _read(self, read: Callable[[], _T]) -> _T:
-        free = max(self._reader_free, self._reached_at)
-        self._reader_free = free + self._random.uniform(0, self._latency_s[0])
-        await asyncio.sleep(self._reader_free - self._loop.time())
-        value = read()
-        # The reader's answer may be overtaken by what is committed meanwhile.
-        await asyncio.sleep(self._random.uniform(0, self._latency_s[0]))
-        return value
 
 
 def _outcome(write: Callable[[], Any]) -> tuple[Any, Exception | None]:

@@ -11,8 +11,9 @@ from orchestrator.domain.retry import DEFAULT_POLICY
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S, SUSPECT_AFTER_S
 from orchestrator.domain.run import LegState
 from orchestrator.ports.store import StoredJob
+from tests.simulation.faults import Crash, Partition, Restart
 from tests.simulation.history import History, TargetRequest
-from tests.simulation.scenario import Crash, Partition, Restart, Scenario
+from tests.simulation.scenario import Scenario
 
 ENOUGH_JOBS = 3
 """So many jobs that fail in a row open a breaker here."""

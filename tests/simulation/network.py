@@ -11,7 +11,8 @@ from random import Random
 from msgspec import Struct
 
 from orchestrator.domain.ids import RegionName, ShardName
-from tests.simulation.scenario import Actor, NetworkPlan, Partition, Scenario
+from tests.simulation.faults import Actor, Partition
+from tests.simulation.scenario import NetworkPlan, Scenario
 from tests.support.virtual_loop import Process, VirtualLoop
 
 FIRST = ShardName(Actor.SHARD)

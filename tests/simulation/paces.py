@@ -17,8 +17,9 @@ from orchestrator.domain.heard import REFUSALS
 from orchestrator.domain.ids import AccountId, CustomerId, TargetDomain
 from orchestrator.domain.pacing import LAPSE_INTERVALS, LAPSE_LEAST_S, Pace
 from orchestrator.domain.witnesses import ALONE_MOST_S, AS_LITTLE, WITNESSED_WITHIN_S
+from tests.simulation.faults import SlowDisk
 from tests.simulation.history import AnswerHeard, Grant, History, ShardBegan, TargetRequest
-from tests.simulation.scenario import Scenario, SlowDisk
+from tests.simulation.scenario import Scenario
 from tests.simulation.specs import EPOCH_MS
 
 ROUNDING_S = 1e-6

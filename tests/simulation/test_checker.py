@@ -10,10 +10,11 @@ from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.pacing import Pace
 from orchestrator.ports.store import StoredJob
 from tests.simulation.bounds import quotas_are_kept
+from tests.simulation.faults import Actor
 from tests.simulation.history import AnswerHeard, Grant, History, QuotaTold, ShardBegan, TargetRequest
 from tests.simulation.legs import ENOUGH_JOBS, fallbacks_begin_rightly
 from tests.simulation.paces import the_pace_is_never_exceeded
-from tests.simulation.scenario import Actor, NetworkPlan, Scenario
+from tests.simulation.scenario import NetworkPlan, Scenario
 from tests.unit.domain.builders import IAD, a_job, a_spec
 
 FIRST, SECOND, THIRD = (f"http://{name}.test/" for name in ("first", "second", "third"))

@@ -20,8 +20,9 @@ from regions.executor import Executor
 from regions.node import RegionNode
 from regions.session import ShardSession
 from tests.simulation.checker import check
+from tests.simulation.faults import BETWEEN_SHARDS, Partition
 from tests.simulation.planting import Plants, must_be_caught, note_in
-from tests.simulation.scenario import BETWEEN_SHARDS, TWO_SHARDS, Partition, Scenario, scenario
+from tests.simulation.scenario import TWO_SHARDS, Scenario, scenario
 from tests.simulation.world import simulate
 
 SEEDS_WHOSE_CHILDREN_ARE_ELSEWHERE = (2, 5, 8)

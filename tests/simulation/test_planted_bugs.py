@@ -18,7 +18,7 @@ from orchestrator.core.failure_detector import FailureDetector
 from orchestrator.core.job_cache import JobCache
 from orchestrator.core.peer import Peer
 from orchestrator.core.shard import Shard
-from orchestrator.domain import course
+from orchestrator.domain import fallbacks, outcomes
 from orchestrator.domain.course import Course
 from orchestrator.domain.job import Guarantee, Job, JobSpec
 from orchestrator.domain.marks import Mark
@@ -29,18 +29,9 @@ from orchestrator.transport.mailbox import Mailbox
 from regions.executor import Executor, ShardLease
 from tests.simulation.checker import check
 from tests.simulation.disk import DiskHandle, at_once
+from tests.simulation.faults import Actor, Crash, Direction, Partition, SlowDisk
 from tests.simulation.planting import Draw, Plants, must_be_caught, note_in
-from tests.simulation.scenario import (
-    Actor,
-    Crash,
-    Direction,
-    NetworkPlan,
-    Partition,
-    Scenario,
-    SlowDisk,
-    scenario,
-    with_a_region_for_its_own,
-)
+from tests.simulation.scenario import NetworkPlan, Scenario, scenario, with_a_region_for_its_own
 from tests.simulation.specs import REGIONS
 from tests.simulation.world import simulate
 
@@ -131,7 +122,8 @@ def whatever_fails_begins_the_next_fallback(patch: pytest.MonkeyPatch) -> None:
         waits = step + 1 < len(spec.steps) and whole.runs[step + 1] is None
         return step + 1 if waits else None
 
-    patch.setattr(course, "_next_step", next_step)
+    patch.setattr(fallbacks, "next_step", next_step)
+    patch.setattr(outcomes, "next_step", next_step)
 
 
 @breaks("every_receiver_is_told")

@@ -14,8 +14,9 @@ from orchestrator.core.shards.remote_targets import RemoteTargets
 from orchestrator.domain.job import Guarantee
 from orchestrator.domain.lease import LEASE_S, HeldLease
 from tests.simulation.checker import check
+from tests.simulation.faults import Actor, CutFromStore, Stall, StandBy
 from tests.simulation.planting import Plants, must_be_caught, note_in
-from tests.simulation.scenario import Actor, CutFromStore, Scenario, Stall, StandBy
+from tests.simulation.scenario import Scenario
 from tests.simulation.specs import REGIONS
 from tests.simulation.test_planted_between_shards import two_shards
 from tests.simulation.world import simulate

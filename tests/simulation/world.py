@@ -17,25 +17,24 @@ from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import JobId, RegionName, ShardName, TargetDomain, target_domain
 from tests.simulation.actors import RegionProcess, ShardProcess, Stage
 from tests.simulation.disk import Disk
+from tests.simulation.faults import (
+    Actor,
+    Crash,
+    CutFromStore,
+    Fault,
+    Partition,
+    Restart,
+    SlowDisk,
+    Stall,
+    StandBy,
+)
 from tests.simulation.history import Acknowledged, CancelAnswered, Frozen, History
 from tests.simulation.legs import ENOUGH_JOBS
 from tests.simulation.lessons import logged_lessons
 from tests.simulation.network import CallError, Endpoint, Network
 from tests.simulation.outside import Outside
 from tests.simulation.queues import logged_queues
-from tests.simulation.scenario import (
-    Actor,
-    Crash,
-    CutFromStore,
-    Fault,
-    JobPlan,
-    Partition,
-    Restart,
-    Scenario,
-    SlowDisk,
-    Stall,
-    StandBy,
-)
+from tests.simulation.scenario import JobPlan, Scenario
 from tests.support.virtual_loop import VirtualLoop
 
 SETTLED_WITHIN_S = 900.0

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from orchestrator.adapters.memory.transactions import Transactions
 from orchestrator.domain.audit import AuditEntry
 from orchestrator.domain.byte_budget import LARGE_BYTES
-from orchestrator.domain.course import Course, without_answers
+from orchestrator.domain.course import Course
+from orchestrator.domain.course_answers import without_answers
 from orchestrator.domain.draining import Drain
 from orchestrator.domain.fanout import JobDelivery
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, ShardName, TargetDomain

@@ -13,7 +13,8 @@ from msgspec import Struct
 from orchestrator.adapters.records import pack_course
 from orchestrator.adapters.sealing import sealing_context
 from orchestrator.adapters.sqlite.group_commit import LARGE_WRITE_BYTES, Write
-from orchestrator.domain.course import Course, kept_bytes
+from orchestrator.domain.course import Course
+from orchestrator.domain.course_answers import kept_bytes
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.secret_box import SecretBox

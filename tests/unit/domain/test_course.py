@@ -8,27 +8,18 @@ from msgspec.structs import replace
 
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import (
-    BeginStep,
-    GoOn,
-    Lost,
-    Outcome,
-    RepeatLeg,
-    Won,
     begin_course,
     begin_step,
     dispatch_leg,
     first_start_ms,
-    give_up_leg,
     hedge_step,
-    leave_shut_step,
     lose_all_steps,
     open_in_course,
-    settle_attempt,
     step_name,
-    timeout_after,
     with_attempt,
 )
 from orchestrator.domain.exchange import Fault
+from orchestrator.domain.fallbacks import leave_shut_step, timeout_after
 from orchestrator.domain.ids import AttemptId
 from orchestrator.domain.job import (
     ExecutionMode,
@@ -38,6 +29,16 @@ from orchestrator.domain.job import (
     RetryPolicy,
     Trigger,
     TriggerKind,
+)
+from orchestrator.domain.outcomes import (
+    BeginStep,
+    GoOn,
+    Lost,
+    Outcome,
+    RepeatLeg,
+    Won,
+    give_up_leg,
+    settle_attempt,
 )
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import LegState, note_start
