@@ -7,11 +7,12 @@ connection of their own.
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from bench.delaying_relay import relayed
 from orchestrator.domain.exchange import HttpResponse
-from orchestrator.domain.ids import AttemptId, RegionName
+from orchestrator.domain.ids import AttemptId, NodeAddress, RegionName
 from orchestrator.messages.codec import BatchReader, Header
 from orchestrator.messages.hello import Hello, Purpose
 from orchestrator.messages.names import SHARD, executor_address
@@ -71,30 +72,43 @@ async def batches(delay_s: float, bytes_per_s: float, answers: int) -> tuple[flo
     exchange = TcpExchange(admit)
     listening = await exchange.listen("127.0.0.1", 0, Certificate.made().server())
     with relayed(listening, delay_s, bytes_per_s) as port:
-        gateway = Gateway("127.0.0.1", port, Certificate.made().client())
-        hello = partial(Hello, token="", region=address.region, node=address.node, incarnation="one")
         way, beats = TcpWay(), TcpWay()
-        callers = [
-            asyncio.create_task(TcpCaller(gateway, hello(purpose=purpose), over).keep_connected())
-            for purpose, over in ((Purpose.BATCHES, way), (Purpose.BEATS, beats))
-        ]
-        while not (len(way) and len(beats)):  # noqa: ASYNC110  # it is no time that counts
-            await asyncio.sleep(0.01)
+        gateway = Gateway("127.0.0.1", port, Certificate.made().client())
+        callers = await connected(gateway, address, way, beats)
         took_most: list[float] = [0.0]
         beating = asyncio.create_task(beat(beats, took_most))
         mailbox = Mailbox(way, Header(1, "one"))
-        began = time.monotonic()
-        for number in range(answers):
-            response = HttpResponse(status=200, headers={}, body=ANSWER)
-            mailbox.post(AttemptDone(AttemptId(str(number)), 1.0, response))
-        for _ in range(answers):
-            await arrived.acquire()
-        took = time.monotonic() - began
+        took = await carry(mailbox, arrived, answers)
         for task in (beating, *callers):
             task.cancel()
         await mailbox.close()
         exchange.close()
     return answers * len(ANSWER) / took, max(took_most)
+
+
+async def carry(mailbox: Mailbox, arrived: asyncio.Semaphore, answers: int) -> float:
+    """Post so many answers, and give how long it took until all had arrived, s."""
+    began = time.monotonic()
+    for number in range(answers):
+        response = HttpResponse(status=200, headers={}, body=ANSWER)
+        mailbox.post(AttemptDone(AttemptId(str(number)), 1.0, response))
+    for _ in range(answers):
+        await arrived.acquire()
+    return time.monotonic() - began
+
+
+async def connected(
+    gateway: Gateway, node: NodeAddress, way: TcpWay, beats: TcpWay
+) -> Sequence[asyncio.Task[object]]:
+    """Connect both ways as a node does, and keep them so."""
+    hello = partial(Hello, token="", region=node.region, node=node.node, incarnation="one")
+    callers = [
+        asyncio.create_task(TcpCaller(gateway, hello(purpose=purpose), over).keep_connected())
+        for purpose, over in ((Purpose.BATCHES, way), (Purpose.BEATS, beats))
+    ]
+    while not (len(way) and len(beats)):  # noqa: ASYNC110  # it is no time that counts
+        await asyncio.sleep(0.01)
+    return callers
 
 
 async def beat(over: TcpWay, took: list[float]) -> None:

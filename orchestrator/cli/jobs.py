@@ -86,18 +86,35 @@ def submit(
             "idempotent_key": key,
         }
     )
+    _check_url(job)
+    taken = call("POST", url, "/jobs", api_key, body=job)
+    _say_warnings(taken)
+    if wait:
+        _show_ended(_get(url, api_key, taken["job_id"], wait), wait, as_json=as_json)
+    else:
+        _show_taken(taken, quiet=quiet, as_json=as_json)
+
+
+def _check_url(job: dict[str, Any]) -> None:
     if "url" not in job:
         refuse("name the URL to call, or a --file with a job in it", USAGE_ERROR)
-    taken = call("POST", url, "/jobs", api_key, body=job)
+
+
+def _say_warnings(taken: dict[str, Any]) -> None:
     for warning in _warnings(taken):
         typer.echo(f"warning: {warning}", err=True)
-    if wait:
-        job = _get(url, api_key, taken["job_id"], wait)
-        _show_job(job, as_json=as_json)
-        if job["state"] != "success":
-            _say_if_unfinished(job, wait)
-            raise typer.Exit(REFUSED)
-    elif quiet:
+
+
+def _show_ended(job: dict[str, Any], wait_s: float, *, as_json: bool) -> None:
+    """Show a job that was waited for; what is no success is told by the exit code, too."""
+    _show_job(job, as_json=as_json)
+    if job["state"] != "success":
+        _say_if_unfinished(job, wait_s)
+        raise typer.Exit(REFUSED)
+
+
+def _show_taken(taken: dict[str, Any], *, quiet: bool, as_json: bool) -> None:
+    if quiet:
         typer.echo(taken["job_id"])
     elif as_json:
         show(taken)

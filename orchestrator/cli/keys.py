@@ -18,6 +18,23 @@ from orchestrator.ports.customers import ApiKey, terms_of
 keys = typer.Typer(help="API keys: they work before and while the service runs.", no_args_is_help=True)
 
 KeyId = Annotated[str, typer.Argument(help="The key's id, as 'keys list' shows it; not the key itself.")]
+Customer = Annotated[
+    str, typer.Option(help="Whose key: an id such as cust_acme. An admin's and a region's need none.")
+]
+Plan = Annotated[str, typer.Option(help="The customer's plan: its weight is in --domains-file.")]
+KeyRole = Annotated[
+    Role,
+    typer.Option(
+        help="submit: a customer's own, secrets included; read: the same to look at, without bodies; "
+        "admin: all customers, and what changes the service; region: joins as --region."
+    ),
+]
+OfRegion = Annotated[str, typer.Option(help="Which region a key of the role region is for.")]
+Label = Annotated[str, typer.Option(help="What people call it; 'keys list' shows it.")]
+Expires = Annotated[
+    str, typer.Option(help="When it ceases to be valid: 90d, 12h, 2026-12-31, or Unix ms; never if left out.")
+]
+DomainsFile = Annotated[Path | None, typer.Option(help="The file whose [plans] the service weighs by.")]
 COLUMNS = (
     "key_id",
     "customer",
@@ -36,28 +53,13 @@ _SPAN_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 @keys.command("create")
 def create(
-    customer: Annotated[
-        str, typer.Option(help="Whose key: an id such as cust_acme. An admin's and a region's need none.")
-    ] = "",
-    plan: Annotated[
-        str, typer.Option(help="The customer's plan: its weight is in --domains-file.")
-    ] = DEFAULT_PLAN,
-    role: Annotated[
-        Role,
-        typer.Option(
-            help="submit: a customer's own, secrets included; read: the same to look at, without bodies; "
-            "admin: all customers, and what changes the service; region: joins as --region."
-        ),
-    ] = Role.SUBMIT,
-    region: Annotated[str, typer.Option(help="Which region a key of the role region is for.")] = "",
-    label: Annotated[str, typer.Option(help="What people call it; 'keys list' shows it.")] = "",
-    expires: Annotated[
-        str,
-        typer.Option(help="When it ceases to be valid: 90d, 12h, 2026-12-31, or Unix ms; never if left out."),
-    ] = "",
-    domains_file: Annotated[
-        Path | None, typer.Option(help="The file whose [plans] the service weighs by.")
-    ] = None,
+    customer: Customer = "",
+    plan: Plan = DEFAULT_PLAN,
+    role: KeyRole = Role.SUBMIT,
+    region: OfRegion = "",
+    label: Label = "",
+    expires: Expires = "",
+    domains_file: DomainsFile = None,
     data_dir: DataDir = DEFAULT_DIR,
     *,
     as_json: AsJson = False,
@@ -83,6 +85,10 @@ def create(
     in_directory(data_dir, lambda opened: opened.customers.add_key(key, made, entry))
     if doubt:
         typer.echo(f"ezthrottle: {doubt}", err=True)
+    _show_once(key, made, as_json=as_json)
+
+
+def _show_once(key: str, made: ApiKey, *, as_json: bool) -> None:
     if as_json:
         show({"api_key": key} | _shown(made))
     else:

@@ -16,29 +16,34 @@ if TYPE_CHECKING:
 OTHERS_MAY_READ = 0o044
 
 
+Name = Annotated[str, typer.Option(help="Which region this is: the one that the token is for.")]
+Join = Annotated[
+    list[str], typer.Option(help="https://HOST:PORT of the service's --agents-bind; twice for two ways.")
+]
+TokenFile = Annotated[
+    Path, typer.Option(help="A file whose first line is a region's key: 'keys create --role region'.")
+]
+Authorities = Annotated[
+    Path | None, typer.Option(help="Authorities for the service's certificate, in PEM; the system's else.")
+]
+Node = Annotated[str, typer.Option(help="What this agent is called among the region's.")]
+AllowTargets = Annotated[
+    str, typer.Option(help="Also call these networks, which are refused otherwise: CIDR,CIDR,…")
+]
+OnlyNamed = Annotated[bool, typer.Option(help="Take only jobs that name this region; stand in for no other.")]
+AllowPrivate = Annotated[bool, typer.Option(help="Call private and loopback addresses: for development.")]
+
+
 def region(
-    name: Annotated[str, typer.Option(help="Which region this is: the one that the token is for.")],
-    join: Annotated[
-        list[str], typer.Option(help="https://HOST:PORT of the service's --agents-bind; twice for two ways.")
-    ],
-    token_file: Annotated[
-        Path, typer.Option(help="A file whose first line is a region's key: 'keys create --role region'.")
-    ],
-    ca: Annotated[
-        Path | None,
-        typer.Option(help="Authorities for the service's certificate, in PEM; the system's else."),
-    ] = None,
-    node: Annotated[str, typer.Option(help="What this agent is called among the region's.")] = "",
-    allow_targets: Annotated[
-        str, typer.Option(help="Also call these networks, which are refused otherwise: CIDR,CIDR,…")
-    ] = "",
+    name: Name,
+    join: Join,
+    token_file: TokenFile,
+    ca: Authorities = None,
+    node: Node = "",
+    allow_targets: AllowTargets = "",
     *,
-    only_named: Annotated[
-        bool, typer.Option(help="Take only jobs that name this region; stand in for no other.")
-    ] = False,
-    allow_private_targets: Annotated[
-        bool, typer.Option(help="Call private and loopback addresses: for development.")
-    ] = False,
+    only_named: OnlyNamed = False,
+    allow_private_targets: AllowPrivate = False,
 ) -> None:
     """Run requests and send webhooks for a service elsewhere, as one of its regions."""
     from regions.agent import AgentOptions, be_region, read_gateway  # noqa: PLC0415  # others are no region

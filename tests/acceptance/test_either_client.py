@@ -23,7 +23,7 @@ from bench.service import free_port
 from tests.acceptance.conftest import customer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bench.service import Service
 
@@ -150,10 +150,7 @@ def run_under(service: Service, customer: str, *interpreter: Path | str) -> Run:
             "nobody": f"http://127.0.0.1:{nobody.getsockname()[1]}",
             "port": free_port(),
         }
-        done = subprocess.run(
-            [*interpreter, SCRIPT], input=json.dumps(order), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        said = said_by([*interpreter, SCRIPT], order)
         receiver.wait(lambda seen: {each.path for each in seen} >= WEBHOOKS)
         for job_id in dict.fromkeys(door.job_ids):
             # Not its deliveries: the program may be gone before it has answered the one to itself.
@@ -162,11 +159,17 @@ def run_under(service: Service, customer: str, *interpreter: Path | str) -> Run:
         known |= {f"localhost:{order['port']}": "<own>", customer: "<customer>"}
         return Run(
             # A framework may have said hello before.
-            alike(json.loads(done.stdout.splitlines()[-1]), known),
+            alike(json.loads(said.splitlines()[-1]), known),
             alike(door.calls, known),
             sorted(alike([_request(seen) for seen in target.seen()], known)),
             alike({seen.path: seen.json() for seen in receiver.seen()}, known),
         )
+
+
+def said_by(command: Sequence[Path | str], order: dict[str, Any]) -> str:
+    done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _request(seen: Seen) -> Any:

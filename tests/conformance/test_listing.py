@@ -221,6 +221,15 @@ async def test_how_deliveries_stand_is_picked_out(store: Store, *, forgotten: bo
 
 
 EXAMPLES = itertools.count(1)
+FILTERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "states": st.frozensets(st.sampled_from([JobState.FAILED, JobState.QUEUED])),
+        "code": st.sampled_from(["deadline", "status"]),
+        "since_ms": st.integers(NOW_MS, NOW_MS + 9),
+        "until_ms": st.integers(NOW_MS, NOW_MS + 9),
+    },
+)
 
 
 @given(data=st.data())
@@ -240,17 +249,7 @@ async def test_every_page_is_full_where_there_is_more_and_the_last_says_so(
             await store.jobs.end(
                 an_ending(job, state=JobState.FAILED, code=("deadline", "status")[stamp % 2])
             )
-    wanted = data.draw(
-        st.fixed_dictionaries(
-            {},
-            optional={
-                "states": st.frozensets(st.sampled_from([JobState.FAILED, JobState.QUEUED])),
-                "code": st.sampled_from(["deadline", "status"]),
-                "since_ms": st.integers(NOW_MS, NOW_MS + 9),
-                "until_ms": st.integers(NOW_MS, NOW_MS + 9),
-            },
-        )
-    )
+    wanted = data.draw(FILTERS)
     whole = ids(await page(store, most=100, customer=customer, **wanted))
     most = data.draw(st.integers(1, 6))
     pages, place = [], None

@@ -187,7 +187,10 @@ class Outlet:
         steering = Steering(pace, caps or PaceCaps(), account_queues=account_queues)
         if learned is not None:
             steering.restore(learned, self.clock.now(), self.clock.unix_ms())
-        self.limiter = DomainLimiter(
+        self.limiter = self._limiter(steering, weight)
+
+    def _limiter(self, steering: Steering, weight: Weight) -> DomainLimiter:
+        return DomainLimiter(
             TargetDomain("api.example.com"),
             self.clock,
             steering,

@@ -1,5 +1,6 @@
 import json
 import re
+from typing import Any
 
 import httpx
 import pytest
@@ -39,28 +40,31 @@ async def test_a_job_is_on_disk_when_it_is_acknowledged(gateway: Gateway) -> Non
     assert (stored.job.customer, stored.job.spec.body) == (ACME, "kept")
 
 
+EVERY_FIELD: dict[str, Any] = {
+    "method": "pAtCh",
+    "headers": {"X-A": "1", "x-b": ""},
+    "body": "",
+    "metadata": {"deep": {"list": [1, None]}},
+    "webhooks": [{"url": HOOK, "regions": ["lax"], "has_quorum_vote": False}, {"url": HOOK}],
+    "webhook_quorum": 1,
+    "regions": ["lax", "ord", "lax"],
+    "region_policy": "strict",
+    "execution_mode": "fanout",
+    "retry_policy": {"max_retries": 1, "max_reroutes": 0, "retry_codes": [418], "reroute_codes": []},
+    "on_failure_timeout_ms": 9_000,
+    "idempotent_key": "mine",
+    "priority": 9,
+    "timeout_ms": 600_000,
+    "deadline_ms": 60_000,
+    "guarantee": "at_least_once",
+    "cost": 0,
+    "account": "theirs",
+    "hedge": {"quantile": 0.9},
+}
+
+
 async def test_every_field_reaches_the_job(gateway: Gateway) -> None:
-    response = await gateway.submit(
-        method="pAtCh",
-        headers={"X-A": "1", "x-b": ""},
-        body="",
-        metadata={"deep": {"list": [1, None]}},
-        webhooks=[{"url": HOOK, "regions": ["lax"], "has_quorum_vote": False}, {"url": HOOK}],
-        webhook_quorum=1,
-        regions=["lax", "ord", "lax"],
-        region_policy="strict",
-        execution_mode="fanout",
-        retry_policy={"max_retries": 1, "max_reroutes": 0, "retry_codes": [418], "reroute_codes": []},
-        on_failure_timeout_ms=9_000,
-        idempotent_key="mine",
-        priority=9,
-        timeout_ms=600_000,
-        deadline_ms=60_000,
-        guarantee="at_least_once",
-        cost=0,
-        account="theirs",
-        hedge={"quantile": 0.9},
-    )
+    response = await gateway.submit(**EVERY_FIELD)
     assert response.status_code == 202, response.text
     stored = await gateway.store.jobs.load(JobId(response.json()["job_id"]))
     assert stored is not None

@@ -58,6 +58,42 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
 
+class _Handler(BaseHTTPRequestHandler):
+    scripted: ScriptedServer
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    timeout = PATIENCE_S
+
+    def setup(self) -> None:
+        self.scripted.connections += 1
+        super().setup()
+
+    def handle_any(self) -> None:
+        url = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        with suppress(ConnectionError):  # from a client that has given up
+            self.send(self.scripted.answer_to(Seen(self.command, url.path, query, headers, body)))
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = handle_any  # noqa: N815
+
+    def send(self, answer: Answer) -> None:
+        if answer.drop:
+            self.close_connection = True
+            return
+        content = answer.content()
+        self.send_response(answer.status)
+        for name, value in {"Content-Length": str(len(content)), **answer.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
 class ScriptedServer:
     """Listens on a free port of loopback from construction on."""
 
@@ -66,7 +102,7 @@ class ScriptedServer:
         self.connections = 0
         self._scripts: dict[tuple[str, str], list[Answer | Script]] = {}
         self._changed = threading.Condition()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"scripted": self}))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
@@ -97,45 +133,6 @@ class ScriptedServer:
             answers = self._scripts.get((seen.method, seen.path), [Answer(404, {"title": "not scripted"})])
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
         return answer if isinstance(answer, Answer) else answer(seen)
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        scripted = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-            timeout = PATIENCE_S
-
-            def setup(self) -> None:
-                scripted.connections += 1
-                super().setup()
-
-            def handle_any(self) -> None:
-                url = urlsplit(self.path)
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                query = {name: values[0] for name, values in parse_qs(url.query).items()}
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                with suppress(ConnectionError):  # from a client that has given up
-                    self.send(scripted.answer_to(Seen(self.command, url.path, query, headers, body)))
-
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = handle_any  # noqa: N815
-
-            def send(self, answer: Answer) -> None:
-                if answer.drop:
-                    self.close_connection = True
-                    return
-                content = answer.content()
-                self.send_response(answer.status)
-                for name, value in {"Content-Length": str(len(content)), **answer.headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(content)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        return Handler
 
 
 @pytest.fixture(autouse=True)

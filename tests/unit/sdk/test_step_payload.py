@@ -15,6 +15,23 @@ def test_a_bare_step_is_its_url_and_method() -> None:
     assert Step().url(URL)._build_job_payload() == {"url": URL, "method": "GET"}
 
 
+EVERYTHING = {
+    "url": URL,
+    "method": "POST",
+    "headers": {"X-A": "1"},
+    "body": "text",
+    "metadata": {"order": "42"},
+    "webhooks": [{"url": "https://app.example.com", "has_quorum_vote": True}],
+    "webhook_quorum": 2,
+    "regions": ["iad", "lax"],
+    "region_policy": "strict",
+    "execution_mode": "fanout",
+    "retry_policy": {"max_retries": 5},
+    "retry_at": 1763674210055,
+    "idempotent_key": "order_42",
+}
+
+
 def test_everything_set_is_in_the_payload() -> None:
     step = (
         Step()
@@ -38,21 +55,7 @@ def test_everything_set_is_in_the_payload() -> None:
         .description("charge")
         .response_description("receipt")
     )
-    assert step._build_job_payload() == {
-        "url": URL,
-        "method": "POST",
-        "headers": {"X-A": "1"},
-        "body": "text",
-        "metadata": {"order": "42"},
-        "webhooks": [{"url": "https://app.example.com", "has_quorum_vote": True}],
-        "webhook_quorum": 2,
-        "regions": ["iad", "lax"],
-        "region_policy": "strict",
-        "execution_mode": "fanout",
-        "retry_policy": {"max_retries": 5},
-        "retry_at": 1763674210055,
-        "idempotent_key": "order_42",
-    }
+    assert step._build_job_payload() == EVERYTHING
 
 
 def test_what_the_service_assumes_is_left_out() -> None:
