@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from orchestrator.domain.course import PRIMARY, attempts_in, step_name
+from orchestrator.domain.course import PRIMARY, step_name
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.fanout import is_accepted
 from orchestrator.domain.ids import JobId
@@ -155,7 +155,7 @@ def _spans_of_attempts(job: Job, ending: Ending) -> Iterator[_Span]:
     """
     free_ms: dict[tuple[str, int], float] = {}
     before_ms = begins_ms = float(job.begins_ms)
-    for step, attempt in attempts_in(ending.course):
+    for step, attempt in ending.course.named_attempts:
         first_ms = begins_ms if step == step_name(PRIMARY) else before_ms
         since_ms = free_ms.get((step, attempt.leg), first_ms)
         before_ms = free_ms[step, attempt.leg] = float(attempt.ended_ms or ending.ended_ms)

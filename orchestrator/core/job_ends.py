@@ -3,7 +3,6 @@
 import logging
 
 from orchestrator.core.counters import Counters, name_trace
-from orchestrator.domain.course import attempts_in
 from orchestrator.domain.job import Job
 from orchestrator.ports.store import Ending
 from orchestrator.ports.tracing import Tracing
@@ -24,7 +23,7 @@ def tell_of_end(job: Job, ending: Ending, counters: Counters, tracing: Tracing) 
 
 
 def _log_attempts(job: Job, ending: Ending) -> None:
-    for step, attempt in attempts_in(ending.course):
+    for step, attempt in ending.course.named_attempts:
         ids = about(job=job.id, attempt=attempt.number, customer=job.customer, region=attempt.region)
         became = attempt.status or attempt.fault or "open"
         log.debug("an attempt of step %s at %s: %s", step, job.domain, became, extra=ids)

@@ -7,14 +7,7 @@ from orchestrator.core.job_table import JobTable
 from orchestrator.core.step_orders import target_of
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.supervisor_context import SupervisorContext
-from orchestrator.domain.course import (
-    PRIMARY,
-    Course,
-    begin_course,
-    lose_all_steps,
-    open_in_course,
-    step_of,
-)
+from orchestrator.domain.course import PRIMARY, Course, begin_course, lose_all_steps
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.job import Guarantee, Job
@@ -69,27 +62,27 @@ class JobRecovery:
             died = f"the service died {course.crashes} times while it ran"
             supervisor.fail(Failure(FailureCode.POISON, died))
             return
-        for attempt in open_in_course(course):
+        for attempt in course.open_attempts:
             supervisor.attempt_ended(attempt.id, _LOST)
         supervisor.resume()
 
     def _judge_by_mark(self, job: Job, course: Course, mark: Mark | None) -> Course:
         """Let what was surely not sent wait again; whatever else is open may have been."""
         course = with_mark(course, job.spec, mark, self._context.clock.unix_ms())
-        owner = self._owner_of_target(job, course, open_in_course(course))
+        owner = self._owner_of_target(job, course, course.open_attempts)
         if surely_unsent(course, mark, owner):
             return lose_all_steps(course, crashed=False, written=False)
         return course
 
     def _owner_of_target(self, job: Job, course: Course, attempts: Sequence[Attempt]) -> Owner | None:
         """Find who has the target of what is open: what may be sent once has one attempt at a time."""
-        steps = {step_of(course, attempt.id) for attempt in attempts}
+        steps = {course.step_of(attempt.id) for attempt in attempts}
         return self._owner_of(target_of(job, steps.pop() or PRIMARY)) if len(steps) == 1 else None
 
     async def _let_go(self, supervisor: JobSupervisor) -> None:
         """What may be sent once only stays as it is: the next start has to know that it was."""
         job, course = supervisor.job, supervisor.course
         repeats = job.spec.guarantee is not Guarantee.AT_MOST_ONCE
-        if repeats and open_in_course(course) and not supervisor.state.ended:
+        if repeats and course.open_attempts and not supervisor.state.ended:
             lost = lose_all_steps(course, crashed=False)
             await self._context.store.save_course(job.id, job.customer, supervisor.state, lost)

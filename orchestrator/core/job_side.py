@@ -15,7 +15,6 @@ from orchestrator.core.scheduled_jobs import ScheduledJobs
 from orchestrator.core.shard_context import ShardContext
 from orchestrator.core.shards.neighbours import Neighbours
 from orchestrator.core.shards.newcomers import Newcomers
-from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.supervisor_context import SupervisorContext
 from orchestrator.core.target_side import TargetSide
 from orchestrator.core.time_limits import TimeLimits
@@ -152,12 +151,12 @@ class JobSide:
         self._counters.accepted += 1
         self._admission.accept(job)
 
-    def _ended(self, supervisor: JobSupervisor, ending: Ending, spawned: list[Job]) -> None:
+    def _ended(self, job: Job, ending: Ending, spawned: list[Job]) -> None:
         self._note_end(ending)
-        tell_of_end(supervisor.job, ending, self._counters, self._tracing)
+        tell_of_end(job, ending, self._counters, self._tracing)
         ours = self._neighbours.share_out(ending.job_id, ending.outbox)
         new = [entry for entry in ours if self.newcomers.know(entry.id)]
-        self._webhooks.dispatcher.deliver(LoadedResult.of_end(supervisor.job, ending), new)
+        self._webhooks.dispatcher.deliver(LoadedResult.of_end(job, ending), new)
         for child in spawned:
             if not self._neighbours.announce(child):
                 self.admit(child)

@@ -7,10 +7,7 @@ from orchestrator.core.job_cache import JobCache
 from orchestrator.core.job_reader import JobReader, damaged
 from orchestrator.core.supervisor import JobSupervisor
 from orchestrator.core.supervisor_context import SupervisorContext
-from orchestrator.domain.course import (
-    Course,
-    begin_course,
-)
+from orchestrator.domain.course import Course, begin_course
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.job import Job
 from orchestrator.domain.lifecycle import JobState

@@ -4,27 +4,13 @@ from collections.abc import Sequence
 
 from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.placement import choose
-from orchestrator.core.step_at_target import (
-    OpenLeg,
-    StepAtTarget,
-    begun_order,
-    claim_in,
-    sibling_claims,
-)
+from orchestrator.core.step_at_target import OpenLeg, StepAtTarget, begun_order, claim_in, sibling_claims
 from orchestrator.core.step_attempts import StepAttempts
 from orchestrator.domain.breaker import Cause
 from orchestrator.domain.course import PRIMARY
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import JobId, RegionName
-from orchestrator.ports.targets import (
-    Claim,
-    Placed,
-    RegionsGone,
-    RunStep,
-    Shut,
-    Turn,
-    Withdraw,
-)
+from orchestrator.ports.targets import Claim, Placed, RegionsGone, RunStep, Shut, Turn, Withdraw
 
 
 class LocalTargets(StepAttempts):

@@ -1,7 +1,7 @@
 """What a job says to its targets, written from its spec and its course."""
 
 from orchestrator.domain.accounts import account_of
-from orchestrator.domain.course import PRIMARY, Course, run_of
+from orchestrator.domain.course import PRIMARY, Course
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import TargetDomain, target_domain
 from orchestrator.domain.job import Guarantee, Job
@@ -21,14 +21,14 @@ def claim_of(job: Job, course: Course, step: int, leg: int) -> Claim:
     spec = job.spec.steps[step]
     account = account_of(job.customer, spec.account, spec.headers, spec.url)
     ticket = Ticket(job.order_key, job.id, leg, job.customer, step, account, spec.cost, spec.path_class)
-    spare = plan_of(run_of(course, step), spec).is_spare(leg)
+    spare = plan_of(course.run_of(step), spec).is_spare(leg)
     return Claim(target_of(job, step), ticket, spare, may_leave=spec.fallback is not None)
 
 
 def run_order(job: Job, course: Course, turn: Turn) -> RunStep:
     """Use a turn for its step as that stands."""
     spec = job.spec.steps[turn.ticket.step]
-    plan = plan_of(run_of(course, turn.ticket.step), spec)
+    plan = plan_of(course.run_of(turn.ticket.step), spec)
     return RunStep(turn, plan, turn.ticket.path or spec.path_class, may_leave=spec.fallback is not None)
 
 
@@ -46,5 +46,5 @@ def withdrawals(job: Job, course: Course) -> list[Withdraw]:
 def withdrawal(job: Job, course: Course, step: int) -> Withdraw:
     """Withdraw a step that has begun."""
     # Of a step of which nothing went out its target may not know: it waits as an index entry.
-    claim = None if run_of(course, step).made else claim_of(job, course, step, 0)
+    claim = None if course.run_of(step).made else claim_of(job, course, step, 0)
     return Withdraw(target_of(job, step), job.id, step, job.spec.steps[step].regions, claim)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
@@ -15,9 +15,6 @@ from orchestrator.ports.store import Ending, JobStore
 from orchestrator.ports.targets import Targets
 from orchestrator.ports.tracing import Tracing
 
-if TYPE_CHECKING:
-    from orchestrator.core.supervisor import JobSupervisor
-
 
 class SupervisorContext(Struct, frozen=True, kw_only=True):
     """What supervisors of a shard share."""
@@ -28,7 +25,7 @@ class SupervisorContext(Struct, frozen=True, kw_only=True):
     targets: Targets
     results: ResultWriter
     kept_answers: KeptAnswers
-    ended: Callable[["JobSupervisor", Ending, list[Job]], None]
+    ended: Callable[[Job, Ending, list[Job]], None]
     """Told when a job's end is on disk, and which children it spawned."""
     over: Callable[[Job], bool]
     """Whether a job's time is over."""

@@ -25,9 +25,7 @@ from orchestrator.domain.run import (
     lose_all,
     open_attempts,
 )
-from orchestrator.domain.settling import (
-    answer_to_show,
-)
+from orchestrator.domain.settling import answer_to_show
 
 PRIMARY = 0
 
@@ -69,6 +67,57 @@ class Course(Struct, frozen=True):
         found = [attempt for run in self.runs if run is not None for attempt in run.attempts]
         return sorted(found, key=lambda attempt: attempt.number)
 
+    @property
+    def named_attempts(self) -> list[tuple[str, Attempt]]:
+        """Every attempt that is kept, in order, each with the name of its step."""
+        begun = [(step_name(step), run) for step, run in enumerate(self.runs) if run is not None]
+        return sorted(
+            ((step, attempt) for step, run in begun for attempt in run.attempts),
+            key=lambda found: found[1].number,
+        )
+
+    @property
+    def open_attempts(self) -> list[Attempt]:
+        """Attempts whose end is not known, over all steps."""
+        return [attempt for run in self.runs if run is not None for attempt in open_attempts(run)]
+
+    @property
+    def last_seen(self) -> tuple[int, Answer | None]:
+        """What a job shows that ends before any step has failed or won, and the step that it came from."""
+        begun = [(step, run) for step, run in enumerate(self.runs) if run is not None]
+        seen = [(step, answer) for step, run in begun if (answer := answer_to_show(run))]
+        return seen[-1] if seen else (PRIMARY, None)
+
+    def run_of(self, step: int) -> Run:
+        """Give the run of a step that has begun.
+
+        Raises:
+            ValueError: It has not.
+        """
+        run = self.runs[step]
+        if run is None:
+            msg = f"step {step} has not begun"
+            raise ValueError(msg)
+        return run
+
+    def step_of(self, attempt: AttemptId) -> int | None:
+        """Find the step that an attempt belongs to."""
+        for step, run in enumerate(self.runs):
+            if run is not None and find_attempt(run, attempt) is not None:
+                return step
+        return None
+
+    def is_running(self, step: int) -> bool:
+        """Whether a step has begun and is not over."""
+        run = self.runs[step]
+        return run is not None and not all(leg.state.over for leg in run.legs)
+
+    def first_start_ms(self, step: int) -> int | None:
+        """Say when a step's first request began (Unix ms)."""
+        run = self.runs[step]
+        starts = [a.started_ms for a in run.attempts if a.started_ms is not None] if run else []
+        return min(starts, default=None)
+
 
 def begin_course(spec: JobSpec) -> Course:
     """Plan a job: its primary step begins, its fallbacks wait."""
@@ -91,41 +140,20 @@ def dispatch_leg(
     at: Site = NOWHERE,
 ) -> tuple[Course, Attempt]:
     """Record that an attempt goes out, ``at`` a node; attempts are numbered per job."""
-    run, record = dispatch(run_of(course, step), leg, attempt, region, now_ms, course.made + 1, at)
+    run, record = dispatch(course.run_of(step), leg, attempt, region, now_ms, course.made + 1, at)
     return with_run(course, step, run), record
-
-
-def step_of(course: Course, attempt: AttemptId) -> int | None:
-    """Find the step that an attempt belongs to."""
-    for step, run in enumerate(course.runs):
-        if run is not None and find_attempt(run, attempt) is not None:
-            return step
-    return None
 
 
 def with_attempt(course: Course, attempt: AttemptId, change: Callable[[Run], Run]) -> Course:
     """Apply a change to the run that an attempt belongs to; an unknown one changes nothing."""
-    step = step_of(course, attempt)
-    return course if step is None else with_run(course, step, change(run_of(course, step)))
+    step = course.step_of(attempt)
+    return course if step is None else with_run(course, step, change(course.run_of(step)))
 
 
 def hedge_step(course: Course, spec: JobSpec, step: int) -> tuple[Course, int | None]:
     """Plan one more leg of a step: see ``run.add_hedge``."""
-    run, leg = add_hedge(run_of(course, step), spec.steps[step])
+    run, leg = add_hedge(course.run_of(step), spec.steps[step])
     return with_run(course, step, run), leg
-
-
-def first_start_ms(course: Course, step: int) -> int | None:
-    """Say when a step's first request began (Unix ms)."""
-    run = course.runs[step]
-    starts = [a.started_ms for a in run.attempts if a.started_ms is not None] if run else []
-    return min(starts, default=None)
-
-
-def is_running(course: Course, step: int) -> bool:
-    """Whether a step has begun and is not over."""
-    run = course.runs[step]
-    return run is not None and not all(leg.state.over for leg in run.legs)
 
 
 def abandon_course(course: Course, now_ms: int) -> Course:
@@ -142,44 +170,9 @@ def lose_all_steps(course: Course, *, crashed: bool, written: bool = True) -> Co
     return replace(course, runs=tuple(runs))
 
 
-def last_seen(course: Course) -> tuple[int, Answer | None]:
-    """Choose what a job shows that ends before any step has failed or won, and the step that it came from."""
-    begun = [(step, run) for step, run in enumerate(course.runs) if run is not None]
-    seen = [(step, answer) for step, run in begun if (answer := answer_to_show(run))]
-    return seen[-1] if seen else (PRIMARY, None)
-
-
-def open_in_course(course: Course) -> list[Attempt]:
-    """Attempts whose end is not known, over all steps."""
-    return [attempt for run in course.runs if run is not None for attempt in open_attempts(run)]
-
-
 def step_name(step: int) -> str:
     """Name a step as webhooks do."""
     return "primary" if step == PRIMARY else f"fallback_{step}"
-
-
-def attempts_in(course: Course) -> list[tuple[str, Attempt]]:
-    """List every attempt that is kept, in order, each with the name of its step."""
-    begun = [(step_name(step), run) for step, run in enumerate(course.runs) if run is not None]
-    return sorted(
-        ((step, attempt) for step, run in begun for attempt in run.attempts),
-        key=lambda found: found[1].number,
-    )
-
-
-def run_of(course: Course, step: int) -> Run:
-    """Give the run of a step that has begun.
-
-    Raises:
-        ValueError: It has not.
-
-    """
-    run = course.runs[step]
-    if run is None:
-        msg = f"step {step} has not begun"
-        raise ValueError(msg)
-    return run
 
 
 def with_run(course: Course, step: int, run: Run) -> Course:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from orchestrator.domain.breaker import Cause
-from orchestrator.domain.course import Course, begin_step, run_of, with_run
+from orchestrator.domain.course import Course, begin_step, with_run
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.job import JobSpec, TriggerKind
 from orchestrator.domain.run import LegState, Run, leave
@@ -25,7 +25,7 @@ def leave_shut_step(course: Course, spec: JobSpec, step: int, cause: Cause) -> t
     """Every breaker on the way to a step's target is open: go on to the fallback whose trigger matches
     what opened them, as if the target had answered so. Gives its step; None where the job has to wait.
     """
-    run = run_of(course, step)
+    run = course.run_of(step)
     busy = any(leg.state in (LegState.UNDER_WAY, LegState.WON) for leg in run.legs)
     if busy or _repeats_left(run, spec.steps[step], cause):
         return course, None

@@ -7,7 +7,7 @@ not, once nobody can write its mark any more: the target's slot has a new epoch 
 
 from msgspec import Struct
 
-from orchestrator.domain.course import PRIMARY, Course, begin_step, dispatch_leg, open_in_course, step_of
+from orchestrator.domain.course import PRIMARY, Course, begin_step, dispatch_leg
 from orchestrator.domain.ids import AttemptId, JobId, RegionName, ShardName, attempt_origin
 from orchestrator.domain.job import JobSpec
 
@@ -34,7 +34,7 @@ def surely_unsent(course: Course, mark: Mark | None, owner: Owner | None) -> boo
     """Whether nothing that is open in a job's course was sent, or ever will be. Its mark was read after
     ``owner`` had the slot of its target; None where nobody knows who has it.
     """
-    attempts = [attempt.id for attempt in open_in_course(course)]
+    attempts = [attempt.id for attempt in course.open_attempts]
     # One that was placed before the marked one was over by then, whatever the course has kept of its end.
     if owner is None or (mark is not None and mark.attempt in attempts):
         return False
@@ -52,7 +52,7 @@ def _is_fenced(origin: tuple[ShardName, int] | None, owner: Owner) -> bool:
 
 def with_mark(course: Course, spec: JobSpec, mark: Mark | None, now_ms: int) -> Course:
     """Record the attempt of a mark that is newer than what was written of its job (Unix ms)."""
-    if mark is None or step_of(course, mark.attempt) is not None:
+    if mark is None or course.step_of(mark.attempt) is not None:
         return course
     step = mark.step if 0 <= mark.step < len(course.runs) else PRIMARY
     if course.runs[step] is None:

@@ -7,15 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from orchestrator.domain.course import (
-    Course,
-    abandon_course,
-    begin_step,
-    is_running,
-    run_of,
-    step_of,
-    with_run,
-)
+from orchestrator.domain.course import Course, abandon_course, begin_step, with_run
 from orchestrator.domain.fallbacks import TIMEOUTS, codes_after, next_step
 from orchestrator.domain.ids import AttemptId, RegionName
 from orchestrator.domain.job import JobSpec
@@ -82,11 +74,11 @@ def settle_attempt(
     up: Sequence[RegionName],
 ) -> tuple[Course, Outcome]:
     """Record an attempt's end and decide what follows for the job; arguments as in ``settling.settle``."""
-    step = step_of(course, attempt)
+    step = course.step_of(attempt)
     if step is None:
         return course, GoOn()
     run, decision = settle(
-        run_of(course, step),
+        course.run_of(step),
         spec.steps[step],
         attempt,
         ended,
@@ -102,7 +94,7 @@ def give_up_leg(
     course: Course, spec: JobSpec, step: int, leg: int, failure: Failure, now_ms: int
 ) -> tuple[Course, Outcome]:
     """A leg that waits can't be sent: decide what follows for the job."""
-    run, decision = give_up(run_of(course, step), spec.steps[step], leg, failure)
+    run, decision = give_up(course.run_of(step), spec.steps[step], leg, failure)
     return _follow(with_run(course, step, run), spec, step, decision, now_ms)
 
 
@@ -111,7 +103,7 @@ def _follow(
 ) -> tuple[Course, Outcome]:
     match decision:
         case Succeed(leg, response):
-            region = run_of(course, step).legs[leg].region
+            region = course.run_of(step).legs[leg].region
             return abandon_course(course, now_ms), Won(step, Answer(region, response))
         case Fail():
             return _after_failure(course, spec, step, decision, now_ms)
@@ -127,12 +119,12 @@ def _after_failure(
     if fail.failure.code is FailureCode.UNKNOWN_OUTCOME:
         return abandon_course(course, now_ms), Lost(step, fail.failure, fail.answer)
     # Any leg's end counts, whichever came first: those of a race come in any order.
-    run = run_of(course, step)
+    run = course.run_of(step)
     codes = {answer.response.status for answer in run.answers}
     timed_out = any(a.verdict is Verdict.END and a.fault in TIMEOUTS for a in run.attempts)
     following = next_step(course, spec, step, codes, timed_out=timed_out)
     if following is not None:
         return begin_step(course, spec, following), BeginStep(following)
-    if any(is_running(course, other) for other in range(len(course.runs))):
+    if any(course.is_running(other) for other in range(len(course.runs))):
         return course, GoOn()
     return course, Lost(step, fail.failure, fail.answer)

@@ -7,7 +7,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from orchestrator.domain.course import Course, attempts_in
+from orchestrator.domain.course import Course
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.run import Attempt
 
@@ -87,7 +87,7 @@ def end_event(state: JobState) -> Event:
 
 
 def _moments(course: Course | None) -> Iterator[tuple[int, bool, int, str, Attempt]]:
-    for step, attempt in attempts_in(course) if course else ():
+    for step, attempt in course.named_attempts if course else ():
         yield attempt.granted_ms, False, attempt.number, step, attempt
         if attempt.verdict is not None:
             ended_ms = max(attempt.ended_ms or 0, attempt.granted_ms)

@@ -17,7 +17,7 @@ from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
 from orchestrator.domain.path_class import PathClass
 from orchestrator.domain.run import NOWHERE, Site
-from orchestrator.domain.settling import Ended
+from orchestrator.domain.settling import Ended, Failure, FailureCode
 from orchestrator.domain.step_plan import StepPlan
 
 
@@ -128,6 +128,11 @@ class RegionsGone(Struct, frozen=True):
     leg: int
     regions: tuple[RegionName, ...]
     down_s: float
+
+    @property
+    def failure(self) -> Failure:
+        """Say what the leg ends with."""
+        return Failure(FailureCode.REGIONS_DOWN, f"{', '.join(self.regions)} down for {self.down_s:g} s")
 
 
 class Targets(Protocol):

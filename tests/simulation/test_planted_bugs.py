@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.core import peer, supervisor
+from orchestrator.core import job_conclusion, peer
 from orchestrator.core.admission import Admission
 from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.ending import children_of, ending_of
@@ -132,7 +132,7 @@ def a_row_of_the_outbox_is_forgotten(patch: pytest.MonkeyPatch) -> None:
         whole = ending_of(*args)
         return replace(whole, outbox=whole.outbox[:-1])
 
-    patch.setattr(supervisor, "ending_of", forget)
+    patch.setattr(job_conclusion, "ending_of", forget)
 
 
 @breaks("children_are_born_once")
@@ -140,7 +140,7 @@ def a_child_is_spawned_twice(patch: pytest.MonkeyPatch) -> None:
     def twice(*args: Any) -> list[tuple[str, Job]]:
         return [*children_of(*args), *((place, _twin(child)) for place, child in children_of(*args))]
 
-    patch.setattr(supervisor, "children_of", twice)
+    patch.setattr(job_conclusion, "children_of", twice)
 
 
 def _twin(child: Job) -> Job:

@@ -17,7 +17,6 @@ from orchestrator.domain import fairness, refusals, troubles
 from orchestrator.domain.account_paces import AccountPaces
 from orchestrator.domain.aimd import TriedRate
 from orchestrator.domain.budgets import Budget
-from orchestrator.domain.course import run_of
 from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gone, Lane, Ticket, Weight, _Rotation
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.job import JobSpec, RetryPolicy
@@ -132,7 +131,7 @@ def a_retry_skips_its_permit(patch: pytest.MonkeyPatch) -> None:
     enqueue = JobSupervisor._enqueue
 
     def skip(self: JobSupervisor, step: int, leg: int, *, spends: bool = False) -> None:
-        if run_of(self.course, step).legs[leg].repeats:
+        if self.course.run_of(step).legs[leg].repeats:
             claim = claim_of(self.job, self.course, step, leg)
             self.turn(Turn(claim.domain, claim.ticket, NO_PERMIT))
         else:

@@ -6,11 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response, read_document
-from orchestrator.adapters.http.documents.administration import (
-    keys_document,
-    made_document,
-    revoked_document,
-)
+from orchestrator.adapters.http.documents.administration import keys_document, made_document, revoked_document
 from orchestrator.adapters.http.new_keys import new_key
 from orchestrator.adapters.http.paging import (
     NUMBER_PLACE,

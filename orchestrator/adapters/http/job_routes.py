@@ -5,11 +5,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchestrator.adapters.http.backend import (
-    Backend,
-    json_response,
-    shown_response,
-)
+from orchestrator.adapters.http.backend import Backend, json_response, shown_response
 from orchestrator.adapters.http.documents.jobs import (
     cancelled_document,
     job_document,

@@ -17,15 +17,7 @@ from orchestrator.adapters.sqlite.usage import add_usage
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.retention import Retention
 from orchestrator.domain.usage import DayUsage
-from orchestrator.ports.store import (
-    Accepted,
-    Duplicate,
-    Ending,
-    News,
-    StoredJob,
-    StoreFailure,
-    WaitingJob,
-)
+from orchestrator.ports.store import Accepted, Duplicate, Ending, News, StoredJob, StoreFailure, WaitingJob
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import sqlite3
 from orchestrator.adapters.damage import reading, whole
 from orchestrator.adapters.records import unpack_course, unpack_spec
 from orchestrator.adapters.sealing import sealing_context
-from orchestrator.domain.course import Course, open_in_course, step_of
+from orchestrator.domain.course import Course
 from orchestrator.domain.ids import AttemptId, JobId, RegionName, target_domain
 from orchestrator.domain.job import Guarantee, JobSpec
 from orchestrator.domain.marks import Mark
@@ -89,6 +89,6 @@ def _marks_of(job_id: JobId, spec: JobSpec, course: Course, epoch: int) -> list[
             slot=slot_of(target_domain(spec.steps[step].url)),
             epoch=epoch,
         )
-        for attempt in open_in_course(course)
-        if (step := step_of(course, attempt.id)) is not None
+        for attempt in course.open_attempts
+        if (step := course.step_of(attempt.id)) is not None
     ]

@@ -15,14 +15,7 @@ from orchestrator.core.peers import PeerBook
 from orchestrator.core.routes import Routes
 from orchestrator.domain.exchange import HttpRequest, HttpResponse
 from orchestrator.domain.fairness import Ticket, one_each
-from orchestrator.domain.ids import (
-    AttemptId,
-    JobId,
-    NodeAddress,
-    NodeName,
-    RegionName,
-    TargetDomain,
-)
+from orchestrator.domain.ids import AttemptId, JobId, NodeAddress, NodeName, RegionName, TargetDomain
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.settling import Ended
 from orchestrator.domain.steering import Steering

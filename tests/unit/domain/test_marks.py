@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.domain.course import Course, begin_course, dispatch_leg, open_in_course, with_attempt
+from orchestrator.domain.course import Course, begin_course, dispatch_leg, with_attempt
 from orchestrator.domain.ids import AttemptId, JobId, ShardName, attempt_id, attempt_origin
 from orchestrator.domain.job import Fallback, Guarantee, JobSpec, Trigger, TriggerKind
 from orchestrator.domain.marks import Mark, Owner, surely_unsent, with_mark
@@ -70,7 +70,7 @@ def test_the_mark_of_an_attempt_that_was_answered_says_nothing_of_the_next() -> 
 
 def test_where_a_later_attempt_is_marked_nothing_counts_as_unsent() -> None:
     course = with_mark(with_attempts(FIRST), SPEC, a_mark(SECOND), NOW_MS)
-    assert [attempt.id for attempt in open_in_course(course)] == [FIRST, SECOND]
+    assert [attempt.id for attempt in course.open_attempts] == [FIRST, SECOND]
     assert not surely_unsent(course, a_mark(SECOND), NOW_OURS)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.domain.course import Child, Course, attempts_in, step_name
+from orchestrator.domain.course import Child, Course, step_name
 from orchestrator.domain.run import Attempt, Leg
 from orchestrator.ports.store import OutboxEntry
 
@@ -26,7 +26,7 @@ def _course_document(course: Course) -> dict[str, Any]:
             for step, run in begun
             for index, leg in enumerate(run.legs)
         ],
-        "attempts": [attempt_document(step, attempt) for step, attempt in attempts_in(course)],
+        "attempts": [attempt_document(step, attempt) for step, attempt in course.named_attempts],
         "attempts_made": course.made,
         "retries": sum(run.retries for _, run in begun),
         "reroutes": sum(run.reroutes for _, run in begun),
