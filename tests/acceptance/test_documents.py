@@ -22,10 +22,19 @@ CHECKOUT = (
     "bench",
     "docs",
 )
-PLAYGROUND = ("README.md", "docs/guide.md", "sdk/README.md", "sdk/examples/README.md")
+HOW_TOS = tuple(sorted(f"docs/howto/{page.name}" for page in (REPOSITORY / "docs" / "howto").glob("*.md")))
+PLAYGROUND = (
+    "README.md",
+    "docs/guide.md",
+    "sdk/README.md",
+    "sdk/examples/README.md",
+    "docs/tutorial.md",
+    *HOW_TOS,
+)
 """Read beside the service and the target that the README starts."""
 OPERATIONS = ("docs/operations.md", "docs/console.md")
 REGIONS = ("docs/regions.md",)
+PORTS = (5000, 8000, 8001, 8002, 8080, 8443, 9000, 9001, 9002, 9003, 9004, 9090)
 NOT_A_PROGRAM = {"", "toml", "yaml"}
 NOT_RUN = {
     "not run: tests/acceptance/test_demo.py runs the demo",
@@ -48,12 +57,14 @@ def checkout(directory: Path) -> Path:
 
 def reader_in(directory: Path) -> Reader:
     # Ports that are free, for those that the documents name.
-    addresses = {f"127.0.0.1:{port}": f"127.0.0.1:{free_port()}" for port in (8080, 8443, 9000, 9090)}
+    addresses = {f"127.0.0.1:{port}": f"127.0.0.1:{free_port()}" for port in PORTS}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EZTHROTTLE_")}
     environment |= {
         "EZTHROTTLE_PORT": addresses["127.0.0.1:8080"].rpartition(":")[2],
         "EZTHROTTLE_URL": f"http://{addresses['127.0.0.1:8080']}",
         "TARGET_PORT": addresses["127.0.0.1:9000"].rpartition(":")[2],
+        "FLASK_RUN_PORT": addresses["127.0.0.1:5000"].rpartition(":")[2],
+        "UVICORN_PORT": addresses["127.0.0.1:8000"].rpartition(":")[2],
         "PYTHONUNBUFFERED": "1",
     }
     return Reader(checkout(directory), environment, addresses)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.service, pytest.mark.timeout(120)]
 
 EXAMPLES = Path(__file__).parents[2] / "sdk" / "examples"
-HELPERS = {"stand_in", "scenarios_app"}
+HELPERS = {"stand_in", "limited_api", "scenarios_app"}
 UNSIGNED_IS_FINE = "ignore:The service says of a submission"
 """Examples of other things store no secret first."""
 SAID = {

@@ -2,10 +2,12 @@
 
 A comment in front of a block says how it differs from the rest:
 
-``<!-- serves: REGEX -->``   it runs until it is stopped; the next block waits for a line that matches
+``<!-- serves: REGEX -->``   it runs until it is stopped; the next block waits for a line that matches. What
+                             serves already is not started twice
 ``<!-- serves again: REGEX -->`` the same, when what serves was stopped
 ``<!-- not run: REASON -->`` it is not run at all
 ``<!-- ends with N -->``     its last failing command exits so; 22 is curl's, for an answer of 400 or more
+``<!-- file: NAME -->``      it is the text of that file, for the blocks after it
 
 Without such a comment no command of a block may fail, and no answer be a refusal.
 """
@@ -73,6 +75,11 @@ class Block:
         """The pattern of the line that says it serves; empty where it ends by itself."""
         return self.note.partition(": ")[2] if self.note.startswith("serves") else ""
 
+    @property
+    def file_name(self) -> str:
+        """The file that a reader puts it into; empty where it is run."""
+        return self.note.removeprefix("file: ") if self.note.startswith("file: ") else ""
+
 
 def blocks_of(path: Path) -> Iterator[Block]:
     """Read a Markdown file's fenced blocks, in order."""
@@ -103,7 +110,7 @@ class Reader:
         self._directory = directory
         self._environment = dict(environment)
         self._addresses = dict(addresses)
-        self._serving: list[subprocess.Popen[str]] = []
+        self._serving: dict[str, subprocess.Popen[str]] = {}
         self._shells: dict[str, subprocess.Popen[str]] = {}
         self._blocks_dir = directory / ".blocks"
         self._blocks_dir.mkdir()
@@ -118,6 +125,8 @@ class Reader:
 
         """
         script = self._written(block)
+        if block.file_name:
+            return str(script.replace(self._directory / block.file_name))
         if block.ready_when:
             return self._serve(block, script)
         shell = self._shell(block.language)
@@ -131,7 +140,7 @@ class Reader:
     def stop_serving(self) -> None:
         """Stop what serves, the latest first, as Ctrl-C does."""
         while self._serving:
-            _end(self._serving.pop(), signal.SIGINT)
+            _end(self._serving.popitem()[1], signal.SIGINT)
 
     def close(self) -> None:
         """Close the shells, and stop what serves."""
@@ -150,8 +159,11 @@ class Reader:
     def _serve(self, block: Block, script: Path) -> str:
         if block.note.startswith("serves again"):
             self.stop_serving()
+        command = re.sub(r"\s*#.*", "", block.text)
+        if command in self._serving:
+            return ""
         serving = self._popen("bash", "-e", str(script), **self._exported())
-        self._serving.append(serving)
+        self._serving[command] = serving
         return self._read_until(serving, block.ready_when, block)
 
     def _shell(self, language: str) -> subprocess.Popen[str]:

@@ -5,9 +5,30 @@ from pathlib import Path
 
 from orchestrator.domain.settling import FailureCode
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
+REPOSITORY = Path(__file__).parents[2]
+GUIDE = REPOSITORY / "docs" / "guide.md"
+SECURITY = REPOSITORY / "docs" / "security.md"
+ROOMS = (REPOSITORY, REPOSITORY / "orchestrator")
+"""What the paths of a page begin at."""
 
 
 def test_the_guide_tells_of_every_code_that_a_job_can_fail_with() -> None:
     section = GUIDE.read_text("utf-8").partition("## When a job fails")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE) == [code.value for code in FailureCode]
+
+
+def test_whatever_the_page_on_security_says_stops_somebody_is_there() -> None:
+    named = set(re.findall(r"`([\w/]+(?:\.py|/))`", SECURITY.read_text("utf-8")))
+    assert len(named) > 30
+    assert {path for path in named if not any((room / path).exists() for room in ROOMS)} == set()
+
+
+def test_what_the_pages_link_to_is_there() -> None:
+    pages = [*REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("docs/howto/*.md"), REPOSITORY / "README.md"]
+    dead = {
+        f"{page.name}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    }
+    assert dead == set()
