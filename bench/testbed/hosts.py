@@ -1,7 +1,8 @@
 """Machines of a testbed as `ray up` wants its hosts: reached by ssh, with a package of their own, and units.
 
-Each has `/etc` and `/opt` of its own over this machine's, a virtual environment in which everything that the
-package stands on is found already, and stand-ins for sudo and systemctl: no machine here has an init system.
+Each has `/etc`, `/opt` and `/var/lib` of its own over this machine's, an environment in which all that the
+package stands on is found already, and stand-ins for apt-get, sudo and systemctl, for no machine here has an
+init system. The user of `ray up` is root by another name.
 """
 
 import os
@@ -9,86 +10,102 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.testbed.bed import Testbed
 from bench.testbed.machine import CHECKOUT, Machine, Process
 from bench.testbed.service import until
 
-TOOLS = ("sshd", "ssh", "ssh-keygen", "rsync")
+TOOLS = ("sshd", "ssh", "ssh-copy-id", "ssh-keygen", "openssl", "rsync", "redis-server", "make")
 MISSING = [tool for tool in TOOLS if shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin") is None]
 HOSTS_MISSING = f"`ray up` needs {', '.join(MISSING)}" if MISSING else None
 """Why there can be no such hosts; None where there can."""
 ENVIRONMENT = Path("/opt/ezthrottle/.venv")
 SITE = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 BIN = "/srv/bin"
-KEY = "cluster-key"
+LAUNCH = "/srv/launch"
+COPIED = (
+    "orchestrator",
+    "regions",
+    "sdk",
+    "deploy",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "Makefile",
+    "requirements.lock",
+)
+"""Of the checkout, to where `ray up` is called."""
+COMMAND_WITHIN_S = 300.0
 INSTALLED_WITHIN_S = 240.0
+_NOTHING = "#!/bin/sh\nexit 0\n"
 _SUDO = '#!/bin/sh\nexec "$@"\n'
 _SYSTEMCTL = f'#!/bin/sh\ncd {CHECKOUT}\nexec {sys.executable} -m bench.testbed.systemctl "$@"\n'
-_SHIM = f"#!{ENVIRONMENT}/bin/python\nimport sys\nfrom {{module}} import main\nsys.exit(main())\n"
+_STAND_INS = {"apt-get": _NOTHING, "sudo": _SUDO, "systemctl": _SYSTEMCTL}
+_SHIM = "#!{environment}/bin/python\nimport sys\nfrom {module} import main\nsys.exit(main())\n"
+_SHIMS = {"ray": "ray.scripts.scripts", "pip": "pip._internal.cli.main"}
+
+
+class Launcher:
+    """The machine where somebody has a checkout, and calls commands in it. Hosts let root in from there."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.directory = machine.srv / "launch"
+        lay_over(machine, _ROOT)
+        write(machine, "/srv/.ssh/config", "StrictHostKeyChecking accept-new\n")
+        machine.run("ssh-keygen", "-q", "-N", "", "-t", "ed25519", "-f", "/srv/.ssh/id_ed25519")
+        self.public = machine.srv.joinpath(".ssh/id_ed25519.pub").read_text()
+        for name in COPIED:
+            copy = shutil.copytree if (CHECKOUT / name).is_dir() else shutil.copy
+            self.directory.mkdir(exist_ok=True)
+            copy(CHECKOUT / name, self.directory / name)
+        make_environment(machine, Path(LAUNCH, ".venv"))
+        # It has all that `make install` would bring.
+        self.directory.joinpath(".venv/.installed").touch()
+
+    def run(self, command: str) -> str:
+        """Run a line of shell in the checkout; give what it said."""
+        return self.machine.run(
+            *("env", f"--chdir={LAUNCH}", f"PATH={os.environ['PATH']}", "bash", "-c", command),
+            within_s=COMMAND_WITHIN_S,
+        )
+
+    def change(self, name: str, *changes: tuple[str, str]) -> None:
+        """Change a file of the checkout.
+
+        Raises:
+            ValueError: It does not hold what was to be changed.
+
+        """
+        path = self.directory / name
+        text = path.read_text()
+        for old, new in changes:
+            if old not in text:
+                msg = f"{name} has no {old}"
+                raise ValueError(msg)
+            text = text.replace(old, new)
+        path.write_text(text)
 
 
 class Hosts:
-    """Hosts for a cluster's file.
+    """Hosts for a cluster's file, with the package on them already.
 
     Args:
         bed: The machines.
-        offers: What each host offers to Ray, as node.env says it; the first is the head's.
-        launcher: Where `ray up` is called.
-        wheels: What is installed on them from the beginning.
+        names: Which of them are hosts; the first is the head's.
+        launcher: Where `ray up` is called, and wheels were made.
     """
 
-    def __init__(self, bed: Testbed, offers: dict[str, str], launcher: str, wheels: Path) -> None:
-        self._bed = bed
-        self._offers = offers
-        self.launcher = bed[launcher]
-        self._make_key()
-        for name, resources in offers.items():
-            self._prepare(bed[name], resources)
-        installing = [self._install(bed[name], wheels) for name in offers]
+    def __init__(self, bed: Testbed, names: Sequence[str], launcher: Launcher) -> None:
+        self._machines = [bed[name] for name in names]
+        self.head = self._machines[0]
+        for machine in self._machines:
+            self._prepare(machine, launcher)
+        installing = [self._install(machine, launcher.directory / "dist") for machine in self._machines]
         if failed := [each.output() for each in installing if each.wait(INSTALLED_WITHIN_S)]:
             raise RuntimeError("\n".join(failed))
-
-    @property
-    def head(self) -> Machine:
-        """The head's machine."""
-        return self._bed[next(iter(self._offers))]
-
-    def make_files(self, wheels: Path, release: str) -> None:
-        """Put where `ray up` is called what it copies: the shipped files, a token, and some wheels. Only the
-        hosts' addresses, the user, the key and the release are others than in what is shipped.
-        """
-        launch = self.launcher.srv / "launch"
-        shutil.rmtree(launch, ignore_errors=True)
-        shutil.copytree(CHECKOUT / "deploy", launch / "deploy")
-        shutil.copytree(wheels, launch / "dist")
-        token = launch / "deploy/ray/ray.token"
-        token.touch(mode=0o600)
-        token.write_text("0123456789abcdef" * 4)
-        file = launch / "deploy/ray/cluster.local.yaml"
-        text = file.read_text()
-        for shipped, name in zip(("10.0.0.1", "10.0.0.2", "10.0.0.3"), self._offers, strict=True):
-            text = text.replace(shipped, self._bed[name].address)
-        text = text.replace("ssh_user: ezthrottle", "ssh_user: root").replace(
-            "install.sh first", f"install.sh {release}"
-        )
-        file.write_text(text.replace("~/.ssh/ezthrottle-cluster", f"/srv/{KEY}"))
-
-    def ray(self, *command: str, within_s: float = 300) -> str:
-        """Call `ray` with the cluster's file from where it was put; give what it said."""
-        name, *options = command
-        return self.launcher.run(
-            *(
-                "env",
-                "--chdir=/srv/launch",
-                "RAY_UP_enable_autoscaler_v2=0",
-                f"PATH={BIN}:{os.environ['PATH']}",
-            ),
-            *(str(Path(sys.executable).with_name("ray")), name),
-            *("deploy/ray/cluster.local.yaml", *options),
-            within_s=within_s,
-        )
 
     def run(self, *command: str, within_s: float = 200) -> str:
         """Run our command on the head's machine, as its user does in a login shell; give what it said."""
@@ -100,79 +117,78 @@ class Hosts:
 
     def end_ray(self) -> None:
         """End what `ray down` leaves: on each machine its units."""
-        for name in self._offers:
-            for unit in ("ezthrottle-ray-head", "ezthrottle-ray-node"):
-                self._bed[name].run(f"{BIN}/systemctl", "stop", unit)
+        for machine in self._machines:
+            for unit in ("head", "node", "store"):
+                machine.run(f"{BIN}/systemctl", "stop", f"ezthrottle-ray-{unit}")
 
-    def _make_key(self) -> None:
-        key = self.launcher.srv / KEY
-        subprocess.run(["ssh-keygen", "-q", "-N", "", "-t", "ed25519", "-f", str(key)], check=True)
-        self._public = key.with_suffix(".pub").read_text()
-        self._provide(self.launcher)
-
-    def _provide(self, machine: Machine) -> None:
-        tools = machine.srv / "bin"
-        tools.mkdir(exist_ok=True)
-        for name, text in {"sudo": _SUDO, "systemctl": _SYSTEMCTL}.items():
-            tools.joinpath(name).write_text(text)
-            tools.joinpath(name).chmod(0o755)
-
-    def _prepare(self, machine: Machine, resources: str) -> None:
-        if machine is not self.launcher:
-            self._provide(machine)
-        for path in ("etc", "opt"):
-            over = machine.srv / f"over-{path}"
-            for part in ("upper", "work"):
-                over.joinpath(part).mkdir(parents=True)
-            layers = f"lowerdir=/{path},upperdir=/srv/over-{path}/upper,workdir=/srv/over-{path}/work"
-            machine.run("mount", "-t", "overlay", "overlay", "-o", layers, f"/{path}")
-        self._write(machine, "/etc/hosts", machine.disk.joinpath("etc/hosts").read_text())
-        machine.run("mkdir", "-p", "/etc/ezthrottle", "/opt/ezthrottle", "/srv/.ssh", "/run/sshd")
-        self._write(
-            machine, "/etc/ezthrottle/node.env", f"RESOURCES='{resources}'\nADDRESS={machine.address}\n"
-        )
+    def _prepare(self, machine: Machine, launcher: Launcher) -> None:
+        # The first that has a number is who ssh takes it to be.
+        lay_over(machine, f"{_USER}{_ROOT}")
+        machine.run("mkdir", "-p", "/etc/systemd/system", "/etc/sudoers.d", "/opt/ezthrottle", "/run/sshd")
+        machine.run("mkdir", "-p", "/var/lib/ezthrottle", BIN)
+        write(machine, "/var/lib/ezthrottle/.bashrc", "")
+        write(machine, "/srv/.ssh/authorized_keys", launcher.public)
+        for name, text in _STAND_INS.items():
+            write(machine, f"{BIN}/{name}", text)
+            machine.run("chmod", "755", f"{BIN}/{name}")
         self._let_in(machine)
-        self._make_environment(machine)
+        make_environment(machine, ENVIRONMENT)
 
     def _install(self, machine: Machine, wheels: Path) -> Process:
         shutil.copytree(wheels, machine.srv / "dist")
         machine.run("cp", "-r", "/srv/dist", str(CHECKOUT / "deploy"), "/opt/ezthrottle/")
-        return machine.start("/opt/ezthrottle/deploy/ray/install.sh", wheels.name)
-
-    def _write(self, machine: Machine, path: str, text: str) -> None:
-        machine.srv.joinpath("written").write_text(text)
-        machine.run("cp", "/srv/written", path)
+        return machine.start("/opt/ezthrottle/deploy/ray/install.sh", "first")
 
     def _let_in(self, machine: Machine) -> None:
-        # Its root is at home in /srv: that of this machine is everybody's.
-        self._write(machine, "/etc/passwd", _PASSWD)
-        # Debian's own profile would put the stand-ins out of the path.
-        self._write(machine, "/srv/.profile", f"export PATH={BIN}:{os.environ['PATH']}\n")
-        self._write(machine, "/srv/.bashrc", "")
-        self._write(machine, "/srv/.ssh/authorized_keys", self._public)
         machine.run("ssh-keygen", "-q", "-N", "", "-t", "ed25519", "-f", "/srv/host-key")
-        self._write(machine, "/srv/sshd_config", _SSHD.format(bin=BIN, path=os.environ["PATH"]))
+        write(machine, "/srv/sshd_config", _SSHD.format(path=f"{BIN}:{os.environ['PATH']}"))
         sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
         server = machine.start(str(sshd), "-D", "-e", "-f", "/srv/sshd_config")
         until(lambda: "Server listening" in server.output(), what=f"sshd on {machine.name}")
 
-    def _make_environment(self, machine: Machine) -> None:
-        machine.run(sys.executable, "-m", "venv", "--without-pip", str(ENVIRONMENT))
-        beneath = sysconfig.get_paths()["purelib"]
-        self._write(machine, f"{ENVIRONMENT}/{SITE}/beneath.pth", f"{beneath}\n")
-        for command, module in {"ray": "ray.scripts.scripts", "pip": "pip._internal.cli.main"}.items():
-            self._write(machine, f"{ENVIRONMENT}/bin/{command}", _SHIM.format(module=module))
-            machine.run("chmod", "755", f"{ENVIRONMENT}/bin/{command}")
+
+def lay_over(machine: Machine, users: str) -> None:
+    """Give a machine what it may write without this one's changing, and users of its own."""
+    for path in ("etc", "opt", "var/lib"):
+        over = machine.srv / f"over-{path.replace('/', '-')}"
+        for part in ("upper", "work"):
+            over.joinpath(part).mkdir(parents=True)
+        there = f"/srv/{over.name}"
+        layers = f"lowerdir=/{path},upperdir={there}/upper,workdir={there}/work"
+        machine.run("mount", "-t", "overlay", "overlay", "-o", layers, f"/{path}")
+    machine.run("mkdir", "-p", "-m", "700", "/srv/.ssh")
+    write(machine, "/etc/hosts", machine.disk.joinpath("etc/hosts").read_text())
+    write(machine, "/etc/passwd", f"{users}sshd:x:74:74::/run/sshd:/usr/sbin/nologin\n")
+    write(machine, "/etc/group", "root:x:0:\nezthrottle:x:0:\n")
+    # Debian's own would put the stand-ins out of the path.
+    write(machine, "/etc/profile", "")
 
 
-_PASSWD = "root:x:0:0:root:/srv:/bin/bash\nsshd:x:74:74::/run/sshd:/usr/sbin/nologin\n"
+def write(machine: Machine, path: str, text: str) -> None:
+    """Write a file there."""
+    machine.srv.joinpath("written").write_text(text)
+    machine.run("cp", "/srv/written", path)
+
+
+def make_environment(machine: Machine, environment: Path) -> None:
+    """Make a virtual environment there that sees the packages of this one."""
+    machine.run(sys.executable, "-m", "venv", "--without-pip", str(environment))
+    beneath = sysconfig.get_paths()["purelib"]
+    write(machine, f"{environment}/{SITE}/beneath.pth", f"{beneath}\n")
+    for command, module in _SHIMS.items():
+        write(machine, f"{environment}/bin/{command}", _SHIM.format(environment=environment, module=module))
+        machine.run("chmod", "755", f"{environment}/bin/{command}")
+
+
+_ROOT = "root:x:0:0:root:/srv:/bin/bash\n"
+"""A machine's root is at home in /srv: that of this machine is everybody's."""
+_USER = "ezthrottle:x:0:0::/var/lib/ezthrottle:/bin/bash\n"
 _SSHD = """\
 HostKey /srv/host-key
-AuthorizedKeysFile /srv/.ssh/authorized_keys
 PermitRootLogin yes
 StrictModes no
 UsePAM no
-SetEnv PATH={bin}:{path} HOME=/srv
+SetEnv PATH={path}
 """
 
 

@@ -1,6 +1,6 @@
 """Stands in for systemctl where there is no init system: runs the shipped units by `bench.testbed.unit`.
 
-python -m bench.testbed.systemctl restart|stop UNIT
+python -m bench.testbed.systemctl restart|stop|enable|disable [--now] UNIT
 """
 
 import contextlib
@@ -20,12 +20,18 @@ RUN = Path("/srv")
 
 def main() -> None:
     """Do what is asked."""
-    verb, unit = sys.argv[1:]
+    verb, *rest = sys.argv[1:]
+    # Nothing boots here by itself: what is enabled or disabled without --now is only noted by systemd.
+    if verb not in ("restart", "stop") and "--now" not in rest:
+        return
+    unit = rest[-1]
     pid_file = RUN / f"{unit}.pid"
     _stop(pid_file)
-    if verb == "restart":
+    if verb in ("restart", "enable"):
         settings = list(_settings(UNITS / f"{unit}.service"))
         [command] = [value for name, value in settings if name == "ExecStart"]
+        for state in [value for name, value in settings if name == "StateDirectory"]:
+            Path("/var/lib", state).mkdir(mode=0o700, exist_ok=True)
         with RUN.joinpath(f"{unit}.log").open("ab") as log:
             started = subprocess.Popen(
                 (sys.executable, "-m", "bench.testbed.unit", "-", *shlex.split(command)),

@@ -27,6 +27,8 @@ options=(--block --disable-usage-stats --num-cpus=1 --object-store-memory=800000
 
 if [[ $role == head ]]; then
   options+=(--head "--port=$port" --include-dashboard=false)
+  # `ray start` reads the address from its environment, and not the password.
+  [[ -z ${RAY_REDIS_PASSWORD:-} ]] || options+=("--redis-password=$RAY_REDIS_PASSWORD")
   # `ray up` leaves it here: the head starts the other hosts by it.
   [[ ! -e ~/ray_bootstrap_config.yaml ]] || options+=("--autoscaling-config=$HOME/ray_bootstrap_config.yaml")
 else

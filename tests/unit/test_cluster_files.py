@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -108,9 +109,86 @@ def test_a_units_ray_comes_back_but_not_on_a_wrong_configuration(role: str) -> N
 
 def test_whoever_is_told_to_call_ray_up_is_told_which_autoscaler() -> None:
     texts = [RAY / name for name in CLUSTERS[:1]] + [ROOT / "docs" / "regions.md"]
-    calls = [line for text in texts for line in text.read_text().splitlines() if "ray up deploy" in line]
+    lines = [line for text in texts for line in text.read_text().splitlines()]
+    calls = [line for line in lines if re.search(r"ray up (--\S+ )*deploy", line)]
     assert calls
     assert [line for line in calls if "RAY_UP_enable_autoscaler_v2=0" not in line] == []
+
+
+class Preparing:
+    """A checkout where prepare.sh is called; ssh there says how it was called."""
+
+    def __init__(self, directory: Path) -> None:
+        self._bin, self.directory = directory / "bin", directory
+        shutil.copytree(ROOT / "deploy", directory / "deploy")
+        self._bin.mkdir()
+        for tool in ("ssh", "ssh-copy-id"):
+            stand_in = self._bin / tool
+            stand_in.write_text(f'#!/bin/bash\ncat > /dev/null\necho "{tool} $*" >> {directory}/calls\n')
+            stand_in.chmod(0o755)
+
+    def prepare(self, *machines: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": f"{self._bin}:{os.environ['PATH']}", "HOME": str(self.directory)}
+        return subprocess.run(
+            [self.directory / "deploy/ray/prepare.sh", *machines],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+
+    def written(self) -> dict[str, Any]:
+        read: dict[str, Any] = yaml.safe_load((self.directory / "deploy/ray/cluster.yaml").read_text())
+        return read
+
+    def calls(self, of: str) -> list[str]:
+        return [line for line in (self.directory / "calls").read_text().splitlines() if of in line]
+
+
+@pytest.fixture
+def preparing(tmp_path: Path) -> Preparing:
+    return Preparing(tmp_path)
+
+
+def test_preparing_writes_a_file_with_the_machines_that_ray_takes(preparing: Preparing) -> None:
+    done = preparing.prepare("iad=10.1.0.1", "lax-2=lax.example", "ord=10.1.0.3")
+    assert done.returncode == 0, done.stderr
+    provider = preparing.written()["provider"]
+    assert (provider["head_ip"], provider["worker_ips"]) == ("10.1.0.1", ["lax.example", "10.1.0.3"])
+    shipped = cluster("cluster.local.yaml")
+    assert preparing.written() | {"provider": shipped["provider"]} == shipped
+    validate_config(prepare_config(preparing.written()))
+
+
+def test_every_machine_is_prepared_for_what_it_offers_and_where_it_is_reached(preparing: Preparing) -> None:
+    preparing.prepare("iad=10.1.0.1", "lax=10.1.0.2")
+    prepared = [line.partition("prepare-host.sh ")[2] for line in preparing.calls("prepare-host.sh")]
+    assert prepared == [
+        """'{"gateway": 1000, "region:iad": 1000}' 10.1.0.1 head""",
+        """'{"region:lax": 1000}' 10.1.0.2 node""",
+    ]
+    assert len(preparing.calls("ssh-copy-id")) == 2
+
+
+def test_token_and_key_are_made_once_and_nobody_else_reads_them(preparing: Preparing) -> None:
+    preparing.prepare("iad=10.1.0.1")
+    secrets = [preparing.directory / name for name in ("deploy/ray/ray.token", ".ssh/ezthrottle-cluster")]
+    before = [path.read_text() for path in secrets]
+    preparing.prepare("iad=10.1.0.1")
+    assert [path.read_text() for path in secrets] == before
+    assert [path.stat().st_mode & 0o077 for path in secrets] == [0, 0]
+    assert preparing.written()["provider"]["worker_ips"] == []
+
+
+@pytest.mark.parametrize("machines", [(), ("10.0.0.1",), ("iad=10.0.0.1", "IAD=10.0.0.2"), ("iad=a b",)])
+def test_machines_that_are_named_wrongly_are_told_before_any_is_reached(
+    preparing: Preparing, machines: tuple[str, ...]
+) -> None:
+    refused = preparing.prepare(*machines)
+    assert (refused.returncode, "iad=10.0.0.1" in refused.stderr) == (2, True)
+    assert not (preparing.directory / "calls").exists()
 
 
 @pytest.fixture
@@ -149,6 +227,15 @@ def test_a_head_offers_what_its_host_does_and_starts_the_others_where_ray_up_was
 
 def test_a_head_that_nobody_called_ray_up_for_starts_no_others(host: dict[str, str]) -> None:
     assert "--autoscaling-config" not in run_node("head", host).stdout
+
+
+def test_a_head_is_given_the_password_of_the_store_behind_it_which_ray_does_not_read_by_itself(
+    host: dict[str, str],
+) -> None:
+    assert "--redis-password=s3cret" in run_node("head", host | {"RAY_REDIS_PASSWORD": "s3cret"}).stdout
+    assert "--redis-password" not in run_node("head", host).stdout
+    node = run_node("node", host | {"RAY_REDIS_PASSWORD": "s3cret", "HEAD": ""})
+    assert "s3cret" not in node.stdout + node.stderr
 
 
 def test_a_node_joins_its_head_once_that_can_be_reached(host: dict[str, str]) -> None:
