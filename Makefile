@@ -11,9 +11,10 @@ SEEDS ?= 2000
 ROUNDS ?= 10
 TARGET_PORT ?= 9000
 CASES ?= 5000
+PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve target test test-fast test-services test-wan testbed fuzz check lint types types-server types-sdk format bench bench-throughput bench-race \
+.PHONY: help install demo serve target test test-long test-fast test-services test-wan testbed fuzz check lint types types-server types-sdk format bench bench-throughput bench-race \
 	bench-latency bench-pacing bench-retry bench-sdk bench-webhooks bench-domains bench-memory kill-rounds simulate outage wheels lock clean
 
 help: ## show this list
@@ -42,14 +43,17 @@ target: install ## an API to play with on port 9000: it answers, prints what it 
 test: install ## every test that CI runs: those that start services beside those that do not, each half shown when it ends
 	$(MAKE) --jobs=2 --output-sync=target test-fast test-services
 
+test-long: install ## what CI leaves out too: every seed, victim, restart and example
+	EZTHROTTLE_FUZZ_CASES=560 $(MAKE) test PYTEST='$(PYTEST) -m ""'
+
 fuzz: install ## drawn requests, many of them taken, against the whole service and its description: CASES=5000
 	EZTHROTTLE_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/acceptance/test_described.py -o log_cli=true -o log_cli_level=INFO
 
 test-fast: install ## the tests that start no service
-	$(BIN)/python -m pytest --durations=15 tests/unit tests/property tests/conformance tests/simulation tests/typing tests/compatibility
+	$(PYTEST) --durations=15 tests/unit tests/property tests/conformance tests/simulation tests/typing tests/compatibility
 
 test-services: install ## the tests that start services
-	$(BIN)/python -m pytest --durations=25 tests/acceptance tests/integration tests/chaos
+	$(PYTEST) --durations=25 tests/acceptance tests/integration tests/chaos
 
 test-wan: install ## faults on a WAN of machines made of namespaces: needs root and /dev/net/tun; RESULTS=file keeps the figures
 	$(if $(RESULTS),EZTHROTTLE_WAN_RESULTS=$(RESULTS)) $(BIN)/python -m pytest tests/wan

@@ -16,6 +16,6 @@ def published_python() -> Path:
         shutil.rmtree(ENVIRONMENT, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
         (ENVIRONMENT / ".gitignore").write_text("*\n")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", PUBLISHED], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-compile", PUBLISHED], check=True)
         complete.touch()
     return python

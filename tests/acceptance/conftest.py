@@ -1,6 +1,7 @@
 """One real service for all acceptance tests, and sites on loopback that it calls."""
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,19 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         "--allow-private-targets", data_dir=Path(tmp_path_factory.mktemp("data"))
     ) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def guarded_service() -> Iterator[Service]:
+    """A service of one region as it is by default: it may call nothing on loopback.
+
+    Its data directory lies where anybody may go: its own mode has to do. ``test_machine.py`` kills it.
+    """
+    with tempfile.TemporaryDirectory(prefix="ezt-open-") as directory:
+        top = Path(directory)
+        top.chmod(0o755)
+        with running_service("--regions", "iad", data_dir=top / "data") as service:
+            yield service
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from bench.loopback import Reply, Site, running_site
 from bench.service import Service, create_key
 from tests.acceptance.conftest import Api, customer_of
 from tests.acceptance.console_browser import PHONE, WIDE, Person, person, running_chromium
+from tests.support.long import some_of
 
 REST = (
     "/domains",
@@ -169,7 +170,9 @@ def test_the_keyboard_reaches_the_page_and_its_first_job(customer: Person, api: 
     customer.sees("Its way")
 
 
-@pytest.mark.parametrize(("size", "dark"), [(WIDE, False), (WIDE, True), (PHONE, False)])
+@pytest.mark.parametrize(
+    ("size", "dark"), some_of([(WIDE, False), (WIDE, True), (PHONE, False)], (WIDE, True), (PHONE, False))
+)
 def test_axe_finds_nothing_serious_on_any_page(
     browser: Browser,
     service: Service,

@@ -13,6 +13,8 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.long import LONG, some_of
+
 REPOSITORY = Path(__file__).parents[2]
 SCENARIOS = ("race", "paced-race", "retry", "reroute", "duplicate", "fallback", "workflow", "pace")
 PATIENCE_S = 120.0
@@ -102,6 +104,7 @@ def test_the_demo_shows_that_all_of_it_was_so(demo: Run) -> None:
     assert running.pids() == []
 
 
+@LONG
 def test_targets_that_fail_and_signatures_that_do_not_match_are_named_and_make_it_exit_1(demo: Run) -> None:
     *broken, sound = SCENARIOS
     running = demo("--json", *(option for name in (*broken, "signatures") for option in ("--break", name)))
@@ -118,7 +121,7 @@ def test_targets_that_fail_and_signatures_that_do_not_match_are_named_and_make_i
     assert running.pids() == []
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", some_of([signal.SIGINT, signal.SIGTERM], signal.SIGINT))
 def test_a_demo_that_is_interrupted_while_the_service_starts_leaves_no_process(
     demo: Run, stop: signal.Signals
 ) -> None:

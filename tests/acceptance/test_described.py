@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bench.service import Service
     from tests.acceptance.conftest import Api
 
-CASES = int(os.environ.get("EZTHROTTLE_FUZZ_CASES", "560"))
+CASES = int(os.environ.get("EZTHROTTLE_FUZZ_CASES", "280"))
 MORE_DRAWS = 5
 pytestmark = [pytest.mark.service, pytest.mark.timeout(120 + CASES)]
 

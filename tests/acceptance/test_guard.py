@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.loopback import Reply, Site
-from bench.service import running_service
+from bench.service import Service, running_service
 from tests.acceptance.conftest import Api, customer_of
 
 if TYPE_CHECKING:
@@ -47,16 +47,17 @@ STILL_FORBIDDEN = ["127.0.0.2", "10.0.0.1", "169.254.169.254", "[::1]", "0.0.0.0
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[Api]:
+def guarded(guarded_service: Service) -> Iterator[Api]:
     """A customer of a service as it is by default."""
-    with running_service() as service, customer_of(service, "cust_guarded") as api:
+    with customer_of(guarded_service, "cust_guarded") as api:
         yield api
 
 
 @pytest.fixture(scope="module")
 def lifted() -> Iterator[Api]:
     """A customer of a service that may call one address."""
-    options = ("--allow-targets", "127.0.0.1/32", "--max-response-bytes", "1000", "--max-body-bytes", "2000")
+    sizes = ("--max-response-bytes", "1000", "--max-body-bytes", "2000")
+    options = ("--regions", "iad", "--allow-targets", "127.0.0.1/32", *sizes)
     with running_service(*options) as service, customer_of(service, "cust_lifted") as api:
         yield api
 

@@ -2,16 +2,15 @@
 
 import os
 import stat
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from bench.service import Service, process_name, running_service, start_service, stop_service
+from bench.service import Service, process_name
 from orchestrator.adapters.process.directories import run_dir_path
 from orchestrator.adapters.process.tree import ProcessTree, tree_id
 from tests.support.another_user import as_nobody, needs_root
@@ -22,16 +21,6 @@ ENDS_WITHIN_S = 10.0
 LISTENING = "0A"
 LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
 """127.0.0.1, the same mapped into IPv6, and ::1, as /proc/net/tcp and tcp6 write them."""
-
-
-@pytest.fixture(scope="module")
-def exposed() -> Iterator[Service]:
-    """A service whose data directory lies where anybody may go: its own mode has to do."""
-    with tempfile.TemporaryDirectory(prefix="ezt-open-") as directory:
-        top = Path(directory)
-        top.chmod(0o755)
-        with running_service("--regions", "iad", data_dir=top / "data") as service:
-            yield service
 
 
 def tree_of(service: Service) -> ProcessTree:
@@ -65,20 +54,20 @@ def listeners(pids: list[int]) -> dict[str, str]:
     }
 
 
-def test_every_process_listens_on_loopback_alone(exposed: Service) -> None:
-    found = listeners(tree_of(exposed).pids())
+def test_every_process_listens_on_loopback_alone(guarded_service: Service) -> None:
+    found = listeners(tree_of(guarded_service).pids())
     assert {"gcs_server", "raylet"} <= set(found.values())
     outside = {address: name for address, name in found.items() if address.partition(":")[0] not in LOOPBACK}
     assert outside == {}
 
 
-def test_its_directories_are_their_owners_alone(exposed: Service) -> None:
-    assert [stat.S_IMODE(path.stat().st_mode) for path in tops_of(exposed)] == [0o700, 0o700]
+def test_its_directories_are_their_owners_alone(guarded_service: Service) -> None:
+    assert [stat.S_IMODE(path.stat().st_mode) for path in tops_of(guarded_service)] == [0o700, 0o700]
 
 
 @needs_root
-def test_another_user_can_neither_read_nor_replace_anything(exposed: Service) -> None:
-    paths = [path for top in tops_of(exposed) for path in top.rglob("*")]
+def test_another_user_can_neither_read_nor_replace_anything(guarded_service: Service) -> None:
+    paths = [path for top in tops_of(guarded_service) for path in top.rglob("*")]
     names = {path.name for path in paths}
     assert {"ray.token", "encryption.key", "ezthrottle.db", "ezthrottle.db-wal", "service.log"} <= names
     assert any(path.suffix == ".sock" for path in paths)
@@ -116,16 +105,8 @@ def put_beside(path: Path) -> None:
 INTRUSIONS = (read, write, rename, put_beside, Path.unlink, Path.stat)
 
 
-@pytest.fixture
-def doomed(tmp_path: Path) -> Iterator[Service]:
-    service = start_service(tmp_path, "--regions", "iad")
-    try:
-        yield service
-    finally:
-        stop_service(service)
-
-
-def test_a_serve_that_is_killed_leaves_nothing_that_answers(doomed: Service) -> None:
+def test_a_serve_that_is_killed_leaves_nothing_that_answers(guarded_service: Service) -> None:
+    doomed = guarded_service
     assert {"gcs_server", "raylet"} <= {process_name(pid) for pid in tree_of(doomed).pids()}
     doomed.process.kill()
     doomed.process.wait()

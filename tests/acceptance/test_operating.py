@@ -32,6 +32,7 @@ from bench.service import (
     start_service,
 )
 from tests.acceptance.conftest import Api, customer_of
+from tests.support.long import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,7 +172,8 @@ def test_a_stop_finishes_what_is_under_way_and_leaves_the_rest_to_the_next_start
 ) -> None:
     held = target.on("/held", Reply(after_s=2.5))
     job = {"webhooks": [{"url": receiver.url("/hook")}]}
-    service = start_service(tmp_path, "--allow-private-targets", api_key=create_key(tmp_path, "cust_stop"))
+    options = ("--allow-private-targets", "--regions", "iad")
+    service = start_service(tmp_path, *options, api_key=create_key(tmp_path, "cust_stop"))
     with cleaned(service.process, tmp_path):
         api = Api(service.base_url, service.api_key)
         jobs = [api.submit(url=f"{held}?{number}", **job)["job_id"] for number in range(4)]
@@ -197,6 +199,7 @@ def test_a_stop_finishes_what_is_under_way_and_leaves_the_rest_to_the_next_start
         assert_ctrl_c_ends(service.process, tmp_path)
 
 
+@LONG
 def test_a_shard_that_can_not_be_started_again_ends_the_service_with_the_reason(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -288,6 +291,7 @@ def test_a_shard_that_died_is_started_again_under_the_same_driver(expendable: Se
     assert "raylet" in {process_name(pid) for pid in set(before) & set(expendable.pids())}
 
 
+@LONG
 def test_a_shard_that_dies_again_and_again_ends_the_service(expendable: Service) -> None:
     killed: set[int] = set()
 

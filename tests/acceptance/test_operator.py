@@ -14,9 +14,10 @@ import pytest
 
 from bench.loopback import Reply, Site, running_site
 from bench.service import Service, kill_service, resume_service, start_service, stop_service
+from tests.support.long import LONG
 
 COMMAND = (sys.executable, "-m", "orchestrator")
-pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.service, pytest.mark.timeout(180), LONG]
 STATED = {"X-EZTHROTTLE-RPS": "40", "X-EZTHROTTLE-MAX-CONCURRENT": "40"}
 
 

@@ -1,6 +1,8 @@
 """A job's trace, through the service's own processes and over a restart."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import httpx
@@ -9,11 +11,23 @@ import pytest
 from bench.loopback import Site
 from bench.service import Service, resume_service, running_service, stop_service
 from tests.support.collector import Collector, running_collector
+from tests.support.long import some_of
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(240)]
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 LATER_S = 4.0
+
+
+@contextmanager
+def restarted(first: Service) -> Iterator[Service]:
+    """Stop a service, and serve the same data directory again until the block ends."""
+    stop_service(first)
+    service = resume_service(first)
+    try:
+        yield service
+    finally:
+        stop_service(service)
 
 
 def submit(service: Service, **job: object) -> str:
@@ -36,8 +50,9 @@ def assert_one_trace(collector: Collector, target: Site) -> None:
     assert target.seen("/later")[0].headers["traceparent"] == f"00-{TRACE}-{attempt.span_id}-01"
 
 
-def test_a_trace_survives_a_restart_and_comes_to_target_receiver_and_collector(
-    tmp_path: Path, target: Site, receiver: Site, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("restarts", some_of([False, True], False), ids=["in one life", "over a restart"])
+def test_a_trace_comes_to_target_receiver_and_collector(
+    tmp_path: Path, target: Site, receiver: Site, monkeypatch: pytest.MonkeyPatch, *, restarts: bool
 ) -> None:
     options = ("--allow-private-targets", "--regions", "iad", "--tracing", "otlp")
     with running_collector() as collector:
@@ -47,11 +62,7 @@ def test_a_trace_survives_a_restart_and_comes_to_target_receiver_and_collector(
             retry_at = int((time.time() + LATER_S) * 1000)
             webhooks = [{"url": receiver.url("/hook")}]
             submit(first, url=target.url("/later"), retry_at=retry_at, webhooks=webhooks)
-            stop_service(first)
-            service = resume_service(first)
-            try:
+            with restarted(first) if restarts else nullcontext(first) as service:
                 receiver.wait(lambda seen: len(seen) == 1, "/hook")
                 assert_one_trace(collector, target)
                 assert f'# {{trace_id="{TRACE}"}}' in examples(service)
-            finally:
-                stop_service(service)

@@ -6,10 +6,12 @@ from dataclasses import asdict
 import pytest
 
 from bench.kill_rounds import Campaign, Round, Victim, running_campaign
+from tests.support.long import LONG, some_of
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
 
 SEED = 20_260_711
+PARTS = (Victim.SHARD, Victim.EXECUTOR, Victim.WEBHOOKS, Victim.RAYLET)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,7 @@ def test_no_job_is_lost_when_everything_is_killed_at_once(campaign: Campaign) ->
     assert_nothing_is_missing(campaign.run(Victim.TREE))
 
 
+@LONG
 def test_no_job_is_lost_when_serve_alone_is_killed(campaign: Campaign) -> None:
     found = campaign.run(Victim.SERVE)
 
@@ -34,7 +37,7 @@ def test_no_job_is_lost_when_serve_alone_is_killed(campaign: Campaign) -> None:
     assert found.left_over == 0
 
 
-@pytest.mark.parametrize("victim", [Victim.SHARD, Victim.EXECUTOR, Victim.WEBHOOKS, Victim.RAYLET])
+@pytest.mark.parametrize("victim", some_of(PARTS, Victim.SHARD))
 def test_the_service_comes_back_by_itself_when_a_part_of_it_is_killed(
     campaign: Campaign, victim: Victim
 ) -> None:

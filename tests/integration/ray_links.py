@@ -1,4 +1,4 @@
-"""Plays the conformance suite's stories over calls of Ray's actors, in the cluster that RAY_ADDRESS names.
+"""Plays a story of the conformance suite's over calls of Ray's actors, in the cluster that RAY_ADDRESS names.
 
 A program of its own: Ray reads how it is to show who it is when it is imported.
 """
@@ -6,6 +6,7 @@ A program of its own: Ray reads how it is to show who it is when it is imported.
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -116,13 +117,11 @@ async def _play(story: Story) -> None:
             ray.kill(actor)
 
 
-def main() -> None:
-    """Play every story; the first that fails ends this."""
+def main(name: str) -> None:
+    """Play the story of that name, and raise what fails in it."""
     ray.init(namespace=names.NAMESPACE, log_to_driver=False, logging_level="warning")
-    for name, story in STORIES.items():
-        print(name, flush=True)  # noqa: T201  # whoever started this shows it
-        asyncio.run(_play(story))
+    asyncio.run(_play(STORIES[name]))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

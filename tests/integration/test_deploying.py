@@ -20,9 +20,10 @@ from typing import Any
 import httpx
 import pytest
 
-from bench.loopback import Reply, Site, running_site
+from bench.loopback import Reply, Site
 from bench.service import free_port
-from tests.integration.test_joining_a_cluster import REGIONS, Cluster, running_cluster, wait_until
+from tests.integration.conftest import REGIONS, Cluster, running_cluster, wait_until
+from tests.support.long import LONG
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(400)]
 
@@ -129,12 +130,6 @@ def machine() -> Iterator[Machine]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-@pytest.fixture
-def target() -> Iterator[Site]:
-    with running_site() as site:
-        yield site
-
-
 def test_what_a_topology_says_is_made_and_a_second_deploy_of_it_changes_nothing(
     machine: Machine, target: Site
 ) -> None:
@@ -168,6 +163,7 @@ def test_serve_is_told_that_a_service_is_deployed_here(machine: Machine, tmp_pat
     assert (refused.returncode, "a service is deployed to this cluster" in refused.stderr) == (2, True)
 
 
+@LONG
 def test_a_region_that_nobody_offers_is_named_and_the_others_work(machine: Machine, target: Site) -> None:
     late = machine.run("deploy", machine.topology(iad=2, nrt=1), "--wait", "20")
     assert late.returncode == 1, late.stderr
@@ -233,6 +229,7 @@ def test_another_version_takes_over_region_by_region_and_no_job_is_lost_or_sent_
     print(f"{len(jobs)} jobs, {load.refused} refused, {load.pause_most_s():.2f} s")  # noqa: T201  # pytest -s
 
 
+@LONG
 def test_what_was_undeployed_left_its_jobs_on_disk_for_the_next(machine: Machine, target: Site) -> None:
     machine.deploy()
     target.on("/held", Reply(after_s=600), Reply())

@@ -7,16 +7,16 @@ import sys
 import pytest
 
 from tests.conformance.link_stories import STORIES
-from tests.integration.test_joining_a_cluster import Cluster, cluster
-
-__all__ = ["cluster"]
+from tests.integration.conftest import Cluster
+from tests.support.long import some_of
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(240)]
 
 
-def test_calls_of_rays_actors_keep_a_transports_promises(cluster: Cluster) -> None:
+@pytest.mark.parametrize("story", some_of(STORIES, "a_cut_holds_back_and_loses_nothing"))
+def test_calls_of_rays_actors_keep_a_transports_promises(cluster: Cluster, story: str) -> None:
     played = subprocess.run(
-        (sys.executable, "-m", "tests.integration.ray_links"),
+        (sys.executable, "-m", "tests.integration.ray_links", story),
         env=os.environ | cluster.environment,
         check=False,
         capture_output=True,
@@ -24,4 +24,3 @@ def test_calls_of_rays_actors_keep_a_transports_promises(cluster: Cluster) -> No
         timeout=200,
     )
     assert played.returncode == 0, played.stdout + played.stderr
-    assert played.stdout.splitlines() == [*STORIES]

@@ -16,11 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bench.loopback import Site, running_site
+from bench.loopback import Site
 from bench.service import Service, clean_up, descendants, process_name, start_service
-from tests.integration.test_joining_a_cluster import Cluster, cluster, end_node, wait_until
-
-__all__ = ["cluster"]
+from tests.integration.conftest import Cluster, end_node, wait_until
+from tests.support.long import LONG
 
 HERE, ELSEWHERE = "ord", "nrt"
 SECOND_ADDRESS = "127.0.0.3"
@@ -89,12 +88,7 @@ def serving(cluster: Cluster, own: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         clean_up(service.process, own / "data")
 
 
-@pytest.fixture
-def target() -> Iterator[Site]:
-    with running_site() as site:
-        yield site
-
-
+@LONG
 def test_a_region_works_on_a_node_that_has_none_of_the_services_files(
     cluster: Cluster, own: Path, target: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,17 +12,21 @@ import pytest
 from tests.simulation.checker import check
 from tests.simulation.scenario import scenario
 from tests.simulation.world import simulate
+from tests.support.long import some_of
 
 DEFAULT_SEEDS = "0:200"
-CHUNK = 20
+IN_CI, CHUNK = 40, 20
 REPLAYED = 7
 REFUSED = 2548
 """A region to which nothing comes through is refused its lease, and is well again before it is down."""
 
 
-def chunks() -> list[range]:
-    first, count = (int(part) for part in os.environ.get("EZTHROTTLE_SIM_SEEDS", DEFAULT_SEEDS).split(":"))
-    return [range(at, min(at + CHUNK, first + count)) for at in range(first, first + count, CHUNK)]
+def chunks() -> list[object]:
+    """Give the seeds that are asked for; of the default ones CI plays the first."""
+    asked = os.environ.get("EZTHROTTLE_SIM_SEEDS")
+    first, count = (int(part) for part in (asked or DEFAULT_SEEDS).split(":"))
+    found = [range(at, min(at + CHUNK, first + count)) for at in range(first, first + count, CHUNK)]
+    return some_of(found, *(found if asked else [seeds for seeds in found if seeds.stop <= IN_CI]))
 
 
 @pytest.mark.timeout(600)

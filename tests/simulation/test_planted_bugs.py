@@ -30,7 +30,7 @@ from regions.executor import Executor, ShardLease
 from tests.simulation.checker import check
 from tests.simulation.disk import DiskHandle, at_once
 from tests.simulation.faults import Actor, Crash, Direction, Partition, SlowDisk
-from tests.simulation.planting import Draw, Plants, must_be_caught, note_in
+from tests.simulation.planting import Draw, Plants, must_be_caught, note_in, one_for_each_invariant
 from tests.simulation.scenario import NetworkPlan, Scenario, scenario, with_a_region_for_its_own
 from tests.simulation.specs import REGIONS
 from tests.simulation.world import simulate
@@ -278,7 +278,7 @@ def a_late_heartbeat_of_a_dead_executor_counts(patch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", PLANTS)
+@pytest.mark.parametrize("name", one_for_each_invariant(PLANTS))
 def test_a_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     must_be_caught(PLANTS[name], monkeypatch)
 

@@ -30,7 +30,7 @@ from orchestrator.domain.step_plan import StepPlan
 from orchestrator.domain.throttle import Throttle
 from orchestrator.domain.troubles import Troubles
 from orchestrator.ports.targets import Turn
-from tests.simulation.planting import Plants, must_be_caught, note_in
+from tests.simulation.planting import Plants, must_be_caught, note_in, one_for_each_invariant
 from tests.simulation.scenario import (
     CALM,
     CUSTOMERS,
@@ -304,6 +304,6 @@ def whoever_waits_for_the_place_of_a_class_in_trouble_is_not_told(patch: pytest.
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", PLANTS)
+@pytest.mark.parametrize("name", one_for_each_invariant(PLANTS))
 def test_a_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     must_be_caught(PLANTS[name], monkeypatch)

@@ -15,7 +15,7 @@ from orchestrator.domain.job import Guarantee
 from orchestrator.domain.lease import LEASE_S, HeldLease
 from tests.simulation.checker import check
 from tests.simulation.faults import Actor, CutFromStore, Stall, StandBy
-from tests.simulation.planting import Plants, must_be_caught, note_in
+from tests.simulation.planting import Plants, must_be_caught, note_in, one_for_each_invariant
 from tests.simulation.scenario import Scenario
 from tests.simulation.specs import REGIONS
 from tests.simulation.test_planted_between_shards import two_shards
@@ -82,7 +82,7 @@ def a_look_misses_a_row_whose_commit_came_late(patch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", PLANTS)
+@pytest.mark.parametrize("name", one_for_each_invariant(PLANTS))
 def test_a_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     must_be_caught(PLANTS[name], monkeypatch)
 

@@ -18,6 +18,7 @@ from orchestrator.domain.overruling import Overruling, SetPace
 from orchestrator.domain.pacing import Limiter, Pace, PaceCaps
 from orchestrator.domain.steering import Steering
 from orchestrator.domain.throttles import THROTTLES_MOST
+from tests.support.long import LONG
 from tests.support.outlet import HeapClock, Outlet, Start, response
 
 BASE = Pace(2.0, 2)
@@ -305,6 +306,7 @@ def test_what_accounts_were_told_outlives_a_restart_as_far_as_it_holds() -> None
     assert went(without.run(40), 5, 35)["a"] == pytest.approx(2, rel=0.05)
 
 
+@LONG
 @pytest.mark.timeout(240)
 def test_of_very_many_accounts_only_so_many_are_remembered_and_kept() -> None:
     outlet = Outlet(

@@ -8,6 +8,7 @@ import pytest
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.pacing import Pace
+from tests.support.long import some_of
 from tests.support.outlet import FixedWindow, Outlet, SlidingWindow, TokenBucket, response
 
 Kind = type[TokenBucket | FixedWindow | SlidingWindow]
@@ -25,10 +26,12 @@ def assert_found(outlet: Outlet, limit: float) -> None:
     assert refused / len(settled) <= 0.02
 
 
+LIMITS = [(1, 2), (1, 10), (2, 2), (5, 10), (20, 2), (20, 10), (50, 20), (100, 2), (200, 10)]
+"""And how many times as much is tried first."""
+
+
 @pytest.mark.parametrize("kind", [TokenBucket, FixedWindow, SlidingWindow])
-@pytest.mark.parametrize(
-    ("limit", "factor"), [(1, 2), (1, 10), (2, 2), (5, 10), (20, 2), (20, 10), (50, 20), (100, 2), (200, 10)]
-)
+@pytest.mark.parametrize(("limit", "factor"), some_of(LIMITS, (1, 10), (5, 10), (20, 2), (50, 20)))
 def test_an_unnamed_limit_is_found_and_kept_to(kind: Kind, limit: int, factor: int) -> None:
     assert_found(Outlet(kind(limit), pace=Pace(limit * factor, 1_000)), limit)
 

@@ -59,6 +59,7 @@ async def test_hundreds_of_submissions_at_once_all_succeed_over_few_sockets(echo
     assert echo.connections <= MOST_SOCKETS
 
 
+@pytest.mark.long
 async def test_those_who_wait_for_a_turn_cost_no_more_than_the_others(echo: Any) -> None:
     async def cpu_of(count: int) -> float:
         async with AsyncEZThrottle(API_KEY, base_url=echo.url) as client:

@@ -105,6 +105,7 @@ def test_a_refusal_is_no_failure_of_the_receiver(office: PostOffice) -> None:
     assert len(office.arrivals) == 10 * FAILURES_TO_OPEN
 
 
+@pytest.mark.long
 def test_what_waits_behind_an_open_breaker_is_over_when_its_schedule_is(quiet_office: PostOffice) -> None:
     quiet_office.receivers["a.test"] = refuses
 
