@@ -44,7 +44,7 @@ test: install ## every test that CI runs: those that start services beside those
 	$(MAKE) --jobs=2 --output-sync=target test-fast test-services
 
 test-long: install ## what CI leaves out too: every seed, victim, restart and example
-	EZTHROTTLE_FUZZ_CASES=560 $(MAKE) test PYTEST='$(PYTEST) -m ""'
+	EZTHROTTLE_LONG=1 EZTHROTTLE_FUZZ_CASES=560 $(MAKE) test PYTEST='$(PYTEST) -m ""'
 
 fuzz: install ## drawn requests, many of them taken, against the whole service and its description: CASES=5000
 	EZTHROTTLE_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/acceptance/test_described.py -o log_cli=true -o log_cli_level=INFO

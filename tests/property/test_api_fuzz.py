@@ -18,6 +18,7 @@ from schemathesis import Case, GenerationMode
 
 from orchestrator.adapters.http.schema import SubmissionIn
 from tests.property.strategies import JSON, TEXT
+from tests.support.long import drawn
 from tests.unit.http.gateway import JOBS, SECRETS, TARGET, Gateway, running_gateway
 
 PROXY = "/api/v1/proxy"
@@ -51,7 +52,7 @@ ODD = st.one_of(JSON, ODD_URLS, st.integers(-(2**63), 2**64 - 1), st.lists(VALID
 SPOILED = st.builds(lambda valid, name, value: valid | {name: value}, VALID, NAMES, ODD)
 DRAWN = st.dictionaries(NAMES, JSON, max_size=6)
 DOCUMENTS = st.one_of(VALID, SPOILED, DRAWN)
-EXAMPLES = settings(max_examples=80, deadline=None)
+EXAMPLES = settings(max_examples=drawn(80), deadline=None)
 
 
 class Api:
@@ -165,7 +166,7 @@ def test_whatever_is_in_an_envelope_breaks_nothing(api: Api, envelope: dict[str,
 
 
 @given(path=TEXT, wait=st.sampled_from(["", "NaN", "-1", "0", "1e-9", "x", "\u0661"]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=drawn(80), deadline=None)
 def test_whatever_job_is_asked_for_breaks_nothing(api: Api, path: str, wait: str) -> None:
     api.answers("GET", f"{JOBS}/{quote(path, safe='')}?wait={quote(wait)}", b"", 200, 307)
 
@@ -191,6 +192,6 @@ def test_whatever_is_in_a_batch_has_an_answer_each(api: Api, documents: list[Any
 
 
 @given(document=VALID)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=drawn(60), deadline=None)
 def test_what_is_valid_is_taken(api: Api, document: dict[str, Any]) -> None:
     assert api.answers("POST", JOBS, json.dumps(document), 200, 202).status_code in {200, 202}

@@ -17,6 +17,7 @@ from orchestrator.domain.breaker import (
 )
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import JobId
+from tests.support.long import drawn
 
 CAUSES = st.sampled_from([Cause(200), Cause(404), Cause(500), Cause(503), Cause(None, Fault.TIMEOUT)])
 
@@ -72,4 +73,4 @@ class BreakerLife(RuleBasedStateMachine):
 
 
 TestBreakerLife = BreakerLife.TestCase
-TestBreakerLife.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestBreakerLife.settings = settings(max_examples=drawn(150), stateful_step_count=40, deadline=None)

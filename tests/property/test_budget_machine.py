@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.support.long import drawn
 from tests.unit.core.test_budgets_in_flight import RESET_S, ByHand, requests_left, tokens_left
 
 ANY = st.integers(0, 1_000)
@@ -68,5 +69,5 @@ class BudgetMachine(RuleBasedStateMachine):
 
 
 TestBudgetMachine: Any = BudgetMachine.TestCase
-TestBudgetMachine.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestBudgetMachine.settings = settings(max_examples=drawn(100), stateful_step_count=30, deadline=None)
 assert RESET_S > 30 * 0.05 + 1

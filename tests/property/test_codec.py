@@ -22,6 +22,7 @@ from orchestrator.messages.codec import (
 )
 from orchestrator.messages.types import AttemptDone, Message
 from tests.property.strategies import ANY_MESSAGE, MESSAGES
+from tests.support.long import drawn
 
 HEADER = Header(7, "an incarnation")
 
@@ -32,7 +33,7 @@ def test_every_kind_of_message_is_drawn() -> None:
 
 @pytest.mark.parametrize("kind", MESSAGES)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=drawn(60), deadline=None)
 def test_a_message_comes_back_as_it_was(kind: type[Message], data: st.DataObject) -> None:
     message = data.draw(MESSAGES[kind])
     read = decode_one(encode(message))
@@ -41,7 +42,7 @@ def test_a_message_comes_back_as_it_was(kind: type[Message], data: st.DataObject
 
 
 @given(st.lists(ANY_MESSAGE, max_size=12))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=drawn(100), deadline=None)
 def test_a_batch_brings_its_messages_in_their_order(messages: list[Message]) -> None:
     batch = encode_batch(HEADER, [encode(message) for message in messages])
     assert BatchReader().read(batch) == (HEADER, messages)
@@ -53,7 +54,7 @@ def large(number: int, size: int) -> AttemptDone:
 
 
 @given(sizes=st.lists(st.integers(0, 5 * FRAGMENT_BYTES), min_size=1, max_size=5), random=st.randoms())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=drawn(40), deadline=None)
 def test_fragments_come_together_in_whatever_order_and_company_they_travel(
     sizes: list[int], random: Random
 ) -> None:
@@ -75,7 +76,7 @@ def test_the_phases_of_an_answer_stand_behind_what_the_version_before_reads() ->
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=drawn(300), deadline=None)
 def test_bytes_that_are_no_batch_are_refused_as_such(raw: bytes) -> None:
     with contextlib.suppress(WireError):
         BatchReader().read(raw)

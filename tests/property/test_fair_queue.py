@@ -6,6 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from orchestrator.domain.fairness import FairQueue, Lane, Ticket
 from orchestrator.domain.ids import CustomerId, JobId
+from tests.support.long import drawn
 
 ALL = ["a", "b", "c"]
 ACCOUNTS = st.sampled_from(ALL).map(CustomerId)
@@ -94,7 +95,7 @@ class Waiting(RuleBasedStateMachine):
 
 
 TestWaiting = Waiting.TestCase
-TestWaiting.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestWaiting.settings = settings(max_examples=drawn(80), stateful_step_count=40, deadline=None)
 
 
 def test_whoever_waits_gets_a_turn_though_the_queue_is_regrouped_after_each() -> None:

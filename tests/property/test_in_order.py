@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.domain.in_order import FIRST, InOrder, Numbered, Numbering
+from tests.support.long import drawn
 
 TOPICS = st.sampled_from("abc")
 
@@ -29,7 +30,7 @@ def arrivals(draw: st.DrawFn) -> tuple[list[Numbered[str, int]], list[Numbered[s
 
 
 @given(both=arrivals())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=drawn(500), deadline=None)
 def test_each_topic_comes_in_its_order_once_and_nothing_is_remembered(
     both: tuple[list[Numbered[str, int]], list[Numbered[str, int]]],
 ) -> None:

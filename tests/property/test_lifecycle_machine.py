@@ -4,6 +4,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from orchestrator.domain.errors import IllegalTransition
 from orchestrator.domain.lifecycle import JobEvent, JobState, advance, first_state
+from tests.support.long import drawn
 
 
 class JobLife(RuleBasedStateMachine):
@@ -48,4 +49,4 @@ class JobLife(RuleBasedStateMachine):
 
 
 TestJobLife = JobLife.TestCase
-TestJobLife.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)
+TestJobLife.settings = settings(max_examples=drawn(60), stateful_step_count=12, deadline=None)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from orchestrator.domain.pacing import Limiter, Pace
+from tests.support.long import drawn
 
 PACES = st.builds(
     Pace,
@@ -130,6 +131,6 @@ class SteeredLimiterLife(LimiterLife):
 
 
 TestSteadyLimiterLife = SteadyLimiterLife.TestCase
-TestSteadyLimiterLife.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestSteadyLimiterLife.settings = settings(max_examples=drawn(100), stateful_step_count=40, deadline=None)
 TestSteeredLimiterLife = SteeredLimiterLife.TestCase
-TestSteeredLimiterLife.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestSteeredLimiterLife.settings = settings(max_examples=drawn(100), stateful_step_count=40, deadline=None)

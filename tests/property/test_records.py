@@ -13,6 +13,7 @@ from orchestrator.domain.job import JobSpec
 from orchestrator.domain.retry import Verdict
 from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
 from tests.property.strategies import ATTEMPTS, REGION, RESPONSES, SPECS, STATUS, TEXT, UNIX_MS
+from tests.support.long import drawn
 
 TIMES = st.none() | UNIX_MS
 LEGS = st.builds(
@@ -61,7 +62,7 @@ COURSES = st.builds(
 
 
 @given(COURSES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=drawn(80), deadline=None)
 def test_a_course_comes_back_from_its_column(course: Course) -> None:
     assert unpack_course(pack_course(course)) == course
 
@@ -74,7 +75,7 @@ def test_a_course_that_was_stored_before_forgotten_attempts_counted_is_read() ->
 
 
 @given(RESPONSES, st.integers(1, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=drawn(20), deadline=None)
 def test_an_answer_that_was_stored_before_it_had_all_its_marks_is_read(
     response: HttpResponse, missing: int
 ) -> None:
@@ -86,6 +87,6 @@ def test_an_answer_that_was_stored_before_it_had_all_its_marks_is_read(
 
 
 @given(SPECS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=drawn(60), deadline=None)
 def test_a_spec_comes_back_from_its_column(spec: JobSpec) -> None:
     assert unpack_spec(pack_spec(spec)) == spec

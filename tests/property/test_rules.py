@@ -24,6 +24,7 @@ from orchestrator.domain.spec_record import spec_from_record, spec_to_record
 from orchestrator.domain.submission import check_url
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from tests.property.strategies import CUSTOMERS, SPECS, TEXT
+from tests.support.long import drawn
 
 PACING_HEADERS = [
     f"x-{brand}-{what}" for brand in ("ezthrottle", "aqueduct") for what in ("rps", "max-concurrent")
@@ -36,7 +37,7 @@ PARTS = st.tuples(st.text(max_size=3), st.text(max_size=3), st.text(max_size=3),
 
 
 @given(st.dictionaries(st.sampled_from(PACING_HEADERS), ODD_TEXT))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=drawn(300), deadline=None)
 def test_a_signal_is_in_bounds_whatever_a_target_says(headers: dict[str, str]) -> None:
     signal = read_signal(headers)
     assert signal.rps is None or RPS_LEAST <= signal.rps <= RPS_MOST
@@ -52,7 +53,7 @@ def test_a_signal_is_in_bounds_whatever_a_target_says(headers: dict[str, str]) -
         )
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=drawn(200), deadline=None)
 def test_whatever_a_target_says_in_turn_its_pace_stays_under_the_caps_and_can_be_kept(
     signals: list[Signal],
 ) -> None:
@@ -67,7 +68,7 @@ def test_whatever_a_target_says_in_turn_its_pace_stays_under_the_caps_and_can_be
 
 
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,3} [A-Z][a-z]{2} [0-9]{1,6} [0-9:]{3,10} \S{1,9}"))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=drawn(400), deadline=None)
 def test_retry_after_is_a_wait_or_nothing_whatever_a_target_says(text: str) -> None:
     seconds = retry_after_s({"retry-after": text}, NOW)
     assert seconds is None or (math.isfinite(seconds) and seconds >= 0)
@@ -85,7 +86,7 @@ def test_a_backoff_is_a_wait_of_a_day_and_a_little_at_most(
         st.tuples(st.none() | st.floats(0, 1e9), st.floats(0, 0.999), st.integers(0, 10**7)), min_size=20
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=drawn(100), deadline=None)
 def test_a_delivery_is_tried_again_later_and_not_for_ever(
     attempts: list[tuple[float | None, float, int]],
 ) -> None:
@@ -102,7 +103,7 @@ def test_a_delivery_is_tried_again_later_and_not_for_ever(
 
 
 @given(PARTS, PARTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=drawn(300), deadline=None)
 def test_no_two_submissions_share_a_key_unless_they_are_the_same(
     one: tuple[str, str, str, CustomerId], other: tuple[str, str, str, CustomerId]
 ) -> None:
@@ -111,7 +112,7 @@ def test_no_two_submissions_share_a_key_unless_they_are_the_same(
 
 
 @given(TEXT, st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=drawn(200), deadline=None)
 def test_no_other_split_of_the_same_text_has_the_same_key(text: str, data: st.DataObject) -> None:
     cuts = [sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 3))) for _ in range(2)]
     splits = [(text[:a], text[a:b], text[b:c], CustomerId(text[c:])) for a, b, c in cuts]
@@ -120,19 +121,19 @@ def test_no_other_split_of_the_same_text_has_the_same_key(text: str, data: st.Da
 
 
 @given(SPECS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=drawn(100), deadline=None)
 def test_a_spec_comes_back_from_its_record(spec: JobSpec) -> None:
     assert spec_from_record(spec_to_record(spec)) == spec
 
 
 @given(SPECS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=drawn(60), deadline=None)
 def test_a_stored_spec_asks_for_the_same_as_the_one_that_came(spec: JobSpec) -> None:
     assert payload_bytes(spec_from_record(spec_to_record(spec))) == payload_bytes(spec)
 
 
 @given(st.text(max_size=60) | st.from_regex(r"https?://[^/]{0,30}/?"))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=drawn(400), deadline=None)
 def test_a_url_is_refused_or_has_a_domain_whatever_it_is(url: str) -> None:
     if not check_url("url", url, SubmissionBounds()):
         assert target_domain(url)

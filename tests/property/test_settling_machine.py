@@ -31,6 +31,7 @@ from orchestrator.domain.settling import (
     give_up,
     settle,
 )
+from tests.support.long import drawn
 
 REGIONS = [RegionName(name) for name in ("iad", "lax", "ord", "sea")]
 SPECS = st.builds(
@@ -204,4 +205,4 @@ class RunLife(RuleBasedStateMachine):
 
 
 TestRunLife = RunLife.TestCase
-TestRunLife.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+TestRunLife.settings = settings(max_examples=drawn(200), stateful_step_count=30, deadline=None)

@@ -12,6 +12,7 @@ from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.fairness import Ticket
 from orchestrator.domain.pacing import Pace
 from orchestrator.domain.signals import LONGEST_WAIT_S, RPS_LEAST, read_signal, retry_after_s
+from tests.support.long import drawn
 from tests.support.outlet import Outlet
 
 NOW = datetime(2025, 11, 20, 21, 30, 0, tzinfo=UTC)
@@ -86,7 +87,7 @@ TEXTS |= st.integers().map(str) | st.datetimes().map(str) | st.datetimes().map(f
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), TEXTS), MOMENTS_OF_READING)
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=drawn(1_500), deadline=None)
 def test_no_header_raises_or_asks_for_what_is_no_wait(headers: dict[str, str], at: datetime) -> None:
     wait = retry_after_s(headers, at)
     assert wait is None or 0 <= wait <= LONGEST_WAIT_S
@@ -113,7 +114,7 @@ LINES = st.lists(
 
 
 @given(LINES, st.sampled_from(["\n", ", ", ","]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=drawn(300), deadline=None)
 def test_more_lines_never_make_a_wait_shorter_or_a_pace_faster(said: list[str], separator: str) -> None:
     alone = [retry_after_s({"retry-after": text}, NOW) for text in said]
     together = retry_after_s({"retry-after": separator.join(said)}, NOW)
@@ -134,7 +135,7 @@ class Says:
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), TEXTS), st.sampled_from([200, 403, 429, 503]), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=drawn(300), deadline=None)
 def test_no_header_holds_a_target_for_ever(headers: dict[str, str], status: int, account: bool) -> None:
     outlet = Outlet(Says(status, headers), pace=Pace(2.0, 1))
     outlet.put(2, account="a" if account else None)

@@ -14,6 +14,7 @@ from orchestrator.domain.submission import check_url
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from regions.egress.request import wire_request
 from regions.guard import AddressPolicy
+from tests.support.long import drawn
 
 BOUNDS = SubmissionBounds()
 
@@ -70,7 +71,7 @@ def urls(spellings: list[str], port: int) -> list[str]:
 
 
 @given(HOSTS, PORTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=drawn(300), deadline=None)
 def test_all_spellings_of_one_host_and_port_are_one_domain(spellings: list[str], port: int) -> None:
     (domain,) = {target_domain(url) for url in urls(spellings, port)}
     assert domain_at(*host_and_port(domain)) == domain == read_domain(domain)
@@ -79,7 +80,7 @@ def test_all_spellings_of_one_host_and_port_are_one_domain(spellings: list[str],
 
 
 @given(HOSTS, PORTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=drawn(300), deadline=None)
 def test_an_entry_without_a_port_holds_for_those_two_and_no_other(spellings: list[str], port: int) -> None:
     domain = target_domain(f"http://{spellings[0]}:{port}/")
     entry = {one_spelling(spellings[0].strip("[]")): DomainPolicy(rps=9)}
@@ -87,7 +88,7 @@ def test_an_entry_without_a_port_holds_for_those_two_and_no_other(spellings: lis
 
 
 @given(HOSTS, HOSTS, PORTS, PORTS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=drawn(200), deadline=None)
 def test_other_hosts_and_other_ports_are_other_domains(
     one: list[str], other: list[str], port: int, other_port: int
 ) -> None:
@@ -97,7 +98,7 @@ def test_other_hosts_and_other_ports_are_other_domains(
 
 
 @given(HOSTS, PORTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=drawn(300), deadline=None)
 def test_what_is_dialled_is_what_was_named_and_judged(spellings: list[str], port: int) -> None:
     policy = AddressPolicy()
     domain = target_domain(f"http://{spellings[0]}:{port}/")
@@ -112,7 +113,7 @@ def test_what_is_dialled_is_what_was_named_and_judged(spellings: list[str], port
 
 
 @given(st.text("0123456789abcdefxX.:[]@%-_~!$&'()*+,;=\\/?#", max_size=40) | st.from_regex(r"[^/]{0,30}/?"))
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=drawn(2_000), deadline=None)
 def test_whatever_the_door_takes_is_dialled_where_it_was_named(rest: str) -> None:
     for scheme in ("http", "https"):
         url = f"{scheme}://{rest}"

@@ -3,12 +3,20 @@
 pytest counts what was left out as deselected.
 """
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 LONG = pytest.mark.long
+_DRAWS_ALL = "EZTHROTTLE_LONG" in os.environ
+_CI_DRAWS_ONE_IN = 3
+
+
+def drawn(most: int) -> int:
+    """Say how many examples a property is tried with: in CI a third of those of ``make test-long``."""
+    return most if _DRAWS_ALL else most // _CI_DRAWS_ONE_IN
 
 
 def some_of(values: Iterable[Any], *kept: Any) -> list[Any]:
