@@ -13,7 +13,7 @@ from bench.loopback import Site, running_site
 from bench.service import Service, kill_service, resume_service, start_service, stop_service
 from tests.acceptance.conftest import Api, customer_of
 
-pytestmark = [pytest.mark.service, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.service, pytest.mark.timeout(240)]
 
 DATABASE = "ezthrottle.db"
 SCHEDULED_MS = 20_000
