@@ -12,7 +12,6 @@ SECRET_LENGTH = 43
 """Characters of base 62: 256 bits."""
 KEY_ID_LENGTH = 10
 ALPHABET = string.ascii_letters + string.digits
-DEFAULT_PLAN = "pro"
 OWNERS_OF_NO_CUSTOMER = {Role.ADMIN: "operators", Role.REGION: "regions"}
 """Whose keys of these roles are, where nobody is named: no customer stands behind them."""
 

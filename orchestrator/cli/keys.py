@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.adapters.api_keys import DEFAULT_PLAN, OWNERS_OF_NO_CUSTOMER, make_key
+from orchestrator.adapters.api_keys import OWNERS_OF_NO_CUSTOMER, make_key
 from orchestrator.cli.client import USAGE_ERROR, AsJson, read_when, refuse, show, table, when
 from orchestrator.cli.directory import DEFAULT_DIR, DataDir, in_directory, made_here
+from orchestrator.domain.api_keys import DEFAULT_PLAN, checked_customer
 from orchestrator.domain.audit import Act
 from orchestrator.domain.ids import RegionName, is_region_name
 from orchestrator.domain.roles import Role
@@ -117,6 +118,35 @@ def revoke(key_id: KeyId, data_dir: DataDir = DEFAULT_DIR, *, as_json: AsJson = 
         show({"key_id": key_id, "status": "revoked"})
     else:
         typer.echo(f"revoked {key_id}")
+
+
+@keys.command("plan")
+def set_plan(
+    customer: Annotated[str, typer.Argument(help="Whose plan: an id such as cust_acme.")],
+    plan: Annotated[str, typer.Argument(help="The plan: its weight is in --domains-file.")],
+    domains_file: DomainsFile = None,
+    data_dir: DataDir = DEFAULT_DIR,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Give all valid keys of a customer a plan; running services weigh by it within ten seconds."""
+    doubt = _doubt_about(plan, domains_file)
+    try:
+        whose = checked_customer(customer)
+    except ValueError as error:
+        refuse(str(error), USAGE_ERROR)
+    entry = made_here(Act.PLAN_SET, whose, plan=plan)
+    count = in_directory(
+        data_dir, lambda opened: opened.customers.set_plan(whose, plan, entry), must_exist=True
+    )
+    if not count:
+        refuse(f"customer {whose!r} has no valid key: see 'ezthrottle keys list'", USAGE_ERROR)
+    if doubt:
+        typer.echo(f"ezthrottle: {doubt}", err=True)
+    if as_json:
+        show({"customer": whose, "plan": plan, "keys": count})
+    else:
+        typer.echo(f"{whose} is on the plan {plan} ({count} valid {'key' if count == 1 else 'keys'})")
 
 
 def _shown(key: ApiKey) -> dict[str, str | None]:

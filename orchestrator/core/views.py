@@ -90,6 +90,18 @@ class PendingDeliveries(Struct, frozen=True):
     deliveries: tuple[OutboxEntry, ...]
 
 
+class ReceiverView(Struct, frozen=True, kw_only=True):
+    """How a receiver took its customer's webhooks since the shard began: ``taken`` of so many attempts; times
+    are those of the answers (s), None before any.
+    """
+
+    endpoint: TargetDomain
+    attempts: int
+    taken: int
+    p50_s: float | None
+    p99_s: float | None
+
+
 class UsageView(Struct, frozen=True):
     """What a customer has open now, and used by day, the oldest first; days without use are left out."""
 
@@ -224,6 +236,18 @@ class RegionNumbers(Struct, frozen=True):
     takes_work: bool
     health: RegionHealth
     breakers_open: int
+
+
+class Totals(Struct, frozen=True, kw_only=True):
+    """What is counted since the shard began, over all regions: it is always at hand. ``answers`` are the
+    attempts by how long they took, as a histogram's counts.
+    """
+
+    accepted: int
+    ended: int
+    failed: int
+    attempts: int
+    answers: tuple[int, ...]
 
 
 class Numbers(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from orchestrator.domain.ids import CustomerId
 
 CUSTOMER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 LABEL_LENGTH_MOST = 100
+DEFAULT_PLAN = "pro"
 HOUR_MS = 3_600_000
 LATEST_MS = 253_402_300_799_999
 """The end of the year 9999 (Unix ms): what comes after it is no date."""

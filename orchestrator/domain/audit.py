@@ -13,6 +13,8 @@ class Act(StrEnum):
 
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
+    PLAN_SET = "customer.plan_set"
+    """Of all valid keys of a customer: ``detail`` has the plan."""
     DOMAIN_RESET = "domain.reset"
     DOMAIN_PAUSED = "domain.paused"
     DOMAIN_RESUMED = "domain.resumed"

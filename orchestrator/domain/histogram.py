@@ -1,6 +1,7 @@
 """A histogram with fixed bounds, as Prometheus reads it."""
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -59,3 +60,18 @@ class Histogram:
             up_to += count
             found.append((bound, float(up_to), self.examples.get(index)))
         return found
+
+
+def quantile(counts: Sequence[int], share: float) -> float | None:
+    """Estimate a quantile (s) of a histogram's counts, evenly spread within each bucket, as Prometheus does;
+    the highest bound where it lies beyond that, None where there is nothing.
+    """
+    wanted = share * sum(counts)
+    if not wanted:
+        return None
+    up_to, lower = 0, 0.0
+    for bound, count in zip(SECONDS, counts, strict=False):
+        if count and up_to + count >= wanted:
+            return lower + (bound - lower) * (wanted - up_to) / count
+        up_to, lower = up_to + count, bound
+    return SECONDS[-1]

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from orchestrator.domain.api_keys import DEFAULT_PLAN
 from orchestrator.domain.ids import HTTP_PORT, HTTPS_PORT, TargetDomain, host_and_port, read_domain
 from orchestrator.domain.pacing import Pace, PaceCaps
 from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, RPS_MOST
@@ -51,6 +52,11 @@ class KnownDomains(Struct, frozen=True, kw_only=True):
 
     policies: Mapping[str, DomainPolicy] = field(default_factory=dict)
     weights: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def plans(self) -> tuple[str, ...]:
+        """The plans that a customer may have; where none is named, there is one."""
+        return tuple(sorted(self.weights)) or (DEFAULT_PLAN,)
 
     def policy(self, domain: TargetDomain) -> DomainPolicy:
         """Find a domain's policy, the closest wildcard where it is not named itself. An entry without a port

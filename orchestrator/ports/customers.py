@@ -73,6 +73,11 @@ class CustomerStore(Protocol):
         the key was there and not revoked; where it was not, nothing is written.
         """
 
+    async def set_plan(self, customer: CustomerId, plan: str, entry: AuditEntry) -> int:
+        """Give all of a customer's keys that are valid at the entry's time a plan, and write the entry that
+        says so, in one transaction. Say how many keys those are; where there is none, nothing is written.
+        """
+
     async def region_keys(self, now_ms: int) -> Sequence[ApiKey]:
         """List the keys of regions that are valid now, oldest first."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 from msgspec import Struct
@@ -164,10 +165,17 @@ class JobCursor(Struct, frozen=True):
 
 
 class JobPage(Struct, frozen=True):
-    """Some of a customer's jobs, newest first. ``next`` is None on the last page."""
+    """Some jobs, newest first. The next page goes on behind ``next``, which is None on the last one."""
 
     jobs: tuple[JobSummary, ...]
     next: JobCursor | None
+
+
+class JobCount(Struct, frozen=True):
+    """How many jobs fit; ``more``: perhaps others do, which were not looked at."""
+
+    jobs: int
+    more: bool
 
 
 class OutboxEntry(Struct, frozen=True, kw_only=True):
@@ -364,9 +372,22 @@ class HistoryStore(Protocol):
         """Read a job's result for a customer; None where it has none, or it is forgotten."""
 
     async def jobs_of(
-        self, wanted: JobFilter, *, now_ms: int, most: int, before: JobCursor | None = None
+        self,
+        wanted: JobFilter,
+        *,
+        now_ms: int,
+        most: int,
+        before: JobCursor | None = None,
+        within_s: float = inf,
     ) -> JobPage:
-        """List jobs, newest first. A page is full where there is more."""
+        """List jobs, newest first. A page is full where there is more, unless it takes longer than
+        ``within_s`` to find that: then ``next`` is where to look on.
+        """
+
+    async def count_jobs(
+        self, wanted: JobFilter, *, now_ms: int, most: int, within_s: float = inf
+    ) -> JobCount:
+        """Count jobs, no further than ``most``, and for no longer than ``within_s``."""
 
     async def summary(
         self, job_id: JobId, now_ms: int, reader: CustomerId | None = None

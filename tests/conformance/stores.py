@@ -125,6 +125,7 @@ async def rows_of(store: SqliteStore, sql: str) -> list[tuple[Any, ...]]:
 
 
 UNDONE = """
+    DROP INDEX IF EXISTS failures_listed;
     DROP TABLE result_parts;
     ALTER TABLE jobs DROP COLUMN result_bytes;
     DROP TABLE slots; DROP TABLE epochs; DROP TABLE beats; DROP TABLE marks; DROP TABLE schema_steps;

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from orchestrator.adapters.api_keys import make_key
 from orchestrator.adapters.sqlite.data_dir import DATABASE
 from orchestrator.domain.api_keys import HOUR_MS
+from orchestrator.domain.audit import Act, AuditFilter
 from orchestrator.domain.ids import CustomerId, RegionName
 from orchestrator.domain.roles import Caller, Role
 from tests.conformance.stores import Keeper, SqliteKeeper, add_key, an_entry, flush, revoke
@@ -110,6 +111,23 @@ async def test_a_key_is_valid_until_its_expiry(keeper: Keeper) -> None:
         assert (
             sorted(await store.customers.plans(now_ms)) == [(ACME, "pro"), ("regions", "pro")]
         ) is is_valid
+
+
+async def test_a_plan_is_of_all_valid_keys_of_a_customer_and_is_in_the_audit(
+    keeper: Keeper,
+) -> None:
+    store = await keeper.open()
+    _, ours = await add_key(keeper)
+    _, revoked = await add_key(keeper)
+    await revoke(keeper, revoked)
+    _, others = await add_key(keeper, CustomerId("cust_beta"))
+    entry = an_entry(Act.PLAN_SET, ACME)
+    assert await store.customers.set_plan(ACME, "gold", entry) == 1
+    plans = {key.key_id: key.plan for key in await store.customers.keys()}
+    assert plans == {ours.key_id: "gold", revoked.key_id: "pro", others.key_id: "pro"}
+    assert await store.customers.set_plan(CustomerId("cust_nobody"), "gold", entry) == 0
+    lines = await store.audit.lines(AuditFilter(), 10)
+    assert [line.entry for line in lines if line.entry.act == Act.PLAN_SET] == [entry]
 
 
 async def test_what_was_said_of_a_key_and_its_last_use_are_listed(keeper: Keeper) -> None:

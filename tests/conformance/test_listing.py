@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.job import Webhook
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.retention import Retention
-from orchestrator.ports.store import JobCursor, JobFilter, JobPage, Store
+from orchestrator.ports.store import JobCount, JobCursor, JobFilter, JobPage, Store
 from tests.conformance.stores import SqliteKeeper, an_ending, outbox_of, rows_of, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job
 
@@ -268,25 +269,100 @@ async def test_what_is_rare_among_a_hundred_thousand_is_found_while_others_read(
     directory: SqliteKeeper, on_disk: SqliteStore
 ) -> None:
     crowd(directory.data_dir / DATABASE, 100_000)
-    looked = 0
-    shown = on_disk.history._shown
-
-    async def counting(reader: str, read: Any) -> Any:
-        nonlocal looked
-        looked += 1
-        return await shown(reader, read)
-
-    on_disk.history._shown = counting
     for wanted, found in [
-        ({"states": frozenset({JobState.FAILED})}, 21),
+        ({"states": frozenset({JobState.FAILED, JobState.SUCCESS})}, 21),
         ({"domain": TargetDomain("rare.example")}, 21),
         ({"deliveries": frozenset({JobDelivery.FAILED})}, 0),
-        ({"states": frozenset({JobState.CANCELLED}), "deliveries": frozenset({JobDelivery.NONE})}, 0),
+        ({"states": frozenset({JobState.SUCCESS}), "deliveries": frozenset({JobDelivery.NONE})}, 0),
     ]:
-        looked = 0
-        assert len((await page(on_disk, **wanted)).jobs) == found
+        with looks_at(on_disk) as looked:
+            assert len((await page(on_disk, **wanted)).jobs) == found
         # In steps: nobody else's read waits for more than one of them.
-        assert looked >= 100_000 // listing.LOOKED_THROUGH_MOST
+        assert len(looked) >= 100_000 // listing.LOOKED_THROUGH_MOST
+
+
+@pytest.mark.parametrize("customer", [ACME, None])
+async def test_what_failed_among_a_hundred_thousand_is_looked_for_among_what_failed(
+    directory: SqliteKeeper, on_disk: SqliteStore, customer: CustomerId | None
+) -> None:
+    crowd(directory.data_dir / DATABASE, 100_000)
+    for wanted, found in [
+        ({"states": frozenset({JobState.FAILED})}, 21),
+        ({"states": frozenset({JobState.FAILED}), "domain": TargetDomain("often.example")}, 0),
+        ({"states": frozenset({JobState.FAILED, JobState.CANCELLED}), "code": "status"}, 21),
+        ({"code": "deadline"}, 0),
+    ]:
+        with looks_at(on_disk) as looked:
+            assert len((await page(on_disk, customer=customer, **wanted)).jobs) == found
+        assert len(looked) == 1
+
+
+@pytest.mark.parametrize("customer", [ACME, None])
+async def test_the_few_jobs_that_have_not_ended_are_looked_for_among_those(
+    on_disk: SqliteStore, monkeypatch: pytest.MonkeyPatch, customer: CustomerId | None
+) -> None:
+    monkeypatch.setattr(listing, "LOOKED_THROUGH_MOST", 2)
+    jobs = [a_job(number) for number in range(20)]
+    await submit_all(on_disk, [*jobs, a_job(30, customer=BETA)])
+    for job in jobs[3:]:
+        await on_disk.jobs.end(an_ending(job))
+    others = [] if customer else [a_job(30, customer=BETA).id]
+    wanted: dict[str, Any] = {"customer": customer, "states": frozenset({JobState.QUEUED, JobState.RUNNING})}
+    with looks_at(on_disk) as looked:
+        assert ids(await page(on_disk, **wanted)) == [*others, jobs[2].id, jobs[1].id, jobs[0].id]
+    assert len(looked) == 1
+    monkeypatch.setattr(listing, "FEW_OPEN", 2)
+    with looks_at(on_disk) as looked:
+        assert ids(await page(on_disk, **wanted)) == [*others, jobs[2].id, jobs[1].id, jobs[0].id]
+    assert len(looked) > 3, "among many that are open there is nothing to gain"
+
+
+async def test_a_page_whose_time_is_over_says_where_to_look_on(
+    on_disk: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "LOOKED_THROUGH_MOST", 3)
+    jobs = [a_job(number, url=f"https://{'ab'[number == 1]}.example/") for number in range(11)]
+    await submit_all(on_disk, jobs)
+    wanted = JobFilter(customer=ACME, domain=TargetDomain("b.example"))
+    seen: list[JobId] = []
+    place, pages = None, 0
+    while pages == 0 or place is not None:
+        found = await on_disk.history.jobs_of(wanted, now_ms=NOW_MS, most=5, before=place, within_s=0.0)
+        seen, place, pages = [*seen, *ids(found)], found.next, pages + 1
+    assert (seen, pages) == ([jobs[1].id], 4)
+    counted = await on_disk.history.count_jobs(wanted, now_ms=NOW_MS, most=5, within_s=0.0)
+    assert counted == JobCount(0, more=True)
+
+
+async def test_jobs_are_counted_as_far_as_is_asked_for(store: Store) -> None:
+    await submit_all(store, jobs := [a_job(number, webhooks=HOOKS) for number in range(7)])
+    await store.jobs.end(an_ending(jobs[0], state=JobState.FAILED, code="status"))
+
+    async def count(most: int, **wanted: Any) -> JobCount:
+        fitting = JobFilter(**{"customer": ACME, **wanted})
+        return await store.history.count_jobs(fitting, now_ms=NOW_MS, most=most)
+
+    assert await count(10) == JobCount(7, more=False)
+    assert (await count(5)).jobs == 5
+    assert await count(10, customer=None) == JobCount(7, more=False)
+    assert await count(10, states=frozenset({JobState.FAILED})) == JobCount(1, more=False)
+    assert await count(10, code="deadline") == JobCount(0, more=False)
+    assert await count(10, deliveries=frozenset({JobDelivery.PENDING})) == JobCount(7, more=False)
+
+
+@contextlib.contextmanager
+def looks_at(store: SqliteStore) -> Iterator[list[str]]:
+    """Note who looks for something, once for each time that others may go in between."""
+    looked: list[str] = []
+    shown = store.history._shown
+
+    async def noting(reader: str, read: Any) -> Any:
+        looked.append(reader)
+        return await shown(reader, read)
+
+    store.history._shown = noting
+    yield looked
+    store.history._shown = shown
 
 
 def crowd(database: Path, count: int) -> None:
@@ -302,11 +378,15 @@ def crowd(database: Path, count: int) -> None:
                FROM n""",
             (count, NOW_MS, ACME, NOW_MS),
         )
+        db.execute(
+            "INSERT INTO failures SELECT id, customer, 'status', accepted_ms FROM jobs WHERE state = 'failed'"
+        )
 
 
 FILTERED = {
     "jobs_listed": {},
     "failures_by_code": {"code": "status"},
+    "failures_listed": {"state": JobState.FAILED},
     "jobs_key": {"idempotent_key": "key-1"},
 }
 

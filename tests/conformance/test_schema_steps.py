@@ -371,6 +371,8 @@ async def test_why_earlier_jobs_failed_is_found_by_its_code(directory: SqliteKee
         state = JobState.CANCELLED if code == "cancelled" else JobState.FAILED
         await store.jobs.end(an_ending(job, state=state, result=result))
     await store.jobs.end(an_ending(jobs[2], result=b'{"error":null}'))
+    await store.jobs.submit(unreadable := a_job(4))
+    await store.jobs.end(an_ending(unreadable, state=JobState.FAILED, result=b"no result"))
     await directory.close()
     with database(directory) as db:
         db.execute("DROP TABLE failures")
@@ -384,3 +386,7 @@ async def test_why_earlier_jobs_failed_is_found_by_its_code(directory: SqliteKee
         assert [found.id for found in (await store.history.jobs_of(wanted, now_ms=NOW_MS, most=5)).jobs] == [
             job.id
         ]
+    # What is told of a reason by nobody has failed all the same.
+    failed = JobFilter(customer=ACME, states=frozenset({JobState.FAILED}))
+    found = await store.history.jobs_of(failed, now_ms=NOW_MS, most=5)
+    assert [job.id for job in found.jobs] == [unreadable.id, jobs[0].id]

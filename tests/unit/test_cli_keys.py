@@ -111,6 +111,29 @@ def test_a_plan_that_has_no_weight_is_warned_of(
     assert (told in made.stderr, bool(made.stderr)) == (True, bool(told))
 
 
+def test_a_customers_plan_is_changed_and_that_is_in_the_audit(tmp_path: Path) -> None:
+    created(tmp_path)
+    (tmp_path / "domains.toml").write_text(PLANS)
+    options = ("--data-dir", tmp_path, "--domains-file", tmp_path / "domains.toml")
+    said = run("plan", "cust_acme", "free", *options)
+    assert (said.stdout, said.stderr) == ("cust_acme is on the plan free (1 valid key)\n", "")
+    (listed,) = json.loads(run("list", "--data-dir", tmp_path, "--json").stdout)
+    assert listed["plan"] == "free"
+    doubted = run("plan", "cust_acme", "gold", *options, "--json")
+    assert json.loads(doubted.stdout) == {"customer": "cust_acme", "plan": "gold", "keys": 1}
+    assert "those named there are free, pro" in doubted.stderr
+    acts = CliRunner().invoke(app, ["audit", "list", "--data-dir", str(tmp_path), "--json"])
+    assert [line["act"] for line in json.loads(acts.stdout)][:2] == ["customer.plan_set"] * 2
+
+
+@pytest.mark.parametrize("customer", ["cust_nobody", "a b"])
+def test_a_plan_of_who_has_no_key_changes_nothing(tmp_path: Path, customer: str) -> None:
+    created(tmp_path)
+    assert run("plan", customer, "pro", "--data-dir", tmp_path).exit_code == 2
+    (listed,) = json.loads(run("list", "--data-dir", tmp_path, "--json").stdout)
+    assert listed["plan"] == "pro"
+
+
 def test_a_domains_file_that_can_not_be_read_makes_no_key(tmp_path: Path) -> None:
     options = ("--data-dir", tmp_path, "--domains-file", tmp_path / "typo.toml")
     answer = run("create", "--customer", "cust_acme", *options)

@@ -58,6 +58,7 @@ ROLES: Mapping[str, Roles] = MappingProxyType(
         f"POST {API}/webhooks/redeliver": WRITERS,
         f"GET {ADMIN}/customers": ADMINS,
         f"GET {ADMIN}/customers/{{customer_id}}": ADMINS,
+        f"PUT {ADMIN}/customers/{{customer_id}}/plan": ADMINS,
         f"GET {ADMIN}/keys": ADMINS,
         f"POST {ADMIN}/keys": ADMINS,
         f"DELETE {ADMIN}/keys/{{key_id}}": ADMINS,

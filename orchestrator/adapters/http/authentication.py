@@ -39,6 +39,14 @@ class ApiKeyAuthenticator:
             raise NotAuthorized("send your API key: 'Authorization: Bearer ck_live_…'")
         return await self._remembered((_BY_KEY, key), self._customers.caller_of)
 
+    async def is_valid(self, request: Request) -> bool:
+        """Whether a request's key still is: asked by what goes on for long."""
+        try:
+            await self.caller(request)
+        except NotAuthorized:
+            return False
+        return True
+
     async def holder(self, key_id: str) -> Caller:
         """Name whose key has an id: for who has shown the key before.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from starlette.responses import StreamingResponse
@@ -23,6 +23,8 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import StoredJob
 
 POSITION_EVERY_S = 1.0
+LOOKED_AT_EVERY_S = 2.0
+"""Whether who listens still may: a key that is revoked has its streams end within seconds."""
 KEEP_ALIVE_S = 15.0
 """Proxies between give up on connections that are silent for longer."""
 COME_BACK_AFTER_MS = 2_000
@@ -66,6 +68,7 @@ class JobEvents:
         clock: Time.
         results: Where a large result is read from.
         told: What the client knows already.
+        may_listen: Whether the client's key is still valid.
         with_bodies: Whether the client may see bodies of requests and answers.
     """
 
@@ -76,17 +79,19 @@ class JobEvents:
         results: SharedResults,
         told: Told,
         *,
+        may_listen: Callable[[], Awaitable[bool]],
         with_bodies: bool = True,
     ) -> None:
         self._follower = follower
         self._clock = clock
         self._results = results
         self._told = told
+        self._may_listen = may_listen
         self._with_bodies = with_bodies
         self._place: QueuePosition | None = None
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Give the stream in pieces, until the job's end or the service's."""
+        """Give the stream in pieces, until the job's end, the service's, or that of the client's key."""
         yield f"retry: {COME_BACK_AFTER_MS}\n\n".encode()
         with self._follower as follower:
             happened, spoke_at = await follower.news(0.0), self._clock.now()
@@ -103,7 +108,9 @@ class JobEvents:
                         yield piece
                 if follower.over:
                     return
-                happened = await follower.news(POSITION_EVERY_S if self._waits() else KEEP_ALIVE_S)
+                happened = await follower.news(POSITION_EVERY_S if self._waits() else LOOKED_AT_EVERY_S)
+                if not await self._may_listen():
+                    return
 
     def _news(self) -> Iterator[bytes]:
         for told, event in news(self._told, self._follower.course):

@@ -63,10 +63,15 @@ class JobRoutes:
             # To an EventSource, 204 means: do not come again.
             return Response(status_code=HTTPStatus.NO_CONTENT)
         over = self._streams.take(customer)
-        return EventResponse(
-            JobEvents(follower, self._clock, self._backend.results, told, with_bodies=caller.sees_bodies),
-            over,
+        events = JobEvents(
+            follower,
+            self._clock,
+            self._backend.results,
+            told,
+            may_listen=lambda: self._backend.keys.is_valid(request),
+            with_bodies=caller.sees_bodies,
         )
+        return EventResponse(events, over)
 
     async def list_jobs(self, request: Request, caller: Caller) -> Response:
         """List the customer's jobs that fit, newest first; ``next_cursor`` is null on the last page."""

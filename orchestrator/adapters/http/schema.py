@@ -19,8 +19,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from orchestrator.adapters.api_keys import DEFAULT_PLAN
-from orchestrator.domain.api_keys import LABEL_LENGTH_MOST
+from orchestrator.domain.api_keys import DEFAULT_PLAN, LABEL_LENGTH_MOST
 from orchestrator.domain.errors import FieldError, InvalidFields
 from orchestrator.domain.job import (
     DEFAULT_DEADLINE_MS,
@@ -247,6 +246,12 @@ class KeyIn(_Model):
     region: Annotated[str, Field(max_length=64)] | None = None
     label: Annotated[str, Field(max_length=LABEL_LENGTH_MOST)] = ""
     expires_at: Annotated[int, Field(ge=1, le=SAFE_INT_MOST)] | None = None
+
+
+class PlanIn(_Model):
+    """A customer's plan: one that the operator's table names."""
+
+    plan: Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class LogLevelIn(_Model):

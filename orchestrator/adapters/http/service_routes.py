@@ -35,5 +35,5 @@ class ServiceRoutes:
 
     async def metrics(self, request: Request) -> Response:
         """Show the counts in Prometheus' text format, or as OpenMetrics to who accepts that."""
-        text, media_type = render_metrics(self._gateway.numbers(), request.headers.get("accept"))
+        text, media_type = render_metrics(await self._gateway.numbers(), request.headers.get("accept"))
         return Response(text, media_type=media_type)

@@ -56,6 +56,17 @@ class MemoryCustomers:
         self._audit += [entry] if valid else []
         return bool(valid)
 
+    async def set_plan(self, customer: CustomerId, plan: str, entry: AuditEntry) -> int:
+        """Give a customer's valid keys a plan, and write the entry; say how many keys those are."""
+        keys = [
+            key
+            for key, made in self._keys.items()
+            if made.customer == customer and made.is_valid(entry.at_ms)
+        ]
+        self._keys |= {key: replace(self._keys[key], plan=plan) for key in keys}
+        self._audit += [entry] if keys else []
+        return len(keys)
+
     async def caller_of(self, key: str, now_ms: int) -> Caller | None:
         """Whose API key this is, and of which role; None where it is unknown, revoked or past its expiry."""
         return _caller(self._keys.get(key), now_ms)

@@ -1,6 +1,7 @@
 """What people look up, in memory."""
 
 from collections.abc import Sequence
+from math import inf
 
 from orchestrator.adapters.memory.tables import Row, Tables
 from orchestrator.domain.fanout import DeliveryState
@@ -10,6 +11,7 @@ from orchestrator.domain.usage import CustomerUsage, DayUsage, added
 from orchestrator.ports.store import (
     DeadFilter,
     DeadLetterCursor,
+    JobCount,
     JobCursor,
     JobFilter,
     JobPage,
@@ -36,7 +38,13 @@ class MemoryHistory:
         return self._tables.result(job_id)
 
     async def jobs_of(
-        self, wanted: JobFilter, *, now_ms: int, most: int, before: JobCursor | None = None
+        self,
+        wanted: JobFilter,
+        *,
+        now_ms: int,
+        most: int,
+        before: JobCursor | None = None,
+        within_s: float = inf,  # noqa: ARG002  # the port's: nothing takes long here
     ) -> JobPage:
         """List jobs, newest first."""
         rows = [row for row in self._tables.rows.values() if wanted.code is None or row.code == wanted.code]
@@ -45,6 +53,13 @@ class MemoryHistory:
         page = tuple(sorted(fitting, key=lambda job: (job.accepted_ms, job.id), reverse=True)[:most])
         more = len(fitting) > len(page)
         return JobPage(page, JobCursor(page[-1].accepted_ms, page[-1].id) if more else None)
+
+    async def count_jobs(
+        self, wanted: JobFilter, *, now_ms: int, most: int, within_s: float = inf
+    ) -> JobCount:
+        """Count jobs, no further than ``most``."""
+        page = await self.jobs_of(wanted, now_ms=now_ms, most=most, within_s=within_s)
+        return JobCount(len(page.jobs), more=page.next is not None)
 
     async def summary(
         self,

@@ -88,6 +88,24 @@ class SqliteCustomers:
 
         return bool(await self._database.written(write))
 
+    async def set_plan(self, customer: CustomerId, plan: str, entry: AuditEntry) -> int:
+        """Give a customer's keys that are valid at the entry's time a plan, and write the entry, in one
+        transaction; say how many keys those are.
+
+        Raises:
+            StoreFailure: That could not be written.
+        """
+        sql = """UPDATE api_keys SET plan = ? WHERE customer = ? AND revoked_ms IS NULL
+                 AND (expires_ms IS NULL OR expires_ms > ?)"""
+
+        def write(db: sqlite3.Connection) -> int:
+            changed = db.execute(sql, (plan, customer, entry.at_ms)).rowcount
+            if changed:
+                write_audit(db, entry)
+            return changed
+
+        return int(await self._database.written(write))
+
     async def caller_of(self, key: str, now_ms: int) -> Caller | None:
         """Whose API key this is, and of which role; None where it is unknown, revoked or past its expiry."""
         return await self._caller("key_hash = ?", key_hash(key), now_ms)

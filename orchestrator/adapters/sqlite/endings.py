@@ -14,6 +14,7 @@ from orchestrator.adapters.sqlite.new_jobs import JobRow, NewJobs, insert, taken
 from orchestrator.adapters.sqlite.outbox import insert_outbox, outbox_row
 from orchestrator.adapters.sqlite.result_parts import parts_of, write_part
 from orchestrator.domain.ids import JobId
+from orchestrator.domain.lifecycle import JobState
 from orchestrator.ports.store import Accepted, Duplicate, Ending
 
 
@@ -97,8 +98,8 @@ def _end(
         msg = f"{job.id} has ended already"
         raise RuntimeError(msg)
     insert_outbox(db, outbox)
-    if ending.code is not None:
-        note_failure(db, job.id, ending.code)
+    if ending.state is not JobState.SUCCESS:
+        note_failure(db, job.id, ending.code or "")
     if ending.marked:
         drop_mark(db, job.id)
     return [insert(db, child) for child in children]

@@ -1,18 +1,21 @@
 """What people look up in the embedded store, each in its customer's turn."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from typing import Any
 
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.job_rows import read_job, read_result
-from orchestrator.adapters.sqlite.listing import look, read_summary
+from orchestrator.adapters.sqlite.listing import count, look, read_summary
 from orchestrator.adapters.sqlite.outbox import read_dead, read_pending_endpoints, read_pending_of
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.usage import CustomerUsage, DayUsage
 from orchestrator.ports.store import (
     DeadFilter,
     DeadLetterCursor,
+    JobCount,
     JobCursor,
     JobFilter,
     JobPage,
@@ -40,11 +43,17 @@ class SqliteHistory:
         return await self._shown(reader, lambda db: read_result(db, self._box, job_id))
 
     async def jobs_of(
-        self, wanted: JobFilter, *, now_ms: int, most: int, before: JobCursor | None = None
+        self,
+        wanted: JobFilter,
+        *,
+        now_ms: int,
+        most: int,
+        before: JobCursor | None = None,
+        within_s: float = inf,
     ) -> JobPage:
         """List jobs, newest first; those of all customers as people look at them who are none."""
         found: list[JobSummary] = []
-        place = before
+        place, until = before, time.monotonic() + within_s
         while True:
             # One more than the page holds says whether there is another page.
             room = most + 1 - len(found)
@@ -57,8 +66,20 @@ class SqliteHistory:
                 return JobPage(
                     tuple(found[:most]), JobCursor(found[most - 1].accepted_ms, found[most - 1].id)
                 )
-            if place is None:
-                return JobPage(tuple(found), None)
+            if place is None or time.monotonic() >= until:
+                return JobPage(tuple(found), place)
+
+    async def count_jobs(
+        self, wanted: JobFilter, *, now_ms: int, most: int, within_s: float = inf
+    ) -> JobCount:
+        """Count jobs, no further than ``most``, and for no longer than ``within_s``."""
+        found, place, until = 0, None, time.monotonic() + within_s
+        while True:
+            some = partial(count, wanted=wanted, now_ms=now_ms, most=most - found, before=place)
+            counted, place = await self._shown(wanted.customer or "", some)
+            found += counted
+            if place is None or found >= most or time.monotonic() >= until:
+                return JobCount(found, more=place is not None)
 
     async def summary(
         self, job_id: JobId, now_ms: int, reader: CustomerId | None = None

@@ -1,8 +1,9 @@
 """Jobs, newest first, by filters.
 
 What a list is filtered by stands in an index, and is compared there. How deliveries stand is the exception:
-that is looked up for each job that fits in all else. However rare a fit is, one look goes through a bounded
-number of jobs, so that others read in between; the page goes on until it is full or there is no more.
+that is looked up for each job that fits in all else. What few jobs are as a rule, failed or still open, is
+looked for among those alone. However rare a fit is, one look goes through a bounded number of jobs, so that
+others read in between; the page goes on until it is full, there is no more, or its time is over.
 """
 
 import sqlite3
@@ -15,12 +16,16 @@ from orchestrator.adapters.damage import read_state, read_state_with_end, readin
 from orchestrator.adapters.records import pack_delivery, unpack_quorum
 from orchestrator.adapters.sqlite.outbox import read_delivery_state
 from orchestrator.domain.fanout import JobDelivery, judge_delivery
-from orchestrator.domain.ids import JobId
+from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.lifecycle import JobState, state_shown
 from orchestrator.ports.store import DamagedError, JobCursor, JobFilter, JobSummary
 
 LOOKED_THROUGH_MOST = 2_000
 """Jobs in one look: some milliseconds."""
+FEW_OPEN = 20_000
+"""So many jobs that have not ended are looked through at once: some ten milliseconds. Those that fit are put
+in order then, for no index has them in it.
+"""
 
 _NEWEST = JobCursor(2**62, JobId(""))
 _ACCEPTED = ("jobs.accepted_ms", "jobs.id")
@@ -28,7 +33,12 @@ _LAST_MS = 10**13 - 1
 _LAST = f"job_{_LAST_MS}_~"
 """Behind every id."""
 _Place = tuple[Any, ...]
+_OPEN = frozenset(state for state in JobState if not state.ended)
+_NOTED = frozenset({JobState.FAILED, JobState.CANCELLED})
+"""Jobs of these states stand in ``failures``."""
 _FORGOTTEN = "jobs.ended_ms IS NOT NULL AND jobs.result IS NULL"
+_OPEN_JOBS = """(SELECT id FROM jobs INDEXED BY jobs_open WHERE ended_ms IS NULL) AS open_jobs
+                CROSS JOIN jobs ON jobs.id = open_jobs.id"""
 _COLUMNS = f"""jobs.id, jobs.customer, jobs.domain, jobs.state, jobs.not_before_ms, jobs.accepted_ms,
                jobs.ended_ms, jobs.idem_key, jobs.quorum, {_FORGOTTEN} AS forgotten"""
 _STATE_SHOWN = f"""CASE WHEN jobs.state = '{JobState.SCHEDULED}' AND jobs.not_before_ms <= ?
@@ -63,24 +73,43 @@ class _Source(Struct, frozen=True):
     """What orders them, its last column the id."""
     where: str
     values: tuple[Any, ...]
+    at_once: bool = False
+    """All of it is one look."""
+
+
+class _Stretch(Struct, frozen=True):
+    """The jobs that one look goes through, those that fit in what SQL knows of, and where the next begins."""
+
+    source: _Source
+    sql: str
+    values: tuple[Any, ...]
+    next: JobCursor | None
 
 
 def look(db: sqlite3.Connection, wanted: JobFilter, now_ms: int, most: int, before: JobCursor | None) -> Look:
     """Look through some jobs for at most ``most`` that are wanted; see ``Store.jobs_of``."""
-    source = _source(wanted)
-    top, bottom = _bounds(wanted, before or _NEWEST)
-    end = _end_of_look(db, source, top, bottom)
-    within = (*source.values, *top, *(end or bottom))
-    where, values = _conditions(wanted, now_ms)
-    place, marks = ", ".join(source.place), _marks(top)
-    sql = f"""SELECT {_COLUMNS} FROM {source.rows} WHERE {source.where}
-              AND ({place}) < ({marks}) AND ({place}) >= ({marks}) AND {where}
-              ORDER BY {_backwards(source)}"""  # noqa: S608  # names and conditions of our own
-    rows = db.execute(sql, (*within, *values))
+    stretch = _stretch(db, wanted, now_ms, before or _NEWEST)
+    sql = f"SELECT {_COLUMNS} {stretch.sql} ORDER BY {_backwards(stretch.source)}"  # names of our own
+    rows = db.execute(sql, stretch.values)
     found = tuple(_first(_summaries(db, rows, now_ms), wanted, most))
     if len(found) == most:
         return Look(found, JobCursor(found[-1].accepted_ms, found[-1].id))
-    return Look(found, None if end is None else _cursor(*end))
+    return Look(found, stretch.next)
+
+
+def count(
+    db: sqlite3.Connection, wanted: JobFilter, now_ms: int, most: int, before: JobCursor | None
+) -> tuple[int, JobCursor | None]:
+    """Look through some jobs likewise, and count those that are wanted, no further than ``most``; say as well
+    from where on the next look goes.
+    """
+    if wanted.deliveries:
+        looked = look(db, wanted, now_ms, most, before)
+        return len(looked.jobs), looked.next
+    stretch = _stretch(db, wanted, now_ms, before or _NEWEST)
+    sql = f"SELECT count(*) FROM (SELECT 1 {stretch.sql} LIMIT ?)"  # noqa: S608  # names of our own
+    (found,) = db.execute(sql, (*stretch.values, most)).fetchone()
+    return found, stretch.next
 
 
 def read_summary(db: sqlite3.Connection, job_id: JobId, now_ms: int) -> JobSummary | None:
@@ -106,24 +135,60 @@ def delivery_in(db: sqlite3.Connection, job_id: str, state: str, quorum: bytes |
     return judge_delivery(voters, needed, read_state(state, None), deliveries)
 
 
-def _source(wanted: JobFilter) -> _Source:
+def _stretch(db: sqlite3.Connection, wanted: JobFilter, now_ms: int, start: JobCursor) -> _Stretch:
+    source = _source(db, wanted)
+    top, bottom = _bounds(wanted, start)
+    end = None if source.at_once else _end_of_look(db, source, top, bottom)
+    where, values = _conditions(wanted, now_ms)
+    place, marks = ", ".join(source.place), _marks(top)
+    sql = f"""FROM {source.rows} WHERE {source.where}
+              AND ({place}) < ({marks}) AND ({place}) >= ({marks}) AND {where}"""
+    within = (*source.values, *top, *(end or bottom))
+    return _Stretch(source, sql, (*within, *values), None if end is None else _cursor(*end))
+
+
+def _source(db: sqlite3.Connection, wanted: JobFilter) -> _Source:
+    if wanted.customer is not None and wanted.idempotent_key is not None:
+        return _of_key(wanted.customer, wanted.idempotent_key)
+    if wanted.code is not None or (wanted.states and wanted.states <= _NOTED):
+        return _of_failures(wanted)
+    of_customer = "TRUE" if wanted.customer is None else "jobs.customer = ?"
+    values = () if wanted.customer is None else (wanted.customer,)
+    if wanted.states and wanted.states <= _OPEN and _few_are_open(db):
+        place = ("jobs.id",) if wanted.customer is None else _ACCEPTED
+        return _Source(_OPEN_JOBS, _OPEN_JOBS, place, of_customer, values, at_once=True)
     if wanted.customer is None:
-        return _Source("jobs", "jobs", ("jobs.id",), "TRUE", ())
-    if wanted.idempotent_key is not None:
-        holders = " UNION ALL ".join(
-            f"SELECT id FROM jobs WHERE customer = ? AND idem_key = ? AND idem_holds = {holds}"  # noqa: S608  # 0 and 1
-            for holds in (1, 0)
-        )
-        key = (wanted.customer, wanted.idempotent_key)
-        return _Source("jobs", "jobs", _ACCEPTED, f"jobs.id IN ({holders})", (*key, *key))
-    if wanted.code is not None:
-        index = "failures INDEXED BY failures_by_code"
-        rows = f"{index} CROSS JOIN jobs ON jobs.id = failures.job_id"
-        where = "failures.customer = ? AND failures.code = ?"
-        place = ("failures.accepted_ms", "failures.job_id")
-        return _Source(index, rows, place, where, (wanted.customer, wanted.code))
+        return _Source("jobs", "jobs", ("jobs.id",), of_customer, values)
     index = "jobs INDEXED BY jobs_listed"
-    return _Source(index, index, _ACCEPTED, "jobs.customer = ?", (wanted.customer,))
+    return _Source(index, index, _ACCEPTED, of_customer, values)
+
+
+def _of_key(customer: CustomerId, key: str) -> _Source:
+    holders = " UNION ALL ".join(
+        f"SELECT id FROM jobs WHERE customer = ? AND idem_key = ? AND idem_holds = {holds}"  # noqa: S608  # 0 and 1
+        for holds in (1, 0)
+    )
+    return _Source("jobs", "jobs", _ACCEPTED, f"jobs.id IN ({holders})", (customer, key, customer, key))
+
+
+def _of_failures(wanted: JobFilter) -> _Source:
+    of_code = "TRUE" if wanted.code is None else "failures.code = ?"
+    values: tuple[Any, ...] = () if wanted.code is None else (wanted.code,)
+    if wanted.customer is None:
+        rows = "failures CROSS JOIN jobs ON jobs.id = failures.job_id"
+        return _Source("failures", rows, ("failures.job_id",), of_code, values)
+    index = f"failures INDEXED BY {'failures_listed' if wanted.code is None else 'failures_by_code'}"
+    rows = f"{index} CROSS JOIN jobs ON jobs.id = failures.job_id"
+    where = f"failures.customer = ? AND {of_code}"
+    place = ("failures.accepted_ms", "failures.job_id")
+    return _Source(index, rows, place, where, (wanted.customer, *values))
+
+
+def _few_are_open(db: sqlite3.Connection) -> bool:
+    sql = """SELECT count(*) FROM
+             (SELECT 1 FROM jobs INDEXED BY jobs_open WHERE ended_ms IS NULL LIMIT ?)"""
+    (found,) = db.execute(sql, (FEW_OPEN + 1,)).fetchone()
+    return bool(found <= FEW_OPEN)
 
 
 def _bounds(wanted: JobFilter, start: JobCursor) -> tuple[_Place, _Place]:
@@ -168,7 +233,7 @@ def _conditions(wanted: JobFilter, now_ms: int) -> tuple[str, list[Any]]:
     if wanted.domain is not None:
         conditions.append("jobs.domain = ?")
         values.append(wanted.domain)
-    if wanted.code is not None and (wanted.customer is None or wanted.idempotent_key is not None):
+    if wanted.code is not None and wanted.idempotent_key is not None:
         conditions.append("EXISTS (SELECT 1 FROM failures WHERE job_id = jobs.id AND code = ?)")
         values.append(wanted.code)
     if wanted.deliveries:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.views import CustomerView
 from orchestrator.domain.audit import Act, AuditFilter, AuditLine, Detail, act_of
-from orchestrator.domain.errors import NotFound
+from orchestrator.domain.errors import FieldError, InvalidFields, NotFound
 from orchestrator.domain.ids import CustomerId, JobId, RegionName
 from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
@@ -50,6 +50,27 @@ class Administration:
         entry = act_of(caller, Act.KEY_REVOKED, key_id, self._clock.unix_ms())
         if not await self._store.customers.revoke_key(key_id, entry):
             raise NotFound("there is no such key, or it is revoked already")
+
+    @property
+    def plans(self) -> tuple[str, ...]:
+        """The plans that a customer may have, by name: those of the operator's table."""
+        return self._shard.plans
+
+    async def set_plan(self, caller: Caller, customer: CustomerId, plan: str) -> int:
+        """Give all valid keys of a customer a plan, which weighs in the queues within ten seconds; say how
+        many keys those are.
+
+        Raises:
+            InvalidFields: The operator's table names no such plan.
+            NotFound: The customer has no valid key.
+        """
+        if plan not in self.plans:
+            raise InvalidFields([FieldError("plan", f"must be one of {', '.join(self.plans)}")])
+        entry = act_of(caller, Act.PLAN_SET, customer, self._clock.unix_ms(), plan=plan)
+        keys = await self._store.customers.set_plan(customer, plan, entry)
+        if not keys:
+            raise NotFound("there is no such customer, or it has no valid key")
+        return keys
 
     async def drain(self, caller: Caller, region: RegionName) -> None:
         """Place nothing new in a region until ``undrain``; what runs there ends.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from orchestrator.core.gateway.shard_client import ShardClient
-from orchestrator.core.views import PendingDeliveries, Redelivered
+from orchestrator.core.views import PendingDeliveries, ReceiverView, Redelivered
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.ports.store import DeadFilter, DeadLetterCursor, HistoryStore, OutboxEntry, PendingCursor
@@ -31,6 +31,10 @@ class Deliveries:
         endpoints = await self._store.pending_endpoints(customer, most=ENDPOINTS_MOST, endpoint=endpoint)
         found = await self._store.pending_deliveries(customer, most=most, endpoint=endpoint, after=after)
         return PendingDeliveries(tuple(endpoints), tuple(found))
+
+    def receivers(self, customer: CustomerId, most: int) -> tuple[ReceiverView, ...]:
+        """Show how a customer's receivers took webhooks since the service began, the worst first."""
+        return self._shard.receivers(customer, most)
 
     async def redeliver_dead(self, wanted: DeadFilter, most: int) -> Redelivered:
         """Make failed deliveries again, the newest first, at a bounded pace.

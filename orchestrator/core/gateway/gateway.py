@@ -14,7 +14,7 @@ from orchestrator.core.gateway.targets import Targets
 from orchestrator.core.intake import Intake
 from orchestrator.core.many_jobs import ManyJobs
 from orchestrator.core.submission_checks import SubmissionChecks
-from orchestrator.core.views import Numbers, RegionView
+from orchestrator.core.views import Numbers, RegionView, Totals
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.submission_bounds import MANY_JOBS_RPS, SubmissionBounds
 from orchestrator.ports.clock import Clock
@@ -81,8 +81,11 @@ class Gateway:
         """Show every region: its health, what it has under way, and how long its attempts take."""
         return self._shard.regions()
 
-    def numbers(self) -> Numbers:
-        """Count everything."""
-        return replace(
-            self._shard.numbers(), store=self._store.numbers(), ready=not self._shard.why_not_ready
-        )
+    def totals(self) -> Totals:
+        """Give what is counted since the shard began, which is always at hand."""
+        return self._shard.totals()
+
+    async def numbers(self) -> Numbers:
+        """Count everything: how much there is now, too."""
+        numbers = await self._shard.numbers()
+        return replace(numbers, store=self._store.numbers(), ready=not self._shard.why_not_ready)

@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Awaitable, Sequence
+from math import inf
 
 from msgspec.structs import replace
 
@@ -19,6 +20,7 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import (
     DamagedError,
     HistoryStore,
+    JobCount,
     JobCursor,
     JobFilter,
     JobPage,
@@ -27,7 +29,6 @@ from orchestrator.ports.store import (
 )
 
 JOB_ID = re.compile(r"job_[0-9]{1,20}_[0-9]{1,20}\Z")
-COUNTED_AT_ONCE = 1_000
 _PAST_KEEPING = "the job's request and answer are past their keeping; only its state is known"
 
 
@@ -89,18 +90,17 @@ class Jobs:
         """Read the result of a job of the customer's own; None where it is past its keeping."""
         return await self._store.result(job_id, customer)
 
-    async def listed(self, wanted: JobFilter, *, most: int, before: JobCursor | None = None) -> JobPage:
-        """List a customer's jobs, newest first."""
+    async def listed(
+        self, wanted: JobFilter, *, most: int, before: JobCursor | None = None, within_s: float = inf
+    ) -> JobPage:
+        """List jobs, newest first; see ``HistoryStore.jobs_of``."""
         now_ms = self._clock.unix_ms()
-        return await self._store.jobs_of(wanted, now_ms=now_ms, most=most, before=before)
+        return await self._store.jobs_of(wanted, now_ms=now_ms, most=most, before=before, within_s=within_s)
 
-    async def count(self, wanted: JobFilter, most: int) -> int:
-        """Count jobs, no further than ``most``."""
-        count, before, more = 0, None, True
-        while more and count < most:
-            page = await self.listed(wanted, most=min(COUNTED_AT_ONCE, most - count), before=before)
-            count, before, more = count + len(page.jobs), page.next, page.next is not None
-        return count
+    async def count(self, wanted: JobFilter, most: int, *, within_s: float) -> JobCount:
+        """Count jobs, no further than ``most``, and for no longer than ``within_s``."""
+        now_ms = self._clock.unix_ms()
+        return await self._store.count_jobs(wanted, now_ms=now_ms, most=most, within_s=within_s)
 
     async def wait_for_end(self, customer: CustomerId, job_id: str, wait_s: float) -> None:
         """Return when a job has ended, or after ``wait_s``. Nothing of it is held meanwhile: thousands wait.

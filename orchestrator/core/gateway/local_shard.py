@@ -12,8 +12,10 @@ from orchestrator.core.views import (
     DomainView,
     Numbers,
     PaceSource,
+    ReceiverView,
     Redelivered,
     RegionView,
+    Totals,
 )
 from orchestrator.domain.course import Course
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, TargetDomain
@@ -42,6 +44,7 @@ class LocalShard:
         self._operator = shard.operator
         self._drains = shard.drains
         self._secrets = shard.webhooks.secrets
+        self._receivers = shard.webhooks.outbox.receivers
         self._redelivery = shard.webhooks.redelivery
         self._counters = shard.counters
         self._numbers = ShardNumbers(shard)
@@ -118,6 +121,10 @@ class LocalShard:
     async def cancel(self, job_id: JobId) -> bool:
         """Cancel a job, and wait until that is on disk."""
         return await self._jobs.cancel(job_id)
+
+    def receivers(self, customer: CustomerId, most: int) -> tuple[ReceiverView, ...]:
+        """Show how a customer's receivers take webhooks, the worst first."""
+        return self._receivers.of(customer, most)
 
     async def redeliver(self, job_id: JobId) -> int:
         """Send a finished job's webhooks again."""
@@ -211,10 +218,19 @@ class LocalShard:
         """Count a customer's jobs that have not ended."""
         return self._jobs.ledger.open_jobs(customer)
 
+    @property
+    def plans(self) -> tuple[str, ...]:
+        """The plans that the operator's table names, by name."""
+        return self._shard.options.known.plans
+
     def unsaved_usage(self, customer: CustomerId) -> list[DayUsage]:
         """Give what a customer used and is not on disk yet."""
         return self._jobs.ledger.unsaved(customer)
 
-    def numbers(self) -> Numbers:
+    def totals(self) -> Totals:
+        """Give what is counted since the shard began."""
+        return self._numbers.totals()
+
+    async def numbers(self) -> Numbers:
         """Count everything."""
-        return self._numbers.count()
+        return await self._numbers.count()

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from orchestrator.core.job_notifier import Watch
-from orchestrator.core.views import DomainView, Numbers, Redelivered, RegionView
+from orchestrator.core.views import DomainView, Numbers, ReceiverView, Redelivered, RegionView, Totals
 from orchestrator.domain.course import Course
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, TargetDomain
 from orchestrator.domain.job import Job
@@ -70,6 +70,9 @@ class ShardClient(Protocol):
     async def cancel(self, job_id: JobId) -> bool:
         """Cancel a job, and wait until that is on disk; say whether it was still open."""
 
+    def receivers(self, customer: CustomerId, most: int) -> tuple[ReceiverView, ...]:
+        """Show how a customer's receivers take webhooks, the worst first."""
+
     async def redeliver(self, job_id: JobId) -> int:
         """Send a finished job's webhooks again; say how many."""
 
@@ -109,8 +112,15 @@ class ShardClient(Protocol):
     def open_jobs(self, customer: CustomerId) -> int:
         """Count a customer's jobs that have not ended."""
 
+    @property
+    def plans(self) -> tuple[str, ...]:
+        """The plans that the operator's table names, by name."""
+
     def unsaved_usage(self, customer: CustomerId) -> list[DayUsage]:
         """Give what a customer used and is not on disk yet."""
 
-    def numbers(self) -> Numbers:
-        """Count everything."""
+    def totals(self) -> Totals:
+        """Give what is counted since the shard began, which is always at hand."""
+
+    async def numbers(self) -> Numbers:
+        """Count everything: how much there is now, too."""

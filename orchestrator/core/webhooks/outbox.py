@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from orchestrator.core.clock_steps import SteadyClock
 from orchestrator.core.shard_context import ShardContext
+from orchestrator.core.webhooks.receivers import Receivers
 from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, Schedule, is_accepted, is_final
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.waiting import still_to_wait_ms
@@ -42,6 +43,7 @@ class Outbox:
         self._counters = context.counters
         self._schedule = schedule
         self._due = due
+        self.receivers = Receivers()
         self._timers: dict[DeliveryId, Timer] = {}
 
     @property
@@ -75,9 +77,16 @@ class Outbox:
         return first_ms + self._schedule.lasts_ms
 
     def noted(self, entry: OutboxEntry, message: Delivered, region: RegionName) -> OutboxEntry:
-        """Add what a sender in a region reported to a delivery's log."""
+        """Add what a sender in a region reported to a delivery's log, and to the record of its receiver."""
         line = DeliveryAttempt(
             self._clock.unix_ms(), message.status, message.took_ms, message.message, region
+        )
+        self.receivers.note(
+            entry.customer,
+            entry.endpoint,
+            message.took_ms / 1000,
+            answered=message.status is not None,
+            taken=is_accepted(message.status),
         )
         first_ms = entry.first_ms if entry.first_ms is not None else self.now_ms - message.took_ms
         return replace(entry, first_ms=first_ms, log=(*entry.log, line))

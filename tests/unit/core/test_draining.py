@@ -117,7 +117,7 @@ async def test_how_it_stands_is_shown_with_the_reason_and_since_when(rig: Rig) -
     await drain(rig, IAD)
     again = next(view for view in LocalShard(rig.shard).regions() if view.name == IAD)
     assert again.drain == first.drain
-    numbers = {region.name: region.takes_work for region in LocalShard(rig.shard).numbers().regions}
+    numbers = {region.name: region.takes_work for region in (await LocalShard(rig.shard).numbers()).regions}
     assert numbers == {IAD: False, LAX: True, ORD: True}
 
 

@@ -22,6 +22,7 @@ from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId, NodeAddress, RegionName
+from orchestrator.domain.known_domains import KnownDomains
 from orchestrator.domain.roles import Role
 from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.messages.names import executor_address
@@ -143,7 +144,7 @@ async def running_gateway(*, bounds: SubmissionBounds = BOUNDS) -> AsyncIterator
     store.customers.know(OPERATORS_KEY, CustomerId("cust_ops"), role=Role.ADMIN)
     store.customers.know(READERS_KEY, ACME, role=Role.READ, key_id="reader of cust_acme")
     store.customers.know(REGIONS_KEY, CustomerId("regions"), role=Role.REGION)
-    options = ShardOptions(regions=REGIONS)
+    options = ShardOptions(regions=REGIONS, known=KnownDomains(weights={"pro": 1, "gold": 4}))
     shard = Shard(store=store, links=links, clock=clock, random=Random(1), options=options)
     await shard.begin()
     guard = ResolvingGuard(allow_private=False, allow_targets="203.0.113.0/24", clock=clock)

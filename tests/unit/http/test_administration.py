@@ -143,6 +143,39 @@ async def test_customers_are_shown_with_their_keys_and_open_jobs(gateway: Gatewa
     assert (await ask(gateway, "GET customers/cust_nobody")).status_code == 404
 
 
+async def test_a_customers_plan_is_changed_for_all_its_keys(gateway: Gateway) -> None:
+    answer = await ask(gateway, "PUT customers/cust_acme/plan", {"plan": "gold"})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"customer_id": "cust_acme", "plan": "gold", "valid_keys": 2},
+    )
+    listed = (await ask(gateway, "GET keys", customer="cust_acme")).json()["keys"]
+    assert {key["plan"] for key in listed} == {"gold"}
+    (line,) = await audited(gateway)
+    assert (line["act"], line["subject"], line["detail"]) == (
+        "customer.plan_set",
+        "cust_acme",
+        {"plan": "gold"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("customer", "body", "status"),
+    [
+        ("cust_acme", {"plan": "platinum"}, 422),
+        ("cust_acme", {}, 422),
+        ("cust_nobody", {"plan": "gold"}, 404),
+        ("a%20b", {"plan": "gold"}, 422),
+    ],
+)
+async def test_a_plan_that_is_none_or_nobodys_changes_nothing(
+    gateway: Gateway, customer: str, body: dict[str, str], status: int
+) -> None:
+    assert (await ask(gateway, f"PUT customers/{customer}/plan", body)).status_code == status
+    assert {key.plan for key in await gateway.store.customers.keys()} == {"pro"}
+    assert await audited(gateway) == []
+
+
 async def test_keys_are_listed_page_by_page(gateway: Gateway) -> None:
     whole = [key["key_id"] for key in (await ask(gateway, "GET keys")).json()["keys"]]
     pages, cursor = [], ""

@@ -15,6 +15,8 @@ import uvicorn
 from orchestrator.adapters.http import event_stream
 from orchestrator.adapters.http.app import make_app
 from orchestrator.adapters.http.fast_lane import FastLane
+from orchestrator.domain.audit import Act
+from tests.conformance.stores import an_entry
 from tests.unit.http.gateway import BETAS_KEY, BOUNDS, JOBS, KEY, TARGET, Gateway, running_gateway
 from tests.unit.http.test_jobs import finished, submitted, turns
 
@@ -179,6 +181,21 @@ async def test_a_service_that_stops_lets_go_of_its_streams(
         await stream.next()
         await gateway.shard.drain(0.0)
         assert {event.name for event in await stream.rest()} <= {"position"}
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["in a queue", "for its target"])
+async def test_a_stream_ends_with_its_key(
+    gateway: Gateway, address: str, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    monkeypatch.setattr(event_stream, "POSITION_EVERY_S", 0.01)
+    monkeypatch.setattr(event_stream, "LOOKED_AT_EVERY_S", 0.01)
+    if not waits:
+        gateway.regions_up()
+    async with opened(address, await submitted(gateway)) as stream:
+        await stream.next()
+        await gateway.store.customers.revoke_key("key of cust_acme", an_entry(Act.KEY_REVOKED))
+        gateway.clock.ahead_s += 2.1
+        assert {event.name for event in await stream.rest()} <= {"position", "dispatching"}
 
 
 @pytest.mark.parametrize(("key", "status"), [(BETAS_KEY, 404), ("ck_live_no_key", 401)])

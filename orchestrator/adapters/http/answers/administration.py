@@ -27,6 +27,14 @@ class CustomerPage(BaseModel):
     next_cursor: Cursor
 
 
+class CustomerPlan(BaseModel):
+    """Which plan a customer's valid keys have, and how many those are."""
+
+    customer_id: str
+    plan: str
+    valid_keys: Count
+
+
 class Key(BaseModel):
     """What is known of a key; never the key itself."""
 

@@ -67,6 +67,7 @@ _OF_WEBHOOKS = {
 _OF_OPERATORS = {
     f"GET {ADMIN}/customers": _ok("list_customers", administration.CustomerPage),
     f"GET {ADMIN}/customers/{{customer_id}}": _ok("get_customer", overviews.Usage),
+    f"PUT {ADMIN}/customers/{{customer_id}}/plan": _ok("set_plan", administration.CustomerPlan),
     f"GET {ADMIN}/usage": _ok("list_usage_of_all", overviews.MostUsed),
     f"GET {ADMIN}/keys": _ok("list_keys", administration.KeyPage),
     f"POST {ADMIN}/keys": Described("create_key", {201: administration.NewKey}),

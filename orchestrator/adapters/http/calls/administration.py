@@ -9,7 +9,7 @@ from orchestrator.adapters.http.backend import Backend, paged
 from orchestrator.adapters.http.calls.fields import CUSTOMER, PAGE, TIMES
 from orchestrator.adapters.http.log_level_routes import LogLevelRoutes
 from orchestrator.adapters.http.openapi import Calls
-from orchestrator.adapters.http.schema import KeyIn, LogLevelIn
+from orchestrator.adapters.http.schema import KeyIn, LogLevelIn, PlanIn
 
 
 def add_administration(calls: Calls, backend: Backend) -> None:
@@ -29,6 +29,8 @@ def _add_customers(calls: Calls, backend: Backend) -> None:
     customers, keys = AdminCustomerRoutes(backend), AdminKeyRoutes(backend)
     calls.add(f"GET {ADMIN}/customers", paged(backend, customers.customers), query=PAGE)
     calls.add(f"GET {ADMIN}/customers/{{customer_id}}", customers.customer, errors=(404,))
+    plan = f"{ADMIN}/customers/{{customer_id}}/plan"
+    calls.add(f"PUT {plan}", customers.set_plan, body=PlanIn, errors=(404,))
     calls.add(f"GET {ADMIN}/keys", paged(backend, keys.keys), query={"customer": CUSTOMER, **PAGE})
     calls.add(f"POST {ADMIN}/keys", keys.create_key, body=KeyIn, answers={201: "Made: shown this once"})
     calls.add(f"DELETE {ADMIN}/keys/{{key_id}}", keys.revoke_key, errors=(404,))

@@ -12,8 +12,13 @@ from orchestrator.adapters.http.paging import read_cursor
 from orchestrator.domain.fanout import JobDelivery
 from orchestrator.domain.lifecycle import JobState
 from orchestrator.domain.settling import FailureCode
+from orchestrator.ports.store import JobPage
 
 SHOWN = 50
+LOOKED_FOR_S = 0.05
+"""Then a page shows what was found, and offers to look on: a filter that nearly nothing fits costs no more.
+"""
+COUNTED_FOR_S = 0.1
 
 
 class JobsPages:
@@ -30,7 +35,9 @@ class JobsPages:
         wanted = filter_of(visit, asked)
         cursor = visit.query.get("cursor", "")
         async with self._backend.results.page(visit.caller.customer):
-            page = await self._jobs.listed(wanted, most=SHOWN, before=read_cursor(cursor))
+            page = await self._jobs.listed(
+                wanted, most=SHOWN, before=read_cursor(cursor), within_s=LOOKED_FOR_S
+            )
         return self._pages.page(
             "jobs.html",
             visit=visit,
@@ -41,11 +48,24 @@ class JobsPages:
             deliveries=[*JobDelivery],
             codes=[*FailureCode],
             spans=SPANS,
+            looked_back_to=_looked_back_to(page),
             **page_of_all_document(page),
         )
 
     async def count(self, visit: Visit) -> Response:
-        """Say how many jobs fit, no further than MANY: a part of the page that comes once it is counted."""
+        """Say how many jobs fit, no further than MANY and not for long: a part of the page, which comes
+        once it is counted.
+        """
         wanted = filter_of(visit, asked_for(visit))
-        count = await self._jobs.count(wanted, MANY + 1)
-        return HTMLResponse(counted(count), headers=dict(HEADERS))
+        count = await self._jobs.count(wanted, MANY + 1, within_s=COUNTED_FOR_S)
+        stopped = count.more and count.jobs <= MANY
+        return HTMLResponse(f"{counted(count.jobs)}{'+' if stopped else ''}", headers=dict(HEADERS))
+
+
+def _looked_back_to(page: JobPage) -> int | None:
+    """Say until when (Unix ms of acceptance) jobs were looked through for a page that is not full, where
+    there are earlier ones; an id begins with that moment.
+    """
+    if page.next is None or len(page.jobs) == SHOWN:
+        return None
+    return int(page.next.job_id.split("_")[1])

@@ -1,6 +1,8 @@
-"""API keys, for operators: listed, made and shown once, revoked."""
+"""API keys, for operators: listed, made and shown once, revoked; and their customers' plans."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
@@ -13,6 +15,7 @@ from orchestrator.adapters.http.new_keys import new_key
 from orchestrator.adapters.http.paging import read_customer, wrong
 from orchestrator.adapters.http.schema import KeyIn, read_model
 from orchestrator.domain.roles import Role
+from orchestrator.ports.customers import ApiKey
 
 SHOWN = 200
 DAY_MS = 86_400_000
@@ -40,6 +43,13 @@ class KeyPages:
         await self._administration.add_key(visit.caller, key, made)
         return await self._show(visit, made_document(key, made))
 
+    async def set_plan(self, visit: Visit) -> Response:
+        """Give all valid keys of a customer a plan."""
+        customer = read_customer("customer_id", visit.form.get("customer_id", ""))
+        await self._administration.set_plan(visit.caller, customer, visit.form.get("plan", ""))
+        query = urlencode({"customer": customer, "said": "planned"})
+        return RedirectResponse(f"{ROOT}/keys?{query}", HTTPStatus.SEE_OTHER)
+
     async def revoke(self, visit: Visit) -> Response:
         """Revoke a key."""
         await self._administration.revoke_key(visit.caller, visit.request.path_params["key_id"])
@@ -50,8 +60,21 @@ class KeyPages:
         found = await self._administration.keys(read_customer("customer", named) if named else None)
         document = keys_document(found[:SHOWN], None, visit.now_ms)
         return self._pages.page(
-            "keys.html", visit=visit, made=made, named=named, of=len(found), roles=[*Role], **document
+            "keys.html",
+            visit=visit,
+            made=made,
+            named=named,
+            of=len(found),
+            roles=[*Role],
+            plans=self._administration.plans,
+            plan_now=_plan_of(found, visit.now_ms),
+            **document,
         )
+
+
+def _plan_of(keys: Sequence[ApiKey], now_ms: int) -> str:
+    """Name the plan of a customer's valid keys, the latest key's where they differ; empty without any."""
+    return next((key.plan for key in keys if key.is_valid(now_ms)), "")
 
 
 _FIELDS = ("customer_id", "role", "label", "region", "plan")

@@ -45,6 +45,7 @@ class Pages:
             "counted": wording.counted,
             "moment": wording.moment,
             "rate": wording.rate,
+            "share": wording.share,
             "size": wording.size,
             "span": wording.span,
         }

@@ -4,15 +4,14 @@ Nobody looks, nothing is sampled: who opens the overview starts it, and it goes 
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from msgspec import Struct
 
-from orchestrator.core.views import Numbers
-from orchestrator.domain.histogram import SECONDS
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.core.views import Totals
+from orchestrator.domain.histogram import quantile
 from orchestrator.ports.clock import Clock
 
 EVERY_S = 2.0
@@ -22,16 +21,12 @@ KEPT = 150
 RECENT_S = 15.0
 
 
-class Sample(Struct, frozen=True, kw_only=True):
-    """What was counted at a moment (monotonic s, Unix ms). ``answers``: attempts by how long they took."""
+class Sample(Struct, frozen=True):
+    """What was counted until a moment (monotonic s, Unix ms)."""
 
     at_s: float
     at_ms: int
-    accepted: int
-    ended: int
-    failed: int
-    attempts: int
-    answers: tuple[int, ...]
+    total: Totals
 
 
 class Rates(Struct, frozen=True, kw_only=True):
@@ -51,12 +46,12 @@ class Pulse:
     """Samples, and says what follows from them.
 
     Args:
-        numbers: Counts everything.
+        totals: Gives what is counted since the service began.
         clock: Time.
     """
 
-    def __init__(self, numbers: Callable[[], Numbers], clock: Clock) -> None:
-        self._numbers = numbers
+    def __init__(self, totals: Callable[[], Totals], clock: Clock) -> None:
+        self._totals = totals
         self._clock = clock
         self._samples: deque[Sample] = deque(maxlen=KEPT)
         self._until_s = 0.0
@@ -73,39 +68,21 @@ class Pulse:
         return _rates(samples, now), _course(samples)
 
     def _sample(self) -> None:
-        self._samples.append(_sample(self._numbers(), self._clock))
+        self._samples.append(Sample(self._clock.now(), self._clock.unix_ms(), self._totals()))
         goes_on = self._clock.now() < self._until_s
         loop = asyncio.get_running_loop()
         self._next = loop.call_later(EVERY_S, self._sample) if goes_on else None
 
 
-def _sample(numbers: Numbers, clock: Clock) -> Sample:
-    counters = numbers.counters
-    answers = [sum(column) for column in zip(*_counts(numbers), strict=True)]
-    return Sample(
-        at_s=clock.now(),
-        at_ms=clock.unix_ms(),
-        accepted=counters.accepted,
-        ended=sum(Counter(counters.ended).values()),
-        failed=counters.ended[JobState.FAILED],
-        attempts=sum(counters.attempts.values()),
-        answers=tuple(answers),
-    )
-
-
-def _counts(numbers: Numbers) -> list[list[int]]:
-    nothing = [0] * (len(SECONDS) + 1)
-    return [nothing, *(histogram.counts for histogram in numbers.counters.attempt_seconds.values())]
-
-
 def _rates(samples: Sequence[Sample], now: float) -> Rates:
     first, recent, last = samples[0], _recent(samples, now), samples[-1]
-    answers = [after - before for before, after in zip(first.answers, last.answers, strict=True)]
+    before, after, took_s = recent.total, last.total, last.at_s - recent.at_s
+    answers = [after - before for before, after in zip(first.total.answers, after.answers, strict=True)]
     return Rates(
-        accepted=_per_s(recent.accepted, last.accepted, last.at_s - recent.at_s),
-        started=_per_s(recent.attempts, last.attempts, last.at_s - recent.at_s),
-        ended=_per_s(recent.ended, last.ended, last.at_s - recent.at_s),
-        failed=_per_s(recent.failed, last.failed, last.at_s - recent.at_s),
+        accepted=_per_s(before.accepted, after.accepted, took_s),
+        started=_per_s(before.attempts, after.attempts, took_s),
+        ended=_per_s(before.ended, after.ended, took_s),
+        failed=_per_s(before.failed, after.failed, took_s),
         p50_s=quantile(answers, 0.5),
         p99_s=quantile(answers, 0.99),
     )
@@ -121,25 +98,10 @@ def _per_s(before: int, after: int, took_s: float) -> float | None:
 
 def _course(samples: Sequence[Sample]) -> list[list[float | None]]:
     columns: list[list[float | None]] = [[], [], [], []]
-    for before, after in pairwise(samples):
-        took_s = after.at_s - before.at_s
-        columns[0].append(after.at_ms / 1000)
+    for earlier, later in pairwise(samples):
+        before, after, took_s = earlier.total, later.total, later.at_s - earlier.at_s
+        columns[0].append(later.at_ms / 1000)
         columns[1].append(_per_s(before.accepted, after.accepted, took_s))
         columns[2].append(_per_s(before.attempts, after.attempts, took_s))
         columns[3].append(_per_s(before.failed, after.failed, took_s))
     return columns
-
-
-def quantile(counts: Sequence[int], share: float) -> float | None:
-    """Estimate a quantile (s) of a histogram's counts, evenly spread within each bucket, as Prometheus does;
-    the highest bound where it lies beyond that, None where there is nothing.
-    """
-    wanted = share * sum(counts)
-    if not wanted:
-        return None
-    up_to, lower = 0, 0.0
-    for bound, count in zip(SECONDS, counts, strict=False):
-        if count and up_to + count >= wanted:
-            return lower + (bound - lower) * (wanted - up_to) / count
-        up_to, lower = up_to + count, bound
-    return SECONDS[-1]

@@ -9,9 +9,13 @@ from orchestrator.adapters.http.backend import Backend
 from orchestrator.adapters.http.console.pages import Pages
 from orchestrator.adapters.http.console.paths import ROOT
 from orchestrator.adapters.http.console.visit import Visit
+from orchestrator.adapters.http.documents.domains import domains_document
 from orchestrator.adapters.http.documents.overviews import regions_document
+from orchestrator.core.gateway.targets import just_before
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.roles import Caller
+
+TARGETS_SHOWN = 20
 
 
 class RegionPages:
@@ -22,9 +26,20 @@ class RegionPages:
         self._pages = pages
 
     async def show(self, visit: Visit) -> Response:
-        """Show every region with its nodes."""
-        document = regions_document(self._gateway.regions(), self._gateway.default_region)
-        return self._pages.page("regions.html", visit=visit, **document)
+        """Show every region with its nodes, and how long targets take to answer from each, by name."""
+        begins, after = visit.query.get("target", ""), visit.query.get("after", "")
+        targets = await self._gateway.targets.listed(
+            visit.caller, most=TARGETS_SHOWN, after=just_before(begins) if begins else after
+        )
+        return self._pages.page(
+            "regions.html",
+            visit=visit,
+            targets=domains_document(targets, visit.caller)["domains"],
+            begins=begins,
+            after=after,
+            following=targets.domains[-1].name if targets.more else None,
+            **regions_document(self._gateway.regions(), self._gateway.default_region),
+        )
 
     async def drain(self, visit: Visit) -> Response:
         """Place nothing new in a region."""

@@ -80,6 +80,7 @@ class Routes:
         yield self._page("/keys", f"GET {ADMIN}/keys", keys.show)
         yield self._act("/keys", f"POST {ADMIN}/keys", keys.create)
         yield self._act("/keys/{key_id}/revoke", f"DELETE {ADMIN}/keys/{{key_id}}", keys.revoke)
+        yield self._act("/keys/plan", f"PUT {ADMIN}/customers/{{customer_id}}/plan", keys.set_plan)
         yield self._page("/audit", f"GET {ADMIN}/audit", AuditPage(self._backend, self._pages).show)
 
     def _page(self, path: str, call: str, show: Handler) -> Route:

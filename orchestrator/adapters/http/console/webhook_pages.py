@@ -13,7 +13,11 @@ from orchestrator.adapters.http.console.paths import ROOT
 from orchestrator.adapters.http.console.visit import Visit
 from orchestrator.adapters.http.delivery_filters import dead_filter, read_dead_place, write_dead_place
 from orchestrator.adapters.http.documents.administration import customers_document
-from orchestrator.adapters.http.documents.deliveries import dead_document, pending_document
+from orchestrator.adapters.http.documents.deliveries import (
+    dead_document,
+    pending_document,
+    receivers_document,
+)
 from orchestrator.adapters.http.paging import read_customer, read_named_domain
 from orchestrator.adapters.http.schema import REDELIVER_MOST
 from orchestrator.domain.audit import Act
@@ -48,6 +52,7 @@ class WebhookPages:
         return {
             "customer": customer,
             "asked": asked,
+            "receivers": receivers_document(self._deliveries.receivers(customer, SHOWN)),
             "pending": pending_document(pending, None),
             "dead": dead_document(dead, _following(dead)),
         }

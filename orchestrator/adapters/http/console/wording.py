@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import floor
 
 from markupsafe import Markup
 
@@ -18,6 +19,7 @@ SAID: Mapping[str, str] = {
     "paced": "The pace is set.",
     "drained": "Nothing new is placed there; what runs there ends.",
     "undrained": "It takes work again.",
+    "planned": "The plan is changed: it weighs in the queues within ten seconds.",
     "revoked": "The key is revoked.",
 }
 """What a page says after an act, by the word that leads there: nothing that a link may put in its place."""
@@ -58,6 +60,11 @@ def rate(per_s: float | None) -> str:
     if per_s is None:
         return UNKNOWN
     return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.3g}"  # noqa: PLR2004  # three digits are enough
+
+
+def share(of_one: float) -> str:
+    """Write a share of 1 in percent; one that is nearly all does not read as all."""
+    return f"{floor(of_one * 1000) / 10:g} %"
 
 
 def size(count: int) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from orchestrator.core.views import CustomerView
 from orchestrator.domain.audit import AuditLine
+from orchestrator.domain.ids import CustomerId
 from orchestrator.ports.customers import ApiKey
 
 
@@ -43,6 +44,11 @@ def made_document(key: str, made: ApiKey) -> dict[str, Any]:
 def revoked_document(key_id: str) -> dict[str, Any]:
     """Say that a key is revoked."""
     return {"key_id": key_id, "status": "revoked"}
+
+
+def plan_document(customer: CustomerId, plan: str, keys: int) -> dict[str, Any]:
+    """Say which plan a customer's keys have now, and how many those are."""
+    return {"customer_id": customer, "plan": plan, "valid_keys": keys}
 
 
 def audit_document(lines: Sequence[AuditLine], next_cursor: str | None) -> dict[str, Any]:

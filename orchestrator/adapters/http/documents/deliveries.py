@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator.core.views import PendingDeliveries, Redelivered
+from orchestrator.core.views import PendingDeliveries, ReceiverView, Redelivered
 from orchestrator.domain.fanout import DeliveryAttempt
 from orchestrator.domain.ids import JobId
 from orchestrator.ports.store import OutboxEntry, PendingEndpoint
@@ -22,6 +22,20 @@ def pending_document(pending: PendingDeliveries, next_cursor: str | None) -> dic
         "deliveries": [_pending_document(entry) for entry in pending.deliveries],
         "next_cursor": next_cursor,
     }
+
+
+def receivers_document(receivers: Iterable[ReceiverView]) -> list[dict[str, Any]]:
+    """Show how receivers take webhooks; times in s."""
+    return [
+        {
+            "endpoint": each.endpoint,
+            "attempts": each.attempts,
+            "taken_share": each.taken / each.attempts,
+            "p50_s": each.p50_s,
+            "p99_s": each.p99_s,
+        }
+        for each in receivers
+    ]
 
 
 def redelivering_document(job_id: JobId, count: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 from orchestrator.adapters.http.console.many_jobs_acts import ManyAct, ManyJobsActs
 from orchestrator.core.views import Done
 from orchestrator.domain.errors import Conflict, OverLimit
+from orchestrator.domain.ids import TargetDomain
 from orchestrator.domain.usage import DayUsage, day_of
 from orchestrator.ports.store import JobCursor, JobFilter
 from tests.unit.domain.builders import ACME
@@ -82,6 +83,7 @@ ACTS = [
     "/regions/iad/undrain",
     "/keys",
     "/keys/abc/revoke",
+    "/keys/plan",
 ]
 
 
@@ -132,6 +134,19 @@ async def test_a_key_is_made_and_shown_once_and_revoked(gateway: Gateway, operat
 )
 async def test_a_key_that_can_not_be_is_not_made(operator: Visitor, form: dict[str, str]) -> None:
     assert (await operator.act("/keys", **form)).status_code == 422
+
+
+async def test_a_customers_plan_is_chosen_of_those_that_the_table_names(
+    gateway: Gateway, operator: Visitor
+) -> None:
+    assert "Change the plan" not in await operator.page("/keys")
+    assert '<option value="pro" selected>' in await operator.page("/keys", customer="cust_beta")
+    changed = await operator.act("/keys/plan", customer_id="cust_beta", plan="gold")
+    assert changed.headers["location"] == "/console/keys?customer=cust_beta&said=planned"
+    shown = await operator.page("/keys", customer="cust_beta")
+    assert '<option value="gold" selected>gold</option>' in shown[shown.index("Plan of cust_beta") :]
+    assert (await operator.act("/keys/plan", customer_id="cust_beta", plan="odd")).status_code == 422
+    assert await audited(gateway) == [("customer.plan_set", "cust_beta")]
 
 
 async def test_the_audit_is_shown_with_who_and_from_where(gateway: Gateway, operator: Visitor) -> None:
@@ -234,3 +249,33 @@ async def test_webhooks_that_failed_are_shown_and_sent_again(
     assert (await acme.act("/webhooks/redeliver", webhook_id="none")).status_code == 404
     assert (await operator.act("/webhooks/redeliver", customer="cust_acme")).status_code == 303
     assert await audited(gateway) == [("webhooks.redelivered", "all")]
+
+
+async def test_how_receivers_take_webhooks_is_shown_to_whom_they_are(
+    gateway: Gateway, acme: Visitor, beta: Visitor, operator: Visitor
+) -> None:
+    assert "How receivers take them" not in await acme.page("/webhooks")
+    known = gateway.shard.webhooks.outbox.receivers
+    for taken in (True, False, True):
+        known.note(ACME, TargetDomain("hooks.example:443"), 0.02, answered=True, taken=taken)
+    for visitor, whose in ((acme, ""), (operator, "cust_acme")):
+        page = await visitor.page("/webhooks", customer=whose)
+        assert '<td class="num">3</td><td class="num">66.6 %</td>' in page
+    assert "hooks.example" not in await beta.page("/webhooks")
+
+
+async def test_how_long_targets_take_is_shown_by_region(
+    gateway: Gateway, acme: Visitor, beta: Visitor, operator: Visitor
+) -> None:
+    gateway.regions_up()
+    await submitted(gateway)
+    gateway.answer_attempts()
+    await turns()
+    for visitor in (acme, operator):
+        page = await visitor.page("/regions")
+        row = page[page.index("How long targets take") :]
+        assert DOMAIN in row
+        assert "not called" in row
+        assert re.search(r'<td class="num">\d+ ms</td>', row)
+    assert DOMAIN not in await beta.page("/regions")
+    assert "No target from there on" in await operator.page("/regions", target="zzz.example")

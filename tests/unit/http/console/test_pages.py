@@ -9,6 +9,10 @@ from starlette.routing import Route
 from orchestrator.adapters.http.console.app import make_console
 from orchestrator.adapters.http.console.pages import TEMPLATES
 from orchestrator.adapters.http.console.static_files import DIRECTORY, StaticFiles
+from orchestrator.adapters.http.paging import write_cursor
+from orchestrator.domain.ids import JobId
+from orchestrator.ports.store import JobCursor, JobPage
+from tests.unit.domain.builders import NOW_MS
 from tests.unit.http.console.visitors import Visitor, browser
 from tests.unit.http.gateway import TARGET, Gateway
 from tests.unit.http.test_jobs import submitted
@@ -173,6 +177,22 @@ async def test_filters_hold_together_and_say_of_which_time_they_are(gateway: Gat
     assert (await acme.page("/jobs/count", **filters)) == "1"
     assert (await acme.page("/jobs/count", **filters, code="timeout")) == "0"
     assert "No job fits" in await acme.page("/jobs", **filters, code="timeout")
+
+
+async def test_a_search_that_takes_long_says_how_far_it_came_and_goes_on(
+    gateway: Gateway, acme: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = JobId(f"job_{NOW_MS}_000001")
+
+    async def in_vain(*_: object, **__: object) -> JobPage:
+        return JobPage((), JobCursor(NOW_MS, last))
+
+    monkeypatch.setattr(gateway.store.history, "jobs_of", in_vain)
+    page = await acme.page("/jobs", domain=DOMAIN)
+    assert "None so far" in page
+    assert "Look further back" in page
+    assert f"cursor={write_cursor(JobCursor(NOW_MS, last))}" in page
+    assert (await acme.page("/jobs/count", domain=DOMAIN)) == "0+"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.unit.http.test_jobs import submitted
 
 
 async def test_rates_are_differences_between_samples(gateway: Gateway) -> None:
-    sampled = Pulse(gateway.backend.gateway.numbers, gateway.clock)
+    sampled = Pulse(gateway.backend.gateway.totals, gateway.clock)
     first, course = sampled.look()
     assert (first.accepted, course[0]) == (None, [])
     for number in range(4):
@@ -25,7 +25,7 @@ async def test_rates_are_differences_between_samples(gateway: Gateway) -> None:
 
 
 async def test_nothing_is_sampled_once_nobody_has_looked_for_long(gateway: Gateway) -> None:
-    sampled = Pulse(gateway.backend.gateway.numbers, gateway.clock)
+    sampled = Pulse(gateway.backend.gateway.totals, gateway.clock)
     sampled.look()
     gateway.clock.ahead_s += pulse.GOES_ON_S + 1
     sampled._sample()

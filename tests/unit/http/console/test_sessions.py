@@ -1,14 +1,18 @@
 """Who comes in, for how long, and what another site can't do."""
 
+import asyncio
+
 import pytest
 
 from orchestrator.adapters.http.authentication import TRUSTED_FOR_S
+from orchestrator.adapters.http.console import job_stream
 from orchestrator.adapters.http.console.attempts import FAILURES_MOST, WITHIN_S
 from orchestrator.adapters.http.console.paths import ROOT, led_to
 from orchestrator.adapters.http.console.sessions import COOKIE, LASTS_S
 from orchestrator.domain.audit import Act, AuditEntry
 from tests.unit.http.console.visitors import Visitor, browser
-from tests.unit.http.gateway import KEY, REGIONS_KEY, Gateway
+from tests.unit.http.gateway import KEY, REGIONS_KEY, Gateway, turns
+from tests.unit.http.test_jobs import submitted
 
 
 async def test_a_browser_at_the_root_is_led_to_the_console_and_a_program_is_not(gateway: Gateway) -> None:
@@ -55,6 +59,21 @@ async def test_the_cookie_is_for_the_console_alone_and_no_script_can_read_it(gat
             "/console/sign-in", data={"key": KEY}, headers={"x-forwarded-proto": "https"}
         )
         assert "Secure" in behind_tls.headers["set-cookie"]
+
+
+async def test_a_jobs_stream_ends_with_the_key_of_its_session(
+    gateway: Gateway, acme: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_stream, "DRAWN_EVERY_S", 0.01)
+    listening = asyncio.ensure_future(acme.open(f"/jobs/{await submitted(gateway)}/stream"))
+    await turns()
+    entry = AuditEntry(at_ms=1, act=Act.KEY_REVOKED, subject="", who="", origin="")
+    await gateway.store.customers.revoke_key("key of cust_acme", entry)
+    gateway.clock.ahead_s += TRUSTED_FOR_S + 0.1
+    async with asyncio.timeout(20):
+        heard = (await listening).text
+    assert "event: job" in heard
+    assert "event: over" not in heard, "the job goes on: who may come back will"
 
 
 async def test_a_session_ends_after_twelve_hours(gateway: Gateway, acme: Visitor) -> None:

@@ -2,9 +2,8 @@
 
 import pytest
 
-from orchestrator.adapters.http.console.pulse import quantile
 from orchestrator.adapters.http.console.wording import MANY, counted, moment, rate, size, span
-from orchestrator.domain.histogram import SECONDS
+from orchestrator.domain.histogram import SECONDS, quantile
 
 
 @pytest.mark.parametrize(
