@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve target test test-long test-fast test-services test-wan testbed fuzz check lint types types-server types-sdk format bench bench-throughput bench-race \
-	bench-latency bench-pacing bench-retry bench-sdk bench-webhooks bench-domains bench-memory kill-rounds simulate outage wheels lock clean
+	bench-latency bench-pacing bench-retry bench-sdk bench-webhooks bench-console bench-domains bench-memory kill-rounds simulate outage wheels lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +109,9 @@ bench-webhooks: install ## what nine receivers feel of a tenth that hangs: QUICK
 
 bench-memory: install ## what one customer can make the service hold, in many ways: ONLY=names with commas for some
 	$(BIN)/python -m bench.memory $(if $(ONLY),--only $(ONLY),--json bench/results/memory.json)
+
+bench-console: install ## the console over a million jobs and ten thousand targets, and what it costs the jobs: QUICK=1 for a tenth
+	$(BIN)/python -m bench.console $(if $(QUICK),--jobs 100000 --domains 1000 --rounds 20 --pairs 3)
 
 bench-domains: install ## what 100,000 targets cost: bytes when idle, and time to pick the next request
 	$(BIN)/python -m tests.simulation.many_domains --json bench/results/domains.json
