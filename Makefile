@@ -14,7 +14,7 @@ CASES ?= 5000
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve target test test-long test-fast test-services test-wan testbed fuzz check lint types types-server types-sdk format bench bench-throughput bench-race \
+.PHONY: help install demo serve target docs test test-long test-fast test-services test-wan testbed fuzz check lint types types-server types-sdk format bench bench-throughput bench-race \
 	bench-latency bench-pacing bench-retry bench-sdk bench-webhooks bench-console bench-domains bench-memory kill-rounds simulate outage wheels lock clean
 
 help: ## show this list
@@ -39,6 +39,9 @@ serve: install ## run the service on port 8080, private targets allowed, with a 
 
 target: install ## an API to play with on port 9000: it answers, prints what it is asked, and takes webhooks
 	$(BIN)/python sdk/examples/stand_in.py $(TARGET_PORT)
+
+docs: install ## the documentation as a site to open from disk, with its reference and a search: build/docs/html
+	$(BIN)/python -m bench.site
 
 test: install ## every test that CI runs: those that start services beside those that do not, each half shown when it ends
 	$(MAKE) --jobs=2 --output-sync=target test-fast test-services

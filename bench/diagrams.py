@@ -19,11 +19,14 @@ def settings() -> str:
     rows = ["| option | environment | default | |", "|---|---|---|---|"]
     for setting in fields(Settings):
         name, says = setting.name, setting.metadata["says"]
-        rows.append(f"| `{option_of(name)}` | `{variable_of(name)}` | {_default(setting.default)} | {says} |")
+        rows.append(
+            f"| `{option_of(name)}` | `{variable_of(name)}` | {default_of(setting.default)} | {says} |"
+        )
     return "\n".join(rows)
 
 
-def _default(value: object) -> str:
+def default_of(value: object) -> str:
+    """Show a setting's default; nothing where it has none."""
     match value:
         case None | "" | False:
             return ""

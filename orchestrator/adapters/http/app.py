@@ -11,7 +11,7 @@ from orchestrator.adapters.http.calls.overviews import add_overviews
 from orchestrator.adapters.http.calls.service import add_service
 from orchestrator.adapters.http.calls.webhooks import add_webhooks
 from orchestrator.adapters.http.console.app import add_console
-from orchestrator.adapters.http.docs_page import DocsPage
+from orchestrator.adapters.http.docs_page import add_pages
 from orchestrator.adapters.http.envelope import Envelope
 from orchestrator.adapters.http.head_as_get import HeadAsGet
 from orchestrator.adapters.http.openapi import Calls
@@ -51,7 +51,7 @@ def make_app(backend: Backend, *, with_metrics: bool = True) -> FastAPI:
     envelope = Envelope(app, backend.incoming, backend.bounds, API)
     calls.add(f"POST {API}/proxy", envelope.answer, body=ProxyIn, answers=_ENVELOPED)
     add_service(calls, backend, with_metrics=with_metrics)
-    app.get("/docs", include_in_schema=False)(DocsPage(app).show)
+    add_pages(app)
     add_console(app, backend)
     app.add_middleware(HeadAsGet)
     app.add_middleware(FaultShield)

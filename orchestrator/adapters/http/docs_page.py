@@ -6,19 +6,20 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from orchestrator.adapters.http.components import resolved
 from orchestrator.adapters.http.openapi import ROLES_FIELD
+from orchestrator.adapters.http.plain_page import plain_page
+from orchestrator.adapters.http.problem_pages import show_problem, show_problems
+from orchestrator.adapters.http.problems import PROBLEMS
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-h2 { margin-top: 2.5rem; font-size: 1.1rem; border-top: 1px solid #ddd; padding-top: 1rem }
-code { font-family: ui-monospace, monospace } .method { font-weight: bold; color: #06c }
-table { border-collapse: collapse; font-size: .9rem } td { padding: .2rem 1rem .2rem 0; vertical-align: top }
-@media (prefers-color-scheme: dark) { body { background: #161616; color: #ddd } .method { color: #6bf } }
-"""
-_NOTHING_ELSE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+def add_pages(app: FastAPI) -> None:
+    """Add the pages that tell of the API: none of its calls, and none of them needs a key."""
+    app.get("/docs", include_in_schema=False)(DocsPage(app).show)
+    app.get(PROBLEMS, include_in_schema=False)(show_problems)
+    app.get(f"{PROBLEMS}/{{slug}}", include_in_schema=False)(show_problem)
 
 
 class DocsPage:
@@ -32,15 +33,11 @@ class DocsPage:
         """Show every call with its query and its fields."""
         if self._page is None:
             self._page = "".join(_page(self._app.openapi()))
-        return HTMLResponse(self._page, headers=_NOTHING_ELSE)
+        return plain_page(self._app.title, self._page)
 
 
 def _page(described: dict[str, Any]) -> Iterator[str]:
-    info = described["info"]
-    title = escape(info["title"])
-    yield f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-    yield f"<style>{_STYLE}</style>"
-    yield f"<h1>{title}</h1><p>{escape(info.get('description', ''))}</p>"
+    yield f"<p>{escape(described['info'].get('description', ''))}</p>"
     yield "<p>Calls under <code>/api/v1</code> need <code>Authorization: Bearer ck_live_…</code>. "
     yield 'For machines: <a href="openapi.json">openapi.json</a>.</p>'
     for path, methods in described["paths"].items():

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -12,10 +13,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.domain.errors import (
+    BadRequest,
     Conflict,
     EZThrottleError,
     InvalidFields,
+    MethodNotAllowed,
     NotAuthorized,
+    NotFound,
     NotReady,
     TryLater,
 )
@@ -23,6 +27,12 @@ from orchestrator.ports.store import DamagedError, StoreFailure
 from orchestrator.runtime.faults import internal_fault
 
 RETRY_STORE_AFTER_S = 5
+PROBLEMS = "/problems"
+"""Where each kind of problem is explained: answers name its page as their type."""
+_OF_FRAMEWORK: Mapping[int, type[EZThrottleError]] = {
+    HTTPStatus.NOT_FOUND: NotFound,
+    HTTPStatus.METHOD_NOT_ALLOWED: MethodNotAllowed,
+}
 
 
 class FaultShield:
@@ -62,16 +72,9 @@ def as_ours(error: Exception) -> EZThrottleError:
             return internal_fault(error)
 
 
-def problem(
-    status: HTTPStatus, slug: str, title: str, detail: str, *, headers: dict[str, str] | None = None
-) -> Response:
-    """Answer with a problem document."""
-    return _respond(_document(status, slug, title, detail), headers)
-
-
-def problem_of(error: EZThrottleError) -> Response:
+def problem_of(error: EZThrottleError, more_headers: Mapping[str, str] | None = None) -> Response:
     """Answer with the problem document of one of our errors."""
-    headers: dict[str, str] = {}
+    headers = dict(more_headers or {})
     match error:
         case TryLater():
             headers["Retry-After"] = str(error.retry_after_s)
@@ -79,7 +82,9 @@ def problem_of(error: EZThrottleError) -> Response:
             headers["WWW-Authenticate"] = "Bearer"
         case _:
             pass
-    return _respond(problem_document(error), headers)
+    document = json.dumps(problem_document(error))
+    media = "application/problem+json"
+    return Response(document, status_code=error.status.value, media_type=media, headers=headers)
 
 
 def add_error_handlers(app: Starlette) -> None:
@@ -98,26 +103,14 @@ def problem_document(error: EZThrottleError) -> dict[str, Any]:
             extra["retry_at"] = time.time_ns() // 1_000_000 + 1000 * error.retry_after_s
         case _:
             pass
-    return _document(error.status, error.slug, error.title, str(error)) | extra
-
-
-def _document(status: HTTPStatus, slug: str, title: str, detail: str) -> dict[str, Any]:
+    detail = str(error)
     return {
-        "type": f"/problems/{slug}",
-        "title": title,
-        "status": status.value,
+        "type": f"{PROBLEMS}/{error.slug}",
+        "title": error.title,
+        "status": error.status.value,
         "detail": detail,
         "error": detail.replace("\n", " "),
-    }
-
-
-def _respond(document: dict[str, Any], headers: dict[str, str] | None) -> Response:
-    return Response(
-        json.dumps(document),
-        status_code=document["status"],
-        media_type="application/problem+json",
-        headers=headers,
-    )
+    } | extra
 
 
 async def _our_error(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette hands it over
@@ -129,7 +122,8 @@ async def _our_error(request: Request, error: Exception) -> Response:  # noqa: A
 async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    status = HTTPStatus(error.status_code)
-    detail = f"{request.method} {request.url.path}: {status.phrase}; /docs lists the calls"
-    headers = dict(error.headers) if error.headers else None
-    return problem(status, status.phrase.lower().replace(" ", "-"), status.phrase, detail, headers=headers)
+    phrase = HTTPStatus(error.status_code).phrase
+    kind = _OF_FRAMEWORK.get(error.status_code, BadRequest)
+    return problem_of(
+        kind(f"{request.method} {request.url.path}: {phrase}; /docs lists the calls"), error.headers
+    )

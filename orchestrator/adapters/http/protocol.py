@@ -5,7 +5,6 @@ The parser underneath takes a head, or the fields after a chunked body, of any s
 
 import asyncio
 import resource
-from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
@@ -21,8 +20,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from orchestrator.adapters.http.head_room import LINE_COSTS, HeadRoom, HeldHeads
 from orchestrator.adapters.http.lingering import LingeringTransport, Refused
-from orchestrator.adapters.http.problems import problem
+from orchestrator.adapters.http.problems import problem_of
 from orchestrator.adapters.http.upgrades import UpgradeBlindParser
+from orchestrator.domain.errors import BadRequest, EZThrottleError, HeadTooLarge, NotReady
 
 HEAD_BYTES_MOST = 64 * 1024
 HEAD_LINES_MOST = 200
@@ -39,6 +39,8 @@ BODILESS = ("GET", "HEAD", "DELETE")
 CONNECTIONS_MOST = 10_000
 FILES_KEPT_BACK = 256
 """Of those that the process may open: for the store, the log and Ray."""
+RETRY_AFTER_S = 1
+"""When there may be room again for who found none."""
 
 
 def connections_most() -> int:
@@ -89,7 +91,7 @@ class BoundedProtocol(HttpToolsProtocol):
             # It takes nobody's place while it goes.
             self.connections.discard(self)
             self.refused.add(self._line)
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections are open: try again later")
+            self._refuse(NotReady("too many connections are open: try again later", RETRY_AFTER_S))
         else:
             self._await_next()
 
@@ -114,7 +116,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._line.is_closing():
             return
         if (excess := self._excess()) is not None:
-            self._refuse(*excess)
+            self._refuse(excess)
         elif not self.scope.get("method"):
             self._await_head()
         else:
@@ -144,20 +146,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def _is_too_large(self) -> bool:
         return self._beside_body > HEAD_BYTES_MOST or len(self.headers) > HEAD_LINES_MOST
 
-    def _excess(self) -> tuple[HTTPStatus, str] | None:
+    def _excess(self) -> EZThrottleError | None:
         """What is too much of what has come, if anything is."""
         if self._beside_body > HEAD_BYTES_MOST:
             detail = f"the head of the request is larger than {HEAD_BYTES_MOST} bytes"
         elif len(self.headers) > HEAD_LINES_MOST:
             detail = f"the head of the request has more than {HEAD_LINES_MOST} lines"
         elif not self._has_room():
-            return (
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "the heads of too many requests are under way: try again later",
-            )
+            return NotReady("the heads of too many requests are under way: try again later", RETRY_AFTER_S)
         else:
             return None
-        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail
+        return HeadTooLarge(detail)
 
     def _has_room(self) -> bool:
         is_whole = self.scope.get("method")
@@ -173,7 +172,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return True
         cycle = self._newest()
         if cycle is None or cycle.more_body or self._head_due is not None:
-            self._refuse(HTTPStatus.BAD_REQUEST, "the request broke off")
+            self._refuse(BadRequest("the request broke off"))
             return False
         cycle.keep_alive = False
         # Who leaves a stream that has begun has heard enough of it.
@@ -219,7 +218,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
-        self._refuse(HTTPStatus.BAD_REQUEST, msg)
+        self._refuse(BadRequest(msg))
 
     def shutdown(self) -> None:
         """End with the server."""
@@ -274,12 +273,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_due.cancel()
             self._head_due = None
 
-    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+    def _refuse(self, error: EZThrottleError) -> None:
         if self._line.is_closing():
             return
         cycle = self._newest()
         if cycle is None or cycle.response_complete or not cycle.response_started:
-            self._line.write(_answer(status, detail))
+            self._line.write(_answer(error))
         if cycle is not None:
             cycle.disconnected = True
             cycle.message_event.set()
@@ -292,8 +291,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._line.linger()
 
 
-def _answer(status: HTTPStatus, detail: str) -> bytes:
-    response = problem(status, status.phrase.lower().replace(" ", "-"), status.phrase, detail)
+def _answer(error: EZThrottleError) -> bytes:
+    response = problem_of(error)
     fields = b"".join(name + b": " + value + b"\r\n" for name, value in response.raw_headers)
-    line = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+    line = f"HTTP/1.1 {error.status.value} {error.status.phrase}\r\n".encode()
     return line + fields + b"connection: close\r\n\r\n" + bytes(response.body)

@@ -36,7 +36,7 @@ KEYS = {
     Role.REGION: REGIONS_KEY,
 }
 IN_PATHS = {"job_id": "job_1_1", "key_id": "abc", "customer_id": "cust_acme", "region": "iad"}
-HIDDEN = {"GET /openapi.json", "GET /docs", "HEAD /openapi.json"}
+HIDDEN = {"GET /openapi.json", "GET /docs", "HEAD /openapi.json", "GET /problems", "GET /problems/{slug}"}
 """Routes that describe the others."""
 
 

@@ -33,7 +33,9 @@ class ErrorField(BaseModel):
 class Problem(BaseModel):
     """An error (RFC 9457)."""
 
-    type: Annotated[str, Field(description="/problems/ and its name, for programs")]
+    type: Annotated[
+        str, Field(description="Its kind, for programs, and where the service tells what to do about it")
+    ]
     title: str
     status: Status
     detail: str
