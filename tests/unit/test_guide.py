@@ -32,3 +32,11 @@ def test_what_the_pages_link_to_is_there() -> None:
         if "://" not in target and not (page.parent / target).exists()
     }
     assert dead == set()
+
+
+def test_each_decision_has_a_number_of_its_own_and_bears_it() -> None:
+    pages = sorted((REPOSITORY / "docs" / "decisions").glob("*.md"))
+    numbers = [int(page.name[:4]) for page in pages]
+    assert numbers == [*range(1, len(pages) + 1)]
+    titles = [re.match(r"# (\d+)\. ", page.read_text("utf-8")) for page in pages]
+    assert [int(title[1]) if title else None for title in titles] == numbers
