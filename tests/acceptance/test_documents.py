@@ -8,7 +8,6 @@ import pytest
 
 from bench.service import free_port
 from tests.support.documents import Block, Reader, blocks_of
-from tests.support.long import LONG
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(600)]
 
@@ -84,16 +83,6 @@ def blocks(*documents: str) -> list[Block]:
     return [block for name in documents for block in blocks_of(REPOSITORY / name) if block.runs]
 
 
-def in_one_service(*documents: str) -> list[object]:
-    """Give their blocks; those from where a reader serves again on are long."""
-    found: list[object] = []
-    again = False
-    for block in blocks(*documents):
-        again = again or block.note.startswith("serves again")
-        found.append(pytest.param(block, marks=LONG) if again else block)
-    return found
-
-
 def by_place(block: Block) -> str:
     return f"{block.document}:{block.line}"
 
@@ -112,7 +101,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         reader.close()
 
 
-@pytest.mark.parametrize("block", in_one_service(*OPERATIONS), ids=by_place)
+@pytest.mark.parametrize("block", blocks(*OPERATIONS), ids=by_place)
 def test_an_operators_block_runs_as_it_stands(block: Block, machine: Reader) -> None:
     assert machine.run(block) is not None
 
@@ -126,7 +115,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         reader.close()
 
 
-@pytest.mark.parametrize("block", in_one_service(*REGIONS), ids=by_place)
+@pytest.mark.parametrize("block", blocks(*REGIONS), ids=by_place)
 def test_a_block_about_regions_runs_as_it_stands(block: Block, fleet: Reader) -> None:
     assert fleet.run(block) is not None
 
