@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
-from orchestrator.domain.exchange import Fault, HttpRequest
+from orchestrator.domain.exchange import Fault, HttpRequest, Phases
 from orchestrator.domain.ids import AttemptId
 from orchestrator.domain.routing import SELF_FENCE_AFTER_S
+from orchestrator.domain.trace_context import is_traced
 from orchestrator.messages.types import (
     AttemptDone,
     AttemptReady,
@@ -231,8 +233,10 @@ class Executor:
             self._answers.drop(attempt)
 
     async def _attempt(self, attempt: AttemptId, request: HttpRequest) -> None:
+        told: list[Phases] = []
+        timed = told.append if is_traced(request.headers) else None
         try:
-            response = await self._egress.exchange(request, lambda: self._gate(attempt))
+            response = await self._egress.exchange(request, lambda: self._gate(attempt), timed)
         except EgressError as error:
             self._finish(attempt, error.fault, str(error))
         except asyncio.CancelledError:
@@ -242,7 +246,8 @@ class Executor:
         else:
             answered = self._clock.now() + self.clock_offset_s
             started = self._end(attempt)
-            done = AttemptDone(attempt, started, response, answered_at=answered)
+            write_s, wait_s = astuple(told[0]) if told else (0.0, 0.0)
+            done = AttemptDone(attempt, started, response, None, "", answered, write_s, wait_s)
             self._answers.report(done, request.owner)
 
     def _end_unbegun(self, attempt: AttemptId) -> None:

@@ -1,4 +1,7 @@
-"""One HTTP exchange with a target or a webhook receiver: what is asked, and how it ended."""
+"""One HTTP exchange with a target or a webhook receiver: what is asked, and how it ended.
+
+What is asked and answered travels as a list of its fields, in their order: a new one goes last.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -12,7 +15,7 @@ LINE_COSTS = 160
 """What a header line takes in memory besides its characters, in bytes."""
 
 
-class HttpRequest(Struct, frozen=True, kw_only=True):
+class HttpRequest(Struct, frozen=True, kw_only=True, array_like=True):
     """A request exactly as it is to be written: nothing is added to it on the way.
 
     ``body`` is None where there is none; ``timeout_ms`` bounds the exchange, from the first byte written to
@@ -41,13 +44,12 @@ class Phases(Struct, frozen=True):
     wait_s: float
 
 
-class HttpResponse(Struct, frozen=True, kw_only=True):
+class HttpResponse(Struct, frozen=True, kw_only=True, array_like=True):
     """An answer, decoded. Header names are lower case, repeated ones joined with ``, `` (``set-cookie`` with
     newlines). ``truncated`` says that the body was cut at the size limit, and ``headers_truncated`` that
     header lines were left out at theirs. ``incomplete`` says in words why the answer could not be read to its
     end, and is empty where it could. ``repeated`` holds those
-    headers that bear on pace and came more than once, their lines apart by newlines. ``phases`` is told of
-    requests that belong to a trace.
+    headers that bear on pace and came more than once, their lines apart by newlines.
     """
 
     status: int
@@ -57,7 +59,6 @@ class HttpResponse(Struct, frozen=True, kw_only=True):
     headers_truncated: bool = False
     incomplete: str = ""
     repeated: Mapping[str, str] = field(default_factory=dict)
-    phases: Phases | None = None
 
     @property
     def header_bytes(self) -> int:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.domain.breaker import Cause
-from orchestrator.domain.exchange import Fault, HttpResponse, cut_body
+from orchestrator.domain.exchange import Fault, HttpResponse, Phases, cut_body
 from orchestrator.domain.ids import AttemptId, RegionName
 from orchestrator.domain.job import ExecutionMode, JobSpec
 from orchestrator.domain.retry import (
@@ -60,7 +60,8 @@ class Failure(Struct, frozen=True):
 
 class Ended(Struct, frozen=True):
     """What became of an attempt: an answer, or a fault with its message. ``written`` says whether
-    the target may have seen any of it; ``probe``, that it was let out to see whether the target is back.
+    the target may have seen any of it; ``probe``, that it was let out to see whether the target is back;
+    ``phases``, where its time went if it was answered and belongs to a trace.
     """
 
     response: HttpResponse | None
@@ -69,6 +70,7 @@ class Ended(Struct, frozen=True):
     retry_after_s: float | None = None
     written: bool = True
     probe: bool = False
+    phases: Phases | None = None
 
     @property
     def cause(self) -> Cause:
@@ -153,14 +155,13 @@ def _note(run: Run, found: Attempt, ended: Ended, verdict: Verdict, now_ms: int)
         fault=ended.fault,
         written=ended.written,
         verdict=verdict,
-        **_phases_in_ms(ended.response),
+        **_phases_in_ms(ended.phases),
     )
     repeats = verdict in (Verdict.WAIT, Verdict.RETRY, Verdict.REROUTE)
     return _remember(run, found.region, ended) if repeats else run
 
 
-def _phases_in_ms(response: HttpResponse | None) -> dict[str, float]:
-    phases = response.phases if response is not None else None
+def _phases_in_ms(phases: Phases | None) -> dict[str, float]:
     return {} if phases is None else {"write_ms": phases.write_s * 1000, "wait_ms": phases.wait_s * 1000}
 
 

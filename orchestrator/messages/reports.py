@@ -1,10 +1,12 @@
-"""What a node on a machine of somebody else's may say: looked at before it counts."""
+"""What a node on a machine of somebody else's may say: looked at before it counts.
+
+That each field is of its type the codec has seen to.
+"""
 
 import math
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.domain.exchange import Fault
 from orchestrator.messages.codec import WireError
 from orchestrator.messages.types import (
     AnswerHeld,
@@ -28,7 +30,7 @@ BEATS_MOST = 2**48
 
 
 def inspect(message: Message) -> None:
-    """Look whether a message is one that a region's node sends, and each field what it is said to be.
+    """Look whether a message is one that a region's node sends, and each field within its bounds.
 
     Raises:
         WireError: It is not; the message is named.
@@ -40,73 +42,50 @@ def inspect(message: Message) -> None:
         raise WireError(msg)
 
 
-def _text(value: object, most: int = ID_MOST) -> bool:
-    return isinstance(value, str) and len(value) <= most
+def _text(value: str, most: int = ID_MOST) -> bool:
+    return len(value) <= most
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _finite(*values: float | None) -> bool:
+    return all(value is None or math.isfinite(value) for value in values)
 
 
-def _maybe(value: object, sound: Callable[[Any], bool]) -> bool:
-    return value is None or sound(value)
+def _between(value: int | None, least: int, most: int) -> bool:
+    return value is None or least <= value <= most
 
 
-def _between(value: object, least: int, most: int) -> bool:
-    return isinstance(value, int) and least <= value <= most
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(name, str) and isinstance(text, str) for name, text in value.items()
-    )
-
-
-# Fields are what their types say only where this side made them: to these each is anything.
-def _response(response: Any) -> bool:
-    return (
-        _between(response.status, 0, STATUS_MOST)
-        and isinstance(response.body, bytes)
-        and _texts(response.headers)
-        and _texts(response.repeated)
-        and isinstance(response.truncated, bool)
-        and isinstance(response.headers_truncated, bool)
-        and _text(response.incomplete, WORDS_MOST)
-        and _maybe(response.phases, lambda phases: _number(phases.write_s) and _number(phases.wait_s))
-    )
-
-
-def _done(message: Any) -> bool:
+def _done(message: AttemptDone) -> bool:
+    response = message.response
     return (
         _text(message.attempt)
-        and _maybe(message.started_at, _number)
-        and _maybe(message.answered_at, _number)
-        and _maybe(message.response, _response)
+        and _finite(message.started_at, message.answered_at, message.write_s, message.wait_s)
         and _text(message.message, WORDS_MOST)
-        and (message.response is None) == isinstance(message.fault, Fault)
+        and (response is None) == (message.fault is not None)
+        and (response is None or (_status(response.status) and _text(response.incomplete, WORDS_MOST)))
     )
 
 
-def _delivered(message: Any) -> bool:
+def _status(status: int | None) -> bool:
+    return _between(status, 0, STATUS_MOST)
+
+
+def _delivered(message: Delivered) -> bool:
     return (
         _text(message.delivery)
-        and _number(message.attempt)
-        and _maybe(message.status, lambda status: _between(status, 0, STATUS_MOST))
+        and _status(message.status)
         and _between(message.took_ms, 0, SIZE_MOST)
         and _text(message.message, WORDS_MOST)
-        and _maybe(message.retry_after_s, _number)
+        and _finite(message.retry_after_s)
     )
 
 
-def _heartbeat(beat: Any) -> bool:
+def _heartbeat(beat: Heartbeat) -> bool:
     return (
         _text(beat.incarnation)
-        and isinstance(beat.epoch, int)
-        and isinstance(beat.vitals, dict)
         and len(beat.vitals) <= VITALS_MOST
-        and all(_text(name) and _number(value) for name, value in beat.vitals.items())
-        and _maybe(beat.places, lambda places: _between(places, 0, PLACES_MOST))
-        and _maybe(beat.heard_s, _number)
+        and all(map(_text, beat.vitals))
+        and _finite(*beat.vitals.values(), beat.heard_s)
+        and _between(beat.places, 0, PLACES_MOST)
         and _between(beat.number, 0, BEATS_MOST)
     )
 
@@ -115,9 +94,9 @@ _SOUND: dict[type[Any], Callable[[Any], bool]] = {
     AnswerHeld: lambda m: _text(m.attempt) and _between(m.size, 0, SIZE_MOST),
     AttemptDone: _done,
     AttemptReady: lambda m: _text(m.attempt),
-    AttemptStarted: lambda m: _text(m.attempt) and _number(m.at),
+    AttemptStarted: lambda m: _text(m.attempt) and _finite(m.at),
     PermitUnused: lambda m: _text(m.attempt),
     Delivered: _delivered,
-    NeedResult: lambda m: _text(m.delivery) and _number(m.attempt) and isinstance(m.has_body, bool),
+    NeedResult: lambda m: _text(m.delivery),
     Heartbeat: _heartbeat,
 }

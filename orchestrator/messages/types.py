@@ -6,13 +6,13 @@ the carrier may bring one twice.
 
 from msgspec import Struct, field
 
-from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse, Phases
 from orchestrator.domain.ids import AttemptId, DeliveryId, JobId
 
 Headers = tuple[tuple[str, str], ...]
 
 
-class RunAttempt(Struct, frozen=True):
+class RunAttempt(Struct, frozen=True, array_like=True, tag=1):
     """Shard to executor: do this, starting at ``start_at`` (the shard's monotonic seconds)."""
 
     attempt: AttemptId
@@ -20,56 +20,57 @@ class RunAttempt(Struct, frozen=True):
     request: HttpRequest
 
 
-class GoAttempt(Struct, frozen=True):
+class GoAttempt(Struct, frozen=True, array_like=True, tag=2):
     """Shard to executor: the attempt that is ready may start at ``start_at``."""
 
     attempt: AttemptId
     start_at: float
 
 
-class CancelAttempt(Struct, frozen=True):
+class CancelAttempt(Struct, frozen=True, array_like=True, tag=3):
     """Shard to executor: close the attempt's connection. It may overtake its RunAttempt."""
 
     attempt: AttemptId
 
 
-class PermitUnused(Struct, frozen=True):
+class PermitUnused(Struct, frozen=True, array_like=True, tag=4):
     """Executor to shard: the start time passed before a connection was ready; still connecting."""
 
     attempt: AttemptId
 
 
-class AttemptReady(Struct, frozen=True):
+class AttemptReady(Struct, frozen=True, array_like=True, tag=5):
     """Executor to shard: a connection is ready and asks for a permit."""
 
     attempt: AttemptId
 
 
-class AttemptStarted(Struct, frozen=True):
+class AttemptStarted(Struct, frozen=True, array_like=True, tag=6):
     """Executor to shard: the first byte was written at ``at`` (the shard's monotonic seconds)."""
 
     attempt: AttemptId
     at: float
 
 
-class AnswerHeld(Struct, frozen=True):
+class AnswerHeld(Struct, frozen=True, array_like=True, tag=14):
     """Executor to shard: an answer is whole, its body so large (bytes) that it has to be asked for."""
 
     attempt: AttemptId
     size: int
 
 
-class SendAnswer(Struct, frozen=True):
+class SendAnswer(Struct, frozen=True, array_like=True, tag=15):
     """Shard to executor: there is room for the answer that is held."""
 
     attempt: AttemptId
 
 
-class AttemptDone(Struct, frozen=True):
+class AttemptDone(Struct, frozen=True, array_like=True, tag=7):
     """Executor to shard: an answer or a fault; the connection is closed or given back.
 
     ``started_at`` and ``answered_at`` are the shard's monotonic seconds, None where nothing was written, or
-    no answer came.
+    no answer came. ``write_s`` and ``wait_s`` are ``exchange.Phases`` of an answered request that belongs to
+    a trace, and 0 of others.
     """
 
     attempt: AttemptId
@@ -78,9 +79,16 @@ class AttemptDone(Struct, frozen=True):
     fault: Fault | None = None
     message: str = ""
     answered_at: float | None = None
+    write_s: float = 0.0
+    wait_s: float = 0.0
+
+    @property
+    def phases(self) -> Phases | None:
+        """Where the time went, if that is told."""
+        return Phases(self.write_s, self.wait_s) if self.write_s or self.wait_s else None
 
 
-class Deliver(Struct, frozen=True):
+class Deliver(Struct, frozen=True, array_like=True, tag=8):
     """Shard to sender: send ``body`` with ``headers``, which are signed: secrets stay with the shard.
 
     A large body is None, and there are no headers: once it is to go the sender asks for both.
@@ -94,7 +102,7 @@ class Deliver(Struct, frozen=True):
     job: JobId
 
 
-class NeedResult(Struct, frozen=True):
+class NeedResult(Struct, frozen=True, array_like=True, tag=12):
     """The sender to shard: a delivery of a large result is to go. ``has_body``: what is wanting is its
     signature alone, for the result came with another delivery of the job.
     """
@@ -104,14 +112,14 @@ class NeedResult(Struct, frozen=True):
     has_body: bool = False
 
 
-class JobResult(Struct, frozen=True):
+class JobResult(Struct, frozen=True, array_like=True, tag=13):
     """Shard to sender: the result of a job, for every delivery of it there."""
 
     job: JobId
     body: bytes
 
 
-class DeliverySigned(Struct, frozen=True):
+class DeliverySigned(Struct, frozen=True, array_like=True, tag=16):
     """Shard to sender: the headers of one delivery attempt whose body travels apart."""
 
     delivery: DeliveryId
@@ -119,7 +127,7 @@ class DeliverySigned(Struct, frozen=True):
     headers: Headers
 
 
-class Delivered(Struct, frozen=True):
+class Delivered(Struct, frozen=True, array_like=True, tag=9):
     """The sender's answer: how one delivery attempt ended. ``took_ms`` is its duration."""
 
     delivery: DeliveryId
@@ -131,7 +139,7 @@ class Delivered(Struct, frozen=True):
     fault: Fault | None = None
 
 
-class Heartbeat(Struct, frozen=True):
+class Heartbeat(Struct, frozen=True, array_like=True, tag=10):
     """Node to shard, every half second: which life of it this is, and which shard incarnation I work for.
 
     ``epoch`` is the last one heard; attempts of older ones are closed by then. ``vitals`` are numbers about
@@ -148,7 +156,7 @@ class Heartbeat(Struct, frozen=True):
     number: int = 0
 
 
-class HeartbeatReply(Struct, frozen=True):
+class HeartbeatReply(Struct, frozen=True, array_like=True, tag=11):
     """Shard to node: its epoch and clock (monotonic seconds of the machine ``boot_id``). ``lease_s`` is for
     how long it may act from now on; None where no other can take its place.
     """
@@ -159,7 +167,7 @@ class HeartbeatReply(Struct, frozen=True):
     lease_s: float | None = None
 
 
-class SessionMessage(Struct, frozen=True):
+class SessionMessage(Struct, frozen=True, array_like=True, tag=17):
     """Shard to shard: what a job says to a target there, or a target to a job (``ports/targets.py``).
 
     ``kind`` says which record ``body`` holds, packed. ``number`` and ``after`` as in ``domain/in_order.py``,
@@ -174,7 +182,7 @@ class SessionMessage(Struct, frozen=True):
     body: bytes
 
 
-class ShardHeartbeat(Struct, frozen=True):
+class ShardHeartbeat(Struct, frozen=True, array_like=True, tag=18):
     """Shard to shard, every half second: its jobs are here under ``epoch``, and speak to your targets in
     ``session``, which is over where the answer does not name it. ``number`` counts an epoch's beats.
     """
@@ -184,7 +192,7 @@ class ShardHeartbeat(Struct, frozen=True):
     number: int
 
 
-class ShardHeartbeatReply(Struct, frozen=True):
+class ShardHeartbeatReply(Struct, frozen=True, array_like=True, tag=19):
     """Its answer: the epoch of the targets' shard, and the session that is open there; 0 if none is."""
 
     epoch: int

@@ -1,8 +1,12 @@
 """The seam between an executor and the HTTP client that it uses."""
 
+from collections.abc import Callable
 from typing import Protocol
 
-from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse, Phases
+
+Timed = Callable[[Phases], None]
+"""Takes where the time of an exchange went that was answered."""
 
 
 class EgressError(Exception):
@@ -23,8 +27,8 @@ class Gate(Protocol):
 class Egress(Protocol):
     """Sends one request and reads one answer."""
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
-        """Connect, pass the gate, write, read.
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
+        """Connect, pass the gate, write, read; then call ``timed``.
 
         The gate is awaited exactly once, on a ready connection, right before the first byte.
         Cancelling the caller's task closes the connection before the task ends.

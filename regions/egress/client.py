@@ -8,11 +8,9 @@ from typing import Self
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from msgspec import Struct
-from msgspec.structs import replace
 
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST, Fault, HttpRequest, HttpResponse
-from orchestrator.domain.trace_context import is_traced
-from orchestrator.ports.egress import EgressError, Gate
+from orchestrator.ports.egress import EgressError, Gate, Timed
 from regions.egress.answer import Answer
 from regions.egress.answer_room import AnswerRoom
 from regions.egress.dns import GuardedDialler, GuardedResolver, Lookup, SystemLookup
@@ -70,7 +68,7 @@ class AiohttpEgress:
     ) -> None:
         await self.close()
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         """Send ``request`` once ``gate`` has opened on a ready connection, and read the answer.
 
         Raises:
@@ -85,8 +83,7 @@ class AiohttpEgress:
                 await _perform(
                     sessions.fresh if request.fresh_connection else sessions.pooled, wire, exchange
                 )
-            answered = _response(exchange.answer)
-            return replace(answered, phases=exchange.phases) if is_traced(request.headers) else answered
+            return _answered(exchange, timed)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # every failure gets its fault
             failure = error
         finally:
@@ -180,6 +177,13 @@ async def _perform(session: ClientSession, wire: WireRequest, exchange: GatedExc
         await exchange.until_answered()
     finally:
         response.close()
+
+
+def _answered(exchange: GatedExchange, timed: Timed | None) -> HttpResponse:
+    response = _response(exchange.answer)
+    if timed is not None:
+        timed(exchange.phases)
+    return response
 
 
 def _response(answer: Answer) -> HttpResponse:

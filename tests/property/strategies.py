@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse, Phases
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName
 from orchestrator.domain.job import (
     ExecutionMode,
@@ -128,13 +128,8 @@ RESPONSES = st.builds(
     headers_truncated=st.booleans(),
     incomplete=TEXT,
 )
-HEARD = st.builds(
-    replace,
-    RESPONSES,
-    repeated=st.dictionaries(TEXT, TEXT, max_size=2),
-    phases=st.none() | st.builds(Phases, SECONDS, SECONDS),
-)
-"""With lines about pace apart, and with what took time: once they were heard, nobody keeps those."""
+HEARD = st.builds(replace, RESPONSES, repeated=st.dictionaries(TEXT, TEXT, max_size=2))
+"""With lines about pace apart: once they were heard, nobody keeps those."""
 
 ATTEMPTS = TEXT.map(AttemptId)
 DELIVERIES = TEXT.map(DeliveryId)
@@ -154,6 +149,9 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
         st.none() | HEARD,
         st.none() | st.sampled_from(Fault),
         TEXT,
+        st.none() | SECONDS,
+        SECONDS,
+        SECONDS,
     ),
     Deliver: st.builds(
         Deliver,
@@ -169,7 +167,16 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     SendAnswer: st.builds(SendAnswer, ATTEMPTS),
     NeedResult: st.builds(NeedResult, DELIVERIES, COUNTS, st.booleans()),
     JobResult: st.builds(JobResult, TEXT.map(JobId), BYTES),
-    Delivered: st.builds(Delivered, DELIVERIES, COUNTS, st.none() | STATUS, COUNTS, TEXT, TEXT),
+    Delivered: st.builds(
+        Delivered,
+        DELIVERIES,
+        COUNTS,
+        st.none() | STATUS,
+        COUNTS,
+        TEXT,
+        st.none() | SECONDS,
+        st.none() | st.sampled_from(Fault),
+    ),
     Heartbeat: st.builds(
         Heartbeat,
         TEXT,

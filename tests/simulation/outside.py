@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import DeliveryId, JobId, RegionName, target_domain
-from orchestrator.ports.egress import EgressError, Gate
+from orchestrator.ports.egress import EgressError, Gate, Timed
 from tests.simulation.history import Delivery, History, TargetRequest
 from tests.simulation.quotas import Quotas, account_at_target, quota_headers
 from tests.simulation.scenario import CALM, Mood, ReceiverPlan, Scenario, TargetPlan, Temper
@@ -65,7 +65,7 @@ class TargetEgress:
         self._region = region
         self._open: list[TargetRequest] = []
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         """Connect, pass the gate, write, read."""
         target = self._outside.target(request)
         mood = self._mood(request, target)
@@ -181,7 +181,7 @@ class ReceiverEgress:
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         """Write at once, and read."""
         receiver = self._outside.receiver(request)
         mood = self._outside.mood(receiver.temper, mends=receiver.mends)

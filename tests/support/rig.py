@@ -24,7 +24,7 @@ from orchestrator.domain.pacing import Pace
 from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.messages.names import executor_address
 from orchestrator.messages.types import Heartbeat, Message
-from orchestrator.ports.egress import EgressError, Gate
+from orchestrator.ports.egress import EgressError, Gate, Timed
 from orchestrator.ports.store import Accepted, Duplicate, Ending, StoredJob, StoreFailure
 from regions.executor import Executor
 from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
@@ -267,7 +267,7 @@ class _Egress:
     rig: Rig
     region: RegionName
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         job_id = JobId(dict(request.headers)["X-EZThrottle-Job-Id"])
         await asyncio.sleep(self.rig.connects_in_s.get(self.region, 0.0))
         call = Call(self.rig.loop.time(), self.region, request.url, job_id)

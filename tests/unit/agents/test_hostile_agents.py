@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -222,13 +223,16 @@ def forged(message: Any, /, **fields: Any) -> Any:
 
 
 DONE = AttemptDone(ATTEMPT, 1.0, OK)
-BAD_REPORTS: dict[str, Message] = {
+OF_OTHER_TYPES: dict[str, Message] = {
     "no id": forged(DONE, attempt=["a", "list"]),
-    "a long id": forged(DONE, attempt="a" * 10_000),
     "a status of words": forged(DONE, response=forged(OK, status="fine")),
     "a body of text": forged(DONE, response=forged(OK, body="text")),
     "headers that are none": forged(DONE, response=forged(OK, headers={"a": 1})),
     "no number": forged(DONE, started_at="yesterday"),
+    "a heartbeat in a batch": forged(Heartbeat("one life", 1), epoch="x"),
+}
+BAD_REPORTS: dict[str, Message] = {
+    "a long id": forged(DONE, attempt="a" * 10_000),
     "a time that is no number": forged(DONE, started_at=math.nan),
     "neither answer nor fault": forged(DONE, response=None),
     "both": forged(DONE, fault=Fault.LOST),
@@ -239,8 +243,18 @@ BAD_REPORTS: dict[str, Message] = {
     "an endless wait": Delivered(DeliveryId("d"), 1, 503, 1, retry_after_s=math.inf),
     "what a shard says": DeliverySigned(DeliveryId("d"), 1, ()),
     "what one shard says to another": SessionMessage(JobId("job_1"), 1, 1, 0, 0, b""),
-    "a heartbeat in a batch": forged(Heartbeat("one life", 1), epoch="x"),
 }
+
+
+@pytest.mark.parametrize("report", OF_OTHER_TYPES.values(), ids=OF_OTHER_TYPES)
+async def test_a_report_whose_fields_are_of_other_types_ends_the_connection(
+    honest: AgentRig, report: Message, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, _ = await honest.key()
+    intruder = await honest.intruder(key)
+    intruder.report(honest.shard.epoch, report)
+    assert await intruder.is_hung_up_on()
+    assert re.search(r"hung up on .*: not a batch: Expected `.*`, got `.*` - at `\$\[\d\]", caplog.text)
 
 
 @pytest.mark.parametrize("report", BAD_REPORTS.values(), ids=BAD_REPORTS)

@@ -1,9 +1,10 @@
+from typing import Any
+
 import msgpack
 import pytest
-from msgspec.structs import replace
 
-from orchestrator.domain.exchange import HttpRequest, HttpResponse
-from orchestrator.domain.ids import AttemptId
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.ids import AttemptId, DeliveryId, JobId
 from orchestrator.messages import codec
 from orchestrator.messages.codec import (
     FRAGMENT_BYTES,
@@ -16,7 +17,17 @@ from orchestrator.messages.codec import (
     encode_batch,
     fragments,
 )
-from orchestrator.messages.types import AttemptDone, CancelAttempt, GoAttempt, HeartbeatReply, RunAttempt
+from orchestrator.messages.types import (
+    AttemptDone,
+    CancelAttempt,
+    Deliver,
+    Delivered,
+    GoAttempt,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    RunAttempt,
+)
 
 HEADER, OTHER = Header(3, "one"), Header(3, "two")
 LARGE = AttemptDone(AttemptId("large"), 1.0, HttpResponse(status=200, headers={}, body=b"x" * 300_000))
@@ -46,12 +57,63 @@ def test_times_keep_every_bit() -> None:
     assert decode_one(encode(GoAttempt(AttemptId("a"), at))) == GoAttempt(AttemptId("a"), at)
 
 
-def test_a_lease_that_never_ends_is_not_written_so_that_nodes_of_before_read_the_reply() -> None:
-    reply = HeartbeatReply(3, 1.5, "one machine")
-    assert msgpack.unpackb(encode(reply))[1:] == [3, 1.5, "one machine"]
-    assert decode_one(encode(reply)) == reply
-    leased = replace(reply, lease_s=2.5)
+REQUEST = HttpRequest(method="PUT", url="http://a/", headers=(("A", "b"),), body=b"x", owner="cust")
+RESPONSE = HttpResponse(status=200, headers={"a": "b"}, body=b"x", repeated={"a": "b"})
+BEFORE: list[tuple[Message, list[Any]]] = [
+    (
+        RunAttempt(AttemptId("a"), 0.5, REQUEST),
+        [1, "a", 0.5, ["PUT", "http://a/", [["A", "b"]], b"x", 30_000, "cust", False, False]],
+    ),
+    (
+        AttemptDone(AttemptId("a"), 1.0, RESPONSE, answered_at=2.0),
+        [7, "a", 1.0, [200, {"a": "b"}, b"x", False, False, "", {"a": "b"}], None, "", 2.0],
+    ),
+    (
+        AttemptDone(AttemptId("a"), None, None, Fault.LOST, "why"),
+        [7, "a", None, None, "lost", "why", None],
+    ),
+    (
+        Deliver(DeliveryId("d"), 1, "http://a/", None, (("A", "b"),), JobId("j")),
+        [8, "d", 1, "http://a/", None, [["A", "b"]], "j"],
+    ),
+    (
+        Delivered(DeliveryId("d"), 1, None, 4, fault=Fault.TIMEOUT),
+        [9, "d", 1, None, 4, "", None, "timeout"],
+    ),
+    (Heartbeat("one life", 3, places=4), [10, "one life", 3, {}, 4, None, 0]),
+    (HeartbeatReply(3, 1.5, "one machine"), [11, 3, 1.5, "one machine"]),
+]
+"""As the version before writes them."""
+
+
+@pytest.mark.parametrize(("message", "before"), BEFORE, ids=[type(said).__name__ for said, _ in BEFORE])
+def test_what_the_version_before_writes_is_read(message: Message, before: list[Any]) -> None:
+    assert decode_one(msgpack.packb(before)) == message
+
+
+@pytest.mark.parametrize(("message", "before"), BEFORE, ids=[type(said).__name__ for said, _ in BEFORE])
+def test_what_is_new_in_a_message_stands_behind_all_that_the_version_before_reads(
+    message: Message, before: list[Any]
+) -> None:
+    """It takes an absent lease, and the phases of an answer, which are 0 where nobody asked."""
+    written = msgpack.unpackb(encode(message))
+    assert written[: len(before)] == before
+    assert written[len(before) :] in ([], [None], [0.0, 0.0])
+
+
+def test_a_lease_is_read_as_it_was_written() -> None:
+    leased = HeartbeatReply(3, 1.5, "one machine", lease_s=2.5)
     assert decode_one(encode(leased)) == leased
+
+
+def test_a_field_of_another_type_is_refused_by_naming_its_place() -> None:
+    with pytest.raises(WireError, match=r"Expected `float`, got `str` - at `\$\[2\]`"):
+        decode_one(msgpack.packb([2, "a", "soon"]))
+
+
+def test_a_batch_that_ends_within_a_message_is_refused() -> None:
+    with pytest.raises(WireError, match="it ends within a message"):
+        BatchReader().read(batch(encode(SMALL)[:-1]))
 
 
 def test_a_batch_of_another_version_is_refused_by_naming_both() -> None:
@@ -61,7 +123,7 @@ def test_a_batch_of_another_version_is_refused_by_naming_both() -> None:
 
 
 def test_a_message_of_an_unknown_code_is_refused_by_naming_it() -> None:
-    with pytest.raises(WireError, match="unknown message code 99"):
+    with pytest.raises(WireError, match="Invalid value 99"):
         BatchReader().read(batch(msgpack.packb((99, "a"))))
 
 

@@ -11,7 +11,7 @@ from orchestrator.domain.ids import AttemptId
 from orchestrator.domain.routing import SELF_FENCE_AFTER_S
 from orchestrator.messages.types import AttemptDone, Message, RunAttempt
 from orchestrator.ports.clock import SystemClock
-from orchestrator.ports.egress import EgressError, Gate
+from orchestrator.ports.egress import EgressError, Gate, Timed
 from regions.executor import Executor, ShardLease
 
 SHARD_AHEAD_S = 1_000.0
@@ -20,7 +20,7 @@ SHARD_AHEAD_S = 1_000.0
 class Prompt:
     """An egress that answers as soon as its gate has opened."""
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         await gate()
         return HttpResponse(status=200, headers={}, body=b"")
 
@@ -34,7 +34,7 @@ class Closes:
     def __init__(self, fault: Fault) -> None:
         self._fault = fault
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         await gate()
         raise EgressError(self._fault, "as the test says")
 
@@ -78,7 +78,7 @@ async def test_start_and_answer_are_told_in_the_shards_time() -> None:
 class Holds:
     """An egress that never answers."""
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         await asyncio.Event().wait()
         return HttpResponse(status=200, headers={}, body=b"")
 
@@ -116,7 +116,7 @@ class Connects:
         self.connected = asyncio.Event()
         self.wrote = False
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         await self.connected.wait()
         await gate()
         self.wrote = True
@@ -154,7 +154,7 @@ class Reads:
         self._reader = reader
         self.asked = asyncio.Event()
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         await gate()
         self.asked.set()
         return HttpResponse(status=200, headers={}, body=await self._reader.readline())

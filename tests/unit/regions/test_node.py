@@ -13,7 +13,7 @@ from orchestrator.domain.ids import AttemptId, ShardName
 from orchestrator.domain.routing import ATTEMPTS_CREDIT, SELF_FENCE_AFTER_S
 from orchestrator.messages.codec import BatchReader, Header, decode_one, encode, encode_batch
 from orchestrator.messages.types import AttemptDone, Heartbeat, HeartbeatReply, Message, RunAttempt
-from orchestrator.ports.egress import Gate
+from orchestrator.ports.egress import Gate, Timed
 from orchestrator.ports.transport import Carrier
 from regions.node import RegionNode
 from regions.session import NodeParts
@@ -27,7 +27,7 @@ REQUEST = HttpRequest(method="GET", url="http://a.example/")
 class Endless:
     """A target that never answers."""
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         await gate()
         await asyncio.get_running_loop().create_future()
         raise AssertionError

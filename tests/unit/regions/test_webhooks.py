@@ -6,7 +6,7 @@ from orchestrator.domain.exchange import HttpRequest, HttpResponse
 from orchestrator.domain.ids import DeliveryId, JobId
 from orchestrator.messages.types import Deliver, Message
 from orchestrator.ports.clock import SystemClock
-from orchestrator.ports.egress import Gate
+from orchestrator.ports.egress import Gate, Timed
 from regions.webhooks import WebhookSender
 
 
@@ -18,7 +18,7 @@ class Busy:
         self.under_way = 0
         self.most = 0
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         await self.may_answer.wait()

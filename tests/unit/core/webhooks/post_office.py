@@ -21,7 +21,7 @@ from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.job import Job, Webhook
 from orchestrator.messages.names import WEBHOOK_NODE, executor_address
 from orchestrator.messages.types import Deliver, DeliverySigned, Heartbeat, JobResult, Message
-from orchestrator.ports.egress import EgressError, Gate
+from orchestrator.ports.egress import EgressError, Gate, Timed
 from orchestrator.ports.store import OutboxEntry, StoredJob
 from regions.webhooks import WebhookSender
 from tests.conformance.stores import a_course, an_ending
@@ -200,7 +200,7 @@ class _Receivers:
         self._office = office
         self._region = region
 
-    async def exchange(self, request: HttpRequest, gate: Gate) -> HttpResponse:
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         office, host = self._office, urlsplit(request.url).netloc
         await gate()
         office.busy[host] = office.busy.get(host, 0) + 1
