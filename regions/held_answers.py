@@ -6,7 +6,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.domain.byte_budget import LARGE_BYTES
-from orchestrator.domain.exchange import cut_answer
 from orchestrator.domain.ids import AttemptId
 from orchestrator.messages.types import AnswerHeld, AttemptDone, Message
 from orchestrator.ports.clock import Clock, Timer
@@ -58,7 +57,7 @@ class HeldAnswers:
         """Nobody wants an answer any more: its status is reported still, and its headers if they are few."""
         done = self._take(attempt)
         if done is not None and done.response is not None:
-            few = cut_answer(done.response, LARGE_BYTES)
+            few = done.response.cut(LARGE_BYTES)
             self._report(replace(done, response=replace(few, body=b"", truncated=True)))
 
     def forget(self) -> None:

@@ -235,15 +235,8 @@ class Dispatcher:
             opened.peer.doubt()
         written = started_at is not None
         retry_after = self._retry_after(message)
-        ended = Ended(
-            message.response,
-            message.fault,
-            message.message,
-            retry_after,
-            written,
-            opened.probe,
-            message.phases,
-        )
+        outcome = message.response, message.fault, message.message
+        ended = Ended(*outcome, retry_after, written, opened.probe, message.phases)
         self._learn(opened, ended, started_at)
         self._close(message.attempt, ended)
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from orchestrator.domain.course import Course
-from orchestrator.domain.exchange import cut_answer
 from orchestrator.domain.run import Answer, Run
 
 
@@ -24,7 +23,7 @@ def with_answers_cut(course: Course, most: int) -> Course:
     """Keep at most so many bytes of the body and of the headers of each answer that a course keeps."""
 
     def cut(answer: Answer) -> Answer:
-        return replace(answer, response=cut_answer(answer.response, most))
+        return replace(answer, response=answer.response.cut(most))
 
     def cut_run(run: Run) -> Run:
         last = run.last_seen and cut(run.last_seen)

@@ -5,6 +5,7 @@ What is asked and answered travels as a list of its fields, in their order: a ne
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Self
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -86,20 +87,18 @@ class HttpResponse(Struct, frozen=True, kw_only=True, array_like=True):
         """Whether it is a success of which nothing is missing but what is beyond a limit."""
         return self.successful and not self.incomplete
 
+    def with_body_cut(self, most: int) -> Self:
+        """Keep at most so many bytes of the body, and say so where it had more."""
+        if len(self.body) <= most:
+            return self
+        return replace(self, body=self.body[:most], truncated=True)
 
-def cut_body(response: HttpResponse, most: int) -> HttpResponse:
-    """Keep at most so many bytes of an answer's body, and say so where it had more."""
-    if len(response.body) <= most:
-        return response
-    return replace(response, body=response.body[:most], truncated=True)
-
-
-def cut_answer(response: HttpResponse, most: int) -> HttpResponse:
-    """Keep at most so many bytes of a body, and headers only where they take no more than that."""
-    response = cut_body(response, most)
-    if response.header_bytes <= most:
-        return response
-    return replace(response, headers={}, repeated={}, headers_truncated=True)
+    def cut(self, most: int) -> Self:
+        """Keep at most so many bytes of the body, and headers only where they take no more than that."""
+        if self.header_bytes <= most:
+            return self.with_body_cut(most)
+        bare = replace(self, headers={}, repeated={}, headers_truncated=True)
+        return bare.with_body_cut(most)
 
 
 class Fault(StrEnum):

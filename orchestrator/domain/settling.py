@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.domain.breaker import Cause
-from orchestrator.domain.exchange import Fault, HttpResponse, Phases, cut_body
+from orchestrator.domain.exchange import Fault, HttpResponse, Phases
 from orchestrator.domain.ids import AttemptId, RegionName
 from orchestrator.domain.job import ExecutionMode, JobSpec
 from orchestrator.domain.retry import (
@@ -270,7 +270,7 @@ def _remember(run: Run, region: RegionName, ended: Ended) -> Run:
     """Keep a response that is not the end: a job that fails without another one tells of it."""
     if ended.response is None:
         return run
-    return replace(run, last_seen=Answer(region, cut_body(ended.response, LAST_SEEN_BYTES)))
+    return replace(run, last_seen=Answer(region, ended.response.with_body_cut(LAST_SEEN_BYTES)))
 
 
 def _repeat(run: Run, index: int, ended: Ended, now_ms: int, jitter: float) -> tuple[Run, Decision]:
@@ -326,7 +326,7 @@ def _keep_answer(run: Run, spec: JobSpec, leg: int, response: HttpResponse) -> R
     most, asked = 0 if run.answers else len(response.body), None
     if spec.execution_mode is ExecutionMode.FANOUT:
         most, asked = FANOUT_BYTES // len(run.legs), spec.regions[leg]
-    answer = Answer(run.legs[leg].region, cut_body(response, most), asked)
+    answer = Answer(run.legs[leg].region, response.with_body_cut(most), asked)
     return replace(run, answers=(*run.answers, answer))
 
 

@@ -29,7 +29,7 @@ FUNCTIONS: dict[str, int] = {
     "tests/wan/test_heads.py test_a_head_that_is_lost_with_redis_behind_it_costs_no_job_and_no_acknowledgement": 37,  # noqa: E501  # a test's name
 }
 NAMES: dict[str, int] = {
-    "orchestrator/core/webhooks/dispatcher.py": 27,
+    # What the client offers, by name: nothing is done there.
     "sdk/ezthrottle/__init__.py": 27,
     "sdk/ezthrottle/types/__init__.py": 45,
 }

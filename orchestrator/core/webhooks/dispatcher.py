@@ -1,14 +1,15 @@
 """The webhook dispatcher: every result reaches its receivers, and is tried again until the schedule is over.
 
-It signs, and chooses who sends: the webhook actor, or a node of a region where the webhook names regions.
+It signs; who sends, ``departures`` chooses.
 """
 
 from collections.abc import Sequence
 
 from msgspec import Struct
 
-from orchestrator.core.peers import WEBHOOKS, PeerBook
+from orchestrator.core.peers import PeerBook
 from orchestrator.core.shard_context import ShardContext
+from orchestrator.core.webhooks.departures import Departures
 from orchestrator.core.webhooks.endpoint import Endpoint
 from orchestrator.core.webhooks.endpoint_queues import EndpointQueues
 from orchestrator.core.webhooks.in_flight import DeliveriesInFlight, DeliveryInFlight
@@ -17,7 +18,7 @@ from orchestrator.core.webhooks.loader import DeliveryLoader
 from orchestrator.core.webhooks.outbox import Outbox
 from orchestrator.core.webhooks.queued import LoadedResult, QueuedDelivery
 from orchestrator.core.webhooks.signing_secrets import SigningSecrets
-from orchestrator.domain.fanout import NO_REGION, DeliveryState, is_final, next_region, seems_down
+from orchestrator.domain.fanout import DeliveryState, is_final, seems_down
 from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress, RegionName, TargetDomain
 from orchestrator.messages.types import Deliver, Delivered, NeedResult
 from orchestrator.ports.store import OutboxEntry
@@ -58,6 +59,7 @@ class WebhookDispatcher:
         self._outbox = outbox
         self._secrets = secrets
         self._peers = peers
+        self._departures = Departures(peers)
         self._clock = context.clock
         self._spawn = context.spawn
         self._counters = context.counters
@@ -117,12 +119,11 @@ class WebhookDispatcher:
         sent = self._in_flight.at(sender, message.delivery)
         if sent is None or sent.number != message.attempt:
             return
-        region = NO_REGION if sent.node.region == WEBHOOKS else sent.node.region
-        sent.entry = self._outbox.noted(sent.entry, message, region)
+        sent.entry = self._outbox.noted(sent.entry, message, self._departures.shown(sent.node.region))
         trace_id = self._tracing.delivered(sent.entry.job_id, sent.result.traceparent, sent.entry)
         self._counters.delivery_took(message.took_ms / 1000, trace_id)
         unanswered = message.status is None and not is_final(None, message.fault)
-        if unanswered and (following := next_region(sent.regions, sent.tried, self._peers.regions_up())):
+        if unanswered and (following := self._departures.following(sent.regions, sent.tried)):
             self._send(sent, following)
         else:
             self._settle(self._in_flight.take(message.delivery), message, trace_id)
@@ -169,7 +170,7 @@ class WebhookDispatcher:
             self._queues.give_back(endpoint, delivery)
             return
         sent = DeliveryInFlight(result=result, queued=delivery, endpoint=endpoint, secrets=secrets)
-        region = self._first_region(sent.regions)
+        region = self._departures.first(sent.regions)
         if region is None:
             self._await_region(sent)
         else:
@@ -193,12 +194,6 @@ class WebhookDispatcher:
         self._peers.post(
             sent.node, Deliver(entry.id, sent.number, sent.url, body, headers, sent.queued.job_id)
         )
-
-    def _first_region(self, regions: tuple[RegionName, ...]) -> RegionName | None:
-        """Choose who sends; None while none of the regions is up."""
-        if not any(self._peers.knows(region) for region in regions):
-            return WEBHOOKS
-        return next_region(regions, (), self._peers.regions_up())
 
     async def _give_up(self, delivery: QueuedDelivery) -> None:
         """End what has waited behind an open breaker until its schedule was over."""

@@ -1,0 +1,31 @@
+"""Whence deliveries leave: from the webhook actor, or from a region that their webhook names."""
+
+from orchestrator.core.peers import WEBHOOKS, PeerBook
+from orchestrator.domain.fanout import NO_REGION, next_region
+from orchestrator.domain.ids import RegionName
+
+
+class Departures:
+    """Chooses who sends.
+
+    Args:
+        peers: The senders.
+    """
+
+    def __init__(self, peers: PeerBook) -> None:
+        self._peers = peers
+
+    def first(self, regions: tuple[RegionName, ...]) -> RegionName | None:
+        """Choose for an attempt of a webhook that names ``regions``; None while none of them is up."""
+        if not any(self._peers.knows(region) for region in regions):
+            return WEBHOOKS
+        return self.following(regions, ())
+
+    def following(self, regions: tuple[RegionName, ...], tried: tuple[RegionName, ...]) -> RegionName | None:
+        """Choose for the same attempt, where those ``tried`` had no answer; None where none is left."""
+        return next_region(regions, tried, self._peers.regions_up())
+
+    @staticmethod
+    def shown(sender: RegionName) -> RegionName:
+        """Name the region that customers are shown: the webhook actor is in none."""
+        return NO_REGION if sender == WEBHOOKS else sender
