@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-from orchestrator.domain.lifecycle import diagram
+from orchestrator.domain.jobs.lifecycle import diagram
 from orchestrator.settings import Settings, option_of, variable_of
 
 

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
-from orchestrator.domain.fanout import DeliveryOptions, Schedule
+from orchestrator.domain.health.routing import STRICT_DOWN_S
 from orchestrator.domain.ids import is_region_name
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.retention import DAY_MS, Retention
-from orchestrator.domain.routing import STRICT_DOWN_S
-from orchestrator.domain.submission_bounds import (
+from orchestrator.domain.jobs.retention import DAY_MS, Retention
+from orchestrator.domain.jobs.submission_bounds import (
     CHAIN_DEPTH_READ,
     ITEMS_READ,
     JOBS_READ,
@@ -27,6 +25,8 @@ from orchestrator.domain.submission_bounds import (
     URL_BYTES_READ,
     SubmissionBounds,
 )
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.webhooks.fanout import DeliveryOptions, Schedule
 from orchestrator.runtime.log_format import LogFormat
 
 PORT_MOST = 65535

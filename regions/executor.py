@@ -14,8 +14,8 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from orchestrator.domain.exchange import Fault, HttpRequest, Phases
+from orchestrator.domain.health.routing import SELF_FENCE_AFTER_S
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.routing import SELF_FENCE_AFTER_S
 from orchestrator.domain.trace_context import is_traced
 from orchestrator.messages.types import (
     AttemptDone,

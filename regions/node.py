@@ -1,7 +1,7 @@
 """What runs in a region, whatever carries its messages: attempts requests and sends webhooks for shards."""
 
+from orchestrator.domain.health.routing import ATTEMPTS_CREDIT, HEARTBEAT_EVERY_S
 from orchestrator.domain.ids import ShardName
-from orchestrator.domain.routing import ATTEMPTS_CREDIT, HEARTBEAT_EVERY_S
 from regions.session import NodeParts, ShardSession
 
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct, field
 
+from orchestrator.domain.health.routing import HEARTBEAT_EVERY_S
 from orchestrator.domain.ids import ShardName
-from orchestrator.domain.routing import HEARTBEAT_EVERY_S
 from orchestrator.messages.codec import BatchReader, Header, decode_one, encode
 from orchestrator.messages.types import Deliver, DeliverySigned, Heartbeat, HeartbeatReply, JobResult, Message
 from orchestrator.ports.clock import Clock

@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.headers.signals import retry_after_s
 from orchestrator.domain.ids import DeliveryId, JobId, TargetDomain, target_domain
-from orchestrator.domain.signals import retry_after_s
 from orchestrator.messages.types import (
     Deliver,
     Delivered,

@@ -16,16 +16,16 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.adapters.sqlite.store import SqliteStore
-from orchestrator.domain.audit import Act, AuditEntry
-from orchestrator.domain.course import Course
-from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState
+from orchestrator.domain.access.audit import Act, AuditEntry
+from orchestrator.domain.access.usage import DayUsage, day_of
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.run import begin, dispatch
+from orchestrator.domain.execution.settling import FailureCode
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName, target_domain
-from orchestrator.domain.job import Job, JobSpec, Webhook
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.overruling import Overruling, Pause
-from orchestrator.domain.run import begin, dispatch
-from orchestrator.domain.settling import FailureCode
-from orchestrator.domain.usage import DayUsage, day_of
+from orchestrator.domain.jobs.job import Job, JobSpec, Webhook
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.overruling import Overruling, Pause
+from orchestrator.domain.webhooks.fanout import DeliveryAttempt, DeliveryState
 from orchestrator.ports.store import Ending, OutboxEntry
 
 CUSTOMERS = tuple(CustomerId(f"cust_{number:02d}") for number in range(10))

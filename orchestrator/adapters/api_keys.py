@@ -3,9 +3,9 @@
 import secrets
 import string
 
-from orchestrator.domain.api_keys import checked_customer, checked_expiry, checked_label, key_text
+from orchestrator.domain.access.api_keys import checked_customer, checked_expiry, checked_label, key_text
+from orchestrator.domain.access.roles import Role
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.roles import Role
 from orchestrator.ports.customers import ApiKey
 
 SECRET_LENGTH = 43

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.roles import Role
+from orchestrator.domain.access.roles import Role
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.secret_box import SealError
 from orchestrator.ports.store import DamagedError
 

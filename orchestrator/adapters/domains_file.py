@@ -4,7 +4,7 @@ import tomllib
 from importlib.resources import files
 from pathlib import Path
 
-from orchestrator.domain.known_domains import BadTable, KnownDomains, read_known_domains
+from orchestrator.domain.pace.known_domains import BadTable, KnownDomains, read_known_domains
 from orchestrator.settings import FILE_TABLE
 
 SHIPPED = "known_domains.toml"

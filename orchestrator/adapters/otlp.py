@@ -17,15 +17,15 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from orchestrator.domain.course import PRIMARY, step_name
 from orchestrator.domain.exchange import Fault
-from orchestrator.domain.fanout import is_accepted
+from orchestrator.domain.execution.course import PRIMARY, step_name
+from orchestrator.domain.execution.retry import Verdict
+from orchestrator.domain.execution.run import Attempt
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import Job
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.retry import Verdict
-from orchestrator.domain.run import Attempt
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.trace_context import TraceContext, span_id_of, trace_of, traceparent_of
+from orchestrator.domain.webhooks.fanout import is_accepted
 from orchestrator.ports.store import Ending, OutboxEntry
 from orchestrator.runtime.version import VERSION
 

@@ -5,15 +5,15 @@ from typing import Any
 
 import msgpack
 
-from orchestrator.domain.course import Child, Course
 from orchestrator.domain.exchange import Fault, HttpResponse
-from orchestrator.domain.fanout import JobDelivery
-from orchestrator.domain.job import JobSpec
-from orchestrator.domain.learned import AccountTold, Learned
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.retry import Verdict
-from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
-from orchestrator.domain.spec_record import spec_from_record, spec_to_record
+from orchestrator.domain.execution.course import Child, Course
+from orchestrator.domain.execution.retry import Verdict
+from orchestrator.domain.execution.run import Answer, Attempt, Leg, LegState, Run
+from orchestrator.domain.jobs.job import JobSpec
+from orchestrator.domain.jobs.spec_record import spec_from_record, spec_to_record
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.steering.learned import AccountTold, Learned
+from orchestrator.domain.webhooks.fanout import JobDelivery
 
 _ATTEMPT_FIELDS = Attempt.__struct_fields__
 _TRACEPARENT = "traceparent"

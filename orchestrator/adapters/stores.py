@@ -10,7 +10,7 @@ from orchestrator.adapters.sqlite.customers import open_administration
 from orchestrator.adapters.sqlite.data_dir import is_in_use
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.adapters.sqlite.upgrade import upgrade_directory
-from orchestrator.domain.retention import Retention
+from orchestrator.domain.jobs.retention import Retention
 from orchestrator.ports.store import Store
 
 __all__ = ["back_up_directory", "is_in_use", "open_administration", "open_store", "upgrade_directory"]

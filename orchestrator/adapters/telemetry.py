@@ -20,10 +20,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 from orchestrator.core.views import Numbers
-from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.health.routing import RegionHealth
 from orchestrator.domain.histogram import Histogram
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.routing import RegionHealth
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.ports.store_numbers import StoreNumbers
 from orchestrator.runtime.version import VERSION
 

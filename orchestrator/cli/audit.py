@@ -6,7 +6,7 @@ import typer
 
 from orchestrator.cli.client import AsJson, read_when, show, table, when
 from orchestrator.cli.directory import DEFAULT_DIR, DataDir, in_directory
-from orchestrator.domain.audit import AuditFilter, AuditLine
+from orchestrator.domain.access.audit import AuditFilter, AuditLine
 
 audit = typer.Typer(help="What operators did: who, what, when, from where.", no_args_is_help=True)
 COLUMNS = ("number", "at", "act", "subject", "who", "customer", "from", "detail")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli.client import REFUSED, USAGE_ERROR, AsJson, refuse, show, table
-from orchestrator.domain.topology import BadTopology
+from orchestrator.domain.cluster.topology import BadTopology
 
 WAIT_S = 60.0
 DRAIN_S = 10.0

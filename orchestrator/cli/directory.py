@@ -11,7 +11,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 import typer
 
 from orchestrator.cli.client import USAGE_ERROR, refuse
-from orchestrator.domain.audit import Act, AuditEntry, Detail
+from orchestrator.domain.access.audit import Act, AuditEntry, Detail
 from orchestrator.ports.audit import AuditLog
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.customers import CustomerStore

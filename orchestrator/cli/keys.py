@@ -9,10 +9,10 @@ import typer
 from orchestrator.adapters.api_keys import OWNERS_OF_NO_CUSTOMER, make_key
 from orchestrator.cli.client import USAGE_ERROR, AsJson, read_when, refuse, show, table, when
 from orchestrator.cli.directory import DEFAULT_DIR, DataDir, in_directory, made_here
-from orchestrator.domain.api_keys import DEFAULT_PLAN, checked_customer
-from orchestrator.domain.audit import Act
+from orchestrator.domain.access.api_keys import DEFAULT_PLAN, checked_customer
+from orchestrator.domain.access.audit import Act
+from orchestrator.domain.access.roles import Role
 from orchestrator.domain.ids import RegionName, is_region_name
-from orchestrator.domain.roles import Role
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.customers import ApiKey, terms_of
 
@@ -182,7 +182,7 @@ def _checked_region(role: Role, region: str) -> RegionName | None:
 def _doubt_about(plan: str, domains_file: Path | None) -> str | None:
     """Say what speaks against a plan; None where nothing does."""
     from orchestrator.adapters.domains_file import load_known_domains  # noqa: PLC0415  # 'list' reads no table
-    from orchestrator.domain.known_domains import BadTable  # noqa: PLC0415  # the same
+    from orchestrator.domain.pace.known_domains import BadTable  # noqa: PLC0415  # the same
 
     try:
         plans = load_known_domains(domains_file).weights

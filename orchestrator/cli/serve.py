@@ -133,7 +133,7 @@ serve.__annotations__ = {name: each.annotation for name, each in _parameters().i
 
 def _table_problems(domains_file: Path | None) -> list[str]:
     from orchestrator.adapters.domains_file import load_known_domains  # noqa: PLC0415  # keys need no table
-    from orchestrator.domain.known_domains import BadTable  # noqa: PLC0415  # the same
+    from orchestrator.domain.pace.known_domains import BadTable  # noqa: PLC0415  # the same
 
     try:
         load_known_domains(domains_file)

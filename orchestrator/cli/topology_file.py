@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.domain.cluster.topology import REGIONS_TABLE, BadTopology, read_regions
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.topology import REGIONS_TABLE, BadTopology, read_regions
 from orchestrator.settings import FILE_TABLE, Settings, key_of, unknown_keys
 
 NAMES = {key_of(each.name): each.name for each in fields(Settings) if each.name != "regions"}

@@ -4,11 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from orchestrator.domain.course import Course
-from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.execution.course import Course
 from orchestrator.domain.histogram import FINE_SECONDS, SIZES, Histogram
 from orchestrator.domain.ids import RegionName, TargetDomain
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.transport.visits import Visit
 
 THROTTLED_NAMED = 20

@@ -1,6 +1,6 @@
 """When keys were last used: noted for people, to the hour, and in nobody's way."""
 
-from orchestrator.domain.api_keys import hour_of
+from orchestrator.domain.access.api_keys import hour_of
 from orchestrator.ports.customers import CustomerStore
 
 

@@ -6,18 +6,18 @@ from random import Random
 
 from msgspec.structs import replace
 
-from orchestrator.core.drains import Drains
-from orchestrator.core.failure_detector import FailureDetector
-from orchestrator.core.job_side import JobSide
+from orchestrator.core.jobs.job_side import JobSide
 from orchestrator.core.maintenance import Maintenance
-from orchestrator.core.node_messages import NodeMessages
-from orchestrator.core.operator import Operator
-from orchestrator.core.peer import Peer
-from orchestrator.core.peers import PeerBook
+from orchestrator.core.regions.drains import Drains
+from orchestrator.core.regions.failure_detector import FailureDetector
+from orchestrator.core.regions.node_messages import NodeMessages
+from orchestrator.core.regions.peer import Peer
+from orchestrator.core.regions.peers import PeerBook
 from orchestrator.core.shard_context import ShardContext
 from orchestrator.core.shard_options import ShardOptions
 from orchestrator.core.shards.neighbours import Cluster, Neighbours
-from orchestrator.core.target_side import TargetSide
+from orchestrator.core.targets.operator import Operator
+from orchestrator.core.targets.target_side import TargetSide
 from orchestrator.core.tasks import Tasks
 from orchestrator.core.tenure import Tenure
 from orchestrator.core.webhooks.webhook_side import WebhookSide

@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from orchestrator.core.answer_intake import AnswerIntake
 from orchestrator.core.counters import Counters
+from orchestrator.core.targets.answer_intake import AnswerIntake
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Store
 from orchestrator.ports.tracing import NO_TRACING, Tracing

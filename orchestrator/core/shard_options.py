@@ -2,11 +2,11 @@
 
 from msgspec import Struct, field
 
-from orchestrator.domain.fanout import DeliveryOptions
+from orchestrator.domain.health.routing import STRICT_DOWN_S
 from orchestrator.domain.ids import NodeAddress, RegionName, ShardName
-from orchestrator.domain.known_domains import KnownDomains
-from orchestrator.domain.pacing import Pace, PaceCaps
-from orchestrator.domain.routing import STRICT_DOWN_S
+from orchestrator.domain.pace.known_domains import KnownDomains
+from orchestrator.domain.pace.pacing import Pace, PaceCaps
+from orchestrator.domain.webhooks.fanout import DeliveryOptions
 from orchestrator.messages.names import SHARD
 
 

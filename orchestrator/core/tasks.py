@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from orchestrator.domain.patience import Patience
+from orchestrator.domain.cluster.patience import Patience
 from orchestrator.ports.clock import Clock
 
 LOOK_EVERY_S = 0.02

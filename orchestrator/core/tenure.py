@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from orchestrator.domain.lease import BEAT_EVERY_S, Beat, HeldLease, WatchedBeat
+from orchestrator.domain.cluster.lease import BEAT_EVERY_S, Beat, HeldLease, WatchedBeat
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.lease_store import LeaseStore
 from orchestrator.ports.store import Fenced, StillBeating, StoreFailure

@@ -6,18 +6,18 @@ from enum import StrEnum
 from msgspec import Struct
 
 from orchestrator.core.counters import Counters
-from orchestrator.domain.active_limits import ActiveLimit
-from orchestrator.domain.breaker import BreakerState, Cause
-from orchestrator.domain.draining import Drain
-from orchestrator.domain.effective_pace import EffectivePace
+from orchestrator.domain.access.usage import DayUsage
+from orchestrator.domain.cluster.draining import Drain
+from orchestrator.domain.cluster.placement import Placement
+from orchestrator.domain.health.breaker import BreakerState, Cause
+from orchestrator.domain.health.routing import RegionHealth
 from orchestrator.domain.ids import CustomerId, JobId, NodeName, RegionName, TargetDomain
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.overruling import Overruling
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.placement import Placement
-from orchestrator.domain.queue_position import QueuePosition
-from orchestrator.domain.routing import RegionHealth
-from orchestrator.domain.usage import DayUsage
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.active_limits import ActiveLimit
+from orchestrator.domain.pace.effective_pace import EffectivePace
+from orchestrator.domain.pace.overruling import Overruling
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.queueing.queue_position import QueuePosition
 from orchestrator.ports.store import Duplicate, JobCursor, JobSummary, OutboxEntry, PendingEndpoint, StoredJob
 from orchestrator.ports.store_numbers import StoreNumbers
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from orchestrator.domain.deployment import DIGEST_LENGTH, SHARD_GROUP, Part
+from orchestrator.domain.cluster.deployment import DIGEST_LENGTH, SHARD_GROUP, Part
 from orchestrator.domain.ids import NodeAddress, NodeName, RegionName, ShardName
 
 NAMESPACE = "ezthrottle"

@@ -170,8 +170,8 @@ class HeartbeatReply(Struct, frozen=True, array_like=True, tag=11):
 class SessionMessage(Struct, frozen=True, array_like=True, tag=17):
     """Shard to shard: what a job says to a target there, or a target to a job (``ports/targets.py``).
 
-    ``kind`` says which record ``body`` holds, packed. ``number`` and ``after`` as in ``domain/in_order.py``,
-    whose topic is the step.
+    ``kind`` says which record ``body`` holds, packed. ``number`` and ``after`` as in
+    ``domain/cluster/in_order.py``, whose topic is the step.
     """
 
     job: JobId

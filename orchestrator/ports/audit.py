@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from orchestrator.domain.audit import AuditEntry, AuditFilter, AuditLine
+from orchestrator.domain.access.audit import AuditEntry, AuditFilter, AuditLine
 
 
 class AuditLog(Protocol):

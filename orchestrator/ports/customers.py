@@ -5,9 +5,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from orchestrator.domain.audit import AuditEntry, Detail
+from orchestrator.domain.access.audit import AuditEntry, Detail
+from orchestrator.domain.access.roles import Caller, Role
 from orchestrator.domain.ids import CustomerId, RegionName
-from orchestrator.domain.roles import Caller, Role
 
 
 class WebhookSecrets(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from orchestrator.domain.lease import Beat
+from orchestrator.domain.cluster.lease import Beat
 
 
 class LeaseStore(Protocol):

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from orchestrator.domain.audit import AuditEntry
-from orchestrator.domain.draining import Drain
+from orchestrator.domain.access.audit import AuditEntry
+from orchestrator.domain.cluster.draining import Drain
 from orchestrator.domain.ids import RegionName
 
 

@@ -7,13 +7,13 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from orchestrator.domain.course import Course
-from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery, judge_delivery
+from orchestrator.domain.access.usage import CustomerUsage, DayUsage
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import AccountId, CustomerId, DeliveryId, JobId, TargetDomain
-from orchestrator.domain.job import Job
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.marks import Mark
-from orchestrator.domain.usage import CustomerUsage, DayUsage
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.webhooks.fanout import DeliveryAttempt, DeliveryState, JobDelivery, judge_delivery
 from orchestrator.ports.audit import AuditLog
 from orchestrator.ports.customers import CustomerStore
 from orchestrator.ports.lease_store import LeaseStore

@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from orchestrator.domain.audit import AuditEntry
+from orchestrator.domain.access.audit import AuditEntry
 from orchestrator.domain.ids import CustomerId, TargetDomain
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.overruling import Overruling
+from orchestrator.domain.pace.overruling import Overruling
+from orchestrator.domain.steering.learned import Learned
 
 
 class TargetStore(Protocol):

@@ -11,14 +11,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from orchestrator.domain.breaker import Cause
 from orchestrator.domain.exchange import HttpRequest
-from orchestrator.domain.fairness import Ticket
+from orchestrator.domain.execution.run import NOWHERE, Site
+from orchestrator.domain.execution.settling import Ended, Failure, FailureCode
+from orchestrator.domain.execution.step_plan import StepPlan
+from orchestrator.domain.health.breaker import Cause
 from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
-from orchestrator.domain.path_class import PathClass
-from orchestrator.domain.run import NOWHERE, Site
-from orchestrator.domain.settling import Ended, Failure, FailureCode
-from orchestrator.domain.step_plan import StepPlan
+from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.requests.path_class import PathClass
 
 
 class Claim(Struct, frozen=True):

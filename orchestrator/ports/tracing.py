@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import Job
+from orchestrator.domain.jobs.job import Job
 from orchestrator.ports.store import Ending, OutboxEntry
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from orchestrator.domain.signals import bears_on_pace
+from orchestrator.domain.headers.signals import bears_on_pace
 
 
 def joined_headers(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], dict[str, str]]:

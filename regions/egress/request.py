@@ -9,7 +9,7 @@ from yarl import URL
 
 from orchestrator.domain.exchange import Fault, HttpRequest
 from orchestrator.domain.hosts import ends_in_a_number, literal_address
-from orchestrator.domain.url_credentials import basic_authorization
+from orchestrator.domain.requests.url_credentials import basic_authorization
 from orchestrator.ports.egress import EgressError
 from regions.egress.piecewise_body import PiecewiseBody
 

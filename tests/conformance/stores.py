@@ -15,13 +15,13 @@ from orchestrator.adapters.sqlite.data_dir import DATABASE, LOCK_FILE
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.adapters.stores import open_administration
 from orchestrator.cli.directory import Opened
-from orchestrator.domain.audit import Act, AuditEntry
-from orchestrator.domain.course import Course
+from orchestrator.domain.access.audit import Act, AuditEntry
+from orchestrator.domain.access.roles import Role
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.run import begin, dispatch
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, target_domain
-from orchestrator.domain.job import Job
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.roles import Role
-from orchestrator.domain.run import begin, dispatch
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.customers import ApiKey, WebhookSecrets
 from orchestrator.ports.store import Ending, OutboxEntry, Store
 from tests.unit.domain.builders import NOW_MS

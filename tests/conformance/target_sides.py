@@ -11,13 +11,13 @@ from msgspec import Struct
 from orchestrator.core.shards.neighbours import Cluster, Neighbours
 from orchestrator.core.shards.session_messages import Report, step_of_record
 from orchestrator.domain.exchange import HttpRequest
-from orchestrator.domain.fairness import Ticket
+from orchestrator.domain.execution.run import Leg, LegState
+from orchestrator.domain.execution.step_plan import StepPlan
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, ShardName, target_domain
-from orchestrator.domain.job import ExecutionMode, RegionPolicy
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.path_class import PathClass
-from orchestrator.domain.run import Leg, LegState
-from orchestrator.domain.step_plan import StepPlan
+from orchestrator.domain.jobs.job import ExecutionMode, RegionPolicy
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.requests.path_class import PathClass
 from orchestrator.messages.names import SHARD
 from orchestrator.ports.targets import (
     AttemptEnded,

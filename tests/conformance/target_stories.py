@@ -4,9 +4,9 @@ import asyncio
 import math
 
 from orchestrator.domain.exchange import Fault
-from orchestrator.domain.job import ExecutionMode, RegionPolicy
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.path_class import PathClass
+from orchestrator.domain.jobs.job import ExecutionMode, RegionPolicy
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.requests.path_class import PathClass
 from orchestrator.ports.targets import AttemptEnded, Late, Placed, RegionsGone, RunStep, Shut, Started, Turn
 from tests.conformance.target_sides import (
     DOMAIN,

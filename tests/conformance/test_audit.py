@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.adapters.sqlite.data_dir import DATABASE
-from orchestrator.domain.audit import Act, AuditFilter
+from orchestrator.domain.access.audit import Act, AuditFilter
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.overruling import Overruling, Pause
+from orchestrator.domain.pace.overruling import Overruling, Pause
 from orchestrator.ports.store import Store, StoreFailure
 from tests.conformance.stores import Keeper, SqliteKeeper, add_key, an_entry, revoke
 from tests.unit.domain.builders import NOW_MS

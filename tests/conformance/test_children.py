@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.adapters.sqlite.store import SqliteStore
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import Accepted, Duplicate, Store
 from tests.conformance.stores import Keeper, again, an_ending
 from tests.unit.domain.builders import NOW_MS, a_job

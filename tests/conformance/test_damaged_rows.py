@@ -16,18 +16,18 @@ from orchestrator.adapters.sqlite.data_dir import DATABASE
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
-from orchestrator.domain.audit import AuditFilter
-from orchestrator.domain.draining import Drain
-from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.access.audit import AuditFilter
+from orchestrator.domain.access.usage import DayUsage
+from orchestrator.domain.cluster.draining import Drain
+from orchestrator.domain.cluster.slots import slot_of
+from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import AttemptId, JobId, NodeAddress, TargetDomain
-from orchestrator.domain.job import Guarantee, Job, Webhook
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.marks import Mark
-from orchestrator.domain.overruling import Overruling, Pause, SetPace
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.slots import slot_of
-from orchestrator.domain.usage import DayUsage
+from orchestrator.domain.jobs.job import Guarantee, Job, Webhook
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.overruling import Overruling, Pause, SetPace
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.steering.learned import Learned
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.messages.types import Message
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.customers import WebhookSecrets

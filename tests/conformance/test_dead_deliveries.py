@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.adapters.sqlite.store import SqliteStore
-from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, DeliveryId, TargetDomain
-from orchestrator.domain.job import Job, Webhook
+from orchestrator.domain.jobs.job import Job, Webhook
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.ports.store import DeadFilter, DeadLetterCursor, OutboxEntry, Store
 from tests.conformance.stores import an_ending, outbox_of, rows_of
 from tests.unit.domain.builders import ACME, NOW_MS, a_job

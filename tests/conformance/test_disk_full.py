@@ -11,7 +11,7 @@ import pytest
 from orchestrator.adapters.sqlite.data_dir import DATABASE
 from orchestrator.adapters.sqlite.disk_retry import Patience
 from orchestrator.adapters.sqlite.store import SqliteStore
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.customers import WebhookSecrets
 from orchestrator.ports.store import StoreFailure
 from tests.conformance.stores import SqliteKeeper, a_course, an_ending

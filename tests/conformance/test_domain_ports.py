@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from orchestrator.adapters.sqlite import domain_ports
 from orchestrator.adapters.sqlite.data_dir import DATABASE, KEY_FILE
 from orchestrator.adapters.sqlite.migration import FILLS
-from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.job import Job, Webhook
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.steering import Learned
+from orchestrator.domain.jobs.job import Job, Webhook
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.steering.steering import Learned
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.ports.store import DeadFilter
 from tests.conformance.stores import FLUSHER, SqliteKeeper, an_ending, outbox_of, set_back, submit_all
 from tests.unit.domain.builders import ACME, a_job

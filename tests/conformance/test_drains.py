@@ -1,7 +1,7 @@
 """Regions that an operator has taken out of service, on every store."""
 
-from orchestrator.domain.audit import Act, AuditFilter
-from orchestrator.domain.draining import Drain
+from orchestrator.domain.access.audit import Act, AuditFilter
+from orchestrator.domain.cluster.draining import Drain
 from orchestrator.ports.store import Store
 from tests.conformance.stores import Keeper, an_entry
 from tests.unit.domain.builders import IAD, LAX

@@ -1,11 +1,11 @@
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.domain.course import lose_all_steps
-from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, JobDelivery
+from orchestrator.domain.execution.course import lose_all_steps
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.job import Job, Webhook
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.job import Job, Webhook
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.webhooks.fanout import DeliveryAttempt, DeliveryState, JobDelivery
 from orchestrator.ports.store import Accepted, Duplicate, JobFilter, Store
 from tests.conformance.stores import Keeper, a_course, again, an_ending, flush, outbox_of
 from tests.unit.domain.builders import NOW_MS, a_job

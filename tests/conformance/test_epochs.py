@@ -4,17 +4,17 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from orchestrator.domain.course import begin_course
+from orchestrator.domain.access.usage import DayUsage
+from orchestrator.domain.cluster.lease import Beat
+from orchestrator.domain.cluster.slots import slot_of
+from orchestrator.domain.execution.course import begin_course
+from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.job import Guarantee, Job, Webhook
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.lease import Beat
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.marks import Mark
-from orchestrator.domain.overruling import Overruling
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.slots import slot_of
-from orchestrator.domain.usage import DayUsage
+from orchestrator.domain.jobs.job import Guarantee, Job, Webhook
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.overruling import Overruling
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.steering.learned import Learned
 from orchestrator.ports.store import Fenced, JobStore, StillBeating, Store, StoreFailure
 from tests.conformance.stores import Keeper, a_course, an_ending, an_entry, outbox_of
 from tests.unit.domain.builders import ACME, IAD, NOW_MS, a_job

@@ -1,9 +1,9 @@
 """What a store keeps beside jobs: its epoch, paces, secrets and keys."""
 
+from orchestrator.domain.access.usage import DayUsage
 from orchestrator.domain.ids import CustomerId, TargetDomain
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.usage import DayUsage
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.steering.learned import Learned
 from orchestrator.ports.customers import WebhookSecrets
 from orchestrator.ports.store import Store
 from tests.conformance.stores import Keeper, add_key, flush, revoke

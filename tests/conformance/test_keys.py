@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from orchestrator.adapters.api_keys import make_key
 from orchestrator.adapters.sqlite.data_dir import DATABASE
-from orchestrator.domain.api_keys import HOUR_MS
-from orchestrator.domain.audit import Act, AuditFilter
+from orchestrator.domain.access.api_keys import HOUR_MS
+from orchestrator.domain.access.audit import Act, AuditFilter
+from orchestrator.domain.access.roles import Caller, Role
 from orchestrator.domain.ids import CustomerId, RegionName
-from orchestrator.domain.roles import Caller, Role
 from tests.conformance.stores import Keeper, SqliteKeeper, add_key, an_entry, flush, revoke
 from tests.unit.domain.builders import ACME, NOW_MS
 

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 from orchestrator.adapters.sqlite import listing
 from orchestrator.adapters.sqlite.data_dir import DATABASE
 from orchestrator.adapters.sqlite.store import SqliteStore
-from orchestrator.domain.fanout import DeliveryState, JobDelivery
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
-from orchestrator.domain.job import Webhook
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.retention import Retention
+from orchestrator.domain.jobs.job import Webhook
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.retention import Retention
+from orchestrator.domain.webhooks.fanout import DeliveryState, JobDelivery
 from orchestrator.ports.store import JobCount, JobCursor, JobFilter, JobPage, Store
 from tests.conformance.stores import SqliteKeeper, an_ending, outbox_of, rows_of, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job

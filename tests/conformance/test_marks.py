@@ -3,11 +3,11 @@
 from msgspec.structs import replace
 
 from orchestrator.adapters.sqlite.store import SqliteStore
+from orchestrator.domain.cluster.slots import slot_of
+from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.job import Guarantee, Job
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.marks import Mark
-from orchestrator.domain.slots import slot_of
+from orchestrator.domain.jobs.job import Guarantee, Job
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import Store
 from tests.conformance.stores import Keeper, a_course, an_ending, rows_of
 from tests.unit.domain.builders import IAD, a_job

@@ -1,9 +1,9 @@
 """What the operator said of domains, on every store."""
 
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.overruling import AS_IT_IS, Overruling, Pause, SetPace
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.pace.overruling import AS_IT_IS, Overruling, Pause, SetPace
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.steering.learned import Learned
 from orchestrator.ports.store import Store
 from tests.conformance.stores import Keeper, an_entry
 from tests.unit.domain.builders import ACME

@@ -9,7 +9,7 @@ from orchestrator.adapters.sqlite.endings import write_all_but_first
 from orchestrator.adapters.sqlite.result_parts import PART_BYTES
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import DamagedError
 from tests.conformance.stores import SqliteKeeper, an_ending, rows_of
 from tests.conformance.test_sqlite_writing import writer_held

@@ -20,13 +20,13 @@ from orchestrator.adapters.sqlite.migration import (
 )
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.adapters.stores import open_administration
-from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.access.roles import Caller, Role
+from orchestrator.domain.cluster.slots import slot_of
+from orchestrator.domain.execution.marks import Owner, surely_unsent
 from orchestrator.domain.ids import CustomerId, ShardName, TargetDomain, target_domain
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.marks import Owner, surely_unsent
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.roles import Caller, Role
-from orchestrator.domain.slots import slot_of
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DeadFilter, JobFilter
 from tests.conformance.stores import SqliteKeeper, add_key, an_ending, rows_of, set_back, submit_all

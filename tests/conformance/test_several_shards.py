@@ -14,15 +14,15 @@ from orchestrator.adapters.memory.history import MemoryHistory
 from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.adapters.memory.tables import Row, Tables
 from orchestrator.adapters.memory.transactions import GivenUp, LockMode, Transaction, Transactions
-from orchestrator.domain.fanout import DeliveryState, JobDelivery
+from orchestrator.domain.cluster.lease import Beat
+from orchestrator.domain.cluster.slots import SLOTS, slot_of
+from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import AttemptId, JobId, ShardName, TargetDomain
-from orchestrator.domain.job import Guarantee, Job, Webhook
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.lease import Beat
-from orchestrator.domain.marks import Mark
-from orchestrator.domain.overruling import Overruling, Pause
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.slots import SLOTS, slot_of
+from orchestrator.domain.jobs.job import Guarantee, Job, Webhook
+from orchestrator.domain.pace.overruling import Overruling, Pause
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.steering.learned import Learned
+from orchestrator.domain.webhooks.fanout import DeliveryState, JobDelivery
 from orchestrator.ports.store import Accepted, Duplicate, Fenced, StillBeating
 from tests.conformance.stores import an_ending, an_entry, outbox_of
 from tests.unit.domain.builders import ACME, IAD, NOW_MS, a_job

@@ -14,11 +14,11 @@ from orchestrator.adapters.sqlite import data_dir
 from orchestrator.adapters.sqlite.data_dir import DATABASE, KEY_FILE, LOCK_FILE, DatabaseMissingError
 from orchestrator.adapters.sqlite.key_check import WrongKeyError
 from orchestrator.adapters.sqlite.store import SqliteStore
-from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.job import Webhook
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.jobs.job import Webhook
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.steering.learned import Learned
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.ports.store import Accepted, DeadFilter, JobFilter
 from tests.conformance.stores import SqliteKeeper, again, an_ending, outbox_of, set_back, submit_all
 from tests.unit.domain.builders import ACME, NOW_MS, a_job

@@ -8,12 +8,12 @@ from msgspec.structs import replace
 
 from orchestrator.adapters.sqlite.data_dir import DATABASE, KEY_FILE
 from orchestrator.adapters.sqlite.store import SqliteStore
-from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import HttpResponse
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.run import Answer
 from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.job import Job, Webhook
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.run import Answer
+from orchestrator.domain.jobs.job import Job, Webhook
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.customers import WebhookSecrets
 from orchestrator.ports.store import DamagedError
 from tests.conformance.stores import SqliteKeeper, a_course, add_key, an_ending, flush

@@ -26,15 +26,15 @@ from orchestrator.adapters.sqlite.group_commit import (
 )
 from orchestrator.adapters.sqlite.result_parts import PART_BYTES
 from orchestrator.adapters.sqlite.store import SqliteStore
-from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import HttpResponse
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.run import Answer
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.job import Job, Webhook
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.retention import Retention
-from orchestrator.domain.run import Answer
+from orchestrator.domain.jobs.job import Job, Webhook
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.retention import Retention
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.steering.learned import Learned
 from orchestrator.ports.store import Accepted, Duplicate
 from tests.conformance.stores import (
     SqliteKeeper,

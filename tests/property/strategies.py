@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName
-from orchestrator.domain.job import (
+from orchestrator.domain.jobs.job import (
     ExecutionMode,
     Fallback,
     Guarantee,
@@ -17,7 +17,7 @@ from orchestrator.domain.job import (
     TriggerKind,
     Webhook,
 )
-from orchestrator.domain.submission import METHODS
+from orchestrator.domain.jobs.submission import METHODS
 from orchestrator.messages.types import (
     AnswerHeld,
     AttemptDone,

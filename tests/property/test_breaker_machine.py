@@ -4,7 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orchestrator.domain.breaker import (
+from orchestrator.domain.exchange import Fault
+from orchestrator.domain.health.breaker import (
     FAILURES_IN_A_ROW,
     FAILURES_TO_REOPEN,
     PROBE_MOST_S,
@@ -15,7 +16,6 @@ from orchestrator.domain.breaker import (
     let_go,
     note_end,
 )
-from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import JobId
 from tests.support.long import drawn
 

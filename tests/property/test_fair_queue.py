@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from orchestrator.domain.fairness import FairQueue, Lane, Ticket
 from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.queueing.fairness import FairQueue, Lane, Ticket
 from tests.support.long import drawn
 
 ALL = ["a", "b", "c"]

@@ -3,7 +3,7 @@ from collections import defaultdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.domain.in_order import FIRST, InOrder, Numbered, Numbering
+from orchestrator.domain.cluster.in_order import FIRST, InOrder, Numbered, Numbering
 from tests.support.long import drawn
 
 TOPICS = st.sampled_from("abc")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.domain.lease import Beat, HeldLease, WatchedBeat
+from orchestrator.domain.cluster.lease import Beat, HeldLease, WatchedBeat
 
 RATES = st.floats(0.9, 1.1)
 OFFSETS = st.floats(-1e6, 1e6)
@@ -110,7 +110,7 @@ def test_whoever_takes_a_shard_finds_that_the_other_acts_no_more(
 
 
 def test_a_watch_that_is_no_longer_than_the_lease_would_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.domain.lease.WATCH_S", 3.5)
+    monkeypatch.setattr("orchestrator.domain.cluster.lease.WATCH_S", 3.5)
     looks = [Question(0.0, 0.0, 0.0), Question(3.5, 0.0, 0.0)]
     beats, lease = beat_of([Question(0.0, 0.0, 0.0)], OwnClock(0, 1), float("inf"))
     decided = take(beats, looks, OwnClock(0, 1), 0.0)

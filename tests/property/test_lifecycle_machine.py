@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from orchestrator.domain.errors import IllegalTransition
-from orchestrator.domain.lifecycle import JobEvent, JobState, advance, first_state
+from orchestrator.domain.jobs.lifecycle import JobEvent, JobState, advance, first_state
 from tests.support.long import drawn
 
 

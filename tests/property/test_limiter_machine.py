@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from orchestrator.domain.pacing import Limiter, Pace
+from orchestrator.domain.pace.pacing import Limiter, Pace
 from tests.support.long import drawn
 
 PACES = st.builds(

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from orchestrator.adapters.records import pack_course, pack_spec, unpack_course, unpack_spec
-from orchestrator.domain.course import Child, Course
 from orchestrator.domain.exchange import Fault, HttpResponse
+from orchestrator.domain.execution.course import Child, Course
+from orchestrator.domain.execution.retry import Verdict
+from orchestrator.domain.execution.run import Answer, Attempt, Leg, LegState, Run
 from orchestrator.domain.ids import JobId, RegionName
-from orchestrator.domain.job import JobSpec
-from orchestrator.domain.retry import Verdict
-from orchestrator.domain.run import Answer, Attempt, Leg, LegState, Run
+from orchestrator.domain.jobs.job import JobSpec
 from tests.property.strategies import ATTEMPTS, REGION, RESPONSES, SPECS, STATUS, TEXT, UNIX_MS
 from tests.support.long import drawn
 

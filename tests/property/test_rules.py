@@ -6,13 +6,8 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.domain.fanout import OFFSETS_S, Schedule
-from orchestrator.domain.idempotency import content_key, payload_bytes
-from orchestrator.domain.ids import CustomerId, target_domain
-from orchestrator.domain.job import JobSpec
-from orchestrator.domain.pacing import Pace, PaceCaps, PaceState, steer
-from orchestrator.domain.retry import backoff_ms
-from orchestrator.domain.signals import (
+from orchestrator.domain.execution.retry import backoff_ms
+from orchestrator.domain.headers.signals import (
     CONCURRENT_MOST,
     RPS_LEAST,
     RPS_MOST,
@@ -20,9 +15,14 @@ from orchestrator.domain.signals import (
     read_signal,
     retry_after_s,
 )
-from orchestrator.domain.spec_record import spec_from_record, spec_to_record
-from orchestrator.domain.submission import check_url
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.ids import CustomerId, target_domain
+from orchestrator.domain.jobs.idempotency import content_key, payload_bytes
+from orchestrator.domain.jobs.job import JobSpec
+from orchestrator.domain.jobs.spec_record import spec_from_record, spec_to_record
+from orchestrator.domain.jobs.submission import check_url
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
+from orchestrator.domain.pace.pacing import Pace, PaceCaps, PaceState, steer
+from orchestrator.domain.webhooks.fanout import OFFSETS_S, Schedule
 from tests.property.strategies import CUSTOMERS, SPECS, TEXT
 from tests.support.long import drawn
 

@@ -5,11 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from orchestrator.domain.exchange import Fault, HttpResponse
-from orchestrator.domain.ids import AttemptId, RegionName
-from orchestrator.domain.job import ExecutionMode, Guarantee, JobSpec, RegionPolicy, RetryPolicy
-from orchestrator.domain.retry import DEFAULT_POLICY, Verdict
-from orchestrator.domain.routing import place
-from orchestrator.domain.run import (
+from orchestrator.domain.execution.retry import DEFAULT_POLICY, Verdict
+from orchestrator.domain.execution.run import (
     LegState,
     abandon,
     add_hedge,
@@ -19,7 +16,7 @@ from orchestrator.domain.run import (
     open_attempts,
     waiting_legs,
 )
-from orchestrator.domain.settling import (
+from orchestrator.domain.execution.settling import (
     Await,
     Decision,
     Ended,
@@ -31,6 +28,9 @@ from orchestrator.domain.settling import (
     give_up,
     settle,
 )
+from orchestrator.domain.health.routing import place
+from orchestrator.domain.ids import AttemptId, RegionName
+from orchestrator.domain.jobs.job import ExecutionMode, Guarantee, JobSpec, RegionPolicy, RetryPolicy
 from tests.support.long import drawn
 
 REGIONS = [RegionName(name) for name in ("iad", "lax", "ord", "sea")]

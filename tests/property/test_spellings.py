@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from orchestrator.domain.exchange import HttpRequest
 from orchestrator.domain.hosts import one_spelling, plain_address
 from orchestrator.domain.ids import domain_at, host_and_port, read_domain, target_domain
-from orchestrator.domain.known_domains import DomainPolicy, KnownDomains
-from orchestrator.domain.submission import check_url
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.jobs.submission import check_url
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
+from orchestrator.domain.pace.known_domains import DomainPolicy, KnownDomains
 from regions.egress.request import wire_request
 from regions.guard import AddressPolicy
 from tests.support.long import drawn

@@ -9,15 +9,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.core.gateway.local_shard import LocalShard
-from orchestrator.core.intake import Intake
-from orchestrator.core.node import MailboxLinks, ShardNode
-from orchestrator.core.peers import WEBHOOKS
+from orchestrator.core.regions.node import MailboxLinks, ShardNode
+from orchestrator.core.regions.peers import WEBHOOKS
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
 from orchestrator.core.shards.neighbours import Cluster
-from orchestrator.core.submission_checks import SubmissionChecks
+from orchestrator.core.submissions.intake import Intake
+from orchestrator.core.submissions.submission_checks import SubmissionChecks
 from orchestrator.core.views import Acknowledgement, KnownAlready
-from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import (
     AttemptId,
     CustomerId,
@@ -27,9 +26,10 @@ from orchestrator.domain.ids import (
     ShardName,
     target_domain,
 )
-from orchestrator.domain.job import JobSpec
-from orchestrator.domain.known_domains import KnownDomains
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.jobs.job import JobSpec
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
+from orchestrator.domain.pace.known_domains import KnownDomains
+from orchestrator.domain.webhooks.fanout import DeliveryOptions
 from orchestrator.messages.names import WEBHOOK_NODE, executor_address
 from orchestrator.messages.types import AttemptDone, GoAttempt, Message, RunAttempt
 from orchestrator.ports.links import RegionLink

@@ -10,10 +10,10 @@ from math import inf
 
 from msgspec import Struct
 
-from orchestrator.domain.accounts import CREDENTIALS
 from orchestrator.domain.ids import JobId, TargetDomain, target_domain
-from orchestrator.domain.job import JobSpec
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.jobs.job import JobSpec
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.requests.accounts import CREDENTIALS
 from tests.simulation.history import AnswerHeard, History
 from tests.simulation.paces import ROUNDING_S, Start, starts_by_domain
 from tests.simulation.scenario import Scenario

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from orchestrator.domain.health.routing import FENCED_AFTER_S, SELF_FENCE_AFTER_S
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.routing import FENCED_AFTER_S, SELF_FENCE_AFTER_S
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import StoredJob
 from tests.simulation.bounds import (
     a_pause_binds_whom_it_is_meant_for,

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from orchestrator.domain.fanout import GONE, DeliveryState, JobDelivery
+from orchestrator.domain.webhooks.fanout import GONE, DeliveryState, JobDelivery
 from orchestrator.ports.store import OutboxEntry, StoredJob
 from tests.simulation.history import Delivery, History
 from tests.simulation.scenario import Scenario

@@ -12,19 +12,19 @@ from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.adapters.memory.tables import FIRST_SHARD, Tables
 from orchestrator.adapters.memory.transactions import GivenUp, LockMode, Transaction
 from orchestrator.adapters.records import pack_course, unpack_course
-from orchestrator.domain.audit import AuditEntry
-from orchestrator.domain.course import Course
-from orchestrator.domain.draining import Drain
-from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.access.audit import AuditEntry
+from orchestrator.domain.access.roles import Caller
+from orchestrator.domain.access.usage import DayUsage
+from orchestrator.domain.cluster.draining import Drain
+from orchestrator.domain.cluster.lease import Beat
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.marks import Mark, Owner
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, ShardName, TargetDomain
-from orchestrator.domain.job import Job
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.lease import Beat
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.marks import Mark, Owner
-from orchestrator.domain.overruling import Overruling
-from orchestrator.domain.roles import Caller
-from orchestrator.domain.usage import DayUsage
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.overruling import Overruling
+from orchestrator.domain.steering.learned import Learned
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.ports.customers import WebhookSecrets
 from orchestrator.ports.store import (
     Accepted,

@@ -11,10 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from orchestrator.domain.fairness import LaneKey, Ticket
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import ExecutionMode
-from orchestrator.domain.path_class import UNKNOWN_PATH
+from orchestrator.domain.jobs.job import ExecutionMode
+from orchestrator.domain.queueing.fairness import LaneKey, Ticket
+from orchestrator.domain.requests.path_class import UNKNOWN_PATH
 from tests.simulation.history import Grant, History
 from tests.simulation.queues import Move, QueueEvent, QueueLog
 from tests.simulation.scenario import Scenario

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
+from orchestrator.domain.execution.marks import Mark, Owner
 from orchestrator.domain.ids import (
     AttemptId,
     CustomerId,
@@ -16,10 +17,9 @@ from orchestrator.domain.ids import (
     ShardName,
     TargetDomain,
 )
-from orchestrator.domain.job import Job
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.marks import Mark, Owner
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.steering.learned import Learned
 from orchestrator.ports.store import StoredJob
 from tests.simulation.lessons import LimiterLog
 from tests.simulation.queues import QueueLog

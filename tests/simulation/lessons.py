@@ -10,14 +10,14 @@ from unittest.mock import patch
 from msgspec import Struct
 from msgspec.structs import replace
 
-from orchestrator.core import limiter_registry
-from orchestrator.core.domain_limiter import DomainLimiter
-from orchestrator.domain.active_limits import ActiveLimit, ActiveLimitKind
+from orchestrator.core.targets import limiter_registry
+from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.domain.exchange import HttpResponse
-from orchestrator.domain.fairness import Ticket
-from orchestrator.domain.heard import REFUSALS
 from orchestrator.domain.ids import AccountId, JobId, TargetDomain
-from orchestrator.domain.path_class import PathClass
+from orchestrator.domain.pace.active_limits import ActiveLimit, ActiveLimitKind
+from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.requests.path_class import PathClass
+from orchestrator.domain.steering.heard import REFUSALS
 
 TOO_MANY, UNAVAILABLE = 429, 503
 DOMAIN_KEY = None

@@ -18,11 +18,11 @@ from time import perf_counter
 
 from msgspec import Struct, to_builtins
 
-from orchestrator.core.domain_limiter import DomainLimiter
-from orchestrator.domain.fairness import Ticket, one_each
+from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
-from orchestrator.domain.pacing import Pace, PaceCaps
-from orchestrator.domain.steering import Steering
+from orchestrator.domain.pace.pacing import Pace, PaceCaps
+from orchestrator.domain.queueing.fairness import Ticket, one_each
+from orchestrator.domain.steering.steering import Steering
 from tests.simulation.outage import LeanStore
 from tests.support.outlet import HeapClock
 from tests.support.rig import Rig

@@ -17,8 +17,8 @@ from msgspec import Struct
 from orchestrator.adapters.memory.tables import Tables
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.pacing import Pace
 from orchestrator.ports.store import Accepted, Duplicate, Ending
 from tests.support.rig import IAD, Call, Reply, Rig, RigJobs, RigStore
 from tests.support.virtual_loop import VirtualLoop

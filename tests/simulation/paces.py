@@ -12,11 +12,11 @@ from math import inf
 
 from msgspec import Struct
 
-from orchestrator.domain.accounts import account_of
-from orchestrator.domain.heard import REFUSALS
 from orchestrator.domain.ids import AccountId, CustomerId, TargetDomain
-from orchestrator.domain.pacing import LAPSE_INTERVALS, LAPSE_LEAST_S, Pace
-from orchestrator.domain.witnesses import ALONE_MOST_S, AS_LITTLE, WITNESSED_WITHIN_S
+from orchestrator.domain.pace.pacing import LAPSE_INTERVALS, LAPSE_LEAST_S, Pace
+from orchestrator.domain.requests.accounts import account_of
+from orchestrator.domain.steering.heard import REFUSALS
+from orchestrator.domain.steering.witnesses import ALONE_MOST_S, AS_LITTLE, WITNESSED_WITHIN_S
 from tests.simulation.faults import SlowDisk
 from tests.simulation.history import AnswerHeard, Grant, History, ShardBegan, TargetRequest
 from tests.simulation.scenario import Scenario

@@ -8,9 +8,19 @@ from unittest.mock import patch
 
 from msgspec import Struct
 
-from orchestrator.core import target_queue
-from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gate, Gone, Lane, LaneKey, Ticket, Weight
-from orchestrator.domain.path_class import UNKNOWN_PATH, PathClass
+from orchestrator.core.targets import target_queue
+from orchestrator.domain.queueing.fairness import (
+    Apart,
+    Closed,
+    FairQueue,
+    Gate,
+    Gone,
+    Lane,
+    LaneKey,
+    Ticket,
+    Weight,
+)
+from orchestrator.domain.requests.path_class import UNKNOWN_PATH, PathClass
 
 
 class Move(Enum):

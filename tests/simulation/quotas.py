@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from orchestrator.domain.accounts import CREDENTIALS
 from orchestrator.domain.exchange import HttpRequest
+from orchestrator.domain.requests.accounts import CREDENTIALS
 from tests.simulation.history import QuotaTold
 from tests.simulation.scenario import QuotaPlan
 

@@ -7,11 +7,11 @@ from random import Random
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from orchestrator.domain.cluster.lease import BEAT_EVERY_S, WATCH_S
+from orchestrator.domain.cluster.slots import SLOTS, slot_of
 from orchestrator.domain.ids import CustomerId, RegionName, ShardName, TargetDomain, target_domain
-from orchestrator.domain.job import JobSpec
-from orchestrator.domain.lease import BEAT_EVERY_S, WATCH_S
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.slots import SLOTS, slot_of
+from orchestrator.domain.jobs.job import JobSpec
+from orchestrator.domain.pace.pacing import Pace
 from tests.simulation.faults import (
     BETWEEN_SHARDS,
     Actor,

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.job import (
+from orchestrator.domain.jobs.job import (
     DEFAULT_HEDGE,
     ExecutionMode,
     Fallback,

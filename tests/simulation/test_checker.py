@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from orchestrator.domain.ids import AttemptId, CustomerId, ShardName, target_domain
-from orchestrator.domain.job import Fallback, Job, Trigger, TriggerKind
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.jobs.job import Fallback, Job, Trigger, TriggerKind
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.pacing import Pace
 from orchestrator.ports.store import StoredJob
 from tests.simulation.bounds import quotas_are_kept
 from tests.simulation.faults import Actor

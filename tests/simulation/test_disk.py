@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from orchestrator.adapters.memory.tables import FIRST_SHARD
+from orchestrator.domain.cluster.slots import SLOTS
 from orchestrator.domain.ids import ShardName
-from orchestrator.domain.slots import SLOTS
 from tests.simulation.disk import IDLE_IN_TRANSACTION_S, Disk, DiskHandle
 from tests.simulation.history import History
 from tests.support.virtual_loop import Process, VirtualLoop

@@ -5,15 +5,15 @@ from functools import partial
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.core.dispatcher import Dispatcher
 from orchestrator.core.shards.neighbour import IncomingSession
 from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.remote_jobs import RemoteJobs
 from orchestrator.core.shards.remote_targets import RemoteTargets
 from orchestrator.core.shards.routers import TargetRouter
+from orchestrator.core.targets.dispatcher import Dispatcher
+from orchestrator.domain.cluster.in_order import InOrder
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import AttemptId, ShardName, TargetDomain
-from orchestrator.domain.in_order import InOrder
 from orchestrator.messages.types import AttemptDone, Message, RunAttempt
 from orchestrator.ports.targets import Targets
 from regions.executor import Executor

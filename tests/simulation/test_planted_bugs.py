@@ -10,19 +10,20 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.core import job_conclusion, peer
-from orchestrator.core.admission import Admission
-from orchestrator.core.dispatcher import Dispatcher
-from orchestrator.core.ending import children_of, ending_of
-from orchestrator.core.failure_detector import FailureDetector
-from orchestrator.core.job_cache import JobCache
-from orchestrator.core.peer import Peer
+from orchestrator.core.jobs import job_conclusion
+from orchestrator.core.jobs.job_queueing import JobQueueing
+from orchestrator.core.jobs.ending import children_of, ending_of
+from orchestrator.core.jobs.job_cache import JobCache
+from orchestrator.core.regions import peer
+from orchestrator.core.regions.failure_detector import FailureDetector
+from orchestrator.core.regions.peer import Peer
 from orchestrator.core.shard import Shard
-from orchestrator.domain import fallbacks, outcomes
-from orchestrator.domain.course import Course
-from orchestrator.domain.job import Guarantee, Job, JobSpec
-from orchestrator.domain.marks import Mark
-from orchestrator.domain.routing import FENCED_AFTER_S, SELF_FENCE_AFTER_S
+from orchestrator.core.targets.dispatcher import Dispatcher
+from orchestrator.domain.execution import fallbacks, outcomes
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.marks import Mark
+from orchestrator.domain.health.routing import FENCED_AFTER_S, SELF_FENCE_AFTER_S
+from orchestrator.domain.jobs.job import Guarantee, Job, JobSpec
 from orchestrator.messages.types import Heartbeat
 from orchestrator.ports.store import Accepted, Duplicate, Ending, WaitingJob
 from orchestrator.transport.mailbox import Mailbox
@@ -176,12 +177,12 @@ def an_at_most_once_attempt_goes_before_its_mark(patch: pytest.MonkeyPatch) -> N
 @breaks("at_most_once_is_kept")
 def a_mark_is_not_read_where_the_job_s_own_row_is_behind(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DiskHandle, "note_course", lambda self, job_id, customer, state, course: None)
-    recover = Admission.recover
+    recover = JobQueueing.recover
 
-    async def overlook(self: Admission, waiting: WaitingJob, mark: Mark | None = None) -> None:
+    async def overlook(self: JobQueueing, waiting: WaitingJob, mark: Mark | None = None) -> None:
         await recover(self, waiting, None)
 
-    patch.setattr(Admission, "recover", overlook)
+    patch.setattr(JobQueueing, "recover", overlook)
 
 
 @breaks("attempts_are_numbered_once")

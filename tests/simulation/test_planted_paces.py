@@ -8,27 +8,37 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.core.dispatcher import Dispatcher
-from orchestrator.core.gates import Gates
-from orchestrator.core.permits_out import PermitsOut
-from orchestrator.core.step_orders import claim_of
-from orchestrator.core.supervisor import JobSupervisor
-from orchestrator.domain import fairness, refusals, troubles
-from orchestrator.domain.account_paces import AccountPaces
-from orchestrator.domain.aimd import TriedRate
-from orchestrator.domain.budgets import Budget
-from orchestrator.domain.fairness import Apart, Closed, FairQueue, Gone, Lane, Ticket, Weight, _Rotation
+from orchestrator.core.jobs.step_orders import claim_of
+from orchestrator.core.jobs.supervisor import JobSupervisor
+from orchestrator.core.targets.dispatcher import Dispatcher
+from orchestrator.core.targets.gates import Gates
+from orchestrator.core.targets.permits_out import PermitsOut
+from orchestrator.domain.execution.step_plan import StepPlan
+from orchestrator.domain.headers.budgets import Budget
+from orchestrator.domain.headers.signals import Signal
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.job import JobSpec, RetryPolicy
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.quota import Quota
-from orchestrator.domain.refusal_judge import RefusalJudge
-from orchestrator.domain.refusals import Finding
-from orchestrator.domain.signals import Signal
-from orchestrator.domain.steering import Steering
-from orchestrator.domain.step_plan import StepPlan
-from orchestrator.domain.throttle import Throttle
-from orchestrator.domain.troubles import Troubles
+from orchestrator.domain.jobs.job import JobSpec, RetryPolicy
+from orchestrator.domain.pace.aimd import TriedRate
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.queueing import fairness
+from orchestrator.domain.queueing.fairness import (
+    Apart,
+    Closed,
+    FairQueue,
+    Gone,
+    Lane,
+    Ticket,
+    Weight,
+    _Rotation,
+)
+from orchestrator.domain.steering import refusals, troubles
+from orchestrator.domain.steering.account_paces import AccountPaces
+from orchestrator.domain.steering.quota import Quota
+from orchestrator.domain.steering.refusal_judge import RefusalJudge
+from orchestrator.domain.steering.refusals import Finding
+from orchestrator.domain.steering.steering import Steering
+from orchestrator.domain.steering.throttle import Throttle
+from orchestrator.domain.steering.troubles import Troubles
 from orchestrator.ports.targets import Turn
 from tests.simulation.planting import Plants, must_be_caught, note_in, one_for_each_invariant
 from tests.simulation.scenario import (

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from orchestrator.adapters.memory.shard import MemoryShard
 from orchestrator.adapters.memory.transactions import Transactions
-from orchestrator.core.marker import Marker
 from orchestrator.core.shards.remote_targets import RemoteTargets
-from orchestrator.domain.job import Guarantee
-from orchestrator.domain.lease import LEASE_S, HeldLease
+from orchestrator.core.targets.marker import Marker
+from orchestrator.domain.cluster.lease import LEASE_S, HeldLease
+from orchestrator.domain.jobs.job import Guarantee
 from tests.simulation.checker import check
 from tests.simulation.faults import Actor, CutFromStore, Stall, StandBy
 from tests.simulation.planting import Plants, must_be_caught, note_in, one_for_each_invariant

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.path_class import path_class
+from orchestrator.domain.requests.path_class import path_class
 from tests.simulation.history import History
 from tests.simulation.lessons import DOMAIN_KEY, Lesson, LimiterLog, TroubledClass
 from tests.simulation.paces import ROUNDING_S, PaceLine, Start, account_of_request, starts_by_domain

@@ -8,13 +8,13 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from orchestrator.core.peers import WEBHOOKS
+from orchestrator.core.regions.peers import WEBHOOKS
 from orchestrator.core.shard import Shard
 from orchestrator.core.views import KnownAlready
-from orchestrator.domain import breaker, outlier_detection
 from orchestrator.domain.errors import NotReady
-from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.health import breaker, outlier_detection
 from orchestrator.domain.ids import JobId, RegionName, ShardName, TargetDomain, target_domain
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from tests.simulation.actors import RegionProcess, ShardProcess, Stage
 from tests.simulation.disk import Disk
 from tests.simulation.faults import (

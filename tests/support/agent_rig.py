@@ -12,15 +12,15 @@ import msgpack
 from orchestrator.adapters.agents.door import AgentDoor, NodesAndAgents
 from orchestrator.adapters.api_keys import make_key
 from orchestrator.adapters.memory.store import MemoryStore
-from orchestrator.core.node import MailboxLinks, ShardNode
+from orchestrator.core.regions.node import MailboxLinks, ShardNode
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
-from orchestrator.domain.audit import Act, AuditEntry
+from orchestrator.domain.access.audit import Act, AuditEntry
+from orchestrator.domain.access.roles import Role
+from orchestrator.domain.health.routing import RegionHealth
 from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
-from orchestrator.domain.job import Job, JobSpec
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.roles import Role
-from orchestrator.domain.routing import RegionHealth
+from orchestrator.domain.jobs.job import Job, JobSpec
+from orchestrator.domain.pace.pacing import Pace
 from orchestrator.messages.codec import BatchReader, Header, encode, encode_batch, fragments
 from orchestrator.messages.hello import Hello, Purpose, Welcome, read, written
 from orchestrator.messages.types import Heartbeat, HeartbeatReply, Message

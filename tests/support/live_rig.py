@@ -12,11 +12,11 @@ from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
-from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.health.routing import HEARTBEAT_EVERY_S
 from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
-from orchestrator.domain.job import Job, JobSpec
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.routing import HEARTBEAT_EVERY_S
+from orchestrator.domain.jobs.job import Job, JobSpec
+from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.messages.codec import decode_one, encode
 from orchestrator.messages.names import WEBHOOK_NODE, executor_address
 from orchestrator.messages.types import Deliver, DeliverySigned, Heartbeat, JobResult, Message

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
-from orchestrator.core.domain_limiter import DomainLimiter
+from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.domain.exchange import HttpResponse
-from orchestrator.domain.fairness import Ticket, Weight, one_each
+from orchestrator.domain.execution.retry import backoff_ms
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.pacing import Pace, PaceCaps
-from orchestrator.domain.path_class import PathClass
-from orchestrator.domain.retry import backoff_ms
-from orchestrator.domain.steering import Steering
+from orchestrator.domain.pace.pacing import Pace, PaceCaps
+from orchestrator.domain.queueing.fairness import Ticket, Weight, one_each
+from orchestrator.domain.requests.path_class import PathClass
+from orchestrator.domain.steering.learned import Learned
+from orchestrator.domain.steering.steering import Steering
 
 EPOCH_MS = 1_763_674_200_000
 

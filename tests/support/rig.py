@@ -11,17 +11,17 @@ from typing import Any
 
 from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.adapters.memory.store import MemoryStore
-from orchestrator.core.peers import WEBHOOKS
+from orchestrator.core.regions.peers import WEBHOOKS
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
-from orchestrator.domain.course import Course
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.marks import Mark
+from orchestrator.domain.health.routing import HEARTBEAT_EVERY_S
 from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
-from orchestrator.domain.job import Job, JobSpec
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.marks import Mark
-from orchestrator.domain.pacing import Pace
-from orchestrator.domain.routing import HEARTBEAT_EVERY_S
+from orchestrator.domain.jobs.job import Job, JobSpec
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.pacing import Pace
 from orchestrator.messages.names import executor_address
 from orchestrator.messages.types import Heartbeat, Message
 from orchestrator.ports.egress import EgressError, Gate, Timed

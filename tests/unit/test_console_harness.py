@@ -7,8 +7,8 @@ import pytest
 
 from bench.console import filling
 from orchestrator.adapters.sqlite.store import SqliteStore
-from orchestrator.domain.fanout import JobDelivery
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.webhooks.fanout import JobDelivery
 from orchestrator.ports.store import JobFilter
 
 NOW_MS = 2**42

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from orchestrator.adapters.ray.deployment import Deployment
 from orchestrator.cli.app import app
-from orchestrator.domain.deployment import Part
+from orchestrator.domain.cluster.deployment import Part
 from orchestrator.runtime.version import VERSION, build
 from orchestrator.settings import Settings
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from orchestrator.adapters.domains_file import load_known_domains
 from orchestrator.cli.app import app
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.known_domains import BadTable
+from orchestrator.domain.pace.known_domains import BadTable
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "domains.toml"
 

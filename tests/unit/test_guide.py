@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from orchestrator.domain.settling import FailureCode
+from orchestrator.domain.execution.settling import FailureCode
 
 REPOSITORY = Path(__file__).parents[2]
 GUIDE = REPOSITORY / "docs" / "guide.md"

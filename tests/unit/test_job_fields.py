@@ -1,5 +1,5 @@
-"""A job's field is declared in `domain/job.py`, in `http/schema.py` and in the SDK's `_jobs/fields.py`. The
-rest follows these, and here they are compared: a field that is in some of them only fails.
+"""A job's field is declared in `domain/jobs/job.py`, in `http/schema.py` and in the SDK's `_jobs/fields.py`.
+The rest follows these, and here they are compared: a field that is in some of them only fails.
 """
 
 import inspect
@@ -14,9 +14,9 @@ from ezthrottle._jobs.payload import job_payload
 from orchestrator.adapters.http.schema import FallbackIn, SubmissionIn
 from orchestrator.adapters.http.submissions import read_submission
 from orchestrator.adapters.records import pack_spec, unpack_spec
-from orchestrator.domain.idempotency import payload_bytes
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.job import HedgePolicy, JobSpec
+from orchestrator.domain.jobs.idempotency import payload_bytes
+from orchestrator.domain.jobs.job import HedgePolicy, JobSpec
 from tests.property.strategies import SINGLE_SPECS
 
 URL = "https://api.example.com/"
@@ -75,7 +75,7 @@ def test_every_place_declares_the_same_fields() -> None:
         next((api for api, domain in IN_THE_DOMAIN.items() if domain == name), name)
         for name in JobSpec.__struct_fields__
     }
-    assert kept_by_the_domain == read_from_http, "domain/job.py and http/schema.py"
+    assert kept_by_the_domain == read_from_http, "domain/jobs/job.py and http/schema.py"
     assert set(FallbackIn.model_fields) - read_from_http == {"trigger"}
     assert set(FIELDS) == read_from_http, "FIELDS of the SDK and http/schema.py"
     assert set(JobDict.__annotations__) == read_from_http, "JobDict of the SDK and http/schema.py"

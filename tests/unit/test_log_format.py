@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from orchestrator.core import job_ends
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.core.jobs import job_ends
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.runtime.log_format import LogFormat, about, formatter
 from tests.support.rig import Rig, in_virtual_time
 

@@ -17,13 +17,15 @@ from orchestrator.adapters.http.protocol import (
     HEAD_LINES_MOST,
     PIPELINED_MOST,
 )
-from orchestrator.core import answer_intake, job_cache, kept_answers, peer, peers
+from orchestrator.core.jobs import job_cache, kept_answers
+from orchestrator.core.regions import peer, peers
+from orchestrator.core.targets import answer_intake
 from orchestrator.core.webhooks import delivery_room, dispatcher, endpoint_queues
 from orchestrator.domain.byte_budget import LARGE_BYTES, MIB
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
-from orchestrator.domain.routing import ATTEMPTS_CREDIT
-from orchestrator.domain.run import FANOUT_BYTES, LAST_SEEN_BYTES
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.execution.run import FANOUT_BYTES, LAST_SEEN_BYTES
+from orchestrator.domain.health.routing import ATTEMPTS_CREDIT
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 from orchestrator.messages import codec
 from orchestrator.settings import Settings
 from orchestrator.transport import mailbox
@@ -36,7 +38,7 @@ GROWS_BY_MOST = 256 * MIB
 BOUNDS, SETTINGS = SubmissionBounds(), Settings()
 BASE64_TIMES = 4 / 3
 ESCAPED_TIMES = 2
-"""What JSON makes of text at most: see tests/unit/domain/test_report.py."""
+"""What JSON makes of text at most: see tests/unit/domain/results/test_report.py."""
 ANSWER_BYTES = RESPONSE_BYTES_MOST + HEAD_BYTES_MOST_OF_ANSWER
 RESULT_BYTES = ESCAPED_TIMES * RESPONSE_BYTES_MOST + BOUNDS.metadata_bytes
 REGIONS_OF_A_MACHINE = len(SETTINGS.regions)

@@ -24,13 +24,13 @@ from orchestrator.adapters.http.schema import (
     TriggerIn,
     WebhookIn,
 )
-from orchestrator.domain.fanout import JobDelivery
 from orchestrator.domain.ids import DeliveryId
-from orchestrator.domain.job import ExecutionMode, Guarantee, RegionPolicy, TriggerKind
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.signing import signature_headers
-from orchestrator.domain.submission import HOP_BY_HOP
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.jobs.job import ExecutionMode, Guarantee, RegionPolicy, TriggerKind
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.submission import HOP_BY_HOP
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
+from orchestrator.domain.webhooks.fanout import JobDelivery
+from orchestrator.domain.webhooks.signing import signature_headers
 from orchestrator.settings import Settings
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 from orchestrator.settings import CARRIED_IN, Address, Settings
 
 

@@ -19,8 +19,8 @@ from bench.strict_rules import (
     TokenBucket,
     state,
 )
-from orchestrator.domain.budgets import BudgetUnit, read_budgets
-from orchestrator.domain.signals import read_signal
+from orchestrator.domain.headers.budgets import BudgetUnit, read_budgets
+from orchestrator.domain.headers.signals import read_signal
 
 WINDOWED = [TokenBucket, FixedWindow, SlidingWindow]
 MakeRule = Callable[[Limit], Rule]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.topology_file import read_topology
-from orchestrator.domain.topology import BadTopology
+from orchestrator.domain.cluster.topology import BadTopology
 
 RIGHT = """
 [serve]

@@ -13,7 +13,7 @@ from orchestrator.adapters.otlp import OtlpTracing
 from orchestrator.adapters.tracing import open_tracing
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import JobSpec, RetryPolicy, Webhook
+from orchestrator.domain.jobs.job import JobSpec, RetryPolicy, Webhook
 from orchestrator.ports.tracing import NO_TRACING
 from regions.egress.client import AiohttpEgress
 from regions.guard import AddressPolicy

@@ -18,7 +18,7 @@ from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
 from orchestrator.core.views import Numbers
 from orchestrator.domain.ids import NodeAddress
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 from orchestrator.messages.types import Message
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.links import RegionLink

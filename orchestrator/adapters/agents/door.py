@@ -8,11 +8,11 @@ from pathlib import Path
 
 from orchestrator.adapters.agents.door_log import DoorLog
 from orchestrator.core.key_uses import KeyUses
-from orchestrator.core.node import ShardNode, Visitor
-from orchestrator.core.peers import PeerBook
+from orchestrator.core.regions.node import ShardNode, Visitor
+from orchestrator.core.regions.peers import PeerBook
+from orchestrator.domain.access.roles import Role
+from orchestrator.domain.cluster.placement import Placement, PlacementState
 from orchestrator.domain.ids import NodeAddress, RegionName
-from orchestrator.domain.placement import Placement, PlacementState
-from orchestrator.domain.roles import Role
 from orchestrator.messages.hello import Hello, Refusal, RefusedError
 from orchestrator.messages.names import agent_node, is_agent
 from orchestrator.ports.customers import ApiKey, CustomerStore

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.authentication import ApiKeyAuthenticator
+from orchestrator.domain.access.roles import Caller, Role
 from orchestrator.domain.errors import NotPermitted
-from orchestrator.domain.roles import Caller, Role
 from orchestrator.runtime.log_format import about
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from orchestrator.adapters.http.backend import Backend, json_response
 from orchestrator.adapters.http.documents.administration import audit_document
 from orchestrator.adapters.http.paging import NUMBER_PLACE, encode_cursor, read_limit, read_place, read_time
 from orchestrator.adapters.http.schema import SAFE_INT_MOST
-from orchestrator.domain.audit import AuditFilter
-from orchestrator.domain.roles import Caller
+from orchestrator.domain.access.audit import AuditFilter
+from orchestrator.domain.access.roles import Caller
 
 
 class AdminAuditRoutes:

@@ -11,8 +11,8 @@ from orchestrator.adapters.http.documents.administration import customers_docume
 from orchestrator.adapters.http.documents.overviews import usage_document
 from orchestrator.adapters.http.paging import encode_cursor, read_customer, read_limit, read_place
 from orchestrator.adapters.http.schema import PlanIn, read_model
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.errors import NotFound
-from orchestrator.domain.roles import Caller
 
 _NAME = re.compile(r"(.{1,64})\Z")
 

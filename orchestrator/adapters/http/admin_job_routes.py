@@ -12,8 +12,8 @@ from orchestrator.adapters.http.documents.jobs import page_of_all_document
 from orchestrator.adapters.http.job_filters import filter_in_query
 from orchestrator.adapters.http.job_routes import JobRoutes
 from orchestrator.adapters.http.paging import read_cursor, read_customer, read_limit, wrong
-from orchestrator.domain.audit import Act
-from orchestrator.domain.roles import Caller
+from orchestrator.domain.access.audit import Act
+from orchestrator.domain.access.roles import Caller
 
 
 class AdminJobRoutes:

@@ -16,8 +16,8 @@ from orchestrator.adapters.http.paging import (
     read_place,
 )
 from orchestrator.adapters.http.schema import KeyIn, read_model, unknown_fields
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.errors import FieldError, InvalidFields
-from orchestrator.domain.roles import Caller
 
 
 class AdminKeyRoutes:

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from orchestrator.adapters.http.backend import Backend, json_response
 from orchestrator.adapters.http.documents.overviews import regions_document
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.roles import Caller
 
 
 class AdminRegionRoutes:

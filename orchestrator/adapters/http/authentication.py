@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 
 from orchestrator.core.gateway.customers import Customers
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.errors import NotAuthorized
-from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
 
 TRUSTED_FOR_S = 2.0

@@ -15,10 +15,10 @@ from orchestrator.adapters.http.incoming import HeldRoom, IncomingRoom
 from orchestrator.adapters.http.large_answers import HeldResponse, ResultResponse, SharedResults
 from orchestrator.adapters.http.strict_json import parse_object
 from orchestrator.core.gateway.gateway import Gateway
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 from orchestrator.domain.json_bytes import json_bytes
-from orchestrator.domain.roles import Caller
-from orchestrator.domain.submission_bounds import SubmissionBounds
 from orchestrator.ports.store import StoredJob
 
 

@@ -14,7 +14,7 @@ from orchestrator.adapters.http.strict_json import (
     too_deep,
 )
 from orchestrator.domain.errors import FieldError, InvalidFields, MalformedJson, RequestRefused, TooLarge
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 
 CONTAINERS_MOST = 200_000
 SLICE_BYTES = 1024 * 1024

@@ -21,9 +21,9 @@ from orchestrator.adapters.http.documents.deliveries import (
 )
 from orchestrator.adapters.http.paging import read_limit, read_named_domain
 from orchestrator.adapters.http.schema import SAFE_INT_MOST, RedeliverIn, read_model, unknown_fields
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.errors import FieldError, InvalidFields
 from orchestrator.domain.ids import DeliveryId, JobId
-from orchestrator.domain.roles import Caller
 from orchestrator.ports.store import DeadFilter
 
 

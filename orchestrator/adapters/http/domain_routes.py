@@ -12,10 +12,10 @@ from orchestrator.adapters.http.documents.domains import domain_document
 from orchestrator.adapters.http.paging import read_named_domain, wrong
 from orchestrator.adapters.http.schema import PaceIn, read_model, unknown_fields
 from orchestrator.core.views import DomainView
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.errors import FieldError, InvalidFields
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.overruling import SetPace
-from orchestrator.domain.roles import Caller
+from orchestrator.domain.pace.overruling import SetPace
 
 _SCHEME = re.compile(r"^(https?:)/+")
 Act = Callable[[Caller, TargetDomain], Awaitable[DomainView]]

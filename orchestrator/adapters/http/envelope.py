@@ -20,10 +20,10 @@ from orchestrator.adapters.http.incoming import IncomingRoom
 from orchestrator.adapters.http.paths import with_single_slashes
 from orchestrator.adapters.http.schema import ProxyIn, read_model
 from orchestrator.adapters.http.strict_json import parse_object
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.errors import FieldError, InvalidFields, TooLarge
 from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.roles import Caller
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 
 ENVELOPE_FACTOR = 2
 """An envelope holds its body as an escaped string, so it may be larger than the body's own limit. Not as

@@ -15,10 +15,10 @@ from orchestrator.adapters.http.readers import stored_without_bodies
 from orchestrator.core.gateway.watching import JobFollower
 from orchestrator.domain.errors import OverLimit
 from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.json_bytes import json_bytes
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.progress import Event, EventName, Told, end_event, news
-from orchestrator.domain.queue_position import QueuePosition
+from orchestrator.domain.queueing.queue_position import QueuePosition
+from orchestrator.domain.results.progress import Event, EventName, Told, end_event, news
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import StoredJob
 

@@ -6,11 +6,11 @@ from typing import TypeVar
 
 from orchestrator.adapters.http.paging import read_named_domain, read_time, wrong
 from orchestrator.adapters.http.schema import SAFE_INT_MOST, JobFilterIn
-from orchestrator.domain.fanout import JobDelivery
+from orchestrator.domain.execution.settling import FailureCode
 from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.settling import FailureCode
-from orchestrator.domain.submission_bounds import KEY_LENGTH_MOST
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.submission_bounds import KEY_LENGTH_MOST
+from orchestrator.domain.webhooks.fanout import JobDelivery
 from orchestrator.ports.store import JobFilter
 
 _E = TypeVar("_E", bound=StrEnum)

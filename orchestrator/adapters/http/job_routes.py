@@ -18,10 +18,10 @@ from orchestrator.adapters.http.job_filters import filter_in_query
 from orchestrator.adapters.http.paging import read_cursor, read_limit, wrong
 from orchestrator.adapters.http.readers import view_without_bodies
 from orchestrator.core.views import JobRemains
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.errors import NotPermitted
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.progress import Told
-from orchestrator.domain.roles import Caller
+from orchestrator.domain.results.progress import Told
 
 WAIT_MOST_S = 60.0
 

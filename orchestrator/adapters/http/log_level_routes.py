@@ -8,8 +8,8 @@ from starlette.responses import Response
 from orchestrator.adapters.http.backend import Backend, json_response, read_document
 from orchestrator.adapters.http.documents.service import levels_document
 from orchestrator.adapters.http.schema import LogLevelIn, read_model
-from orchestrator.domain.audit import Act
-from orchestrator.domain.roles import Caller
+from orchestrator.domain.access.audit import Act
+from orchestrator.domain.access.roles import Caller
 from orchestrator.runtime.log_levels import log_levels, set_log_level
 
 

@@ -12,8 +12,8 @@ from orchestrator.adapters.http.job_filters import filter_in_document
 from orchestrator.adapters.http.paging import read_cursor
 from orchestrator.adapters.http.schema import ManyJobsIn, read_model, unknown_fields
 from orchestrator.core.views import Done
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.errors import FieldError, InvalidFields
-from orchestrator.domain.roles import Caller
 from orchestrator.ports.store import JobCursor, JobFilter
 
 _Count = Callable[[JobFilter], Awaitable[int]]

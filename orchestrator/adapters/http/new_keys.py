@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from orchestrator.adapters.api_keys import make_key
 from orchestrator.adapters.http.paging import wrong
 from orchestrator.adapters.http.schema import KeyIn
-from orchestrator.domain.api_keys import checked_customer, checked_expiry, checked_label
+from orchestrator.domain.access.api_keys import checked_customer, checked_expiry, checked_label
+from orchestrator.domain.access.roles import Role
 from orchestrator.domain.ids import RegionName, is_region_name
-from orchestrator.domain.roles import Role
 from orchestrator.ports.customers import ApiKey
 
 

@@ -15,7 +15,7 @@ from orchestrator.adapters.http.documents.overviews import (
 )
 from orchestrator.adapters.http.paging import decode_cursor, read_limit
 from orchestrator.core.gateway.customers import DAYS_SHOWN
-from orchestrator.domain.roles import Caller
+from orchestrator.domain.access.roles import Caller
 
 _AFTER = re.compile(r"(.{1,300})\Z")
 

@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 
-from orchestrator.domain.api_keys import checked_customer
+from orchestrator.domain.access.api_keys import checked_customer
 from orchestrator.domain.errors import FieldError, InvalidFields
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain, read_domain
 from orchestrator.ports.store import JobCursor

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.access import KeyedHandler
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.errors import FieldError, InvalidFields
-from orchestrator.domain.roles import Caller
 
 NAME_SHOWN_MOST = 100
 

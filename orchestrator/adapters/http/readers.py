@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from orchestrator.adapters.http.large_answers import SharedResults
 from orchestrator.core.views import JobRemains, JobView
-from orchestrator.domain.report import without_bodies
+from orchestrator.domain.results.report import without_bodies
 from orchestrator.ports.store import StoredJob
 
 

@@ -1,5 +1,5 @@
 """Documents as they arrive: types and ranges of single fields. How a submission is read from them is in
-``submissions``, and rules over several fields are in ``domain.submission``.
+``submissions``, and rules over several fields are in ``domain.jobs.submission``.
 """
 
 import re
@@ -19,9 +19,11 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from orchestrator.domain.api_keys import DEFAULT_PLAN, LABEL_LENGTH_MOST
+from orchestrator.domain.access.api_keys import DEFAULT_PLAN, LABEL_LENGTH_MOST
+from orchestrator.domain.access.roles import Role
 from orchestrator.domain.errors import FieldError, InvalidFields
-from orchestrator.domain.job import (
+from orchestrator.domain.headers.signals import CONCURRENT_MOST, RPS_LEAST, RPS_MOST
+from orchestrator.domain.jobs.job import (
     DEFAULT_DEADLINE_MS,
     DEFAULT_HEDGE,
     DEFAULT_PRIORITY,
@@ -32,11 +34,9 @@ from orchestrator.domain.job import (
     RegionPolicy,
     RetryPolicy,
 )
-from orchestrator.domain.roles import Role
-from orchestrator.domain.signals import CONCURRENT_MOST, RPS_LEAST, RPS_MOST
-from orchestrator.domain.signing import secret_problem
-from orchestrator.domain.submission import METHODS
-from orchestrator.domain.submission_bounds import ITEMS_READ, TIMEOUT_MS_MOST, SubmissionBounds
+from orchestrator.domain.jobs.submission import METHODS
+from orchestrator.domain.jobs.submission_bounds import ITEMS_READ, TIMEOUT_MS_MOST, SubmissionBounds
+from orchestrator.domain.webhooks.signing import secret_problem
 from orchestrator.runtime.log_levels import Component, LogLevel
 
 SAFE_INT_MOST = 2**53

@@ -9,7 +9,7 @@ from orchestrator.adapters.http.backend import Backend, json_response, read_docu
 from orchestrator.adapters.http.documents.overviews import secrets_document
 from orchestrator.adapters.http.documents.service import message_document
 from orchestrator.adapters.http.schema import RotateIn, SecretsIn, read_model
-from orchestrator.domain.roles import Caller
+from orchestrator.domain.access.roles import Caller
 from orchestrator.ports.customers import WebhookSecrets
 
 

@@ -13,10 +13,10 @@ from orchestrator.adapters.http.documents.jobs import batch_document, taken_docu
 from orchestrator.adapters.http.problems import as_ours, problem_document
 from orchestrator.adapters.http.submissions import read_submission
 from orchestrator.core.views import KnownAlready
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.errors import EZThrottleError, InvalidFields
 from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.job import JobSpec
-from orchestrator.domain.roles import Caller
+from orchestrator.domain.jobs.job import JobSpec
 from orchestrator.runtime.cooperative_yield import CooperativeYield
 
 TRACEPARENT = "traceparent"

@@ -19,7 +19,7 @@ from orchestrator.adapters.http.schema import (
 )
 from orchestrator.domain.errors import NAMED_MOST, FieldError, InvalidFields
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.job import (
+from orchestrator.domain.jobs.job import (
     DEFAULT_HEDGE,
     BodyEncoding,
     Fallback,
@@ -31,7 +31,7 @@ from orchestrator.domain.job import (
     Webhook,
     with_one_guarantee,
 )
-from orchestrator.domain.submission_bounds import CHAIN_DEPTH_READ, JOBS_READ
+from orchestrator.domain.jobs.submission_bounds import CHAIN_DEPTH_READ, JOBS_READ
 
 WARNINGS_MOST = 50
 IN_ORDER = "http://unread.invalid/"

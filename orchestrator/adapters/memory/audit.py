@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from orchestrator.domain.audit import AuditEntry, AuditFilter, AuditLine
+from orchestrator.domain.access.audit import AuditEntry, AuditFilter, AuditLine
 
 
 class MemoryAudit:

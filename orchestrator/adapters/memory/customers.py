@@ -5,9 +5,9 @@ from secrets import token_bytes
 
 from msgspec.structs import replace
 
-from orchestrator.domain.audit import AuditEntry
+from orchestrator.domain.access.audit import AuditEntry
+from orchestrator.domain.access.roles import Caller, Role
 from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.roles import Caller, Role
 from orchestrator.ports.customers import ApiKey, WebhookSecrets
 
 

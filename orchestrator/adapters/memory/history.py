@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from math import inf
 
 from orchestrator.adapters.memory.tables import Row, Tables
-from orchestrator.domain.fanout import DeliveryState
+from orchestrator.domain.access.usage import CustomerUsage, DayUsage, added
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
-from orchestrator.domain.lifecycle import state_shown
-from orchestrator.domain.usage import CustomerUsage, DayUsage, added
+from orchestrator.domain.jobs.lifecycle import state_shown
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.ports.store import (
     DeadFilter,
     DeadLetterCursor,

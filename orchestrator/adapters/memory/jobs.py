@@ -8,13 +8,13 @@ from orchestrator.adapters.memory.retention import forget_old
 from orchestrator.adapters.memory.tables import Row
 from orchestrator.adapters.memory.target_store import MemoryTargets
 from orchestrator.adapters.memory.transactions import LockMode, Transaction
-from orchestrator.domain.course import Course
-from orchestrator.domain.idempotency import payload_bytes
+from orchestrator.domain.access.usage import DayUsage, added
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.job import Job
-from orchestrator.domain.lifecycle import JobState, first_state
-from orchestrator.domain.marks import Mark
-from orchestrator.domain.usage import DayUsage, added
+from orchestrator.domain.jobs.idempotency import payload_bytes
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.lifecycle import JobState, first_state
 from orchestrator.ports.store import (
     Accepted,
     Duplicate,

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from orchestrator.adapters.memory.shard import MemoryShard
 from orchestrator.adapters.memory.tables import Row
 from orchestrator.adapters.memory.transactions import Transaction
-from orchestrator.domain.fanout import DeliveryState, JobDelivery
+from orchestrator.domain.webhooks.fanout import DeliveryState, JobDelivery
 from orchestrator.ports.store import OutboxEntry, delivery_of
 
 

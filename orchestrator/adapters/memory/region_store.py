@@ -1,8 +1,8 @@
 """What operators have said of regions."""
 
 from orchestrator.adapters.memory.shard import MemoryShard
-from orchestrator.domain.audit import AuditEntry
-from orchestrator.domain.draining import Drain
+from orchestrator.domain.access.audit import AuditEntry
+from orchestrator.domain.cluster.draining import Drain
 from orchestrator.domain.ids import RegionName
 
 

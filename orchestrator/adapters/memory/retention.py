@@ -1,7 +1,7 @@
 """What the store in memory forgets, and when."""
 
 from orchestrator.adapters.memory.tables import Tables
-from orchestrator.domain.retention import Retention
+from orchestrator.domain.jobs.retention import Retention
 
 
 def forget_old(tables: Tables, now_ms: int) -> None:

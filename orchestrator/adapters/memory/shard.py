@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from orchestrator.adapters.memory.tables import FIRST_SHARD, Row, Tables
 from orchestrator.adapters.memory.transactions import LockMode, RowKey, Transaction
+from orchestrator.domain.cluster.lease import Beat
 from orchestrator.domain.ids import JobId, ShardName
-from orchestrator.domain.lease import Beat
 from orchestrator.ports.store import Fenced, StillBeating
 
 

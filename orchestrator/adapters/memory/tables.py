@@ -7,21 +7,21 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from orchestrator.adapters.memory.transactions import Transactions
-from orchestrator.domain.audit import AuditEntry
+from orchestrator.domain.access.audit import AuditEntry
+from orchestrator.domain.access.usage import DayUsage
 from orchestrator.domain.byte_budget import LARGE_BYTES
-from orchestrator.domain.course import Course
-from orchestrator.domain.course_answers import without_answers
-from orchestrator.domain.draining import Drain
-from orchestrator.domain.fanout import JobDelivery
+from orchestrator.domain.cluster.draining import Drain
+from orchestrator.domain.cluster.lease import Beat
+from orchestrator.domain.cluster.slots import slot_of
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.course_answers import without_answers
+from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, ShardName, TargetDomain
-from orchestrator.domain.job import Job
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.lease import Beat
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.marks import Mark
-from orchestrator.domain.overruling import Overruling
-from orchestrator.domain.slots import slot_of
-from orchestrator.domain.usage import DayUsage
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.overruling import Overruling
+from orchestrator.domain.steering.learned import Learned
+from orchestrator.domain.webhooks.fanout import JobDelivery
 from orchestrator.ports.store import OutboxEntry, StoredJob
 
 FIRST_SHARD = ShardName("shard-0")

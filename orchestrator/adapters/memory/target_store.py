@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from orchestrator.adapters.memory.shard import MemoryShard
-from orchestrator.domain.audit import AuditEntry
+from orchestrator.domain.access.audit import AuditEntry
 from orchestrator.domain.ids import CustomerId, TargetDomain
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.overruling import Overruling
+from orchestrator.domain.pace.overruling import Overruling
+from orchestrator.domain.steering.learned import Learned
 
 _T = TypeVar("_T")
 

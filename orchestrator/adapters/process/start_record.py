@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from orchestrator.domain.failed_starts import FailedStarts
+from orchestrator.domain.cluster.failed_starts import FailedStarts
 
 UNTOLD = "its process ended without a word: see service.log and the machine's own log"
 

@@ -9,11 +9,11 @@ from orchestrator.adapters.http.large_answers import SharedResults
 from orchestrator.adapters.target_guard import ResolvingGuard
 from orchestrator.core.gateway.gateway import Gateway
 from orchestrator.core.gateway.local_shard import LocalShard
-from orchestrator.core.node import MailboxLinks
+from orchestrator.core.regions.node import MailboxLinks
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.ids import NodeAddress, RegionName
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.pace.pacing import Pace
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.store import Store
 from orchestrator.ports.tracing import Tracing

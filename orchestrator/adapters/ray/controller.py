@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from orchestrator.adapters.ray.deployment import Deployment, address_of
 from orchestrator.adapters.ray.region_actors import RegionActor, last_line
-from orchestrator.domain.deployment import (
+from orchestrator.domain.cluster.deployment import (
     SHARD_GROUP,
     Act,
     PartState,
@@ -24,8 +24,8 @@ from orchestrator.domain.deployment import (
     plan,
     unsettled,
 )
-from orchestrator.domain.patience import Patience
-from orchestrator.domain.placement import Placement, PlacementState
+from orchestrator.domain.cluster.patience import Patience
+from orchestrator.domain.cluster.placement import Placement, PlacementState
 from orchestrator.messages import names
 
 LOOK_EVERY_S = 0.25

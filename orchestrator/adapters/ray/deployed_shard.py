@@ -14,7 +14,7 @@ import ray
 
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.shard_actor import LOG_FILE, Door
-from orchestrator.domain.deployment import PartState
+from orchestrator.domain.cluster.deployment import PartState
 from orchestrator.domain.ids import NodeAddress
 from orchestrator.messages import names
 from orchestrator.runtime import log_file

@@ -13,7 +13,7 @@ from orchestrator.adapters.ray.deployment import DETACHED, Deployment
 from orchestrator.adapters.ray.joining import NODE_WITHIN_S, JoinError, join
 from orchestrator.adapters.ray.making import LASTING
 from orchestrator.adapters.ray.parts import raylets
-from orchestrator.domain.deployment import SHARD_GROUP
+from orchestrator.domain.cluster.deployment import SHARD_GROUP
 from orchestrator.messages import names
 
 ASK_EVERY_S = 0.2

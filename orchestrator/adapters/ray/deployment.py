@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.adapters.ray.deployed_shard import DeployedShardActor
 from orchestrator.adapters.ray.making import node_maker, options_for_nodes, remote_shard
-from orchestrator.domain.deployment import SHARD_GROUP, Part, digest_of
+from orchestrator.domain.cluster.deployment import SHARD_GROUP, Part, digest_of
 from orchestrator.domain.ids import NodeAddress, NodeName, RegionName
 from orchestrator.messages import names
 from orchestrator.settings import Settings

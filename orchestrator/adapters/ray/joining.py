@@ -15,7 +15,7 @@ from orchestrator.adapters.process.directories import SERVED_BEFORE
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.parts import raylets
 from orchestrator.adapters.ray.region_actors import last_line
-from orchestrator.domain.deployment import SHARD_GROUP
+from orchestrator.domain.cluster.deployment import SHARD_GROUP
 from orchestrator.messages import names
 
 JOINED_WITHIN_S = 45.0

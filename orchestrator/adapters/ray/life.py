@@ -16,8 +16,8 @@ from orchestrator.adapters.process.directories import (
     run_dir_path,
 )
 from orchestrator.adapters.process.start_record import StartRecord
-from orchestrator.domain.deployment import PartState
-from orchestrator.domain.failed_starts import PROVEN_AFTER_S, FailedStarts
+from orchestrator.domain.cluster.deployment import PartState
+from orchestrator.domain.cluster.failed_starts import PROVEN_AFTER_S, FailedStarts
 from orchestrator.settings import Address, Settings
 
 LOOK_EVERY_S = 0.02

@@ -19,9 +19,9 @@ from orchestrator.adapters.ray.shard_actor import LOG_FILE
 from orchestrator.adapters.ray.transport import NodesOverRay
 from orchestrator.adapters.stores import open_store
 from orchestrator.adapters.tracing import open_tracing
-from orchestrator.core.node import ShardNode
+from orchestrator.core.regions.node import ShardNode
+from orchestrator.domain.cluster.placement import Placement
 from orchestrator.domain.ids import NodeAddress
-from orchestrator.domain.placement import Placement
 from orchestrator.messages import names
 from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.interpreter import tune_interpreter

@@ -11,7 +11,7 @@ import msgspec
 import ray
 from msgspec.structs import replace
 
-from orchestrator.domain.placement import Placement, PlacementState
+from orchestrator.domain.cluster.placement import Placement, PlacementState
 
 LOOK_EVERY_S = 0.5
 ASK_EVERY_S = 5.0

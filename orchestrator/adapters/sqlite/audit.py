@@ -7,7 +7,7 @@ import msgspec
 
 from orchestrator.adapters.damage import whole
 from orchestrator.adapters.sqlite.database import Database
-from orchestrator.domain.audit import AuditEntry, AuditFilter, AuditLine, Detail
+from orchestrator.domain.access.audit import AuditEntry, AuditFilter, AuditLine, Detail
 
 _COLUMNS = "at_ms, act, subject, who, customer, origin, detail"
 

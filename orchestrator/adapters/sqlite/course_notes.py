@@ -13,10 +13,10 @@ from msgspec import Struct
 from orchestrator.adapters.records import pack_course
 from orchestrator.adapters.sealing import sealing_context
 from orchestrator.adapters.sqlite.group_commit import LARGE_WRITE_BYTES, Write
-from orchestrator.domain.course import Course
-from orchestrator.domain.course_answers import kept_bytes
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.course_answers import kept_bytes
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.secret_box import SecretBox
 
 NOTES_MOST = 128

@@ -6,10 +6,10 @@ from orchestrator.adapters.sqlite.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.marks import read_marks, write_mark
 from orchestrator.adapters.sqlite.shard_rows import ShardRows
-from orchestrator.domain.course import Course
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.marks import Mark
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import require_open
 
 

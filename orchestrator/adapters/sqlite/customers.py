@@ -13,10 +13,10 @@ from orchestrator.adapters.sqlite.audit import SqliteAudit, write_audit
 from orchestrator.adapters.sqlite.data_dir import LOCK_FILE, data_files, free_lock
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.disk_retry import Patience
-from orchestrator.domain.api_keys import key_hash
-from orchestrator.domain.audit import AuditEntry
+from orchestrator.domain.access.api_keys import key_hash
+from orchestrator.domain.access.audit import AuditEntry
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.ids import CustomerId, is_region_name
-from orchestrator.domain.roles import Caller
 from orchestrator.ports.customers import ApiKey, WebhookSecrets
 from orchestrator.ports.store import StoreFailure
 

@@ -3,7 +3,7 @@
 import sqlite3
 
 from orchestrator.adapters.damage import whole
-from orchestrator.domain.draining import Drain
+from orchestrator.domain.cluster.draining import Drain
 from orchestrator.domain.ids import RegionName
 
 

@@ -14,7 +14,7 @@ from orchestrator.adapters.sqlite.new_jobs import JobRow, NewJobs, insert, taken
 from orchestrator.adapters.sqlite.outbox import insert_outbox, outbox_row
 from orchestrator.adapters.sqlite.result_parts import parts_of, write_part
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import Accepted, Duplicate, Ending
 
 

@@ -2,8 +2,8 @@
 
 import sqlite3
 
+from orchestrator.domain.cluster.lease import Beat
 from orchestrator.domain.ids import ShardName
-from orchestrator.domain.lease import Beat
 from orchestrator.ports.store import Fenced, StillBeating
 
 ONLY_SHARD = ShardName("shard-0")

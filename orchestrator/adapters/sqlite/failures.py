@@ -5,7 +5,7 @@ import sqlite3
 
 from orchestrator.adapters.damage import reading
 from orchestrator.adapters.sealing import sealing_context
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError
 

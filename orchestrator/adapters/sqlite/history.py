@@ -10,8 +10,8 @@ from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.job_rows import read_job, read_result
 from orchestrator.adapters.sqlite.listing import count, look, read_summary
 from orchestrator.adapters.sqlite.outbox import read_dead, read_pending_endpoints, read_pending_of
+from orchestrator.domain.access.usage import CustomerUsage, DayUsage
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
-from orchestrator.domain.usage import CustomerUsage, DayUsage
 from orchestrator.ports.store import (
     DeadFilter,
     DeadLetterCursor,

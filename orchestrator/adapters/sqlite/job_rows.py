@@ -14,10 +14,10 @@ from orchestrator.adapters.sealing import sealing_context
 from orchestrator.adapters.sqlite.outbox import read_deliveries
 from orchestrator.adapters.sqlite.result_parts import joined
 from orchestrator.domain.byte_budget import LARGE_BYTES
-from orchestrator.domain.course import Course
-from orchestrator.domain.course_answers import without_answers
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.course_answers import without_answers
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
-from orchestrator.domain.job import Job, JobSpec
+from orchestrator.domain.jobs.job import Job, JobSpec
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError, StoredJob, WaitingJob
 from orchestrator.runtime.log_format import about

@@ -14,9 +14,9 @@ from orchestrator.adapters.sqlite.retention import purge
 from orchestrator.adapters.sqlite.submissions import SqliteSubmissions
 from orchestrator.adapters.sqlite.target_store import SqliteTargets
 from orchestrator.adapters.sqlite.usage import add_usage
+from orchestrator.domain.access.usage import DayUsage
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.retention import Retention
-from orchestrator.domain.usage import DayUsage
+from orchestrator.domain.jobs.retention import Retention
 from orchestrator.ports.store import Accepted, Duplicate, Ending, News, StoredJob, StoreFailure, WaitingJob
 
 log = logging.getLogger(__name__)

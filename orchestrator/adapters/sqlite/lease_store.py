@@ -2,7 +2,7 @@
 
 from orchestrator.adapters.sqlite.epochs import raise_epoch, read_beat, write_beat
 from orchestrator.adapters.sqlite.shard_rows import ShardRows
-from orchestrator.domain.lease import Beat
+from orchestrator.domain.cluster.lease import Beat
 
 
 class SqliteLease(ShardRows):

@@ -15,9 +15,9 @@ from msgspec import Struct
 from orchestrator.adapters.damage import read_state, read_state_with_end, reading
 from orchestrator.adapters.records import pack_delivery, unpack_quorum
 from orchestrator.adapters.sqlite.outbox import read_delivery_state
-from orchestrator.domain.fanout import JobDelivery, judge_delivery
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.lifecycle import JobState, state_shown
+from orchestrator.domain.jobs.lifecycle import JobState, state_shown
+from orchestrator.domain.webhooks.fanout import JobDelivery, judge_delivery
 from orchestrator.ports.store import DamagedError, JobCursor, JobFilter, JobSummary
 
 LOOKED_THROUGH_MOST = 2_000

@@ -6,11 +6,11 @@ import sqlite3
 from orchestrator.adapters.damage import reading, whole
 from orchestrator.adapters.records import unpack_course, unpack_spec
 from orchestrator.adapters.sealing import sealing_context
-from orchestrator.domain.course import Course
+from orchestrator.domain.cluster.slots import slot_of
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import AttemptId, JobId, RegionName, target_domain
-from orchestrator.domain.job import Guarantee, JobSpec
-from orchestrator.domain.marks import Mark
-from orchestrator.domain.slots import slot_of
+from orchestrator.domain.jobs.job import Guarantee, JobSpec
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError
 from orchestrator.runtime.log_format import about

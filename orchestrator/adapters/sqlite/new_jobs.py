@@ -12,11 +12,11 @@ import msgpack
 from orchestrator.adapters.damage import read_state
 from orchestrator.adapters.records import pack_quorum, pack_request
 from orchestrator.adapters.sealing import sealing_context
-from orchestrator.domain.idempotency import payload_of
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import Job
-from orchestrator.domain.lifecycle import first_state
-from orchestrator.domain.spec_record import spec_to_record
+from orchestrator.domain.jobs.idempotency import payload_of
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.lifecycle import first_state
+from orchestrator.domain.jobs.spec_record import spec_to_record
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import Accepted, Duplicate
 from orchestrator.runtime.cooperative_yield import CooperativeYield

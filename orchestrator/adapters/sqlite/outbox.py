@@ -8,8 +8,8 @@ from typing import Any
 import msgpack
 
 from orchestrator.adapters.damage import reading, whole
-from orchestrator.domain.fanout import NO_REGION, DeliveryAttempt, DeliveryState
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain, delivery_place
+from orchestrator.domain.webhooks.fanout import NO_REGION, DeliveryAttempt, DeliveryState
 from orchestrator.ports.store import (
     DamagedError,
     DeadFilter,

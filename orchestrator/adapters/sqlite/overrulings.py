@@ -5,7 +5,7 @@ import sqlite3
 
 from orchestrator.adapters.damage import known_count, known_number, reading, whole
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.overruling import Overruling, Pause, SetPace
+from orchestrator.domain.pace.overruling import Overruling, Pause, SetPace
 from orchestrator.ports.store import DamagedError
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ import sqlite3
 from orchestrator.adapters.sqlite.audit import write_audit
 from orchestrator.adapters.sqlite.drains import read_drains, write_drain
 from orchestrator.adapters.sqlite.shard_rows import ShardRows
-from orchestrator.domain.audit import AuditEntry
-from orchestrator.domain.draining import Drain
+from orchestrator.domain.access.audit import AuditEntry
+from orchestrator.domain.cluster.draining import Drain
 from orchestrator.domain.ids import RegionName
 
 

@@ -7,8 +7,8 @@ import sqlite3
 from orchestrator.adapters.records import pack_delivery
 from orchestrator.adapters.sqlite.listing import delivery_in
 from orchestrator.adapters.sqlite.result_parts import drop_parts
-from orchestrator.domain.retention import Retention
-from orchestrator.domain.usage import day_of
+from orchestrator.domain.access.usage import day_of
+from orchestrator.domain.jobs.retention import Retention
 
 PURGE_BATCH = 1_000
 PURGE_BYTES = 8 * 1024 * 1024

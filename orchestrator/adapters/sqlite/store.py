@@ -11,7 +11,7 @@ from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.disk_retry import Patience, failing_as_store
 from orchestrator.adapters.sqlite.history import SqliteHistory
 from orchestrator.adapters.sqlite.jobs import SqliteJobs
-from orchestrator.domain.retention import Retention
+from orchestrator.domain.jobs.retention import Retention
 from orchestrator.ports.store_numbers import StoreNumbers
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.new_jobs import NewJobs, duplicate, find_key, insert, taken
 from orchestrator.adapters.sqlite.shard_rows import ShardRows
-from orchestrator.domain.idempotency import payload_bytes
-from orchestrator.domain.job import Job
+from orchestrator.domain.jobs.idempotency import payload_bytes
+from orchestrator.domain.jobs.job import Job
 from orchestrator.ports.store import Accepted, Duplicate
 
 

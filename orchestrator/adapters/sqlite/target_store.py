@@ -6,10 +6,10 @@ from orchestrator.adapters.sqlite.audit import write_audit
 from orchestrator.adapters.sqlite.overrulings import read_overrulings, write_overruling
 from orchestrator.adapters.sqlite.shard_rows import ShardRows
 from orchestrator.adapters.sqlite.targets import LEARN, lesson, note_caller, read_lessons
-from orchestrator.domain.audit import AuditEntry
+from orchestrator.domain.access.audit import AuditEntry
 from orchestrator.domain.ids import CustomerId, TargetDomain
-from orchestrator.domain.learned import Learned
-from orchestrator.domain.overruling import Overruling
+from orchestrator.domain.pace.overruling import Overruling
+from orchestrator.domain.steering.learned import Learned
 
 
 class SqliteTargets(ShardRows):

@@ -9,7 +9,7 @@ from orchestrator.adapters.records import pack_learned, unpack_learned
 from orchestrator.adapters.sealing import paces_context
 from orchestrator.adapters.sqlite.unnumbered import today
 from orchestrator.domain.ids import CustomerId, TargetDomain
-from orchestrator.domain.learned import Learned
+from orchestrator.domain.steering.learned import Learned
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError
 

@@ -7,8 +7,8 @@ import time
 from orchestrator.adapters.damage import reading
 from orchestrator.adapters.records import unpack_spec
 from orchestrator.adapters.sealing import sealing_context
+from orchestrator.domain.access.usage import day_of
 from orchestrator.domain.ids import target_domain
-from orchestrator.domain.usage import day_of
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError
 

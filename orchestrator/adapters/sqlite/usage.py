@@ -2,8 +2,8 @@
 
 import sqlite3
 
+from orchestrator.domain.access.usage import DayUsage
 from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.usage import DayUsage
 
 _USE = """INSERT INTO usage (customer, day, accepted, success, failed, cancelled, attempts)
           VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET

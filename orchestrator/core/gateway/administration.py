@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.views import CustomerView
-from orchestrator.domain.audit import Act, AuditFilter, AuditLine, Detail, act_of
+from orchestrator.domain.access.audit import Act, AuditFilter, AuditLine, Detail, act_of
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.errors import FieldError, InvalidFields, NotFound
 from orchestrator.domain.ids import CustomerId, JobId, RegionName
-from orchestrator.domain.roles import Caller
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.customers import ApiKey, terms_of
 from orchestrator.ports.store import Store

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.key_uses import KeyUses
 from orchestrator.core.views import UsageView
+from orchestrator.domain.access.roles import Caller
+from orchestrator.domain.access.usage import CustomerUsage, DayUsage, added, day_of
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.roles import Caller
-from orchestrator.domain.usage import CustomerUsage, DayUsage, added, day_of
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.customers import CustomerStore, WebhookSecrets
 from orchestrator.ports.store import HistoryStore

@@ -11,12 +11,12 @@ from orchestrator.core.gateway.deliveries import Deliveries
 from orchestrator.core.gateway.jobs import Jobs
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.gateway.targets import Targets
-from orchestrator.core.intake import Intake
-from orchestrator.core.many_jobs import ManyJobs
-from orchestrator.core.submission_checks import SubmissionChecks
+from orchestrator.core.submissions.intake import Intake
+from orchestrator.core.submissions.many_jobs import ManyJobs
+from orchestrator.core.submissions.submission_checks import SubmissionChecks
 from orchestrator.core.views import Numbers, RegionView, Totals
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.submission_bounds import MANY_JOBS_RPS, SubmissionBounds
+from orchestrator.domain.jobs.submission_bounds import MANY_JOBS_RPS, SubmissionBounds
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import Store
 from orchestrator.ports.target_guard import TargetGuard

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.gateway.watching import JobFollower, wait_for_end
-from orchestrator.core.intake import Intake
-from orchestrator.core.many_jobs import ManyJobs
+from orchestrator.core.submissions.intake import Intake
+from orchestrator.core.submissions.many_jobs import ManyJobs
 from orchestrator.core.views import JobRemains, JobView, Taken
 from orchestrator.domain.errors import Conflict, EZThrottleError, FieldError, NotFound
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.job import JobSpec
+from orchestrator.domain.jobs.job import JobSpec
 from orchestrator.domain.trace_context import read_traceparent
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import (

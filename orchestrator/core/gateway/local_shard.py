@@ -3,11 +3,11 @@
 from collections.abc import Awaitable
 from contextlib import AbstractContextManager
 
-from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.gateway.numbers import ShardNumbers
-from orchestrator.core.job_notifier import Watch
-from orchestrator.core.peer import Region
+from orchestrator.core.jobs.job_notifier import Watch
+from orchestrator.core.regions.peer import Region
 from orchestrator.core.shard import Shard
+from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.core.views import (
     DomainView,
     Numbers,
@@ -17,15 +17,15 @@ from orchestrator.core.views import (
     RegionView,
     Totals,
 )
-from orchestrator.domain.course import Course
+from orchestrator.domain.access.roles import Caller
+from orchestrator.domain.access.usage import DayUsage
+from orchestrator.domain.execution.course import Course
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, TargetDomain
-from orchestrator.domain.job import Job
-from orchestrator.domain.known_domains import ANY_OTHER
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.overruling import SetPace
-from orchestrator.domain.queue_position import QueuePosition
-from orchestrator.domain.roles import Caller
-from orchestrator.domain.usage import DayUsage
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.known_domains import ANY_OTHER
+from orchestrator.domain.pace.overruling import SetPace
+from orchestrator.domain.queueing.queue_position import QueuePosition
 from orchestrator.ports.store import DeadFilter
 
 QUEUES_SHOWN = 10

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from itertools import chain
 
-from orchestrator.core.domain_limiter import DomainLimiter
 from orchestrator.core.shard import Shard
+from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.core.views import Numbers, RegionNumbers, TargetNumbers, Totals
+from orchestrator.domain.health.routing import RegionHealth
 from orchestrator.domain.histogram import SECONDS
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.routing import RegionHealth
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.runtime.process_vitals import process_vitals
 
 TARGETS_NUMBERED = 20

@@ -2,10 +2,10 @@
 
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.views import DomainPage, DomainView
+from orchestrator.domain.access.roles import Caller, Role
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import CustomerId, TargetDomain
-from orchestrator.domain.overruling import SetPace
-from orchestrator.domain.roles import Caller, Role
+from orchestrator.domain.pace.overruling import SetPace
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import HistoryStore
 from orchestrator.runtime.cooperative_yield import CooperativeYield

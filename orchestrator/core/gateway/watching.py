@@ -9,11 +9,11 @@ from typing import Self
 from msgspec.structs import replace
 
 from orchestrator.core.gateway.shard_client import ShardClient
-from orchestrator.core.job_notifier import Watch
-from orchestrator.domain.course import Course
+from orchestrator.core.jobs.job_notifier import Watch
+from orchestrator.domain.execution.course import Course
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import without_payload
-from orchestrator.domain.queue_position import QueuePosition
+from orchestrator.domain.jobs.job import without_payload
+from orchestrator.domain.queueing.queue_position import QueuePosition
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import DamagedError, HistoryStore, StoredJob
 

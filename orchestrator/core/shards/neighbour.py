@@ -12,8 +12,8 @@ from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.remote_jobs import RemoteJobs
 from orchestrator.core.shards.remote_targets import RemoteTargets
 from orchestrator.core.shards.session_messages import Order, Report, SessionReceiver, SessionSender, StepName
+from orchestrator.domain.health.routing import HEARTBEAT_EVERY_S, SELF_FENCE_AFTER_S
 from orchestrator.domain.ids import ShardName
-from orchestrator.domain.routing import HEARTBEAT_EVERY_S, SELF_FENCE_AFTER_S
 from orchestrator.messages.codec import Header, WireError, decode_one, encode
 from orchestrator.messages.types import Message, ShardHeartbeat, ShardHeartbeatReply
 from orchestrator.ports.clock import Clock

@@ -9,9 +9,9 @@ from orchestrator.core.shards.neighbour import IncomingSession, OutgoingSession
 from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.shards.routers import JobRouter, TargetRouter
 from orchestrator.core.shards.session_messages import DeliveriesStored, JobStored, StepName
+from orchestrator.domain.execution.marks import Owner
 from orchestrator.domain.ids import DeliveryId, JobId, ShardName, TargetDomain
-from orchestrator.domain.job import Job
-from orchestrator.domain.marks import Owner
+from orchestrator.domain.jobs.job import Job
 from orchestrator.messages.codec import BatchReader, WireError, decode_one, encode
 from orchestrator.messages.types import ShardHeartbeat
 from orchestrator.ports.clock import Clock

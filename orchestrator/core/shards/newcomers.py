@@ -4,10 +4,10 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from itertools import takewhile
 from typing import Any
 
-from orchestrator.core.job_reader import JobReader
-from orchestrator.domain.fanout import DeliveryState
+from orchestrator.core.jobs.job_reader import JobReader
 from orchestrator.domain.ids import DeliveryId, JobId, TargetDomain
-from orchestrator.domain.job import Job
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import DamagedError, JobStore, OutboxEntry
 

@@ -13,10 +13,10 @@ from orchestrator.core.shards.session_messages import (
     step_of_record,
 )
 from orchestrator.core.shards.steps_across import StepAcross, StepsAcross
-from orchestrator.core.step_at_target import begun_order, sibling_claims
+from orchestrator.core.targets.step_at_target import begun_order, sibling_claims
 from orchestrator.domain.exchange import Fault
+from orchestrator.domain.execution.settling import Ended
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.settling import Ended
 from orchestrator.ports.targets import (
     AttemptEnded,
     Claim,

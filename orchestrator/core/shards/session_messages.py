@@ -5,9 +5,9 @@ from typing import get_args
 import msgspec
 from msgspec import Struct
 
-from orchestrator.domain.course import PRIMARY
+from orchestrator.domain.cluster.in_order import InOrder, Numbered, Numbering
+from orchestrator.domain.execution.course import PRIMARY
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.in_order import InOrder, Numbered, Numbering
 from orchestrator.messages.codec import Header, WireError
 from orchestrator.messages.types import Message, SessionMessage
 from orchestrator.ports.targets import (

@@ -1,8 +1,8 @@
 """Whence deliveries leave: from the webhook actor, or from a region that their webhook names."""
 
-from orchestrator.core.peers import WEBHOOKS, PeerBook
-from orchestrator.domain.fanout import NO_REGION, next_region
+from orchestrator.core.regions.peers import WEBHOOKS, PeerBook
 from orchestrator.domain.ids import RegionName
+from orchestrator.domain.webhooks.fanout import NO_REGION, next_region
 
 
 class Departures:

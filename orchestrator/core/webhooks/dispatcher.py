@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from orchestrator.core.peers import PeerBook
+from orchestrator.core.regions.peers import PeerBook
 from orchestrator.core.shard_context import ShardContext
 from orchestrator.core.webhooks.departures import Departures
 from orchestrator.core.webhooks.endpoint import Endpoint
@@ -18,8 +18,8 @@ from orchestrator.core.webhooks.loader import DeliveryLoader
 from orchestrator.core.webhooks.outbox import Outbox
 from orchestrator.core.webhooks.queued import LoadedResult, QueuedDelivery
 from orchestrator.core.webhooks.signing_secrets import SigningSecrets
-from orchestrator.domain.fanout import DeliveryState, is_final, seems_down
 from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress, RegionName, TargetDomain
+from orchestrator.domain.webhooks.fanout import DeliveryState, is_final, seems_down
 from orchestrator.messages.types import Deliver, Delivered, NeedResult
 from orchestrator.ports.store import OutboxEntry
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from orchestrator.core.webhooks.endpoint import Endpoint
 from orchestrator.core.webhooks.queued import LoadedResult, QueuedDelivery
 from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress, RegionName
-from orchestrator.domain.signing import signature_headers
 from orchestrator.domain.trace_context import HEADER
+from orchestrator.domain.webhooks.signing import signature_headers
 from orchestrator.messages.names import WEBHOOK_NODE
 from orchestrator.messages.types import Headers
 from orchestrator.ports.store import OutboxEntry

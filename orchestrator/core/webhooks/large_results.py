@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.core.peers import PeerBook
+from orchestrator.core.regions.peers import PeerBook
 from orchestrator.core.shard_context import ShardContext
 from orchestrator.core.webhooks.in_flight import DeliveriesInFlight
 from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress

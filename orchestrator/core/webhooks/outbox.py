@@ -8,9 +8,15 @@ from msgspec.structs import replace
 from orchestrator.core.clock_steps import SteadyClock
 from orchestrator.core.shard_context import ShardContext
 from orchestrator.core.webhooks.receivers import Receivers
-from orchestrator.domain.fanout import DeliveryAttempt, DeliveryState, Schedule, is_accepted, is_final
 from orchestrator.domain.ids import CustomerId, DeliveryId, JobId, RegionName, TargetDomain
 from orchestrator.domain.waiting import still_to_wait_ms
+from orchestrator.domain.webhooks.fanout import (
+    DeliveryAttempt,
+    DeliveryState,
+    Schedule,
+    is_accepted,
+    is_final,
+)
 from orchestrator.messages.types import Delivered
 from orchestrator.ports.clock import Timer
 from orchestrator.ports.store import OutboxEntry

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.job import Job, Webhook
+from orchestrator.domain.jobs.job import Job, Webhook
 from orchestrator.ports.store import Ending, OutboxEntry
 
 ENTRY_BYTES = 500

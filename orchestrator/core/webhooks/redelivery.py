@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from orchestrator.core.views import Redelivered
 from orchestrator.core.webhooks.outbox import Outbox
-from orchestrator.domain.fanout import DeliveryState
 from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.ports.store import DeadFilter, HistoryStore, JobStore, OutboxEntry, StoreFailure
 
 BATCH = 500

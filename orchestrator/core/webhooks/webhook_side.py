@@ -1,12 +1,12 @@
 """All that a shard has of webhooks: the outbox, what sends from it, and what reopens it."""
 
-from orchestrator.core.peers import PeerBook
+from orchestrator.core.regions.peers import PeerBook
 from orchestrator.core.shard_context import ShardContext
 from orchestrator.core.webhooks.dispatcher import WebhookDispatcher
 from orchestrator.core.webhooks.outbox import Outbox
 from orchestrator.core.webhooks.redelivery import Redelivery
 from orchestrator.core.webhooks.signing_secrets import SigningSecrets
-from orchestrator.domain.fanout import DeliveryOptions
+from orchestrator.domain.webhooks.fanout import DeliveryOptions
 from orchestrator.ports.store import OutboxEntry
 
 

@@ -1,6 +1,6 @@
 """A job's fields: their types, what is taken for them, and the builder's methods that set them.
 
-A field that the service gets is declared here, and in the server's `orchestrator/domain/job.py` and
+A field that the service gets is declared here, and in the server's `orchestrator/domain/jobs/job.py` and
 `orchestrator/adapters/http/schema.py`; `tests/unit/test_job_fields.py` compares them.
 """
 

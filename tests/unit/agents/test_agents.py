@@ -4,9 +4,9 @@ import socket
 
 from bench.loopback import Reply, Site
 from orchestrator.core.gateway.gateway import NO_REGION_YET
-from orchestrator.domain.api_keys import hour_of
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.routing import ATTEMPTS_CREDIT, RegionHealth
+from orchestrator.domain.access.api_keys import hour_of
+from orchestrator.domain.health.routing import ATTEMPTS_CREDIT, RegionHealth
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.messages.codec import WIRE_VERSION
 from orchestrator.messages.hello import Purpose, Welcome, read, written
 from orchestrator.runtime.version import VERSION

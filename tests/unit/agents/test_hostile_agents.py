@@ -14,11 +14,11 @@ import pytest
 from bench.loopback import Reply, Site
 from orchestrator.adapters.agents.door import AgentDoor
 from orchestrator.adapters.agents.door_log import LINES_AT_ONCE, LINES_PER_S, DoorLog
+from orchestrator.domain.access.roles import Role
 from orchestrator.domain.exchange import Fault, HttpResponse
+from orchestrator.domain.health.routing import RegionHealth
 from orchestrator.domain.ids import AttemptId, DeliveryId, JobId, NodeAddress
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.roles import Role
-from orchestrator.domain.routing import RegionHealth
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.messages.codec import PARTIAL_BYTES_MOST, WIRE_VERSION, encode, fragments
 from orchestrator.messages.hello import Hello, Purpose, Refusal, read, written
 from orchestrator.messages.types import (
@@ -323,7 +323,7 @@ async def test_fragments_without_end_take_bounded_memory(honest: AgentRig) -> No
 async def test_nodes_of_a_region_are_bounded_in_number(
     honest: AgentRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.core.peers.NODES_MOST", 3)
+    monkeypatch.setattr("orchestrator.core.regions.peers.NODES_MOST", 3)
     key, _ = await honest.key()
     for number in range(5):
         intruder = await honest.intruder(key, Purpose.BEATS, node=f"node-{number}")

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from orchestrator.domain.lease import LEASE_S
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.cluster.lease import LEASE_S
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.messages.names import executor_address
 from orchestrator.messages.types import Heartbeat
 from tests.support.rig import IAD, Reply, Rig, in_virtual_time

@@ -3,7 +3,7 @@
 import asyncio
 
 from orchestrator.domain.exchange import HttpRequest
-from orchestrator.domain.job import (
+from orchestrator.domain.jobs.job import (
     ExecutionMode,
     Fallback,
     Guarantee,
@@ -12,8 +12,8 @@ from orchestrator.domain.job import (
     Trigger,
     TriggerKind,
 )
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.pacing import Pace
 from orchestrator.ports.targets import SendAttempt
 from tests.support.packed import talk_packed
 from tests.support.rig import IAD, LAX, ORD, URL, Reply, Rig, in_virtual_time

@@ -5,7 +5,7 @@ import asyncio
 from orchestrator.core.gateway import numbers
 from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
 from tests.support.rig import IAD, Rig, in_virtual_time
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.placement import Placement, PlacementState
+from orchestrator.domain.cluster.placement import Placement, PlacementState
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.messages.names import executor_address
 from tests.support.rig import IAD, LAX, Reply, Rig, in_virtual_time
 

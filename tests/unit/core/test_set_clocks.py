@@ -8,12 +8,12 @@ from random import Random
 
 import pytest
 
-from orchestrator.domain.fanout import DeliveryOptions, DeliveryState, Schedule
 from orchestrator.domain.ids import target_domain
-from orchestrator.domain.job import Fallback, JobSpec, RetryPolicy, Trigger, TriggerKind
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.pacing import Pace
+from orchestrator.domain.jobs.job import Fallback, JobSpec, RetryPolicy, Trigger, TriggerKind
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.waiting import still_to_wait_ms
+from orchestrator.domain.webhooks.fanout import DeliveryOptions, DeliveryState, Schedule
 from orchestrator.ports.store import DeadFilter
 from tests.support.long import some_of
 from tests.support.rig import FAST, IAD, URL, Reply, Rig

@@ -10,7 +10,7 @@ from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.adapters.memory.tables import FIRST_SHARD, Tables
 from orchestrator.core.tasks import Tasks
 from orchestrator.core.tenure import Tenure
-from orchestrator.domain.lease import BEAT_EVERY_S, LEASE_S, WATCH_S
+from orchestrator.domain.cluster.lease import BEAT_EVERY_S, LEASE_S, WATCH_S
 from orchestrator.ports.store import Fenced, StoreFailure
 from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
 

@@ -11,12 +11,12 @@ from orchestrator.adapters.memory.history import MemoryHistory
 from orchestrator.core.gateway.gateway import Gateway
 from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.gateway.watching import READ_EVERY_S, JobFollower
-from orchestrator.core.job_notifier import Watch
+from orchestrator.core.jobs.job_notifier import Watch
 from orchestrator.core.views import JobView
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 from orchestrator.ports.store import StoredJob
 from tests.support.rig import IAD, LAX, ORD, Reply, Rig, RigJobs, in_virtual_time
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from orchestrator.domain.exchange import Fault, HttpResponse
+from orchestrator.domain.execution.run import begin, dispatch
+from orchestrator.domain.execution.settling import Decision, Ended, settle
 from orchestrator.domain.ids import AttemptId, CustomerId, JobId, RegionName, target_domain
-from orchestrator.domain.job import Job, JobSpec
-from orchestrator.domain.run import begin, dispatch
-from orchestrator.domain.settling import Decision, Ended, settle
+from orchestrator.domain.jobs.job import Job, JobSpec
 
 IAD, LAX, ORD, SEA = (RegionName(name) for name in ("iad", "lax", "ord", "sea"))
 REGIONS = (IAD, LAX, ORD)

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, replace
 
 from orchestrator.domain.ids import DeliveryId
-from orchestrator.domain.signing import signature_headers
+from orchestrator.domain.webhooks.signing import signature_headers
 
 SECRET, OTHER = "the_secret_of_the_customer", "a_secret_of_somebody_else"
 BODY = '{"job_id":"job_1_2","status":"success","metadata":{"name":"Zoë"}}'.encode()

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from orchestrator.domain.course import begin_course, dispatch_leg
+from orchestrator.domain.execution.course import begin_course, dispatch_leg
+from orchestrator.domain.execution.outcomes import Outcome, settle_attempt
+from orchestrator.domain.execution.run import LegState
+from orchestrator.domain.execution.settling import Ended
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.job import Fallback, JobSpec, Trigger, TriggerKind
-from orchestrator.domain.outcomes import Outcome, settle_attempt
-from orchestrator.domain.run import LegState
-from orchestrator.domain.settling import Ended
+from orchestrator.domain.jobs.job import Fallback, JobSpec, Trigger, TriggerKind
 from tests.unit.domain.builders import NOW_MS, REGIONS, a_spec
 
 ANY = Trigger()

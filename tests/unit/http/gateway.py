@@ -20,11 +20,11 @@ from orchestrator.core.gateway.gateway import Gateway as Core
 from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
+from orchestrator.domain.access.roles import Role
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId, NodeAddress, RegionName
-from orchestrator.domain.known_domains import KnownDomains
-from orchestrator.domain.roles import Role
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
+from orchestrator.domain.pace.known_domains import KnownDomains
 from orchestrator.messages.names import executor_address
 from orchestrator.messages.types import AttemptDone, Heartbeat, Message, RunAttempt
 from orchestrator.ports.clock import SystemClock

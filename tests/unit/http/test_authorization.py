@@ -1,8 +1,8 @@
 import httpx
 import pytest
 
-from orchestrator.domain.api_keys import HOUR_MS, hour_of
-from orchestrator.domain.audit import Act
+from orchestrator.domain.access.api_keys import HOUR_MS, hour_of
+from orchestrator.domain.access.audit import Act
 from orchestrator.domain.ids import CustomerId
 from tests.conformance.stores import an_entry
 from tests.unit.domain.builders import ACME

@@ -10,9 +10,9 @@ import pytest
 
 from orchestrator.adapters.http import batches, submission_routes
 from orchestrator.adapters.memory.jobs import MemoryJobs
-from orchestrator.core import intake, submission_checks
+from orchestrator.core.submissions import intake, submission_checks
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import Job
+from orchestrator.domain.jobs.job import Job
 from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
 from orchestrator.runtime import cooperative_yield
 from tests.unit.http.gateway import BOUNDS, JOBS, TARGET, Gateway

@@ -5,8 +5,8 @@ import base64
 import pytest
 
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import JobSpec
-from orchestrator.domain.spec_record import spec_from_record, spec_to_record
+from orchestrator.domain.jobs.job import JobSpec
+from orchestrator.domain.jobs.spec_record import spec_from_record, spec_to_record
 from tests.unit.http.gateway import Gateway
 
 BINARY = b"\x89PNG\r\n\x00\xff"

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.path_class import PathClass
-from orchestrator.domain.troubles import Troubles
+from orchestrator.domain.requests.path_class import PathClass
+from orchestrator.domain.steering.troubles import Troubles
 from tests.unit.domain.builders import ACME
 from tests.unit.http.gateway import BETAS_KEY, JOBS, KEY, OPERATORS_KEY, Gateway
 from tests.unit.http.test_jobs import submitted

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.core.intake import Intake
+from orchestrator.core.submissions.intake import Intake
 from orchestrator.domain.errors import OverLimit
 from orchestrator.domain.ids import JobId
 from tests.unit.domain.builders import ACME

@@ -3,9 +3,9 @@ import asyncio
 import httpx
 import pytest
 
-from orchestrator.core.peers import WEBHOOKS
+from orchestrator.core.regions.peers import WEBHOOKS
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.messages.names import WEBHOOK_NODE
 from orchestrator.messages.types import Deliver, Delivered
 from tests.unit.http.gateway import BETAS_KEY, JOBS, TARGET, Gateway, turns

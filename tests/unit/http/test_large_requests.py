@@ -8,7 +8,7 @@ import httpx
 
 from orchestrator.adapters.http import incoming
 from orchestrator.adapters.http.incoming import COPIES, INCOMING_BYTES
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 from tests.unit.http.gateway import BETAS_KEY, JOBS, TARGET, Gateway, running_gateway
 from tests.unit.http.test_jobs import PATIENCE_S
 

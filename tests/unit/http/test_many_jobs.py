@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.core.many_jobs import AT_ONCE
-from orchestrator.domain.submission_bounds import SubmissionBounds
+from orchestrator.core.submissions.many_jobs import AT_ONCE
+from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 from tests.unit.http.gateway import BETAS_KEY, BOUNDS, JOBS, Gateway, running_gateway, turns
 
 OTHER = "http://203.0.113.8/other"
@@ -106,7 +106,7 @@ async def test_the_pace_is_bounded_and_one_call_goes_at_a_time(
         else:
             await sleep(0)
 
-    monkeypatch.setattr("orchestrator.core.many_jobs.asyncio.sleep", waiting)
+    monkeypatch.setattr("orchestrator.core.submissions.many_jobs.asyncio.sleep", waiting)
     call = asyncio.ensure_future(many(gateway, "cancel"))
     while not waits:
         await turns()

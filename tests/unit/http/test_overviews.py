@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.memory.jobs import MemoryJobs
-from orchestrator.domain.job import Job
+from orchestrator.domain.jobs.job import Job
 from orchestrator.ports.store import Accepted, Duplicate, StoreFailure
 from tests.unit.domain.builders import ACME
 from tests.unit.http.gateway import BETAS_KEY, BOUNDS, JOBS, KEY, TARGET, Gateway, running_gateway, turns

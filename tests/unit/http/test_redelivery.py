@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from orchestrator.adapters.memory.jobs import MemoryJobs
-from orchestrator.core.peers import WEBHOOKS
+from orchestrator.core.regions.peers import WEBHOOKS
 from orchestrator.messages.names import WEBHOOK_NODE
 from orchestrator.messages.types import Deliver, Delivered
 from orchestrator.ports.store import StoreFailure

@@ -13,8 +13,8 @@ from orchestrator.adapters.http.openapi import ROLES_FIELD, Calls
 from orchestrator.adapters.http.readers import view_without_bodies
 from orchestrator.adapters.http.secret_routes import SecretRoutes
 from orchestrator.core.views import JobRemains
+from orchestrator.domain.access.roles import Role
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.roles import Role
 from tests.unit.http.gateway import (
     BETA,
     JOBS,

@@ -3,8 +3,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.adapters.http.components import resolved
 from orchestrator.core.shard import READY_WITHOUT_ALL_AFTER_S
+from orchestrator.domain.cluster.placement import Placement, PlacementState
 from orchestrator.domain.ids import RegionName, TargetDomain
-from orchestrator.domain.placement import Placement, PlacementState
 from orchestrator.messages.names import executor_address
 from orchestrator.messages.types import Heartbeat
 from orchestrator.runtime.version import VERSION

@@ -15,7 +15,7 @@ import uvicorn
 from orchestrator.adapters.http import event_stream
 from orchestrator.adapters.http.app import make_app
 from orchestrator.adapters.http.fast_lane import FastLane
-from orchestrator.domain.audit import Act
+from orchestrator.domain.access.audit import Act
 from tests.conformance.stores import an_entry
 from tests.unit.http.gateway import BETAS_KEY, BOUNDS, JOBS, KEY, TARGET, Gateway, running_gateway
 from tests.unit.http.test_jobs import finished, submitted, turns

@@ -6,9 +6,16 @@ import httpx
 import pytest
 
 from orchestrator.adapters.http.app import make_app
-from orchestrator.domain.idempotency import content_key
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.job import ExecutionMode, Guarantee, HedgePolicy, RegionPolicy, RetryPolicy, Webhook
+from orchestrator.domain.jobs.idempotency import content_key
+from orchestrator.domain.jobs.job import (
+    ExecutionMode,
+    Guarantee,
+    HedgePolicy,
+    RegionPolicy,
+    RetryPolicy,
+    Webhook,
+)
 from tests.unit.domain.builders import ACME, IAD, LAX, ORD
 from tests.unit.http.gateway import BETAS_KEY, JOBS, KEY, SECRETS, TARGET, Gateway
 

@@ -1,8 +1,8 @@
 """A job's timeline as JSON."""
 
 from orchestrator.adapters.http.documents.timeline import timeline_document
-from orchestrator.domain.course import Course
-from orchestrator.domain.run import note_close, note_start
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.run import note_close, note_start
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, UnderWay, a_spec, answered
 
 

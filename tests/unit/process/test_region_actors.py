@@ -17,7 +17,7 @@ from orchestrator.adapters.ray.region_actors import (
     RegionActor,
     RegionActors,
 )
-from orchestrator.domain.placement import PlacementState
+from orchestrator.domain.cluster.placement import PlacementState
 
 RESOURCE = "region:lax"
 WHERE = {"host": "west", "address": "10.0.0.7", "version": "0.1.0"}

@@ -14,8 +14,8 @@ from bench.service import free_port
 from orchestrator.adapters.process.directories import held_data_dir
 from orchestrator.adapters.ray import life as life_module
 from orchestrator.adapters.ray.life import ShardLife
-from orchestrator.domain import failed_starts
-from orchestrator.domain.deployment import PartState
+from orchestrator.domain.cluster import failed_starts
+from orchestrator.domain.cluster.deployment import PartState
 from orchestrator.settings import Settings
 
 Make = Callable[..., ShardLife]

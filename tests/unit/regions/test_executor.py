@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.health.routing import SELF_FENCE_AFTER_S
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.routing import SELF_FENCE_AFTER_S
 from orchestrator.messages.types import AttemptDone, Message, RunAttempt
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.egress import EgressError, Gate, Timed

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.health.routing import ATTEMPTS_CREDIT, SELF_FENCE_AFTER_S
 from orchestrator.domain.ids import AttemptId, ShardName
-from orchestrator.domain.routing import ATTEMPTS_CREDIT, SELF_FENCE_AFTER_S
 from orchestrator.messages.codec import BatchReader, Header, decode_one, encode, encode_batch
 from orchestrator.messages.types import AttemptDone, Heartbeat, HeartbeatReply, Message, RunAttempt
 from orchestrator.ports.egress import Gate, Timed

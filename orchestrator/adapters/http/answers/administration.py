@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from orchestrator.adapters.http.answers.common import Count, Cursor, UnixMs
-from orchestrator.domain.audit import Act
-from orchestrator.domain.roles import Role
+from orchestrator.domain.access.audit import Act
+from orchestrator.domain.access.roles import Role
 from orchestrator.runtime.log_levels import Component, LogLevel
 
 

@@ -6,8 +6,8 @@ from pydantic import BaseModel, Field, RootModel
 
 from orchestrator.adapters.http.answers.common import Count, Cursor, Problem, Status, UnixMs, left_out
 from orchestrator.adapters.http.answers.timelines import Timeline
-from orchestrator.domain.fanout import JobDelivery
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.webhooks.fanout import JobDelivery
 
 
 class Acknowledgement(BaseModel):

@@ -6,10 +6,10 @@ from pydantic import BaseModel, Field
 
 from orchestrator.adapters.http.answers.common import Count, Cursor, Seconds, UnixMs, left_out
 from orchestrator.core.views import PaceSource
-from orchestrator.domain.active_limits import ActiveLimitKind, Scope
-from orchestrator.domain.breaker import BreakerState
-from orchestrator.domain.placement import PlacementState
-from orchestrator.domain.routing import RegionHealth
+from orchestrator.domain.cluster.placement import PlacementState
+from orchestrator.domain.health.breaker import BreakerState
+from orchestrator.domain.health.routing import RegionHealth
+from orchestrator.domain.pace.active_limits import ActiveLimitKind, Scope
 
 
 class UsageDay(BaseModel):

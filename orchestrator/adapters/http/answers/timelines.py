@@ -6,8 +6,8 @@ from pydantic import BaseModel, Field
 
 from orchestrator.adapters.http.answers.common import Count, Status, UnixMs, left_out
 from orchestrator.domain.exchange import Fault
-from orchestrator.domain.fanout import DeliveryState
-from orchestrator.domain.retry import Verdict
+from orchestrator.domain.execution.retry import Verdict
+from orchestrator.domain.webhooks.fanout import DeliveryState
 
 
 class Leg(BaseModel):

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from orchestrator.adapters.http.openapi import JsonSchema, several
 from orchestrator.adapters.http.paging import PAGE_DEFAULT, PAGE_MOST
 from orchestrator.adapters.http.schema import SAFE_INT_MOST
-from orchestrator.domain.fanout import JobDelivery
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.settling import FailureCode
-from orchestrator.domain.submission_bounds import KEY_LENGTH_MOST
+from orchestrator.domain.execution.settling import FailureCode
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.submission_bounds import KEY_LENGTH_MOST
+from orchestrator.domain.webhooks.fanout import JobDelivery
 
 TIME: JsonSchema = {"type": "integer", "minimum": 0, "maximum": SAFE_INT_MOST, "description": "Unix ms"}
 TIMES: Mapping[str, JsonSchema] = {"since": TIME, "until": TIME}

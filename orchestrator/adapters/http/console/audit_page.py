@@ -11,7 +11,7 @@ from orchestrator.adapters.http.console.visit import Visit
 from orchestrator.adapters.http.documents.administration import audit_document
 from orchestrator.adapters.http.paging import decode_cursor, encode_cursor, read_time
 from orchestrator.adapters.http.schema import SAFE_INT_MOST
-from orchestrator.domain.audit import AuditFilter
+from orchestrator.domain.access.audit import AuditFilter
 
 SHOWN = 100
 _NUMBER = re.compile(r"([0-9]{1,15})\Z")

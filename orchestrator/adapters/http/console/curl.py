@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.domain.masking import MASK
+from orchestrator.domain.requests.masking import MASK
 
 
 def curl_of(request: Mapping[str, Any]) -> str:

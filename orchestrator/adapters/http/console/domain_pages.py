@@ -16,8 +16,8 @@ from orchestrator.adapters.http.domain_routes import read_pace
 from orchestrator.adapters.http.paging import read_named_domain, wrong
 from orchestrator.core.gateway.targets import just_before
 from orchestrator.core.views import DomainView
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.roles import Caller
 
 SHOWN = 50
 HOUR_MS = 3_600_000

@@ -19,10 +19,10 @@ from orchestrator.adapters.http.documents.jobs import job_document, remains_docu
 from orchestrator.adapters.http.event_stream import StreamSlots
 from orchestrator.adapters.http.readers import view_without_bodies
 from orchestrator.core.views import JobRemains, JobView, KnownAlready
-from orchestrator.domain.audit import Act
+from orchestrator.domain.access.audit import Act
 from orchestrator.domain.errors import EZThrottleError
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
 
 DESCENDANTS_MOST = 30
 ACTS = {

@@ -9,9 +9,9 @@ from orchestrator.adapters.http.console.visit import Visit
 from orchestrator.adapters.http.console.wording import MANY, counted
 from orchestrator.adapters.http.documents.jobs import page_of_all_document
 from orchestrator.adapters.http.paging import read_cursor
-from orchestrator.domain.fanout import JobDelivery
-from orchestrator.domain.lifecycle import JobState
-from orchestrator.domain.settling import FailureCode
+from orchestrator.domain.execution.settling import FailureCode
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.webhooks.fanout import JobDelivery
 from orchestrator.ports.store import JobPage
 
 SHOWN = 50

@@ -14,7 +14,7 @@ from orchestrator.adapters.http.documents.administration import keys_document, m
 from orchestrator.adapters.http.new_keys import new_key
 from orchestrator.adapters.http.paging import read_customer, wrong
 from orchestrator.adapters.http.schema import KeyIn, read_model
-from orchestrator.domain.roles import Role
+from orchestrator.domain.access.roles import Role
 from orchestrator.ports.customers import ApiKey
 
 SHOWN = 200

@@ -14,7 +14,7 @@ from orchestrator.adapters.http.console.paths import ROOT
 from orchestrator.adapters.http.console.visit import Handler, Visit
 from orchestrator.adapters.http.console.wording import MANY
 from orchestrator.adapters.http.paging import wrong
-from orchestrator.domain.audit import Act
+from orchestrator.domain.access.audit import Act
 from orchestrator.domain.ids import CustomerId
 from orchestrator.ports.store import JobFilter
 

@@ -12,8 +12,8 @@ from orchestrator.adapters.http.console.visit import Visit
 from orchestrator.adapters.http.documents.domains import domains_document
 from orchestrator.adapters.http.documents.overviews import regions_document
 from orchestrator.core.gateway.targets import just_before
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.roles import Caller
 
 TARGETS_SHOWN = 20
 

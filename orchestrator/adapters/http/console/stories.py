@@ -5,7 +5,7 @@ from typing import Any, assert_never
 
 from orchestrator.adapters.http.console.race import Lane, Outcome, Race
 from orchestrator.adapters.http.console.wording import span
-from orchestrator.domain.lifecycle import JobState
+from orchestrator.domain.jobs.lifecycle import JobState
 
 
 def story_of(job: Mapping[str, Any], race: Race | None) -> str:

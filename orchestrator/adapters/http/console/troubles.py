@@ -8,8 +8,8 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from orchestrator.adapters.http.console.paths import ROOT
-from orchestrator.domain.active_limits import ActiveLimitKind
-from orchestrator.domain.routing import RegionHealth
+from orchestrator.domain.health.routing import RegionHealth
+from orchestrator.domain.pace.active_limits import ActiveLimitKind
 
 LONG_WAIT_S = 30.0
 

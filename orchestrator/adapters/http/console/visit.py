@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.adapters.http.access import ROLES
+from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.roles import Caller
 
 
 class Visit(Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from orchestrator.adapters.http.documents.deliveries import (
 )
 from orchestrator.adapters.http.paging import read_customer, read_named_domain
 from orchestrator.adapters.http.schema import REDELIVER_MOST
-from orchestrator.domain.audit import Act
+from orchestrator.domain.access.audit import Act
 from orchestrator.domain.ids import CustomerId
 from orchestrator.ports.store import OutboxEntry
 

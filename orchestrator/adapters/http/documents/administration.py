@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.core.views import CustomerView
-from orchestrator.domain.audit import AuditLine
+from orchestrator.domain.access.audit import AuditLine
 from orchestrator.domain.ids import CustomerId
 from orchestrator.ports.customers import ApiKey
 

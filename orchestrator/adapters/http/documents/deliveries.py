@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from orchestrator.core.views import PendingDeliveries, ReceiverView, Redelivered
-from orchestrator.domain.fanout import DeliveryAttempt
 from orchestrator.domain.ids import JobId
+from orchestrator.domain.webhooks.fanout import DeliveryAttempt
 from orchestrator.ports.store import OutboxEntry, PendingEndpoint
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from orchestrator.adapters.http.paging import encode_cursor
 from orchestrator.core.views import DomainPage, DomainView, PaceSource, RouteView
-from orchestrator.domain.active_limits import OPERATOR, ActiveLimit, ActiveLimitKind, Scope
-from orchestrator.domain.overruling import Overruling
-from orchestrator.domain.roles import Caller
+from orchestrator.domain.access.roles import Caller
+from orchestrator.domain.pace.active_limits import OPERATOR, ActiveLimit, ActiveLimitKind, Scope
+from orchestrator.domain.pace.overruling import Overruling
 
 LABEL_LENGTH = 12
 """Digits of an account's hash that are enough to tell a customer's own accounts apart."""

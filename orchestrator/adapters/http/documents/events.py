@@ -4,8 +4,8 @@ from typing import Any
 
 from orchestrator.adapters.http.documents.jobs import result_document
 from orchestrator.adapters.http.documents.timeline import attempt_document, sending_document
-from orchestrator.domain.lifecycle import JobState, state_shown
-from orchestrator.domain.progress import Event, EventName
+from orchestrator.domain.jobs.lifecycle import JobState, state_shown
+from orchestrator.domain.results.progress import Event, EventName
 from orchestrator.ports.store import StoredJob
 
 

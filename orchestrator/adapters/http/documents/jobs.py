@@ -8,12 +8,12 @@ from orchestrator.adapters.http.documents.timeline import timeline_document
 from orchestrator.adapters.http.large_answers import PLACE_OF_RESULT
 from orchestrator.adapters.http.paging import write_cursor
 from orchestrator.core.views import Acknowledgement, Done, JobRemains, JobView, KnownAlready, Taken
-from orchestrator.domain.course import step_name
+from orchestrator.domain.execution.course import step_name
 from orchestrator.domain.ids import JobId, target_domain
-from orchestrator.domain.job import JobSpec
-from orchestrator.domain.lifecycle import JobState, state_shown
-from orchestrator.domain.masking import masked_headers, masked_url
-from orchestrator.domain.queue_position import QueuePosition
+from orchestrator.domain.jobs.job import JobSpec
+from orchestrator.domain.jobs.lifecycle import JobState, state_shown
+from orchestrator.domain.queueing.queue_position import QueuePosition
+from orchestrator.domain.requests.masking import masked_headers, masked_url
 from orchestrator.ports.store import JobPage, JobSummary, StoredJob
 
 

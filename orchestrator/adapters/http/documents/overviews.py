@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.core.views import NodeView, RegionView, UsageView
+from orchestrator.domain.access.usage import CustomerUsage, DayUsage
 from orchestrator.domain.ids import CustomerId, RegionName
-from orchestrator.domain.signing import mask
-from orchestrator.domain.usage import CustomerUsage, DayUsage
+from orchestrator.domain.webhooks.signing import mask
 from orchestrator.ports.customers import WebhookSecrets
 
 

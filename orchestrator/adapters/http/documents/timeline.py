@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.domain.course import Child, Course, step_name
-from orchestrator.domain.run import Attempt, Leg
+from orchestrator.domain.execution.course import Child, Course, step_name
+from orchestrator.domain.execution.run import Attempt, Leg
 from orchestrator.ports.store import OutboxEntry
 
 

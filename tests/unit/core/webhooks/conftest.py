@@ -1,7 +1,7 @@
 import pytest
 
 from orchestrator.core import maintenance
-from orchestrator.domain.fanout import DeliveryOptions, Schedule
+from orchestrator.domain.webhooks.fanout import DeliveryOptions, Schedule
 from tests.unit.core.webhooks.post_office import PostOffice
 
 HOUR_S = 3_600.0

@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from orchestrator.adapters.memory.store import MemoryStore
-from orchestrator.core.peers import WEBHOOKS
+from orchestrator.core.regions.peers import WEBHOOKS
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
 from orchestrator.core.webhooks.queued import LoadedResult
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
-from orchestrator.domain.fanout import DeliveryOptions
 from orchestrator.domain.ids import NodeAddress, RegionName
-from orchestrator.domain.job import Job, Webhook
+from orchestrator.domain.jobs.job import Job, Webhook
+from orchestrator.domain.webhooks.fanout import DeliveryOptions
 from orchestrator.messages.names import WEBHOOK_NODE, executor_address
 from orchestrator.messages.types import Deliver, DeliverySigned, Heartbeat, JobResult, Message
 from orchestrator.ports.egress import EgressError, Gate, Timed

@@ -2,12 +2,12 @@
 
 import pytest
 
-from orchestrator.core.peers import WEBHOOKS
+from orchestrator.core.regions.peers import WEBHOOKS
 from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.exchange import Fault
-from orchestrator.domain.fanout import DeliveryState, JobDelivery, Schedule
 from orchestrator.domain.ids import CustomerId, DeliveryId
-from orchestrator.domain.signing import signature_headers
+from orchestrator.domain.webhooks.fanout import DeliveryState, JobDelivery, Schedule
+from orchestrator.domain.webhooks.signing import signature_headers
 from orchestrator.messages.types import Message
 from orchestrator.ports.customers import WebhookSecrets
 from tests.unit.core.webhooks.post_office import (

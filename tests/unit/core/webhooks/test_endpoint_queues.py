@@ -2,9 +2,9 @@
 
 import pytest
 
-from orchestrator.core.peers import WEBHOOKS
+from orchestrator.core.regions.peers import WEBHOOKS
 from orchestrator.core.webhooks.endpoint import FAILURES_TO_OPEN, PROBE_EVERY_S
-from orchestrator.domain.fanout import DeliveryOptions, DeliveryState, JobDelivery, Schedule
+from orchestrator.domain.webhooks.fanout import DeliveryOptions, DeliveryState, JobDelivery, Schedule
 from tests.unit.core.webhooks.post_office import (
     ANSWERS_AFTER_S,
     PostOffice,

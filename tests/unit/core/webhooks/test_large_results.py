@@ -4,8 +4,8 @@ import asyncio
 
 from orchestrator.core.webhooks.delivery_room import DELIVERY_BYTES
 from orchestrator.domain.byte_budget import LARGE_BYTES
-from orchestrator.domain.fanout import JobDelivery
 from orchestrator.domain.ids import CustomerId, RegionName
+from orchestrator.domain.webhooks.fanout import JobDelivery
 from orchestrator.messages.types import DeliverySigned, JobResult, Message
 from tests.unit.core.webhooks.post_office import (
     PostOffice,

@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 
 from orchestrator.core.webhooks.redelivery import Redelivered
-from orchestrator.domain.fanout import DeliveryOptions, DeliveryState, JobDelivery, Schedule
-from orchestrator.domain.job import Job
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.webhooks.fanout import DeliveryOptions, DeliveryState, JobDelivery, Schedule
 from orchestrator.ports.store import DeadFilter
 from tests.unit.core.webhooks.post_office import PostOffice, hook, refuses, up
 from tests.unit.domain.builders import ACME

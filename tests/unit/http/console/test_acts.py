@@ -7,9 +7,9 @@ import pytest
 
 from orchestrator.adapters.http.console.many_jobs_acts import ManyAct, ManyJobsActs
 from orchestrator.core.views import Done
+from orchestrator.domain.access.usage import DayUsage, day_of
 from orchestrator.domain.errors import Conflict, OverLimit
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.usage import DayUsage, day_of
 from orchestrator.ports.store import JobCursor, JobFilter
 from tests.unit.domain.builders import ACME
 from tests.unit.http.console.visitors import Visitor, browser

@@ -9,7 +9,7 @@ from orchestrator.adapters.http.console import job_stream
 from orchestrator.adapters.http.console.attempts import FAILURES_MOST, WITHIN_S
 from orchestrator.adapters.http.console.paths import ROOT, led_to
 from orchestrator.adapters.http.console.sessions import COOKIE, LASTS_S
-from orchestrator.domain.audit import Act, AuditEntry
+from orchestrator.domain.access.audit import Act, AuditEntry
 from tests.unit.http.console.visitors import Visitor, browser
 from tests.unit.http.gateway import KEY, REGIONS_KEY, Gateway, turns
 from tests.unit.http.test_jobs import submitted

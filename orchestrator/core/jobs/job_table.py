@@ -1,0 +1,177 @@
+"""The supervisors of a shard: one for each job under way, found by the job's name."""
+
+import asyncio
+from collections.abc import Iterator
+
+from orchestrator.core.jobs.job_cache import JobCache
+from orchestrator.core.jobs.job_reader import JobReader, damaged
+from orchestrator.core.jobs.supervisor import JobSupervisor
+from orchestrator.core.jobs.supervisor_context import SupervisorContext
+from orchestrator.domain.execution.course import Course, begin_course
+from orchestrator.domain.ids import JobId
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.ports.store import StoredJob
+from orchestrator.ports.targets import AttemptEnded, Late, Placed, RegionsGone, Shut, Started, Turn
+
+
+class JobTable:
+    """``Jobs`` whose supervisors are in this process.
+
+    Args:
+        context: What the supervisors share.
+        reader: Reads jobs back from disk.
+    """
+
+    def __init__(self, context: SupervisorContext, reader: JobReader) -> None:
+        self._context = context
+        self._reader = reader
+        self._supervisors: dict[JobId, JobSupervisor] = {}
+        self._closing: dict[JobId, JobSupervisor] = {}
+        """Of jobs whose end is on disk, and whose losers have not all reported their close."""
+        self._fresh = JobCache()
+        self._loading: dict[JobId, asyncio.Future[None]] = {}
+
+    def __len__(self) -> int:
+        """Count the jobs that are under way."""
+        return len(self._supervisors)
+
+    def __iter__(self) -> Iterator[JobSupervisor]:
+        """Give the supervisors of the jobs that are under way."""
+        return iter(self._supervisors.values())
+
+    @property
+    def closing(self) -> int:
+        """Count the jobs that have ended, and of which attempts are still to be closed."""
+        return len(self._closing)
+
+    @property
+    def ends_unsaved(self) -> bool:
+        """Whether a job has ended, and that is not on disk yet."""
+        return any(supervisor.state.ended for supervisor in self)
+
+    def find(self, job_id: JobId) -> JobSupervisor | None:
+        """Find the supervisor of a job that is under way."""
+        return self._supervisors.get(job_id)
+
+    def accepted(self, job: Job) -> None:
+        """Hold a job that will soon have its turn."""
+        self._fresh.put(job)
+
+    def forget(self, job_id: JobId) -> None:
+        """A job's end is on disk."""
+        supervisor = self._supervisors.pop(job_id, None)
+        if supervisor is not None and not supervisor.closed:
+            self._closing[job_id] = supervisor
+
+    async def take_up(self, job_id: JobId) -> JobSupervisor | None:
+        """Supervise a job that waits; None where it has ended. All who ask get the same one."""
+        while (loading := self._loading.get(job_id)) is not None:
+            await asyncio.wait([loading])
+        if (supervisor := self._supervisors.get(job_id)) is not None:
+            return supervisor
+        if (job := self._fresh.take(job_id)) is None:
+            job = await self._load(job_id)
+            # Where it was admitted meanwhile, it would be taken from there once more after its end.
+            self._fresh.take(job_id)
+        return None if job is None else self._supervise(job)
+
+    def turn(self, turn: Turn) -> None:
+        """A leg has its turn."""
+        job_id = turn.ticket.job_id
+        supervisor = self._supervisors.get(job_id)
+        if supervisor is None and job_id not in self._loading:
+            fresh = self._fresh.take(job_id)
+            supervisor = None if fresh is None else self._supervise(fresh)
+        if supervisor is None:
+            self._context.spawn(self._load_and_turn(turn))
+        else:
+            self._give_turn(supervisor, turn)
+
+    def placed(self, placed: Placed) -> None:
+        """An attempt is to be sent."""
+        self._supervisors[placed.job].placed(placed)
+
+    def started(self, started: Started) -> None:
+        """An attempt's first byte was written."""
+        supervisor = self._heard_of(started.job)
+        if supervisor is not None:
+            supervisor.attempt_started(started)
+
+    def ended(self, ended: AttemptEnded) -> None:
+        """An attempt is over."""
+        supervisor = self._heard_of(ended.job)
+        if supervisor is not None:
+            supervisor.attempt_ended(ended.attempt, ended.ended, ended.healthy)
+            if self._closing and supervisor.closed:
+                self._closing.pop(ended.job, None)
+
+    def late(self, late: Late) -> None:
+        """A hedge may want a further leg."""
+        if (supervisor := self._supervisors.get(late.job)) is not None:
+            supervisor.attempt_late(late)
+
+    def shut(self, shut: Shut) -> bool:
+        """A step may go on elsewhere; say whether it did at once."""
+        supervisor = self._supervisors.get(shut.job)
+        if supervisor is None:
+            self._context.spawn(self._load_and_leave(shut))
+            return False
+        return supervisor.leave_shut(shut.step, shut.cause)
+
+    def gone(self, gone: RegionsGone) -> None:
+        """A leg can't run."""
+        if (supervisor := self._supervisors.get(gone.job)) is not None:
+            supervisor.give_up(gone)
+
+    def _heard_of(self, job_id: JobId) -> JobSupervisor | None:
+        return self._supervisors.get(job_id) or self._closing.get(job_id)
+
+    def _give_turn(self, supervisor: JobSupervisor, turn: Turn) -> None:
+        supervisor.turn(turn)
+        self._lay_down(supervisor)
+
+    async def _load_and_turn(self, turn: Turn) -> None:
+        supervisor = await self.take_up(turn.ticket.job_id)
+        if supervisor is None:
+            self._context.targets.pass_up(turn)
+        else:
+            self._give_turn(supervisor, turn)
+
+    async def _load_and_leave(self, shut: Shut) -> None:
+        supervisor = await self.take_up(shut.job)
+        if supervisor is not None and not supervisor.leave_shut(shut.step, shut.cause):
+            self._lay_down(supervisor)
+
+    def _lay_down(self, supervisor: JobSupervisor) -> None:
+        """Hold none that has done nothing yet: it is made anew when its job's turn comes again."""
+        job = supervisor.job
+        if supervisor.untouched and job.id in self._supervisors:
+            del self._supervisors[job.id]
+            self._fresh.put(job)
+
+    async def _load(self, job_id: JobId) -> Job | None:
+        loaded = self._loading[job_id] = asyncio.get_running_loop().create_future()
+        try:
+            stored = await self._reader.read(job_id)
+        finally:
+            del self._loading[job_id]
+            loaded.set_result(None)
+        if stored is not None and stored.damage is not None:
+            self.fail_damaged(stored)
+            return None
+        return None if stored is None else stored.job
+
+    def _supervise(self, job: Job) -> JobSupervisor:
+        return self.supervise(job, JobState.QUEUED, begin_course(job.spec))
+
+    def supervise(self, job: Job, state: JobState, course: Course) -> JobSupervisor:
+        """Hold a supervisor for a job that is so far."""
+        supervisor = self._supervisors[job.id] = JobSupervisor(self._context, job, state, course)
+        return supervisor
+
+    def fail_damaged(self, stored: StoredJob, damage: str | None = None) -> None:
+        """End a job whose request can be read, and something else not: its receivers are told."""
+        failure = damaged(stored.job.id, damage or stored.damage or "")
+        course = stored.course or begin_course(stored.job.spec)
+        self.supervise(stored.job, stored.state, course).fail(failure)

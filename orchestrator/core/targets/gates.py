@@ -1,0 +1,169 @@
+"""Gates in front of lanes: where tickets wait that a throttle of their account or customer holds back."""
+
+import heapq
+from collections import deque
+
+from orchestrator.domain.queueing.fairness import Lane, Ticket
+from orchestrator.domain.steering.binding import SUSPECTS_KEY, TROUBLE_KEY, Binding
+from orchestrator.domain.steering.throttle import Passage, Throttle
+from orchestrator.domain.steering.throttles import UNTOLD_KEY, customer_key
+
+SHARED_KEYS = (TROUBLE_KEY, SUSPECTS_KEY)
+"""Of gates that stand before tickets of any account."""
+
+
+class _Gate:
+    """Lanes that one throttle holds back, first come first served."""
+
+    __slots__ = ("key", "lanes", "opens_at")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.lanes: deque[Lane] = deque()
+        self.opens_at = float("inf")
+
+    def park(self, lane: Lane) -> None:
+        """Keep a lane until the gate opens."""
+        self.lanes.append(lane)
+
+
+class Gates:
+    """The gates of one domain. All times are monotonic seconds."""
+
+    __slots__ = ("_binding", "_due", "_gates", "_times_ended")
+
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+        self._gates: dict[str, _Gate] = {}
+        self._due: list[tuple[float, str]] = []
+        self._times_ended = 0
+
+    @property
+    def opens_at(self) -> float | None:
+        """When the next gate opens; None where none waits for a time."""
+        while self._due and not self._is_due(*self._due[0]):
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._due else None
+
+    def closed(self, ticket: Ticket, now: float, *, alone: bool = False) -> _Gate | None:
+        """Say which gate is closed to a ticket now, if one is. ``alone``: nobody else may go, for whom
+        suspects would have to wait.
+        """
+        throttles = self._binding.on_the_way_of(ticket, now)
+        for index, (key, throttle) in enumerate(throttles):
+            opens_at = throttle.next_at(now, ticket.cost)
+            if opens_at > now and not (alone and key == SUSPECTS_KEY):
+                # This lane does not go through the gates before it: the next one there may.
+                for passed, open_one in throttles[:index]:
+                    self._keep_open(passed, open_one, now)
+                return self._shut(key, opens_at)
+        self._let_go_of_others(throttles)
+        return None
+
+    def spend(self, ticket: Ticket, now: float) -> list[Passage]:
+        """Let a ticket through."""
+        passages = []
+        for key, throttle in self._binding.on_the_way_of(ticket, now):
+            passages.append(throttle.spend(now, ticket.cost))
+            self._keep_open(key, throttle, now)
+        return passages
+
+    def open_due(self, now: float) -> None:
+        """Let one lane at each gate that opens by now try again; it lets in the next."""
+        self._let_out_of_trouble()
+        while (opens_at := self.opens_at) is not None and opens_at <= now:
+            _, key = heapq.heappop(self._due)
+            self._wake(key)
+
+    def look_again(self, ticket: Ticket) -> None:
+        """Something changed for a ticket's account: whoever waits behind its gates tries again."""
+        self._let_out_of_trouble()
+        self._wake_what_waits_for_a_place()
+        self._wake(customer_key(ticket.customer))
+        self._wake(UNTOLD_KEY)
+        if ticket.account is not None:
+            self._wake(ticket.account)
+
+    def open_all(self) -> None:
+        """Let every lane try again: what held them back is forgotten."""
+        for key in list(self._gates):
+            while key in self._gates:
+                self._wake(key)
+        self._due.clear()
+
+    def forget(self) -> None:
+        """Let go of all lanes: the queue was built anew."""
+        self._gates.clear()
+        self._due.clear()
+
+    def _let_out_of_trouble(self) -> None:
+        """Nothing of a path class that is well again waits for a share; what else is let out waits again."""
+        troubles = self._binding.judge.troubles
+        ended = -1 if troubles is None else troubles.times_ended
+        if ended == self._times_ended:
+            return
+        self._times_ended = ended
+        self._let_out(TROUBLE_KEY)
+
+    def let_out_suspects(self) -> bool:
+        """Let everything try again that waits for the suspects' share; say whether anything does."""
+        return self._let_out(SUSPECTS_KEY)
+
+    def _let_out(self, key: str) -> bool:
+        gate = self._gates.pop(key, None)
+        if gate is None or not gate.lanes:
+            return False
+        for lane in gate.lanes:
+            lane.unpark()
+        return True
+
+    def _wake_what_waits_for_a_place(self) -> None:
+        """The request that may have come back may have had the share's only place: no timer tells of that."""
+        for key in SHARED_KEYS:
+            gate = self._gates.get(key)
+            if gate is not None and gate.opens_at == float("inf"):
+                self._wake(key)
+
+    def _let_go_of_others(self, throttles: list[tuple[str, Throttle]]) -> None:
+        """A lane passes that waited for a share and needs none now: so may the next one there."""
+        for key in SHARED_KEYS:
+            gate = self._gates.get(key)
+            if (
+                gate is not None
+                and gate.opens_at == float("inf")
+                and all(key != name for name, _ in throttles)
+            ):
+                self._wake(key)
+
+    def _keep_open(self, key: str, throttle: Throttle, now: float) -> None:
+        gate = self._gates.get(key)
+        if gate is None:
+            return
+        opens_at = throttle.next_at(now, 1.0)
+        if opens_at > now:
+            self._shut(key, opens_at)
+        else:
+            self._wake(key)
+
+    def _shut(self, key: str, opens_at: float) -> _Gate:
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates[key] = _Gate(key)
+        if opens_at < gate.opens_at:
+            gate.opens_at = opens_at
+            heapq.heappush(self._due, (opens_at, key))
+        return gate
+
+    def _wake(self, key: str) -> None:
+        gate = self._gates.get(key)
+        if gate is None:
+            return
+        gate.opens_at = float("inf")
+        if gate.lanes:
+            gate.lanes.popleft().unpark()
+        else:
+            del self._gates[key]
+
+    def _is_due(self, opens_at: float, key: str) -> bool:
+        gate = self._gates.get(key)
+        return gate is not None and gate.opens_at == opens_at

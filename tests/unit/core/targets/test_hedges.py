@@ -1,0 +1,136 @@
+"""Further legs of hedges: when, how many, and for whom."""
+
+import asyncio
+
+from orchestrator.domain.execution.run import LegState
+from orchestrator.domain.health.answer_times import ENOUGH
+from orchestrator.domain.health.hedging import TOKENS_MOST
+from orchestrator.domain.ids import target_domain
+from orchestrator.domain.jobs.job import ExecutionMode, HedgePolicy, RetryPolicy
+from orchestrator.domain.pace.pacing import Pace
+from tests.support.rig import IAD, LAX, ORD, URL, Reply, Rig, in_virtual_time
+
+HEDGE = ExecutionMode.HEDGE
+BOTH = (IAD, LAX)
+QUICK_S = 0.02
+TARGET = target_domain(URL)
+NO_REPEATS = RetryPolicy(max_retries=0, max_reroutes=0)
+BUSY = Pace(1_000.0, 1_000)
+
+
+async def hedged(rig: Rig, customer: str = "cust_acme", **fields: object) -> int:
+    """Run a hedge to its end and return how many requests were sent for it."""
+    stored = await rig.run(customer=customer, regions=BOTH, execution_mode=HEDGE, **fields)
+    return len(rig.seen(stored.job.id))
+
+
+async def learn(rig: Rig, slow_s: float = 0.2, slow: int = 2) -> None:
+    """Let a target answer quickly, but for ``slow`` in forty."""
+    for number in range(40):
+        took_s = slow_s if number < slow else QUICK_S
+        rig.answer = lambda call, took_s=took_s: Reply(after_s=took_s)
+        await rig.run(regions=(IAD,), execution_mode=HEDGE)
+
+
+def slow_first(after_s: float, rig: Rig) -> None:
+    rig.answer = lambda call: Reply(after_s=after_s if call.region == IAD else QUICK_S)
+
+
+@in_virtual_time(BUSY)
+async def test_what_is_late_is_the_jobs_own_quantile(rig: Rig) -> None:
+    await learn(rig, slow=8)
+    slow_first(0.1, rig)
+    assert await hedged(rig, hedge=HedgePolicy(quantile=0.7)) == 2
+    assert await hedged(rig, hedge=HedgePolicy(quantile=0.95)) == 1
+
+
+@in_virtual_time(BUSY)
+async def test_a_target_that_answers_in_milliseconds_is_hedged_within_milliseconds(rig: Rig) -> None:
+    await learn(rig, slow=0)
+    slow_first(20.0, rig)
+    begun = rig.loop.time()
+    assert await hedged(rig) == 2
+    assert rig.loop.time() - begun < 4 * QUICK_S
+
+
+@in_virtual_time(BUSY)
+async def test_a_job_whose_budget_is_nothing_has_one_leg(rig: Rig) -> None:
+    slow_first(5.0, rig)
+    assert await hedged(rig, hedge=HedgePolicy(budget=0.0)) == 1
+
+
+@in_virtual_time(BUSY)
+async def test_a_target_that_falls_silent_gets_few_further_legs(rig: Rig) -> None:
+    await learn(rig)
+    rig.answer = lambda call: Reply(after_s=3_600.0)
+    jobs = [await rig.submit(regions=BOTH, execution_mode=HEDGE, timeout_ms=60_000) for _ in range(100)]
+    await asyncio.sleep(10)
+    assert sum(len(rig.seen(job)) for job in jobs) - len(jobs) <= TOKENS_MOST
+
+
+@in_virtual_time(BUSY)
+async def test_a_target_that_refuses_earns_no_further_legs(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(after_s=3_600.0)
+    for _ in range(int(TOKENS_MOST)):
+        await rig.submit(regions=BOTH, execution_mode=HEDGE, timeout_ms=600_000)
+    await asyncio.sleep(5)
+    rig.answer = lambda call: Reply(status=429)
+    await hedged(rig, hedge=HedgePolicy(budget=1.0), retry_policy=NO_REPEATS)
+    slow_first(5.0, rig)
+    assert await hedged(rig) == 1
+
+
+@in_virtual_time(BUSY)
+async def test_one_customer_does_not_spend_anothers_budget(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(after_s=3_600.0)
+    for _ in range(20):
+        await rig.submit(customer="cust_a", regions=BOTH, execution_mode=HEDGE, timeout_ms=600_000)
+    await asyncio.sleep(5)
+    slow_first(5.0, rig)
+    assert await hedged(rig, "cust_a") == 1
+    assert await hedged(rig, "cust_b") == 2
+
+
+@in_virtual_time(BUSY)
+async def test_answers_earn_further_legs_again(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(after_s=3_600.0)
+    for _ in range(20):
+        await rig.submit(regions=BOTH, execution_mode=HEDGE, timeout_ms=600_000)
+    await asyncio.sleep(5)
+    await learn(rig, slow=0)
+    slow_first(5.0, rig)
+    assert await hedged(rig) == 2
+
+
+@in_virtual_time(BUSY)
+async def test_late_answers_that_are_given_up_are_learned_as_late(rig: Rig) -> None:
+    await learn(rig)
+    slow_first(2.0, rig)
+    # As many more are quick as keep one in ten late: what is late must not creep towards the quick ones.
+    for number in range(100):
+        rig.answer = lambda call, slow=number % 10 == 0: Reply(
+            after_s=2.0 if slow and call.region == IAD else QUICK_S
+        )
+        await hedged(rig)
+    late_s = rig.shard.targets.routes.target_health.view(TARGET)[IAD].late_after_s
+    assert late_s is not None
+    assert late_s > 2 * QUICK_S
+
+
+@in_virtual_time(BUSY)
+async def test_a_hedge_whose_other_regions_are_down_waits_for_its_first(rig: Rig) -> None:
+    await learn(rig)
+    rig.alive -= {LAX, ORD}
+    await asyncio.sleep(5)
+    slow_first(1.0, rig)
+    job_id = await rig.submit(regions=BOTH, execution_mode=HEDGE)
+    stored = await rig.ended(job_id)
+    assert [leg.state for leg in stored.course.runs[0].legs] == [LegState.WON]
+
+
+@in_virtual_time(BUSY)
+async def test_jobs_that_are_no_hedges_keep_no_quantiles(rig: Rig) -> None:
+    for _ in range(ENOUGH):
+        await rig.run(regions=(IAD,))
+    health = rig.shard.targets.routes.target_health
+    assert all(route.times is None for route in health._routes[TARGET].values())
