@@ -14,7 +14,7 @@ from orchestrator.domain.exchange import HttpRequest
 from orchestrator.domain.execution.run import Leg, LegState
 from orchestrator.domain.execution.step_plan import StepPlan
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, ShardName, target_domain
-from orchestrator.domain.jobs.job import ExecutionMode, RegionPolicy
+from orchestrator.domain.jobs.policies import ExecutionMode, RegionPolicy
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.queueing.fairness import Ticket
 from orchestrator.domain.requests.path_class import PathClass

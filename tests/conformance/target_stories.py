@@ -4,7 +4,7 @@ import asyncio
 import math
 
 from orchestrator.domain.exchange import Fault
-from orchestrator.domain.jobs.job import ExecutionMode, RegionPolicy
+from orchestrator.domain.jobs.policies import ExecutionMode, RegionPolicy
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.requests.path_class import PathClass
 from orchestrator.ports.targets import AttemptEnded, Late, Placed, RegionsGone, RunStep, Shut, Started, Turn

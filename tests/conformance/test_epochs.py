@@ -10,8 +10,9 @@ from orchestrator.domain.cluster.slots import slot_of
 from orchestrator.domain.execution.course import begin_course
 from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.jobs.job import Guarantee, Job, Webhook
+from orchestrator.domain.jobs.job import Job, Webhook
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import Guarantee
 from orchestrator.domain.pace.overruling import Overruling
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.steering.learned import Learned

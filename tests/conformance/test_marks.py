@@ -6,8 +6,9 @@ from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.cluster.slots import slot_of
 from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.jobs.job import Guarantee, Job
+from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import Guarantee
 from orchestrator.ports.store import Store
 from tests.conformance.stores import Keeper, a_course, an_ending, rows_of
 from tests.unit.domain.builders import IAD, a_job

@@ -18,7 +18,8 @@ from orchestrator.domain.cluster.lease import Beat
 from orchestrator.domain.cluster.slots import SLOTS, slot_of
 from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import AttemptId, JobId, ShardName, TargetDomain
-from orchestrator.domain.jobs.job import Guarantee, Job, Webhook
+from orchestrator.domain.jobs.job import Job, Webhook
+from orchestrator.domain.jobs.policies import Guarantee
 from orchestrator.domain.pace.overruling import Overruling, Pause
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.steering.learned import Learned

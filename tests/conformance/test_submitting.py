@@ -4,8 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.jobs.job import Guarantee, RetryPolicy, Webhook
+from orchestrator.domain.jobs.job import RetryPolicy, Webhook
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import Guarantee
 from orchestrator.ports.store import Accepted, Duplicate, Store, WaitingJob
 from tests.conformance.stores import Keeper, again, an_ending
 from tests.unit.domain.builders import ACME, IAD, LAX, NOW_MS, a_job

@@ -6,17 +6,15 @@ from msgspec.structs import replace
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName
 from orchestrator.domain.jobs.job import (
-    ExecutionMode,
     Fallback,
-    Guarantee,
     HedgePolicy,
     JobSpec,
-    RegionPolicy,
     RetryPolicy,
     Trigger,
     TriggerKind,
     Webhook,
 )
+from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee, RegionPolicy
 from orchestrator.domain.jobs.submission import METHODS
 from orchestrator.messages.types import (
     AnswerHeld,

@@ -30,7 +30,8 @@ from orchestrator.domain.execution.settling import (
 )
 from orchestrator.domain.health.routing import place
 from orchestrator.domain.ids import AttemptId, RegionName
-from orchestrator.domain.jobs.job import ExecutionMode, Guarantee, JobSpec, RegionPolicy, RetryPolicy
+from orchestrator.domain.jobs.job import JobSpec, RetryPolicy
+from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee, RegionPolicy
 from tests.support.long import drawn
 
 REGIONS = [RegionName(name) for name in ("iad", "lax", "ord", "sea")]

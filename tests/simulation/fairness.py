@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.jobs.job import ExecutionMode
+from orchestrator.domain.jobs.policies import ExecutionMode
 from orchestrator.domain.queueing.fairness import LaneKey, Ticket
 from orchestrator.domain.requests.path_class import UNKNOWN_PATH
 from tests.simulation.history import Grant, History

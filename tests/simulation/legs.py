@@ -8,8 +8,9 @@ from orchestrator.domain.execution.retry import DEFAULT_POLICY
 from orchestrator.domain.execution.run import LegState
 from orchestrator.domain.health.routing import HEARTBEAT_EVERY_S, SUSPECT_AFTER_S
 from orchestrator.domain.ids import JobId, TargetDomain, attempt_origin, shard_of_attempt, target_domain
-from orchestrator.domain.jobs.job import Guarantee, Job, JobSpec, RegionPolicy, Trigger, TriggerKind
+from orchestrator.domain.jobs.job import Job, JobSpec, Trigger, TriggerKind
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import Guarantee, RegionPolicy
 from orchestrator.ports.store import StoredJob
 from tests.simulation.faults import Crash, Partition, Restart
 from tests.simulation.history import History, TargetRequest

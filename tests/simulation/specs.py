@@ -9,17 +9,15 @@ from msgspec.structs import replace
 from orchestrator.domain.ids import RegionName
 from orchestrator.domain.jobs.job import (
     DEFAULT_HEDGE,
-    ExecutionMode,
     Fallback,
-    Guarantee,
     HedgePolicy,
     JobSpec,
-    RegionPolicy,
     RetryPolicy,
     Trigger,
     TriggerKind,
     Webhook,
 )
+from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee, RegionPolicy
 
 REGIONS = (RegionName("iad"), RegionName("lax"), RegionName("ord"))
 EPOCH_MS = 1_763_674_210_000

@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.core.jobs import job_conclusion
-from orchestrator.core.jobs.job_queueing import JobQueueing
 from orchestrator.core.jobs.ending import children_of, ending_of
 from orchestrator.core.jobs.job_cache import JobCache
+from orchestrator.core.jobs.job_queueing import JobQueueing
 from orchestrator.core.regions import peer
 from orchestrator.core.regions.failure_detector import FailureDetector
 from orchestrator.core.regions.peer import Peer
@@ -23,7 +23,8 @@ from orchestrator.domain.execution import fallbacks, outcomes
 from orchestrator.domain.execution.course import Course
 from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.health.routing import FENCED_AFTER_S, SELF_FENCE_AFTER_S
-from orchestrator.domain.jobs.job import Guarantee, Job, JobSpec
+from orchestrator.domain.jobs.job import Job, JobSpec
+from orchestrator.domain.jobs.policies import Guarantee
 from orchestrator.messages.types import Heartbeat
 from orchestrator.ports.store import Accepted, Duplicate, Ending, WaitingJob
 from orchestrator.transport.mailbox import Mailbox

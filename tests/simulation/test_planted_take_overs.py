@@ -12,7 +12,7 @@ from orchestrator.adapters.memory.transactions import Transactions
 from orchestrator.core.shards.remote_targets import RemoteTargets
 from orchestrator.core.targets.marker import Marker
 from orchestrator.domain.cluster.lease import LEASE_S, HeldLease
-from orchestrator.domain.jobs.job import Guarantee
+from orchestrator.domain.jobs.policies import Guarantee
 from tests.simulation.checker import check
 from tests.simulation.faults import Actor, CutFromStore, Stall, StandBy
 from tests.simulation.planting import Plants, must_be_caught, note_in, one_for_each_invariant

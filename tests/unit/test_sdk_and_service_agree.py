@@ -14,6 +14,7 @@ from ezthrottle._operations.forwarding import _NOT_FORWARDED
 from ezthrottle._operations.secrets import SHORTEST_SECRET
 from ezthrottle._operations.waiting import LONG_POLL_S
 from ezthrottle.webhook_utils import SIGNATURE_HEADER
+from orchestrator.adapters.http.answers import jobs, timelines
 from orchestrator.adapters.http.job_routes import WAIT_MOST_S
 from orchestrator.adapters.http.schema import (
     HedgeIn,
@@ -25,8 +26,9 @@ from orchestrator.adapters.http.schema import (
     WebhookIn,
 )
 from orchestrator.domain.ids import DeliveryId
-from orchestrator.domain.jobs.job import ExecutionMode, Guarantee, RegionPolicy, TriggerKind
+from orchestrator.domain.jobs.job import TriggerKind
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee, RegionPolicy
 from orchestrator.domain.jobs.submission import HOP_BY_HOP
 from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 from orchestrator.domain.webhooks.fanout import JobDelivery
@@ -61,6 +63,34 @@ def test_what_a_submission_holds_has_the_fields_that_the_service_reads(
     shape: Any, model: type[BaseModel]
 ) -> None:
     assert set(shape.__annotations__) == set(model.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("shape", "model"),
+    [
+        (types.Attempt, timelines.Attempt),
+        (types.Cancelled, jobs.Cancelled),
+        (types.Delivery, timelines.Delivery),
+        (types.EndedJob, jobs.Job),
+        (types.HttpResponse, jobs.HttpAnswer),
+        (types.Job, jobs.Job),
+        (types.JobError, jobs.JobError),
+        (types.JobPage, jobs.JobPage),
+        (types.Leg, timelines.Leg),
+        (types.ListedJob, jobs.ListedJob),
+        (types.ManyJobs, jobs.ManyJobs),
+        (types.Request, jobs.JobRequest),
+        (types.Result, jobs.JobResult),
+        (types.Timeline, timelines.Timeline),
+    ],
+)
+def test_an_answer_has_the_fields_that_the_service_describes(shape: Any, model: type[BaseModel]) -> None:
+    assert set(shape.__annotations__) == set(model.model_fields)
+
+
+def test_the_answer_to_a_submission_has_the_fields_of_both_that_the_service_gives() -> None:
+    given = jobs.Acknowledgement.model_fields | jobs.Duplicate.model_fields
+    assert set(types.Acknowledgement.__annotations__) == set(given)
 
 
 def test_the_sdk_filters_by_what_the_service_filters_by() -> None:

@@ -29,11 +29,9 @@ from orchestrator.domain.jobs.job import (
     DEFAULT_PRIORITY,
     DEFAULT_TIMEOUT_MS,
     BodyEncoding,
-    ExecutionMode,
-    Guarantee,
-    RegionPolicy,
     RetryPolicy,
 )
+from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee, RegionPolicy
 from orchestrator.domain.jobs.submission import METHODS
 from orchestrator.domain.jobs.submission_bounds import ITEMS_READ, TIMEOUT_MS_MOST, SubmissionBounds
 from orchestrator.domain.webhooks.signing import secret_problem

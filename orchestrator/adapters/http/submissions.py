@@ -1,7 +1,7 @@
 """A submission, read job by job: what is wrong is collected, so that one answer names all of it."""
 
 from base64 import b64decode, b64encode
-from typing import Any
+from typing import Any, assert_never
 
 from msgspec import Struct
 from pydantic import ValidationError
@@ -161,8 +161,10 @@ def _trigger_errors(model: TriggerIn) -> list[FieldError]:
             return [FieldError("timeout_ms", "on_timeout needs the time after which it begins")]
         case TriggerKind.ANY if model.codes or model.timeout_ms is not None:
             return [FieldError("type", "is on_error where there are codes, on_timeout where there is a time")]
-        case _:
+        case TriggerKind.ON_ERROR | TriggerKind.ON_TIMEOUT | TriggerKind.ANY:
             return []
+        case kind:
+            assert_never(kind)
 
 
 def _mended(document: dict[str, Any], place: tuple[int | str, ...]) -> dict[str, Any]:

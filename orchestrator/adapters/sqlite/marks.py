@@ -10,7 +10,7 @@ from orchestrator.domain.cluster.slots import slot_of
 from orchestrator.domain.execution.course import Course
 from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import AttemptId, JobId, RegionName, target_domain
-from orchestrator.domain.jobs.job import Guarantee, JobSpec
+from orchestrator.domain.jobs.job import JobSpec
 from orchestrator.ports.secret_box import SecretBox
 from orchestrator.ports.store import DamagedError
 from orchestrator.runtime.log_format import about
@@ -64,7 +64,7 @@ def mark_open_attempts(db: sqlite3.Connection, box: SecretBox) -> None:
             ids = about(job=row["id"], customer=row["customer"])
             log.warning("%s is damaged, and was not marked: %s", row["id"], error, extra=ids)
             continue
-        if spec.guarantee is Guarantee.AT_MOST_ONCE:
+        if spec.guarantee.once:
             for mark in _marks_of(JobId(row["id"]), spec, course, epoch):
                 write_mark(db, mark)
 

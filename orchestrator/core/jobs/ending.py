@@ -9,7 +9,7 @@ from orchestrator.domain.execution.course import Child, Course
 from orchestrator.domain.execution.course_answers import without_answers
 from orchestrator.domain.execution.settling import Failure, FailureCode
 from orchestrator.domain.ids import DeliveryId, new_job_id, target_domain
-from orchestrator.domain.jobs.job import Guarantee, Job
+from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import Accepted, Duplicate, Ending, OutboxEntry
 
@@ -37,7 +37,7 @@ def ending_of(
         key_freed=not course.written,
         children=tuple(children),
         code=failure.code if failure else None,
-        marked=job.spec.guarantee is Guarantee.AT_MOST_ONCE,
+        marked=job.spec.guarantee.once,
     )
 
 

@@ -13,7 +13,7 @@ from orchestrator.domain.execution.marks import Mark, Owner, surely_unsent, with
 from orchestrator.domain.execution.run import Attempt
 from orchestrator.domain.execution.settling import Ended, Failure, FailureCode
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.jobs.job import Guarantee, Job
+from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import StoredJob
 
@@ -53,7 +53,7 @@ class JobRecovery:
 
     def _resume(self, stored: StoredJob, mark: Mark | None) -> None:
         job, course = stored.job, stored.course or begin_course(stored.job.spec)
-        if job.spec.guarantee is Guarantee.AT_MOST_ONCE:
+        if job.spec.guarantee.once:
             course = self._judge_by_mark(job, course, mark)
         else:
             course = lose_all_steps(course, crashed=True)
@@ -82,7 +82,7 @@ class JobRecovery:
     async def _let_go(self, supervisor: JobSupervisor) -> None:
         """What may be sent once only stays as it is: the next start has to know that it was."""
         job, course = supervisor.job, supervisor.course
-        repeats = job.spec.guarantee is not Guarantee.AT_MOST_ONCE
+        repeats = not job.spec.guarantee.once
         if repeats and course.open_attempts and not supervisor.state.ended:
             lost = lose_all_steps(course, crashed=False)
             await self._context.store.save_course(job.id, job.customer, supervisor.state, lost)

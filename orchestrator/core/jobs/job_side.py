@@ -2,9 +2,9 @@
 they end.
 """
 
-from orchestrator.core.jobs.job_queueing import JobQueueing
 from orchestrator.core.jobs.job_ends import tell_of_end
 from orchestrator.core.jobs.job_notifier import JobNotifier
+from orchestrator.core.jobs.job_queueing import JobQueueing
 from orchestrator.core.jobs.job_reader import JobReader
 from orchestrator.core.jobs.job_recovery import JobRecovery
 from orchestrator.core.jobs.job_table import JobTable

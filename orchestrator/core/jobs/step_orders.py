@@ -5,7 +5,7 @@ from orchestrator.domain.execution.run import Attempt
 from orchestrator.domain.execution.step_plan import plan_of
 from orchestrator.domain.execution.target_request import target_request
 from orchestrator.domain.ids import TargetDomain, target_domain
-from orchestrator.domain.jobs.job import Guarantee, Job
+from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.queueing.fairness import Ticket
 from orchestrator.domain.requests.accounts import account_of
 from orchestrator.ports.targets import Claim, RunStep, SendAttempt, Turn, Withdraw
@@ -34,7 +34,7 @@ def run_order(job: Job, course: Course, turn: Turn) -> RunStep:
 
 def send_order(job: Job, step: int, attempt: Attempt, traceparent: str | None) -> SendAttempt:
     """Send the request of an attempt, which belongs to a trace or to none."""
-    once = job.spec.guarantee is Guarantee.AT_MOST_ONCE
+    once = job.spec.guarantee.once
     return SendAttempt(job.id, step, attempt.id, target_request(job, step, attempt, traceparent), once)
 
 

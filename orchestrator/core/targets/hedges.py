@@ -8,7 +8,6 @@ from orchestrator.domain.execution.settling import Ended
 from orchestrator.domain.health.breaker import Sign, sign_of
 from orchestrator.domain.health.hedging import HedgeBudget, note_answer, spend
 from orchestrator.domain.ids import AttemptId, CustomerId, RegionName, TargetDomain
-from orchestrator.domain.jobs.job import ExecutionMode
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.targets import Late
 
@@ -43,7 +42,7 @@ class Hedges:
         then, and the budget has a further leg left.
         """
         order, opened = step.order, step.open.get(attempt)
-        if order is None or opened is None or order.plan.mode is not ExecutionMode.HEDGE:
+        if order is None or opened is None or not order.plan.mode.conduct.when_late:
             return
         ticket, plan = order.turn.ticket, order.plan
         first, now = not plan.is_further(opened.leg), self._clock.now()

@@ -4,7 +4,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.domain.ids import AttemptId, CustomerId, RegionName, TargetDomain
-from orchestrator.domain.jobs.job import ExecutionMode, HedgePolicy
+from orchestrator.domain.jobs.job import HedgePolicy
 from orchestrator.domain.queueing.fairness import Ticket
 from orchestrator.ports.clock import Timer
 from orchestrator.ports.targets import Claim, RunStep
@@ -78,7 +78,7 @@ def begun_order(order: RunStep, leg: int) -> RunStep:
 
 def sibling_claims(order: RunStep, begun: RunStep, leg: int) -> list[Claim]:
     """Write the claims of the legs that line up once the first one has gone out; those of a hedge do not."""
-    if begun is order or order.plan.mode is ExecutionMode.HEDGE:
+    if begun is order or not order.plan.mode.conduct.together:
         return []
     return [claim_in(begun, sibling) for sibling in order.plan.waiting if sibling != leg]
 

@@ -45,11 +45,7 @@ def next_step(
     for candidate, trigger in enumerate(spec.triggers[step:], step + 1):
         if course.runs[candidate] is not None:
             break
-        if (
-            trigger.kind is TriggerKind.ANY
-            or (trigger.kind is TriggerKind.ON_ERROR and not trigger.codes.isdisjoint(codes))
-            or (trigger.kind is TriggerKind.ON_TIMEOUT and timed_out)
-        ):
+        if trigger.meets(codes, timed_out=timed_out):
             return candidate
     return None
 

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.headers.signals import LONGEST_WAIT_S
-from orchestrator.domain.jobs.job import Guarantee, JobSpec, RetryPolicy
+from orchestrator.domain.jobs.job import JobSpec, RetryPolicy
 
 DEFAULT_POLICY = RetryPolicy()
 BACKOFF_FIRST_MS = 1_000
@@ -46,14 +46,14 @@ def judge_response(spec: JobSpec, response: HttpResponse, *, asks_to_wait: bool 
         return Verdict.WAIT
     if response.status in policy.retry_codes:
         return Verdict.RETRY
-    if response.status in policy.reroute_codes and spec.guarantee is Guarantee.AT_LEAST_ONCE:
+    if response.status in policy.reroute_codes and not spec.guarantee.once:
         return Verdict.REROUTE
     return Verdict.SUCCESS if response.successful else Verdict.END
 
 
 def judge_fault(spec: JobSpec, fault: Fault, *, written: bool) -> Verdict:
     """Judge an end without an answer. ``written``: the target may have seen some of the request."""
-    if written and spec.guarantee is Guarantee.AT_MOST_ONCE:
+    if written and spec.guarantee.once:
         return Verdict.UNKNOWN
     match fault:
         case Fault.NOT_ALLOWED | Fault.INVALID:

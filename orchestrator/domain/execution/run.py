@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.execution.retry import Verdict
 from orchestrator.domain.ids import AttemptId, NodeName, RegionName
-from orchestrator.domain.jobs.job import ExecutionMode, JobSpec
+from orchestrator.domain.jobs.job import JobSpec
 from orchestrator.domain.waiting import still_to_wait_ms
 
 ATTEMPTS_KEPT = 200
@@ -117,8 +117,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
 def begin(spec: JobSpec) -> Run:
     """Plan a job's legs: one a region where several run at once, else one in the first region."""
-    many = spec.execution_mode in (ExecutionMode.RACE, ExecutionMode.FANOUT)
-    regions = spec.regions if many else spec.regions[:1]
+    regions = spec.regions if spec.execution_mode.conduct.together else spec.regions[:1]
     return Run(legs=tuple(Leg(region=region) for region in regions))
 
 

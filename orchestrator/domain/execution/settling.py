@@ -31,7 +31,7 @@ from orchestrator.domain.execution.run import (
 from orchestrator.domain.health.breaker import Cause
 from orchestrator.domain.health.routing import reroute_target
 from orchestrator.domain.ids import AttemptId, RegionName
-from orchestrator.domain.jobs.job import ExecutionMode, JobSpec
+from orchestrator.domain.jobs.job import JobSpec
 
 
 class FailureCode(StrEnum):
@@ -211,7 +211,7 @@ def _success(run: Run, spec: JobSpec, leg: int, ended: Ended, now_ms: int) -> tu
     if response is None:
         msg = "a success carries a response"
         raise ValueError(msg)
-    if spec.execution_mode is ExecutionMode.FANOUT:
+    if spec.execution_mode.conduct.tells_all:
         run = _keep_answer(run, spec, leg, response)
         return run, _fanout_end(run, spec)
     return abandon(run, now_ms), Succeed(leg, response)
@@ -306,7 +306,7 @@ def _end_leg(run: Run, spec: JobSpec, found: Attempt, ended: Ended, verdict: Ver
         run = _keep_answer(run, spec, found.leg, ended.response)
     if verdict is Verdict.UNKNOWN:
         return run, Fail(_unknown(ended), answer_to_show(run))
-    if spec.execution_mode is ExecutionMode.FANOUT and any(leg.state is LegState.WON for leg in run.legs):
+    if spec.execution_mode.conduct.tells_all and any(leg.state is LegState.WON for leg in run.legs):
         return run, _fanout_end(run, spec)
     if not all(leg.state.over for leg in run.legs):
         return run, Await()
@@ -324,7 +324,7 @@ def _keep_answer(run: Run, spec: JobSpec, leg: int, response: HttpResponse) -> R
     first is told, and of the others their status.
     """
     most, asked = 0 if run.answers else len(response.body), None
-    if spec.execution_mode is ExecutionMode.FANOUT:
+    if spec.execution_mode.conduct.tells_all:
         most, asked = FANOUT_BYTES // len(run.legs), spec.regions[leg]
     answer = Answer(run.legs[leg].region, response.with_body_cut(most), asked)
     return replace(run, answers=(*run.answers, answer))

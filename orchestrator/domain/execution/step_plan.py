@@ -5,7 +5,8 @@ from msgspec.structs import replace
 
 from orchestrator.domain.execution.run import Leg, LegState, Run, hedge_regions, untried_regions
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.jobs.job import DEFAULT_HEDGE, ExecutionMode, HedgePolicy, JobSpec, RegionPolicy
+from orchestrator.domain.jobs.job import DEFAULT_HEDGE, HedgePolicy, JobSpec
+from orchestrator.domain.jobs.policies import ExecutionMode, RegionPolicy
 
 
 class StepPlan(Struct, frozen=True, kw_only=True):
@@ -24,7 +25,7 @@ class StepPlan(Struct, frozen=True, kw_only=True):
     @property
     def strict(self) -> bool:
         """Whether a leg may run in no region but the listed ones."""
-        return self.policy is RegionPolicy.STRICT
+        return self.policy.strict
 
     @property
     def busy(self) -> set[RegionName]:
@@ -33,15 +34,15 @@ class StepPlan(Struct, frozen=True, kw_only=True):
 
     @property
     def untried(self) -> list[RegionName]:
-        """Name the regions that a hedge, whose legs are planned one at a time, has not tried."""
-        hedge = self.mode is ExecutionMode.HEDGE
-        return untried_regions(self.legs, self.used, self.listed) if hedge else []
+        """Name the regions not tried yet, where legs are planned one at a time."""
+        one_by_one = not self.mode.conduct.together
+        return untried_regions(self.legs, self.used, self.listed) if one_by_one else []
 
     @property
     def free(self) -> list[RegionName]:
         """Name the regions where a hedge may begin one more leg."""
-        hedge = self.mode is ExecutionMode.HEDGE
-        return hedge_regions(self.legs, self.used, self.listed) if hedge else []
+        hedges = self.mode.conduct.when_late
+        return hedge_regions(self.legs, self.used, self.listed) if hedges else []
 
     def is_further(self, leg: int) -> bool:
         """Whether another leg went out before this one."""
@@ -51,7 +52,7 @@ class StepPlan(Struct, frozen=True, kw_only=True):
         """Whether a leg uses only what no first leg of its target wants. Only a fan-out cannot do without
         its further legs: they wait their turn like any.
         """
-        return self.is_further(leg) and self.mode is not ExecutionMode.FANOUT
+        return self.is_further(leg) and not self.mode.conduct.tells_all
 
     def begun_by(self, leg: int) -> "StepPlan":
         """Note that a leg went out first."""

@@ -3,7 +3,7 @@
 from orchestrator.domain.exchange import HttpRequest
 from orchestrator.domain.execution.course import PRIMARY
 from orchestrator.domain.execution.run import Attempt
-from orchestrator.domain.jobs.job import Guarantee, Job
+from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.requests.our_headers import ATTEMPT_HEADER, JOB_ID_HEADER, REGION_HEADER
 from orchestrator.domain.trace_context import HEADER
 
@@ -34,5 +34,5 @@ def target_request(job: Job, step: int, attempt: Attempt, traceparent: str | Non
         body=spec.content,
         timeout_ms=spec.timeout_ms,
         owner=job.customer,
-        fresh_connection=spec.guarantee is Guarantee.AT_MOST_ONCE and not spec.idempotent_method,
+        fresh_connection=spec.guarantee.once and not spec.idempotent_method,
     )

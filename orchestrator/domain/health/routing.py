@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from enum import StrEnum
 
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.jobs.job import RegionPolicy
+from orchestrator.domain.jobs.policies import RegionPolicy
 
 SUSPECT_AFTER_S = 1.5
 DOWN_AFTER_S = 3.0
@@ -59,9 +59,9 @@ def place(
     the first of ``up``, which names the fastest first. One that is ``doubted`` comes last of all, and
     keeps its own legs only if there is no other.
     """
-    if wanted in up and (wanted not in doubted or policy is RegionPolicy.STRICT):
+    if wanted in up and (wanted not in doubted or policy.strict):
         return wanted
-    if policy is RegionPolicy.STRICT or not up:
+    if policy.strict or not up:
         return next((region for region in untried if region in up), None)
     bad = {*ill, *doubted}
     best = min(up, key=lambda region: (region in bad, region in busy, region not in listed))
@@ -80,5 +80,5 @@ def reroute_target(
     """
     free = [region for region in up if region not in used]
     own = [region for region in free if region in listed]
-    others = free if policy is RegionPolicy.FALLBACK else []
+    others = free if not policy.strict else []
     return next(iter([*own, *others]), None)

@@ -1,14 +1,16 @@
 """What a customer asks for: one job, as accepted."""
 
 from base64 import b64decode
+from collections.abc import Collection
 from enum import StrEnum
 from sys import getsizeof
-from typing import Any
+from typing import Any, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, RegionName, TargetDomain
+from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee, RegionPolicy
 from orchestrator.domain.requests.accounts import account_of
 from orchestrator.domain.requests.path_class import PathClass, path_class
 
@@ -20,35 +22,10 @@ SPEC_BYTES = 600
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 
-class ExecutionMode(StrEnum):
-    """What several regions are for."""
-
-    RACE = "race"
-    """The first success wins and cancels its siblings."""
-    FANOUT = "fanout"
-    """All execute."""
-    HEDGE = "hedge"
-    """The next starts only when the one before is late, and nobody else wants the permit."""
-
-
-class RegionPolicy(StrEnum):
-    """Whether a leg may leave the regions that the job lists."""
-
-    FALLBACK = "fallback"
-    STRICT = "strict"
-
-
 class BodyEncoding(StrEnum):
     """How a body stands in ``JobSpec.body`` where it is not the text itself."""
 
     BASE64 = "base64"
-
-
-class Guarantee(StrEnum):
-    """What happens when nobody can know whether an attempt took effect."""
-
-    AT_LEAST_ONCE = "at_least_once"
-    AT_MOST_ONCE = "at_most_once"
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True, array_like=True):
@@ -97,6 +74,18 @@ class Trigger(Struct, frozen=True, kw_only=True, array_like=True):
     kind: TriggerKind = TriggerKind.ANY
     codes: frozenset[int] = frozenset()
     timeout_ms: int = 0
+
+    def meets(self, codes: Collection[int | None], *, timed_out: bool) -> bool:
+        """Whether the fallback begins after a step that ended with these statuses, or for want of time."""
+        match self.kind:
+            case TriggerKind.ANY:
+                return True
+            case TriggerKind.ON_ERROR:
+                return not self.codes.isdisjoint(codes)
+            case TriggerKind.ON_TIMEOUT:
+                return timed_out
+            case _:
+                assert_never(self.kind)
 
 
 class JobSpec(Struct, frozen=True, kw_only=True):
@@ -180,12 +169,13 @@ class JobSpec(Struct, frozen=True, kw_only=True):
     @property
     def racing(self) -> bool:
         """Whether several regions run against each other."""
-        return len(self.regions) > 1 and self.execution_mode is ExecutionMode.RACE
+        conduct = self.execution_mode.conduct
+        return len(self.regions) > 1 and conduct.together and not conduct.tells_all
 
     @property
     def redundant(self) -> bool:
         """Whether several regions may execute it though one success is enough."""
-        return len(self.regions) > 1 and self.execution_mode is not ExecutionMode.FANOUT
+        return len(self.regions) > 1 and not self.execution_mode.conduct.tells_all
 
 
 class Fallback(Struct, frozen=True, array_like=True):

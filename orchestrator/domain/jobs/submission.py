@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from orchestrator.domain.errors import FieldError
 from orchestrator.domain.hosts import ends_in_a_number, literal_address
 from orchestrator.domain.ids import URLS_REMEMBERED, RegionName, target_domain
-from orchestrator.domain.jobs.job import DEFAULT_HEDGE, ExecutionMode, Guarantee, JobSpec, TriggerKind
+from orchestrator.domain.jobs.job import DEFAULT_HEDGE, JobSpec, TriggerKind
 from orchestrator.domain.jobs.retention import DAY_MS
 from orchestrator.domain.jobs.submission_bounds import KEY_LENGTH_MOST, SubmissionBounds
 from orchestrator.domain.requests.our_headers import ATTEMPT_HEADER, JOB_ID_HEADER, REGION_HEADER
@@ -86,7 +86,7 @@ def warnings(spec: JobSpec, *, signed: bool) -> list[str]:
 
 
 def _hedges_nothing(spec: JobSpec) -> bool:
-    hedges = spec.execution_mode is ExecutionMode.HEDGE and len(spec.regions) > 1
+    hedges = spec.execution_mode.conduct.when_late and len(spec.regions) > 1
     return spec.hedge != DEFAULT_HEDGE and not hedges
 
 
@@ -249,10 +249,10 @@ def _check_times(spec: JobSpec, bounds: SubmissionBounds, now_ms: int) -> list[F
 
 
 def _check_guarantee(spec: JobSpec) -> list[FieldError]:
-    if spec.guarantee is Guarantee.AT_MOST_ONCE and len(spec.regions) > 1:
+    if spec.guarantee.once and len(spec.regions) > 1:
         return [FieldError("regions", "at_most_once runs in one region: name one, or none")]
     late = any(trigger.kind is TriggerKind.ON_TIMEOUT for trigger in spec.triggers)
-    if spec.guarantee is Guarantee.AT_MOST_ONCE and late:
+    if spec.guarantee.once and late:
         message = "at_most_once can't run beside a late step: use an on_error trigger"
         return [FieldError("fallback_job.trigger", message)]
     return []

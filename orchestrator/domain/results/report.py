@@ -13,7 +13,7 @@ from orchestrator.domain.execution.course import Course, step_name
 from orchestrator.domain.execution.run import Answer
 from orchestrator.domain.execution.settling import Failure
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.jobs.job import ExecutionMode, Job
+from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.json_bytes import json_bytes
 
@@ -103,7 +103,7 @@ def without_bodies(result: bytes) -> bytes:
 def fanout_answers(job: Job, course: Course, step: int) -> tuple[Answer, ...] | None:
     """Give the answers that a fan-out tells of; None where the step is none."""
     run = course.runs[step]
-    is_fanout = run is not None and job.spec.steps[step].execution_mode is ExecutionMode.FANOUT
+    is_fanout = run is not None and job.spec.steps[step].execution_mode.conduct.tells_all
     return run.answers if run is not None and is_fanout else None
 
 

@@ -69,7 +69,7 @@ class JobDict(JobOptions):
     region_policy: NotRequired[RegionPolicy]
     """"fallback", or "strict" to stay in the listed regions."""
     execution_mode: NotRequired[ExecutionMode]
-    """What several regions are for: "race", "fanout" or "hedge"."""
+    """What several regions are for: see `ezthrottle.types.ExecutionMode`."""
     retry_policy: NotRequired[RetryPolicy]
     """How often, and on which statuses, it is repeated or moved."""
     fallback_job: NotRequired[dict[str, Any]]
@@ -180,7 +180,7 @@ class JobBuilder(ABC):
         return self._set("region_policy", policy)
 
     def execution_mode(self, mode: ExecutionMode) -> Self:
-        """Set "race", "fanout" or "hedge", for several regions."""
+        """Set what several regions are for: see `ezthrottle.types.ExecutionMode`."""
         return self._set("execution_mode", mode)
 
     def hedge(

@@ -22,6 +22,8 @@ class HttpResponse(TypedDict):
     """Where the body is no text."""
     truncated: NotRequired[bool]
     headers_truncated: NotRequired[bool]
+    ran_in: NotRequired[str]
+    """Of a fan-out: the region that it came from."""
 
 
 class JobError(TypedDict):
@@ -127,7 +129,10 @@ class Job(ListedJob):
     timeline: Timeline
     metadata: NotRequired[dict[str, Any] | None]
     request: NotRequired[Request | None]
+    fallbacks: NotRequired[list[dict[str, Any]]]
+    webhooks: NotRequired[list[dict[str, Any]]]
     forgotten: NotRequired[bool]
+    damaged: NotRequired[bool]
 
 
 class EndedJob(TypedDict):
@@ -146,7 +151,10 @@ class EndedJob(TypedDict):
     domain: NotRequired[str]
     metadata: NotRequired[dict[str, Any] | None]
     request: NotRequired[Request | None]
+    fallbacks: NotRequired[list[dict[str, Any]]]
+    webhooks: NotRequired[list[dict[str, Any]]]
     forgotten: NotRequired[bool]
+    damaged: NotRequired[bool]
 
 
 class JobPage(TypedDict):

@@ -3,16 +3,9 @@
 import asyncio
 
 from orchestrator.domain.exchange import HttpRequest
-from orchestrator.domain.jobs.job import (
-    ExecutionMode,
-    Fallback,
-    Guarantee,
-    JobSpec,
-    RegionPolicy,
-    Trigger,
-    TriggerKind,
-)
+from orchestrator.domain.jobs.job import Fallback, JobSpec, Trigger, TriggerKind
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee, RegionPolicy
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.ports.targets import SendAttempt
 from tests.support.packed import talk_packed

@@ -8,14 +8,8 @@ import pytest
 from orchestrator.adapters.http.app import make_app
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.jobs.idempotency import content_key
-from orchestrator.domain.jobs.job import (
-    ExecutionMode,
-    Guarantee,
-    HedgePolicy,
-    RegionPolicy,
-    RetryPolicy,
-    Webhook,
-)
+from orchestrator.domain.jobs.job import HedgePolicy, RetryPolicy, Webhook
+from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee, RegionPolicy
 from tests.unit.domain.builders import ACME, IAD, LAX, ORD
 from tests.unit.http.gateway import BETAS_KEY, JOBS, KEY, SECRETS, TARGET, Gateway
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.domain.jobs.job import Guarantee, RetryPolicy, Webhook
+from orchestrator.domain.jobs.job import RetryPolicy, Webhook
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import Guarantee
 from orchestrator.domain.webhooks.fanout import DeliveryState
 from tests.support.live_rig import IAD, LAX, live_rig
 from tests.support.odd_answers import CUT_SHORT, STALLED, Odd, Then, all_answered

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.jobs.job import Guarantee
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import Guarantee
 from tests.support.rig import Reply, Rig, in_virtual_time
 
 JOBS = 20

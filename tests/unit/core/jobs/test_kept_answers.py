@@ -6,7 +6,8 @@ import json
 from orchestrator.core.jobs.kept_answers import KEPT_BYTES
 from orchestrator.domain.byte_budget import MIB
 from orchestrator.domain.execution.run import FANOUT_BYTES
-from orchestrator.domain.jobs.job import ExecutionMode, RetryPolicy
+from orchestrator.domain.jobs.job import RetryPolicy
+from orchestrator.domain.jobs.policies import ExecutionMode
 from orchestrator.ports.store import StoredJob
 from tests.support.rig import IAD, LAX, ORD, Reply, Rig, in_virtual_time
 

@@ -9,8 +9,8 @@ from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.health.routing import STRICT_DOWN_S
 from orchestrator.domain.ids import JobId, TargetDomain
-from orchestrator.domain.jobs.job import Guarantee, RegionPolicy
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import Guarantee, RegionPolicy
 from orchestrator.domain.pace.pacing import Pace, PaceCaps
 from orchestrator.domain.queueing.fairness import Ticket, one_each
 from orchestrator.domain.steering.steering import Steering

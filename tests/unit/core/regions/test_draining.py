@@ -10,8 +10,8 @@ from orchestrator.domain.access.roles import Caller, Role
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.health.routing import STRICT_DOWN_S, RegionHealth
 from orchestrator.domain.ids import CustomerId, JobId, RegionName
-from orchestrator.domain.jobs.job import ExecutionMode, RegionPolicy
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import ExecutionMode, RegionPolicy
 from orchestrator.domain.pace.pacing import Pace
 from tests.support.rig import IAD, LAX, ORD, Reply, Rig, in_virtual_time
 

@@ -12,8 +12,8 @@ from orchestrator.domain.exchange import Fault
 from orchestrator.domain.health.breaker import FAILURES_IN_A_ROW, Cause
 from orchestrator.domain.health.routing import DOWN_AFTER_S, STRICT_DOWN_S, SUSPECT_AFTER_S
 from orchestrator.domain.ids import JobId, RegionName, target_domain
-from orchestrator.domain.jobs.job import ExecutionMode, RegionPolicy
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import ExecutionMode, RegionPolicy
 from orchestrator.ports.store import StoredJob
 from tests.support.rig import FAST, IAD, LAX, ORD, URL, Rig, Story
 from tests.support.virtual_loop import VirtualLoop

@@ -7,8 +7,9 @@ from orchestrator.core.gateway.local_shard import LocalShard
 from orchestrator.domain.execution.run import LegState, Run
 from orchestrator.domain.health.routing import DOWN_AFTER_S, STRICT_DOWN_S
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.jobs.job import ExecutionMode, Fallback, Guarantee, JobSpec, RegionPolicy, Trigger
+from orchestrator.domain.jobs.job import Fallback, JobSpec, Trigger
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee, RegionPolicy
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.ports.store import StoredJob
 from tests.support.rig import IAD, LAX, ORD, URL, Reply, Rig, in_virtual_time

@@ -6,7 +6,8 @@ from orchestrator.domain.execution.run import LegState
 from orchestrator.domain.health.answer_times import ENOUGH
 from orchestrator.domain.health.hedging import TOKENS_MOST
 from orchestrator.domain.ids import target_domain
-from orchestrator.domain.jobs.job import ExecutionMode, HedgePolicy, RetryPolicy
+from orchestrator.domain.jobs.job import HedgePolicy, RetryPolicy
+from orchestrator.domain.jobs.policies import ExecutionMode
 from orchestrator.domain.pace.pacing import Pace
 from tests.support.rig import IAD, LAX, ORD, URL, Reply, Rig, in_virtual_time
 

@@ -9,8 +9,9 @@ from orchestrator.domain.health.outlier_detection import TARGETS_TO_DOUBT
 from orchestrator.domain.health.retry_budget import TOKENS_MOST
 from orchestrator.domain.health.routing import RegionHealth
 from orchestrator.domain.ids import JobId, RegionName, target_domain
-from orchestrator.domain.jobs.job import Fallback, JobSpec, RegionPolicy, RetryPolicy, Trigger, TriggerKind
+from orchestrator.domain.jobs.job import Fallback, JobSpec, RetryPolicy, Trigger, TriggerKind
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import RegionPolicy
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.queueing.fairness import Ticket
 from tests.support.rig import IAD, LAX, ORD, URL, Answer, Call, Reply, Rig, in_virtual_time

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from orchestrator.domain.ids import target_domain
-from orchestrator.domain.jobs.job import ExecutionMode, Fallback, JobSpec, Trigger, TriggerKind
+from orchestrator.domain.jobs.job import Fallback, JobSpec, Trigger, TriggerKind
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import ExecutionMode
 from orchestrator.domain.pace.pacing import Pace
 from tests.support.outlet import Outlet, SlidingWindow
 from tests.support.rig import IAD, LAX, ORD, Reply, Rig, in_virtual_time

@@ -11,7 +11,7 @@ from orchestrator.domain.execution.course import (
     step_name,
 )
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.jobs.job import ExecutionMode
+from orchestrator.domain.jobs.policies import ExecutionMode
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, REGIONS, answered
 from tests.unit.domain.plays import ANY, Play, chain, on_timeout
 

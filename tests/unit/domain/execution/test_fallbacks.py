@@ -11,7 +11,8 @@ from orchestrator.domain.execution.fallbacks import leave_shut_step, timeout_aft
 from orchestrator.domain.execution.outcomes import BeginStep, GoOn, RepeatLeg, Won
 from orchestrator.domain.execution.run import LegState, note_start
 from orchestrator.domain.health.breaker import Cause
-from orchestrator.domain.jobs.job import ExecutionMode, RetryPolicy
+from orchestrator.domain.jobs.job import RetryPolicy
+from orchestrator.domain.jobs.policies import ExecutionMode
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, REGIONS, answered, failed
 from tests.unit.domain.plays import ANY, Play, chain, leg_states, on_error, on_timeout
 

@@ -7,7 +7,8 @@ from orchestrator.domain.execution.marks import Mark, Owner, surely_unsent, with
 from orchestrator.domain.execution.retry import Verdict
 from orchestrator.domain.execution.run import update_attempt
 from orchestrator.domain.ids import AttemptId, JobId, ShardName, attempt_id, attempt_origin
-from orchestrator.domain.jobs.job import Fallback, Guarantee, JobSpec, Trigger, TriggerKind
+from orchestrator.domain.jobs.job import Fallback, JobSpec, Trigger, TriggerKind
+from orchestrator.domain.jobs.policies import Guarantee
 from tests.unit.domain.builders import IAD, NOW_MS, a_spec
 
 OURS, OTHERS = ShardName("shard-0"), ShardName("shard-1")

@@ -10,7 +10,8 @@ from orchestrator.domain.execution.retry import Verdict
 from orchestrator.domain.execution.run import LegState
 from orchestrator.domain.execution.settling import Failure, FailureCode
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.jobs.job import ExecutionMode, Guarantee, RetryPolicy
+from orchestrator.domain.jobs.job import RetryPolicy
+from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, answered, failed
 from tests.unit.domain.plays import ANY, Play, chain, leg_states, on_error, on_timeout
 

@@ -4,7 +4,8 @@ from orchestrator.domain.exchange import Fault
 from orchestrator.domain.execution.retry import Verdict
 from orchestrator.domain.execution.run import Answer, LegState, begin, find_attempt, open_attempts
 from orchestrator.domain.execution.settling import Await, Fail, Failure, FailureCode, Repeat, Succeed
-from orchestrator.domain.jobs.job import ExecutionMode, RetryPolicy
+from orchestrator.domain.jobs.job import RetryPolicy
+from orchestrator.domain.jobs.policies import ExecutionMode
 from tests.unit.domain.builders import (
     IAD,
     LAX,

@@ -15,7 +15,8 @@ from orchestrator.domain.execution.settling import (
     settle,
 )
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.jobs.job import Guarantee, RegionPolicy, RetryPolicy
+from orchestrator.domain.jobs.job import RetryPolicy
+from orchestrator.domain.jobs.policies import Guarantee, RegionPolicy
 from tests.unit.domain.builders import (
     IAD,
     LAX,

@@ -3,7 +3,8 @@ from msgspec.structs import replace
 
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.execution.retry import Verdict, backoff_ms, judge_fault, judge_response
-from orchestrator.domain.jobs.job import Guarantee, RetryPolicy
+from orchestrator.domain.jobs.job import RetryPolicy
+from orchestrator.domain.jobs.policies import Guarantee
 from tests.unit.domain.builders import a_spec, answer
 
 AT_MOST_ONCE = a_spec(guarantee=Guarantee.AT_MOST_ONCE)

@@ -4,7 +4,8 @@ from orchestrator.domain.execution.course import PRIMARY
 from orchestrator.domain.execution.run import Attempt
 from orchestrator.domain.execution.target_request import target_request
 from orchestrator.domain.ids import AttemptId
-from orchestrator.domain.jobs.job import Guarantee, Job
+from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.policies import Guarantee
 from tests.unit.domain.builders import LAX, NOW_MS, URL, a_job
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from orchestrator.domain.health.routing import RegionHealth, health, place, reroute_target
 from orchestrator.domain.ids import RegionName
-from orchestrator.domain.jobs.job import RegionPolicy
+from orchestrator.domain.jobs.policies import RegionPolicy
 from tests.unit.domain.builders import IAD, LAX, ORD
 
 FALLBACK, STRICT = RegionPolicy.FALLBACK, RegionPolicy.STRICT

@@ -2,7 +2,8 @@
 
 import pytest
 
-from orchestrator.domain.jobs.job import Fallback, Guarantee, JobSpec, Trigger, with_one_guarantee
+from orchestrator.domain.jobs.job import Fallback, JobSpec, Trigger, with_one_guarantee
+from orchestrator.domain.jobs.policies import Guarantee
 from tests.unit.domain.builders import a_spec
 
 LEAST, MOST = Guarantee.AT_LEAST_ONCE, Guarantee.AT_MOST_ONCE

@@ -1,6 +1,7 @@
 import pytest
 
-from orchestrator.domain.jobs.job import DEFAULT_DEADLINE_MS, ExecutionMode
+from orchestrator.domain.jobs.job import DEFAULT_DEADLINE_MS
+from orchestrator.domain.jobs.policies import ExecutionMode
 from orchestrator.domain.jobs.spec_record import spec_from_record, spec_to_record
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, a_job, a_spec
 

@@ -2,15 +2,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.jobs.job import (
-    ExecutionMode,
-    Fallback,
-    Guarantee,
-    JobSpec,
-    RetryPolicy,
-    Trigger,
-    Webhook,
-)
+from orchestrator.domain.jobs.job import Fallback, JobSpec, RetryPolicy, Trigger, Webhook
+from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee
 from orchestrator.domain.jobs.submission import HOP_BY_HOP, check_submission, check_url, warnings
 from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 from tests.unit.domain.builders import IAD, LAX, NOW_MS, ORD, REGIONS, SEA, a_spec

@@ -10,8 +10,8 @@ from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.execution.course import PRIMARY, Course
 from orchestrator.domain.execution.run import Answer, Run
 from orchestrator.domain.execution.settling import Failure, FailureCode
-from orchestrator.domain.jobs.job import ExecutionMode
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import ExecutionMode
 from orchestrator.domain.results import large_report
 from orchestrator.domain.results.large_report import SLICE_BYTES, large_webhook_body
 from orchestrator.domain.results.report import webhook_body

@@ -10,8 +10,8 @@ from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.execution.course import PRIMARY, Course
 from orchestrator.domain.execution.run import Answer, Run
 from orchestrator.domain.execution.settling import Failure, FailureCode
-from orchestrator.domain.jobs.job import ExecutionMode
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.jobs.policies import ExecutionMode
 from orchestrator.domain.results.report import response_document, webhook_body, without_bodies
 from tests.unit.domain.builders import (
     IAD,
