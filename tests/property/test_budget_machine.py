@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.support.long import drawn
-from tests.unit.core.test_budgets_in_flight import RESET_S, ByHand, requests_left, tokens_left
+from tests.unit.core.targets.test_budgets_in_flight import RESET_S, ByHand, requests_left, tokens_left
 
 ANY = st.integers(0, 1_000)
 
