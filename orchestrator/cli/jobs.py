@@ -55,6 +55,9 @@ Since = Annotated[str, typer.Option(help="Accepted then or later: ISO 8601 or Un
 Until = Annotated[str, typer.Option(help="Accepted before then: ISO 8601 or Unix ms.")]
 Key = Annotated[str, typer.Option("--idempotent-key", "--key", help="Its idempotency key.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count them.")]
+OfAll = Annotated[bool, typer.Option("--all", help="Every customer's: an operator's.")]
+Whosever = Annotated[bool, typer.Option("--all", help="Whosever job it is: an operator's.")]
+Customer = Annotated[str, typer.Option(help="Of all customers' only this one's: an operator's.")]
 
 
 @jobs.command("submit")
@@ -90,7 +93,7 @@ def submit(
     taken = call("POST", url, "/jobs", api_key, body=job)
     _say_warnings(taken)
     if wait:
-        _show_ended(_get(url, api_key, taken["job_id"], wait), wait, as_json=as_json)
+        _show_ended(_get(url, api_key, _path(taken["job_id"]), wait), wait, as_json=as_json)
     else:
         _show_taken(taken, quiet=quiet, as_json=as_json)
 
@@ -139,10 +142,16 @@ def _warnings(taken: dict[str, Any]) -> list[str]:
 
 @jobs.command("get")
 def get(
-    job_id: JobId, url: Url = DEFAULT_URL, api_key: ApiKey = "", wait: Wait = 0.0, *, as_json: AsJson = False
+    job_id: JobId,
+    url: Url = DEFAULT_URL,
+    api_key: ApiKey = "",
+    wait: Wait = 0.0,
+    *,
+    of_all: Whosever = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a job with its attempts and deliveries."""
-    _show_job(_get(url, api_key, job_id, wait), as_json=as_json)
+    _show_job(_get(url, api_key, _path(job_id, of_all=of_all), wait), as_json=as_json)
 
 
 @jobs.command("list")
@@ -159,20 +168,26 @@ def list_jobs(
     key: Key = "",
     limit: Limit = 50,
     cursor: Cursor = "",
+    of_all: OfAll = False,
+    customer: Customer = "",
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
     filters = _filters(state, domain, delivery, code, since, until, key)
-    page = call("GET", url, "/jobs", api_key, params=filters | given({"limit": limit, "cursor": cursor}))
+    query = filters | given({"customer": customer, "limit": limit, "cursor": cursor})
+    of_all = of_all or bool(customer)
+    page = call("GET", url, _path(of_all=of_all), api_key, params=query)
     if as_json:
         show(page)
-        return
-    rows = [
-        (j["job_id"], j["state"], j["delivery"], j["domain"], when(j["accepted_at"]), when(j["ended_at"]))
-        for j in page["jobs"]
-    ]
-    table(("job_id", "state", "delivery", "domain", "accepted", "ended"), rows)
-    tell_of_more(page)
+    else:
+        _list(page["jobs"], of_all=of_all)
+        tell_of_more(page)
+
+
+def _list(found: list[dict[str, Any]], *, of_all: bool) -> None:
+    names = ("job_id", *(("customer_id",) if of_all else ()), "state", "delivery", "domain")
+    rows = [[*(j[name] for name in names), when(j["accepted_at"]), when(j["ended_at"])] for j in found]
+    table((*names, "accepted", "ended"), rows)
 
 
 def _filters(
@@ -217,12 +232,13 @@ def cancel(
     until: Until = "",
     key: Key = "",
     dry_run: DryRun = False,
+    of_all: Whosever = False,
     as_json: AsJson = False,
 ) -> None:
     """Cancel a job, or all that have not ended and fit the filters."""
     filters = _filters(state, domain, delivery, code, since, until, key)
-    if _is_one(job_id, filters, dry_run=dry_run):
-        done = call("DELETE", url, f"/jobs/{job_id}", api_key)
+    if _is_one(job_id, filters, dry_run=dry_run, of_all=of_all):
+        done = call("DELETE", url, _path(job_id, of_all=of_all), api_key)
         tell(done, f"cancelled {done['job_id']}", as_json=as_json)
     else:
         _do_with_many("cancel", url, api_key, filters, dry_run=dry_run, as_json=as_json)
@@ -242,12 +258,13 @@ def replay(
     until: Until = "",
     key: Key = "",
     dry_run: DryRun = False,
+    of_all: Whosever = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a new job of a finished one, or of each that has ended and fits the filters."""
     filters = _filters(state, domain, delivery, code, since, until, key)
-    if _is_one(job_id, filters, dry_run=dry_run):
-        taken = call("POST", url, f"/jobs/{job_id}/replay", api_key)
+    if _is_one(job_id, filters, dry_run=dry_run, of_all=of_all):
+        taken = call("POST", url, f"{_path(job_id, of_all=of_all)}/replay", api_key)
         tell(taken, f"{taken['job_id']} does again what {job_id} did", as_json=as_json)
     else:
         if not state and not code:
@@ -255,11 +272,13 @@ def replay(
         _do_with_many("replay", url, api_key, filters, dry_run=dry_run, as_json=as_json)
 
 
-def _is_one(job_id: str, filters: dict[str, Any], *, dry_run: bool) -> bool:
+def _is_one(job_id: str, filters: dict[str, Any], *, dry_run: bool, of_all: bool) -> bool:
     if bool(job_id) == bool(filters):
         refuse("name one job, or filters (--state, --domain, …) that choose them", USAGE_ERROR)
     if job_id and dry_run:
         refuse("--dry-run counts what filters choose: leave the job's id out", USAGE_ERROR)
+    if filters and of_all:
+        refuse("--all is for one job: many at once are one customer's, by a key of theirs", USAGE_ERROR)
     return bool(job_id)
 
 
@@ -281,9 +300,14 @@ def _do_with_many(
     tell(total, f"{did} {total['jobs']} jobs{skipped}", as_json=as_json)
 
 
-def _get(url: str, api_key: str, job_id: str, wait_s: float) -> dict[str, Any]:
+def _path(job_id: str = "", *, of_all: bool = False) -> str:
+    """Name one job or all, a key's own or everybody's."""
+    return "/".join(filter(None, ("/admin/jobs" if of_all else "/jobs", job_id)))
+
+
+def _get(url: str, api_key: str, path: str, wait_s: float) -> dict[str, Any]:
     query = {"wait": wait_s} if wait_s else None
-    return call("GET", url, f"/jobs/{job_id}", api_key, params=query, timeout_s=wait_s + WAIT_MOST_S)
+    return call("GET", url, path, api_key, params=query, timeout_s=wait_s + WAIT_MOST_S)
 
 
 def _show_job(job: dict[str, Any], *, as_json: bool) -> None:

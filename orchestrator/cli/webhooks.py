@@ -93,14 +93,16 @@ def redeliver(
     since: Since = "",
     until: Until = "",
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Every one that failed.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every one that failed; with --job, whosever it is: an operator's.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send webhooks again: one, a job's, or all that a filter names, some each second."""
     chosen = {"endpoint": endpoint, "since": read_when(since), "until": read_when(until)}
     chosen["webhook_id"] = webhook_id
     if job:
-        done = call("POST", url, f"/jobs/{job}/redeliver", api_key)
+        done = call("POST", url, f"{'/admin' if everything else ''}/jobs/{job}/redeliver", api_key)
     elif everything or given(chosen):
         done = call("POST", url, "/webhooks/redeliver", api_key, body=given(chosen))
     else:

@@ -104,25 +104,50 @@ def test_what_hangs_and_what_fails_is_pending_by_endpoint(
     assert endpoint["status_code"] == told["deliveries"][0]["status_code"] == 503
 
 
+def command(service: Service, api: Api, *arguments: str) -> str:
+    env = {"EZTHROTTLE_URL": service.base_url, "EZTHROTTLE_API_KEY": api.api_key}
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", *arguments],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_the_command_line_does_the_same(customer: Api, service: Service, target: Site) -> None:
     later = int(time.time() * 1000) + LATER_MS
     for number in range(2):
         customer.submit(url=target.url("/x"), body=str(number), retry_at=later)
 
-    def command(*arguments: str) -> str:
-        env = {"EZTHROTTLE_URL": service.base_url, "EZTHROTTLE_API_KEY": customer.api_key}
-        done = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *arguments],
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    def told(*arguments: str) -> str:
+        return command(service, customer, *arguments)
 
-    assert command("--version").startswith("ezthrottle ")
-    assert json.loads(command("jobs", "cancel", "--state", "scheduled", "--dry-run", "--json"))["jobs"] == 2
-    assert "cancelled 2 jobs" in command("jobs", "cancel", "--state", "scheduled")
-    assert len(json.loads(command("jobs", "list", "--code", "cancelled", "--json"))["jobs"]) == 2
-    assert "endpoint" in command("webhooks", "pending")
+    assert told("--version").startswith("ezthrottle ")
+    assert json.loads(told("jobs", "cancel", "--state", "scheduled", "--dry-run", "--json"))["jobs"] == 2
+    assert "cancelled 2 jobs" in told("jobs", "cancel", "--state", "scheduled")
+    assert len(json.loads(told("jobs", "list", "--code", "cancelled", "--json"))["jobs"]) == 2
+    assert "endpoint" in told("webhooks", "pending")
+
+
+def test_an_operators_command_line_looks_at_and_ends_anybodys_job(
+    customer: Api, service: Service, target: Site
+) -> None:
+    later = int(time.time() * 1000) + LATER_MS
+    job_id, whose = (
+        customer.submit(url=target.url("/x"), retry_at=later)["job_id"],
+        f"127.0.0.1:{target.port}",
+    )
+    with customer_of(service, f"cust_operator{target.port}", "admin") as operator:
+
+        def told(*arguments: str) -> str:
+            return command(service, operator, "jobs", *arguments)
+
+        [listed] = json.loads(told("list", "--all", "--domain", whose, "--json"))["jobs"]
+        assert (listed["job_id"], listed["customer_id"]) == (job_id, f"cust_oncall{target.port}")
+        assert "scheduled" in told("get", job_id, "--all")
+        assert f"cancelled {job_id}" in told("cancel", job_id, "--all")
+        again = json.loads(told("replay", job_id, "--all", "--json"))["job_id"]
+    assert customer.ended(again)["state"] == "success"

@@ -16,6 +16,7 @@ from orchestrator.runtime.version import VERSION
 
 KEY = "ck_live_cust_acme_s3cret"
 JOBS = "/api/v1/jobs"
+ADMIN_JOBS = "/api/v1/admin/jobs"
 ID = "job_1763674210055_853341"
 TAKEN = {"job_id": ID, "status": "queued", "position": 3, "estimated_processing_time": 2}
 ATTEMPT = {
@@ -202,6 +203,30 @@ def test_jobs_are_listed_with_the_way_to_more(site: Site) -> None:
     assert "api.example" in output
     assert "--cursor abc" in output
     assert site.seen(JOBS)[-1].path.endswith("?state=failed&limit=1")
+
+
+def test_an_operator_lists_everybodys_jobs_and_whose_each_is(site: Site) -> None:
+    line = LINE | {"domain": "api.example", "customer_id": "cust_beta"}
+    site.on(ADMIN_JOBS, answer({"jobs": [line], "next_cursor": None}))
+    output = run(site, "jobs", "list", "--all", "--state", "queued,running").output
+    assert all(told in output for told in ("customer_id", "cust_beta", ID)), output
+    assert site.seen()[-1].path == f"{ADMIN_JOBS}?state=queued%2Crunning&limit=50"
+
+
+def test_of_everybodys_jobs_one_customers_are_listed(site: Site) -> None:
+    site.on(ADMIN_JOBS, answer({"jobs": [], "next_cursor": None}))
+    assert "customer_id" in run(site, "jobs", "list", "--customer", "cust_beta", "--key", "theirs").output
+    assert site.seen()[-1].path == f"{ADMIN_JOBS}?idempotent_key=theirs&customer=cust_beta&limit=50"
+
+
+def test_an_operator_shows_cancels_and_replays_anybodys_job(site: Site) -> None:
+    site.on(f"{ADMIN_JOBS}/{ID}", answer(SHOWN), answer({"job_id": ID, "status": "cancelled"}))
+    site.on(f"{ADMIN_JOBS}/{ID}/replay", answer(TAKEN | {"job_id": "job_2_2", "replay_of": ID}, 202))
+    assert "the target answered 500" in run(site, "jobs", "get", ID, "--all").output
+    assert f"cancelled {ID}" in run(site, "jobs", "cancel", ID, "--all").output
+    assert "job_2_2" in run(site, "jobs", "replay", ID, "--all").output
+    acts = [(seen.method, seen.path.removeprefix(ADMIN_JOBS)) for seen in site.seen()]
+    assert acts == [("GET", f"/{ID}"), ("DELETE", f"/{ID}"), ("POST", f"/{ID}/replay")]
 
 
 def test_a_job_is_cancelled_and_replayed(site: Site) -> None:
@@ -426,6 +451,9 @@ def test_many_jobs_are_only_counted_in_a_dry_run(site: Site) -> None:
         ("jobs", "cancel", ID, "--state", "queued"),
         ("jobs", "replay", ID, "--dry-run"),
         ("jobs", "replay", "--domain", "api.example"),
+        ("jobs", "cancel", "--all"),
+        ("jobs", "cancel", "--all", "--state", "queued"),
+        ("jobs", "replay", "--all", "--state", "failed", "--dry-run"),
         ("jobs", "cancel", "--since", "soon"),
     ],
 )

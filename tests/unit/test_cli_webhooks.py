@@ -77,6 +77,11 @@ def test_a_jobs_webhooks_are_sent_again(site: Site) -> None:
     assert "2 webhooks" in run(site, "redeliver", "--job", "job_1_2").output
 
 
+def test_an_operator_sends_the_webhooks_of_anybodys_job_again(site: Site) -> None:
+    site.on("/api/v1/admin/jobs/job_1_2/redeliver", answer({"job_id": "job_1_2", "deliveries": 2}, 202))
+    assert "2 webhooks" in run(site, "redeliver", "--job", "job_1_2", "--all").output
+
+
 def test_nothing_is_sent_again_unless_somebody_says_what(site: Site) -> None:
     result = run(site, "redeliver")
     assert result.exit_code == 2
