@@ -56,7 +56,7 @@ class Hedges:
         """An attempt is over: an answer tells how long answers take, and earns a share of a further leg."""
         status = ended.response.status if ended.response is not None else None
         if sign_of(status, ended.fault) is Sign.WELL:
-            self._learn(watch)
+            self._learn(watch, answered=True)
             if watch.first:
                 key = (watch.domain, watch.customer)
                 self._keep(key, note_answer(self._budgets.get(key, _NEW), watch.policy.budget))
@@ -67,7 +67,7 @@ class Hedges:
         answers counted, ever more would seem late.
         """
         if watch.late:
-            self._learn(watch)
+            self._learn(watch, answered=False)
         self.forget(watch)
 
     def forget(self, watch: Watch) -> None:
@@ -82,11 +82,13 @@ class Hedges:
             if not free.isdisjoint(self._healthy(watch.domain)) and self._spend(watch):
                 late()
 
-        late_s = self._target_health.late_after_s(watch.domain, watch.region, watch.policy.quantile)
+        quantile = watch.policy.quantile
+        late_s = self._target_health.late_after_s(watch.domain, watch.region, quantile, free)
         watch.timer = self._clock.call_at(watch.since + late_s, due)
 
-    def _learn(self, watch: Watch) -> None:
-        self._target_health.note_hedged(watch.domain, watch.region, self._clock.now() - watch.since)
+    def _learn(self, watch: Watch, *, answered: bool) -> None:
+        took_s = self._clock.now() - watch.since
+        self._target_health.note_hedged(watch.domain, watch.region, took_s, answered=answered)
 
     def _spend(self, watch: Watch) -> bool:
         key = (watch.domain, watch.customer)

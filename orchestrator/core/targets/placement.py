@@ -30,6 +30,9 @@ def _region_for(
     target_health: TargetHealth,
 ) -> RegionName | None:
     wanted = plan.legs[leg].region
+    if plan.mode.conduct.when_late and target_health.calm(domain):
+        free = [region for region in plan.free if region in with_credit]
+        wanted = target_health.where_to_begin(domain, wanted, free)
     if wanted in with_credit and target_health.calm(domain):
         return wanted
     offer = target_health.offer(domain, with_credit)

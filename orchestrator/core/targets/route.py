@@ -15,7 +15,8 @@ _UNKNOWN = Latency()
 @dataclass(slots=True)
 class Route:
     """``answers`` and ``failures`` count since it was first used; ``silent``: the last attempt got no answer
-    at all. ``times`` are kept from its first hedge on.
+    at all. ``times`` are kept from its first hedge on; ``passed_over`` counts hedges that began in a quicker
+    region since one last began here.
     """
 
     breaker: Breaker = _CLOSED
@@ -24,6 +25,7 @@ class Route:
     failures: int = 0
     silent: bool = False
     times: AnswerTimes | None = None
+    passed_over: int = 0
 
     def view(self, now: float) -> RouteView:
         """Show what is known of it at ``now`` (monotonic s)."""

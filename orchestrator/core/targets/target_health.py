@@ -17,7 +17,7 @@ from orchestrator.domain.health.breaker import (
     note_end,
     sign_of,
 )
-from orchestrator.domain.health.latency import note_answer
+from orchestrator.domain.health.latency import much_quicker, note_answer, note_given_up
 from orchestrator.domain.health.outlier_detection import Doubt, blame, note_sent, to_avoid
 from orchestrator.domain.ids import JobId, RegionName, TargetDomain
 from orchestrator.domain.pace.active_limits import ActiveLimit, ActiveLimitKind
@@ -25,6 +25,9 @@ from orchestrator.ports.clock import Clock
 
 DOMAINS_MOST = 20_000
 """Of more the oldest are forgotten: what was learned of a target is soon learned again."""
+
+TRIED_EVERY = 128
+"""Hedges that begin elsewhere, before one shows whether a region that was slow still is."""
 
 _CLOSED = Breaker()
 
@@ -126,21 +129,49 @@ class TargetHealth:
             rps=sum(1 / breaker.pause_s for breaker in breakers if breaker.pause_s),
         )
 
-    def late_after_s(self, domain: TargetDomain, region: RegionName, quantile: float) -> float:
-        """How long an answer of the target may take before it is later than ``quantile`` of them are."""
+    def where_to_begin(
+        self, domain: TargetDomain, wanted: RegionName, others: Collection[RegionName]
+    ) -> RegionName:
+        """Choose where a hedge's leg begins: where it is wanted, unless the target answers much sooner in one
+        of ``others``. Now and then it begins there all the same, or nobody would see that it is quick again.
+        """
+        quicker = self._quicker(domain, wanted, others)
+        if quicker is None:
+            return wanted
+        own = self._routes[domain][wanted]
+        own.passed_over = (own.passed_over + 1) % TRIED_EVERY
+        return quicker if own.passed_over else wanted
+
+    def late_after_s(
+        self, domain: TargetDomain, region: RegionName, quantile: float, others: Collection[RegionName]
+    ) -> float:
+        """How long an answer of the target may take before it is later than ``quantile`` of them are: of
+        those in one of ``others`` where they come much sooner.
+        """
         routes = self._routes.get(domain, {})
         known = max(routes.values(), key=lambda route: route.latency.answers, default=Route())
-        own = routes.get(region, known)
-        route = own if own.latency.answers >= known.latency.answers / 2 else known
+        quicker = self._quicker(domain, region, others)
+        own = routes.get(region if quicker is None else quicker, known)
+        route = own if quicker or own.latency.answers >= known.latency.answers / 2 else known
         return route.late_after_s(quantile, self._clock.now())
 
-    def note_hedged(self, domain: TargetDomain, region: RegionName, took_s: float) -> None:
+    def _quicker(
+        self, domain: TargetDomain, region: RegionName, others: Collection[RegionName]
+    ) -> RegionName | None:
+        routes = self._routes.get(domain, {})
+        own = routes.get(region)
+        known = {other: routes[other].latency for other in others if other in routes}
+        return much_quicker(own.latency, known) if own is not None and known else None
+
+    def note_hedged(self, domain: TargetDomain, region: RegionName, took_s: float, *, answered: bool) -> None:
         """Learn how long an attempt of a hedge took, or took at least where it was late and given up."""
         now = self._clock.now()
         route = self._route(domain, region)
         if route.times is None:
             route.times = AnswerTimes(now)
         route.times.note(took_s, now)
+        if not answered:
+            route.latency = note_given_up(route.latency, took_s)
 
     def sent(self, domain: TargetDomain, region: RegionName) -> bool:
         """Count an attempt that goes out; say whether it is a probe."""

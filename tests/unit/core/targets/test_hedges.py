@@ -1,7 +1,9 @@
 """Further legs of hedges: when, how many, and for whom."""
 
 import asyncio
+from collections import Counter
 
+from orchestrator.core.targets.target_health import TRIED_EVERY
 from orchestrator.domain.execution.run import LegState
 from orchestrator.domain.health.answer_times import ENOUGH
 from orchestrator.domain.health.hedging import TOKENS_MOST
@@ -135,3 +137,58 @@ async def test_jobs_that_are_no_hedges_keep_no_quantiles(rig: Rig) -> None:
         await rig.run(regions=(IAD,))
     health = rig.shard.targets.routes.target_health
     assert all(route.times is None for route in health._routes[TARGET].values())
+
+
+async def begun_in(rig: Rig, jobs: int) -> Counter[str]:
+    """Run so many hedges one after the other, and count where they began."""
+    begun: Counter[str] = Counter()
+    for _ in range(jobs):
+        stored = await rig.run(regions=BOTH, execution_mode=HEDGE, hedge=HedgePolicy(budget=1.0))
+        begun[rig.seen(stored.job.id)[0]] += 1
+    return begun
+
+
+async def learn_both(rig: Rig, slow_s: float) -> None:
+    rig.answer = lambda call: Reply(after_s=slow_s if call.region == IAD else QUICK_S)
+    for region in (IAD, LAX):
+        for _ in range(ENOUGH):
+            await rig.run(regions=(region,))
+
+
+@in_virtual_time(BUSY)
+async def test_a_hedge_begins_in_its_first_region_while_none_is_much_quicker(rig: Rig) -> None:
+    await learn_both(rig, slow_s=1.3 * QUICK_S)
+    assert await begun_in(rig, 20) == {IAD: 20}
+
+
+@in_virtual_time(BUSY)
+async def test_a_hedge_begins_where_its_target_answers_much_sooner_and_tries_the_slow_region_now_and_then(
+    rig: Rig,
+) -> None:
+    await learn_both(rig, slow_s=10 * QUICK_S)
+    assert await begun_in(rig, TRIED_EVERY) == {LAX: TRIED_EVERY - 1, IAD: 1}
+
+
+@in_virtual_time(BUSY)
+async def test_a_trial_in_a_slow_region_is_late_by_the_quicker_ones_answers(rig: Rig) -> None:
+    await learn_both(rig, slow_s=10 * QUICK_S)
+    await begun_in(rig, TRIED_EVERY - 1)
+    begun = rig.loop.time()
+    assert await begun_in(rig, 1) == {IAD: 1}
+    assert rig.loop.time() - begun < 5 * QUICK_S
+
+
+@in_virtual_time(BUSY)
+async def test_a_slow_region_that_is_quick_again_is_begun_in_again(rig: Rig) -> None:
+    await learn_both(rig, slow_s=2 * QUICK_S)
+    assert await begun_in(rig, 10) == {LAX: 10}
+    rig.answer = lambda call: Reply(after_s=QUICK_S)
+    await begun_in(rig, 20 * TRIED_EVERY)
+    assert await begun_in(rig, 10) == {IAD: 10}
+
+
+@in_virtual_time(BUSY)
+async def test_a_race_goes_everywhere_however_slow_a_region_is(rig: Rig) -> None:
+    await learn_both(rig, slow_s=10 * QUICK_S)
+    stored = await rig.run(regions=BOTH)
+    assert sorted(rig.seen(stored.job.id)) == sorted(BOTH)
