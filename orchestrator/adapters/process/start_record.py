@@ -23,9 +23,13 @@ class StartRecord:
         self._before = FailedStarts()
 
     def read(self) -> FailedStarts:
-        """Read what went before; nothing where there is no file, or none that can be read."""
-        with contextlib.suppress(OSError, msgspec.DecodeError):
+        """Read what went before; nothing where there is no file, or none that could be read yet."""
+        try:
             self._before = msgspec.json.decode(self._path.read_bytes(), type=FailedStarts)
+        except FileNotFoundError:
+            self._before = FailedStarts()
+        except (OSError, msgspec.DecodeError):
+            pass
         return self._before
 
     def begin(self) -> None:

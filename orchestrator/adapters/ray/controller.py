@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -42,7 +42,8 @@ log = logging.getLogger(__name__)
 class ShardTalk:
     """Tells a life of the shard where nodes are, and hears how it and they stand. Nothing here waits."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, now: Callable[[], float]) -> None:
+        self._now = now
         self._actor = ray.get_actor(name, namespace=names.NAMESPACE)
         self._asked: Any = None
         self._told: frozenset[str] = frozenset()
@@ -68,14 +69,17 @@ class ShardTalk:
         try:
             state, self.reason, self.nodes = ray.get(self._asked)
             self.state, self.leaving = PartState(state), self._told
-            self._silent = self._silent and Patience(time.monotonic())
+            self._silent = self._silent and Patience(self._now())
         except ray.exceptions.RayError as error:
-            self.state, self.reason, self.nodes = PartState.STARTING, last_line(error), {}
+            self.nodes = {}
+            # What its last start failed of is told until one has succeeded.
+            if not self.state.hindered:
+                self.state, self.reason = PartState.STARTING, last_line(error)
             self.died = isinstance(error, ray.exceptions.ActorDiedError)
 
     def hand_over(self, patience_s: float) -> None:
         """Ask it to make room, once; end it where it does not answer."""
-        now = time.monotonic()
+        now = self._now()
         if self._silent is None:
             self._silent = Patience(now)
             log.info("a shard is to make room")
@@ -88,7 +92,8 @@ class ShardTalk:
 class Controller:
     """Looks at what is there, and does what is due, four times a second."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._deployment = deployment
         self._wanted = {part.name: part for part in deployment.parts}
         self._groups: dict[str, str] = {}
@@ -118,7 +123,7 @@ class Controller:
                 self._know(name, group)
             if group == SHARD_GROUP and name not in self._shards:
                 with contextlib.suppress(ValueError):
-                    self._shards[name] = ShardTalk(name)
+                    self._shards[name] = ShardTalk(name, self._now)
 
     def _know(self, name: str, group: str) -> None:
         part = self._wanted.get(name)
@@ -127,7 +132,8 @@ class Controller:
         )
         # Ray's type hints do not know this call's result.
         cluster: Any = ray
-        self._actors[name] = RegionActor(make, part.resource if part else None, cluster.cluster_resources)
+        resource = part.resource if part else None
+        self._actors[name] = RegionActor(make, resource, cluster.cluster_resources, self._now)
         self._groups[name] = group
 
     def _forget(self, name: str) -> None:
@@ -151,18 +157,29 @@ class Controller:
         return placement
 
     def _seen(self, name: str) -> Seen:
-        group, placement = self._groups[name], self._actors[name].placement
         up, busy, counted = self._node(name)
         # A count of before tells nothing of what it has now.
         leaving = self._leaving.get(name)
-        leaving_s = None if leaving is None else leaving.look(time.monotonic(), counts=counted)
-        state = PartState.READY if up else PartState.STARTING
-        if placement.state is not PlacementState.RUNS:
-            state = _STATES.get(placement.state, PartState.STARTING)
-        elif group == SHARD_GROUP:
-            talk = self._shards.get(name)
-            state = talk.state if talk else PartState.STARTING
-        return Seen(group=group, state=state, busy=busy, leaving_s=leaving_s, counted=counted)
+        leaving_s = None if leaving is None else leaving.look(self._now(), counts=counted)
+        state = self._state(name, up=up)
+        return Seen(group=self._groups[name], state=state, busy=busy, leaving_s=leaving_s, counted=counted)
+
+    def _state(self, name: str, *, up: bool) -> PartState:
+        if (talk := self._word_of(name)) is not None:
+            return talk.state
+        state = self._actors[name].placement.state
+        node_is_up = up and state is PlacementState.RUNS and self._groups[name] != SHARD_GROUP
+        return PartState.READY if node_is_up else _STATES.get(state, PartState.STARTING)
+
+    def _word_of(self, name: str) -> ShardTalk | None:
+        """Give what a shard says of itself, where that counts: while it runs, and while it begins once more
+        after a start that failed.
+        """
+        talk, state = self._shards.get(name), self._actors[name].placement.state
+        if talk is None:
+            return None
+        again = state is PlacementState.STARTING and talk.state.hindered
+        return talk if again or state is PlacementState.RUNS else None
 
     def _node(self, name: str) -> tuple[bool, int, bool]:
         """Say whether a node is up, what it has under way, and whether that was counted since it leaves."""
@@ -179,7 +196,7 @@ class Controller:
         elif step.act is Act.HAND_OVER and name in self._shards:
             self._shards[name].hand_over(self._deployment.settings.drain_timeout_s)
         elif step.act is Act.LEAVE:
-            self._leaving[name] = Patience(time.monotonic())
+            self._leaving[name] = Patience(self._now())
         elif step.act is Act.END:
             if busy := seen[name].busy:
                 log.warning("%s is ended with %d under way: that begins again elsewhere", name, busy)
@@ -196,8 +213,7 @@ class Controller:
         }
 
     def _describe_part(self, name: str, seen: Seen) -> dict[str, Any]:
-        placement, talk = self._placement(name), self._shards.get(name)
-        runs = placement.state is PlacementState.RUNS
+        placement, talk = self._placement(name), self._word_of(name)
         return {
             "part": name,
             "wanted": name in self._wanted,
@@ -206,7 +222,7 @@ class Controller:
             "host": placement.host,
             "address": placement.address,
             "version": placement.version,
-            "reason": talk.reason if talk and runs else placement.reason,
+            "reason": talk.reason if talk else placement.reason,
         }
 
 

@@ -44,6 +44,8 @@ class ShardLife:
         self._begun = False
         self._starts = StartRecord(settings.data_dir / STARTS_FILE)
         self.state, self.reason = PartState.STARTING, "starting"
+        # From its first word on: whoever asks in between is not to hear that all begins afresh.
+        self._tell_failures()
 
     async def begin(self) -> Path:
         """Block until this life may serve; give the directory for its socket."""
@@ -55,6 +57,7 @@ class ShardLife:
         while trouble := self._doors_trouble():
             self._note(PartState.BLOCKED, trouble)
             await asyncio.sleep(LOOK_EVERY_S)
+        self._tell_failures()
         self._begun = True
         self._starts.begin()
         return run_dir
@@ -76,11 +79,16 @@ class ShardLife:
 
     async def _pause(self) -> None:
         """Wait for as long as failed starts ask for; nobody's work waits meanwhile that could be done."""
+        if before := self._tell_failures():
+            await asyncio.sleep(before.pause_s)
+
+    def _tell_failures(self) -> FailedStarts | None:
+        """Say why the last start failed, where it did: that stands until one has succeeded."""
         before = self._starts.read() if self._again else FailedStarts()
         if not before.count:
-            return
+            return None
         self._note(PartState.FAILED if before.failed else PartState.BLOCKED, str(before))
-        await asyncio.sleep(before.pause_s)
+        return before
 
     def _note(self, state: PartState, reason: str) -> None:
         self.state, self.reason = state, reason

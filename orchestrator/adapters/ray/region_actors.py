@@ -106,10 +106,11 @@ class RegionActor:
         self._note(PlacementState.FAILED, f"its start failed: {last_line(error)}", address=address)
 
     def _explain_waiting(self) -> None:
-        if self._resource is None or self._resource in self._offered():
-            self._note(PlacementState.STARTING, "starting")
-        else:
+        if self._resource is not None and self._resource not in self._offered():
             self._note(PlacementState.PENDING, f"no node of the cluster offers {self._resource}")
+        elif self.placement.state is not PlacementState.FAILED:
+            # What the last start failed of is told until one has succeeded.
+            self._note(PlacementState.STARTING, "starting")
 
     def _note(self, state: PlacementState, reason: str, **where: str) -> None:
         placement = replace(self.placement, state=state, reason=reason, **where)

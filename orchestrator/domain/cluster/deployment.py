@@ -38,6 +38,11 @@ class PartState(StrEnum):
     SERVES = auto()
     """A shard takes jobs."""
 
+    @property
+    def hindered(self) -> bool:
+        """Whether something is known that keeps it from going on."""
+        return self in (PartState.FAILED, PartState.BLOCKED)
+
 
 class Seen(Struct, frozen=True, kw_only=True):
     """What is known of a part that is there. ``busy`` counts what a node has under way, ``leaving_s`` is for

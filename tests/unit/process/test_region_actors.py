@@ -153,6 +153,19 @@ def test_a_start_that_failed_is_told_with_the_errors_last_line_and_where(
     assert in_memory.killed == 1
 
 
+def test_why_a_start_failed_is_told_until_another_has_succeeded(
+    in_memory: InMemoryRay, actor: RegionActor, passes: Passes
+) -> None:
+    in_memory.asked[-1].came = START_FAILED
+    passes(LOOK_EVERY_S)
+    failed = actor.placement
+    passes(AGAIN_FIRST_S + STARTS_WITHIN_S + 5 * LOOK_EVERY_S)
+    assert (in_memory.made, actor.placement) == (2, failed)
+    in_memory.asked[-1].came = WHERE
+    passes(LOOK_EVERY_S)
+    assert (actor.placement.state, actor.placement.reason) == (PlacementState.RUNS, "")
+
+
 def test_a_start_that_fails_again_and_again_is_made_anew_after_growing_pauses(
     in_memory: InMemoryRay, passes: Passes
 ) -> None:

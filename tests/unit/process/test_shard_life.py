@@ -106,6 +106,37 @@ async def test_a_life_after_one_that_failed_waits_and_says_what_that_died_of(mak
     await asyncio.wait_for(waiting, 20)
 
 
+async def test_a_life_says_what_the_one_before_died_of_from_its_first_word_until_it_has_begun(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failed_starts, "PAUSE_FIRST_S", 0.001)
+    first = make()
+    await begun(first)
+    first.fail(OSError("the disk is full"))
+    second = make(again=True)
+    assert (second.state, "the disk is full" in second.reason) == (PartState.BLOCKED, True)
+    waiting = asyncio.ensure_future(second.begin())
+    await until(second, PartState.READY)
+    die(first)
+    await asyncio.wait_for(waiting, 20)
+    assert (second.state, "the disk is full" in second.reason) == (PartState.BLOCKED, True)
+
+
+async def test_a_life_that_made_room_is_not_told_as_one_that_failed(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failed_starts, "PAUSE_FIRST_S", 0.001)
+    first = make()
+    await begun(first)
+    second = make(again=True)
+    assert second.state is PartState.BLOCKED, "the first is not proven yet"
+    waiting = asyncio.ensure_future(second.begin())
+    await until(second, PartState.READY)
+    first.end()
+    await asyncio.wait_for(waiting, 20)
+    assert second.state is PartState.READY
+
+
 async def test_after_some_failures_in_a_row_a_life_says_that_it_failed(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
