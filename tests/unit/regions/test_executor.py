@@ -147,6 +147,46 @@ async def test_nothing_starts_on_a_machine_that_slept_past_its_lease(asleep_s: f
     await executor.close()
 
 
+class Told(SystemClock):
+    """A clock that stands where a test sets it."""
+
+    at = 0.0
+
+    def boot_s(self) -> float:
+        return self.at
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.75, SELF_FENCE_AFTER_S])
+async def test_a_reply_lets_work_go_on_until_its_heartbeats_lease_is_over_however_late_it_comes(
+    late_s: float,
+) -> None:
+    clock = Told()
+    executor = Executor(Connects(), clock, lambda _message: None)
+    lease = ShardLease(executor, clock)
+    clock.at = late_s
+    lease.heard(1, sent=0.0)
+    assert not executor.lease_expired
+    clock.at = SELF_FENCE_AFTER_S
+    assert not executor.lease_expired
+    clock.at += 0.001
+    assert executor.lease_expired
+    lease.heard(1, sent=0.0)
+    assert executor.lease_expired, "a reply that came after its lease was over gave another one"
+
+
+async def test_a_reply_that_a_later_one_overtook_changes_no_lease() -> None:
+    clock = Told()
+    executor = Executor(Connects(), clock, lambda _message: None)
+    lease = ShardLease(executor, clock)
+    clock.at = 1.0
+    lease.heard(1, sent=0.5)
+    lease.heard(1, sent=0.0)
+    clock.at = 0.5 + SELF_FENCE_AFTER_S
+    assert not executor.lease_expired
+    clock.at += 0.001
+    assert executor.lease_expired
+
+
 class Reads:
     """An egress whose answer comes through a socket."""
 

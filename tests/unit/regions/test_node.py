@@ -43,6 +43,7 @@ class Shards:
         self._clock = VirtualClock(loop, epoch_ms=0)
         self.epochs: dict[ShardName, int] = {EAST: 7, WEST: 7}
         self.silent: set[ShardName] = set()
+        self.round_trips_s: dict[ShardName, float] = {}
         self.leases_s: dict[ShardName, float] = {}
         self.beats: dict[ShardName, Heartbeat] = {}
         self.told: dict[ShardName, list[Message]] = {EAST: [], WEST: []}
@@ -60,8 +61,11 @@ class Shards:
         self.beats[shard] = message
         if shard in self.silent:
             raise ConnectionError
-        lease_s = self.leases_s.get(shard)
-        return encode(HeartbeatReply(self.epochs[shard], self._clock.now(), "one machine", lease_s))
+        lease_s, one_way_s = self.leases_s.get(shard), self.round_trips_s.get(shard, 0.0) / 2
+        await asyncio.sleep(one_way_s)
+        reply = encode(HeartbeatReply(self.epochs[shard], self._clock.now(), "one machine", lease_s))
+        await asyncio.sleep(one_way_s)
+        return reply
 
     def ended(self, shard: ShardName) -> list[Fault | None]:
         """Say how the attempts of a shard ended, as it was told."""
@@ -164,6 +168,19 @@ def test_a_shard_with_a_long_lease_is_worked_for_no_longer_than_its_silence_lets
         bench.shards.silent.add(EAST)
         await asyncio.sleep(SELF_FENCE_AFTER_S + 1.0)
         assert bench.attempts() == {EAST: 0, WEST: 1}
+
+    play(story)
+
+
+@pytest.mark.parametrize(("round_trip_s", "kept"), [(0.95, 1), (1.1, 0)])
+def test_a_round_trip_of_just_under_a_second_keeps_what_is_under_way_and_none_over_it_does(
+    round_trip_s: float, kept: int
+) -> None:
+    # Half of the lease: a heartbeat waits for the reply to the one before it.
+    async def story(bench: Bench) -> None:
+        bench.shards.round_trips_s[EAST] = round_trip_s
+        await asyncio.sleep(60.0)
+        assert bench.attempts() == {EAST: kept, WEST: 1}
 
     play(story)
 
