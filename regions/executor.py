@@ -247,7 +247,9 @@ class Executor:
             answered = self._clock.now() + self.clock_offset_s
             started = self._end(attempt)
             write_s, wait_s = astuple(told[0]) if told else (0.0, 0.0)
-            done = AttemptDone(attempt, started, response, None, "", answered, write_s, wait_s)
+            done = AttemptDone(
+                attempt, started, response, answered_at=answered, write_s=write_s, wait_s=wait_s
+            )
             self._answers.report(done, request.owner)
 
     def _end_unbegun(self, attempt: AttemptId) -> None:

@@ -234,9 +234,15 @@ class Dispatcher:
             # It has fenced itself. Sent there again at once, the request would only come back.
             opened.peer.doubt()
         written = started_at is not None
-        retry_after = self._retry_after(message)
-        outcome = message.response, message.fault, message.message
-        ended = Ended(*outcome, retry_after, written, opened.probe, message.phases)
+        ended = Ended(
+            message.response,
+            message.fault,
+            message.message,
+            retry_after_s=_retry_after_s(message, self._clock.unix_ms()),
+            written=written,
+            probe=opened.probe,
+            phases=message.phases,
+        )
         self._learn(opened, ended, started_at)
         self._close(message.attempt, ended)
 
@@ -312,12 +318,6 @@ class Dispatcher:
         if limiter.hear(opened.permit, message.response, started_at, answered_at, probe=opened.probe):
             self._steered(limiter)
 
-    def _retry_after(self, message: AttemptDone) -> float | None:
-        if message.response is None:
-            return None
-        now = datetime.fromtimestamp(self._clock.unix_ms() / 1000, tz=UTC)
-        return retry_after_s(message.response.lines_apart, now)
-
     def _sweep(self) -> None:
         now = self._clock.now()
         overdue = [
@@ -329,6 +329,12 @@ class Dispatcher:
             opened.peer.link.post(CancelAttempt(attempt))
             self._lose(attempt)
         self._clock.call_at(now + SWEEP_EVERY_S, self._sweep)
+
+
+def _retry_after_s(message: AttemptDone, unix_ms: int) -> float | None:
+    if message.response is None:
+        return None
+    return retry_after_s(message.response.lines_apart, datetime.fromtimestamp(unix_ms / 1000, tz=UTC))
 
 
 _LOST = Ended(None, Fault.LOST, "the region went down while the request was under way")
