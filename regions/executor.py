@@ -6,16 +6,15 @@ remembers for a while, so that a message which comes twice, or late, does nothin
 
 import asyncio
 import math
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from msgspec import Struct
 from msgspec.structs import astuple
 
 from orchestrator.domain.exchange import Fault, HttpRequest, Phases
 from orchestrator.domain.health.routing import SELF_FENCE_AFTER_S
 from orchestrator.domain.ids import AttemptId
+from orchestrator.domain.recent import RecentFor
 from orchestrator.domain.trace_context import is_traced
 from orchestrator.messages.types import (
     AttemptDone,
@@ -67,13 +66,6 @@ class _Work:
             self.task.cancel()
 
 
-class _Memory(Struct, frozen=True):
-    """An attempt that must not run (again). ``early``: its cancel came before it did."""
-
-    at: float
-    early: bool
-
-
 class Executor:
     """Runs attempts over an egress.
 
@@ -100,7 +92,8 @@ class Executor:
         self._count_files_left = count_files_left
         self._answers = HeldAnswers(clock, report, room or AnswerRoom())
         self._work: dict[AttemptId, _Work] = {}
-        self._ended: OrderedDict[AttemptId, _Memory] = OrderedDict()
+        self._ended: RecentFor[AttemptId, bool] = RecentFor(REMEMBER_MOST, REMEMBER_S)
+        """Attempts that must not run (again), and whether all that came of them was an early cancel."""
         self._lease_until = -math.inf
         self._lapsing = False
         self._heeds_from = math.inf
@@ -176,9 +169,9 @@ class Executor:
         # nor a machine that slept.
         return self._clock.boot_s() > self._lease_until
 
-    def _obeys(self, start_at: float) -> bool:
+    def _obeys(self, start_at: float, now: float) -> bool:
         """Whether a grant is for now, and not one that was on its way while the shard gave it up."""
-        return not self.lease_expired and start_at >= max(self._heeds_from, self._clock.now() - STALE_AFTER_S)
+        return not self.lease_expired and start_at >= max(self._heeds_from, now - STALE_AFTER_S)
 
     async def close(self) -> None:
         """End every attempt, then the client."""
@@ -188,12 +181,13 @@ class Executor:
 
     def _run(self, message: RunAttempt) -> None:
         attempt = message.attempt
-        remembered = self._ended.get(attempt)
-        if attempt in self._work or (remembered and not remembered.early):
+        now = self._clock.now()
+        early = self._ended.get(attempt, now)
+        if attempt in self._work or early is False:
             return
         here = message.start_at - self.clock_offset_s
-        if remembered or not self._obeys(here):
-            fault = Fault.CANCELLED if remembered else Fault.LOST
+        if early or not self._obeys(here, now):
+            fault = Fault.CANCELLED if early else Fault.LOST
             self._report(AttemptDone(attempt, None, None, fault, "ended before it began"))
             self._remember(attempt, early=False)
             return
@@ -203,7 +197,7 @@ class Executor:
         task.add_done_callback(lambda _: self._end_unbegun(attempt))
         work = self._work[attempt] = _Work(task, permit)
         # A batch may have been on its way for longer than a grant lasts: the time it took does not count.
-        use_by = max(here, self._clock.now()) + GRANT_LASTS_S
+        use_by = max(here, now) + GRANT_LASTS_S
         permit.set_result(here)
         work.timer = self._clock.call_at(use_by, lambda: self._expire(attempt, work))
 
@@ -213,7 +207,7 @@ class Executor:
         work = self._work.get(message.attempt)
         if work is not None and not work.permit.done():
             here = message.start_at - self.clock_offset_s
-            if self._obeys(here):
+            if self._obeys(here, self._clock.now()):
                 work.permit.set_result(here)
             else:
                 work.end_as(Fault.LOST)
@@ -227,7 +221,7 @@ class Executor:
         work = self._work.get(attempt)
         if work is not None:
             work.end_as(Fault.CANCELLED)
-        elif attempt not in self._ended:
+        elif self._ended.get(attempt, self._clock.now()) is None:
             self._remember(attempt, early=True)
         else:
             self._answers.drop(attempt)
@@ -303,13 +297,7 @@ class Executor:
         return None if work.started_at is None else work.started_at + self.clock_offset_s
 
     def _remember(self, attempt: AttemptId, *, early: bool) -> None:
-        now = self._clock.now()
-        self._ended[attempt] = _Memory(now, early)
-        while self._ended:
-            oldest, memory = next(iter(self._ended.items()))
-            if len(self._ended) <= REMEMBER_MOST and now - memory.at < REMEMBER_S:
-                return
-            del self._ended[oldest]
+        self._ended.put(attempt, early, self._clock.now())
 
 
 class ShardLease:

@@ -208,7 +208,7 @@ def a_region_for_its_own_stands_in_for_others(patch: pytest.MonkeyPatch) -> None
 
 @breaks("the_pace_is_never_exceeded", cut_off)
 def a_stale_message_is_obeyed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Executor, "_obeys", lambda self, start_at: not self.lease_expired)
+    patch.setattr(Executor, "_obeys", lambda self, _start_at, _now: not self.lease_expired)
 
 
 @breaks("no_job_is_in_a_loop", deafened)

@@ -1,6 +1,5 @@
 """Whose key a request carries."""
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -8,6 +7,7 @@ from starlette.requests import Request
 from orchestrator.core.gateway.customers import Customers
 from orchestrator.domain.access.roles import Caller
 from orchestrator.domain.errors import NotAuthorized
+from orchestrator.domain.recent import RecentFor
 from orchestrator.ports.clock import Clock
 
 TRUSTED_FOR_S = 2.0
@@ -25,7 +25,7 @@ class ApiKeyAuthenticator:
     def __init__(self, customers: Customers, clock: Clock) -> None:
         self._customers = customers
         self._clock = clock
-        self._known: OrderedDict[_Known, tuple[Caller, float]] = OrderedDict()
+        self._known: RecentFor[_Known, Caller] = RecentFor(REMEMBERED, TRUSTED_FOR_S)
 
     async def caller(self, request: Request) -> Caller:
         """Name who calls.
@@ -37,7 +37,9 @@ class ApiKeyAuthenticator:
         key = key.strip()
         if scheme.lower() != "bearer" or not key or len(key) > LONGEST_KEY:
             raise NotAuthorized("send your API key: 'Authorization: Bearer ck_live_…'")
-        return await self._remembered((_BY_KEY, key), self._customers.caller_of)
+        known_by = _BY_KEY, key
+        known = self._known.get(known_by, self._clock.now())
+        return known or await self._look_up(known_by, self._customers.caller_of)
 
     async def is_valid(self, request: Request) -> bool:
         """Whether a request's key still is: asked by what goes on for long."""
@@ -53,19 +55,14 @@ class ApiKeyAuthenticator:
         Raises:
             NotAuthorized: It is not valid any more.
         """
-        return await self._remembered((_BY_ID, key_id), self._customers.caller_named)
+        known_by = _BY_ID, key_id
+        known = self._known.get(known_by, self._clock.now())
+        return known or await self._look_up(known_by, self._customers.caller_named)
 
-    async def _remembered(
-        self, known_by: _Known, look_up: Callable[[str], Awaitable[Caller | None]]
-    ) -> Caller:
-        known = self._known.get(known_by)
-        if known is not None and self._clock.now() < known[1]:
-            return known[0]
-        caller = await look_up(known_by[1])
+    async def _look_up(self, known_by: _Known, find: Callable[[str], Awaitable[Caller | None]]) -> Caller:
+        caller = await find(known_by[1])
         if caller is None:
-            self._known.pop(known_by, None)
+            self._known.drop(known_by)
             raise NotAuthorized("the API key is unknown or revoked, or has expired")
-        self._known[known_by] = (caller, self._clock.now() + TRUSTED_FOR_S)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        self._known.put(known_by, caller, self._clock.now())
         return caller

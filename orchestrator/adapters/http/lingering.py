@@ -7,9 +7,10 @@ still comes is dropped for a while; and only then is the connection closed (RFC 
 
 import asyncio
 import contextlib
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
+
+from orchestrator.domain.recent import Recent
 
 DROPPED_FOR_S = 5.0
 DROPPED_BYTES_MOST = 16 * 1024 * 1024
@@ -124,14 +125,13 @@ class Refused:
     """The connections over the limit that are being let down: of too many, the oldest is closed at once."""
 
     def __init__(self) -> None:
-        self._transports: OrderedDict[LingeringTransport, None] = OrderedDict()
+        self._transports: Recent[LingeringTransport, LingeringTransport] = Recent(REFUSED_MOST)
 
     def add(self, transport: LingeringTransport) -> None:
         """Let one more down."""
-        self._transports[transport] = None
-        if len(self._transports) > REFUSED_MOST:
-            self._transports.popitem(last=False)[0].abort()
+        if (oldest := self._transports.put(transport, transport)) is not None:
+            oldest.abort()
 
     def discard(self, transport: LingeringTransport) -> None:
         """Forget one that is gone."""
-        self._transports.pop(transport, None)
+        self._transports.drop(transport)

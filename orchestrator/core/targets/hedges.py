@@ -8,11 +8,12 @@ from orchestrator.domain.execution.settling import Ended
 from orchestrator.domain.health.breaker import Sign, sign_of
 from orchestrator.domain.health.hedging import HedgeBudget, note_answer, spend
 from orchestrator.domain.ids import AttemptId, CustomerId, RegionName, TargetDomain
+from orchestrator.domain.recent import Recent
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.targets import Late
 
 BUDGETS_MOST = 20_000
-"""Of more the oldest is forgotten: that customer's hedges at that target begin with a new one."""
+"""Of more the one that changed longest ago is forgotten: those hedges begin with a new one."""
 
 _NEW = HedgeBudget()
 
@@ -35,7 +36,7 @@ class Hedges:
         self._clock = clock
         self._target_health = target_health
         self._healthy = healthy
-        self._budgets: dict[tuple[TargetDomain, CustomerId], HedgeBudget] = {}
+        self._budgets: Recent[tuple[TargetDomain, CustomerId], HedgeBudget] = Recent(BUDGETS_MOST)
 
     def watch(self, step: StepAtTarget, attempt: AttemptId, late: Callable[[Late], None]) -> None:
         """Call ``late`` once a hedge's attempt is late, where a region that its step has not tried is well
@@ -59,7 +60,7 @@ class Hedges:
             self._learn(watch, answered=True)
             if watch.first:
                 key = (watch.domain, watch.customer)
-                self._keep(key, note_answer(self._budgets.get(key, _NEW), watch.policy.budget))
+                self._keep(key, note_answer(self._budgets.get(key) or _NEW, watch.policy.budget))
         self.forget(watch)
 
     def given_up(self, watch: Watch) -> None:
@@ -92,7 +93,7 @@ class Hedges:
 
     def _spend(self, watch: Watch) -> bool:
         key = (watch.domain, watch.customer)
-        left = spend(self._budgets.get(key, _NEW))
+        left = spend(self._budgets.get(key) or _NEW)
         if left is None:
             return False
         self._keep(key, left)
@@ -100,8 +101,6 @@ class Hedges:
 
     def _keep(self, key: tuple[TargetDomain, CustomerId], budget: HedgeBudget) -> None:
         if budget == _NEW:
-            self._budgets.pop(key, None)
-            return
-        if key not in self._budgets and len(self._budgets) >= BUDGETS_MOST:
-            del self._budgets[next(iter(self._budgets))]
-        self._budgets[key] = budget
+            self._budgets.drop(key)
+        else:
+            self._budgets.put(key, budget)

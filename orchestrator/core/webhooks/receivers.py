@@ -1,11 +1,11 @@
 """How receivers take webhooks: how many of the attempts, and how fast they answer."""
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from orchestrator.core.views import ReceiverView
 from orchestrator.domain.histogram import Histogram, quantile
 from orchestrator.domain.ids import CustomerId, TargetDomain
+from orchestrator.domain.recent import Recent
 
 KNOWN_MOST = 2_000
 """Receivers, a kilobyte each: of more those are forgotten that were not tried for longest."""
@@ -24,20 +24,15 @@ class Receivers:
     """Counts attempts by whose they are and to whom, since the shard began."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[CustomerId, TargetDomain], _Record] = OrderedDict()
+        self._known: Recent[tuple[CustomerId, TargetDomain], _Record] = Recent(KNOWN_MOST)
 
     def note(
         self, customer: CustomerId, endpoint: TargetDomain, took_s: float, *, answered: bool, taken: bool
     ) -> None:
         """Count an attempt, and how long it took where it was answered."""
         whose = customer, endpoint
-        record = self._known.get(whose)
-        if record is None:
-            record = self._known[whose] = _Record()
-            if len(self._known) > KNOWN_MOST:
-                self._known.popitem(last=False)
-        else:
-            self._known.move_to_end(whose)
+        record = self._known.get(whose) or _Record()
+        self._known.put(whose, record)
         record.attempts += 1
         record.taken += taken
         if answered:

@@ -1,9 +1,10 @@
 """How often one address may offer a key that is none."""
 
 import math
-from collections import OrderedDict, deque
+from collections import deque
 
 from orchestrator.domain.errors import OverLimit
+from orchestrator.domain.recent import Recent
 from orchestrator.ports.clock import Clock
 
 FAILURES_MOST = 10
@@ -16,7 +17,7 @@ class SignInAttempts:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+        self._failures: Recent[str, deque[float]] = Recent(ADDRESSES_REMEMBERED)
 
     def require_room(self, address: str) -> None:
         """Look whether an address may try.
@@ -33,8 +34,6 @@ class SignInAttempts:
 
     def failed(self, address: str) -> None:
         """Count a failure."""
-        failures = self._failures.setdefault(address, deque(maxlen=FAILURES_MOST))
+        failures = self._failures.get(address) or deque(maxlen=FAILURES_MOST)
         failures.append(self._clock.now())
-        self._failures.move_to_end(address)
-        while len(self._failures) > ADDRESSES_REMEMBERED:
-            self._failures.popitem(last=False)
+        self._failures.put(address, failures)
