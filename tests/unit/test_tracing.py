@@ -14,6 +14,7 @@ from orchestrator.adapters.tracing import open_tracing
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.jobs.job import JobSpec, RetryPolicy, Webhook
+from orchestrator.domain.jobs.policies import ExecutionMode
 from orchestrator.ports.tracing import NO_TRACING
 from regions.egress.client import AiohttpEgress
 from regions.guard import AddressPolicy
@@ -121,7 +122,9 @@ async def test_each_attempt_has_its_own_span_and_says_what_went_wrong(
 ) -> None:
     site.on("/pay", Reply(status=500, headers=GENEROUS_PACE), PACED)
     policy = RetryPolicy(reroute_codes=frozenset({500}))
-    await traced.run(url=site.url("/pay"), regions=(IAD, LAX), retry_policy=policy, execution_mode="hedge")
+    await traced.run(
+        url=site.url("/pay"), regions=(IAD, LAX), retry_policy=policy, execution_mode=ExecutionMode.HEDGE
+    )
     await sent(tracing, collector)
     attempts = [*collector.named("attempt iad"), *collector.named("attempt lax")]
     assert [span.error for span in attempts] == ["500", ""]
