@@ -2,8 +2,8 @@
 
 Submit, target, signed webhook: real processes on loopback, the load generator and the target on the
 same cores. Rounds alternate with the floor, so that a noisy machine is noisy for both; and with the service
-of another checkout (`--beside`), to see what a change costs or gains, or with one whose region is an agent
-behind TLS (`--agents`).
+of another checkout (`--beside`), to see what a change costs or gains, with one whose region is an agent
+behind TLS (`--agents`), or with the same one without races (`--racing 0.2`: one job in five races).
 """
 
 import argparse
@@ -30,6 +30,7 @@ from tests.support.certificates import Certificate
 
 WARM_UP_JOBS = 1_000
 SHOWN_MS = 0.01
+RACED = ["iad", "lax", "ord"]
 SECRET = "a secret of thirty-two characters"
 
 
@@ -57,7 +58,8 @@ class Round:
 class Load:
     """Submits jobs, receives their webhooks, and times both."""
 
-    def __init__(self, service: Service, target_port: int, receiver_port: int) -> None:
+    def __init__(self, service: Service, target_port: int, receiver_port: int, racing: float = 0.0) -> None:
+        self._racing = racing
         self.submitter = Submitter(service)
         self._target = f"http://127.0.0.1:{target_port}/charge"
         self.receiver_port = receiver_port
@@ -84,8 +86,9 @@ class Load:
             "url": self._target,
             "method": "POST",
             "body": '{"amount":1000}',
-            "idempotent_key": f"bench-{self._sequence}",
+            "idempotent_key": f"bench-{self.receiver_port}-{self._sequence}",
             "webhooks": [{"url": self._receiver}],
+            **({"regions": RACED} if self._races() else {}),
         }
         began = time.perf_counter()
         job_id = await self.submitter.submit(job)
@@ -93,6 +96,10 @@ class Load:
         await self._arrival(job_id)
         self.ack_ms.append((acknowledged - began) * 1000)
         self.done_ms.append((time.perf_counter() - began) * 1000)
+
+    def _races(self) -> bool:
+        """Whether the job of this number does: so many of them as are to."""
+        return int(self._sequence * self._racing) > int((self._sequence - 1) * self._racing)
 
     async def _arrival(self, job_id: str) -> None:
         if job_id not in self._arrived:
@@ -153,7 +160,9 @@ async def compare(
 ) -> list[Round]:
     """Alternate rounds of the whole path, of the floor, and of the service to compare with."""
     async with contextlib.AsyncExitStack() as stack:
-        load = await stack.enter_async_context(warm_load(service, target_port, options.in_flight))
+        load = await stack.enter_async_context(
+            warm_load(service, target_port, options.in_flight, options.racing)
+        )
         other = (
             await stack.enter_async_context(warm_load(beside, target_port, options.in_flight))
             if beside
@@ -192,9 +201,11 @@ async def rate_beside(other: Load | None, options: argparse.Namespace) -> float 
 
 
 @contextlib.asynccontextmanager
-async def warm_load(service: Service, target_port: int, in_flight: int) -> AsyncIterator[Load]:
+async def warm_load(
+    service: Service, target_port: int, in_flight: int, racing: float = 0.0
+) -> AsyncIterator[Load]:
     """Connect to a service, listen for its webhooks, and run its first jobs."""
-    load = Load(service, target_port, free_port())
+    load = Load(service, target_port, free_port(), racing)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: RawServer(load.received), "127.0.0.1", load.receiver_port)
     # The floor has as many connections: one a job in flight.
@@ -241,12 +252,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="compare with this one's service")
     parser.add_argument("--agents", action="store_true", help="compare with a region agent over TLS")
+    parser.add_argument(
+        "--racing", type=float, default=0.0, help="share of jobs that race over three regions"
+    )
     parser.add_argument("--json", type=Path, help="write the rounds here")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         target_port = stack.enter_context(running_target())
         service = stack.enter_context(signed_service())
-        other = stack.enter_context(compared_with(options)) if options.beside or options.agents else None
+        other = stack.enter_context(compared_with(options, service))
         print(f"ready after {service.ready_after_s:.1f} s; {options.in_flight} jobs in flight")
         rounds = uvloop.run(compare(service, other, target_port, options))
     print(summary(rounds))
@@ -254,9 +268,15 @@ def main() -> None:
         options.json.write_text(json.dumps([asdict(round_) for round_ in rounds], indent=1))
 
 
-def compared_with(options: argparse.Namespace) -> contextlib.AbstractContextManager[Service]:
-    """Run the service that is measured beside."""
-    return service_of_an_agent() if options.agents else signed_service(options.beside)
+def compared_with(
+    options: argparse.Namespace, service: Service
+) -> contextlib.AbstractContextManager[Service | None]:
+    """Run the service that is measured beside: another, the same without races, or none."""
+    if options.agents:
+        return service_of_an_agent()
+    if options.beside:
+        return signed_service(options.beside)
+    return contextlib.nullcontext(service if options.racing else None)
 
 
 @contextlib.contextmanager
