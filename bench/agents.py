@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 
-from bench.service import EZTHROTTLE, free_port
+from bench.ports import free_port
+from bench.service import EZTHROTTLE
 
 JOINED_WITHIN_S = 20.0
 

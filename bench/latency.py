@@ -18,8 +18,9 @@ from typing import Any
 import uvloop
 
 from bench.figures import over_runs, percentile_over_runs
+from bench.ports import free_port
 from bench.raw_http import RawServer, answer
-from bench.service import Bystanders, Service, free_port, running_service
+from bench.service import Bystanders, Service, running_service
 from bench.submitter import Submitter, at_a_rate
 from bench.throughput import running_target
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import httptools
 
+from bench.ports import fresh_listener
+
 PATIENCE_S = 30.0
 GENEROUS_PACE = {"X-EZTHROTTLE-RPS": "100000", "X-EZTHROTTLE-MAX-CONCURRENT": "1000"}
 
@@ -198,7 +200,7 @@ def running_site(otherwise: Reply | Script | None = None) -> Iterator[Site]:
     """Serve on a free port until the block ends; paths without a script are answered with ``otherwise``."""
     reply = otherwise or Reply(headers=GENEROUS_PACE)
     script = (lambda _: reply) if isinstance(reply, Reply) else reply
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+    with fresh_listener(backlog=1024) as listener:
         site = Site(listener.getsockname()[1], script)
         stop: Future[Callable[[], object]] = Future()
         thread = threading.Thread(target=lambda: asyncio.run(_serve(site, listener, stop)), name="site")

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import httpx
 
+from bench.ports import free_port
 from orchestrator.adapters.process.directories import run_dir_path
 from orchestrator.adapters.process.tree import tree_id
 
@@ -58,14 +58,6 @@ class Service:
     def cpu_by_process(self) -> dict[str, float]:
         """Sum the CPU time of its tree, in seconds, by process name and pid."""
         return {f"{process_name(pid)}/{pid}": cpu_seconds(pid) for pid in self.pids()}
-
-
-def free_port() -> int:
-    """Find a TCP port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def command_of(checkout: Path | None) -> tuple[str, ...]:

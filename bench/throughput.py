@@ -23,8 +23,9 @@ import uvloop
 
 from bench.agents import Gate, end
 from bench.figures import over_runs
+from bench.ports import free_port
 from bench.raw_http import RawServer, answer
-from bench.service import Service, free_port, running_service
+from bench.service import Service, running_service
 from bench.submitter import Submitter, sign_webhooks
 from tests.support.certificates import Certificate
 

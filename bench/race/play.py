@@ -12,12 +12,13 @@ import httpx
 import msgspec
 
 from bench.figures import percentile
+from bench.ports import free_port
 from bench.race.arms import Arm
 from bench.race.outcome import LATE_S, Outcome, by_job, losers, replayed
 from bench.race.target import Asked
 from bench.race.workloads import Workload
 from bench.raw_http import RawListener, RawServer, answer
-from bench.service import Service, free_port
+from bench.service import Service
 from bench.submitter import Submitter, at_a_rate
 
 CONNECTIONS = 64

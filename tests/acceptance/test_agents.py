@@ -18,7 +18,8 @@ import pytest
 
 from bench.agents import Gate, await_joined, end
 from bench.loopback import Reply, Site
-from bench.service import EZTHROTTLE, NO_TLS, Service, create_key, free_port, kill_processes, stop_service
+from bench.ports import free_port
+from bench.service import EZTHROTTLE, NO_TLS, Service, create_key, kill_processes, stop_service
 from ezthrottle import EZThrottle, Step, StepType
 from tests.acceptance.conftest import Api
 from tests.support.certificates import Certificate

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.service import free_port
+from bench.ports import free_port
 from tests.support.documents import Block, Reader, blocks_of
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(600)]

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from bench.loopback import GENEROUS_PACE, Reply, Seen, Site, running_site
-from bench.service import free_port
+from bench.ports import free_port
 from tests.acceptance.conftest import customer_of
 
 if TYPE_CHECKING:

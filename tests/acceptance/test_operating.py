@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from bench.loopback import Reply, Site
+from bench.ports import free_port
 from bench.service import (
     EZTHROTTLE,
     NO_TLS,
@@ -25,7 +26,6 @@ from bench.service import (
     clean_up,
     create_key,
     descendants,
-    free_port,
     process_name,
     processes_of,
     resume_service,

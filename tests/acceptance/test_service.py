@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench.loopback import Reply, Script, Seen, Site
-from bench.service import free_port
+from bench.ports import free_port
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import Api

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from bench.loopback import Site, running_site
-from bench.service import descendants, free_port, process_name
+from bench.ports import free_port
+from bench.service import descendants, process_name
 
 ADDRESS = "127.0.0.2"
 REGIONS = ["iad", "lax", "ord"]

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from bench.loopback import Reply, Site
-from bench.service import free_port
+from bench.ports import free_port
 from tests.integration.conftest import REGIONS, Cluster, running_cluster, wait_until
 from tests.support.long import LONG
 

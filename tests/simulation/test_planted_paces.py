@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from orchestrator.core.jobs.step_orders import claim_of
 from orchestrator.core.jobs.supervisor import JobSupervisor
-from orchestrator.core.targets.dispatcher import Dispatcher
+from orchestrator.core.targets import dispatcher
 from orchestrator.core.targets.gates import Gates
 from orchestrator.core.targets.permits_out import PermitsOut
 from orchestrator.domain.execution.step_plan import StepPlan
@@ -163,7 +163,7 @@ def a_lowered_pace_is_ignored(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("retry_after_is_kept")
 def a_pause_is_ignored(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Dispatcher, "_retry_after", lambda self, message: 0.0)
+    patch.setattr(dispatcher, "_retry_after_s", lambda message, unix_ms: 0.0)
     patch.setattr(Throttle, "pause", lambda self, until, now: None)
 
 

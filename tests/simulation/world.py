@@ -136,7 +136,7 @@ class World:
             self._clients.spawn(self._ask_to_cancel(job_id))
 
     async def _ask_to_cancel(self, job_id: JobId) -> None:
-        with suppress(CallError):
+        with suppress(CallError, NotReady):
             domain = self.history.submitted[job_id].domain
             took = await self._ask(domain, lambda shard: shard.cancel(job_id))
             self.history.cancels.append(CancelAnswered(self._loop.time(), job_id, took))

@@ -131,6 +131,7 @@ class Jobs:
         Raises:
             NotFound: There is none of that id, or it is somebody else's.
             Conflict: It has ended.
+            NotReady: It is cancelled, but the disk has not taken that yet.
         """
         stored = await self._whole(customer, job_id)
         if not await self._shard.cancel(stored.job.id):

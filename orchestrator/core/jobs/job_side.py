@@ -20,6 +20,7 @@ from orchestrator.core.shards.newcomers import Newcomers
 from orchestrator.core.targets.target_side import TargetSide
 from orchestrator.core.webhooks.queued import LoadedResult
 from orchestrator.core.webhooks.webhook_side import WebhookSide
+from orchestrator.domain.errors import NotReady
 from orchestrator.domain.execution.course import Course
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.jobs.job import Job
@@ -27,7 +28,7 @@ from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.queueing.queue_position import QueuePosition
 from orchestrator.ports.store import Ending
 
-END_WITHIN_S = 5.0
+END_WITHIN_S = 5
 
 
 class JobSide:
@@ -128,12 +129,19 @@ class JobSide:
         return supervisor.state, supervisor.course
 
     async def cancel(self, job_id: JobId) -> bool:
-        """Cancel a job, and wait until that is on disk; say whether it was still open."""
+        """Cancel a job, and wait until that is on disk; say whether it was still open.
+
+        Raises:
+            NotReady: It is not on disk yet: should the shard die now, the job would go on.
+        """
         supervisor = await self.table.take_up(job_id)
-        if supervisor is None or not supervisor.cancel():
+        if supervisor is None:
             return False
-        await self._on_disk(job_id)
-        return True
+        supervisor.cancel()
+        # Who had ended before is told so only once that is on disk, too.
+        if self.table.find(job_id) is supervisor and not await self._on_disk(job_id):
+            raise NotReady(f"the job's end ({supervisor.state}) could not be stored yet", END_WITHIN_S)
+        return supervisor.state is JobState.CANCELLED
 
     async def time_out(self, job_id: JobId) -> None:
         """End a job whose time is over, and wait until that is on disk."""
@@ -142,10 +150,11 @@ class JobSide:
             supervisor.time_out()
             await self._on_disk(job_id)
 
-    async def _on_disk(self, job_id: JobId) -> None:
-        """Wait for the commit of an end that has just been decided."""
+    async def _on_disk(self, job_id: JobId) -> bool:
+        """Wait for a while for the commit of an end that is decided; say whether it came."""
         with self.board.watch(job_id) as watch:
             await watch.end(END_WITHIN_S)
+        return watch.ended
 
     def _take_in(self, job: Job) -> None:
         self._counters.accepted += 1

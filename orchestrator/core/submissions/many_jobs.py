@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from orchestrator.core.gateway.shard_client import ShardClient
 from orchestrator.core.submissions.intake import Intake
 from orchestrator.core.views import Acknowledgement, Done
-from orchestrator.domain.errors import OverLimit
+from orchestrator.domain.errors import NotReady, OverLimit
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.jobs.job import JobSpec
 from orchestrator.domain.jobs.lifecycle import JobState
@@ -21,7 +21,7 @@ PAGE = 200
 BUSY_AGAIN_AFTER_S = 5
 ENDED = frozenset(state for state in JobState if state.ended)
 OPEN = frozenset(JobState) - ENDED
-_Step = Callable[[CustomerId, Sequence[JobSummary]], Awaitable[tuple[int, OverLimit | None]]]
+_Step = Callable[[CustomerId, Sequence[JobSummary]], Awaitable[tuple[int, OverLimit | NotReady | None]]]
 
 
 class ManyJobs:
@@ -69,6 +69,7 @@ class ManyJobs:
 
         Raises:
             OverLimit: Another such call of the customer's is under way.
+            NotReady: The disk takes nothing: no end of those could be stored.
         """
         return await self._each(_within(wanted, OPEN), most, before, self._cancel)
 
@@ -124,8 +125,16 @@ class ManyJobs:
             before, more = page.next, page.next is not None
             yield page.jobs, more
 
-    async def _cancel(self, _customer: CustomerId, jobs: Sequence[JobSummary]) -> tuple[int, None]:
-        return sum(await asyncio.gather(*(self._shard.cancel(job.id) for job in jobs))), None
+    async def _cancel(self, _customer: CustomerId, jobs: Sequence[JobSummary]) -> tuple[int, NotReady | None]:
+        answers = await asyncio.gather(*(self._cancel_one(job.id) for job in jobs))
+        refusal = next((answer for answer in answers if isinstance(answer, NotReady)), None)
+        return sum(answer is True for answer in answers), refusal
+
+    async def _cancel_one(self, job_id: JobId) -> bool | NotReady:
+        try:
+            return await self._shard.cancel(job_id)
+        except NotReady as error:
+            return error
 
     async def _replay(self, customer: CustomerId, jobs: Sequence[JobSummary]) -> tuple[int, OverLimit | None]:
         specs = [spec for job in jobs if (spec := await self._spec(customer, job.id)) is not None]

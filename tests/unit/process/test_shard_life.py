@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.service import free_port
+from bench.ports import free_port
 from orchestrator.adapters.process.directories import held_data_dir
 from orchestrator.adapters.ray import life as life_module
 from orchestrator.adapters.ray.life import ShardLife

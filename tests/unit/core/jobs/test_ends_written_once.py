@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
+from orchestrator.domain.errors import NotReady
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.jobs.policies import Guarantee
@@ -62,3 +65,28 @@ async def test_a_job_that_is_cancelled_before_it_was_admitted_ends_once(rig: Rig
         assert not await rig.shard.jobs.cancel(job.id), "it has ended"
         await asyncio.sleep(10.0)
     await assert_cancelled(rig, job.id)
+
+
+@in_virtual_time()
+async def test_a_cancellation_that_the_disk_does_not_take_is_not_told_as_one(rig: Rig) -> None:
+    await asyncio.sleep(1.0)
+    rig.store.jobs.ending_takes_s = 12.0
+    job_id = await rig.submit()
+    for _ in range(2):
+        with pytest.raises(NotReady, match="could not be stored yet"):
+            await rig.shard.jobs.cancel(job_id)
+    assert not (await rig.show(job_id)).state.ended
+    assert await rig.shard.jobs.cancel(job_id), "by now it is on disk"
+    await assert_cancelled(rig, job_id)
+
+
+@in_virtual_time()
+async def test_a_job_is_not_told_as_ended_while_its_end_is_not_on_disk(rig: Rig) -> None:
+    await asyncio.sleep(1.0)
+    rig.store.jobs.ending_takes_s = 8.0
+    job_id = await rig.submit()
+    await asyncio.sleep(1.0)
+    with pytest.raises(NotReady, match="success"):
+        await rig.shard.jobs.cancel(job_id)
+    assert not await rig.shard.jobs.cancel(job_id)
+    assert (await rig.show(job_id)).state is JobState.SUCCESS
