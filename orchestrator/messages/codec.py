@@ -25,6 +25,10 @@ class WireError(Exception):
     """Bytes that are no batch of ours, or of another version."""
 
 
+class LaterLifeError(WireError):
+    """A batch for a later life of whom it came to: taken there it would be lost, so it has to come again."""
+
+
 class Header(Struct, frozen=True):
     """Whom a batch is for and from: the shard's epoch, and the executor's incarnation."""
 

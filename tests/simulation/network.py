@@ -11,6 +11,7 @@ from random import Random
 from msgspec import Struct
 
 from orchestrator.domain.ids import RegionName, ShardName
+from orchestrator.messages.codec import LaterLifeError
 from tests.simulation.faults import Actor, Partition
 from tests.simulation.scenario import NetworkPlan, Scenario
 from tests.support.virtual_loop import Process, VirtualLoop
@@ -127,6 +128,9 @@ class Network:
     def _serve(self, call: Call, endpoint: Endpoint) -> None:
         try:
             answer = endpoint.serve(call.region, call.payload)
+        except LaterLifeError:
+            self._fail(call, self._loop.time() + self._delay(call.region))
+            return
         except Exception as error:  # noqa: BLE001  # a receiver that raises is a finding, whatever it raises
             self.troubles.append(f"{endpoint.process.name} raised {error!r}")
             return

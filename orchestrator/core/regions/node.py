@@ -6,7 +6,15 @@ from functools import partial
 from orchestrator.core.shard import Shard
 from orchestrator.domain.byte_budget import ByteBudget
 from orchestrator.domain.ids import NodeAddress, ShardName
-from orchestrator.messages.codec import PARTIAL_BYTES_MOST, BatchReader, Header, WireError, decode_one, encode
+from orchestrator.messages.codec import (
+    PARTIAL_BYTES_MOST,
+    BatchReader,
+    Header,
+    LaterLifeError,
+    WireError,
+    decode_one,
+    encode,
+)
 from orchestrator.messages.reports import inspect
 from orchestrator.messages.types import Heartbeat, Message
 from orchestrator.ports.transport import NodeTransport
@@ -42,11 +50,15 @@ class ShardNode:
 
         Raises:
             WireError: It is no batch, or was not to be taken.
+            LaterLifeError: It is for a later life of this shard, which was cut off and does not know yet.
 
         """
         reader = self._readers.get(sender) or self._new_reader(sender)
         header, messages = reader.read(batch)
         shard = self.shard
+        if header.epoch > shard.epoch:
+            msg = f"a batch for life {header.epoch} of this shard came to life {shard.epoch}"
+            raise LaterLifeError(msg)
         if header.epoch == shard.epoch:
             if inspect is not None:
                 for message in messages:

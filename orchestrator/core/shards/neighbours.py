@@ -12,7 +12,7 @@ from orchestrator.core.shards.session_messages import DeliveriesStored, JobStore
 from orchestrator.domain.execution.marks import Owner
 from orchestrator.domain.ids import DeliveryId, JobId, ShardName, TargetDomain
 from orchestrator.domain.jobs.job import Job
-from orchestrator.messages.codec import BatchReader, WireError, decode_one, encode
+from orchestrator.messages.codec import BatchReader, LaterLifeError, WireError, decode_one, encode
 from orchestrator.messages.types import ShardHeartbeat
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import OutboxEntry
@@ -58,6 +58,7 @@ class Neighbours:
         self._homes: dict[StepName, Jobs] = {}
         self._neighbours: dict[ShardName, _Neighbour] = {}
         self._beating: list[asyncio.Task[None]] = []
+        self._epoch = 0
         self._own, self._cluster = own, cluster
         self.targets = targets
         """Where this shard's jobs find every target."""
@@ -102,6 +103,7 @@ class Neighbours:
         """Begin a life of this shard, which ``found`` these on disk: its ``jobs`` may speak to the others'
         targets.
         """
+        self._epoch = epoch
         if self._cluster is not None:
             newcomers.begin(found)
         for neighbour in self._neighbours.values():
@@ -141,10 +143,14 @@ class Neighbours:
 
         Raises:
             WireError: It is no batch, or holds what no shard may say, or nobody knows that shard.
+            LaterLifeError: It is for a later life of this one, which was cut off and does not know yet.
 
         """
         neighbour = self._find(sender)
         header, messages = neighbour.reader.read(batch)
+        if header.epoch > self._epoch:
+            msg = f"a batch for life {header.epoch} of this shard came to life {self._epoch}"
+            raise LaterLifeError(msg)
         neighbour.outgoing.receive(header, messages)
         neighbour.incoming.receive(header, messages)
 
