@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from bench.ports import fresh_listener
+
 HEAD_END = b"\r\n\r\n"
 
 
@@ -77,7 +79,7 @@ class RawListener:
 
     async def open(self) -> int:
         """Listen on a free port; give its number."""
-        self._server = await asyncio.get_running_loop().create_server(self._make, "127.0.0.1", 0)
+        self._server = await asyncio.get_running_loop().create_server(self._make, sock=fresh_listener())
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 

@@ -19,6 +19,7 @@ from typing import Protocol
 import uvloop
 
 from bench.figures import percentile
+from bench.ports import fresh_listener
 from bench.raw_http import RawServer, answer
 from bench.strict_rules import RULES, Dialect, Kind, Limit, state
 
@@ -80,7 +81,7 @@ class StrictServer:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.listener = fresh_listener(backlog=1024)
         self.arrivals: list[Arrival] = []
         self.succeeded = 0
         self.done = threading.Event()

@@ -9,8 +9,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from msgspec.structs import astuple
-
 from orchestrator.domain.exchange import Fault, HttpRequest, Phases
 from orchestrator.domain.health.routing import SELF_FENCE_AFTER_S
 from orchestrator.domain.ids import AttemptId
@@ -39,6 +37,7 @@ REPORT_START_AFTER_S = 0.1
 """An attempt that takes longer than this reports its start apart from its end."""
 STALE_AFTER_S = 8.0
 """A message on its way for longer is not obeyed: the shard may soon count its attempt as lost."""
+LEAST_WAIT_S = 1e-6
 FILES_KEPT_BACK = 64
 """Of those that could be opened still: for Ray, the log, name servers, and attempts on their way here."""
 CLOSES_AFTER_TURNS = 20
@@ -240,9 +239,14 @@ class Executor:
         else:
             answered = self._clock.now() + self.clock_offset_s
             started = self._end(attempt)
-            write_s, wait_s = astuple(told[0]) if told else (0.0, 0.0)
+            phases = _phases_of(told)
             done = AttemptDone(
-                attempt, started, response, answered_at=answered, write_s=write_s, wait_s=wait_s
+                attempt,
+                started,
+                response,
+                answered_at=answered,
+                write_s=phases.write_s,
+                wait_s=phases.wait_s,
             )
             self._answers.report(done, request.owner)
 
@@ -298,6 +302,14 @@ class Executor:
 
     def _remember(self, attempt: AttemptId, *, early: bool) -> None:
         self._ended.put(attempt, early, self._clock.now())
+
+
+def _phases_of(told: list[Phases]) -> Phases:
+    # By a clock of milliseconds an answer may be waited for no time at all, which is how none is told.
+    return Phases(told[0].write_s, max(told[0].wait_s, LEAST_WAIT_S)) if told else _UNTOLD
+
+
+_UNTOLD = Phases(0.0, 0.0)
 
 
 class ShardLease:

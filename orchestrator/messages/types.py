@@ -70,7 +70,7 @@ class AttemptDone(Struct, frozen=True, array_like=True, tag=7):
 
     ``started_at`` and ``answered_at`` are the shard's monotonic seconds, None where nothing was written, or
     no answer came. ``write_s`` and ``wait_s`` are ``exchange.Phases`` of an answered request that belongs to
-    a trace, and 0 of others.
+    a trace, of which none is waited for 0 s, and 0 of others.
     """
 
     attempt: AttemptId
@@ -85,7 +85,7 @@ class AttemptDone(Struct, frozen=True, array_like=True, tag=7):
     @property
     def phases(self) -> Phases | None:
         """Where the time went, if that is told."""
-        return Phases(self.write_s, self.wait_s) if self.write_s or self.wait_s else None
+        return Phases(self.write_s, self.wait_s) if self.wait_s else None
 
 
 class Deliver(Struct, frozen=True, array_like=True, tag=8):

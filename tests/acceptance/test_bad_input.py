@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from bench.ports import fresh_listener
 from tests.acceptance.conftest import customer_of
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ def test_what_is_not_http_hurts_nobody(api: Api, service: Service, request_: byt
 
 
 def test_a_target_that_does_not_speak_http_ends_the_job(api: Api) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with fresh_listener() as listener:
         port = listener.getsockname()[1]
         job = api.submit(url=f"http://127.0.0.1:{port}/", retry_policy={"max_retries": 0, "max_reroutes": 0})
         connection, _ = listener.accept()

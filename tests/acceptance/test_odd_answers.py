@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench.loopback import GENEROUS_PACE
+from bench.ports import fresh_listener
 from tests.support.odd_answers import STALLED, Odd, Then, all_answered
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def raw() -> Iterator[RawSite]:
     site, ready, over = RawSite(), threading.Event(), asyncio.Event()
 
     async def run() -> None:
-        server = await asyncio.start_server(site.connected, "127.0.0.1", 0, backlog=1_000)
+        server = await asyncio.start_server(site.connected, sock=fresh_listener(1_000))
         site.port = server.sockets[0].getsockname()[1]
         site.loop = asyncio.get_running_loop()
         ready.set()

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from bench.ports import fresh_listener
+
 
 class HoldingRelay:
     """Relays connections; ``cut`` swallows what the present ones bring, and lets no others in."""
@@ -52,7 +54,7 @@ class HoldingRelay:
 async def holding_relay(to_port: int) -> AsyncIterator[HoldingRelay]:
     """Run a relay."""
     relay = HoldingRelay(to_port)
-    server = await asyncio.start_server(relay.connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(relay.connected, sock=fresh_listener())
     relay.port = server.sockets[0].getsockname()[1]
     try:
         yield relay

@@ -6,9 +6,11 @@ import socket
 
 import pytest
 
-from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
+from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse, Phases
 from orchestrator.domain.health.routing import SELF_FENCE_AFTER_S
 from orchestrator.domain.ids import AttemptId
+from orchestrator.domain.trace_context import HEADER
+from orchestrator.messages.codec import decode_one, encode
 from orchestrator.messages.types import AttemptDone, Message, RunAttempt
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.egress import EgressError, Gate, Timed
@@ -22,6 +24,8 @@ class Prompt:
 
     async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         await gate()
+        if timed is not None:
+            timed(Phases(0.0, 0.0))
         return HttpResponse(status=200, headers={}, body=b"")
 
     async def close(self) -> None:
@@ -55,6 +59,22 @@ async def test_an_attempt_of_which_nothing_was_written_has_no_start(fault: Fault
 
     assert isinstance(done, AttemptDone)
     assert (done.started_at is None) == fault.unwritten
+    await executor.close()
+
+
+@pytest.mark.parametrize("traced", [True, False])
+async def test_where_the_time_went_is_told_of_a_traced_request_however_short_it_was(*, traced: bool) -> None:
+    clock, reports = SystemClock(), asyncio.Queue[Message]()
+    executor = Executor(Prompt(), clock, reports.put_nowait)
+    executor.unfence(math.inf)
+    headers = ((HEADER, "00-" + "1" * 32 + "-" + "2" * 16 + "-01"),) if traced else ()
+
+    request = HttpRequest(method="GET", url="http://a.example/", headers=headers)
+    executor.receive(RunAttempt(AttemptId("1"), clock.now(), request))
+    done = decode_one(encode(await reports.get()))
+
+    assert isinstance(done, AttemptDone)
+    assert (done.phases is not None) == traced
     await executor.close()
 
 
