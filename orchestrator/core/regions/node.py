@@ -22,7 +22,7 @@ from orchestrator.transport.mailbox import Mailbox
 
 
 class ShardNode:
-    """Lets in what nodes send to a shard; what was meant for another life of it is dropped.
+    """Lets in what nodes send to a shard; what was meant for an earlier life of it is dropped.
 
     Args:
         shard: Whose door this is.

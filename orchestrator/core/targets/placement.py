@@ -30,7 +30,8 @@ def _region_for(
     target_health: TargetHealth,
 ) -> RegionName | None:
     wanted = plan.legs[leg].region
-    if plan.mode.conduct.when_late and target_health.calm(domain):
+    # What is repeated stays where it was: only where a leg begins may be chosen.
+    if plan.mode.conduct.when_late and leg not in plan.sent and target_health.calm(domain):
         free = [region for region in plan.free if region in with_credit]
         wanted = target_health.where_to_begin(domain, wanted, free)
     if wanted in with_credit and target_health.calm(domain):

@@ -7,6 +7,7 @@ from orchestrator.core.targets.target_health import TRIED_EVERY
 from orchestrator.domain.execution.run import LegState
 from orchestrator.domain.health.answer_times import ENOUGH
 from orchestrator.domain.health.hedging import TOKENS_MOST
+from orchestrator.domain.health.latency import Latency
 from orchestrator.domain.ids import target_domain
 from orchestrator.domain.jobs.job import HedgePolicy, RetryPolicy
 from orchestrator.domain.jobs.policies import ExecutionMode
@@ -192,3 +193,15 @@ async def test_a_race_goes_everywhere_however_slow_a_region_is(rig: Rig) -> None
     await learn_both(rig, slow_s=10 * QUICK_S)
     stored = await rig.run(regions=BOTH)
     assert sorted(rig.seen(stored.job.id)) == sorted(BOTH)
+
+
+@in_virtual_time(BUSY)
+async def test_a_leg_that_is_repeated_stays_in_its_region_however_slow_that_is(rig: Rig) -> None:
+    await learn_both(rig, slow_s=1.3 * QUICK_S)
+    statuses = iter([503])
+    rig.answer = lambda call: Reply(status=next(statuses, 200), after_s=QUICK_S)
+    job_id = await rig.submit(regions=BOTH, execution_mode=HEDGE, hedge=HedgePolicy(budget=0.0))
+    await asyncio.sleep(2 * QUICK_S)
+    rig.shard.targets.routes.target_health._routes[TARGET][IAD].latency = Latency(1.0, 0.1, ENOUGH, 1.0)
+    await rig.ended(job_id)
+    assert rig.seen(job_id) == [IAD, IAD]
