@@ -1,20 +1,27 @@
 """TCP ports of loopback, each given once: a service may still know the pace of what listened there before."""
 
 import socket
+from random import SystemRandom
+
+APART = range(20_000, 32_000)
+"""Below those that Linux gives to connections (ip_local_port_range begins at 32,768): what is free now is free
+still when a process that needs seconds to start listens there.
+"""
 
 _given: set[int] = set()
 
 
 def fresh_listener(backlog: int = 128) -> socket.socket:
     """Listen on a port of which nobody in this process was told before."""
-    passed_over: list[socket.socket] = []
-    while (listener := _listener(backlog)).getsockname()[1] in _given:
-        # Held until another is found, so that it is not offered again.
-        passed_over.append(listener)
-    _given.add(listener.getsockname()[1])
-    for other in passed_over:
-        other.close()
-    return listener
+    while True:
+        port = SystemRandom().choice(APART)
+        if port not in _given:
+            _given.add(port)
+            try:
+                return socket.create_server(("127.0.0.1", port), backlog=backlog)
+            except OSError:
+                # Somebody else's.
+                continue
 
 
 def free_port() -> int:
@@ -22,7 +29,3 @@ def free_port() -> int:
     with fresh_listener() as listener:
         port: int = listener.getsockname()[1]
     return port
-
-
-def _listener(backlog: int) -> socket.socket:
-    return socket.create_server(("127.0.0.1", 0), backlog=backlog)
