@@ -4,8 +4,8 @@ import socket
 from random import SystemRandom
 
 APART = range(20_000, 32_000)
-"""Below those that Linux gives to connections (ip_local_port_range begins at 32,768): what is free now is free
-still when a process that needs seconds to start listens there.
+"""Below those that Linux gives to connections (ip_local_port_range begins at 32,768): what is free now is
+free still when a process that needs seconds to start listens there.
 """
 
 _given: set[int] = set()
