@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import hmac
 import json
@@ -47,12 +48,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What to answer, ``after_s`` seconds. ``breaks`` closes the connection instead."""
+    """What to answer, ``after_s`` seconds, which run once ``held`` is set where there is that. ``breaks``
+    closes the connection instead.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b"ok"
     after_s: float = 0.0
+    held: threading.Event | None = None
     breaks: bool = False
 
     def encode(self) -> bytes:
@@ -179,10 +183,20 @@ class _Connection(asyncio.Protocol):
         method = self._parser.get_method().decode("latin-1")
         self._open = Seen(method, self._path, self._headers, self._body, time.monotonic())
         reply = self._site.take(self._open)
-        if reply.after_s > 0:
-            asyncio.get_running_loop().call_later(reply.after_s, self._answer, self._open, reply)
+        if reply.held is None:
+            self._answer_later(self._open, reply)
         else:
-            self._answer(self._open, reply)
+            waiting = asyncio.get_running_loop().run_in_executor(None, reply.held.wait, PATIENCE_S)
+            waiting.add_done_callback(functools.partial(self._released, self._open, reply))
+
+    def _released(self, seen: Seen, reply: Reply, _: asyncio.Future[bool]) -> None:
+        self._answer_later(seen, reply)
+
+    def _answer_later(self, seen: Seen, reply: Reply) -> None:
+        if reply.after_s > 0:
+            asyncio.get_running_loop().call_later(reply.after_s, self._answer, seen, reply)
+        else:
+            self._answer(seen, reply)
 
     def _answer(self, seen: Seen, reply: Reply) -> None:
         if self._transport.is_closing():

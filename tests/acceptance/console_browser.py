@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text()
@@ -34,6 +34,7 @@ def running_chromium() -> Iterator[Browser]:
     if found is None:
         missing = pytest.fail if os.environ.get(REQUIRED) else pytest.skip
         missing(f"no browser: install the distribution's {NAMES[0]}")
+    expect.set_options(timeout=SHOWN_WITHIN_MS)
     with sync_playwright() as playwright:
         # As root, as in a container, Chromium's own sandbox does not start.
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])

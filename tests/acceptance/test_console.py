@@ -1,6 +1,7 @@
 """The console in a real browser, before the real service."""
 
 import re
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -64,9 +65,9 @@ def operator(browser: Browser, service: Service, operators_key: str) -> Iterator
         assert somebody.complaints == []
 
 
-def slow_race(target: Site, path: str = "/charge") -> dict[str, object]:
-    """Give the fields of a job whose three legs take their time, each another one."""
-    url = target.on(path, Reply(after_s=1.6), Reply(after_s=1.2), Reply(after_s=2.0))
+def slow_race(target: Site, path: str = "/charge", held: threading.Event | None = None) -> dict[str, object]:
+    """Give the fields of a job whose three legs take their time, each another one, once they are let go."""
+    url = target.on(path, *(Reply(after_s=after_s, held=held) for after_s in (1.6, 1.2, 2.0)))
     return {
         "url": f"{url}?order=7",
         "method": "POST",
@@ -95,10 +96,13 @@ def test_a_race_is_watched_live_until_it_is_won(
     customer: Person, api: Api, target: Site, receiver: Site
 ) -> None:
     api.open_gate(target)
-    job_id = api.submit(**slow_race(target), webhooks=[{"url": receiver.url("/orders")}])["job_id"]
+    watched = threading.Event()
+    race = slow_race(target, held=watched)
+    job_id = api.submit(**race, webhooks=[{"url": receiver.url("/orders")}])["job_id"]
     customer.open(f"/jobs/{job_id}")
     lanes = customer.page.get_by_role("listitem")
     expect(lanes.filter(has_text="running")).to_have_count(3)
+    watched.set()
     expect(lanes.filter(has_text="won")).to_have_count(1)
     expect(lanes.filter(has_text="cancelled")).to_have_count(2)
     customer.sees("won: the first success")
