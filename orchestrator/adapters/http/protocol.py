@@ -18,6 +18,7 @@ from uvicorn._types import (
 )
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from orchestrator.adapters.http.bodies import BODY_IS_HERE
 from orchestrator.adapters.http.head_room import LINE_COSTS, HeadRoom, HeldHeads
 from orchestrator.adapters.http.lingering import LingeringTransport, Refused
 from orchestrator.adapters.http.problems import problem_of
@@ -240,6 +241,8 @@ class BoundedProtocol(HttpToolsProtocol):
                     await send(message)
                     self._line.send_on()
 
+            if not cycle.more_body:
+                cycle.scope["extensions"] = {BODY_IS_HERE: {}}
             await app(scope, receive, sending)
 
         super()._start_asgi_task(cycle, answering)
