@@ -4,6 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 import msgpack
+from msgspec.structs import astuple
 
 from orchestrator.domain.exchange import Fault, HttpResponse
 from orchestrator.domain.execution.course import Child, Course
@@ -104,8 +105,8 @@ def unpack_course(data: bytes) -> Course:
 
 def _run_out(run: Run) -> dict[str, Any]:
     return {
-        "legs": [[getattr(leg, name) for name in _LEG_FIELDS] for leg in run.legs],
-        "attempts": [[getattr(a, name) for name in _ATTEMPT_FIELDS] for a in run.attempts],
+        "legs": [astuple(leg) for leg in run.legs],
+        "attempts": [astuple(attempt) for attempt in run.attempts],
         "counts": [run.made, run.retries, run.reroutes, run.crashes],
         "used": sorted(run.used_regions),
         "forgotten_written": run.forgotten_written,

@@ -306,6 +306,8 @@ def read_model(kind: type[_M], document: dict[str, Any]) -> _M:
 def unknown_fields(kind: type[BaseModel], document: dict[str, Any]) -> list[str]:
     """Name the fields of a document that a model does not have."""
     known = _known_fields(kind)
+    if document.keys() <= known:
+        return []
     return [name[:100] for name in document if name not in known]
 
 

@@ -1,6 +1,7 @@
 """A submission, read job by job: what is wrong is collected, so that one answer names all of it."""
 
 from base64 import b64decode, b64encode
+from operator import attrgetter
 from typing import Any, assert_never
 
 from msgspec import Struct
@@ -37,6 +38,7 @@ WARNINGS_MOST = 50
 IN_ORDER = "http://unread.invalid/"
 """Stands for a URL that can't be read, so that the rest can be judged."""
 _IN_BOTH = tuple(name for name in JobSpec.__struct_fields__ if name in SubmissionIn.model_fields)
+_read_both = attrgetter(*_IN_BOTH)
 
 
 class Reading(Struct, frozen=True):
@@ -89,7 +91,7 @@ class _Reader:
             "on_success": self._child(model.on_success, f"{path}on_success."),
             "on_failure": self._child(model.on_failure, f"{path}on_failure."),
         }
-        spec = JobSpec(**{name: getattr(model, name) for name in _IN_BOTH} | written_otherwise)
+        spec = JobSpec(**dict(zip(_IN_BOTH, _read_both(model), strict=True)) | written_otherwise)
         return with_one_guarantee(spec)
 
     def _model(

@@ -119,8 +119,9 @@ class WebhookDispatcher:
         sent = self._in_flight.at(sender, message.delivery)
         if sent is None or sent.number != message.attempt:
             return
-        sent.entry = self._outbox.noted(sent.entry, message, self._departures.shown(sent.node.region))
-        trace_id = self._tracing.delivered(sent.entry.job_id, sent.result.traceparent, sent.entry)
+        shown = self._departures.shown(sent.node.region)
+        sent.entry = entry = self._outbox.noted(sent.entry, message, shown)
+        trace_id = self._tracing.delivered(entry.job_id, sent.result.traceparent, entry)
         self._counters.delivery_took(message.took_ms / 1000, trace_id)
         unanswered = message.status is None and not is_final(None, message.fault)
         if unanswered and (following := self._departures.following(sent.regions, sent.tried)):
@@ -133,11 +134,11 @@ class WebhookDispatcher:
         self._large.needed(sender, message)
 
     def _settle(self, sent: DeliveryInFlight, message: Delivered, trace_id: str | None) -> None:
-        sent.entry = self._outbox.judged(sent.entry, message)
-        if (after_s := self._outbox.accepted_after_s(sent.entry, sent.result.ended_ms)) is not None:
+        sent.entry = entry = self._outbox.judged(sent.entry, message)
+        if (after_s := self._outbox.accepted_after_s(entry, sent.result.ended_ms)) is not None:
             self._counters.delivered_after(after_s, trace_id)
         self._queues.settle(sent.endpoint, sent.queued, down=seems_down(message.status))
-        self._spawn(self._outbox.record(sent.entry))
+        self._spawn(self._outbox.record(entry))
         for overdue in self._queues.take_overdue(sent.endpoint, self._outbox.now_ms):
             self._spawn(self._give_up(overdue))
         self._queues.pump_after_settling(sent.endpoint)

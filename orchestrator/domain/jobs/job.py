@@ -138,6 +138,9 @@ class JobSpec(Struct, frozen=True, kw_only=True):
 
     def parts(self) -> "list[tuple[str, JobSpec]]":
         """List the spec and every one nested in it, each with the dotted path of its fields."""
+        if self.fallback is None and not self.has_children:
+            # Most jobs, and each asks several times on its way.
+            return [("", self)]
         nested = (
             ("fallback_job", self.fallback.spec if self.fallback else None),
             ("on_success", self.on_success),

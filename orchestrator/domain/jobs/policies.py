@@ -1,9 +1,11 @@
 """What a job may say of how it is run, in words, and what each word means.
 
 This is the one place that tells them apart: a new word is a type error here until its meaning is written.
+Meanings are asked for a dozen times a job, so each word keeps its own once it was asked.
 """
 
 from enum import StrEnum
+from functools import cached_property
 from typing import assert_never
 
 from msgspec import Struct
@@ -36,7 +38,7 @@ class ExecutionMode(StrEnum):
     HEDGE = "hedge"
     """The next starts only when the one before is late, and nobody else wants the permit."""
 
-    @property
+    @cached_property
     def conduct(self) -> Conduct:
         """Say how the legs of a step go."""
         match self:
@@ -56,7 +58,7 @@ class RegionPolicy(StrEnum):
     FALLBACK = "fallback"
     STRICT = "strict"
 
-    @property
+    @cached_property
     def strict(self) -> bool:
         """Whether it may not."""
         match self:
@@ -74,7 +76,7 @@ class Guarantee(StrEnum):
     AT_LEAST_ONCE = "at_least_once"
     AT_MOST_ONCE = "at_most_once"
 
-    @property
+    @cached_property
     def once(self) -> bool:
         """Whether nothing is then sent again."""
         match self:

@@ -14,7 +14,7 @@ _PLAIN = (str, int, float, dict)
 def spec_to_record(spec: JobSpec) -> dict[str, Any]:
     """Flatten to plain values; only what differs from its default is kept."""
     return {
-        name: _plain(value)
+        name: value if isinstance(value, _PLAIN) else _structured(value)
         for (name, default), value in zip(_NAMES_AND_DEFAULTS, astuple(spec), strict=True)
         # Most fields are as they were: what is the same object needs no look at what is equal.
         if value is not default and value != default
@@ -30,13 +30,11 @@ def spec_from_record(record: dict[str, Any]) -> JobSpec:
     return convert(record, JobSpec)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, _PLAIN):
-        return value
+def _structured(value: Any) -> Any:
     kind = type(value)
     if kind is JobSpec:
         return spec_to_record(value)
     if kind is Fallback:
-        return [_plain(value.trigger), spec_to_record(value.spec)]
+        return [_structured(value.trigger), spec_to_record(value.spec)]
     # Sets have no order of their own, and equal policies are one payload; to sort costs time.
     return to_builtins(value) if kind is tuple else to_builtins(value, order="deterministic")
