@@ -21,6 +21,7 @@ from tests.simulation.deliveries import (
 )
 from tests.simulation.fairness import (
     first_legs_go_before_further_ones,
+    no_leg_waits_twice,
     nobody_is_passed_over,
     shares_keep_together,
     the_lowest_key_goes_first,
@@ -200,6 +201,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     shares_keep_together,
     the_lowest_key_goes_first,
     first_legs_go_before_further_ones,
+    no_leg_waits_twice,
     nothing_starts_after_the_end,
     skipped_legs_were_not_sent,
     attempts_are_numbered_once,

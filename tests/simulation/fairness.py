@@ -93,6 +93,14 @@ def first_legs_go_before_further_ones(scenario: Scenario, history: History) -> I
             )
 
 
+def no_leg_waits_twice(scenario: Scenario, history: History) -> Iterator[str]:
+    """A leg has one ticket in its target's queue at most: the turn of a second would come back unused."""
+    for log in history.queues:
+        for event, queue in _replay(log):
+            if event.move is Move.WAITS and event.ticket is not None and queue.has(event.ticket):
+                yield f"{event.ticket} waits twice, {_at(event)}"
+
+
 _Began = dict[tuple[JobId, int], Grant]
 """The first grant of each step. One that a shard had not written when it died is known to no other."""
 
@@ -170,6 +178,10 @@ class _Queue:
             mine = self._party(place[1], spare=place[0]) == self.party(event)
             if mine and not set_apart and place not in self.held:
                 yield from tickets
+
+    def has(self, ticket: Ticket) -> bool:
+        """Whether a leg waits, in any lane."""
+        return any(ticket in tickets for tickets in self.lanes.values())
 
     def party(self, event: QueueEvent) -> _Party:
         """Say whose turn an event belongs to."""

@@ -19,6 +19,7 @@ from orchestrator.core.regions.failure_detector import FailureDetector
 from orchestrator.core.regions.peer import Peer
 from orchestrator.core.shard import Shard
 from orchestrator.core.targets.dispatcher import Dispatcher
+from orchestrator.core.targets.step_at_target import StepAtTarget
 from orchestrator.domain.execution import fallbacks, outcomes
 from orchestrator.domain.execution.course import Course
 from orchestrator.domain.execution.marks import Mark
@@ -194,6 +195,11 @@ def an_executor_forgets_what_it_ended(patch: pytest.MonkeyPatch) -> None:
 @breaks("nothing_fails_unexpectedly")
 def an_overdue_job_is_taken_up_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(JobCache, "take", lambda self, job_id: self._jobs.get(job_id, (None,))[0])
+
+
+@breaks("no_leg_waits_twice", cut_off)
+def a_lost_attempt_leaves_its_ticket_behind(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(StepAtTarget, "take_claim", lambda self, attempt: None)
 
 
 @breaks("nothing_leaks")

@@ -14,10 +14,6 @@ class JobTimers:
         self._clock = clock
         self._timers: dict[Hashable, Timer] = {}
 
-    def __contains__(self, what: Hashable) -> bool:
-        """Whether something is yet to be done."""
-        return what in self._timers
-
     def after(self, delay_s: float, what: Hashable, do: Callable[[], None]) -> None:
         """Do something later, once; what is to be done already stays as it is."""
 

@@ -39,9 +39,6 @@ class JobSupervisor(JobConclusion):
         elif self._context.over(self.job):
             self._context.targets.pass_up(turn)
             self.time_out()
-        elif (step, leg) in self._timers:
-            # An attempt that was lost while it waited for a permit has left this ticket behind.
-            self._context.targets.pass_up(turn)
         else:
             self._context.targets.run(run_order(self.job, self.course, turn))
 

@@ -125,9 +125,9 @@ class DomainLimiter:
         """Count a leg as waiting here, be it in the queue or put aside until a region is up."""
         self._queue.keep_place(ticket)
 
-    def withdraw(self, ticket: Ticket, *, spare: bool = False) -> None:
-        """A leg that waits here does so no longer. Its ticket is dropped when it comes to the front."""
-        if self._queue.withdraw(ticket, spare=spare):
+    def withdraw(self, ticket: Ticket, *, spare: bool = False, queued: bool = True) -> None:
+        """A leg that waits here does so no longer. A ``queued`` ticket is dropped when it is at the front."""
+        if self._queue.withdraw(ticket, spare=spare, queued=queued):
             self.pump()
 
     def place(self, customer: CustomerId, order_key: int, job_id: JobId) -> QueuePosition | None:

@@ -40,7 +40,7 @@ class LocalTargets(StepAttempts):
                     self._hedges.watch(step, attempt, self._jobs.late)
                     return
         elif ticket.step != PRIMARY:
-            # It was kept away from its queue when its step was withdrawn; of a first step nobody knows that.
+            # What is withdrawn with its step has let it come before; of a first step nobody knows that.
             limiter.unused(permit)
             return
         self._jobs.turn(Turn(limiter.name, ticket, permit))

@@ -49,14 +49,14 @@ class Parking:
         self._target_health = target_health
         self._queues = queues
         self._release = release
-        self._count = 0
+        self._here: dict[Ticket, _Kept] = {}
         self._without_region: dict[RegionName, deque[_Kept]] = {}
         self._behind: dict[_Way, deque[_Kept]] = {}
         self._timed: set[_Way] = set()
 
     def __len__(self) -> int:
         """Count the tickets here."""
-        return self._count
+        return len(self._here)
 
     def keep(
         self, claim: Claim, *, down: Collection[RegionName] = (), shut: Collection[RegionName] = ()
@@ -65,13 +65,19 @@ class Parking:
         target lets it pass: whichever comes first.
         """
         self._queues.keep_place(claim)
-        kept = _Kept(claim)
-        self._count += 1
+        kept = self._here[claim.ticket] = _Kept(claim)
         for region in down:
             self._append(self._without_region.setdefault(region, deque()), kept)
         for region in shut:
             self._append(self._behind.setdefault((claim.domain, region), deque()), kept)
             self._wake(claim.domain, region)
+
+    def withdraw(self, claim: Claim) -> bool:
+        """Nobody waits for a claim any more; say whether it was here."""
+        kept = self._here.pop(claim.ticket, None)
+        if kept is not None:
+            kept.here = False
+        return kept is not None
 
     def release(self, regions: Collection[RegionName]) -> None:
         """Queue again what waits for one of ``regions``, of which ANY is one."""
@@ -103,7 +109,7 @@ class Parking:
     def _append(self, line: deque["_Kept"], kept: "_Kept") -> None:
         line.append(kept)
         # What was let go by another way stays behind here: it is thinned out before it is the most of a line.
-        if len(line) > 2 * self._count + GONE_MOST:
+        if len(line) > 2 * len(self._here) + GONE_MOST:
             here = [each for each in line if each.here]
             line.clear()
             line.extend(here)
@@ -112,7 +118,7 @@ class Parking:
         """Queue it again, unless it went by another way; say whether it was here."""
         was_here, kept.here = kept.here, False
         if was_here:
-            self._count -= 1
+            del self._here[kept.claim.ticket]
             self._release(kept.claim, region)
         return was_here
 

@@ -30,6 +30,6 @@ class Queues:
         else:
             limiter.enqueue(claim.ticket)
 
-    def withdraw(self, claim: Claim) -> None:
-        """Nobody waits for it any more, wherever its ticket lies."""
-        self._limiter(claim.domain).withdraw(claim.ticket, spare=claim.spare)
+    def withdraw(self, claim: Claim, *, queued: bool) -> None:
+        """Nobody waits for a claim any more, be its ticket ``queued`` or kept away."""
+        self._limiter(claim.domain).withdraw(claim.ticket, spare=claim.spare, queued=queued)

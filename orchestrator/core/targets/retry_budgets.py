@@ -1,12 +1,13 @@
 """Repeats that wait for their target's retry budget before they queue for a permit."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from orchestrator.core.targets.queues import Queues
 from orchestrator.domain.health.breaker import Cause, Sign, sign_of
 from orchestrator.domain.health.retry_budget import RetryBudget, next_token_at, note_first, note_sign, spend
 from orchestrator.domain.ids import CustomerId, TargetDomain
+from orchestrator.domain.queueing.fairness import Ticket
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.targets import Claim
 
@@ -19,21 +20,29 @@ class _DomainRetries:
     """``waiting`` are the repeats by customer, whose turn comes next first."""
 
     budget: RetryBudget
-    waiting: OrderedDict[CustomerId, deque[Claim]] = field(default_factory=OrderedDict)
+    waiting: OrderedDict[CustomerId, OrderedDict[Ticket, Claim]] = field(default_factory=OrderedDict)
     timed: bool = False
 
     def add(self, claim: Claim) -> None:
         """Put a repeat behind its customer's others."""
-        self.waiting.setdefault(claim.ticket.customer, deque()).append(claim)
+        self.waiting.setdefault(claim.ticket.customer, OrderedDict())[claim.ticket] = claim
 
     def take(self) -> Claim:
         """Take the next customer's first."""
         customer, claims = next(iter(self.waiting.items()))
-        claim = claims.popleft()
+        _, claim = claims.popitem(last=False)
         self.waiting.move_to_end(customer)
         if not claims:
             del self.waiting[customer]
         return claim
+
+    def drop(self, ticket: Ticket) -> bool:
+        """Take a repeat out; say whether it was here."""
+        claims = self.waiting.get(ticket.customer)
+        found = claims is not None and claims.pop(ticket, None) is not None
+        if claims is not None and not claims:
+            del self.waiting[ticket.customer]
+        return found
 
 
 class RetryBudgets:
@@ -54,6 +63,11 @@ class RetryBudgets:
         retries = self._by_domain.get(claim.domain) or self._open(claim.domain)
         retries.add(claim)
         self._release(retries)
+
+    def withdraw(self, claim: Claim) -> bool:
+        """Nobody waits for a claim any more; say whether it was here."""
+        retries = self._by_domain.get(claim.domain)
+        return retries is not None and retries.drop(claim.ticket)
 
     def sent_first(self, domain: TargetDomain) -> None:
         """A leg's first attempt went out."""

@@ -82,7 +82,8 @@ class Routes:
 
     def withdraw(self, claim: Claim, regions: Sequence[RegionName]) -> None:
         """A leg that waits, for one of ``regions`` perhaps, does so no longer."""
-        self._queues.withdraw(claim)
+        kept_away = self.parking.withdraw(claim) or self.retry_budgets.withdraw(claim)
+        self._queues.withdraw(claim, queued=not kept_away)
         for place in (ANY, *regions):
             self.detours.gone(claim.domain, claim.ticket, place)
 

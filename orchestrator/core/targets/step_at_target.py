@@ -58,6 +58,11 @@ class StepAtTarget:
             self.hedges = {}
         self.hedges[attempt] = watch
 
+    def take_claim(self, attempt: AttemptId) -> Claim | None:
+        """Take the claim of an attempt that waits on a ready connection; None where it claims nothing."""
+        opened = self.open.get(attempt)
+        return None if opened is None else self.claims.pop(opened.leg, None)
+
     def close(self, attempt: AttemptId) -> Watch | None:
         """An attempt is over; return what ``watch`` kept of it."""
         self.open.pop(attempt, None)

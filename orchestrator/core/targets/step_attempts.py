@@ -128,9 +128,12 @@ class StepAttempts:
         step = self._steps.get((job, number))
         healthy: Sequence[RegionName] = ()
         if step is not None:
-            watch = step.close(attempt)
+            claim, watch = step.take_claim(attempt), step.close(attempt)
             if watch is not None:
                 self._hedges.ended(watch, ended)
+            if claim is not None:
+                # Its next permit would only come back, and a repeat of its leg would wait beside it.
+                self._routes.withdraw(claim, ())
             if step.order is not None and (ended.response is None or not ended.response.beyond_doubt):
                 healthy = self._healthy(domain, step.order.plan.listed)
         self._jobs.ended(AttemptEnded(job, number, attempt, ended, tuple(healthy)))

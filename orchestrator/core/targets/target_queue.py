@@ -14,7 +14,8 @@ class TargetQueue:
     """Tickets in fair turns, behind the gates of what binds their customers and accounts, and where their
     jobs stand.
 
-    A ticket that is withdrawn counts no longer as waiting at once, and is dropped when it comes to the front.
+    A ticket that is withdrawn counts no longer as waiting at once, and is dropped when it comes to the front;
+    if its leg is back by then, it has that ticket again. So a leg has one here at most.
     Gates and positions are made when they are needed: an idle target is to cost little. All times are
     monotonic seconds.
     """
@@ -27,7 +28,7 @@ class TargetQueue:
         self._positions: PositionIndex | None = None
         self._gates: Gates | None = None
         self._gone: set[Ticket] | None = None
-        """Of legs that wait here no longer, for as long as anything does."""
+        """Of legs that wait here no longer: each is queued."""
 
     def __bool__(self) -> bool:
         """Whether any ticket is queued."""
@@ -68,12 +69,14 @@ class TargetQueue:
 
     def push(self, ticket: Ticket) -> None:
         """Queue a leg that others may not pass over."""
-        self._tickets.push(ticket)
+        if not self._is_back(ticket):
+            self._tickets.push(ticket)
         self.keep_place(ticket)
 
     def push_spare(self, ticket: Ticket) -> None:
         """Queue a leg that uses what nobody else wants."""
-        self._tickets.push_spare(ticket)
+        if not self._is_back(ticket):
+            self._tickets.push_spare(ticket)
 
     def keep_place(self, ticket: Ticket) -> None:
         """Count a leg as waiting, be it queued or put aside until a region is up."""
@@ -81,9 +84,12 @@ class TargetQueue:
             self._positions = PositionIndex()
         self._positions.add(self._tickets.turn_of(ticket), ticket)
 
-    def withdraw(self, ticket: Ticket, *, spare: bool) -> bool:
-        """Let a leg wait here no longer; say whether others may have come to the front by that."""
-        if not ((self._leave(ticket) or spare) and self._tickets):
+    def withdraw(self, ticket: Ticket, *, spare: bool, queued: bool = True) -> bool:
+        """Let a leg wait here no longer, which is ``queued`` or has its place alone; say whether others may
+        have come to the front by that.
+        """
+        stood = self._leave(ticket)
+        if not (queued and (stood or spare) and self._tickets):
             return False
         self._gone = self._gone or set()
         self._gone.add(ticket)
@@ -156,11 +162,18 @@ class TargetQueue:
         self._positions = self._positions if self._positions.count else None
         return stood
 
-    def _is_gone(self, ticket: Ticket) -> bool:
+    def _is_back(self, ticket: Ticket) -> bool:
+        """Whether a leg comes back to the ticket that it left behind."""
         if self._gone is None or ticket not in self._gone:
             return False
         self._gone.discard(ticket)
-        self._leave(ticket)
+        return True
+
+    def _is_gone(self, ticket: Ticket) -> bool:
+        if self._gone is None or ticket not in self._gone:
+            return False
+        # If it has a place, its leg waits to be queued again: with that it would have come back.
+        self._gone.discard(ticket)
         if self._gates is not None:
             # Its lane may have been let in by a gate: the next one there has its turn then.
             self._gates.look_again(ticket)

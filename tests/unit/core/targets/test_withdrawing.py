@@ -4,13 +4,17 @@ import asyncio
 
 import pytest
 
-from orchestrator.domain.ids import target_domain
-from orchestrator.domain.jobs.job import Fallback, JobSpec, Trigger, TriggerKind
+from orchestrator.core.targets.domain_limiter import DomainLimiter
+from orchestrator.core.targets.target_queue import TargetQueue
+from orchestrator.domain.ids import JobId, target_domain
+from orchestrator.domain.jobs.job import Fallback, JobSpec, RetryPolicy, Trigger, TriggerKind
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.jobs.policies import ExecutionMode
 from orchestrator.domain.pace.pacing import Pace
+from orchestrator.domain.queueing.fairness import Ticket, one_each
+from orchestrator.domain.steering.binding import Binding
 from tests.support.outlet import Outlet, SlidingWindow
-from tests.support.rig import IAD, LAX, ORD, Reply, Rig, in_virtual_time
+from tests.support.rig import IAD, LAX, ORD, URL, Reply, Rig, in_virtual_time
 
 
 @in_virtual_time(Pace())
@@ -98,6 +102,124 @@ async def test_two_tickets_of_one_job_are_both_dropped(rig: Rig) -> None:
     await rig.run()
     assert rig.seen(fanout) == [IAD]
     assert rig.store.jobs.loads - reads <= 4
+
+
+async def lost_while_it_waits(rig: Rig) -> tuple[JobId, DomainLimiter]:
+    """Let a job's attempt wait on a ready connection for its next permit, as its region goes down."""
+    rig.connects_in_s[IAD] = 0.2
+    job_id = await rig.submit()
+    (domain,) = rig.shard.targets.domains.values()
+    domain.pause(rig.loop.time() + 30.0)
+    await asyncio.sleep(1.0)
+    assert (domain.waiting, domain.in_flight, rig.seen(job_id)) == (1, 0, [])
+    rig.alive.discard(IAD)
+    await asyncio.sleep(10.0)
+    return job_id, domain
+
+
+@in_virtual_time(Pace(1.0, 1))
+async def test_an_attempt_that_is_lost_while_it_waits_leaves_its_leg_one_ticket(rig: Rig) -> None:
+    job_id, domain = await lost_while_it_waits(rig)
+    assert (domain.waiting, len(domain._queue._tickets)) == (1, 1)
+    assert (await rig.ended(job_id)).state is JobState.SUCCESS
+    assert len(rig.seen(job_id)) == 1
+    assert (domain.waiting, bool(domain._queue)) == (0, False)
+
+
+@in_virtual_time(Pace(1.0, 1))
+async def test_a_job_whose_attempt_was_lost_while_it_waited_is_asked_for_no_turn_once_it_ended(
+    rig: Rig,
+) -> None:
+    job_id, _ = await lost_while_it_waits(rig)
+    after = await rig.submit(regions=(LAX,))
+    await rig.shard.jobs.cancel(job_id)
+    reads = rig.store.jobs.loads
+    await rig.ended(after)
+    # Those that look for the end of the job that came after it.
+    assert (rig.seen(job_id), rig.seen(after)) == ([], [LAX])
+    assert rig.store.jobs.loads - reads == 2
+
+
+@in_virtual_time(down=(IAD, LAX, ORD))
+async def test_a_job_that_is_cancelled_while_it_waits_for_a_region_leaves_nothing_there(rig: Rig) -> None:
+    job_id = await rig.submit()
+    await asyncio.sleep(1)
+    (domain,) = rig.shard.targets.domains.values()
+    assert (domain.waiting, len(rig.shard.targets.routes.parking)) == (1, 1)
+    await rig.shard.jobs.cancel(job_id)
+    assert (domain.waiting, len(rig.shard.targets.routes.parking)) == (0, 0)
+
+
+@in_virtual_time(Pace(20.0, 20))
+async def test_a_job_that_is_cancelled_while_it_waits_for_a_token_leaves_nothing_there(rig: Rig) -> None:
+    rig.answer = lambda call: Reply(status=500 if call.url.endswith("broken") else 200)
+    policy = RetryPolicy(max_retries=20, retry_codes=frozenset({500}))
+    jobs = []
+    for _ in range(100):
+        jobs.append(await rig.submit(url=f"{URL}broken", retry_policy=policy))
+        await rig.submit(customer="cust_well")
+    budgets = rig.shard.targets.routes.retry_budgets
+    await asyncio.sleep(12)
+    assert len(budgets) > 10
+    for job_id in jobs:
+        await rig.shard.jobs.cancel(job_id)
+    (domain,) = rig.shard.targets.domains.values()
+    assert (domain.waiting, len(budgets)) == (0, 0)
+
+
+FIRST, OTHER = Ticket(1, JobId("first")), Ticket(2, JobId("other"))
+
+
+def turns(queue: TargetQueue) -> list[str]:
+    """Let out whoever may go, and name them."""
+    taken: list[str] = []
+    while (ticket := queue.next(0.0)[0]) is not None:
+        queue.take(ticket, 0.0)
+        taken.append(ticket.job_id)
+    return taken
+
+
+@pytest.mark.parametrize("spare", [False, True])
+def test_a_leg_that_comes_back_has_its_ticket_again(spare: bool) -> None:
+    queue = TargetQueue(Binding(), one_each)
+    line_up = queue.push_spare if spare else queue.push
+    for ticket in (FIRST, OTHER):
+        line_up(ticket)
+    for _ in range(3):
+        queue.withdraw(FIRST, spare=spare)
+        line_up(FIRST)
+    assert queue.waiting == (0 if spare else 2)
+    assert turns(queue) == ["first", "other"]
+
+
+@pytest.mark.parametrize("spare", [False, True])
+def test_a_leg_that_does_not_come_back_has_no_turn_and_no_place(spare: bool) -> None:
+    queue = TargetQueue(Binding(), one_each)
+    for ticket in (FIRST, OTHER):
+        (queue.push_spare if spare else queue.push)(ticket)
+    queue.withdraw(FIRST, spare=spare)
+    assert queue.waiting == (0 if spare else 1)
+    assert turns(queue) == ["other"]
+
+
+def test_a_leg_that_waits_for_a_token_keeps_its_place_while_its_ticket_is_dropped() -> None:
+    queue = TargetQueue(Binding(), one_each)
+    queue.push(FIRST)
+    queue.withdraw(FIRST, spare=False)
+    queue.keep_place(FIRST)
+    assert (turns(queue), queue.waiting) == ([], 1)
+    queue.push(FIRST)
+    assert (turns(queue), queue.waiting) == (["first"], 0)
+
+
+def test_a_leg_that_is_withdrawn_while_it_waits_for_a_token_leaves_nothing() -> None:
+    queue = TargetQueue(Binding(), one_each)
+    queue.push(OTHER)
+    queue.keep_place(FIRST)
+    queue.withdraw(FIRST, spare=False, queued=False)
+    assert queue.waiting == 1
+    queue.push(FIRST)
+    assert (turns(queue), queue.waiting) == (["first", "other"], 0)
 
 
 @in_virtual_time()
