@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.domain.ids import AttemptId, CustomerId, ShardName, target_domain
 from orchestrator.domain.jobs.job import Fallback, Job, Trigger, TriggerKind
@@ -10,9 +11,22 @@ from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.ports.store import StoredJob
 from tests.simulation.bounds import quotas_are_kept
-from tests.simulation.faults import Actor
-from tests.simulation.history import AnswerHeard, Grant, History, QuotaTold, ShardBegan, TargetRequest
-from tests.simulation.legs import ENOUGH_JOBS, fallbacks_begin_rightly
+from tests.simulation.faults import Actor, Partition
+from tests.simulation.history import (
+    AnswerHeard,
+    Frozen,
+    Grant,
+    History,
+    QuotaTold,
+    ShardBegan,
+    TargetRequest,
+)
+from tests.simulation.legs import (
+    ENOUGH_JOBS,
+    NOTICED_WITHIN_S,
+    fallbacks_begin_rightly,
+    little_goes_where_nothing_arrives,
+)
 from tests.simulation.paces import the_pace_is_never_exceeded
 from tests.simulation.scenario import NetworkPlan, Scenario
 from tests.unit.domain.builders import IAD, a_job, a_spec
@@ -228,3 +242,15 @@ def test_what_an_earlier_life_of_a_shard_heard_overtakes_nothing() -> None:
     story.told(ANN, 2.1, quota=LITTLE_LEFT)
     many_at(story, ANN, 3.0, 2)
     assert story.overdrawn
+
+
+@pytest.mark.parametrize(("frozen_s", "excused"), [(0.0, False), (0.9, False), (1.1, True)])
+def test_a_shard_notices_that_nothing_arrives_in_the_time_that_it_has(frozen_s: float, excused: bool) -> None:
+    job, url = a_job(1, url=FIRST), FIRST
+    history, cut = History(), Partition(IAD, 1.0, 9.0)
+    for number, at in enumerate((2.0, 3.0 + NOTICED_WITHIN_S)):
+        attempt = AttemptId(f"{Actor.SHARD}:1.{number}")
+        history.grants.append(Grant(at, at, attempt, job.id, number, 0, 0, IAD, job.domain, url, again=False))
+    history.frozen += [Frozen(Actor.SHARD, 2.1, 2.1 + frozen_s), Frozen(Actor.OTHER_SHARD, 2.1, 5.0)]
+    late = list(little_goes_where_nothing_arrives(replace(PLAN, faults=(cut,)), history))
+    assert bool(late) is not excused
