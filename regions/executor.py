@@ -29,7 +29,7 @@ from orchestrator.ports.clock import Clock, Timer
 from orchestrator.ports.egress import Egress, EgressError
 from orchestrator.runtime.open_files import files_left
 from regions.egress.answer_room import AnswerRoom
-from regions.held_answers import HeldAnswers
+from regions.held_answers import HeldAnswers, ReportLarge
 
 GRANT_LASTS_S = 0.05
 """How long past its start time a permit may still be used."""
@@ -72,6 +72,7 @@ class Executor:
         egress: The HTTP client.
         clock: Time here.
         report: Takes messages for the shard.
+        report_large: Takes a large answer, and says when none of it waits here any more.
         count_files_left: Counts the files, connections included, that this process could open still.
         room: Where answers are counted; the egress may share it.
     """
@@ -82,6 +83,7 @@ class Executor:
         clock: Clock,
         report: Callable[[Message], None],
         *,
+        report_large: ReportLarge | None = None,
         count_files_left: Callable[[], int] = files_left,
         room: AnswerRoom | None = None,
     ) -> None:
@@ -89,7 +91,7 @@ class Executor:
         self._clock = clock
         self._report = report
         self._count_files_left = count_files_left
-        self._answers = HeldAnswers(clock, report, room or AnswerRoom())
+        self._answers = HeldAnswers(clock, report, room or AnswerRoom(), report_large)
         self._work: dict[AttemptId, _Work] = {}
         self._ended: RecentFor[AttemptId, bool] = RecentFor(REMEMBER_MOST, REMEMBER_S)
         """Attempts that must not run (again), and whether all that came of them was an early cancel."""

@@ -1,6 +1,7 @@
 """Large answers stay at their executor until the shard has room for them, and asks."""
 
 from collections.abc import Callable
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,6 +16,11 @@ HELD_FOR_S = 300.0
 """An answer that nobody asks for until then is reported without what is large of it."""
 
 
+Report = Callable[[Message], None]
+ReportLarge = Callable[[Message, Callable[[], None]], None]
+"""Takes a message that may wait for long, and something to call once the last of it has left."""
+
+
 class _Held(Struct, frozen=True):
     done: AttemptDone
     owner: str
@@ -23,13 +29,16 @@ class _Held(Struct, frozen=True):
 
 
 class HeldAnswers:
-    """Reports how attempts ended: a large answer in two steps, everything else at once. What is held counts
-    in ``room``, together with what is being read.
+    """Reports how attempts ended: a large answer in two steps, everything else at once. What is held, or on
+    its way out, counts in ``room``, together with what is being read.
     """
 
-    def __init__(self, clock: Clock, report: Callable[[Message], None], room: AnswerRoom) -> None:
+    def __init__(
+        self, clock: Clock, report: Report, room: AnswerRoom, report_large: ReportLarge | None = None
+    ) -> None:
         self._clock = clock
         self._report = report
+        self._report_large = report_large or self._report_and_go_on
         self._room = room
         self._held: dict[AttemptId, _Held] = {}
 
@@ -49,26 +58,35 @@ class HeldAnswers:
         self._report(AnswerHeld(done.attempt, size))
 
     def send(self, attempt: AttemptId) -> None:
-        """The shard has room for an answer."""
-        if (done := self._take(attempt)) is not None:
-            self._report(done)
+        """The shard has room for an answer: it is counted here until the last of it has left."""
+        if (held := self._take(attempt)) is not None:
+            # Not the answer itself: it would stay for as long as what was made of it.
+            self._report_large(held.done, partial(self._room.let_go, held.owner, held.size))
 
     def drop(self, attempt: AttemptId) -> None:
         """Nobody wants an answer any more: its status is reported still, and its headers if they are few."""
-        done = self._take(attempt)
-        if done is not None and done.response is not None:
-            few = done.response.cut(LARGE_BYTES)
-            self._report(replace(done, response=replace(few, body=b"", truncated=True)))
+        held = self._let_go(attempt)
+        if held is not None and held.done.response is not None:
+            few = held.done.response.cut(LARGE_BYTES)
+            self._report(replace(held.done, response=replace(few, body=b"", truncated=True)))
 
     def forget(self) -> None:
         """Another shard asks for none of these."""
         for attempt in list(self._held):
-            self._take(attempt)
+            self._let_go(attempt)
 
-    def _take(self, attempt: AttemptId) -> AttemptDone | None:
+    def _let_go(self, attempt: AttemptId) -> _Held | None:
+        held = self._take(attempt)
+        if held is not None:
+            self._room.let_go(held.owner, held.size)
+        return held
+
+    def _take(self, attempt: AttemptId) -> _Held | None:
         held = self._held.pop(attempt, None)
-        if held is None:
-            return None
-        held.timer.cancel()
-        self._room.let_go(held.owner, held.size)
-        return held.done
+        if held is not None:
+            held.timer.cancel()
+        return held
+
+    def _report_and_go_on(self, message: Message, gone: Callable[[], None]) -> None:
+        self._report(message)
+        gone()

@@ -75,7 +75,12 @@ class ShardSession:
         self.mailbox = Mailbox(parts.transport.carrier(shard), Header(0, parts.incarnation))
         report, clock = self.mailbox.post, parts.clock
         self.executor = Executor(
-            parts.targets, clock, report, count_files_left=count_files_left, room=parts.room
+            parts.targets,
+            clock,
+            report,
+            report_large=self.mailbox.post,
+            count_files_left=count_files_left,
+            room=parts.room,
         )
         self._sender = WebhookSender(parts.receivers, clock, report, places=parts.webhook_places)
         self._lease = ShardLease(self.executor, clock)
@@ -133,6 +138,8 @@ class ShardSession:
         changed = self._lease.epoch != self.epoch
         if changed:
             self.epoch = self._lease.epoch
+            # The rest of what an earlier epoch began to send comes no more.
+            self._reader.forget()
             self.mailbox.readdress(Header(self.epoch, self._parts.incarnation))
             if self.epoch:
                 self.mailbox.knock()

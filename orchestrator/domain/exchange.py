@@ -35,6 +35,12 @@ class HttpRequest(Struct, frozen=True, kw_only=True, array_like=True):
     fresh_connection: bool = False
     status_suffices: bool = False
 
+    @property
+    def size(self) -> int:
+        """What it takes in memory, in bytes."""
+        lines = sum([LINE_COSTS + len(name) + len(value) for name, value in self.headers])
+        return len(self.url) + lines + len(self.body or b"")
+
 
 class Phases(Struct, frozen=True):
     """Where an exchange's time went, in s: from its first byte until it was written whole, and from then

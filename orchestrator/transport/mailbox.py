@@ -44,6 +44,10 @@ class Mailbox:
         self._header = header
         self._small: deque[bytes] = deque()
         self._large: deque[bytes] = deque()
+        self._posted = 0
+        """Parts of large messages that were queued ever."""
+        self._gone: deque[tuple[int, Callable[[], None]]] = deque()
+        """What is called once so many of them have left."""
         self._under_way: set[asyncio.Task[None]] = set()
         self._flush_due = False
         self._stuck_since: float | None = None
@@ -54,11 +58,20 @@ class Mailbox:
         if self._stream is not None:
             self._stream.on_room = self._schedule_rest
 
-    def post(self, message: Message) -> None:
-        """Queue a message; it leaves in this turn of the event loop if the peer has room."""
+    def post(self, message: Message, gone: Callable[[], None] | None = None) -> None:
+        """Queue a message; it leaves in this turn of the event loop if the peer has room. ``gone`` is called
+        once none of it waits here any more, nor of the large ones before it.
+        """
         self._message_ids += 1
         parts = fragments(encode(message), self._message_ids)
-        (self._small if len(parts) == 1 else self._large).extend(parts)
+        if len(parts) == 1:
+            self._small.extend(parts)
+        else:
+            self._large.extend(parts)
+            self._posted += len(parts)
+        if gone is not None:
+            self._gone.append((self._posted, gone))
+            self._tell_of_gone()
         self._schedule()
 
     def readdress(self, header: Header) -> None:
@@ -88,6 +101,7 @@ class Mailbox:
     def _drop(self) -> None:
         self._small.clear()
         self._large.clear()
+        self._tell_of_gone()
         # A call to a peer that is cut off may hang for a minute: it must not keep its place that long.
         for task in self._under_way:
             task.cancel()
@@ -102,6 +116,7 @@ class Mailbox:
     def _flush(self) -> None:
         self._flush_due = False
         if parts := self._next_parts():
+            self._tell_of_gone()
             self._send(parts)
             self._schedule_rest()
 
@@ -144,6 +159,10 @@ class Mailbox:
         if not task.cancelled():
             self._stuck_since = task.get_loop().time() if self._under_way else None
         self._schedule_rest()
+
+    def _tell_of_gone(self) -> None:
+        while self._gone and self._gone[0][0] <= self._posted - len(self._large):
+            self._gone.popleft()[1]()
 
     def _schedule_rest(self) -> None:
         if self._small or self._large:

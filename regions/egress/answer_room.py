@@ -12,7 +12,11 @@ from orchestrator.runtime.byte_room import ByteRoom
 ANSWER_BYTES = 48 * MIB
 """Of bodies of answers that are being read, and of whole ones that the shard has not asked for."""
 FREE_BYTES = 32 * KIB
-"""Of every body: small answers wait for nobody. Times the attempts that an executor takes it is 32 MiB."""
+"""Of every answer: small ones wait for nobody. Times the attempts that an executor takes it is 32 MiB. As
+much is taken from the system at a time, and lies here while an answer waits for room.
+"""
+BRIEF_FREE_BYTES = 4 * KIB
+"""The same of an answer whose status suffices: twice that is in what a delivery counts as."""
 GROWS_TIMES = 4
 AHEAD_MOST = 8
 """Owners of whom one answer each may go on though there is no room: else answers that are half read could
@@ -35,9 +39,9 @@ class AnswerRoom:
         """Bytes that are counted now."""
         return self._room.budget.used
 
-    def open(self, owner: str, most: int) -> "BodyRoom":
-        """Make the room of one body, of ``most`` bytes at most."""
-        return BodyRoom(self, owner, most)
+    def open(self, owner: str, most: int, *, brief: bool = False) -> "BodyRoom":
+        """Make the room of one answer, of ``most`` bytes at most; little of a ``brief`` one is free."""
+        return BodyRoom(self, owner, most, BRIEF_FREE_BYTES if brief else FREE_BYTES)
 
     def hold(self, owner: str, size: int) -> None:
         """Count a whole answer that waits for its shard."""
@@ -91,14 +95,15 @@ class AnswerRoom:
 class BodyRoom:
     """How many bytes of one body may lie in memory."""
 
-    __slots__ = ("_most", "_pieces", "_room", "allowed", "owner")
+    __slots__ = ("_most", "_pieces", "_room", "allowed", "free", "owner")
 
-    def __init__(self, room: AnswerRoom, owner: str, most: int) -> None:
+    def __init__(self, room: AnswerRoom, owner: str, most: int, free: int) -> None:
         self._room = room
         self._most = most
         self._pieces: list[int] = []
         self.owner = owner
-        self.allowed = min(FREE_BYTES, most)
+        self.free = free
+        self.allowed = min(free, most)
 
     def covers(self, size: int) -> bool:
         """Whether the body may have so many bytes by now."""

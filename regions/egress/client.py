@@ -116,7 +116,7 @@ class AiohttpEgress:
             gate,
             Answer(asked_head=request.method.upper() == "HEAD", body_most=body_most),
             share,
-            self._room.open(request.owner, body_most + HEAD_BYTES_MOST),
+            self._room.open(request.owner, body_most + HEAD_BYTES_MOST, brief=request.status_suffices),
             timeout_s=request.timeout_ms / 1000,
             rest_s=STATUS_REST_S if request.status_suffices else None,
             keeps=not request.fresh_connection,

@@ -9,7 +9,7 @@ import os
 from typing import cast
 
 from regions.egress.answer import Answer
-from regions.egress.answer_room import BodyRoom
+from regions.egress.answer_room import FREE_BYTES, BodyRoom
 from regions.egress.reading_share import ReadingShare, cpu_s
 
 FREE_S = 0.0005
@@ -22,9 +22,7 @@ HEAD_SLICE_BYTES = 2 * 1024
 """The same of a head, whose lines may be very short."""
 CODED_SLICE_BYTES = 512
 """The same of a body that has to be decoded: it may become a thousand times as large."""
-BUFFER_BYTES = 64 * 1024
-"""What is taken from the system at a time: it lies here while an answer waits for room."""
-_BUFFER = bytearray(BUFFER_BYTES)
+_BUFFER = memoryview(bytearray(FREE_BYTES))
 
 
 class AnswerReader(asyncio.BufferedProtocol):
@@ -73,9 +71,9 @@ class AnswerReader(asyncio.BufferedProtocol):
             self._room.close()
             self._room = None
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002  # asyncio's
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's
         """Lend what the system writes into: one for all, for it is read at once."""
-        return _BUFFER
+        return _BUFFER if self._room is None else _BUFFER[: self._room.free]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what the system has written."""

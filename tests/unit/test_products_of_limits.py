@@ -22,7 +22,7 @@ from orchestrator.core.regions import peer, peers
 from orchestrator.core.targets import answer_intake
 from orchestrator.core.webhooks import delivery_room, dispatcher, endpoint_queues
 from orchestrator.domain.byte_budget import LARGE_BYTES, MIB
-from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
+from orchestrator.domain.exchange import LINE_COSTS, RESPONSE_BYTES_MOST
 from orchestrator.domain.execution.run import FANOUT_BYTES, LAST_SEEN_BYTES
 from orchestrator.domain.health.routing import ATTEMPTS_CREDIT
 from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
@@ -30,8 +30,8 @@ from orchestrator.messages import codec
 from orchestrator.settings import Settings
 from orchestrator.transport import mailbox
 from regions.egress import answer_room
+from regions.egress.client import STATUS_BODY_BYTES_MOST
 from regions.egress.head import HEAD_BYTES_MOST as HEAD_BYTES_MOST_OF_ANSWER
-from regions.egress.reader import BUFFER_BYTES
 from regions.webhooks import TIMEOUT_MS
 
 GROWS_BY_MOST = 256 * MIB
@@ -41,6 +41,9 @@ ESCAPED_TIMES = 2
 """What JSON makes of text at most: see tests/unit/domain/results/test_report.py."""
 ANSWER_BYTES = RESPONSE_BYTES_MOST + HEAD_BYTES_MOST_OF_ANSWER
 RESULT_BYTES = ESCAPED_TIMES * RESPONSE_BYTES_MOST + BOUNDS.metadata_bytes
+REQUEST_BYTES = BOUNDS.body_bytes + BOUNDS.url_bytes + BOUNDS.header_bytes + BOUNDS.headers * LINE_COSTS
+BEGINNING_BYTES = max(2 * answer_room.FREE_BYTES, LARGE_BYTES)
+"""What has no room, and as much that was read beyond it; or, once that is all, a small answer on its way."""
 REGIONS_OF_A_MACHINE = len(SETTINGS.regions)
 
 
@@ -165,7 +168,15 @@ PRODUCTS = (
         limits=("webhook_max_concurrent",),
     ),
     Product(
-        what="answers, heads and bodies, that are being read or wait for the shard",
+        what="answers of receivers that are being read",
+        where="webhook actor",
+        times=delivery_room.DELIVERY_BYTES // delivery_room.DELIVERY_COSTS,
+        bytes_each=STATUS_BODY_BYTES_MOST + HEAD_BYTES_MOST_OF_ANSWER,
+        budget=answer_room.ANSWER_BYTES + answer_room.AHEAD_MOST * ANSWER_BYTES,
+        limits=(),
+    ),
+    Product(
+        what="answers, heads and bodies, that are being read, wait for the shard or are on their way to it",
         where="executor",
         times=ATTEMPTS_CREDIT,
         bytes_each=ANSWER_BYTES,
@@ -173,20 +184,28 @@ PRODUCTS = (
         limits=(),
     ),
     Product(
-        what="beginnings of answers, and what has come of those that are not read on",
+        what="beginnings of answers, what has come of those that are not read on, and small whole ones",
         where="executor",
         times=ATTEMPTS_CREDIT,
-        bytes_each=answer_room.FREE_BYTES + BUFFER_BYTES,
-        budget=ATTEMPTS_CREDIT * (answer_room.FREE_BYTES + BUFFER_BYTES),
+        bytes_each=BEGINNING_BYTES,
+        budget=ATTEMPTS_CREDIT * BEGINNING_BYTES,
         limits=(),
     ),
     Product(
-        what="bodies of requests at an executor",
+        what="requests at an executor, and the rest of the last one that goes there",
         where="executor",
         times=ATTEMPTS_CREDIT,
-        bytes_each=BOUNDS.body_bytes,
-        budget=peer.BYTES_CREDIT,
+        bytes_each=REQUEST_BYTES,
+        budget=peer.BYTES_CREDIT + REQUEST_BYTES,
         limits=(),
+    ),
+    Product(
+        what="results at an executor, for webhooks that leave from its region, and what receivers answer",
+        where="executor",
+        times=BOUNDS.open_jobs * SETTINGS.webhook_max_concurrent * BOUNDS.webhooks,
+        bytes_each=RESULT_BYTES,
+        budget=delivery_room.DELIVERY_BYTES,
+        limits=("webhook_max_concurrent",),
     ),
 )
 MULTIPLIES_NOTHING = {
@@ -274,3 +293,11 @@ def test_what_a_mailbox_adds_is_bounded_by_what_it_carries() -> None:
     assert codec.FRAGMENT_BYTES <= LARGE_BYTES
     assert LAST_SEEN_BYTES <= LARGE_BYTES
     assert TIMEOUT_MS / 1000 <= dispatcher.EXPECT_WITHIN_S
+
+
+def test_what_a_receiver_answers_is_within_what_its_delivery_costs() -> None:
+    assert 2 * answer_room.BRIEF_FREE_BYTES < delivery_room.DELIVERY_COSTS
+
+
+def test_the_largest_request_goes_to_an_executor_and_the_next_one_after_it() -> None:
+    assert REQUEST_BYTES < peer.BYTES_CREDIT / 2

@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from orchestrator.domain.byte_budget import MIB
 from orchestrator.domain.cluster.draining import Drain
 from orchestrator.domain.cluster.placement import Placement
 from orchestrator.domain.health.routing import ATTEMPTS_CREDIT, FENCED_AFTER_S, RegionHealth
@@ -11,7 +12,8 @@ from orchestrator.messages.names import WEBHOOK_REGION
 from orchestrator.messages.types import Heartbeat
 from orchestrator.ports.links import RegionLink
 
-BYTES_CREDIT = 64 * 1024 * 1024
+BYTES_CREDIT = 32 * MIB
+"""Of requests that a node may have. Where there is a byte left one more goes, however large."""
 LIVES_KEPT = 100
 BEST_FIRST = (RegionHealth.UP, RegionHealth.SUSPECT, RegionHealth.DOWN)
 
@@ -80,7 +82,7 @@ class Peer:
             self.health = RegionHealth.SUSPECT
 
     def take(self, size: int) -> None:
-        """It gets an attempt whose request's body has ``size`` bytes."""
+        """It gets an attempt whose request has ``size`` bytes."""
         self.attempts_open += 1
         self.bytes_open += size
 

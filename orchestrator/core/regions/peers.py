@@ -18,8 +18,6 @@ from orchestrator.ports.clock import Clock
 from orchestrator.ports.links import RegionLinks
 
 WEBHOOKS = WEBHOOK_REGION
-BYTES_CREDIT = 64 * 1024 * 1024
-LIVES_KEPT = 100
 NODES_MOST = 64
 """Of a region."""
 

@@ -132,7 +132,7 @@ class Dispatcher:
         once if its connection is ready.
         """
         peer = self._peers.peer(region, named=named)
-        size = len(request.body or b"")
+        size = request.size
         peer.take(size)
         limit_s = 2 * request.timeout_ms / 1000 + PATIENCE_S
         now = self._clock.now()

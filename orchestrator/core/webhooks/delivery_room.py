@@ -6,9 +6,10 @@ from orchestrator.core.webhooks.queued import QueuedDelivery
 from orchestrator.domain.byte_budget import KIB, LARGE_BYTES, MIB, ByteBudget
 from orchestrator.domain.ids import JobId
 
-DELIVERY_BYTES = 64 * MIB
+DELIVERY_BYTES = 40 * MIB
+"""At all senders together: any region's executor may be the one that has them all."""
 DELIVERY_COSTS = 16 * KIB
-"""Of a delivery besides its body: a task, a connection and what they hold."""
+"""Of a delivery besides its body: a task, a connection and what they hold, of the receiver's answer too."""
 LARGE_COSTS = 128 * KIB
 """The same where the body goes out in pieces, and some of them lie in the connection's buffers."""
 

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import gzip
+import tracemalloc
 from collections.abc import Callable
 from typing import Self
 
+from orchestrator.core.webhooks.delivery_room import DELIVERY_COSTS
 from orchestrator.domain.byte_budget import KIB, MIB
 from orchestrator.domain.exchange import HttpRequest, HttpResponse
 from orchestrator.ports.egress import Gate
@@ -14,6 +16,7 @@ from regions.egress.answer_room import AnswerRoom
 from regions.egress.client import AiohttpEgress
 from regions.guard import AddressPolicy
 
+DELIVERIES = 100
 BODY = b"0123456789abcdef" * (2 * MIB // 16)
 
 
@@ -173,4 +176,27 @@ async def test_whole_answers_that_wait_for_the_shard_are_not_outrun() -> None:
 
         client.room.let_go("acme", len(BODY))
         assert {answer.body for answer in await asyncio.gather(*asked)} == {BODY}
+    await client.egress.close()
+
+
+async def test_of_an_answer_without_room_whose_status_suffices_little_is_held() -> None:
+    client = Client()
+    client.fill()
+    async with Site(BODY, stops_after=MIB, fields="x: ") as site:
+        request = HttpRequest(method="POST", url=site.url, timeout_ms=30_000, status_suffices=True)
+        # One goes ahead of the others, as it would of jobs' answers.
+        first = asyncio.ensure_future(client.egress.exchange(request, open_gate))
+        await asyncio.sleep(0.2)
+        tracemalloc.start()
+        asked = [asyncio.ensure_future(client.egress.exchange(request, open_gate)) for _ in range(DELIVERIES)]
+        await asyncio.sleep(1.0)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        for exchange in [first, *asked]:
+            exchange.cancel()
+        await asyncio.gather(first, *asked, return_exceptions=True)
+    # The site's own end is in it, too.
+    assert held < DELIVERIES * 2 * DELIVERY_COSTS
+    client.empty()
+    assert client.room.used == 0
     await client.egress.close()

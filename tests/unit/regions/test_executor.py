@@ -3,17 +3,20 @@
 import asyncio
 import math
 import socket
+from collections.abc import Callable
 
 import pytest
 
+from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse, Phases
 from orchestrator.domain.health.routing import SELF_FENCE_AFTER_S
 from orchestrator.domain.ids import AttemptId
 from orchestrator.domain.trace_context import HEADER
 from orchestrator.messages.codec import decode_one, encode
-from orchestrator.messages.types import AttemptDone, Message, RunAttempt
+from orchestrator.messages.types import AnswerHeld, AttemptDone, Message, RunAttempt, SendAnswer
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.egress import EgressError, Gate, Timed
+from regions.egress.answer_room import AnswerRoom
 from regions.executor import Executor, ShardLease
 
 SHARD_AHEAD_S = 1_000.0
@@ -252,3 +255,37 @@ async def test_an_answer_that_came_while_a_process_was_stalled_counts_though_its
     await executor.close()
     writer.close()
     there.close()
+
+
+class Generous:
+    """A target that answers more than is reported at once."""
+
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
+        await gate()
+        return HttpResponse(status=200, headers={}, body=b"x" * 2 * LARGE_BYTES)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+async def test_a_large_answer_is_counted_until_the_last_of_it_has_left() -> None:
+    clock, reports, room = SystemClock(), asyncio.Queue[Message](), AnswerRoom()
+    on_the_way: list[tuple[Message, Callable[[], None]]] = []
+
+    def report_large(message: Message, gone: Callable[[], None]) -> None:
+        on_the_way.append((message, gone))
+
+    executor = Executor(Generous(), clock, reports.put_nowait, report_large=report_large, room=room)
+    executor.unfence(math.inf)
+    executor.receive(
+        RunAttempt(AttemptId("1"), clock.now(), HttpRequest(method="GET", url="http://a.example/"))
+    )
+    assert isinstance(await reports.get(), AnswerHeld)
+    executor.receive(SendAnswer(AttemptId("1")))
+    [(done, gone)] = on_the_way
+
+    assert isinstance(done, AttemptDone)
+    assert room.used == 2 * LARGE_BYTES
+    gone()
+    assert room.used == 0
+    await executor.close()

@@ -264,3 +264,32 @@ async def test_closing_ends_what_is_under_way(carrier: Carrier, mailbox: Mailbox
     await mailbox.close()
     assert carrier.under_way == 0
     assert await carrier.sends_nothing_more()
+
+
+async def test_a_large_message_is_gone_once_the_last_of_it_has_left(
+    carrier: Carrier, mailbox: Mailbox
+) -> None:
+    gone: list[str] = []
+    for name, size in (("a", 2 * BATCH_BYTES), ("b", 2 * BATCH_BYTES), ("small", 10)):
+        response = HttpResponse(status=200, headers={}, body=b"x" * size)
+        mailbox.post(AttemptDone(AttemptId(name), 1.0, response), lambda name=name: gone.append(name))
+
+    seen = []
+    while len(seen) < 3:
+        sent = await carrier.next()
+        seen += sent.names
+        assert set(seen) & {"a", "b"} <= set(gone)
+        sent.arrive()
+    assert gone == ["a", "b", "small"]
+
+
+async def test_what_is_dropped_with_the_peer_that_it_was_for_is_gone(
+    carrier: Carrier, mailbox: Mailbox
+) -> None:
+    gone: list[str] = []
+    response = HttpResponse(status=200, headers={}, body=b"x" * 20 * BATCH_BYTES)
+    mailbox.post(AttemptDone(AttemptId("a"), 1.0, response), lambda: gone.append("a"))
+    await carrier.holds(2)
+    assert not gone
+    mailbox.readdress(NEXT)
+    assert gone == ["a"]
