@@ -39,6 +39,7 @@ ARMS = {
         Arm("race of 3", lambda _number: {"regions": REGIONS}),
         Arm("hedge p95", _hedge(0.95, 0.1)),
         Arm("hedge p90", _hedge(0.9, 0.1)),
+        Arm("hedge p85", _hedge(0.85, 0.2)),
     )
 }
 ORACLE = "oracle"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -72,7 +73,8 @@ def parse_object(data: bytes | bytearray, depth_most: int) -> dict[str, Any]:
     """
     check_containers(data, CONTAINERS_MOST)
     text = decode_text(data)
-    decoder = StrictDecoder()
+    decoder = _mine.decoder
+    decoder.take_complaint()
     try:
         value = decoder.decode(text)
     except json.JSONDecodeError as error:
@@ -86,6 +88,16 @@ def parse_object(data: bytes | bytearray, depth_most: int) -> dict[str, Any]:
         raise MalformedJson(msg)
     check_value(value, depth_most, escaped="\\u" in text)
     return value
+
+
+class _OfThread(threading.local):
+    """A decoder and what it scans with hold each other: one a submission would be garbage to collect."""
+
+    def __init__(self) -> None:
+        self.decoder = StrictDecoder()
+
+
+_mine = _OfThread()
 
 
 def decode_text(data: bytes | bytearray | memoryview, at: int = 0) -> str:

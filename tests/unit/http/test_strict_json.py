@@ -1,3 +1,4 @@
+import gc
 import json
 import time
 
@@ -140,3 +141,22 @@ def test_a_chain_of_jobs_is_as_long_as_the_reader_of_jobs_lets_it() -> None:
     chain = '{"on_success":' * 300 + '{"a": "\\u00e9"}' + "}" * 300
     assert parse_object(chain.encode(), DEPTH)
     assert "surrogate" in refusal(chain.replace("00e9", "d800"))
+
+
+def test_a_complaint_about_one_body_is_none_about_the_next() -> None:
+    for wrong in (b'{"a": NaN', b'{"a": 1, "a": NaN} x'):
+        with pytest.raises(MalformedJson):
+            parse_object(wrong, DEPTH)
+        assert parse_object(b'{"a": 1}', DEPTH) == {"a": 1}
+
+
+def test_reading_a_body_leaves_no_garbage_to_collect() -> None:
+    parse_object(b'{"a": 1}', DEPTH)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(100):
+            parse_object(b'{"a": 1}', DEPTH)
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
