@@ -27,6 +27,7 @@ from orchestrator.messages.types import (
 )
 from orchestrator.ports.clock import Clock, Timer
 from orchestrator.ports.egress import Egress, EgressError
+from orchestrator.ports.lifecycle import AsyncCloseable
 from orchestrator.runtime.open_files import files_left
 from regions.egress.answer_room import AnswerRoom
 from regions.held_answers import HeldAnswers, ReportLarge
@@ -65,7 +66,7 @@ class _Work:
             self.task.cancel()
 
 
-class Executor:
+class Executor(AsyncCloseable):
     """Runs attempts over an egress.
 
     Args:

@@ -19,6 +19,7 @@ from orchestrator.messages.types import (
 )
 from orchestrator.ports.clock import Clock, utc
 from orchestrator.ports.egress import Egress, EgressError
+from orchestrator.ports.lifecycle import AsyncCloseable
 
 TIMEOUT_MS = 15_000
 RESULT_WITHIN_S = 50.0
@@ -42,7 +43,7 @@ class _Result:
     users: int = 0
 
 
-class WebhookSender:
+class WebhookSender(AsyncCloseable):
     """Sends deliveries over an egress, and reports each end.
 
     The shard sends an endpoint no more than its places; ``places`` holds through restarts of the shard too.

@@ -26,6 +26,7 @@ from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.trace_context import TraceContext, span_id_of, trace_of, traceparent_of
 from orchestrator.domain.webhooks.fanout import is_accepted
+from orchestrator.ports.lifecycle import Closeable
 from orchestrator.ports.store import Ending, OutboxEntry
 from orchestrator.runtime.version import VERSION
 
@@ -46,7 +47,7 @@ class _Span(Struct, frozen=True, kw_only=True):
     inner: tuple["_Span", ...] = ()
 
 
-class OtlpTracing:
+class OtlpTracing(Closeable):
     """The Tracing port. Everything but which jobs have spans, and what these say, is set by the ``OTEL_*``
     variables (opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables).
     """

@@ -2,10 +2,11 @@
 
 from typing import Protocol
 
+from orchestrator.ports.lifecycle import Closeable
 from orchestrator.ports.tracing import NoTracing, Tracing
 
 
-class OpenTracing(Tracing, Protocol):
+class OpenTracing(Tracing, Closeable, Protocol):
     """Tracing that may have spans still to send."""
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse, Phases
+from orchestrator.ports.lifecycle import AsyncCloseable
 
 Timed = Callable[[Phases], None]
 """Takes where the time of an exchange went that was answered."""
@@ -24,7 +25,7 @@ class Gate(Protocol):
         """Return when the first byte may be written; raise to give the connection back unused."""
 
 
-class Egress(Protocol):
+class Egress(AsyncCloseable, Protocol):
     """Sends one request and reads one answer."""
 
     async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
@@ -38,4 +39,4 @@ class Egress(Protocol):
         """
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; exchanges under way end with an error."""

@@ -4,9 +4,10 @@ from typing import Protocol
 
 from orchestrator.domain.ids import NodeAddress
 from orchestrator.messages.types import Message
+from orchestrator.ports.lifecycle import AsyncCloseable
 
 
-class RegionLink(Protocol):
+class RegionLink(AsyncCloseable, Protocol):
     """Carries messages to one node; receiving them twice is harmless there."""
 
     def post(self, message: Message) -> None:

@@ -17,6 +17,7 @@ from orchestrator.domain.webhooks.fanout import DeliveryAttempt, DeliveryState, 
 from orchestrator.ports.audit import AuditLog
 from orchestrator.ports.customers import CustomerStore
 from orchestrator.ports.lease_store import LeaseStore
+from orchestrator.ports.lifecycle import AsyncCloseable
 from orchestrator.ports.region_store import RegionStore
 from orchestrator.ports.store_numbers import StoreNumbers
 from orchestrator.ports.target_store import TargetStore
@@ -428,7 +429,7 @@ class HistoryStore(Protocol):
         """List a customer's deliveries that are still to be made, by endpoint, the soonest first."""
 
 
-class Store(Protocol):
+class Store(AsyncCloseable, Protocol):
     """One set of rows, opened, and the four views of it."""
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from orchestrator.messages.codec import Header, encode, encode_batch, fragments
 from orchestrator.messages.types import Message
+from orchestrator.ports.lifecycle import AsyncCloseable
 from orchestrator.ports.transport import Carrier
 
 BATCH_BYTES = 96 * 1024
@@ -34,7 +35,7 @@ class StreamCarrier(ABC):
         """Carry a batch; raises where that failed or may have failed."""
 
 
-class Mailbox:
+class Mailbox(AsyncCloseable):
     """Messages to one peer, in batches. A batch that failed goes again until it arrives or the
     mailbox is readdressed: receivers know each message by its id.
     """
@@ -50,6 +51,7 @@ class Mailbox:
         """What is called once so many of them have left."""
         self._under_way: set[asyncio.Task[None]] = set()
         self._flush_due = False
+        self._closed = False
         self._stuck_since: float | None = None
         self._message_ids = 0
         self.batches_sent = 0
@@ -94,7 +96,8 @@ class Mailbox:
         return asyncio.get_running_loop().time() - self._stuck_since
 
     async def close(self) -> None:
-        """Drop what waits and end what is on its way."""
+        """Drop what waits and end what is on its way; what is posted from now on is dropped, too."""
+        self._closed = True
         self._drop()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
@@ -121,6 +124,8 @@ class Mailbox:
             self._schedule_rest()
 
     def _send(self, parts: list[bytes]) -> None:
+        if self._closed:
+            return
         self.batches_sent += 1
         self.messages_sent += len(parts)
         batch = encode_batch(self._header, parts)

@@ -9,6 +9,7 @@ from typing import Protocol
 from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from orchestrator.ports.lifecycle import Closeable
 from regions.guard import AddressPolicy
 
 
@@ -27,7 +28,7 @@ class Lookup(Protocol):
         """
 
 
-class SystemLookup:
+class SystemLookup(Closeable):
     """The operating system's resolver, on threads of its own.
 
     A name whose servers never answer holds its thread for the resolver's whole patience; in the pool

@@ -11,10 +11,11 @@ from orchestrator.adapters.memory.jobs import MemoryJobs
 from orchestrator.adapters.memory.tables import FIRST_SHARD, Tables
 from orchestrator.domain.histogram import FINE_SECONDS, SIZES, Histogram
 from orchestrator.domain.ids import ShardName
+from orchestrator.ports.lifecycle import AsyncCloseable
 from orchestrator.ports.store_numbers import StoreNumbers
 
 
-class MemoryStore:
+class MemoryStore(AsyncCloseable):
     """Rows in dictionaries, and one shard's view of them.
 
     Args:

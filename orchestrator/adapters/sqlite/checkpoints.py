@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.adapters.sqlite.connections import connect
+from orchestrator.ports.lifecycle import Closeable
 
 EVERY_WRITES = 300
 """Writes between two checkpoints: some 1,000 pages, as by default."""
@@ -22,7 +23,7 @@ more comes meanwhile, would grow without end.
 """
 
 
-class Checkpointer:
+class Checkpointer(Closeable):
     """A thread with a connection of its own.
 
     SQLite syncs the database only where a checkpoint reaches the log's end, which beside a busy writer is

@@ -17,13 +17,14 @@ from orchestrator.adapters.sqlite.key_check import check_keys, note_keys
 from orchestrator.adapters.sqlite.migration import migrate
 from orchestrator.adapters.sqlite.open_files import OpenFiles
 from orchestrator.adapters.sqlite.reader_lanes import ReaderLanes
+from orchestrator.ports.lifecycle import AsyncCloseable
 from orchestrator.ports.store import StoreFailure
 from orchestrator.ports.store_numbers import StoreNumbers
 
 SEALING_THREADS = 2
 
 
-class Database:
+class Database(AsyncCloseable):
     """What the stores of a data directory share.
 
     Raises:
@@ -54,6 +55,7 @@ class Database:
         )
         # Not the loop's own pool, in which anybody's slow call would hold up submissions.
         self.sealers = ThreadPoolExecutor(SEALING_THREADS, "store-sealer")
+        self._closed = False
 
     @property
     def lost(self) -> str | None:
@@ -102,6 +104,9 @@ class Database:
 
     async def close(self) -> None:
         """Commit what waits, and close."""
+        if self._closed:
+            return
+        self._closed = True
         await asyncio.get_running_loop().run_in_executor(self.sealers, self._close_threads)
         self.sealers.shutdown()
         self.lanes.close()

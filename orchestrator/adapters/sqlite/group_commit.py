@@ -19,6 +19,7 @@ from typing import Any
 
 from orchestrator.adapters.sqlite.disk_retry import passes
 from orchestrator.domain.histogram import FINE_SECONDS, SIZES, Histogram
+from orchestrator.ports.lifecycle import Closeable
 
 BATCH_MOST = 512
 LARGE_WRITE_BYTES = 8 * 1024
@@ -38,7 +39,7 @@ _Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 log = logging.getLogger(__name__)
 
 
-class GroupCommitWriter:
+class GroupCommitWriter(Closeable):
     """Runs small writes in the order they were asked for, and large ones in theirs; a result is handed over
     after its commit.
 

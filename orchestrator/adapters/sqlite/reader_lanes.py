@@ -9,12 +9,13 @@ from typing import TypeVar
 
 from orchestrator.adapters.sqlite.connections import connect
 from orchestrator.core.turns import Turns
+from orchestrator.ports.lifecycle import Closeable
 from orchestrator.ports.store import StoreFailure
 
 _T = TypeVar("_T")
 
 
-class ReaderLane:
+class ReaderLane(Closeable):
     """One thread with one connection. WAL lets each read beside the writer and beside the other lanes."""
 
     def __init__(self, path: Path, name: str) -> None:
@@ -47,7 +48,7 @@ class ReaderLane:
         self._connection.close()
 
 
-class ReaderLanes:
+class ReaderLanes(Closeable):
     """``quick``: keys and secrets. ``work``: what jobs and deliveries under way need. ``shown``: what
     customers look at, in turn, so that one who reads a thousand results at once waits for himself alone.
     """

@@ -12,10 +12,11 @@ from orchestrator.adapters.sqlite.disk_retry import Patience, failing_as_store
 from orchestrator.adapters.sqlite.history import SqliteHistory
 from orchestrator.adapters.sqlite.jobs import SqliteJobs
 from orchestrator.domain.jobs.retention import Retention
+from orchestrator.ports.lifecycle import AsyncCloseable
 from orchestrator.ports.store_numbers import StoreNumbers
 
 
-class SqliteStore:
+class SqliteStore(AsyncCloseable):
     """The Store port on SQLite. Holds the data directory's lock for as long as it is open.
 
     Raises:
@@ -30,10 +31,10 @@ class SqliteStore:
     ) -> None:
         path, box = data_files(data_dir)
         with contextlib.ExitStack() as undo, failing_as_store():
-            self._lock = lock(data_dir / LOCK_FILE)
-            undo.callback(os.close, self._lock)
+            held = lock(data_dir / LOCK_FILE)
+            undo.callback(os.close, held)
             self.database = Database(path, box, patience or Patience(), alone=True)
-            undo.pop_all()
+            self._held = undo.pop_all()
         self.jobs = SqliteJobs(self.database, retention or Retention())
         self.history = SqliteHistory(self.database)
         self.customers = SqliteCustomers(self.database)
@@ -58,4 +59,5 @@ class SqliteStore:
     async def close(self) -> None:
         """Commit what waits and close."""
         await self.database.close()
-        os.close(self._lock)
+        # Once, for the number may be another file's by the second time: an exit stack is empty then.
+        self._held.close()

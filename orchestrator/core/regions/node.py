@@ -17,6 +17,7 @@ from orchestrator.messages.codec import (
 )
 from orchestrator.messages.reports import inspect
 from orchestrator.messages.types import Heartbeat, Message
+from orchestrator.ports.lifecycle import AsyncCloseable
 from orchestrator.ports.transport import NodeTransport
 from orchestrator.transport.mailbox import Mailbox
 
@@ -148,7 +149,7 @@ class Visitor:
         return self._node.heartbeat(self._address, beat, only_named=self._only_named)
 
 
-class MailboxLink:
+class MailboxLink(AsyncCloseable):
     """A mailbox to one node."""
 
     def __init__(self, mailbox: Mailbox) -> None:

@@ -15,6 +15,7 @@ from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.messages.names import WEBHOOK_REGION
 from orchestrator.messages.types import Message
 from orchestrator.ports.clock import Clock
+from orchestrator.ports.lifecycle import AsyncCloseable
 from orchestrator.ports.links import RegionLinks
 
 WEBHOOKS = WEBHOOK_REGION
@@ -25,7 +26,7 @@ Listed = Collection[RegionName] | None
 """The regions that a job lists; None for a job that may go wherever anything goes."""
 
 
-class PeerBook:
+class PeerBook(AsyncCloseable):
     """Finds nodes and regions. Who is alive the failure detector says.
 
     Args:

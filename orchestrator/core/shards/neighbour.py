@@ -17,6 +17,7 @@ from orchestrator.domain.ids import ShardName
 from orchestrator.messages.codec import Header, WireError, decode_one, encode
 from orchestrator.messages.types import Message, ShardHeartbeat, ShardHeartbeatReply
 from orchestrator.ports.clock import Clock
+from orchestrator.ports.lifecycle import AsyncCloseable
 from orchestrator.ports.targets import Jobs, Targets
 from orchestrator.ports.transport import ShardTransport
 from orchestrator.transport.mailbox import Mailbox
@@ -26,7 +27,7 @@ ANSWER_WITHIN_S = 1.0
 log = logging.getLogger(__name__)
 
 
-class OutgoingSession:
+class OutgoingSession(AsyncCloseable):
     """The session of this shard's jobs with the other's targets. This side keeps it: it beats.
 
     Args:
@@ -115,7 +116,7 @@ class OutgoingSession:
             self.targets.session_lost()
 
 
-class IncomingSession:
+class IncomingSession(AsyncCloseable):
     """The session of the other shard's jobs with this one's targets. The other side keeps it: where it is
     silent, or nothing arrives there, all that its jobs have here is taken back, as a region's node does with
     what a silent shard has there.
