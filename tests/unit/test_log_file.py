@@ -110,11 +110,11 @@ def following(log_file: Path) -> Iterator[Callable[[], str]]:
     follower.start()
 
     def copied() -> str:
-        follower.finish()
+        follower.stop()
         return copy.getvalue().decode()
 
     yield copied
-    follower.finish()
+    follower.stop()
 
 
 def test_what_is_logged_from_now_on_is_copied(
@@ -140,5 +140,5 @@ def test_a_copy_that_nobody_takes_costs_nothing_else(log_file: Path, writers: li
     follower = LogFollower(log_file, closed)
     follower.start()
     writers[0].info(LINE)
-    follower.finish()
+    follower.stop()
     assert log_file.read_text() == f"{LINE}\n"

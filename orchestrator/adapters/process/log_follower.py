@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from orchestrator.ports.lifecycle import Lifecycle
+
 LOOKS_EVERY_S = 0.2
 FINISHED_WITHIN_S = 2.0
 _AT_ONCE = 64 * 1024
@@ -24,13 +26,15 @@ def on_stdout(log: Path, *, wanted: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        follower.finish()
+        follower.stop()
 
 
-class LogFollower:
+class LogFollower(Lifecycle):
     """Follows a log from its end on, also when it is turned over, in a thread of its own.
 
-    ``out`` is where lines go: stdout if left out. Who closes that costs the copy and nothing else.
+    ``out`` is where lines go: stdout if left out. Who closes that costs the copy and nothing else. A start
+    copies what is written from then on. A stop copies what is left; it blocks until that is done, and for two
+    seconds where nobody takes it.
     """
 
     def __init__(self, path: Path, out: BinaryIO | None = None) -> None:
@@ -39,17 +43,16 @@ class LogFollower:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="log-follower", daemon=True)
 
-    def start(self) -> None:
-        """Begin with what is written from now on."""
+    def _start(self) -> None:
         self._path.touch(mode=0o600)
         self._file = self._path.open("rb")
         self._file.seek(0, os.SEEK_END)
         self._thread.start()
 
-    def finish(self) -> None:
-        """Copy what is left; blocks until that is done, and no longer where nobody takes it."""
+    def _stop(self) -> None:
         self._over.set()
-        self._thread.join(FINISHED_WITHIN_S)
+        if self._thread.is_alive():
+            self._thread.join(FINISHED_WITHIN_S)
 
     def _follow(self) -> None:
         with suppress(OSError, ValueError):

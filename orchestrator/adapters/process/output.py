@@ -4,6 +4,8 @@ import os
 import threading
 from contextlib import suppress
 
+from orchestrator.ports.lifecycle import Lifecycle
+
 _STDERR = 2
 _KEPT_BYTES = 8192
 _KEPT_LINES = 20
@@ -21,26 +23,35 @@ def _write(data: bytes) -> None:
             data = data[os.write(_STDERR, data) :]
 
 
-class StderrRelay:
+class StderrRelay(Lifecycle):
     """Copies what children write to ``write_end`` on to stderr.
 
-    In a thread of its own, so that a paused terminal does not keep the parent from its signals.
+    In a thread of its own, so that a paused terminal does not keep the parent from its signals. It is started
+    once the child has its copy of ``write_end``. A stop waits for the end of what is written, at most
+    ``patience_s``: a copy may be in other hands still.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
         self._read_end, self.write_end = os.pipe()
         self._tail = b""
         self._thread = threading.Thread(target=self._copy, name="stderr-relay", daemon=True)
 
-    def start(self) -> None:
-        """Begin, once the child has its copy of ``write_end``."""
+    @property
+    def last_lines(self) -> list[str]:
+        """Give the last of what was written."""
+        return self._tail.decode(errors="replace").splitlines()[-_KEPT_LINES:]
+
+    def _start(self) -> None:
         os.close(self.write_end)
         self._thread.start()
 
-    def finish(self, *, timeout_s: float) -> list[str]:
-        """Wait for the end of what was written, at most ``timeout_s``; give the last lines."""
-        self._thread.join(timeout_s)
-        return self._tail.decode(errors="replace").splitlines()[-_KEPT_LINES:]
+    def _stop(self) -> None:
+        if self._thread.ident is None:
+            os.close(self.write_end)
+            os.close(self._read_end)
+        else:
+            self._thread.join(self._patience_s)
 
     def _copy(self) -> None:
         while data := os.read(self._read_end, 65536):

@@ -146,7 +146,7 @@ class _Parent:
             return self._live_guarded()
 
     def _live_guarded(self) -> _Life:
-        relay = StderrRelay()
+        relay = StderrRelay(_RELAY_TIMEOUT_S)
         driver = subprocess.Popen(  # noqa: S603 - the command is the caller's own, and no shell reads it
             self._launch.command,
             env={**self._launch.env, **({SERVED_BEFORE: "1"} if self._served_before else {})},
@@ -160,7 +160,8 @@ class _Parent:
         finally:
             self._end_tree(driver)
         was_ready = Path(self._temp.path, SERVED_FILE).exists()
-        return _Life(stopped, driver.returncode, was_ready, relay.finish(timeout_s=_RELAY_TIMEOUT_S))
+        relay.stop()
+        return _Life(stopped, driver.returncode, was_ready, relay.last_lines)
 
     def _attend(self, driver: subprocess.Popen[bytes]) -> bool:
         """Wait until the driver has ended, or is to be ended; tell whether a stop was asked for."""
