@@ -18,8 +18,9 @@ from orchestrator.messages.hello import Hello, Purpose
 from orchestrator.messages.names import SHARD, executor_address
 from orchestrator.messages.types import AttemptDone
 from orchestrator.transport.framed_link import FrameKind
+from orchestrator.transport.gateway import Gateway
 from orchestrator.transport.mailbox import Mailbox
-from orchestrator.transport.tcp_caller import Gateway, TcpCaller
+from orchestrator.transport.tcp_caller import TcpCaller
 from orchestrator.transport.tcp_exchange import Admission, TcpExchange
 from orchestrator.transport.tcp_link import TcpWay
 from tests.support.certificates import Certificate
@@ -69,9 +70,9 @@ async def batches(delay_s: float, bytes_per_s: float, answers: int) -> tuple[flo
     async def admit(_hello: Hello) -> Admission:
         return Admission(address=address, key_id="", shard=SHARD, take=take, answer=lambda beat: beat)
 
-    exchange = TcpExchange(admit)
-    listening = await exchange.listen("127.0.0.1", 0, Certificate.made().server())
-    with relayed(listening, delay_s, bytes_per_s) as port:
+    exchange = TcpExchange(Gateway("127.0.0.1", 0, Certificate.made().server()), admit)
+    await exchange.start()
+    with relayed(exchange.port, delay_s, bytes_per_s) as port:
         way, beats = TcpWay(), TcpWay()
         gateway = Gateway("127.0.0.1", port, Certificate.made().client())
         callers = await connected(gateway, address, way, beats)
@@ -82,7 +83,7 @@ async def batches(delay_s: float, bytes_per_s: float, answers: int) -> tuple[flo
         for task in (beating, *callers):
             task.cancel()
         await mailbox.close()
-        exchange.close()
+        await exchange.stop()
     return answers * len(ANSWER) / took, max(took_most)
 
 

@@ -21,7 +21,8 @@ from orchestrator.messages.codec import WIRE_VERSION, Header, encode_batch
 from orchestrator.messages.hello import Hello, Purpose
 from orchestrator.messages.names import SHARD, executor_address
 from orchestrator.ports.transport import Carrier
-from orchestrator.transport.tcp_caller import Gateway, TcpCaller
+from orchestrator.transport.gateway import Gateway
+from orchestrator.transport.tcp_caller import TcpCaller
 from orchestrator.transport.tcp_exchange import Admission, TcpExchange
 from orchestrator.transport.tcp_link import TcpWay
 from tests.support.certificates import Certificate
@@ -58,25 +59,31 @@ class ShardsEnd:
 
     def __init__(self, certificate: Path | None) -> None:
         self._certificate = certificate
+        tls = Certificate.made().server() if certificate else None
         self._left = 0
         self._done = asyncio.Event()
-        self._exchange = TcpExchange(self._admit)
+        self._exchange = TcpExchange(Gateway("127.0.0.1", 0, tls), self._admit)
         self._way = self._exchange.carrier(ADDRESS)
 
     async def start(self) -> None:
         """Listen, start the other end, and wait until it is connected."""
         named = self._certificate
-        tls = Certificate.made().server() if named else None
-        port = await self._exchange.listen("127.0.0.1", 0, tls)
-        command = (sys.executable, "-m", "bench.tls_cost", str(port), *([str(named)] if named else []))
+        await self._exchange.start()
+        command = (
+            sys.executable,
+            "-m",
+            "bench.tls_cost",
+            str(self._exchange.port),
+            *([str(named)] if named else []),
+        )
         self._other = subprocess.Popen(command)  # noqa: ASYNC220  # it is awaited by its connection
         await self._way.connected()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End both."""
         self._other.kill()
         self._other.wait()
-        self._exchange.close()
+        await self._exchange.stop()
 
     async def receive(self, size: int) -> float:
         """Receive so many bytes in batches of a size; give µs of CPU per KiB."""
@@ -175,7 +182,7 @@ async def measure(certificate: Path) -> None:
             both = ", ".join(f"{name} {shown(figures)}" for name, figures in costs.items())
             print(f"{what}, {words}: µs of CPU per KiB: {both}; TLS costs {shown(more)}")
     for end in ends.values():
-        end.stop()
+        await end.stop()
     handshakes = [await handshake_us(certificate) for _ in range(ROUNDS)]
     print(f"a handshake: {shown(handshakes)} µs of CPU at the listening end")
 

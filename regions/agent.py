@@ -5,9 +5,8 @@ import logging
 import signal
 import ssl
 import uuid
-from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import uvloop
@@ -17,27 +16,26 @@ from orchestrator.domain.exchange import RESPONSE_BYTES_MOST
 from orchestrator.domain.ids import ShardName
 from orchestrator.messages.hello import Hello, Purpose, Refusal, Welcome
 from orchestrator.ports.clock import SystemClock
+from orchestrator.ports.lifecycle import AsyncLifecycle
 from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.interpreter import tune_interpreter
 from orchestrator.runtime.log_file import log_here
 from orchestrator.runtime.open_files import raise_file_limit
 from orchestrator.runtime.process_vitals import process_vitals
 from orchestrator.runtime.version import VERSION
-from orchestrator.transport.tcp_caller import Gateway
+from orchestrator.transport.gateway import Gateway
 from regions.clock_offset import boot_id
 from regions.egress.answer_room import AnswerRoom
 from regions.egress.client import AiohttpEgress
 from regions.guard import AddressPolicy
-from regions.heart import start_heart
+from regions.heart import Heart, MakeHeart
 from regions.node import RegionNode
-from regions.session import Enter, NodeParts, ShardSession
+from regions.session import NodeParts, ShardSession
 from regions.tcp_transport import ShardsOverTcp
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 LAST_WORDS_S = 1.0
 """For what ended because of a stop to be told to the shard, so that it goes elsewhere at once."""
-
-StartHeart = Callable[[Callable[[Enter], Coroutine[Any, Any, None]]], None]
 
 log = logging.getLogger(__name__)
 
@@ -80,17 +78,19 @@ def read_gateway(url: str, ca: Path | None) -> Gateway:
     return Gateway(host, port, None)
 
 
-class Agent:
-    """The process's one node, and its connections.
+class Agent(AsyncLifecycle):
+    """The process's one node, and its connections: here they are put together. A start dials, and watches
+    over the lease; a stop ends what is under way, and tells the shard so that it goes elsewhere at once.
 
     Args:
         options: What it is.
-        start: Lets a heart beat.
+        make_heart: Makes what beats for its session with the shard.
     """
 
-    def __init__(self, options: AgentOptions, start: StartHeart = start_heart) -> None:
+    def __init__(self, options: AgentOptions, make_heart: MakeHeart = Heart) -> None:
         self._options = options
-        self._start_heart = start
+        self._make_heart = make_heart
+        self._beating = ExitStack()
         self._incarnation = uuid.uuid4().hex
         self._session: ShardSession | None = None
         self._refusals: dict[int, Refusal] = {}
@@ -115,24 +115,24 @@ class Agent:
             )
         )
 
-    def begin(self) -> None:
-        """Dial, and watch over the lease."""
-        self._transport.dial()
-        self._node.begin()
-
-    def stop(self) -> None:
-        """Be over."""
+    def be_over(self) -> None:
+        """Have whoever waits for ``over`` stop this."""
         if not self.over.done():
             self.over.set_result(None)
 
-    async def close(self) -> None:
-        """End what is under way, and tell the shard so that it goes elsewhere at once."""
+    async def _start(self) -> None:
+        await self._transport.start()
+        self._node.start()
+
+    async def _stop(self) -> None:
         if self._session is not None:
-            self._session.executor.fence()
-            deadline = asyncio.get_running_loop().time() + LAST_WORDS_S
-            while len(self._session.executor) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  # ends report themselves, and share no event
-                await asyncio.sleep(0.02)
-            await asyncio.sleep(0.1)
+            await self._session.say_last_words(LAST_WORDS_S)
+        await self._transport.stop()
+        self._node.stop()
+        # A heart may take a moment, in which this loop goes on.
+        await asyncio.to_thread(self._beating.close)
+        if self._session is not None:
+            await self._session.close()
         await self._egress.close()
 
     def _hello(self, purpose: Purpose, way: int) -> Hello:
@@ -156,7 +156,9 @@ class Agent:
         self._refusals.clear()
         if self._session is None:
             self._session = self._node.join(ShardName(welcome.shard))
-            self._start_heart(self._session.beat_for_ever)
+            heart = self._make_heart(self._session.beat_for_ever)
+            heart.start()
+            self._beating.callback(heart.stop)
             where = ", ".join(map(str, self._options.gateways))
             print(f"ezthrottle region {self._options.region} has joined {where}", flush=True)  # noqa: T201  # for people
 
@@ -179,10 +181,10 @@ async def _run(options: AgentOptions) -> str | None:
     agent = Agent(options)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, agent.stop)
-    agent.begin()
+        loop.add_signal_handler(number, agent.be_over)
+    await agent.start()
     tune_interpreter()
     give_memory_back()
     reason = await agent.over
-    await agent.close()
+    await agent.stop()
     return reason

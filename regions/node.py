@@ -2,22 +2,20 @@
 
 from orchestrator.domain.health.routing import ATTEMPTS_CREDIT, HEARTBEAT_EVERY_S
 from orchestrator.domain.ids import ShardName
+from orchestrator.ports.clock import Timer
+from orchestrator.ports.lifecycle import Lifecycle
 from regions.session import NodeParts, ShardSession
 
 
-class RegionNode:
-    """Works for shards, for each in a session of its own: what happens in one disturbs none of the others."""
+class RegionNode(Lifecycle):
+    """Works for shards, for each in a session of its own: what happens in one disturbs none of the others. It
+    watches over their leases from its start to its stop.
+    """
 
     def __init__(self, parts: NodeParts) -> None:
         self._parts = parts
         self._sessions: dict[ShardName, ShardSession] = {}
-
-    def begin(self) -> None:
-        """Watch over the leases from now on."""
-        for session in self._sessions.values():
-            session.check()
-        clock = self._parts.clock
-        clock.call_at(clock.now() + HEARTBEAT_EVERY_S / 2, self.begin)
+        self._next_look: Timer | None = None
 
     def join(self, shard: ShardName) -> ShardSession:
         """Begin to work for a shard. What it sends goes to the session, and a heart has to beat for that."""
@@ -25,6 +23,19 @@ class RegionNode:
             shard, self._parts, credit=self._credit_for_one, count_files_left=self._files_for_one
         )
         return session
+
+    def _start(self) -> None:
+        self._watch()
+
+    def _stop(self) -> None:
+        if self._next_look is not None:
+            self._next_look.cancel()
+
+    def _watch(self) -> None:
+        for session in self._sessions.values():
+            session.check()
+        clock = self._parts.clock
+        self._next_look = clock.call_at(clock.now() + HEARTBEAT_EVERY_S / 2, self._watch)
 
     def _credit_for_one(self) -> int:
         """Divide the credit among the sessions: no shard may count on the part of another."""

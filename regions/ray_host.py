@@ -22,7 +22,7 @@ from regions.clock_offset import boot_id
 from regions.egress.answer_room import AnswerRoom
 from regions.egress.client import AiohttpEgress
 from regions.guard import AddressPolicy, parse_networks
-from regions.heart import start_heart
+from regions.heart import Heart
 from regions.node import RegionNode
 from regions.ray_transport import ShardsOverRay
 from regions.session import NodeParts
@@ -59,7 +59,9 @@ def make_egress(options: dict[str, Any], room: AnswerRoom | None = None) -> Aioh
 
 
 class RegionHost:
-    """A region's node. ``address`` says which one; ``options`` are what the driver wrote down."""
+    """A region's node, put together. ``address`` says which one; ``options`` are what the driver wrote down.
+    It works from its making to the end of its process, which Ray brings about from outside.
+    """
 
     def __init__(self, address: str, options: dict[str, Any]) -> None:
         log_here()
@@ -70,15 +72,16 @@ class RegionHost:
         }
         self._node = RegionNode(_parts(options, ShardsOverRay(address, near)))
         self._sessions = {shard: self._node.join(shard) for shard in near}
-        self._node.begin()
+        self._node.start()
         tune_interpreter()
         give_memory_back()
         self._connected = [
             asyncio.create_task(near[shard].keep_connected(session.receive))
             for shard, session in self._sessions.items()
         ]
-        for session in self._sessions.values():
-            start_heart(session.beat_for_ever)
+        self._hearts = [Heart(session.beat_for_ever) for session in self._sessions.values()]
+        for heart in self._hearts:
+            heart.start()
 
     def receive(self, shard: ShardName, batch: bytes) -> None:
         """Take a batch from a shard on another machine."""

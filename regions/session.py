@@ -12,6 +12,7 @@ from orchestrator.messages.codec import BatchReader, Header, decode_one, encode
 from orchestrator.messages.types import Deliver, DeliverySigned, Heartbeat, HeartbeatReply, JobResult, Message
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.egress import Egress
+from orchestrator.ports.lifecycle import AsyncCloseable
 from orchestrator.ports.transport import ShardTransport
 from orchestrator.runtime.open_files import files_left
 from orchestrator.runtime.process_vitals import Vitals, mailbox_vitals
@@ -57,7 +58,7 @@ class NodeParts(Struct, frozen=True, kw_only=True):
     count_files_left: Callable[[], int] = files_left
 
 
-class ShardSession:
+class ShardSession(AsyncCloseable):
     """A shard's epoch, its lease on this node, its clock, a mailbox to it, and what is done for it here."""
 
     def __init__(
@@ -108,6 +109,20 @@ class ShardSession:
             # A shard that is new to this node is told at once that its epoch is known here.
             if not changed:
                 await asyncio.sleep(max(0.0, HEARTBEAT_EVERY_S - (clock.now() - sent)))
+
+    async def say_last_words(self, within_s: float) -> None:
+        """End every attempt, and let the shard hear of that, at most so long: they go elsewhere at once."""
+        self.executor.fence()
+        deadline = asyncio.get_running_loop().time() + within_s
+        while len(self.executor) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  # ends report themselves, and share no event
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+
+    async def close(self) -> None:
+        """End what is done for the shard, the clients too, and say nothing more to it."""
+        await self._sender.close()
+        await self.executor.close()
+        await self.mailbox.close()
 
     async def _beat(self, enter: Enter) -> bool:
         parts = self._parts

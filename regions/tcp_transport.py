@@ -7,9 +7,11 @@ from functools import partial
 
 from orchestrator.domain.ids import ShardName
 from orchestrator.messages.hello import Hello, Purpose, Refusal, Welcome
+from orchestrator.ports.lifecycle import AsyncLifecycle
 from orchestrator.ports.transport import Carrier
 from orchestrator.transport.framed_link import FrameKind
-from orchestrator.transport.tcp_caller import Gateway, TcpCaller
+from orchestrator.transport.gateway import Gateway
+from orchestrator.transport.tcp_caller import TcpCaller
 from orchestrator.transport.tcp_link import TcpLink, TcpWay
 
 SILENT_BEATS_MOST = 3
@@ -52,8 +54,9 @@ class _Pair:
         self._loop.call_soon_threadsafe(self.batches.abort)
 
 
-class ShardsOverTcp:
-    """Dials out to gateways, and stays connected.
+class ShardsOverTcp(AsyncLifecycle):
+    """Dials out to gateways, and stays connected from its start to its stop. It is up once it dials: a
+    gateway may come later. The connections of heartbeats are in the heart's loop, and end with that.
 
     Args:
         gateways: Whom to.
@@ -87,10 +90,6 @@ class ShardsOverTcp:
         self._dialling: list[asyncio.Task[None]] = []
         self._beating: list[asyncio.Task[None]] = []
 
-    def dial(self) -> None:
-        """Connect for batches, from now on."""
-        self._dialling = [asyncio.create_task(pair.batches.keep_connected()) for pair in self._pairs]
-
     def carrier(self, to: ShardName) -> Carrier:  # noqa: ARG002  # all gateways are in front of one
         """Make what carries batches to the shard."""
         return self._way
@@ -111,6 +110,16 @@ class ShardsOverTcp:
         finally:
             for task in asking:
                 task.cancel()
+
+    async def _start(self) -> None:
+        self._dialling = [asyncio.create_task(pair.batches.keep_connected()) for pair in self._pairs]
+
+    async def _stop(self) -> None:
+        for dialling in self._dialling:
+            dialling.cancel()
+        await asyncio.gather(*self._dialling, return_exceptions=True)
+        for pair in self._pairs:
+            pair.batches.abort()
 
 
 async def _first(asking: set[asyncio.Task[bytes]]) -> bytes:

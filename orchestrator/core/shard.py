@@ -22,9 +22,9 @@ from orchestrator.core.tasks import Tasks
 from orchestrator.core.tenure import Tenure
 from orchestrator.core.webhooks.webhook_side import WebhookSide
 from orchestrator.domain.ids import NodeAddress
-from orchestrator.messages.names import expected_nodes
 from orchestrator.messages.types import Heartbeat, HeartbeatReply, Message
 from orchestrator.ports.clock import Clock
+from orchestrator.ports.lifecycle import AsyncLifecycle
 from orchestrator.ports.links import RegionLinks
 from orchestrator.ports.store import Store
 from orchestrator.ports.tracing import Tracing
@@ -34,8 +34,12 @@ READY_WITHOUT_ALL_AFTER_S = 15.0
 """Since the start: a region that is dead then keeps the service waiting no longer."""
 
 
-class Shard:
-    """Hosts the light actors of its domains. Everything here runs on one event loop."""
+class Shard(AsyncLifecycle):
+    """Hosts the light actors of its domains. Everything here runs on one event loop.
+
+    A start takes the shard, queues what the store holds, and blocks while another life of it beats. A stop
+    leaves the rest to the next life, and closes the store.
+    """
 
     def __init__(
         self,
@@ -55,7 +59,7 @@ class Shard:
         self._tasks = Tasks()
         context = ShardContext.of(store, clock, random, self._tasks.spawn, tracing)
         self.counters, self.answers, self.tracing = context.counters, context.answers, context.tracing
-        self.peers = PeerBook(options.nodes or expected_nodes(options.regions), links, clock)
+        self.peers = PeerBook(options.expected, links, clock)
         self.drains = Drains(store.jobs, clock, self.peers, self._peer_up)
         self._tenure = Tenure(store.jobs, clock, context.spawn)
         self.targets = TargetSide(context, self.peers, self._lease_left_s, options)
@@ -73,8 +77,7 @@ class Shard:
             self.targets.domains.forget_idle,
         )
 
-    async def begin(self) -> None:
-        """Take the shard, queue what the store holds, and start."""
+    async def _start(self) -> None:
         self.epoch = await self._tenure.begin()
         self._begun_at = self.clock.now()
         table = self.jobs.table
@@ -168,12 +171,11 @@ class Shard:
         """However long that takes: a job whose end were thrown away would be sent once more."""
         await self._tasks.until(lambda: not self.jobs.table.ends_unsaved, self.clock)
 
-    async def close(self) -> None:
-        """Stop, leaving the rest to the next start."""
+    async def _stop(self) -> None:
         self._tenure.close()
         await self.neighbours.close()
         await self.peers.close()
-        self._tasks.cancel()
+        await self._tasks.close()
         self.jobs.ledger.save()
         await self.store.close()
 

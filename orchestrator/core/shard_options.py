@@ -1,5 +1,7 @@
 """What an operator may set of a shard."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct, field
 
 from orchestrator.domain.health.routing import STRICT_DOWN_S
@@ -7,7 +9,7 @@ from orchestrator.domain.ids import NodeAddress, RegionName, ShardName
 from orchestrator.domain.pace.known_domains import KnownDomains
 from orchestrator.domain.pace.pacing import Pace, PaceCaps
 from orchestrator.domain.webhooks.fanout import DeliveryOptions
-from orchestrator.messages.names import SHARD
+from orchestrator.messages.names import SHARD, expected_nodes
 
 
 class ShardOptions(Struct, frozen=True, kw_only=True):
@@ -27,3 +29,8 @@ class ShardOptions(Struct, frozen=True, kw_only=True):
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
     strict_down_s: float = STRICT_DOWN_S
     known: KnownDomains = field(default_factory=KnownDomains)
+
+    @property
+    def expected(self) -> Sequence[NodeAddress]:
+        """List the nodes that there are to be."""
+        return self.nodes or expected_nodes(self.regions)

@@ -7,15 +7,17 @@ from typing import Any
 
 from orchestrator.domain.cluster.patience import Patience
 from orchestrator.ports.clock import Clock
+from orchestrator.ports.lifecycle import AsyncCloseable
 
 LOOK_EVERY_S = 0.02
 
 
-class Tasks:
+class Tasks(AsyncCloseable):
     """Runs each to its end; what one raises ends the shard, for its truth is then on disk only."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def __len__(self) -> int:
@@ -23,7 +25,10 @@ class Tasks:
         return len(self._tasks)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin something."""
+        """Begin something, unless all has ended: timers may go off later."""
+        if self._closed:
+            work.close()
+            return
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -45,10 +50,13 @@ class Tasks:
         """Return never; raise what the first that failed raised."""
         await self._fault
 
-    def cancel(self) -> None:
-        """End everything."""
-        for task in self._tasks:
+    async def close(self) -> None:
+        """End everything, and begin nothing more."""
+        self._closed = True
+        ending = [*self._tasks]
+        for task in ending:
             task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -14,10 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+from orchestrator.ports.lifecycle import AsyncLifecycle
 from orchestrator.ports.transport import Carrier
 from orchestrator.transport.framed_link import FramedLink, FrameKind
 
 CONNECT_EVERY_S = 0.5
+FLUSHED_WITHIN_S = 1.0
+"""At a stop: who reads nothing of what was written to it holds it up no longer."""
 _CREDENTIALS = struct.Struct("3i")
 """Of a peer, as Linux gives them: pid, uid, gid (unix(7), SO_PEERCRED)."""
 
@@ -90,26 +93,22 @@ def peer_uid(descriptor: int) -> int:
     return uid
 
 
-class LocalExchange:
+class LocalExchange(AsyncLifecycle):
     """The listening end: takes batches from all who connect, and knows each by its name.
 
-    ``taker`` makes what takes the batches of one of them; it raises ValueError where nobody has that name.
+    Args:
+        path: Where to listen, for this user's processes only; what an earlier life left there is replaced. A
+            start raises OSError where that can't be: the path is too long, say.
+        taker: Makes what takes the batches of one of them; it raises ValueError where nobody has that name.
     """
 
-    def __init__(self, taker: Callable[[str], Callable[[bytes], None]]) -> None:
+    def __init__(self, path: Path, taker: Callable[[str], Callable[[bytes], None]]) -> None:
+        self._path = path
         self._taker = taker
         self._open: set[LocalLink] = set()
         self._named: dict[str, LocalLink] = {}
         self._server: asyncio.Server | None = None
-
-    async def listen(self, path: Path) -> None:
-        """Listen at ``path``, for this user's processes only; what an earlier life left there is replaced.
-
-        Raises:
-            OSError: That can't be: the path is too long, say.
-        """
-        bound = _bind(path)
-        self._server = await asyncio.get_running_loop().create_unix_server(self._accept, sock=bound)
+        self._left = asyncio.Event()
 
     def carrier(self, name: str, far: Carrier) -> Carrier:
         """Make what carries batches to a peer: over its connection, or by ``far`` where it has none."""
@@ -120,12 +119,20 @@ class LocalExchange:
 
         return carry
 
-    def close(self) -> None:
-        """Close every connection, and listen no more."""
+    async def _start(self) -> None:
+        bound = _bind(self._path)
+        self._server = await asyncio.get_running_loop().create_unix_server(self._accept, sock=bound)
+
+    async def _stop(self) -> None:
         if self._server is not None:
             self._server.close()
         for link in self._open:
             link.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSHED_WITHIN_S):
+                while self._open:
+                    self._left.clear()
+                    await self._left.wait()
 
     def _accept(self) -> LocalLink:
         link = LocalLink(None, named=self._name, lost=self._leave)
@@ -139,6 +146,7 @@ class LocalExchange:
 
     def _leave(self, link: LocalLink) -> None:
         self._open.discard(link)
+        self._left.set()
         self._named = {name: other for name, other in self._named.items() if other is not link}
 
 

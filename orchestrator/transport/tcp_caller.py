@@ -3,14 +3,12 @@
 import asyncio
 import logging
 import random
-import ssl
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from msgspec import Struct
-
 from orchestrator.messages.hello import Hello, Refusal, RefusedError, Welcome, read, written
 from orchestrator.transport.framed_link import FrameKind
+from orchestrator.transport.gateway import Gateway
 from orchestrator.transport.tcp_link import TcpLink, TcpWay
 
 CONNECT_WITHIN_S = 3.0
@@ -20,19 +18,6 @@ PAUSE_REFUSED_S = 15.0
 """After a refusal that another try does not change."""
 
 log = logging.getLogger(__name__)
-
-
-class Gateway(Struct, frozen=True):
-    """Where a gateway listens; ``tls`` is None where it is on this machine, for playing."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
-
-    def __str__(self) -> str:
-        """Write it as it stands in a URL."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 class TcpCaller:

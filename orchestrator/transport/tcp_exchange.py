@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,7 +18,9 @@ from orchestrator.messages.hello import (
     read,
     written,
 )
+from orchestrator.ports.lifecycle import AsyncLifecycle
 from orchestrator.transport.framed_link import FrameKind
+from orchestrator.transport.gateway import Gateway
 from orchestrator.transport.tcp_link import TcpLink, TcpWay
 from orchestrator.transport.visits import Tell, Visit, tell_all
 
@@ -61,16 +62,18 @@ class Here(Struct, frozen=True):
     key_id: str
 
 
-class TcpExchange:
+class TcpExchange(AsyncLifecycle):
     """Takes batches and heartbeats from all who are let in.
 
     Args:
+        at: Where to listen. A start raises OSError where that can't be: the port is another's, say.
         admit: Who that is.
         software: This end's version, for people.
         tell: Is told what became of each who connected.
     """
 
-    def __init__(self, admit: Admit, software: str = "unknown", tell: Tell = tell_all) -> None:
+    def __init__(self, at: Gateway, admit: Admit, software: str = "unknown", tell: Tell = tell_all) -> None:
+        self._at = at
         self._admit = admit
         self._tell = tell
         self._software = software
@@ -79,18 +82,8 @@ class TcpExchange:
         self._strangers: dict[TcpLink, asyncio.TimerHandle] = {}
         self._judging: dict[TcpLink, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
-
-    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
-        """Listen, and give the port.
-
-        Raises:
-            OSError: That can't be: the port is another's, say.
-
-        """
-        within: dict[str, Any] = {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": TLS_WITHIN_S}
-        self._server = await asyncio.get_running_loop().create_server(self._accept, host, port, **within)
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
+        self.port = at.port
+        """Where it listens, once it is up: the system's choice where that was to choose."""
 
     def carrier(self, to: NodeAddress) -> TcpWay:
         """Make what carries batches to a node; it need not be there yet."""
@@ -115,14 +108,21 @@ class TcpExchange:
                 log.warning("%s is hung up on: %s", address, reason)
                 _refuse(known.link, Refusal(reason))
 
-    def close(self) -> None:
-        """Close every connection, and listen no more."""
+    async def _start(self) -> None:
+        host, port, tls = self._at.host, self._at.port, self._at.tls
+        within: dict[str, Any] = {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": TLS_WITHIN_S}
+        self._server = await asyncio.get_running_loop().create_server(self._accept, host, port, **within)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _stop(self) -> None:
         if self._server is not None:
             self._server.close()
         for link in [*self._strangers, *(known.link for known in self._known.values())]:
             link.abort()
-        for judging in self._judging.values():
-            judging.cancel()
+        judging = [*self._judging.values()]
+        for task in judging:
+            task.cancel()
+        await asyncio.gather(*judging, return_exceptions=True)
 
     def _accept(self) -> TcpLink:
         link = TcpLink(self._greeted, self._lost, lambda line: self._tell(Visit.HUNG_UP_ON, line))

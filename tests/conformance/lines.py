@@ -20,9 +20,10 @@ from orchestrator.messages.hello import Hello, Purpose
 from orchestrator.messages.names import SHARD, executor_address
 from orchestrator.messages.types import Message
 from orchestrator.ports.transport import Carrier
+from orchestrator.transport.gateway import Gateway
 from orchestrator.transport.local_link import LocalCaller, LocalExchange
 from orchestrator.transport.mailbox import Mailbox
-from orchestrator.transport.tcp_caller import Gateway, TcpCaller
+from orchestrator.transport.tcp_caller import TcpCaller
 from orchestrator.transport.tcp_exchange import Admission, TcpExchange
 from orchestrator.transport.tcp_link import TcpWay
 from tests.simulation.faults import Direction, Partition
@@ -238,7 +239,7 @@ class SocketLine(RelayedLine):
     def __init__(self, directory: Path) -> None:
         super().__init__()
         self._relay_path, self._path = directory / "relay.sock", directory / "shard.sock"
-        self._exchange = LocalExchange(lambda name: partial(self.ends[Side.SHARD].take, name))
+        self._exchange = LocalExchange(self._path, lambda name: partial(self.ends[Side.SHARD].take, name))
         self._caller = LocalCaller(self._relay_path, NODE)
         self.ends = {
             Side.SHARD: End(self._exchange.carrier(NODE, nowhere)),
@@ -246,8 +247,8 @@ class SocketLine(RelayedLine):
         }
 
     async def _begin(self, stack: AsyncExitStack) -> None:
-        await self._exchange.listen(self._path)
-        stack.callback(self._exchange.close)
+        await self._exchange.start()
+        stack.push_async_callback(self._exchange.stop)
         relay = await asyncio.start_unix_server(self._relay, self._relay_path)
         stack.callback(relay.close)
         take = partial(self.ends[Side.NODE].take, SHARD)
@@ -264,8 +265,7 @@ class TcpLine(RelayedLine):
     def __init__(self, certificate: Certificate) -> None:
         super().__init__()
         self._certificate = certificate
-        self._exchange = TcpExchange(self._admit)
-        self._port = 0
+        self._exchange = TcpExchange(Gateway("127.0.0.1", 0, certificate.server()), self._admit)
         self._way = TcpWay()
         self.ends = {
             Side.SHARD: End(self._exchange.carrier(executor_address(IAD))),
@@ -273,8 +273,8 @@ class TcpLine(RelayedLine):
         }
 
     async def _begin(self, stack: AsyncExitStack) -> None:
-        self._port = await self._exchange.listen("127.0.0.1", 0, self._certificate.server())
-        stack.callback(self._exchange.close)
+        await self._exchange.start()
+        stack.push_async_callback(self._exchange.stop)
         relay = await asyncio.start_server(self._relay, "127.0.0.1", 0)
         stack.callback(relay.close)
         port: int = relay.sockets[0].getsockname()[1]
@@ -305,7 +305,7 @@ class TcpLine(RelayedLine):
         )
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self._port)
+        return await asyncio.open_connection("127.0.0.1", self._exchange.port)
 
 
 async def nowhere(_batch: bytes) -> None:

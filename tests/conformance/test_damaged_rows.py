@@ -224,12 +224,12 @@ async def a_shard(store: SqliteStore) -> AsyncIterator[Shard]:
     """A real shard over the real store; its regions say nothing."""
     options = ShardOptions(regions=(IAD,))
     shard = Shard(store=store, links=Silence(), clock=SystemClock(), random=Random(1), options=options)
-    await shard.begin()
+    await shard.start()
     try:
         yield shard
     finally:
         await shard.peers.close()
-        shard._tasks.cancel()
+        await shard._tasks.close()
 
 
 async def ends(shard: Shard, job_id: JobId) -> None:

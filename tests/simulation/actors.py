@@ -104,7 +104,7 @@ class RegionProcess:
             )
         )
         self.sessions = {shard: node.join(ShardName(shard)) for shard in stage.scenario.shards}
-        self.process.call_soon(node.begin)
+        self.process.call_soon(node.start)
         for session in self.sessions.values():
             self._heart.spawn(session.beat_for_ever(self._enter))
 
@@ -308,7 +308,7 @@ class ShardProcess:
         shard = self.living()
         await shard.drain(drain_s)
         self.serving = False
-        await shard.close()
+        await shard.stop()
 
     def kill(self) -> None:
         """End the process."""
@@ -333,7 +333,7 @@ class ShardProcess:
         self.shard.log = self._log
         self._node = ShardNode(self.shard, SHARD_BOOT_ID)
         self._intake = self._way_in(shard)
-        await self.shard.begin()
+        await self.shard.start()
         if stage.scenario.seed % 2 and len(stage.scenario.shards) == 1:
             talk_packed(self.shard)
         paces = await self.shard.store.jobs.paces()

@@ -90,7 +90,7 @@ async def _visit(rig: Rig, domains: int, held: list[int]) -> None:
         [tracemalloc.Filter(inclusive=True, filename_pattern=pattern) for pattern in OF_THE_SHARD]
     )
     held.append(sum(statistic.size for statistic in traces.statistics("filename")))
-    await rig.shard.close()
+    await rig.shard.stop()
 
 
 class Waiting:

@@ -210,7 +210,7 @@ async def _play(rig: Rig, outage: Outage) -> None:
             await rig.submit(regions=(IAD,))
             outage.jobs[int(now)] += 1
         await asyncio.sleep(max(0.01, 1 / outage.rate))
-    await rig.shard.close()
+    await rig.shard.stop()
 
 
 def main() -> None:

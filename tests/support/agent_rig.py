@@ -2,14 +2,15 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
 import msgpack
 
-from orchestrator.adapters.agents.door import AgentDoor, NodesAndAgents
+from orchestrator.adapters.agents.door import AgentDoor
+from orchestrator.adapters.agents.nodes import NodesAndAgents
 from orchestrator.adapters.api_keys import make_key
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core.regions.node import MailboxLinks, ShardNode
@@ -26,13 +27,14 @@ from orchestrator.messages.hello import Hello, Purpose, Welcome, read, written
 from orchestrator.messages.types import Heartbeat, HeartbeatReply, Message
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.customers import ApiKey
+from orchestrator.ports.lifecycle import Lifecycle
 from orchestrator.ports.store import StoredJob
 from orchestrator.ports.transport import Carrier
 from orchestrator.transport.framed_link import FrameKind
-from orchestrator.transport.tcp_caller import Gateway
+from orchestrator.transport.gateway import Gateway
 from regions.agent import Agent, AgentOptions
 from regions.guard import AddressPolicy
-from regions.session import Enter
+from regions.heart import BeatForEver
 from tests.support.certificates import Certificate
 
 FRA, LAX = RegionName("fra"), RegionName("lax")
@@ -52,38 +54,60 @@ class Unreachable:
         return carry
 
 
+class HeartInLoop(Lifecycle):
+    """Beats in the loop of the node."""
+
+    def __init__(self, beat_for_ever: BeatForEver) -> None:
+        self._beat_for_ever = beat_for_ever
+        self._beating: asyncio.Task[None] | None = None
+
+    def _start(self) -> None:
+        self._beating = asyncio.create_task(self._beat_for_ever(self._enter))
+
+    def _stop(self) -> None:
+        if self._beating is not None:
+            # It is stopped beside the loop, as a thread is.
+            self._beating.get_loop().call_soon_threadsafe(self._beating.cancel)
+
+    async def _enter(self, act: Callable[[], bool]) -> bool:
+        return act()
+
+
 class AgentRig:
     """What ``serve --regions '' --agents-bind`` is, but for its HTTP and its processes."""
 
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.clock = SystemClock()
-        self.door = AgentDoor(self.store.customers, lambda: self.node)
+        at = Gateway("127.0.0.1", 0, Certificate.made().server())
+        self.door = AgentDoor(at, self.store.customers, lambda: self.node)
         links = MailboxLinks(NodesAndAgents(Unreachable(), self.door.exchange))
         options = ShardOptions(regions=(), pace=Pace(1_000.0, 1_000))
         self.shard = Shard(store=self.store, links=links, clock=self.clock, random=Random(2), options=options)
         self.node = ShardNode(self.shard, BOOT)
-        self.port = 0
         self._random = Random(1)
         self._agents: list[Agent] = []
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Open the door."""
-        await self.shard.begin()
-        self.port = await self.door.exchange.listen("127.0.0.1", 0, Certificate.made().server())
-        self._tasks.append(asyncio.create_task(self.door.keep_looking()))
+        await self.shard.start()
+        await self.door.start()
 
     async def stop(self) -> None:
         """Close it, and end every agent."""
         for agent in self._agents:
-            await agent.close()
-        self.door.exchange.close()
-        await self.shard.close()
+            await agent.stop()
+        await self.door.stop()
+        await self.shard.stop()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+
+    @property
+    def port(self) -> int:
+        """Where the door is."""
+        return self.door.exchange.port
 
     def tls(self) -> ssl.SSLContext:
         """Give what the door's end of a connection has."""
@@ -125,19 +149,11 @@ class AgentRig:
             policy=AddressPolicy(allow_private=True),
             only_named=only_named,
         )
-        agent = Agent(options, self._beat)
+        agent = Agent(options, HeartInLoop)
         self._agents.append(agent)
-        agent.begin()
+        await agent.start()
         await self.until(lambda: self.is_up(region, node))
         return agent
-
-    def _beat(self, beat_for_ever: Callable[[Enter], Coroutine[Any, Any, None]]) -> None:
-        """Beat in this loop: it ends with the test."""
-
-        async def enter(act: Callable[[], bool]) -> bool:
-            return act()
-
-        self._tasks.append(asyncio.create_task(beat_for_ever(enter)))
 
     def is_up(self, region: RegionName, node: str) -> bool:
         """Whether a node of an agent's takes work."""

@@ -62,13 +62,13 @@ class LiveRig:
             )
             self._executors[region].unfence(math.inf)
         self._sender = WebhookSender(self._egress, self.clock, partial(self._report, WEBHOOK_NODE))
-        await self.shard.begin()
+        await self.shard.start()
         self._beating = asyncio.create_task(self._beat_for_ever())
 
     async def stop(self) -> None:
         """End everything; the client is the caller's."""
         self._beating.cancel()
-        await self.shard.close()
+        await self.shard.stop()
 
     async def run(self, *, traceparent: str | None = None, **fields: Any) -> StoredJob:
         """Submit a job; return it when it has ended and nothing of it is still to be delivered at once."""

@@ -154,7 +154,7 @@ class Rig:
 
     async def _stop(self, drain_s: float) -> None:
         await self.shard.drain(drain_s)
-        await self.shard.close()
+        await self.shard.stop()
 
     async def _live(self) -> None:
         options = ShardOptions(regions=self._regions, pace=self._pace)
@@ -165,7 +165,7 @@ class Rig:
                 egress, self.clock, partial(self.shard.receive, executor_address(region))
             )
             self._executors[region].unfence(math.inf)
-        await self.shard.begin()
+        await self.shard.start()
 
     async def submit(self, *, customer: str = "cust_acme", **fields: Any) -> JobId:
         """Take a job in, and say its id."""
@@ -312,4 +312,4 @@ def in_virtual_time(
 async def _play(story: Story, rig: Rig) -> None:
     await rig.begin()
     await story(rig)
-    await rig.shard.close()
+    await rig.shard.stop()

@@ -14,12 +14,13 @@ from orchestrator.domain.access.roles import Role
 from orchestrator.domain.cluster.placement import Placement, PlacementState
 from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.messages.hello import Hello, Refusal, RefusedError
-from orchestrator.messages.names import agent_node, is_agent
+from orchestrator.messages.names import agent_node
 from orchestrator.ports.customers import ApiKey, CustomerStore
+from orchestrator.ports.lifecycle import AsyncLifecycle
 from orchestrator.ports.store import StoreFailure
-from orchestrator.ports.transport import Carrier, NodeTransport
 from orchestrator.runtime.version import VERSION
-from orchestrator.settings import Address
+from orchestrator.settings import Settings
+from orchestrator.transport.gateway import Gateway
 from orchestrator.transport.tcp_exchange import Admission, TcpExchange
 from orchestrator.transport.visits import Visit
 
@@ -29,22 +30,26 @@ LOOK_EVERY_S = 1.0
 log = logging.getLogger(__name__)
 
 
-class AgentDoor:
-    """Lets in who has a region's key, for as long as that is valid. A region is known while a key for it is.
+class AgentDoor(AsyncLifecycle):
+    """Lets in who has a region's key, for as long as that is valid. A region is known while a key for it is;
+    the first look is the owner's, before the shard begins.
 
     Args:
+        at: Where to listen. A start raises OSError where that can't be.
         customers: Where the keys are.
         node: Gives the shard's own door.
     """
 
-    def __init__(self, customers: CustomerStore, node: Callable[[], ShardNode]) -> None:
+    def __init__(self, at: Gateway, customers: CustomerStore, node: Callable[[], ShardNode]) -> None:
+        self._at = at
         self._customers = customers
         self._node = node
         self._key_uses = KeyUses(customers)
         self._keys: dict[str, ApiKey] = {}
         self._since: dict[tuple[NodeAddress, str], int] = {}
         """Since when (Unix ms) each node is at its address."""
-        self.exchange = TcpExchange(self._admit, VERSION, DoorLog(self._count).tell)
+        self._looking: asyncio.Task[None] | None = None
+        self.exchange = TcpExchange(at, self._admit, VERSION, DoorLog(self._count).tell)
 
     async def look(self) -> None:
         """Learn which keys are valid now, and with them which regions there are."""
@@ -62,24 +67,24 @@ class AgentDoor:
         for here in self.exchange.here():
             self._key_uses.note(here.key_id, now_ms)
 
-    async def keep_looking(self) -> None:
-        """Do so for ever."""
+    async def _start(self) -> None:
+        await self.exchange.start()
+        log.info("region agents join at %s%s", self._at, "" if self._at.tls else ", without TLS")
+        self._looking = asyncio.get_running_loop().create_task(self._keep_looking())
+
+    async def _stop(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        await self.exchange.stop()
+
+    async def _keep_looking(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
                 await self.look()
             except StoreFailure as error:
                 log.warning("nobody can say which regions' keys are valid: %s", error)
-
-    async def open(self, address: Address, tls: ssl.SSLContext | None) -> None:
-        """Listen.
-
-        Raises:
-            OSError: That can't be.
-
-        """
-        await self.exchange.listen(address.host, address.port, tls)
-        log.info("region agents join at %s%s", address, "" if tls else ", without TLS")
 
     def _tell_where(self, peers: PeerBook) -> None:
         now_ms = self._now_ms()
@@ -134,16 +139,19 @@ class AgentDoor:
         )
 
 
-class NodesAndAgents:
-    """A shard's way to all nodes: to agents through their door, to the others as ever."""
+def make_door(
+    settings: Settings, customers: CustomerStore, node: Callable[[], ShardNode]
+) -> AgentDoor | None:
+    """Make the door for region agents; None where none may join.
 
-    def __init__(self, nodes: NodeTransport, agents: TcpExchange) -> None:
-        self._nodes = nodes
-        self._agents = agents
-
-    def carrier(self, to: NodeAddress) -> Carrier:
-        """Make what carries batches to a node."""
-        return self._agents.carrier(to) if is_agent(to) else self._nodes.carrier(to)
+    Raises:
+        OSError: The certificate or its key can't be read.
+    """
+    agents = settings.agents_address
+    if agents is None:
+        return None
+    tls = server_tls(settings.tls_cert, settings.tls_key)
+    return AgentDoor(Gateway(agents.host, agents.port, tls), customers, node)
 
 
 def server_tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:

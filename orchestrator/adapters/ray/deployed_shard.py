@@ -55,15 +55,17 @@ class DeployedShardActor(Door):
         context: Any = ray.get_runtime_context()
         again: bool = context.was_current_actor_reconstructed
         self._life = ShardLife(settings, near.parent.name, again=again)
-        self._make_host: Callable[[], ShardHost] = partial(ShardHost, settings, nodes, self._life.fail)
+        self._make_host: Callable[[Path], ShardHost] = partial(
+            ShardHost, settings, expected=nodes, on_fault=self._life.fail
+        )
         self._socket = near.name
         self._begun = asyncio.get_running_loop().create_task(self._serve())
 
     async def _serve(self) -> None:
         try:
             run_dir = await self._life.begin()
-            host = self._make_host()
-            await host.begin(run_dir / self._socket)
+            host = self._make_host(run_dir / self._socket)
+            await host.start()
             self._host = host
         except Exception as error:
             log.exception("the shard could not begin; Ray starts it again")
@@ -92,6 +94,7 @@ class DeployedShardActor(Door):
         if self._host is not None:
             await self._host.rest(timeout_s)
             await self._host.drain(LAST_WORDS_S)
+            await self._host.stop()
         # The next life begins meanwhile.
         self._life.end()
         if self._host is not None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.adapters.agents.door import AgentDoor, NodesAndAgents, server_tls
+from orchestrator.adapters.agents.door import make_door
+from orchestrator.adapters.agents.nodes import NodesAndAgents
 from orchestrator.adapters.http.listening import listen
 from orchestrator.adapters.http.serving import make_servers
 from orchestrator.adapters.process.exit_codes import ExitCode
@@ -23,6 +24,8 @@ from orchestrator.core.regions.node import ShardNode
 from orchestrator.domain.cluster.placement import Placement
 from orchestrator.domain.ids import NodeAddress
 from orchestrator.messages import names
+from orchestrator.ports.lifecycle import AsyncLifecycle
+from orchestrator.ports.transport import NodeTransport
 from orchestrator.runtime.allocator import give_memory_back
 from orchestrator.runtime.interpreter import tune_interpreter
 from orchestrator.runtime.log_file import log_to
@@ -37,11 +40,13 @@ SPANS_WITHIN_S = 2.0
 log = logging.getLogger(__name__)
 
 
-class ShardHost:
-    """Store, shard and gateway of one life of the shard's actor.
+class ShardHost(AsyncLifecycle):
+    """Store, shard and gateway of one life of the shard's actor: here they are put together. A start reads
+    what is on disk, and opens all doors.
 
     Args:
         settings: Those of the service.
+        socket: Where this machine's regions find it.
         expected: The nodes that there are to be, where they are not called as those of ``messages.names``.
         on_fault: Is told what this life dies of.
     """
@@ -49,6 +54,7 @@ class ShardHost:
     def __init__(
         self,
         settings: Settings,
+        socket: Path,
         expected: tuple[NodeAddress, ...] = (),
         on_fault: Callable[[Exception], None] = lambda _: None,
     ) -> None:
@@ -57,26 +63,28 @@ class ShardHost:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         store = open_store(settings.data_dir, settings.retention)
-        self._exchange = LocalExchange(lambda name: self._node.taker(NodeAddress.read(name)))
-        self._door = AgentDoor(store.customers, lambda: self._node)
-        nodes = NodesAndAgents(NodesOverRay(names.SHARD, self._exchange), self._door.exchange)
+        self._socket = socket
+        self._exchange = LocalExchange(socket, lambda name: self._node.taker(NodeAddress.read(name)))
+        nodes: NodeTransport = NodesOverRay(names.SHARD, self._exchange)
+        self._door = make_door(settings, store.customers, lambda: self._node)
+        if self._door is not None:
+            nodes = NodesAndAgents(nodes, self._door.exchange)
         self._tracing = open_tracing(settings.tracing)
         self._shard = make_shard(settings, store, nodes, self._tracing, expected)
         self._node = ShardNode(self._shard, boot_id())
         servers = make_servers(settings, make_backend(settings, self._shard, store))
         self._servers = [server for server, _ in servers]
         self._addresses = [address for _, address in servers]
+        self._serving: list[asyncio.Task[None]] = []
+        self._watching: list[asyncio.Task[None]] = []
 
-    async def begin(self, socket: Path) -> None:
-        """Read what is on disk, and open all doors; ``socket`` is that of this machine's regions."""
-        agents = self._settings.agents_address
-        if agents is not None:
+    async def _start(self) -> None:
+        if self._door is not None:
             await self._door.look()
-        await self._shard.begin()
-        await self._listen(socket)
-        if agents is not None:
-            await self._door.open(agents, server_tls(self._settings.tls_cert, self._settings.tls_key))
-            self._looking = self._loop.create_task(self._door.keep_looking())
+        await self._shard.start()
+        await self._listen()
+        if self._door is not None:
+            await self._door.start()
         tune_interpreter()
         give_memory_back()
         self._serving = [
@@ -134,27 +142,32 @@ class ShardHost:
             self._shard.peers.placed(NodeAddress.read(address), placement)
 
     async def drain(self, timeout_s: float) -> None:
-        """Refuse submissions, wait for what is under way, and close."""
+        """Refuse submissions, and wait for what is under way: a stop is due then."""
         await self._shard.drain(timeout_s)
+
+    async def _stop(self) -> None:
         for server in self._servers:
             server.should_exit = True
-        await asyncio.wait(self._serving, timeout=1.0)
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=1.0)
         for task in self._watching:
             task.cancel()
-        await self._shard.close()
-        self._exchange.close()
-        self._door.exchange.close()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+        await self._shard.stop()
+        await self._exchange.stop()
+        if self._door is not None:
+            await self._door.stop()
 
     async def send_last_spans(self) -> None:
         """Send what is left to tell of jobs: it may take a moment, and needs nothing of what is closed."""
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.to_thread(self._tracing.close), SPANS_WITHIN_S)
 
-    async def _listen(self, path: Path) -> None:
+    async def _listen(self) -> None:
         try:
-            await self._exchange.listen(path)
+            await self._exchange.start()
         except OSError as error:
-            log.warning("no socket at %s (%s): everything goes over Ray", path, error)
+            log.warning("no socket at %s (%s): everything goes over Ray", self._socket, error)
 
     async def _heartbeat(self, sender: NodeAddress, beat: bytes) -> bytes:
         return self._node.heartbeat(sender, beat)

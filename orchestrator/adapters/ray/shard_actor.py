@@ -46,8 +46,8 @@ class ShardActor(Door):
     async def __init__(self, carried: dict[str, str], socket: str) -> None:  # type: ignore[misc]  # Ray awaits it
         from orchestrator.adapters.ray.node import ShardHost  # noqa: PLC0415  # a second and 50 MB of imports
 
-        self._host = ShardHost(Settings.carried(carried))
-        await self._host.begin(Path(socket))
+        self._host = ShardHost(Settings.carried(carried), Path(socket))
+        await self._host.start()
 
     @ray.method(concurrency_group=names.CONTROL_GROUP)
     async def ready(self) -> tuple[bool, int]:
@@ -62,4 +62,5 @@ class ShardActor(Door):
     async def drain(self, timeout_s: float) -> None:
         """Refuse submissions, wait for what is under way, and close."""
         await self.host.drain(timeout_s)
+        await self.host.stop()
         await self.host.send_last_spans()

@@ -171,6 +171,7 @@ class Neighbours:
         """Speak to nobody any more."""
         for beating in self._beating:
             beating.cancel()
+        await asyncio.gather(*self._beating, return_exceptions=True)
         for neighbour in self._neighbours.values():
             await neighbour.outgoing.close()
             await neighbour.incoming.close()

@@ -64,7 +64,7 @@ async def test_a_stopped_agents_work_goes_to_the_other_at_once(rig: AgentRig, ta
     url = target.on("/handed-on", *replies)
     jobs = [await rig.submit(url, FRA) for _ in range(2)]
     await rig.until(lambda: len(target.seen("/handed-on")) == 2)
-    await first.close()
+    await first.stop()
     await rig.until(lambda: len(target.seen("/handed-on")) == 3)
     del jobs
 

@@ -34,6 +34,7 @@ from orchestrator.messages.types import (
 )
 from orchestrator.transport import tcp_exchange
 from orchestrator.transport.framed_link import FrameKind
+from orchestrator.transport.gateway import Gateway
 from orchestrator.transport.visits import Visit
 from tests.support.agent_rig import FRA, LAX, AgentRig, Stranger, a_hello
 
@@ -96,14 +97,14 @@ async def test_who_stops_in_the_middle_of_the_tls_handshake_is_hung_up_on(
     rig: AgentRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tcp_exchange, "TLS_WITHIN_S", 0.2)
-    exchange = AgentDoor(rig.store.customers, lambda: rig.node).exchange
-    port = await exchange.listen("127.0.0.1", 0, rig.tls())
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    exchange = AgentDoor(Gateway("127.0.0.1", 0, rig.tls()), rig.store.customers, lambda: rig.node).exchange
+    await exchange.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", exchange.port)
     writer.write(b"\x16\x03\x01")
     async with asyncio.timeout(10):
         assert await reader.read() == b""
     writer.close()
-    exchange.close()
+    await exchange.stop()
 
 
 @pytest.mark.parametrize("said", ["yes", 1, None, [True]])

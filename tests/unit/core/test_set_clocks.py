@@ -38,7 +38,7 @@ def in_a_rig(story: Callable[[Rig], Awaitable[None]], pace: Pace = FAST) -> None
     async def play() -> None:
         await rig.begin()
         await story(rig)
-        await rig.shard.close()
+        await rig.shard.stop()
 
     loop.run(play())
 

@@ -146,7 +146,7 @@ async def running_gateway(*, bounds: SubmissionBounds = BOUNDS) -> AsyncIterator
     store.customers.know(REGIONS_KEY, CustomerId("regions"), role=Role.REGION)
     options = ShardOptions(regions=REGIONS, known=KnownDomains(weights={"pro": 1, "gold": 4}))
     shard = Shard(store=store, links=links, clock=clock, random=Random(1), options=options)
-    await shard.begin()
+    await shard.start()
     guard = ResolvingGuard(allow_private=False, allow_targets="203.0.113.0/24", clock=clock)
     core = Core(
         LocalShard(shard), store, clock, guard=guard, random=Random(2), bounds=bounds, regions=REGIONS
@@ -161,4 +161,4 @@ async def running_gateway(*, bounds: SubmissionBounds = BOUNDS) -> AsyncIterator
     headers = {"authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as client:
         yield Gateway(shard, store, links, clock, backend, client)
-    await shard.close()
+    await shard.stop()

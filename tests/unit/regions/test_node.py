@@ -93,7 +93,7 @@ class Bench:
             )
         )
         self._sessions = {shard: self._process.context.run(node.join, shard) for shard in (EAST, WEST)}
-        self._process.call_soon(node.begin)
+        self._process.call_soon(node.start)
         for session in self._sessions.values():
             heart.spawn(session.beat_for_ever(partial(self._enter, heart)))
 

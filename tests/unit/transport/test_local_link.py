@@ -82,8 +82,8 @@ async def until_it_fails(caller: LocalCaller) -> None:
 
 async def test_batches_go_both_ways_and_are_taken_before_they_count_as_carried(path: Path) -> None:
     shard, executor, far = Inbox(), Inbox(), Far()
-    exchange = LocalExchange(shard.taker)
-    await exchange.listen(path)
+    exchange = LocalExchange(path, shard.taker)
+    await exchange.start()
     async with calling(path, executor) as caller:
         await near(caller, shard)
 
@@ -92,13 +92,13 @@ async def test_batches_go_both_ways_and_are_taken_before_they_count_as_carried(p
 
         assert (executor.queue.get_nowait(), shard.queue.get_nowait()) == (b"run this", b"done")
         assert far.carried == []
-    exchange.close()
+    await exchange.stop()
 
 
 async def test_large_and_empty_batches_keep_their_bounds(path: Path) -> None:
     shard, executor = Inbox(), Inbox()
-    exchange = LocalExchange(shard.taker)
-    await exchange.listen(path)
+    exchange = LocalExchange(path, shard.taker)
+    await exchange.start()
     async with calling(path, executor) as caller:
         await near(caller, shard)
         carry = caller.carrier(Far())
@@ -107,12 +107,12 @@ async def test_large_and_empty_batches_keep_their_bounds(path: Path) -> None:
         await asyncio.gather(*map(carry, batches))
 
         assert [shard.queue.get_nowait() for _ in batches] == batches
-    exchange.close()
+    await exchange.stop()
 
 
 async def test_without_a_connection_batches_go_the_other_way(path: Path) -> None:
     far = Far()
-    exchange = LocalExchange(Inbox().taker)
+    exchange = LocalExchange(path, Inbox().taker)
     caller = LocalCaller(path, NAME)
 
     await exchange.carrier(NAME, far)(b"to nobody near")
@@ -123,14 +123,14 @@ async def test_without_a_connection_batches_go_the_other_way(path: Path) -> None
 
 async def test_a_batch_on_its_way_fails_with_the_connection(path: Path) -> None:
     shard = Inbox()
-    exchange = LocalExchange(shard.taker)
-    await exchange.listen(path)
+    exchange = LocalExchange(path, shard.taker)
+    await exchange.start()
     async with calling(path, Inbox()) as caller:
         await near(caller, shard)
         under_way = asyncio.create_task(caller.carrier(Far())(b"x" * 8 * 2**20))
         await asyncio.sleep(0)
 
-        exchange.close()
+        await exchange.stop()
 
         with pytest.raises(ConnectionError):
             await under_way
@@ -138,17 +138,17 @@ async def test_a_batch_on_its_way_fails_with_the_connection(path: Path) -> None:
 
 async def test_a_caller_finds_a_shard_that_was_started_anew(path: Path) -> None:
     first, second = Inbox(), Inbox()
-    exchange = LocalExchange(first.taker)
-    await exchange.listen(path)
+    exchange = LocalExchange(path, first.taker)
+    await exchange.start()
     async with calling(path, Inbox()) as caller:
         await near(caller, first)
-        exchange.close()
+        await exchange.stop()
 
-        anew = LocalExchange(second.taker)
-        await anew.listen(path)
+        anew = LocalExchange(path, second.taker)
+        await anew.start()
 
         await near(caller, second)
-        anew.close()
+        await anew.stop()
 
 
 async def test_a_batch_that_can_not_be_taken_ends_the_connection_and_not_the_process(path: Path) -> None:
@@ -156,12 +156,12 @@ async def test_a_batch_that_can_not_be_taken_ends_the_connection_and_not_the_pro
         raise ValueError(batch)
 
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
-    exchange = LocalExchange(lambda _name: refuse)
-    await exchange.listen(path)
+    exchange = LocalExchange(path, lambda _name: refuse)
+    await exchange.start()
     async with calling(path, Inbox()) as caller:
         with pytest.raises(ConnectionError):
             await until_it_fails(caller)
-    exchange.close()
+    await exchange.stop()
 
 
 @pytest.mark.parametrize("hello", [[], [b"executor-nowhere"]], ids=["nameless", "unknown"])
@@ -170,8 +170,8 @@ async def test_who_is_not_known_by_name_is_hung_up_on_and_nothing_of_it_is_taken
 ) -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     shard = Inbox()
-    exchange = LocalExchange(shard.taker)
-    await exchange.listen(path)
+    exchange = LocalExchange(path, shard.taker)
+    await exchange.start()
     reader, writer = await asyncio.open_unix_connection(path)
 
     for name in hello:
@@ -181,16 +181,16 @@ async def test_who_is_not_known_by_name_is_hung_up_on_and_nothing_of_it_is_taken
     assert await reader.read() == b""
     assert shard.queue.empty()
     writer.close()
-    exchange.close()
+    await exchange.stop()
 
 
 async def test_only_this_user_may_connect(path: Path) -> None:
-    exchange = LocalExchange(Inbox().taker)
-    await exchange.listen(path)
+    exchange = LocalExchange(path, Inbox().taker)
+    await exchange.start()
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600  # noqa: PTH116  # one look, in a test
-    exchange.close()
+    await exchange.stop()
 
 
 async def test_a_path_that_is_too_long_is_refused(path: Path) -> None:
     with pytest.raises(OSError, match="too long"):
-        await LocalExchange(Inbox().taker).listen(path.with_name("x" * 200))
+        await LocalExchange(path.with_name("x" * 200), Inbox().taker).start()

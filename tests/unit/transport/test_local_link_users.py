@@ -40,8 +40,8 @@ def let_all_connect(socket_file: Path) -> None:
 @needs_root
 async def test_another_user_who_connects_is_hung_up_on_and_nothing_of_it_is_taken(open_to_all: Path) -> None:
     inbox = Inbox()
-    exchange = LocalExchange(inbox.taker)
-    await exchange.listen(open_to_all)
+    exchange = LocalExchange(open_to_all, inbox.taker)
+    await exchange.start()
     let_all_connect(open_to_all)
 
     def intrude() -> None:
@@ -61,7 +61,7 @@ async def test_another_user_who_connects_is_hung_up_on_and_nothing_of_it_is_take
     far = Far()
     await exchange.carrier("executor-iad", far)(b"a customer's answer")
     assert far.carried == [b"a customer's answer"]
-    exchange.close()
+    await exchange.stop()
 
 
 @needs_root

@@ -46,7 +46,7 @@ def in_a_rig(story: Story) -> None:
     async def play() -> None:
         await rig.begin()
         await story(rig)
-        await rig.shard.close()
+        await rig.shard.stop()
 
     loop.run(play())
 

@@ -144,7 +144,7 @@ class PostOffice:
             random=Random(1),
             options=ShardOptions(regions=REGIONS, delivery=self._options),
         )
-        await self.shard.begin()
+        await self.shard.start()
 
     async def inside(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Do something in the shard's process."""
