@@ -56,6 +56,9 @@ def the_delivery_state_is_true(scenario: Scenario, history: History) -> Iterator
         shown = {entry.index for entry in stored.deliveries if entry.state is DeliveryState.DELIVERED}
         if stored.delivery is not _expected(stored, shown):
             yield f"{stored.job.id} shows as {stored.delivery}, not {_expected(stored, shown)}"
+        if history.listed[stored.job.id] is not stored.delivery:
+            listed = history.listed[stored.job.id]
+            yield f"{stored.job.id} shows as {stored.delivery}, and stands in lists as {listed}"
 
 
 def _expected(stored: StoredJob, accepted: set[int]) -> JobDelivery:

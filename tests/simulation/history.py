@@ -20,6 +20,7 @@ from orchestrator.domain.ids import (
 from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.steering.learned import Learned
+from orchestrator.domain.webhooks.fanout import JobDelivery
 from orchestrator.ports.store import StoredJob
 from tests.simulation.lessons import LimiterLog
 from tests.simulation.queues import QueueLog
@@ -191,6 +192,8 @@ class History:
     submitted: dict[JobId, Job] = field(default_factory=dict)
     """Every job that reached the disk."""
     final: dict[JobId, StoredJob] = field(default_factory=dict)
+    listed: dict[JobId, JobDelivery] = field(default_factory=dict)
+    """How lists show that their deliveries stand together."""
     counts: Counter[str] = field(default_factory=Counter)
     """How often each thing happened that a run may go without."""
     calm_from: float = 0.0

@@ -13,7 +13,9 @@ from orchestrator.core.shards.remote_targets import RemoteTargets
 from orchestrator.core.targets.marker import Marker
 from orchestrator.domain.cluster.lease import LEASE_S, HeldLease
 from orchestrator.domain.jobs.policies import Guarantee
+from orchestrator.ports.store import OutboxEntry, delivery_of
 from tests.simulation.checker import check
+from tests.simulation.disk import DiskHandle
 from tests.simulation.faults import Actor, CutFromStore, Stall, StandBy
 from tests.simulation.planting import Plants, must_be_caught, note_in, one_for_each_invariant
 from tests.simulation.scenario import Scenario
@@ -79,6 +81,22 @@ def a_mark_is_written_under_the_epoch_before(patch: pytest.MonkeyPatch) -> None:
 def a_look_misses_a_row_whose_commit_came_late(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RemoteTargets, "announce", lambda self, news: None)
     patch.setattr(Transactions, "oldest_open", property(lambda self: self._begun + 1))
+
+
+@breaks("the_delivery_state_is_true", committing_slowly)
+def of_two_votes_that_are_saved_at_once_neither_sees_the_other(patch: pytest.MonkeyPatch) -> None:
+    async def without_the_lock(self: DiskHandle, entry: OutboxEntry) -> None:
+        # The others' votes are read as the transaction begins.
+        others = self._disk.tables.outbox[entry.job_id]
+        entries = [entry if other.index == entry.index else other for other in others]
+
+        def write() -> None:
+            row = self._disk.tables.rows[entry.job_id]
+            self.rows._put_deliveries(row, {entry.index: entry}, delivery_of(row.job, row.state, entries))
+
+        await self._write(write)
+
+    patch.setattr(DiskHandle, "save_delivery", without_the_lock)
 
 
 @pytest.mark.timeout(300)

@@ -298,6 +298,7 @@ class World:
             stored = disk.load(job_id)
             if stored is not None:
                 history.final[job_id] = stored
+                history.listed[job_id] = disk.tables.rows[job_id].delivery
                 pending = sum(entry.state is DeliveryState.PENDING for entry in stored.deliveries)
                 history.counts["delivery left pending"] += pending
 
