@@ -201,6 +201,13 @@ def children_are_born_once(scenario: Scenario, history: History) -> Iterator[str
             for child in told
             if child.job_id not in history.submitted
         )
+        yield from (
+            f"{child} is not what {stored.job.id} is to spawn"
+            for child in told
+            if (born := history.submitted.get(child.job_id)) is not None
+            and not child.known
+            and born.spec != getattr(stored.job.spec, child.place)
+        )
     planned = {plan.spec.metadata["name"] for plan in scenario.jobs}
     for job in history.submitted.values():
         if job.spec.metadata["name"] not in planned and parents[job.id] != 1:

@@ -3,6 +3,7 @@
 The first are those that such a system may have; the others are those that these simulations found in it.
 """
 
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any
@@ -14,6 +15,8 @@ from orchestrator.core.jobs import job_conclusion
 from orchestrator.core.jobs.ending import children_of, ending_of
 from orchestrator.core.jobs.job_cache import JobCache
 from orchestrator.core.jobs.job_queueing import JobQueueing
+from orchestrator.core.jobs.job_table import JobTable
+from orchestrator.core.jobs.supervisor import JobSupervisor
 from orchestrator.core.regions import peer
 from orchestrator.core.regions.failure_detector import FailureDetector
 from orchestrator.core.regions.peer import Peer
@@ -146,6 +149,11 @@ def a_child_is_spawned_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(job_conclusion, "children_of", twice)
 
 
+@breaks("children_are_born_once")
+def a_child_is_born_without_the_body_that_was_set_aside(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(job_conclusion, "spawns", lambda job, state: False)
+
+
 def _twin(child: Job) -> Job:
     return replace(child, idempotent_key=f"{child.idempotent_key} again")
 
@@ -200,6 +208,22 @@ def an_overdue_job_is_taken_up_again(patch: pytest.MonkeyPatch) -> None:
 @breaks("no_leg_waits_twice", cut_off)
 def a_lost_attempt_leaves_its_ticket_behind(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(StepAtTarget, "take_claim", lambda self, attempt: None)
+
+
+@breaks("only_what_was_submitted_is_sent")
+def a_job_is_sent_without_the_body_that_was_set_aside(patch: pytest.MonkeyPatch) -> None:
+    async def overlook(self: JobSupervisor) -> None:
+        self.bare = False
+
+    patch.setattr(JobSupervisor, "read_bodies", overlook)
+
+
+@breaks("no_accepted_job_is_lost")
+def a_turn_is_lost_while_a_body_is_read(patch: pytest.MonkeyPatch) -> None:
+    async def forget(self: JobTable, supervisor: JobSupervisor, act: Callable[[], None]) -> None:
+        await supervisor.read_bodies()
+
+    patch.setattr(JobTable, "_read_and_do", forget)
 
 
 @breaks("nothing_leaks")

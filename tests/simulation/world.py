@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
+from orchestrator.core.jobs import job_cache, large_bodies
 from orchestrator.core.regions.peers import WEBHOOKS
 from orchestrator.core.shard import Shard
 from orchestrator.core.views import KnownAlready
@@ -41,6 +42,7 @@ SETTLED_WITHIN_S = 900.0
 """After the last fault; the slowest target, at 0.5 rps, needs some 300 s for 40 jobs of three legs."""
 LEAKS_GONE_WITHIN_S = 20.0
 LOOK_EVERY_S = 0.5
+SHORT_EVERY = 4
 RESUBMIT_S = 0.3
 
 
@@ -51,6 +53,7 @@ def simulate(scenario: Scenario) -> History:
     history = world.history
     with (
         quick_to_judge(),
+        short_of_memory(scenario.seed),
         logged_queues(history.queues, loop.time),
         logged_lessons(history.lessons, loop.time),
     ):
@@ -65,6 +68,16 @@ def quick_to_judge() -> Iterator[None]:
         patch.object(breaker, "FAILURES_IN_A_ROW", ENOUGH_JOBS),
         patch.object(outlier_detection, "TARGETS_TO_DOUBT", 2),
     ):
+        yield
+
+
+@contextmanager
+def short_of_memory(seed: int) -> Iterator[None]:
+    """In some runs let every body be a large one, and a few jobs fill what is held of them."""
+    if seed % SHORT_EVERY != 1:
+        yield
+        return
+    with patch.object(large_bodies, "LARGE_BYTES", 0), patch.object(job_cache, "FRESH_BYTES", 4_000):
         yield
 
 

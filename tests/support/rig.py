@@ -25,7 +25,7 @@ from orchestrator.domain.pace.pacing import Pace
 from orchestrator.messages.names import executor_address
 from orchestrator.messages.types import Heartbeat, Message
 from orchestrator.ports.egress import EgressError, Gate, Timed
-from orchestrator.ports.store import Accepted, Duplicate, Ending, StoredJob, StoreFailure
+from orchestrator.ports.store import Accepted, DamagedError, Duplicate, Ending, StoredJob, StoreFailure
 from regions.executor import Executor
 from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
 
@@ -43,6 +43,7 @@ class Call:
     region: RegionName
     url: str
     job_id: JobId
+    body: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +70,16 @@ class RigJobs(MemoryJobs):
     """Of how far jobs are: nobody waits for these."""
     beats_fail = False
     loads = 0
+    damaged = False
+    """Whether no request can be read any more."""
 
     async def load(self, job_id: JobId) -> StoredJob | None:
         """Read one job whole."""
         self.loads += 1
         if self.load_takes_s:
             await asyncio.sleep(self.load_takes_s)
+        if self.damaged:
+            raise DamagedError("bits rotted")
         return await super().load(job_id)
 
     async def end(self, ending: Ending) -> Sequence[Accepted | Duplicate]:
@@ -270,7 +275,7 @@ class _Egress:
     async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
         job_id = JobId(dict(request.headers)["X-EZThrottle-Job-Id"])
         await asyncio.sleep(self.rig.connects_in_s.get(self.region, 0.0))
-        call = Call(self.rig.loop.time(), self.region, request.url, job_id)
+        call = Call(self.rig.loop.time(), self.region, request.url, job_id, request.body)
         reply = self.rig.answer(call)
         if reply.fault is not Fault.CONNECT:
             await gate()

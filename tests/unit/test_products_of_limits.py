@@ -103,6 +103,15 @@ PRODUCTS = (
         ),
     ),
     Product(
+        what="large bodies of jobs under way, of which nothing is being sent",
+        where="shard",
+        times=BOUNDS.open_jobs,
+        bytes_each=BOUNDS.batch_bytes,
+        budget=job_cache.FRESH_BYTES,
+        limits=(),
+        again=True,
+    ),
+    Product(
         what="large answers that come from executors, and their results until they are on disk",
         where="shard",
         times=ATTEMPTS_CREDIT * REGIONS_OF_A_MACHINE,

@@ -1,4 +1,4 @@
-"""Jobs just accepted: most go out at once, and need not be read back from disk."""
+"""Whole jobs that are soon needed, most of them just accepted: they need not be read back from disk."""
 
 from collections import OrderedDict
 
@@ -11,15 +11,18 @@ FRESH_JOBS = 10_000
 
 
 class JobCache:
-    """Holds the newest jobs, bounded in count and bytes; the oldest are forgotten first."""
+    """Holds the latest jobs, bounded in count and bytes; the oldest are forgotten first."""
 
     def __init__(self) -> None:
         self._jobs: OrderedDict[JobId, tuple[Job, int]] = OrderedDict()
         self._bytes = 0
 
     def put(self, job: Job) -> None:
-        """Hold a job."""
+        """Hold a job, unless it is larger than all that may be held."""
+        self.take(job.id)
         size = held_bytes(job.spec)
+        if size > FRESH_BYTES:
+            return
         self._jobs[job.id] = job, size
         self._bytes += size
         while len(self._jobs) > FRESH_JOBS or self._bytes > FRESH_BYTES:

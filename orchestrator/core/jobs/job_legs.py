@@ -1,7 +1,7 @@
 """A job's legs: they wait at their targets and go out, and the lateness of one step begins the next."""
 
 from orchestrator.core.jobs.job_timers import JobTimers
-from orchestrator.core.jobs.step_orders import claim_of, send_order, target_of
+from orchestrator.core.jobs.step_orders import claim_of, target_of
 from orchestrator.core.jobs.supervisor_context import SupervisorContext
 from orchestrator.domain.execution.course import (
     Course,
@@ -30,7 +30,7 @@ class JobLegs:
         course: How it has gone so far.
     """
 
-    __slots__ = ("_context", "_kept", "_timers", "_unclosed", "_watched", "course", "job", "state")
+    __slots__ = ("_context", "_kept", "_timers", "_unclosed", "_watched", "bare", "course", "job", "state")
 
     def __init__(self, context: SupervisorContext, job: Job, state: JobState, course: Course) -> None:
         self._context = context
@@ -41,6 +41,8 @@ class JobLegs:
         """Bytes that are counted for the answers which the course keeps."""
         self._timers = JobTimers(context.clock)
         self.job = job
+        self.bare = False
+        """Whether the job is held without its bodies, which are large."""
         self.state = state
         self.course = course
 
@@ -80,8 +82,32 @@ class JobLegs:
             self.state = advance(self.state, JobEvent.DISPATCHED)
         self._note()
         self._unclosed.add(attempt.id)
-        traceparent = self._context.tracing.onward(self.job.id, self.job.traceparent, attempt.number)
-        self._context.targets.send(send_order(self.job, placed.step, attempt, traceparent))
+        if not self.bare:
+            self._context.send(self.job, placed.step, attempt)
+
+    def send_late(self, placed: Placed) -> None:
+        """Send what was placed while the bodies were on disk, unless it is over by now."""
+        for attempt in () if self.state.ended else self.course.open_attempts:
+            if attempt.id == placed.attempt:
+                self._context.send(self.job, placed.step, attempt)
+
+    def set_bodies_aside(self) -> None:
+        """Hold no large bodies, for nothing is sent just now. What has ended is soon let go of as it is."""
+        if not self.bare and not self.state.ended:
+            whole, self.job = self.job, self._context.bodies.set_aside(self.job)
+            self.bare = self.job is not whole
+
+    def take_held_bodies(self) -> bool:
+        """Have the bodies again where they need not be read; say whether there is nothing to read."""
+        if not self.bare or self.state.ended:
+            return True
+        whole = self._context.bodies.held(self.job.id)
+        if whole is not None:
+            self._have(whole)
+        return not self.bare
+
+    def _have(self, whole: Job) -> None:
+        self.job, self.bare = whole, False
 
     def attempt_started(self, started: Started) -> None:
         """An attempt's first byte was written."""

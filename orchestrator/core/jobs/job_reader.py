@@ -6,6 +6,7 @@ from collections.abc import Callable
 from orchestrator.domain.execution.course import Course
 from orchestrator.domain.execution.settling import Failure, FailureCode
 from orchestrator.domain.ids import JobId
+from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.results.report import damaged_body
 from orchestrator.ports.clock import Clock
@@ -37,6 +38,14 @@ class JobReader:
             await self._bury(job_id, str(error))
             return None
         return None if stored is None or stored.state.ended else stored
+
+    async def whole(self, job_id: JobId) -> Job | Failure:
+        """Read a job that is under way once more; say so where its request can't be read any more."""
+        try:
+            stored = await self._store.jobs.load(job_id)
+        except DamagedError as error:
+            return damaged(job_id, str(error))
+        return damaged(job_id, "its row is gone") if stored is None else stored.job
 
     async def _bury(self, job_id: JobId, damage: str) -> None:
         """End a job whose request can't be read: nobody knows whom to tell."""

@@ -65,6 +65,7 @@ class JobRecovery:
         for attempt in course.open_attempts:
             supervisor.attempt_ended(attempt.id, _LOST)
         supervisor.resume()
+        supervisor.set_bodies_aside()
 
     def _judge_by_mark(self, job: Job, course: Course, mark: Mark | None) -> Course:
         """Let what was surely not sent wait again; whatever else is open may have been."""

@@ -10,7 +10,6 @@ from orchestrator.core.jobs.job_recovery import JobRecovery
 from orchestrator.core.jobs.job_table import JobTable
 from orchestrator.core.jobs.kept_answers import KeptAnswers
 from orchestrator.core.jobs.ledger import Ledger
-from orchestrator.core.jobs.result_writer import ResultWriter
 from orchestrator.core.jobs.scheduled_jobs import ScheduledJobs
 from orchestrator.core.jobs.supervisor_context import SupervisorContext
 from orchestrator.core.jobs.time_limits import TimeLimits
@@ -57,7 +56,7 @@ class JobSide:
         self.limits = TimeLimits(clock, lambda job_id: spawn(self.time_out(job_id)))
         self.kept_answers = KeptAnswers()
         reader = JobReader(store, clock, self._buried)
-        supervision = self._supervision(context)
+        supervision = self._supervision(context, reader)
         self.table = JobTable(supervision, reader)
         self.recovery = JobRecovery(supervision, self.table)
         self.scheduled = ScheduledJobs(clock, targets.routes.line_up, spawn)
@@ -84,19 +83,15 @@ class JobSide:
             is_ours=self._neighbours.is_ours,
         )
 
-    def _supervision(self, context: ShardContext) -> SupervisorContext:
-        return SupervisorContext(
-            store=context.store.jobs,
-            clock=context.clock,
-            random=context.random,
+    def _supervision(self, context: ShardContext, reader: JobReader) -> SupervisorContext:
+        return SupervisorContext.of(
+            context,
+            reader,
             targets=self._neighbours.targets,
-            results=ResultWriter(context.clock.now, context.answers),
             kept_answers=self.kept_answers,
             ended=self._ended,
             over=self.limits.over,
             moved=self.board.post,
-            spawn=context.spawn,
-            tracing=context.tracing,
         )
 
     async def recover(self) -> list[JobId]:

@@ -1,9 +1,8 @@
 """The supervisors of a shard: one for each job under way, found by the job's name."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from orchestrator.core.jobs.job_cache import JobCache
 from orchestrator.core.jobs.job_reader import JobReader, damaged
 from orchestrator.core.jobs.supervisor import JobSupervisor
 from orchestrator.core.jobs.supervisor_context import SupervisorContext
@@ -29,7 +28,7 @@ class JobTable:
         self._supervisors: dict[JobId, JobSupervisor] = {}
         self._closing: dict[JobId, JobSupervisor] = {}
         """Of jobs whose end is on disk, and whose losers have not all reported their close."""
-        self._fresh = JobCache()
+        self._fresh = context.bodies.fresh
         self._loading: dict[JobId, asyncio.Future[None]] = {}
 
     def __len__(self) -> int:
@@ -61,7 +60,11 @@ class JobTable:
     def forget(self, job_id: JobId) -> None:
         """A job's end is on disk."""
         supervisor = self._supervisors.pop(job_id, None)
-        if supervisor is not None and not supervisor.closed:
+        if supervisor is None:
+            return
+        if supervisor.bare:
+            self._fresh.take(job_id)
+        if not supervisor.closed:
             self._closing[job_id] = supervisor
 
     async def take_up(self, job_id: JobId) -> JobSupervisor | None:
@@ -90,7 +93,11 @@ class JobTable:
 
     def placed(self, placed: Placed) -> None:
         """An attempt is to be sent."""
-        self._supervisors[placed.job].placed(placed)
+        supervisor = self._supervisors[placed.job]
+        supervisor.placed(placed)
+        if supervisor.bare:
+            # Its target is in another shard: by now the bodies are on disk again.
+            self._with_bodies(supervisor, lambda: supervisor.send_late(placed))
 
     def started(self, started: Started) -> None:
         """An attempt's first byte was written."""
@@ -128,8 +135,26 @@ class JobTable:
         return self._supervisors.get(job_id) or self._closing.get(job_id)
 
     def _give_turn(self, supervisor: JobSupervisor, turn: Turn) -> None:
-        supervisor.turn(turn)
-        self._lay_down(supervisor)
+        if supervisor.bare:
+            # Before anything is placed, which goes by what nodes have: a body on its way to one counts there.
+            self._with_bodies(supervisor, lambda: supervisor.turn(turn))
+        else:
+            supervisor.turn(turn)
+            self._lay_down(supervisor)
+
+    def _with_bodies(self, supervisor: JobSupervisor, act: Callable[[], None]) -> None:
+        """Do something that needs a job's bodies, once they are there, or nothing does any more."""
+        if supervisor.take_held_bodies():
+            act()
+            self._lay_down(supervisor)
+        else:
+            self._context.spawn(self._read_and_do(supervisor, act))
+
+    async def _read_and_do(self, supervisor: JobSupervisor, act: Callable[[], None]) -> None:
+        async with self._context.bodies.sending.turn(supervisor.job.customer):
+            await supervisor.read_bodies()
+            act()
+            self._lay_down(supervisor)
 
     async def _load_and_turn(self, turn: Turn) -> None:
         supervisor = await self.take_up(turn.ticket.job_id)
@@ -140,14 +165,22 @@ class JobTable:
 
     async def _load_and_leave(self, shut: Shut) -> None:
         supervisor = await self.take_up(shut.job)
-        if supervisor is not None and not supervisor.leave_shut(shut.step, shut.cause):
+        if supervisor is not None:
+            supervisor.leave_shut(shut.step, shut.cause)
             self._lay_down(supervisor)
 
     def _lay_down(self, supervisor: JobSupervisor) -> None:
-        """Hold none that has done nothing yet: it is made anew when its job's turn comes again."""
+        """Hold none that has done nothing yet: it is made anew when its job's turn comes again. Of the others
+        hold no large bodies.
+        """
         job = supervisor.job
-        if supervisor.untouched and job.id in self._supervisors:
-            del self._supervisors[job.id]
+        if job.id not in self._supervisors:
+            return
+        if not supervisor.untouched:
+            supervisor.set_bodies_aside()
+            return
+        del self._supervisors[job.id]
+        if not supervisor.bare:
             self._fresh.put(job)
 
     async def _load(self, job_id: JobId) -> Job | None:

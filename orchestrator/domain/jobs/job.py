@@ -251,8 +251,32 @@ def held_bytes(spec: JobSpec) -> int:
     size = SPEC_BYTES + getsizeof(spec.url) + _value_bytes(spec.metadata) + _value_bytes(spec.body)
     size += sum(getsizeof(name) + getsizeof(value) for name, value in spec.headers)
     size += sum(getsizeof(webhook.url) for webhook in spec.webhooks)
-    nested = (spec.fallback.spec if spec.fallback else None, spec.on_success, spec.on_failure)
-    return size + sum(held_bytes(inner) for inner in nested if inner is not None)
+    return size + sum(map(held_bytes, _nested(spec)))
+
+
+def body_bytes(spec: JobSpec) -> int:
+    """Say how many bytes the bodies of a spec take in memory, those nested in it included."""
+    own = 0 if spec.body is None else getsizeof(spec.body)
+    if spec.fallback is None and not spec.has_children:
+        return own
+    return own + sum(map(body_bytes, _nested(spec)))
+
+
+def bodiless(spec: JobSpec) -> JobSpec:
+    """Leave out all bodies, those nested in it included: no rule looks at one."""
+    fallback = spec.fallback
+    return replace(
+        spec,
+        body=None,
+        fallback=fallback and replace(fallback, spec=bodiless(fallback.spec)),
+        on_success=spec.on_success and bodiless(spec.on_success),
+        on_failure=spec.on_failure and bodiless(spec.on_failure),
+    )
+
+
+def _nested(spec: JobSpec) -> list[JobSpec]:
+    inner = (spec.fallback.spec if spec.fallback else None, spec.on_success, spec.on_failure)
+    return [part for part in inner if part is not None]
 
 
 def _value_bytes(value: Any) -> int:

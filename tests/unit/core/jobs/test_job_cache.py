@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.core.jobs import job_cache
 from orchestrator.core.jobs.job_cache import JobCache
-from orchestrator.domain.jobs.job import Fallback, JobSpec, Trigger, Webhook, held_bytes
+from orchestrator.domain.jobs.job import Fallback, JobSpec, Trigger, Webhook, bodiless, body_bytes, held_bytes
 from tests.unit.domain.builders import a_job, a_spec
 
 LARGE = "x" * 1_000_000
@@ -40,6 +40,36 @@ def test_fresh_jobs_are_bounded_by_all_that_they_hold(monkeypatch: pytest.Monkey
     for job in jobs:
         fresh.put(job)
     assert fresh.take(jobs[-1].id) == jobs[-1], "what was taken counts no more"
+
+
+def test_what_is_larger_than_all_of_it_drives_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_cache, "FRESH_BYTES", len(LARGE))
+    fresh, small, large = JobCache(), a_job(1), a_job(2, body=LARGE)
+    fresh.put(small)
+    fresh.put(large)
+    assert fresh.take(large.id) is None
+    assert fresh.take(small.id) == small
+
+
+def test_a_job_that_is_held_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_cache, "FRESH_BYTES", 3 * len(LARGE))
+    fresh, small, large = JobCache(), a_job(1), a_job(2, body=LARGE)
+    fresh.put(small)
+    for _ in range(10):
+        fresh.put(large)
+    assert fresh.take(small.id) == small
+
+
+def test_bodies_are_measured_in_any_depth_and_left_out_there() -> None:
+    inner = a_spec(body=LARGE, fallback=Fallback(Trigger(), a_spec(body=LARGE)))
+    spec = a_spec(body=LARGE, on_success=inner, on_failure=a_spec(body=LARGE, metadata={"a": 1}))
+    assert 4 * len(LARGE) <= body_bytes(spec) <= 4 * len(LARGE) + 1_000
+    bare = bodiless(spec)
+    assert body_bytes(bare) == 0
+    assert bare.on_failure is not None
+    assert bare.on_failure.metadata == {"a": 1}
+    assert len(bare.steps) == len(spec.steps)
+    assert bodiless(a_spec()) == a_spec()
 
 
 def test_a_spec_is_measured_in_any_depth() -> None:
