@@ -51,9 +51,9 @@ class Tasks(AsyncCloseable):
         await self._fault
 
     async def close(self) -> None:
-        """End everything, and begin nothing more."""
+        """End everything, and begin nothing more; whoever calls this from one of them goes on."""
         self._closed = True
-        ending = [*self._tasks]
+        ending = self._tasks - {asyncio.current_task()}
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)

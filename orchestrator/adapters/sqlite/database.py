@@ -55,7 +55,7 @@ class Database(AsyncCloseable):
         )
         # Not the loop's own pool, in which anybody's slow call would hold up submissions.
         self.sealers = ThreadPoolExecutor(SEALING_THREADS, "store-sealer")
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def lost(self) -> str | None:
@@ -103,10 +103,14 @@ class Database(AsyncCloseable):
         return await self._patience.until_written(what, lambda: self.writer.write(write, size=size))
 
     async def close(self) -> None:
-        """Commit what waits, and close."""
-        if self._closed:
-            return
-        self._closed = True
+        """Commit what waits, and close. Who comes second waits for the same end: behind it the directory is
+        let go of.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self.sealers, self._close_threads)
         self.sealers.shutdown()
         self.lanes.close()

@@ -119,6 +119,8 @@ class Parking:
         was_here, kept.here = kept.here, False
         if was_here:
             del self._here[kept.claim.ticket]
+            # It has no place but one of the queue's from here on: its step may be over before it is queued.
+            self._queues.withdraw(kept.claim, queued=False)
             self._release(kept.claim, region)
         return was_here
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.core.tasks import Tasks
 from orchestrator.messages.codec import Header
 from orchestrator.ports.lifecycle import AsyncLifecycle, Lifecycle, Stage
@@ -181,3 +182,26 @@ async def test_what_is_posted_to_a_closed_mailbox_is_dropped() -> None:
     mailbox.knock()
     await asyncio.sleep(0.01)
     assert not carried
+
+
+async def test_whoever_ends_all_tasks_from_one_of_them_goes_on() -> None:
+    tasks, ended = Tasks(), asyncio.Event()
+
+    async def end_all() -> None:
+        await tasks.close()
+        ended.set()
+
+    tasks.spawn(end_all())
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_a_store_that_is_closed_twice_at_once_is_let_go_of_by_neither_before_all_is_committed(
+    tmp_path: Path,
+) -> None:
+    store, slow = SqliteStore(tmp_path), threading.Event()
+    store.database.post(lambda _db: slow.wait(30))
+    closing = [asyncio.create_task(store.close()) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    assert not any(close.done() for close in closing)
+    slow.set()
+    await asyncio.gather(*closing)

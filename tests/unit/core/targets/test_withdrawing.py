@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 
+from orchestrator.core.regions.peer import BYTES_CREDIT
 from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.core.targets.target_queue import TargetQueue
+from orchestrator.domain.exchange import Fault
+from orchestrator.domain.health.breaker import Cause
 from orchestrator.domain.ids import JobId, target_domain
 from orchestrator.domain.jobs.job import Fallback, JobSpec, RetryPolicy, Trigger, TriggerKind
 from orchestrator.domain.jobs.lifecycle import JobState
@@ -264,3 +267,33 @@ async def test_a_job_that_is_cancelled_in_its_backoff_leaves_no_timer(rig: Rig) 
         await rig.shard.jobs.cancel(job_id)
     # Each target that told its pace still looks at its own clock.
     assert timers(rig) <= before + 20
+
+
+@in_virtual_time(Pace(100.0, 100))
+async def test_a_job_that_leaves_for_its_fallback_as_it_is_queued_again_keeps_no_place(rig: Rig) -> None:
+    there = JobSpec(url="https://fallback.example.com/", regions=(IAD,), metadata={})
+    fallback = Fallback(Trigger(kind=TriggerKind.ANY), there)
+    refused = Reply(status=429, headers={"retry-after": "2"})
+    rig.answer = lambda call: refused if rig.loop.time() < first_s else Reply()
+    first_s = rig.loop.time() + 1.0
+    repeating = [await rig.submit(fallback=fallback) for _ in range(5)]
+    await asyncio.sleep(1.0)
+    peers = [rig.shard.peers.peer(region, named=True) for region in (IAD, LAX, ORD)]
+    for peer in peers:
+        peer.take(BYTES_CREDIT)
+    waiting = [await rig.submit() for _ in range(2)]
+    await asyncio.sleep(8.0)
+    targets, domain = rig.shard.targets, rig.shard.targets.limiter(target_domain(URL))
+    assert (len(targets.routes.parking), domain.waiting) == (7, 7)
+    for number in range(60):
+        for region in (IAD, LAX, ORD):
+            unreachable, job = Cause(None, Fault.CONNECT), JobId(f"another {number}")
+            targets.routes.target_health.ended(
+                domain.name, region, job, unreachable, sent_at=rig.loop.time(), took_s=None
+            )
+    for peer in peers:
+        peer.give_back(BYTES_CREDIT)
+    targets.routes.credit_back()
+    for job_id in (*repeating, *waiting):
+        await rig.ended(job_id, 600.0)
+    assert domain.waiting == 0
