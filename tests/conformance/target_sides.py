@@ -104,17 +104,21 @@ class Side:
         return await self.hears(Placed, job, leg)
 
     async def goes_on_until(self, job: str, of: StepPlan, *kinds: type[Report]) -> None:
-        """Line a leg up, use all its turns and send whatever is placed, until something of these is told."""
+        """Line a leg up, use all its turns and send whatever is placed, until something of these is told. A
+        turn that comes later goes to others.
+        """
         self.targets.line_up(claim(job, 0, of))
         done: list[Report] = []
         while not any(self.told(kind, job) for kind in kinds):
-            for report in [each for each in self.told(Turn, job) if each not in done]:
-                self.targets.run(RunStep(report, of, PATH, may_leave=True))
-                done.append(report)
+            for turn in [each for each in self.told(Turn, job) if each not in done]:
+                self.targets.run(RunStep(turn, of, PATH, may_leave=True))
+                done.append(turn)
             for placed in [each for each in self.told(Placed, job) if each not in done]:
                 self.targets.send(send(placed))
                 done.append(placed)
             await asyncio.sleep(0.1)
+        for turn in [each for each in self.told(Turn, job) if each not in done]:
+            self.targets.pass_up(turn)
 
     async def comes_to_rest(self) -> None:
         """Wait until nothing is left of any step, on either side."""
