@@ -94,8 +94,8 @@ bench-race: install ## how soon losers are closed, and what racing and hedging a
 	$(BIN)/python -m bench.race.losers
 	$(BIN)/python -m bench.race $(if $(QUICK),--jobs 300 --runs 1 --per-s 40)
 
-bench-latency: install ## acknowledgement and submit-to-webhook
-	$(BIN)/python -m bench.latency
+bench-latency: install ## acknowledgement and submit-to-webhook: BESIDE=checkout compares with another one
+	$(BIN)/python -m bench.latency $(if $(BESIDE),--beside $(BESIDE))
 
 bench-pacing: install ## strict servers that answer 429 past their own limit: QUICK=1 for two minutes
 	$(BIN)/python -m bench.pacing $(if $(QUICK),--quick)
