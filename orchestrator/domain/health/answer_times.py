@@ -50,9 +50,10 @@ class AnswerTimes:
         rank = share * sums[-1]
         bucket = bisect_left(sums, rank)
         below = sums[bucket - 1] if bucket else 0
-        into = (rank - below) / (sums[bucket] - below)
-        # Half way from there to the bucket's end: where answers all take the same, few of them may be late.
-        return SHORTEST_S * exp((bucket + (1 + into) / 2) * _WIDTH)
+        held = sums[bucket] - below
+        # Where in their bucket they lie nobody knows: one that holds more than may be late counts to its end.
+        into = (rank - below) / held if held <= (1 - share) * sums[-1] else 1.0
+        return SHORTEST_S * exp((bucket + into) * _WIDTH)
 
     def _over(self, now: float) -> bool:
         return now - self._began >= WINDOW_S and sum(self._counts[:BUCKETS]) >= ENOUGH

@@ -35,6 +35,23 @@ def test_a_quantile_is_off_by_a_bucket_at_most(took_s: list[float], share: float
     assert exact / A_BUCKET <= read <= exact * A_BUCKET
 
 
+@pytest.mark.parametrize("share", [0.85, 0.9, 0.95])
+def test_as_many_are_late_as_the_quantile_says(share: float) -> None:
+    drawn, times, late = Random(1), AnswerTimes(0.0), 0
+    for number in range(20_000):
+        now, took_s = number / 50, drawn.lognormvariate(-5.0, 0.4)
+        late += took_s > (times.quantile(share, now) or LONGEST_S)
+        times.note(took_s, now)
+    assert late / 20_000 == pytest.approx(1 - share, rel=0.1)
+
+
+@pytest.mark.parametrize("took_s", [0.0047, 0.02, 0.0231, 1.0])
+def test_where_all_take_the_same_none_is_late(took_s: float) -> None:
+    drawn = Random(1)
+    times = after(*(took_s * drawn.uniform(0.999, 1.0) for _ in range(200)))
+    assert (times.quantile(0.85, 0.0) or 0.0) >= took_s
+
+
 @pytest.mark.parametrize("took_s", [0.0, 1e-9, 3600.0])
 def test_what_lies_outside_counts_as_the_nearest_inside(took_s: float) -> None:
     read = after(*[took_s] * ENOUGH).quantile(0.5, 0.0)
