@@ -1,12 +1,13 @@
 """Makes the console's pages of its templates; nothing in them may load, or send, anything elsewhere."""
 
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from starlette.responses import HTMLResponse
 
 from orchestrator.adapters.http.console import wording
@@ -33,35 +34,13 @@ class Pages:
     """Draws pages and parts of pages."""
 
     def __init__(self, files: StaticFiles) -> None:
-        self._templates = Environment(
-            loader=FileSystemLoader(TEMPLATES),
-            autoescape=True,
-            undefined=StrictUndefined,
-            auto_reload=False,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters |= {
-            "counted": wording.counted,
-            "moment": wording.moment,
-            "rate": wording.rate,
-            "share": wording.share,
-            "size": wording.size,
-            "span": wording.span,
-        }
-        self._templates.globals |= {
-            "root": ROOT,
-            "static": files.url,
-            "version": VERSION,
-            "query": query_with,
-        }
+        self._static = files.url
         # Read and compiled now: later it would hold up everybody.
-        for name in self._templates.list_templates():
-            self._templates.get_template(name)
+        self._templates = _compiled()
 
     def draw(self, template: str, **given: Any) -> str:
         """Draw a page, or a part of one."""
-        return self._templates.get_template(template).render(**given)
+        return self._templates[template].render(static=self._static, **given)
 
     def page(
         self, template: str, *, visit: Visit | None, status: HTTPStatus = HTTPStatus.OK, **given: Any
@@ -77,6 +56,28 @@ class Pages:
         if isinstance(error, TryLater):
             response.headers["Retry-After"] = str(error.retry_after_s)
         return response
+
+
+@cache
+def _compiled() -> Mapping[str, Template]:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "counted": wording.counted,
+        "moment": wording.moment,
+        "rate": wording.rate,
+        "share": wording.share,
+        "size": wording.size,
+        "span": wording.span,
+    }
+    environment.globals |= {"root": ROOT, "version": VERSION, "query": query_with}
+    return {name: environment.get_template(name) for name in environment.list_templates()}
 
 
 def query_with(query: Mapping[str, str], **changes: str | None) -> str:
