@@ -28,25 +28,33 @@ _BETWEEN = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
 _CLOSING = re.compile(r"[ \t\n\r]*\][ \t\n\r]*\}[ \t\n\r]*\Z")
 
 
-async def batch_text(data: bytes | bytearray, pause: Callable[[], Awaitable[None]]) -> str:
-    """Decode a batch and count its arrays and objects, in slices; ``pause`` lets others work in between.
+async def batch_text(data: bytearray, pause: Callable[[], Awaitable[None]]) -> str:
+    """Check that a batch is UTF-8, count its arrays and objects, and give it as text of a character a byte
+    (Latin-1), all in slices; ``pause`` lets others work in between. Nothing is left in ``data``.
+
+    One emoji would have each character of a text take four bytes. What JSON is made of is the same bytes in
+    both encodings, and no others are, so that jobs are found in either.
 
     Raises:
         MalformedJson: It is not UTF-8, or holds more than CONTAINERS_MOST.
 
     """
-    count, parts, view = 0, [], memoryview(data)
-    for start, end in _slices(data):
-        count += data.count(b"[", start, end) + data.count(b"{", start, end)
-        parts.append(decode_text(view[start:end], start))
-        await pause()
+    count, parts = 0, []
+    with memoryview(data) as view:
+        for start, end in _slices(data):
+            count += data.count(b"[", start, end) + data.count(b"{", start, end)
+            decode_text(view[start:end], start)
+            parts.append(str(view[start:end], "latin-1"))
+            await pause()
     if count > CONTAINERS_MOST:
         check_containers(data, CONTAINERS_MOST)
+    data.clear()
     return "".join(parts)
 
 
 def read_batch(text: str, bounds: SubmissionBounds) -> Iterator[Read]:
-    """Read the jobs of a batch one after the other; the caller may let others work in between.
+    """Read the jobs of a batch, as ``batch_text`` gives it, one after the other; the caller may let others
+    work in between.
 
     Raises:
         MalformedJson: The text is not JSON, so that where the next job begins can't be said.
@@ -57,12 +65,16 @@ def read_batch(text: str, bounds: SubmissionBounds) -> Iterator[Read]:
     if opening is None:
         raise InvalidFields([FieldError("jobs", 'a batch is {"jobs": [...]}, with nothing else in it')])
     at, count, decoder = opening.end(), 0, StrictDecoder()
+    is_as_read = text.isascii()
     closing = _CLOSING.match(text, at)
     while closing is None:
         count += 1
         if count > bounds.batch_jobs:
             raise InvalidFields([FieldError("jobs", f"holds more than {bounds.batch_jobs} jobs")])
         value, end = _value_at(decoder, text, at, bounds)
+        if not is_as_read:
+            decoder.take_complaint()
+            value, _ = decoder.raw_decode(text[at:end].encode("latin-1").decode())
         yield _judged(value, text, at, end, decoder.take_complaint(), bounds)
         closing = _CLOSING.match(text, end)
         between = _BETWEEN.match(text, end)
@@ -94,7 +106,7 @@ def _value_at(decoder: StrictDecoder, text: str, at: int, bounds: SubmissionBoun
 def _judged(
     value: object, text: str, at: int, end: int, complaint: str | None, bounds: SubmissionBounds
 ) -> Read:
-    if _is_larger(text, at, end, bounds.body_bytes):
+    if end - at > bounds.body_bytes:
         return TooLarge(f"the job is larger than {bounds.body_bytes} bytes; the operator sets that limit")
     if complaint is not None:
         return MalformedJson(complaint)
@@ -105,8 +117,3 @@ def _judged(
     except MalformedJson as error:
         return error
     return value
-
-
-def _is_larger(text: str, at: int, end: int, most: int) -> bool:
-    # A character is four bytes at most: only near the limit is it worth encoding.
-    return (end - at) * 4 > most and len(text[at:end].encode()) > most

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from sys import getsizeof
 from typing import Any
 
 import httpx
@@ -164,6 +165,18 @@ async def test_characters_that_lie_across_slices_arrive_whole(
     stored = await gateway.store.jobs.load(JobId(answer["job_id"]))
     assert stored is not None
     assert stored.job.spec.body == text
+
+
+async def test_one_emoji_makes_a_batch_take_no_more_memory_than_its_bytes() -> None:
+    data = bytearray(json.dumps({"jobs": [{"body": "a" * 100_000 + "😀"}]}, ensure_ascii=False).encode())
+    size = len(data)
+    text = await batches.batch_text(data, turn)
+    assert getsizeof(text) < size + 1_000
+    assert not data
+
+
+async def turn() -> None:
+    await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("bad", [b"\x80" * 20, b"\xe2\x82", b"\xf0\x9f\x98\x80\xff"])
