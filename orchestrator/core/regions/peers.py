@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 
 from orchestrator.core.regions.peer import Peer, Region
 from orchestrator.core.views import NodeView
+from orchestrator.domain.byte_budget import ByteBudget
 from orchestrator.domain.cluster.draining import Drain
 from orchestrator.domain.cluster.placement import Placement, PlacementState
 from orchestrator.domain.execution.run import Site
@@ -12,6 +13,7 @@ from orchestrator.domain.health.routing import (
     RegionHealth,
 )
 from orchestrator.domain.ids import NodeAddress, RegionName
+from orchestrator.messages.codec import PARTIAL_BYTES_MOST, BatchReader
 from orchestrator.messages.names import WEBHOOK_REGION
 from orchestrator.messages.types import Message
 from orchestrator.ports.clock import Clock
@@ -38,7 +40,8 @@ class PeerBook(AsyncCloseable):
 
     def __init__(self, expected: Iterable[NodeAddress], links: RegionLinks, clock: Clock) -> None:
         self._links = links
-        self._nodes = {address: Peer(address, links.link(address)) for address in expected}
+        self._fragments = ByteBudget(PARTIAL_BYTES_MOST)
+        self._nodes = {address: self._peer(address) for address in expected}
         self._regions = {peer.name: Region(peer.name, [peer]) for peer in self._nodes.values()}
         self._expected = [peer for peer in self._nodes.values() if peer.name != WEBHOOKS]
         self._for_jobs = [region for name, region in self._regions.items() if name != WEBHOOKS]
@@ -88,6 +91,10 @@ class PeerBook(AsyncCloseable):
         """Send a message to a node that may be gone."""
         if (node := self._nodes.get(to)) is not None:
             node.link.post(message)
+
+    def find(self, address: NodeAddress) -> Peer | None:
+        """Find a node; None where there is none."""
+        return self._nodes.get(address)
 
     def has(self, address: NodeAddress) -> bool:
         """Whether there is such a node: it is expected, or has beaten."""
@@ -190,9 +197,13 @@ class PeerBook(AsyncCloseable):
         region = self._regions.get(address.region)
         if region is None or address.region not in (*self.names, WEBHOOKS) or not self._make_room(region):
             return None
-        peer = self._nodes[address] = Peer(address, self._links.link(address), down_since=self._begun_at)
+        peer = self._nodes[address] = self._peer(address)
+        peer.down_since = self._begun_at
         region.nodes.append(peer)
         return peer
+
+    def _peer(self, address: NodeAddress) -> Peer:
+        return Peer(address, self._links.link(address), BatchReader(self._fragments, str(address)))
 
     def _make_room(self, region: Region) -> bool:
         """Forget nodes that are gone for good, where a region has very many: names of new ones are free."""
@@ -205,6 +216,7 @@ class PeerBook(AsyncCloseable):
             node = gone.pop(0)
             region.nodes.remove(node)
             del self._nodes[node.address]
+            node.reader.forget()
         return len(region.nodes) < NODES_MOST
 
     def regions(self) -> list[Region]:
