@@ -21,6 +21,7 @@ from orchestrator.core.jobs import job_cache, kept_answers
 from orchestrator.core.regions import peer, peers
 from orchestrator.core.targets import answer_intake
 from orchestrator.core.webhooks import delivery_room, dispatcher, endpoint_queues
+from orchestrator.domain import mail_room
 from orchestrator.domain.byte_budget import LARGE_BYTES, MIB
 from orchestrator.domain.exchange import LINE_COSTS, RESPONSE_BYTES_MOST
 from orchestrator.domain.execution.run import FANOUT_BYTES, LAST_SEEN_BYTES
@@ -127,6 +128,23 @@ PRODUCTS = (
         budget=codec.PARTIAL_BYTES_MOST,
         limits=(),
         again=True,
+    ),
+    Product(
+        what="large results on their way to senders, until all of each has arrived",
+        where="shard",
+        times=BOUNDS.open_jobs * BOUNDS.webhooks,
+        bytes_each=answer_intake.COPIES * RESULT_BYTES,
+        budget=answer_intake.ANSWERS_BYTES,
+        limits=(),
+        again=True,
+    ),
+    Product(
+        what="requests and small deliveries that wait to be sent to nodes, or are on their way there",
+        where="shard",
+        times=ATTEMPTS_CREDIT * REGIONS_OF_A_MACHINE,
+        bytes_each=REQUEST_BYTES,
+        budget=mail_room.MAIL_BYTES + REQUEST_BYTES,
+        limits=(),
     ),
     Product(
         what="answers that jobs under way keep",

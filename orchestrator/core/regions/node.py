@@ -5,6 +5,7 @@ from functools import partial
 
 from orchestrator.core.shard import Shard
 from orchestrator.domain.ids import NodeAddress, ShardName
+from orchestrator.domain.mail_room import MailCount, MailRoom, MailShare
 from orchestrator.messages.codec import (
     BatchReader,
     Header,
@@ -138,12 +139,13 @@ class Visitor:
 class MailboxLink(AsyncCloseable):
     """A mailbox to one node."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
+    def __init__(self, mailbox: Mailbox, mail: MailShare) -> None:
         self._mailbox = mailbox
+        self.mail = mail
 
-    def post(self, message: Message) -> None:
-        """Queue a message."""
-        self._mailbox.post(message)
+    def post(self, message: Message, count: MailCount | None = None) -> None:
+        """Queue a message; where ``count`` is given, that counts it."""
+        self._mailbox.post(message, count=count)
 
     def readdress(self, epoch: int, incarnation: str) -> None:
         """Speak to another incarnation of the node; what waits for the old one is dropped."""
@@ -161,11 +163,13 @@ class MailboxLink(AsyncCloseable):
 
 
 class MailboxLinks:
-    """Makes links over a transport."""
+    """Makes links over a transport, which share some room for what waits in them."""
 
     def __init__(self, transport: NodeTransport) -> None:
         self._transport = transport
+        self._room = MailRoom()
 
     def link(self, to: NodeAddress) -> MailboxLink:
         """Make the link to a region's node."""
-        return MailboxLink(Mailbox(self._transport.carrier(to), Header(0, "")))
+        mail = MailShare(self._room)
+        return MailboxLink(Mailbox(self._transport.carrier(to), Header(0, ""), mail), mail)

@@ -76,8 +76,9 @@ class Peer:
 
     @property
     def has_credit(self) -> bool:
-        """Whether the executor can take another attempt."""
-        return self.attempts_open < self.places and self.bytes_open < BYTES_CREDIT and not self.leaving
+        """Whether the executor can take another attempt, and what waits to be sent there leaves room."""
+        in_credit = self.attempts_open < self.places and self.bytes_open < BYTES_CREDIT
+        return in_credit and not self.leaving and self.link.mail.admits()
 
     def doubt(self) -> None:
         """Its lease has run out, or it has left: no new work for it until its next heartbeat."""

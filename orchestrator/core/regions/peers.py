@@ -1,7 +1,8 @@
 """The regions' nodes, as this shard knows them: who there is, who takes work, and how to speak to each."""
 
+import asyncio
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from orchestrator.core.regions.peer import Peer, Region
 from orchestrator.core.views import NodeView
@@ -13,6 +14,7 @@ from orchestrator.domain.health.routing import (
     RegionHealth,
 )
 from orchestrator.domain.ids import NodeAddress, RegionName
+from orchestrator.domain.mail_room import MailCount
 from orchestrator.messages.codec import PARTIAL_BYTES_MOST, BatchReader
 from orchestrator.messages.names import WEBHOOK_REGION
 from orchestrator.messages.types import Message
@@ -52,9 +54,13 @@ class PeerBook(AsyncCloseable):
         """Which regions an operator has taken out of service, whether they are known now or not."""
         self._clock = clock
         self._begun_at = float("inf")
+        self._on_room: Callable[[Peer], None] = lambda _: None
 
-    def begin(self) -> None:
-        """Begin a life of the shard: nobody has been heard yet."""
+    def begin(self, on_room: Callable[[Peer], None] = lambda _: None) -> None:
+        """Begin a life of the shard: nobody has been heard yet. ``on_room`` takes a node that may be sent
+        more, after there was no room for what waits.
+        """
+        self._on_room = on_room
         self._begun_at = self._clock.now()
         for peer in self._nodes.values():
             peer.down_since = self._begun_at
@@ -87,10 +93,16 @@ class PeerBook(AsyncCloseable):
         region.drain = drain
         return [node for node in region.nodes if drain is None and node.health is RegionHealth.UP]
 
-    def post(self, to: NodeAddress, message: Message) -> None:
-        """Send a message to a node that may be gone."""
+    def post(self, to: NodeAddress, message: Message, count: MailCount | None = None) -> None:
+        """Send a message to a node that may be gone; where ``count`` is given, that counts it."""
         if (node := self._nodes.get(to)) is not None:
-            node.link.post(message)
+            node.link.post(message, count)
+        elif count is not None:
+            count.give_back(0)
+
+    def takes_mail(self, name: RegionName) -> bool:
+        """Whether there is room for what waits to be sent to the node that gets what comes next."""
+        return self._regions[name].next_node(named=True).link.mail.admits()
 
     def find(self, address: NodeAddress) -> Peer | None:
         """Find a node; None where there is none."""
@@ -203,7 +215,13 @@ class PeerBook(AsyncCloseable):
         return peer
 
     def _peer(self, address: NodeAddress) -> Peer:
-        return Peer(address, self._links.link(address), BatchReader(self._fragments, str(address)))
+        peer = Peer(address, self._links.link(address), BatchReader(self._fragments, str(address)))
+        peer.link.mail.on_room = lambda: self._tell_of_room(peer)
+        return peer
+
+    def _tell_of_room(self, peer: Peer) -> None:
+        # Not at once: whoever lets go of what waits may be about to say that the node is gone.
+        asyncio.get_running_loop().call_soon(self._on_room, peer)
 
     def _make_room(self, region: Region) -> bool:
         """Forget nodes that are gone for good, where a region has very many: names of new ones are free."""
