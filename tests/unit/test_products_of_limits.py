@@ -22,14 +22,14 @@ from orchestrator.core.regions import peer, peers
 from orchestrator.core.targets import answer_intake
 from orchestrator.core.webhooks import delivery_room, dispatcher, endpoint_queues
 from orchestrator.domain import mail_room
-from orchestrator.domain.byte_budget import LARGE_BYTES, MIB
+from orchestrator.domain.byte_budget import KIB, LARGE_BYTES, MIB
 from orchestrator.domain.exchange import LINE_COSTS, RESPONSE_BYTES_MOST
 from orchestrator.domain.execution.run import FANOUT_BYTES, LAST_SEEN_BYTES
 from orchestrator.domain.health.routing import ATTEMPTS_CREDIT
 from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 from orchestrator.messages import codec
 from orchestrator.settings import Settings
-from orchestrator.transport import mailbox
+from orchestrator.transport import mailbox, tcp_exchange
 from regions.egress import answer_room
 from regions.egress.client import STATUS_BODY_BYTES_MOST
 from regions.egress.head import HEAD_BYTES_MOST as HEAD_BYTES_MOST_OF_ANSWER
@@ -43,6 +43,10 @@ ESCAPED_TIMES = 2
 ANSWER_BYTES = RESPONSE_BYTES_MOST + HEAD_BYTES_MOST_OF_ANSWER
 RESULT_BYTES = ESCAPED_TIMES * RESPONSE_BYTES_MOST + BOUNDS.metadata_bytes
 REQUEST_BYTES = BOUNDS.body_bytes + BOUNDS.url_bytes + BOUNDS.header_bytes + BOUNDS.headers * LINE_COSTS
+TLS_BYTES = 512 * KIB
+"""Of a connection within uvloop's TLS: 46 KiB as it comes about, 256 to read into, and what is undeciphered
+(499 in all, measured).
+"""
 LARGEST_RESULT_BYTES = ESCAPED_TIMES * FANOUT_BYTES + RESULT_BYTES
 DELIVERED_BYTES = delivery_room.DELIVERY_BYTES + LARGEST_RESULT_BYTES - delivery_room.DELIVERY_BYTES // 2
 """A result of more than half the budget counts as its half; there is one: see test_delivery_room.py."""
@@ -187,6 +191,14 @@ PRODUCTS = (
         times=CONNECTIONS_MOST * (1 + PIPELINED_MOST),
         bytes_each=head_room.REQUEST_COSTS + HEAD_BYTES_MOST + HEAD_LINES_MOST * head_room.LINE_COSTS,
         budget=CONNECTIONS_MOST * (head_room.CONNECTION_COSTS + head_room.FREE_BYTES) + head_room.HEADS_BYTES,
+        limits=(),
+    ),
+    Product(
+        what="connections of those who have not said yet who they are, in their TLS handshakes too",
+        where="agents' door",
+        times=tcp_exchange.STRANGERS_MOST,
+        bytes_each=TLS_BYTES,
+        budget=tcp_exchange.STRANGERS_MOST * TLS_BYTES,
         limits=(),
     ),
     Product(
