@@ -83,7 +83,7 @@ class Shard(AsyncLifecycle):
         table = self.jobs.table
         await self.targets.begin(self.epoch, self.neighbours.find_jobs(table))
         await self.drains.begin()
-        self.peers.begin()
+        self.peers.begin(self._room_back)
         self._detector.begin(self.epoch)
         self.jobs.recovery.begin(self.neighbours.owners(self.epoch))
         found = await self.jobs.recover()
@@ -187,6 +187,10 @@ class Shard(AsyncLifecycle):
         if peer.for_jobs:
             self.targets.region_up()
             self.webhooks.dispatcher.region_up(peer.name)
+
+    def _room_back(self, peer: Peer) -> None:
+        self.targets.routes.credit_back()
+        self.webhooks.dispatcher.region_up(peer.name)
 
     def _peer_lost(self, peer: Peer) -> None:
         self.webhooks.dispatcher.sender_lost(peer.address)

@@ -3,15 +3,20 @@
 from typing import Protocol
 
 from orchestrator.domain.ids import NodeAddress
+from orchestrator.domain.mail_room import MailCount, MailShare
 from orchestrator.messages.types import Message
 from orchestrator.ports.lifecycle import AsyncCloseable
 
 
 class RegionLink(AsyncCloseable, Protocol):
-    """Carries messages to one node; receiving them twice is harmless there."""
+    """Carries messages to one node; receiving them twice is harmless there. ``mail`` counts what waits, or is
+    on its way.
+    """
 
-    def post(self, message: Message) -> None:
-        """Queue a message."""
+    mail: MailShare
+
+    def post(self, message: Message, count: MailCount | None = None) -> None:
+        """Queue a message; where ``count`` is given, that counts it."""
 
     def readdress(self, epoch: int, incarnation: str) -> None:
         """Speak to another incarnation of the node; what waits for the old one is dropped."""

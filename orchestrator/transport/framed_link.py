@@ -71,6 +71,12 @@ class FramedLink(asyncio.Protocol, ABC):
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            transport, self._transport = self._transport, None
+            transport.abort()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin (asyncio)."""
         self._transport = cast("asyncio.Transport", transport)

@@ -128,11 +128,17 @@ class LocalExchange(AsyncLifecycle):
             self._server.close()
         for link in self._open:
             link.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FLUSHED_WITHIN_S):
-                while self._open:
-                    self._left.clear()
-                    await self._left.wait()
+        try:
+            await asyncio.wait_for(self._all_left(), FLUSHED_WITHIN_S)
+        except TimeoutError:
+            for link in self._open:
+                link.abort()
+            await self._all_left()
+
+    async def _all_left(self) -> None:
+        while self._open:
+            self._left.clear()
+            await self._left.wait()
 
     def _accept(self) -> LocalLink:
         link = LocalLink(None, named=self._name, lost=self._leave)

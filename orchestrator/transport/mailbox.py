@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 
+from orchestrator.domain.mail_room import MailCount, Uncounted
 from orchestrator.messages.codec import Header, encode, encode_batch, fragments
 from orchestrator.messages.types import Message
 from orchestrator.ports.lifecycle import AsyncCloseable
@@ -17,6 +18,9 @@ BATCH_BYTES = 96 * 1024
 BATCHES_UNDER_WAY = 2
 RETRY_FIRST_S = 0.05
 RETRY_MOST_S = 1.0
+_UNCOUNTED = Uncounted()
+_Counts = list[tuple[MailCount, int]]
+"""What of a batch counts where."""
 
 
 class StreamCarrier(ABC):
@@ -38,18 +42,24 @@ class StreamCarrier(ABC):
 class Mailbox(AsyncCloseable):
     """Messages to one peer, in batches. A batch that failed goes again until it arrives or the
     mailbox is readdressed: receivers know each message by its id.
+
+    Args:
+        carry: Takes a batch to the peer.
+        header: Whom batches are for and from.
+        count: Counts what waits, or is on its way.
     """
 
-    def __init__(self, carry: Carrier, header: Header) -> None:
+    def __init__(self, carry: Carrier, header: Header, count: MailCount = _UNCOUNTED) -> None:
         self._carry = carry
         self._header = header
+        self._count = count
         self._small: deque[bytes] = deque()
-        self._large: deque[bytes] = deque()
+        self._large: deque[tuple[bytes, MailCount]] = deque()
         self._posted = 0
         """Parts of large messages that were queued ever."""
         self._gone: deque[tuple[int, Callable[[], None]]] = deque()
         """What is called once so many of them have left."""
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], _Counts] = {}
         self._flush_due = False
         self._closed = False
         self._stuck_since: float | None = None
@@ -60,16 +70,21 @@ class Mailbox(AsyncCloseable):
         if self._stream is not None:
             self._stream.on_room = self._schedule_rest
 
-    def post(self, message: Message, gone: Callable[[], None] | None = None) -> None:
+    def post(
+        self, message: Message, gone: Callable[[], None] | None = None, count: MailCount | None = None
+    ) -> None:
         """Queue a message; it leaves in this turn of the event loop if the peer has room. ``gone`` is called
-        once none of it waits here any more, nor of the large ones before it.
+        once none of it waits here any more, nor of the large ones before it. Where ``count`` is given, that
+        counts it.
         """
         self._message_ids += 1
         parts = fragments(encode(message), self._message_ids)
-        if len(parts) == 1:
+        counter = self._count if count is None else count
+        counter.take(sum(map(len, parts)))
+        if len(parts) == 1 and count is None:
             self._small.extend(parts)
         else:
-            self._large.extend(parts)
+            self._large.extend([(part, counter) for part in parts])
             self._posted += len(parts)
         if gone is not None:
             self._gone.append((self._posted, gone))
@@ -85,7 +100,7 @@ class Mailbox(AsyncCloseable):
 
     def knock(self) -> None:
         """Carry an empty batch: the first call makes the connection, and no message waits for it."""
-        self._send([])
+        self._send([], [])
 
     def stuck_s(self) -> float:
         """Say for how long batches have been on their way, and none of them arrived (s). What was dropped
@@ -102,8 +117,11 @@ class Mailbox(AsyncCloseable):
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
     def _drop(self) -> None:
+        dropped = [(counter, len(part)) for part, counter in self._large]
+        dropped.append((self._count, sum(map(len, self._small))))
         self._small.clear()
         self._large.clear()
+        _give_back(dropped)
         self._tell_of_gone()
         # A call to a peer that is cut off may hang for a minute: it must not keep its place that long.
         for task in self._under_way:
@@ -118,13 +136,15 @@ class Mailbox(AsyncCloseable):
 
     def _flush(self) -> None:
         self._flush_due = False
-        if parts := self._next_parts():
+        parts, counts = self._next_parts()
+        if parts:
             self._tell_of_gone()
-            self._send(parts)
+            self._send(parts, counts)
             self._schedule_rest()
 
-    def _send(self, parts: list[bytes]) -> None:
+    def _send(self, parts: list[bytes], counts: _Counts) -> None:
         if self._closed:
+            _give_back(counts)
             return
         self.batches_sent += 1
         self.messages_sent += len(parts)
@@ -133,20 +153,24 @@ class Mailbox(AsyncCloseable):
         if self._stuck_since is None:
             self._stuck_since = loop.time()
         task = loop.create_task(self._deliver(batch))
-        self._under_way.add(task)
+        self._under_way[task] = counts
         task.add_done_callback(self._arrived)
 
-    def _next_parts(self) -> list[bytes]:
+    def _next_parts(self) -> tuple[list[bytes], _Counts]:
         parts: list[bytes] = []
-        size = 0
+        counts: _Counts = []
+        small, size = self._small, 0
         # A fragment of a large message goes at the head of each batch, so that neither kind starves.
-        for queue in (self._large, self._small):
-            while queue and (size == 0 or size + len(queue[0]) <= BATCH_BYTES):
-                parts.append(queue.popleft())
-                size += len(parts[-1])
-                if queue is self._large:
-                    break
-        return parts
+        if self._large:
+            part, counter = self._large.popleft()
+            parts.append(part)
+            counts.append((counter, size := len(part)))
+        head = size
+        while small and (size == 0 or size + len(small[0]) <= BATCH_BYTES):
+            parts.append(small.popleft())
+            size += len(parts[-1])
+        counts.append((self._count, size - head))
+        return parts, counts
 
     async def _deliver(self, batch: bytes) -> None:
         delay = RETRY_FIRST_S
@@ -160,9 +184,10 @@ class Mailbox(AsyncCloseable):
                 return
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+        counts = self._under_way.pop(task)
         if not task.cancelled():
             self._stuck_since = task.get_loop().time() if self._under_way else None
+        _give_back(counts)
         self._schedule_rest()
 
     def _tell_of_gone(self) -> None:
@@ -172,3 +197,8 @@ class Mailbox(AsyncCloseable):
     def _schedule_rest(self) -> None:
         if self._small or self._large:
             self._schedule()
+
+
+def _give_back(counts: _Counts) -> None:
+    for counter, size in counts:
+        counter.give_back(size)

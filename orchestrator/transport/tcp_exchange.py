@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import cast
 
 from msgspec import Struct
 
@@ -18,10 +18,11 @@ from orchestrator.messages.hello import (
     read,
     written,
 )
-from orchestrator.ports.lifecycle import AsyncLifecycle
+from orchestrator.ports.lifecycle import AsyncLifecycle, Stage
 from orchestrator.transport.framed_link import FrameKind
 from orchestrator.transport.gateway import Gateway
 from orchestrator.transport.tcp_link import TcpLink, TcpWay
+from orchestrator.transport.tls_handshake import Handshake
 from orchestrator.transport.visits import Tell, Visit, tell_all
 
 HELLO_WITHIN_S = 10.0
@@ -62,6 +63,16 @@ class Here(Struct, frozen=True):
     key_id: str
 
 
+class _Arrival(asyncio.Protocol):
+    """A connection that has just been made."""
+
+    def __init__(self, accept: Callable[[asyncio.Transport], None]) -> None:
+        self._accept = accept
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._accept(cast("asyncio.Transport", transport))
+
+
 class TcpExchange(AsyncLifecycle):
     """Takes batches and heartbeats from all who are let in.
 
@@ -80,6 +91,8 @@ class TcpExchange(AsyncLifecycle):
         self._ways: dict[NodeAddress, TcpWay] = {}
         self._known: dict[tuple[NodeAddress, Purpose, int], _Known] = {}
         self._strangers: dict[TcpLink, asyncio.TimerHandle] = {}
+        self._handshakes: dict[TcpLink, Handshake] = {}
+        self._securing: set[asyncio.Task[None]] = set()
         self._judging: dict[TcpLink, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
         self.port = at.port
@@ -109,33 +122,61 @@ class TcpExchange(AsyncLifecycle):
                 _refuse(known.link, Refusal(reason))
 
     async def _start(self) -> None:
-        host, port, tls = self._at.host, self._at.port, self._at.tls
-        within: dict[str, Any] = {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": TLS_WITHIN_S}
-        self._server = await asyncio.get_running_loop().create_server(self._accept, host, port, **within)
+        loop, at = asyncio.get_running_loop(), self._at
+        self._server = await loop.create_server(lambda: _Arrival(self._accept), at.host, at.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
         if self._server is not None:
             self._server.close()
         for link in [*self._strangers, *(known.link for known in self._known.values())]:
-            link.abort()
+            self._end(link)
         judging = [*self._judging.values()]
         for task in judging:
             task.cancel()
-        await asyncio.gather(*judging, return_exceptions=True)
+        await asyncio.gather(*judging, *self._securing, return_exceptions=True)
 
-    def _accept(self) -> TcpLink:
+    def _accept(self, plain: asyncio.Transport) -> None:
+        if self.stage in (Stage.STOPPING, Stage.STOPPED):
+            plain.abort()
+            return
         link = TcpLink(self._greeted, self._lost, lambda line: self._tell(Visit.HUNG_UP_ON, line))
+        try:
+            self._begin(link, plain)
+        except OSError as error:
+            log.warning("a connection can't be taken: %s", error)
+            plain.abort()
+            return
         if len(self._strangers) >= STRANGERS_MOST:
             # The oldest of them has had the longest time to say who it is.
             self._expire(next(iter(self._strangers)))
         loop = asyncio.get_running_loop()
         self._strangers[link] = loop.call_later(HELLO_WITHIN_S, self._expire, link)
-        return link
+
+    def _begin(self, link: TcpLink, plain: asyncio.Transport) -> None:
+        if self._at.tls is None:
+            plain.set_protocol(link)
+            link.connection_made(plain)
+            return
+        handshake = self._handshakes[link] = Handshake(plain, self._at.tls, lambda: link)
+        securing = asyncio.create_task(self._secure(link, handshake))
+        self._securing.add(securing)
+        securing.add_done_callback(self._securing.discard)
+
+    async def _secure(self, link: TcpLink, handshake: Handshake) -> None:
+        secured = await handshake.run(TLS_WITHIN_S)
+        del self._handshakes[link]
+        if not secured and link in self._strangers:
+            self._expire(link)
 
     def _expire(self, link: TcpLink) -> None:
         self._strangers.pop(link).cancel()
         self._tell(Visit.SILENT, f"{link.peer} never said who it is")
+        self._end(link)
+
+    def _end(self, link: TcpLink) -> None:
+        if (handshake := self._handshakes.get(link)) is not None:
+            handshake.end()
         link.abort()
 
     def _greeted(self, link: TcpLink, kind: FrameKind, payload: bytes) -> None:

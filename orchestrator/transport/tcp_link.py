@@ -129,12 +129,6 @@ class TcpLink(FramedLink):
             self._complain(f"hung up on {self.peer}: {reason[:500]}")
             self.abort()
 
-    def abort(self) -> None:
-        """End the connection at once."""
-        if self._transport is not None:
-            transport, self._transport = self._transport, None
-            transport.abort()
-
 
 class TcpWay(StreamCarrier):
     """The way to one far end, over the latest of its connections that is left."""

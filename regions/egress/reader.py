@@ -6,7 +6,7 @@ that protocol goes on hearing of the connection itself: its end, and whether it 
 
 import asyncio
 import os
-from typing import cast
+from typing import Protocol, cast
 
 from regions.egress.answer import Answer
 from regions.egress.answer_room import FREE_BYTES, BodyRoom
@@ -23,6 +23,11 @@ HEAD_SLICE_BYTES = 2 * 1024
 CODED_SLICE_BYTES = 512
 """The same of a body that has to be decoded: it may become a thousand times as large."""
 _BUFFER = memoryview(bytearray(FREE_BYTES))
+
+
+class _WithinTls(Protocol):
+    def set_read_buffer_limits(self, *, high: int) -> None:
+        """Read no further while more than so many bytes were not taken."""
 
 
 class AnswerReader(asyncio.BufferedProtocol):
@@ -49,6 +54,9 @@ class AnswerReader(asyncio.BufferedProtocol):
             return found
         reader = cls(cast("asyncio.Protocol", found), transport, share)
         transport.set_protocol(reader)
+        if transport.get_extra_info("sslcontext") is not None:
+            # Else it would go on reading, and lay 256 KiB aside that nobody has deciphered.
+            cast("_WithinTls", transport).set_read_buffer_limits(high=FREE_BYTES)
         return reader
 
     def begin(self, answer: Answer, room: BodyRoom) -> None:

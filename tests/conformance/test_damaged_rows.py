@@ -25,6 +25,7 @@ from orchestrator.domain.ids import AttemptId, JobId, NodeAddress, TargetDomain
 from orchestrator.domain.jobs.job import Job, Webhook
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.jobs.policies import Guarantee
+from orchestrator.domain.mail_room import MailCount, MailRoom, MailShare
 from orchestrator.domain.pace.overruling import Overruling, Pause, SetPace
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.steering.learned import Learned
@@ -161,11 +162,16 @@ TEXTS = [
 class Silence:
     """Links to regions that take everything and say nothing."""
 
+    def __init__(self) -> None:
+        self.mail = MailShare(MailRoom())
+
     def link(self, _to: NodeAddress) -> "Silence":
         return self
 
-    def post(self, _message: Message) -> None:
+    def post(self, _message: Message, count: MailCount | None = None) -> None:
         """Take it."""
+        if count is not None:
+            count.give_back(0)
 
     def readdress(self, epoch: int, incarnation: str) -> None:
         """Nothing waits here."""

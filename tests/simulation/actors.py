@@ -28,6 +28,7 @@ from orchestrator.domain.ids import (
 )
 from orchestrator.domain.jobs.job import JobSpec
 from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
+from orchestrator.domain.mail_room import MailCount
 from orchestrator.domain.pace.known_domains import KnownDomains
 from orchestrator.domain.webhooks.fanout import DeliveryOptions
 from orchestrator.messages.names import WEBHOOK_NODE, executor_address
@@ -202,8 +203,9 @@ class LoggedLink:
         self.readdress = link.readdress
         self.close = link.close
         self.stuck_s = link.stuck_s
+        self.mail = link.mail
 
-    def post(self, message: Message) -> None:
+    def post(self, message: Message, count: MailCount | None = None) -> None:
         """Queue a message."""
         if isinstance(message, RunAttempt):
             self._host.grants[message.attempt] = self._grant(message)
@@ -211,7 +213,7 @@ class LoggedLink:
         elif isinstance(message, GoAttempt):
             first, now = self._host.grants[message.attempt], self._stage.loop.time()
             self._stage.history.grants.append(replace(first, at=now, taken_at=now, again=True))
-        self._link.post(message)
+        self._link.post(message, count)
 
     def _grant(self, message: RunAttempt) -> Grant:
         headers = dict(message.request.headers)

@@ -15,6 +15,7 @@ from orchestrator.core.shard_options import ShardOptions
 from orchestrator.domain.health.routing import HEARTBEAT_EVERY_S
 from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
 from orchestrator.domain.jobs.job import Job, JobSpec
+from orchestrator.domain.mail_room import MailCount, MailRoom, MailShare
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.webhooks.fanout import DeliveryState
 from orchestrator.messages.codec import decode_one, encode
@@ -124,9 +125,12 @@ class _Link:
     def __init__(self, rig: LiveRig, region: RegionName) -> None:
         self._rig = rig
         self._region = region
+        self.mail = MailShare(MailRoom())
 
-    def post(self, message: Message) -> None:
+    def post(self, message: Message, count: MailCount | None = None) -> None:
         asyncio.get_running_loop().call_soon(self._rig.deliver, self._region, message)
+        if count is not None:
+            count.give_back(0)
 
     def readdress(self, epoch: int, incarnation: str) -> None:
         """Nothing waits here."""

@@ -21,6 +21,7 @@ from orchestrator.domain.health.routing import HEARTBEAT_EVERY_S
 from orchestrator.domain.ids import CustomerId, JobId, NodeAddress, RegionName, new_job_id, target_domain
 from orchestrator.domain.jobs.job import Job, JobSpec
 from orchestrator.domain.jobs.lifecycle import JobState
+from orchestrator.domain.mail_room import MailCount, MailRoom, MailShare
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.messages.names import executor_address
 from orchestrator.messages.types import Heartbeat, Message
@@ -253,9 +254,12 @@ class Rig:
 class _Link:
     rig: Rig
     region: RegionName
+    mail: MailShare = field(default_factory=lambda: MailShare(MailRoom()))
 
-    def post(self, message: Message) -> None:
+    def post(self, message: Message, count: MailCount | None = None) -> None:
         self.rig.loop.call_soon(self.rig.deliver, self.region, message)
+        if count is not None:
+            count.give_back(0)
 
     def readdress(self, epoch: int, incarnation: str) -> None:
         """Nothing waits here."""

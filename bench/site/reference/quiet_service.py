@@ -19,6 +19,7 @@ from orchestrator.core.shard_options import ShardOptions
 from orchestrator.core.views import Numbers
 from orchestrator.domain.ids import NodeAddress
 from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
+from orchestrator.domain.mail_room import MailCount, MailRoom, MailShare
 from orchestrator.messages.types import Message
 from orchestrator.ports.clock import SystemClock
 from orchestrator.ports.links import RegionLink
@@ -30,8 +31,13 @@ _ROOM = DiskRoom(size_bytes=0, free_bytes=0, database_bytes=0, log_bytes=0)
 class _Silence:
     """Whom a shard without work has to say nothing to."""
 
-    def post(self, message: Message) -> None:
+    def __init__(self) -> None:
+        self.mail = MailShare(MailRoom())
+
+    def post(self, message: Message, count: MailCount | None = None) -> None:  # noqa: ARG002  # it is forgotten
         """Forget a message."""
+        if count is not None:
+            count.give_back(0)
 
     def readdress(self, epoch: int, incarnation: str) -> None:
         """Stay silent."""

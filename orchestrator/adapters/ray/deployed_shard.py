@@ -59,14 +59,16 @@ class DeployedShardActor(Door):
             ShardHost, settings, expected=nodes, on_fault=self._life.fail
         )
         self._socket = near.name
+        self._made: ShardHost | None = None
+        """What is stopped at the end: it is there before it serves."""
         self._begun = asyncio.get_running_loop().create_task(self._serve())
 
     async def _serve(self) -> None:
         try:
             run_dir = await self._life.begin()
-            host = self._make_host(run_dir / self._socket)
-            await host.start()
-            self._host = host
+            self._made = self._make_host(run_dir / self._socket)
+            await self._made.start()
+            self._host = self._made
         except Exception as error:
             log.exception("the shard could not begin; Ray starts it again")
             self._life.fail(error)
@@ -91,12 +93,14 @@ class DeployedShardActor(Door):
         the next life, and end.
         """
         self._begun.cancel()
+        await asyncio.gather(self._begun, return_exceptions=True)
         if self._host is not None:
             await self._host.rest(timeout_s)
             await self._host.drain(LAST_WORDS_S)
-            await self._host.stop()
+        if self._made is not None:
+            await self._made.stop()
         # The next life begins meanwhile.
         self._life.end()
-        if self._host is not None:
-            await self._host.send_last_spans()
+        if self._made is not None:
+            await self._made.send_last_spans()
         ray.actor.exit_actor()  # type: ignore[no-untyped-call]  # Ray's own

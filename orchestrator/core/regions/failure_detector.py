@@ -124,7 +124,7 @@ class FailureDetector:
         peer.incarnation = incarnation
         peer.out_of_reach = False
         peer.beats = 0
-        peer.link.readdress(self._epoch, incarnation)
+        peer.lose_words(self._epoch)
         # On the first one too: what was posted before anybody was there has gone nowhere.
         self._on_lost(peer)
 
@@ -166,5 +166,5 @@ class FailureDetector:
         peer.health = verdict
         if verdict is RegionHealth.DOWN:
             peer.down_since = self._clock.now()
-            peer.link.readdress(self._epoch, peer.incarnation)
+            peer.lose_words(self._epoch)
             self._on_lost(peer)

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 from orchestrator.core.shard import Shard
-from orchestrator.domain.byte_budget import ByteBudget
 from orchestrator.domain.ids import NodeAddress, ShardName
+from orchestrator.domain.mail_room import MailCount, MailRoom, MailShare
 from orchestrator.messages.codec import (
-    PARTIAL_BYTES_MOST,
     BatchReader,
     Header,
     LaterLifeError,
@@ -33,8 +32,6 @@ class ShardNode:
     def __init__(self, shard: Shard, boot_id: str) -> None:
         self.shard = shard
         self._boot_id = boot_id
-        self._readers: dict[NodeAddress, BatchReader] = {}
-        self._fragments = ByteBudget(PARTIAL_BYTES_MOST)
 
     def taker(self, sender: NodeAddress) -> Callable[[bytes], None]:
         """Make what takes the batches of one node."""
@@ -54,9 +51,11 @@ class ShardNode:
             LaterLifeError: It is for a later life of this shard, which was cut off and does not know yet.
 
         """
-        reader = self._readers.get(sender) or self._new_reader(sender)
-        header, messages = reader.read(batch)
         shard = self.shard
+        peer = shard.peers.find(sender)
+        # Of who has never beaten nothing is kept.
+        reader = BatchReader() if peer is None else peer.reader
+        header, messages = reader.read(batch)
         if header.epoch > shard.epoch:
             msg = f"a batch for life {header.epoch} of this shard came to life {shard.epoch}"
             raise LaterLifeError(msg)
@@ -67,18 +66,6 @@ class ShardNode:
             shard.counters.batch_messages.observe(len(messages))
             for message in messages:
                 shard.receive(sender, message)
-
-    def _new_reader(self, sender: NodeAddress) -> BatchReader:
-        """Make what reads a node's batches, and forget what read those of nodes that are gone for good. It
-        outlives connections, for a message may come through several; but of who has never beaten nothing is
-        kept.
-        """
-        if not self.shard.peers.has(sender):
-            return BatchReader()
-        for gone in [node for node in self._readers if not self.shard.peers.has(node)]:
-            self._readers.pop(gone).forget()
-        reader = self._readers[sender] = BatchReader(self._fragments, str(sender))
-        return reader
 
     def heartbeat(self, sender: NodeAddress, beat: bytes, *, only_named: bool = False) -> bytes:
         """Take a node's heartbeat, and give the reply. ``only_named``: it takes only jobs that name its
@@ -152,12 +139,13 @@ class Visitor:
 class MailboxLink(AsyncCloseable):
     """A mailbox to one node."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
+    def __init__(self, mailbox: Mailbox, mail: MailShare) -> None:
         self._mailbox = mailbox
+        self.mail = mail
 
-    def post(self, message: Message) -> None:
-        """Queue a message."""
-        self._mailbox.post(message)
+    def post(self, message: Message, count: MailCount | None = None) -> None:
+        """Queue a message; where ``count`` is given, that counts it."""
+        self._mailbox.post(message, count=count)
 
     def readdress(self, epoch: int, incarnation: str) -> None:
         """Speak to another incarnation of the node; what waits for the old one is dropped."""
@@ -175,11 +163,13 @@ class MailboxLink(AsyncCloseable):
 
 
 class MailboxLinks:
-    """Makes links over a transport."""
+    """Makes links over a transport, which share some room for what waits in them."""
 
     def __init__(self, transport: NodeTransport) -> None:
         self._transport = transport
+        self._room = MailRoom()
 
     def link(self, to: NodeAddress) -> MailboxLink:
         """Make the link to a region's node."""
-        return MailboxLink(Mailbox(self._transport.carrier(to), Header(0, "")))
+        mail = MailShare(self._room)
+        return MailboxLink(Mailbox(self._transport.carrier(to), Header(0, ""), mail), mail)

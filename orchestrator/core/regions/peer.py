@@ -8,6 +8,7 @@ from orchestrator.domain.cluster.draining import Drain
 from orchestrator.domain.cluster.placement import Placement
 from orchestrator.domain.health.routing import ATTEMPTS_CREDIT, FENCED_AFTER_S, RegionHealth
 from orchestrator.domain.ids import NodeAddress, RegionName
+from orchestrator.messages.codec import BatchReader
 from orchestrator.messages.names import WEBHOOK_REGION
 from orchestrator.messages.types import Heartbeat
 from orchestrator.ports.links import RegionLink
@@ -26,6 +27,8 @@ class Peer:
 
     address: NodeAddress
     link: RegionLink
+    reader: BatchReader
+    """Of what it sends: it outlives connections, for a message may come through several."""
     incarnation: str = ""
     last_heard: float = float("-inf")
     excused_s: float = 0.0
@@ -73,13 +76,19 @@ class Peer:
 
     @property
     def has_credit(self) -> bool:
-        """Whether the executor can take another attempt."""
-        return self.attempts_open < self.places and self.bytes_open < BYTES_CREDIT and not self.leaving
+        """Whether the executor can take another attempt, and what waits to be sent there leaves room."""
+        in_credit = self.attempts_open < self.places and self.bytes_open < BYTES_CREDIT
+        return in_credit and not self.leaving and self.link.mail.admits()
 
     def doubt(self) -> None:
         """Its lease has run out, or it has left: no new work for it until its next heartbeat."""
         if self.health is RegionHealth.UP:
             self.health = RegionHealth.SUSPECT
+
+    def lose_words(self, epoch: int) -> None:
+        """It is gone, or another: what waits to be sent to it is dropped, and what it has sent by half."""
+        self.link.readdress(epoch, self.incarnation)
+        self.reader.forget()
 
     def take(self, size: int) -> None:
         """It gets an attempt whose request has ``size`` bytes."""

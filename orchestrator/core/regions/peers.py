@@ -1,10 +1,12 @@
 """The regions' nodes, as this shard knows them: who there is, who takes work, and how to speak to each."""
 
+import asyncio
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from orchestrator.core.regions.peer import Peer, Region
 from orchestrator.core.views import NodeView
+from orchestrator.domain.byte_budget import ByteBudget
 from orchestrator.domain.cluster.draining import Drain
 from orchestrator.domain.cluster.placement import Placement, PlacementState
 from orchestrator.domain.execution.run import Site
@@ -12,6 +14,8 @@ from orchestrator.domain.health.routing import (
     RegionHealth,
 )
 from orchestrator.domain.ids import NodeAddress, RegionName
+from orchestrator.domain.mail_room import MailCount
+from orchestrator.messages.codec import PARTIAL_BYTES_MOST, BatchReader
 from orchestrator.messages.names import WEBHOOK_REGION
 from orchestrator.messages.types import Message
 from orchestrator.ports.clock import Clock
@@ -38,7 +42,8 @@ class PeerBook(AsyncCloseable):
 
     def __init__(self, expected: Iterable[NodeAddress], links: RegionLinks, clock: Clock) -> None:
         self._links = links
-        self._nodes = {address: Peer(address, links.link(address)) for address in expected}
+        self._fragments = ByteBudget(PARTIAL_BYTES_MOST)
+        self._nodes = {address: self._peer(address) for address in expected}
         self._regions = {peer.name: Region(peer.name, [peer]) for peer in self._nodes.values()}
         self._expected = [peer for peer in self._nodes.values() if peer.name != WEBHOOKS]
         self._for_jobs = [region for name, region in self._regions.items() if name != WEBHOOKS]
@@ -49,9 +54,13 @@ class PeerBook(AsyncCloseable):
         """Which regions an operator has taken out of service, whether they are known now or not."""
         self._clock = clock
         self._begun_at = float("inf")
+        self._on_room: Callable[[Peer], None] = lambda _: None
 
-    def begin(self) -> None:
-        """Begin a life of the shard: nobody has been heard yet."""
+    def begin(self, on_room: Callable[[Peer], None] = lambda _: None) -> None:
+        """Begin a life of the shard: nobody has been heard yet. ``on_room`` takes a node that may be sent
+        more, after there was no room for what waits.
+        """
+        self._on_room = on_room
         self._begun_at = self._clock.now()
         for peer in self._nodes.values():
             peer.down_since = self._begun_at
@@ -84,10 +93,20 @@ class PeerBook(AsyncCloseable):
         region.drain = drain
         return [node for node in region.nodes if drain is None and node.health is RegionHealth.UP]
 
-    def post(self, to: NodeAddress, message: Message) -> None:
-        """Send a message to a node that may be gone."""
+    def post(self, to: NodeAddress, message: Message, count: MailCount | None = None) -> None:
+        """Send a message to a node that may be gone; where ``count`` is given, that counts it."""
         if (node := self._nodes.get(to)) is not None:
-            node.link.post(message)
+            node.link.post(message, count)
+        elif count is not None:
+            count.give_back(0)
+
+    def takes_mail(self, name: RegionName) -> bool:
+        """Whether there is room for what waits to be sent to the node that gets what comes next."""
+        return self._regions[name].next_node(named=True).link.mail.admits()
+
+    def find(self, address: NodeAddress) -> Peer | None:
+        """Find a node; None where there is none."""
+        return self._nodes.get(address)
 
     def has(self, address: NodeAddress) -> bool:
         """Whether there is such a node: it is expected, or has beaten."""
@@ -190,9 +209,19 @@ class PeerBook(AsyncCloseable):
         region = self._regions.get(address.region)
         if region is None or address.region not in (*self.names, WEBHOOKS) or not self._make_room(region):
             return None
-        peer = self._nodes[address] = Peer(address, self._links.link(address), down_since=self._begun_at)
+        peer = self._nodes[address] = self._peer(address)
+        peer.down_since = self._begun_at
         region.nodes.append(peer)
         return peer
+
+    def _peer(self, address: NodeAddress) -> Peer:
+        peer = Peer(address, self._links.link(address), BatchReader(self._fragments, str(address)))
+        peer.link.mail.on_room = lambda: self._tell_of_room(peer)
+        return peer
+
+    def _tell_of_room(self, peer: Peer) -> None:
+        # Not at once: whoever lets go of what waits may be about to say that the node is gone.
+        asyncio.get_running_loop().call_soon(self._on_room, peer)
 
     def _make_room(self, region: Region) -> bool:
         """Forget nodes that are gone for good, where a region has very many: names of new ones are free."""
@@ -205,6 +234,7 @@ class PeerBook(AsyncCloseable):
             node = gone.pop(0)
             region.nodes.remove(node)
             del self._nodes[node.address]
+            node.reader.forget()
         return len(region.nodes) < NODES_MOST
 
     def regions(self) -> list[Region]:

@@ -38,6 +38,11 @@ class AnswerIntake:
         else:
             self._room.give_back(customer, size)
 
+    async def lend(self, customer: CustomerId, size: int) -> "Lent":
+        """Wait until there is room for a result that goes to a sender; it comes back when all has arrived."""
+        await self._room.take(customer, size * COPIES)
+        return Lent(lambda: self._room.give_back(customer, size * COPIES))
+
     def arrived(self, attempt: AttemptId) -> None:
         """An attempt is over: its answer is here, or will never be."""
         granted = self._granted.pop(attempt, None)
@@ -53,3 +58,21 @@ class AnswerIntake:
         """It is on disk."""
         if size > LARGE_BYTES:
             self._room.give_back(customer, size * COPIES)
+
+
+class Lent:
+    """Room for a result on its way, until nothing of it is held any more."""
+
+    def __init__(self, over: Callable[[], None]) -> None:
+        self._held = 0
+        self._over = over
+
+    def take(self, size: int) -> None:
+        """Count bytes that are about to be sent."""
+        self._held += size
+
+    def give_back(self, size: int) -> None:
+        """Count them no longer: they have arrived, or go nowhere."""
+        self._held -= size
+        if not self._held:
+            self._over()

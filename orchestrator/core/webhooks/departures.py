@@ -16,14 +16,22 @@ class Departures:
         self._peers = peers
 
     def first(self, regions: tuple[RegionName, ...]) -> RegionName | None:
-        """Choose for an attempt of a webhook that names ``regions``; None while none of them is up."""
+        """Choose for an attempt of a webhook that names ``regions``; None while none of them is up, or
+        there is no room for what waits to be sent there.
+        """
         if not any(self._peers.knows(region) for region in regions):
-            return WEBHOOKS
+            return WEBHOOKS if self._peers.takes_mail(WEBHOOKS) else None
         return self.following(regions, ())
 
     def following(self, regions: tuple[RegionName, ...], tried: tuple[RegionName, ...]) -> RegionName | None:
         """Choose for the same attempt, where those ``tried`` had no answer; None where none is left."""
-        return next_region(regions, tried, self._peers.regions_up())
+        able = [region for region in self._peers.regions_up() if self._peers.takes_mail(region)]
+        return next_region(regions, tried, able)
+
+    @staticmethod
+    def possible(regions: tuple[RegionName, ...]) -> tuple[RegionName, ...]:
+        """List from where a webhook that names ``regions`` may leave at all."""
+        return (*regions, WEBHOOKS)
 
     @staticmethod
     def shown(sender: RegionName) -> RegionName:

@@ -28,7 +28,7 @@ EXPECT_WITHIN_S = 90.0
 
 
 class _AwaitsRegion(Struct, frozen=True):
-    """A delivery whose webhook names regions, none of which is up."""
+    """A delivery that can't leave now from any of the regions that it may leave from."""
 
     delivery: QueuedDelivery
     endpoint: TargetDomain
@@ -106,7 +106,7 @@ class WebhookDispatcher:
             self._send_again(delivery)
 
     def region_up(self, region: RegionName) -> None:
-        """Queue again what waits for this region, which is up."""
+        """Queue again what waits for this region, which is up, and may be sent more."""
         waiting, self._awaiting_regions = self._awaiting_regions, []
         for awaiting in waiting:
             if region in awaiting.regions:
@@ -182,7 +182,8 @@ class WebhookDispatcher:
         """Keep a delivery out of its endpoint's queue, as an index entry, until it can leave."""
         self._queues.give_back(sent.endpoint, sent.queued)
         sent.queued.result = None
-        self._awaiting_regions.append(_AwaitsRegion(sent.queued, sent.endpoint.name, sent.regions))
+        able = self._departures.possible(sent.regions)
+        self._awaiting_regions.append(_AwaitsRegion(sent.queued, sent.endpoint.name, able))
 
     def _send(self, sent: DeliveryInFlight, region: RegionName) -> None:
         entry, body = sent.entry, sent.result.body

@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.core.regions.peers import PeerBook
 from orchestrator.core.shard_context import ShardContext
 from orchestrator.core.webhooks.in_flight import DeliveriesInFlight
+from orchestrator.core.webhooks.queued import QueuedDelivery
 from orchestrator.domain.ids import DeliveryId, JobId, NodeAddress
 from orchestrator.messages.types import DeliverySigned, JobResult, NeedResult
 from orchestrator.ports.store import DamagedError
@@ -42,6 +43,7 @@ class LargeResults:
     ) -> None:
         self._store = context.store.jobs
         self._clock = context.clock
+        self._answers = context.answers
         self._spawn = context.spawn
         self._peers = peers
         self._in_flight = in_flight
@@ -57,23 +59,26 @@ class LargeResults:
         wanted = self._wanted.get(key)
         if wanted is None:
             wanted = self._wanted[key] = _Wanted()
-            self._spawn(self._bring(*key))
+            self._spawn(self._bring(*key, sent.queued))
         wanted.deliveries.add(message.delivery)
         wanted.body = wanted.body or not message.has_body
 
-    async def _bring(self, node: NodeAddress, job_id: JobId) -> None:
+    async def _bring(self, node: NodeAddress, job_id: JobId, queued: QueuedDelivery) -> None:
+        lent = await self._answers.lend(queued.customer, queued.body_bytes)
         try:
             body = await self._store.result(job_id)
         except DamagedError as error:
+            lent.give_back(0)
             await self._unreadable(job_id, str(error))
             return
         finally:
             wanted = self._wanted.pop((node, job_id))
-        if body is None:
-            return
-        if wanted.body:
-            self._peers.post(node, JobResult(job_id, body))
-        await self._sign_each(sorted(wanted.deliveries), node, body)
+        if body is None or not wanted.body:
+            lent.give_back(0)
+        else:
+            self._peers.post(node, JobResult(job_id, body), lent)
+        if body is not None:
+            await self._sign_each(sorted(wanted.deliveries), node, body)
 
     async def _sign_each(self, deliveries: Sequence[DeliveryId], node: NodeAddress, body: bytes) -> None:
         for delivery in deliveries:

@@ -315,7 +315,7 @@ async def test_fragments_without_end_take_bounded_memory(honest: AgentRig) -> No
         _, _, index, count, data = msgpack.unpackb(part)
         intruder.report(honest.shard.epoch, parts=[msgpack.packb((0, number, index, count, data))])
         await intruder.hear()
-    fragments_held = honest.node._fragments
+    fragments_held = honest.shard.peers._fragments
     assert 0 < fragments_held.used <= PARTIAL_BYTES_MOST // 2, "what it takes it leaves to others"
     assert fragments_held.held_by(f"fra/two@{made.key_id}") == fragments_held.used
     intruder.close()
@@ -377,7 +377,7 @@ async def test_nothing_is_kept_of_who_never_beats_or_is_gone_for_good(
         intruder.close()
     await honest.until(lambda: len(honest.door.exchange._known) == 2)
     await honest.door.look()
-    assert len(honest.door.exchange._ways) == len(honest.node._readers) == 1
+    assert len(honest.door.exchange._ways) == len(honest.shard.peers.region(FRA).nodes) == 1
 
 
 async def test_who_comes_again_and_again_is_counted_each_time(honest: AgentRig) -> None:

@@ -24,6 +24,7 @@ from orchestrator.domain.access.roles import Role
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId, NodeAddress, RegionName
 from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
+from orchestrator.domain.mail_room import MailCount, MailRoom, MailShare
 from orchestrator.domain.pace.known_domains import KnownDomains
 from orchestrator.messages.names import executor_address
 from orchestrator.messages.types import AttemptDone, Heartbeat, Message, RunAttempt
@@ -63,9 +64,12 @@ class SilentLink:
 
     posted: list[Message] = field(default_factory=list)
     stuck_for_s: float = 0.0
+    mail: MailShare = field(default_factory=lambda: MailShare(MailRoom()))
 
-    def post(self, message: Message) -> None:
+    def post(self, message: Message, count: MailCount | None = None) -> None:
         self.posted.append(message)
+        if count is not None:
+            count.give_back(0)
 
     def readdress(self, epoch: int, incarnation: str) -> None:
         self.posted.clear()

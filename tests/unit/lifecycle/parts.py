@@ -265,7 +265,7 @@ CLOSED: dict[type, Make] = {
     Executor: lambda _: busy(Executor(Endless(), SystemClock(), lambda _: None)),
     GroupCommitWriter: a_writer,
     IncomingSession: lambda _: an_incoming_session(),
-    MailboxLink: lambda _: MailboxLink(a_mailbox()),
+    MailboxLink: lambda _: MailboxLinks(Silence()).link(executor_address(IAD)),
     Mailbox: lambda _: a_mailbox(),
     MemoryStore: lambda _: MemoryStore(),
     Neighbours: lambda _: some_neighbours(),

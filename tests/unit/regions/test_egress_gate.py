@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError, Gate
+from regions.egress.answer_room import FREE_BYTES
 from regions.egress.client import AiohttpEgress
 from regions.guard import AddressPolicy
 
@@ -62,6 +63,23 @@ async def test_the_gate_is_passed_once_on_a_ready_connection_before_the_first_by
         for attempt in range(1, 4):
             await fetch(client, server, gate)
             assert (passed, len(server.requests), server.accepted) == (attempt, attempt, 1)
+
+
+async def test_of_an_answer_that_is_read_no_further_tls_lays_no_more_aside_than_what_is_free(
+    serve: Serve, certificate: Certificate
+) -> None:
+    server = await serve(tls=certificate.server)
+    most: list[int] = []
+    async with AiohttpEgress(PRIVATE, ca_file=certificate.ca_file) as client:
+
+        async def gate() -> None:
+            (exchange,) = client._under_way
+            _, high = exchange._transport.get_read_buffer_limits()  # type: ignore[union-attr]  # of TLS alone
+            most.append(high)
+
+        for _ in range(2):
+            await fetch(client, server, gate)
+    assert most == [FREE_BYTES, FREE_BYTES]
 
 
 @pytest.mark.parametrize(

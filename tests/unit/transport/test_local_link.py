@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.transport import local_link
 from orchestrator.transport.local_link import LocalCaller, LocalExchange
 
 NAME = "executor-iad"
@@ -134,6 +135,29 @@ async def test_a_batch_on_its_way_fails_with_the_connection(path: Path) -> None:
 
         with pytest.raises(ConnectionError):
             await under_way
+
+
+async def test_a_stop_ends_the_connection_of_who_reads_nothing_of_what_was_written_to_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_link, "FLUSHED_WITHIN_S", 0.1)
+    exchange = LocalExchange(path, Inbox().taker)
+    await exchange.start()
+    silent, _ = await asyncio.get_running_loop().create_unix_connection(asyncio.Protocol, str(path))
+    silent.pause_reading()
+    silent.write(len(NAME + "kind ").to_bytes(4) + b"\x00" + bytes(4) + NAME.encode())
+    async with asyncio.timeout(10):
+        while NAME not in exchange._named:  # noqa: ASYNC110  # a hello is answered by nothing
+            await asyncio.sleep(0.01)
+    under_way = asyncio.create_task(exchange.carrier(NAME, Far())(b"x" * 8 * 2**20))
+    await asyncio.sleep(0)
+
+    await exchange.stop()
+
+    assert not exchange._open
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(under_way, 1)
+    silent.abort()
 
 
 async def test_a_caller_finds_a_shard_that_was_started_anew(path: Path) -> None:

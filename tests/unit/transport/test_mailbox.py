@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import AttemptId
+from orchestrator.domain.mail_room import MailRoom, MailShare
 from orchestrator.messages.codec import BatchReader, Header
 from orchestrator.messages.types import AttemptDone, CancelAttempt, Message
 from orchestrator.transport import mailbox as module
@@ -293,3 +294,55 @@ async def test_what_is_dropped_with_the_peer_that_it_was_for_is_gone(
     assert not gone
     mailbox.readdress(NEXT)
     assert gone == ["a"]
+
+
+@pytest.fixture
+def share() -> MailShare:
+    return MailShare(MailRoom())
+
+
+@pytest.fixture
+async def counted(carrier: Carrier, share: MailShare) -> AsyncIterator[Mailbox]:
+    mailbox = Mailbox(carrier, HEADER, share)
+    yield mailbox
+    await mailbox.close()
+    assert share.held == 0
+
+
+async def test_what_waits_or_is_under_way_counts_until_it_has_arrived(
+    carrier: Carrier, counted: Mailbox, share: MailShare
+) -> None:
+    post(counted, "small")
+    post_large(counted, "large", 100_000)
+    assert share.held > 100_000
+    first, second = await carrier.next(), await carrier.next()
+    assert share.held > 100_000, "it is on its way"
+    first.arrive()
+    second.arrive()
+    assert await carrier.sends_nothing_more()
+    assert share.held == 0
+
+
+async def test_what_is_dropped_with_a_peers_life_counts_no_longer(
+    carrier: Carrier, counted: Mailbox, share: MailShare
+) -> None:
+    for number in range(2 * BATCHES_UNDER_WAY):
+        post_large(counted, str(number), 100_000)
+    await carrier.next()
+    counted.readdress(NEXT)
+    assert await carrier.sends_nothing_more()
+    assert share.held == 0
+
+
+async def test_a_message_that_counts_elsewhere_does_so_until_it_has_arrived(
+    carrier: Carrier, counted: Mailbox, share: MailShare
+) -> None:
+    elsewhere = MailShare(MailRoom())
+    answer = HttpResponse(status=200, headers={}, body=bytes(100_000))
+    counted.post(AttemptDone(AttemptId("lent"), 1.0, answer), count=elsewhere)
+    post(counted, "small")
+    assert elsewhere.held > 100_000 > share.held > 0
+    for _ in range(2):
+        (await carrier.next()).arrive()
+    assert await carrier.sends_nothing_more()
+    assert elsewhere.held == share.held == 0

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from orchestrator.core.webhooks.queued import LoadedResult
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.ids import NodeAddress, RegionName
 from orchestrator.domain.jobs.job import Job, Webhook
+from orchestrator.domain.mail_room import MailCount, MailRoom, MailShare
 from orchestrator.domain.webhooks.fanout import DeliveryOptions
 from orchestrator.messages.names import WEBHOOK_NODE, executor_address
 from orchestrator.messages.types import Deliver, DeliverySigned, Heartbeat, JobResult, Message
@@ -179,9 +180,12 @@ class PostOffice:
 class _Link:
     office: PostOffice
     region: RegionName
+    mail: MailShare = field(default_factory=lambda: MailShare(MailRoom()))
 
-    def post(self, message: Message) -> None:
+    def post(self, message: Message, count: MailCount | None = None) -> None:
         self.office.carry(self.region, message)
+        if count is not None:
+            count.give_back(0)
 
     def readdress(self, epoch: int, incarnation: str) -> None:
         """Nothing waits here."""

@@ -1,0 +1,40 @@
+"""The largest results of all: what counts as half the budget is there once, for it costs more besides."""
+
+from orchestrator.core.webhooks.delivery_room import DELIVERY_BYTES, DeliveryRoom
+from orchestrator.core.webhooks.queued import QueuedDelivery
+from orchestrator.domain.byte_budget import MIB
+from orchestrator.domain.ids import CustomerId, JobId
+
+LARGEST = DELIVERY_BYTES
+
+
+def delivery(job: str, customer: str, size: int, index: int = 0) -> QueuedDelivery:
+    return QueuedDelivery(JobId(job), CustomerId(customer), index, 0, None, size)
+
+
+def test_of_results_of_more_than_half_the_budget_one_goes_at_a_time() -> None:
+    room = DeliveryRoom()
+    one, another = delivery("a", "cust_acme", LARGEST), delivery("b", "cust_beta", LARGEST)
+    room.take(one)
+    assert not room.fits(another)
+    room.give_back(one)
+    assert room.fits(another)
+
+
+def test_the_next_goes_once_no_receiver_has_the_one_before_any_more() -> None:
+    room, another = DeliveryRoom(), delivery("b", "cust_beta", LARGEST)
+    receivers = [delivery("a", "cust_acme", LARGEST, index) for index in range(2)]
+    for each in receivers:
+        room.take(each)
+    room.give_back(receivers[0])
+    assert not room.fits(another)
+    room.give_back(receivers[1])
+    assert room.fits(another)
+    assert room.used == 0
+
+
+def test_beside_the_largest_result_others_go_on() -> None:
+    room = DeliveryRoom()
+    room.take(delivery("a", "cust_acme", LARGEST))
+    assert room.fits(delivery("b", "cust_beta", 5 * MIB))
+    assert room.used <= DELIVERY_BYTES
