@@ -19,7 +19,7 @@ from orchestrator.adapters.http.protocol import (
 )
 from orchestrator.core.jobs import job_cache, kept_answers
 from orchestrator.core.regions import peer, peers
-from orchestrator.core.targets import answer_intake
+from orchestrator.core.targets import answer_intake, marker
 from orchestrator.core.webhooks import delivery_room, dispatcher, endpoint_queues
 from orchestrator.domain.byte_budget import LARGE_BYTES, MIB
 from orchestrator.domain.exchange import LINE_COSTS, RESPONSE_BYTES_MOST
@@ -110,6 +110,14 @@ PRODUCTS = (
         budget=job_cache.FRESH_BYTES,
         limits=(),
         again=True,
+    ),
+    Product(
+        what="requests that may be sent once, and wait for their marks",
+        where="shard",
+        times=BOUNDS.open_jobs,
+        bytes_each=REQUEST_BYTES,
+        budget=REGIONS_OF_A_MACHINE * (peer.BYTES_CREDIT / marker.COUNTED_TIMES + REQUEST_BYTES),
+        limits=(),
     ),
     Product(
         what="large answers that come from executors, and their results until they are on disk",

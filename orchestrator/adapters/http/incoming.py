@@ -12,7 +12,7 @@ from orchestrator.domain.errors import OverLimit
 from orchestrator.domain.ids import CustomerId
 from orchestrator.runtime.byte_room import ByteRoom
 
-INCOMING_BYTES = 80 * MIB
+INCOMING_BYTES = 72 * MIB
 """A batch of 16 MiB takes half of it: one customer's go one by one, and another's beside them."""
 COPIES = 3
 """A request's bytes, what is read from them, and what that is sealed into."""
