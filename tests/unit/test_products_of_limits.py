@@ -17,7 +17,7 @@ from orchestrator.adapters.http.protocol import (
     HEAD_LINES_MOST,
     PIPELINED_MOST,
 )
-from orchestrator.core.jobs import job_cache, kept_answers
+from orchestrator.core.jobs import held_jobs, job_cache, kept_answers
 from orchestrator.core.regions import peer, peers
 from orchestrator.core.targets import answer_intake, marker
 from orchestrator.core.webhooks import delivery_room, dispatcher, endpoint_queues
@@ -101,6 +101,14 @@ PRODUCTS = (
             "max_url_bytes",
             "max_metadata_bytes",
         ),
+    ),
+    Product(
+        what="jobs under way that wait for a retry, or for their turn: bodies, headers, chains and all",
+        where="shard",
+        times=BOUNDS.open_jobs,
+        bytes_each=BOUNDS.body_bytes + held_jobs.JOB_COSTS,
+        budget=held_jobs.HELD_BYTES,
+        limits=(),
     ),
     Product(
         what="large bodies of jobs under way, of which nothing is being sent",
