@@ -43,6 +43,8 @@ FILES_KEPT_BACK = 64
 """Of those that could be opened still: for Ray, the log, name servers, and attempts on their way here."""
 CLOSES_AFTER_TURNS = 20
 """Of the loop, once the lease has run out: where it was stalled, answers may be here that nobody has read."""
+ANSWERS_KEPT_S = 10.0
+"""After the lease has run out. A shard that was cut off for a moment, or stalled, asks for them still."""
 REMEMBER_S = 600.0
 REMEMBER_MOST = 200_000
 
@@ -151,6 +153,10 @@ class Executor(AsyncCloseable):
         # What has ended by itself meanwhile may have let it go on.
         if self.lease_expired:
             self.fence()
+
+    def drop_answers(self) -> None:
+        """Hold no answers for a shard that is silent for long."""
+        self._answers.drop_all()
 
     def forget_answers(self) -> None:
         """Another shard works here now: it knows of none of the answers that are held."""
@@ -348,6 +354,11 @@ class ShardLease:
         """Since the sending of the last heartbeat that was answered; None where none was."""
         silence = self._clock.boot_s() - self._heard_at
         return None if silence == float("inf") else silence
+
+    @property
+    def lapsed_for_long(self) -> bool:
+        """Whether the shard has given to others, or lost with its life, what is done here for it."""
+        return self._clock.boot_s() > self._heard_at + self._lasts_s + ANSWERS_KEPT_S
 
     def check(self) -> None:
         """Fence if the silence has lasted too long; call this more often than that."""

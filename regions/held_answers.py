@@ -63,11 +63,16 @@ class HeldAnswers:
             # Not the answer itself: it would stay for as long as what was made of it.
             self._report_large(held.done, partial(self._room.let_go, held.owner, held.size))
 
-    def drop(self, attempt: AttemptId) -> None:
+    def drop_all(self) -> None:
+        """The shard is silent for long, and others need the room: only the status of each is reported."""
+        for attempt in list(self._held):
+            self.drop(attempt, 0)
+
+    def drop(self, attempt: AttemptId, headers_most: int = LARGE_BYTES) -> None:
         """Nobody wants an answer any more: its status is reported still, and its headers if they are few."""
         held = self._let_go(attempt)
         if held is not None and held.done.response is not None:
-            few = held.done.response.cut(LARGE_BYTES)
+            few = held.done.response.cut(headers_most)
             self._report(replace(held.done, response=replace(few, body=b"", truncated=True)))
 
     def forget(self) -> None:

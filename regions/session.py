@@ -97,8 +97,11 @@ class ShardSession(AsyncCloseable):
                 self._take(message)
 
     def check(self) -> None:
-        """Close what is under way if the shard has been silent for too long."""
+        """Close what is under way if the shard has been silent for too long; its answers go later."""
         self._lease.check()
+        if self._lease.lapsed_for_long:
+            self.executor.drop_answers()
+            self.mailbox.drop_large()
 
     async def beat_for_ever(self, enter: Enter) -> None:
         """Beat for this shard, in the heart's loop; never returns."""

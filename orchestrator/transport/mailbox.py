@@ -98,6 +98,11 @@ class Mailbox(AsyncCloseable):
         self._header = header
         self._drop()
 
+    def drop_large(self) -> None:
+        """Send nothing more of large messages: of one that has left in part the rest does not come."""
+        self._large.clear()
+        self._tell_of_gone()
+
     def knock(self) -> None:
         """Carry an empty batch: the first call makes the connection, and no message waits for it."""
         self._send([], [])

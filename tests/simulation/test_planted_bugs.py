@@ -282,6 +282,16 @@ def what_a_node_had_when_it_left_is_not_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(FailureDetector, "_lose_what_was_left", lambda self, peer: None)
 
 
+@breaks("a_leg_is_not_sent_twice")
+def what_slept_on_disk_begins_anew(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(JobTable, "_take_up_again", lambda self, stored: self._supervise(stored.job, 0))
+
+
+@breaks("no_accepted_job_is_lost")
+def what_sleeps_on_disk_forgets_when_to_go_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(JobSupervisor, "lie_down", lambda self: self.timers.cancel_all())
+
+
 @breaks("the_pace_is_never_exceeded")
 def a_restart_starts_at_once(patch: pytest.MonkeyPatch) -> None:
     begin = Shard.begin

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from orchestrator.core.jobs import job_cache, large_bodies
+from orchestrator.core.jobs import held_jobs, job_cache, large_bodies
 from orchestrator.core.regions.peers import WEBHOOKS
 from orchestrator.core.shard import Shard
 from orchestrator.core.views import KnownAlready
@@ -73,11 +73,15 @@ def quick_to_judge() -> Iterator[None]:
 
 @contextmanager
 def short_of_memory(seed: int) -> Iterator[None]:
-    """In some runs let every body be a large one, and a few jobs fill what is held of them."""
-    if seed % SHORT_EVERY != 1:
-        yield
-        return
-    with patch.object(large_bodies, "LARGE_BYTES", 0), patch.object(job_cache, "FRESH_BYTES", 4_000):
+    """In many runs let every job that waits sleep on disk; in some of these let every body be large,
+    and a few jobs fill what is held of them.
+    """
+    with ExitStack() as patches:
+        if seed % SHORT_EVERY in (1, 3):
+            patches.enter_context(patch.object(held_jobs, "HELD_BYTES", 0))
+        if seed % SHORT_EVERY == 1:
+            patches.enter_context(patch.object(large_bodies, "LARGE_BYTES", 0))
+            patches.enter_context(patch.object(job_cache, "FRESH_BYTES", 4_000))
         yield
 
 

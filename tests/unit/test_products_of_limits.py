@@ -17,9 +17,9 @@ from orchestrator.adapters.http.protocol import (
     HEAD_LINES_MOST,
     PIPELINED_MOST,
 )
-from orchestrator.core.jobs import job_cache, kept_answers
+from orchestrator.core.jobs import held_jobs, job_cache, kept_answers
 from orchestrator.core.regions import peer, peers
-from orchestrator.core.targets import answer_intake
+from orchestrator.core.targets import answer_intake, marker
 from orchestrator.core.webhooks import delivery_room, dispatcher, endpoint_queues
 from orchestrator.domain import mail_room
 from orchestrator.domain.byte_budget import KIB, LARGE_BYTES, MIB
@@ -111,6 +111,14 @@ PRODUCTS = (
         ),
     ),
     Product(
+        what="jobs under way that wait for a retry, or for their turn: bodies, headers, chains and all",
+        where="shard",
+        times=BOUNDS.open_jobs,
+        bytes_each=BOUNDS.body_bytes + held_jobs.JOB_COSTS,
+        budget=held_jobs.HELD_BYTES,
+        limits=(),
+    ),
+    Product(
         what="large bodies of jobs under way, of which nothing is being sent",
         where="shard",
         times=BOUNDS.open_jobs,
@@ -118,6 +126,14 @@ PRODUCTS = (
         budget=job_cache.FRESH_BYTES,
         limits=(),
         again=True,
+    ),
+    Product(
+        what="requests that may be sent once, and wait for their marks",
+        where="shard",
+        times=BOUNDS.open_jobs,
+        bytes_each=REQUEST_BYTES,
+        budget=REGIONS_OF_A_MACHINE * (peer.BYTES_CREDIT / marker.COUNTED_TIMES + REQUEST_BYTES),
+        limits=(),
     ),
     Product(
         what="large answers that come from executors, and their results until they are on disk",

@@ -12,10 +12,10 @@ from orchestrator.domain.errors import OverLimit
 from orchestrator.domain.ids import CustomerId
 from orchestrator.runtime.byte_room import ByteRoom
 
-INCOMING_BYTES = 62 * MIB
-"""A batch of 16 MiB counts as half of it: one customer's go one by one, and another's beside them."""
-COPIES = 3
-"""A request's bytes, what is read from them, and what that is sealed into."""
+INCOMING_BYTES = 64 * MIB
+"""A batch of 16 MiB takes half of it: one customer's go one by one, and another's beside them."""
+COPIES = 2
+"""A request's bytes and what is read from them; then that, and what it is sealed into."""
 ROOM_WITHIN_S = 30.0
 WAITING_MOST = 100
 """Of one customer: each of them holds some 64 KiB of its request in memory."""

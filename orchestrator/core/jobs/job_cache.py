@@ -6,7 +6,7 @@ from orchestrator.domain.byte_budget import MIB
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.jobs.job import Job, held_bytes
 
-FRESH_BYTES = 16 * MIB
+FRESH_BYTES = 10 * MIB
 FRESH_JOBS = 10_000
 
 
@@ -31,6 +31,10 @@ class JobCache:
 
     def take(self, job_id: JobId) -> Job | None:
         """Give a job out, and hold it no longer."""
+        return self.take_sized(job_id)[0]
+
+    def take_sized(self, job_id: JobId) -> tuple[Job | None, int]:
+        """Give a job out, with the bytes that its spec takes, and hold it no longer."""
         job, size = self._jobs.pop(job_id, (None, 0))
         self._bytes -= size
-        return job
+        return job, size

@@ -47,7 +47,7 @@ class JobConclusion(JobLegs):
     def _conclude(self, event: JobEvent, step: int, answer: Answer | None, failure: Failure | None) -> None:
         self.state = advance(self.state, event)
         self._context.targets.withdraw(withdrawals(self.job, self.course))
-        self._timers.cancel_all()
+        self.timers.cancel_all()
         now_ms = self._context.clock.unix_ms()
         self.course = abandon_course(self.course, now_ms)
         result = self._context.results.begin(

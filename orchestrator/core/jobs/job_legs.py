@@ -28,19 +28,35 @@ class JobLegs:
         job: Whose legs they are.
         state: Where it stands.
         course: How it has gone so far.
+        size: Bytes that its spec takes in memory.
     """
 
-    __slots__ = ("_context", "_kept", "_timers", "_unclosed", "_watched", "bare", "course", "job", "state")
+    __slots__ = (
+        "_context",
+        "_kept",
+        "_unclosed",
+        "_watched",
+        "bare",
+        "course",
+        "job",
+        "size",
+        "state",
+        "timers",
+    )
 
-    def __init__(self, context: SupervisorContext, job: Job, state: JobState, course: Course) -> None:
+    def __init__(
+        self, context: SupervisorContext, job: Job, state: JobState, course: Course, size: int
+    ) -> None:
         self._context = context
         self._unclosed: set[AttemptId] = set()
         """Attempts that were placed, and whose close nobody has told of."""
         self._watched: set[int] = set()
         self._kept = 0
         """Bytes that are counted for the answers which the course keeps."""
-        self._timers = JobTimers(context.clock)
+        self.timers = JobTimers(context.clock)
         self.job = job
+        self.size = size
+        """Bytes that it is counted as in memory."""
         self.bare = False
         """Whether the job is held without its bodies, which are large."""
         self.state = state
@@ -60,6 +76,21 @@ class JobLegs:
     def untouched(self) -> bool:
         """Whether nothing has happened to the job yet that its spec does not say."""
         return self.state is JobState.QUEUED and self.course == begin_course(self.job.spec)
+
+    @property
+    def can_sleep(self) -> bool:
+        """Whether all that the job waits for outlives its supervisor: its turns, and times of the clock."""
+        busy = self.state is not JobState.RUNNING or self._unclosed or self.course.open_attempts
+        return not (busy or any(step in self.timers for step in self._watched))
+
+    def go_on(self, timers: JobTimers) -> None:
+        """Go on where an earlier supervisor of this life fell asleep."""
+        self.timers = timers
+        self._keep()
+
+    def lie_down(self) -> None:
+        """Leave all to disk: another supervisor goes on."""
+        self._context.kept_answers.forget(self.job.customer, self._kept)
 
     def resume(self) -> None:
         """Queue again what a restart found waiting."""
@@ -91,11 +122,15 @@ class JobLegs:
             if attempt.id == placed.attempt:
                 self._context.send(self.job, placed.step, attempt)
 
-    def set_bodies_aside(self) -> None:
-        """Hold no large bodies, for nothing is sent just now. What has ended is soon let go of as it is."""
-        if not self.bare and not self.state.ended:
-            whole, self.job = self.job, self._context.bodies.set_aside(self.job)
-            self.bare = self.job is not whole
+    def set_bodies_aside(self) -> bool:
+        """Hold no large bodies, for nothing is sent just now; say whether there were any. What has ended soon
+        goes as it is.
+        """
+        if self.bare or self.state.ended:
+            return False
+        whole, self.job = self.job, self._context.bodies.set_aside(self.job)
+        self.bare = self.job is not whole
+        return self.bare
 
     def take_held_bodies(self) -> bool:
         """Have the bodies again where they need not be read; say whether there is nothing to read."""
@@ -134,7 +169,8 @@ class JobLegs:
         if delay_s <= 0:
             self._enqueue(step, leg, spends=spends)
         else:
-            self._timers.after(delay_s, (step, leg), lambda: self._enqueue(step, leg, spends=spends))
+            targets, claim = self._context.targets, claim_of(self.job, self.course, step, leg)
+            self.timers.after(delay_s, (step, leg), lambda: targets.line_up(claim, spends=spends))
 
     def _enqueue(self, step: int, leg: int, *, spends: bool = False) -> None:
         self._context.targets.line_up(claim_of(self.job, self.course, step, leg), spends=spends)
@@ -147,7 +183,7 @@ class JobLegs:
             return
         self._watched.add(step)
         left_ms = still_to_wait_ms(started_ms + following[1], started_ms, self._context.clock.unix_ms())
-        self._timers.after(left_ms / 1000, step, lambda: self._late(step, following[0]))
+        self.timers.after(left_ms / 1000, step, lambda: self._late(step, following[0]))
 
     def _late(self, step: int, following: int) -> None:
         if not self.state.ended and self.course.is_running(step) and self.course.runs[following] is None:

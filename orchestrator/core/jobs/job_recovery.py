@@ -13,7 +13,7 @@ from orchestrator.domain.execution.marks import Mark, Owner, surely_unsent, with
 from orchestrator.domain.execution.run import Attempt
 from orchestrator.domain.execution.settling import Ended, Failure, FailureCode
 from orchestrator.domain.ids import TargetDomain
-from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.job import Job, held_bytes
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import StoredJob
 
@@ -57,7 +57,8 @@ class JobRecovery:
             course = self._judge_by_mark(job, course, mark)
         else:
             course = lose_all_steps(course, crashed=True)
-        supervisor = self._table.supervise(job, JobState.RUNNING if course.made else stored.state, course)
+        state, size = JobState.RUNNING if course.made else stored.state, held_bytes(job.spec)
+        supervisor = self._table.supervise(job, state, course, size)
         if course.crashes >= CRASHES_MOST:
             died = f"the service died {course.crashes} times while it ran"
             supervisor.fail(Failure(FailureCode.POISON, died))
@@ -65,7 +66,7 @@ class JobRecovery:
         for attempt in course.open_attempts:
             supervisor.attempt_ended(attempt.id, _LOST)
         supervisor.resume()
-        supervisor.set_bodies_aside()
+        self._table.lay_down(supervisor)
 
     def _judge_by_mark(self, job: Job, course: Course, mark: Mark | None) -> Course:
         """Let what was surely not sent wait again; whatever else is open may have been."""

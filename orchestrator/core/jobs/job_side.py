@@ -11,6 +11,7 @@ from orchestrator.core.jobs.job_table import JobTable
 from orchestrator.core.jobs.kept_answers import KeptAnswers
 from orchestrator.core.jobs.ledger import Ledger
 from orchestrator.core.jobs.scheduled_jobs import ScheduledJobs
+from orchestrator.core.jobs.step_orders import targets_of
 from orchestrator.core.jobs.supervisor_context import SupervisorContext
 from orchestrator.core.jobs.time_limits import TimeLimits
 from orchestrator.core.shard_context import ShardContext
@@ -113,7 +114,7 @@ class JobSide:
         where it does not wait.
         """
         supervisor = self.table.find(job.id)
-        names = [job.domain] if supervisor is None else supervisor.targets
+        names = targets_of(job) if supervisor is None else supervisor.targets
         return self._targets.place(job, names)
 
     def under_way(self, job_id: JobId) -> tuple[JobState, Course] | None:

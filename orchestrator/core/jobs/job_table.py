@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Iterator
 
+from orchestrator.core.jobs.held_jobs import HeldJobs
 from orchestrator.core.jobs.job_reader import JobReader, damaged
 from orchestrator.core.jobs.supervisor import JobSupervisor
 from orchestrator.core.jobs.supervisor_context import SupervisorContext
 from orchestrator.domain.execution.course import Course, begin_course
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.jobs.job import Job
+from orchestrator.domain.jobs.job import Job, held_bytes
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import StoredJob
 from orchestrator.ports.targets import AttemptEnded, Late, Placed, RegionsGone, Shut, Started, Turn
@@ -30,6 +31,7 @@ class JobTable:
         """Of jobs whose end is on disk, and whose losers have not all reported their close."""
         self._fresh = context.bodies.fresh
         self._loading: dict[JobId, asyncio.Future[None]] = {}
+        self._held = HeldJobs(context, self._supervisors)
 
     def __len__(self) -> int:
         """Count the jobs that are under way."""
@@ -38,6 +40,11 @@ class JobTable:
     def __iter__(self) -> Iterator[JobSupervisor]:
         """Give the supervisors of the jobs that are under way."""
         return iter(self._supervisors.values())
+
+    @property
+    def held_bytes(self) -> int:
+        """Count what jobs under way take in memory."""
+        return self._held.used
 
     @property
     def closing(self) -> int:
@@ -59,7 +66,7 @@ class JobTable:
 
     def forget(self, job_id: JobId) -> None:
         """A job's end is on disk."""
-        supervisor = self._supervisors.pop(job_id, None)
+        supervisor = self._held.forget(job_id)
         if supervisor is None:
             return
         if supervisor.bare:
@@ -73,19 +80,30 @@ class JobTable:
             await asyncio.wait([loading])
         if (supervisor := self._supervisors.get(job_id)) is not None:
             return supervisor
-        if (job := self._fresh.take(job_id)) is None:
-            job = await self._load(job_id)
-            # Where it was admitted meanwhile, it would be taken from there once more after its end.
-            self._fresh.take(job_id)
-        return None if job is None else self._supervise(job)
+        job, size = self._fresh.take_sized(job_id)
+        if job is not None:
+            return self._supervise(job, size)
+        stored = await self._load(job_id)
+        # Where it was admitted meanwhile, it would be taken from there once more after its end.
+        self._fresh.take(job_id)
+        return None if stored is None else self._take_up_again(stored)
+
+    def _take_up_again(self, stored: StoredJob) -> JobSupervisor:
+        """Go on with a job that was read: one that is running slept, to others nothing has happened."""
+        job, size = stored.job, held_bytes(stored.job.spec)
+        if stored.state is not JobState.RUNNING or stored.course is None:
+            return self._supervise(job, size)
+        supervisor = self.supervise(job, stored.state, stored.course, size)
+        supervisor.go_on(self._held.timers_of(job.id))
+        return supervisor
 
     def turn(self, turn: Turn) -> None:
         """A leg has its turn."""
         job_id = turn.ticket.job_id
         supervisor = self._supervisors.get(job_id)
         if supervisor is None and job_id not in self._loading:
-            fresh = self._fresh.take(job_id)
-            supervisor = None if fresh is None else self._supervise(fresh)
+            fresh, size = self._fresh.take_sized(job_id)
+            supervisor = None if fresh is None else self._supervise(fresh, size)
         if supervisor is None:
             self._context.spawn(self._load_and_turn(turn))
         else:
@@ -93,7 +111,13 @@ class JobTable:
 
     def placed(self, placed: Placed) -> None:
         """An attempt is to be sent."""
-        supervisor = self._supervisors[placed.job]
+        if (supervisor := self._supervisors.get(placed.job)) is not None:
+            self._placed(supervisor, placed)
+        else:
+            # Its target is in another shard.
+            self._context.spawn(self._load_and_do(placed.job, lambda found: self._placed(found, placed)))
+
+    def _placed(self, supervisor: JobSupervisor, placed: Placed) -> None:
         supervisor.placed(placed)
         if supervisor.bare:
             # Its target is in another shard: by now the bodies are on disk again.
@@ -110,6 +134,7 @@ class JobTable:
         supervisor = self._heard_of(ended.job)
         if supervisor is not None:
             supervisor.attempt_ended(ended.attempt, ended.ended, ended.healthy)
+            self._held.let_sleep(supervisor)
             if self._closing and supervisor.closed:
                 self._closing.pop(ended.job, None)
 
@@ -130,6 +155,14 @@ class JobTable:
         """A leg can't run."""
         if (supervisor := self._supervisors.get(gone.job)) is not None:
             supervisor.give_up(gone)
+        else:
+            self._context.spawn(self._load_and_do(gone.job, lambda found: found.give_up(gone)))
+
+    async def _load_and_do(self, job_id: JobId, act: Callable[[JobSupervisor], None]) -> None:
+        supervisor = await self.take_up(job_id)
+        if supervisor is not None:
+            act(supervisor)
+            self.lay_down(supervisor)
 
     def _heard_of(self, job_id: JobId) -> JobSupervisor | None:
         return self._supervisors.get(job_id) or self._closing.get(job_id)
@@ -140,21 +173,22 @@ class JobTable:
             self._with_bodies(supervisor, lambda: supervisor.turn(turn))
         else:
             supervisor.turn(turn)
-            self._lay_down(supervisor)
+            self.lay_down(supervisor)
 
     def _with_bodies(self, supervisor: JobSupervisor, act: Callable[[], None]) -> None:
         """Do something that needs a job's bodies, once they are there, or nothing does any more."""
         if supervisor.take_held_bodies():
             act()
-            self._lay_down(supervisor)
+            self.lay_down(supervisor)
         else:
             self._context.spawn(self._read_and_do(supervisor, act))
 
     async def _read_and_do(self, supervisor: JobSupervisor, act: Callable[[], None]) -> None:
-        async with self._context.bodies.sending.turn(supervisor.job.customer):
-            await supervisor.read_bodies()
-            act()
-            self._lay_down(supervisor)
+        with self._held.kept_up(supervisor):
+            async with self._context.bodies.sending.turn(supervisor.job.customer):
+                await supervisor.read_bodies()
+                act()
+        self.lay_down(supervisor)
 
     async def _load_and_turn(self, turn: Turn) -> None:
         supervisor = await self.take_up(turn.ticket.job_id)
@@ -167,9 +201,9 @@ class JobTable:
         supervisor = await self.take_up(shut.job)
         if supervisor is not None:
             supervisor.leave_shut(shut.step, shut.cause)
-            self._lay_down(supervisor)
+            self.lay_down(supervisor)
 
-    def _lay_down(self, supervisor: JobSupervisor) -> None:
+    def lay_down(self, supervisor: JobSupervisor) -> None:
         """Hold none that has done nothing yet: it is made anew when its job's turn comes again. Of the others
         hold no large bodies.
         """
@@ -177,13 +211,15 @@ class JobTable:
         if job.id not in self._supervisors:
             return
         if not supervisor.untouched:
-            supervisor.set_bodies_aside()
+            if supervisor.set_bodies_aside():
+                self._held.resize(supervisor, held_bytes(supervisor.job.spec))
+            self._held.let_sleep(supervisor)
             return
-        del self._supervisors[job.id]
+        self._held.forget(job.id)
         if not supervisor.bare:
             self._fresh.put(job)
 
-    async def _load(self, job_id: JobId) -> Job | None:
+    async def _load(self, job_id: JobId) -> StoredJob | None:
         loaded = self._loading[job_id] = asyncio.get_running_loop().create_future()
         try:
             stored = await self._reader.read(job_id)
@@ -193,18 +229,19 @@ class JobTable:
         if stored is not None and stored.damage is not None:
             self.fail_damaged(stored)
             return None
-        return None if stored is None else stored.job
+        return stored
 
-    def _supervise(self, job: Job) -> JobSupervisor:
-        return self.supervise(job, JobState.QUEUED, begin_course(job.spec))
+    def _supervise(self, job: Job, size: int) -> JobSupervisor:
+        return self.supervise(job, JobState.QUEUED, begin_course(job.spec), size)
 
-    def supervise(self, job: Job, state: JobState, course: Course) -> JobSupervisor:
+    def supervise(self, job: Job, state: JobState, course: Course, size: int) -> JobSupervisor:
         """Hold a supervisor for a job that is so far."""
-        supervisor = self._supervisors[job.id] = JobSupervisor(self._context, job, state, course)
+        supervisor = JobSupervisor(self._context, job, state, course, size)
+        self._held.hold(supervisor)
         return supervisor
 
     def fail_damaged(self, stored: StoredJob, damage: str | None = None) -> None:
         """End a job whose request can be read, and something else not: its receivers are told."""
         failure = damaged(stored.job.id, damage or stored.damage or "")
         course = stored.course or begin_course(stored.job.spec)
-        self.supervise(stored.job, stored.state, course).fail(failure)
+        self.supervise(stored.job, stored.state, course, 0).fail(failure)

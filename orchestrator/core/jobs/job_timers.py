@@ -24,6 +24,14 @@ class JobTimers:
         if what not in self._timers:
             self._timers[what] = self._clock.call_at(self._clock.now() + delay_s, due)
 
+    def __len__(self) -> int:
+        """Count what is still to be done."""
+        return len(self._timers)
+
+    def __contains__(self, what: Hashable) -> bool:
+        """Whether something is still to be done."""
+        return what in self._timers
+
     def cancel_all(self) -> None:
         """Do nothing of it any more."""
         while self._timers:

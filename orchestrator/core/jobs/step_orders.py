@@ -16,6 +16,13 @@ def target_of(job: Job, step: int) -> TargetDomain:
     return job.domain if step == PRIMARY else target_domain(job.spec.steps[step].url)
 
 
+def targets_of(job: Job) -> list[TargetDomain]:
+    """Name the targets of all steps."""
+    if job.spec.fallback is None:
+        return [job.domain]
+    return [target_of(job, step) for step in range(len(job.spec.steps))]
+
+
 def claim_of(job: Job, course: Course, step: int, leg: int) -> Claim:
     """Claim a permit for a leg of a step that has begun."""
     spec = job.spec.steps[step]

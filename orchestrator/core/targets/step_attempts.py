@@ -69,14 +69,19 @@ class StepAttempts:
             return
         if order.once:
             turn, opened, _ = placed
-            self._marker.before(order, turn.domain, opened.region, self._send_marked)
+            self._mark(order, turn.domain, opened)
         else:
             self._go(order, *placed)
 
-    def _send_marked(self, order: SendAttempt) -> None:
-        placed = self._still_placed(order)
-        if placed is not None:
-            self._go(order, *placed)
+    def _mark(self, order: SendAttempt, domain: TargetDomain, opened: OpenLeg) -> None:
+        def over(*, marked: bool) -> None:
+            placed = self._still_placed(order) if marked else None
+            if placed is not None:
+                self._go(order, *placed)
+            self._routes.credit_back()
+
+        peer = self._peers.peer(opened.region, named=opened.named)
+        self._marker.before(order, domain, peer, over)
 
     def _still_placed(self, order: SendAttempt) -> tuple[Turn, OpenLeg, int] | None:
         """Find an attempt that was neither withdrawn nor sent; its permit is the last."""

@@ -10,7 +10,7 @@ from orchestrator.domain.byte_budget import MIB
 from orchestrator.domain.ids import TargetDomain
 from orchestrator.ports.clock import Clock
 
-WAITING_BYTES = 16 * MIB
+WAITING_BYTES = 8 * MIB
 """Results kept for deliveries that are queued; those of the others are read again from disk."""
 RETRIED_MOST = 16
 """Endpoints that are looked at again when room comes back, those that have waited longest first."""

@@ -8,13 +8,23 @@ from typing import Any
 
 import pytest
 
+from orchestrator.domain.byte_budget import LARGE_BYTES
 from orchestrator.domain.exchange import Fault, HttpRequest, HttpResponse
 from orchestrator.domain.health.routing import ATTEMPTS_CREDIT, SELF_FENCE_AFTER_S
 from orchestrator.domain.ids import AttemptId, ShardName
 from orchestrator.messages.codec import BatchReader, Header, decode_one, encode, encode_batch
-from orchestrator.messages.types import AttemptDone, Heartbeat, HeartbeatReply, Message, RunAttempt
-from orchestrator.ports.egress import Gate, Timed
+from orchestrator.messages.types import (
+    AttemptDone,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    RunAttempt,
+    SendAnswer,
+)
+from orchestrator.ports.egress import Egress, Gate, Timed
 from orchestrator.ports.transport import Carrier
+from regions.egress.answer_room import AnswerRoom
+from regions.executor import ANSWERS_KEPT_S
 from regions.node import RegionNode
 from regions.session import NodeParts
 from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
@@ -22,6 +32,7 @@ from tests.support.virtual_loop import Process, VirtualClock, VirtualLoop
 EAST, WEST = ShardName("shard-east"), ShardName("shard-west")
 SAME_ID = AttemptId("1.1")
 REQUEST = HttpRequest(method="GET", url="http://a.example/")
+ANSWER_BYTES = 2 * LARGE_BYTES
 
 
 class Endless:
@@ -36,6 +47,14 @@ class Endless:
         """Nothing is held."""
 
 
+class Generous(Endless):
+    """A target that answers more than is reported at once."""
+
+    async def exchange(self, request: HttpRequest, gate: Gate, timed: Timed | None = None) -> HttpResponse:
+        await gate()
+        return HttpResponse(status=200, headers={"x": "y"}, body=b"x" * ANSWER_BYTES)
+
+
 class Shards:
     """Two shards and the way to them."""
 
@@ -43,6 +62,9 @@ class Shards:
         self._clock = VirtualClock(loop, epoch_ms=0)
         self.epochs: dict[ShardName, int] = {EAST: 7, WEST: 7}
         self.silent: set[ShardName] = set()
+        """Those that answer no heartbeat."""
+        self.cut_off: set[ShardName] = set()
+        """Those that no batch comes to."""
         self.round_trips_s: dict[ShardName, float] = {}
         self.leases_s: dict[ShardName, float] = {}
         self.beats: dict[ShardName, Heartbeat] = {}
@@ -51,6 +73,8 @@ class Shards:
 
     def carrier(self, to: ShardName) -> Carrier:
         async def carry(batch: bytes) -> None:
+            if to in self.cut_off:
+                raise ConnectionError
             self.told[to] += self._readers[to].read(batch)[1]
 
         return carry
@@ -71,12 +95,18 @@ class Shards:
         """Say how the attempts of a shard ended, as it was told."""
         return [message.fault for message in self.told[shard] if isinstance(message, AttemptDone)]
 
+    def bodies(self, shard: ShardName) -> list[int]:
+        """Say how large the bodies of a shard's answers were, as it was told."""
+        told = [message for message in self.told[shard] if isinstance(message, AttemptDone)]
+        return [len(message.response.body) for message in told if message.response is not None]
+
 
 class Bench:
     """A node with two shards in virtual time."""
 
-    def __init__(self, loop: VirtualLoop) -> None:
+    def __init__(self, loop: VirtualLoop, target: Egress) -> None:
         self.shards = Shards(loop)
+        self.room = AnswerRoom()
         self.files_left = 10_000
         self._clock = VirtualClock(loop, epoch_ms=0)
         self._process: Process = loop.process("node")
@@ -87,8 +117,9 @@ class Bench:
                 boot_id="one machine",
                 clock=self._clock,
                 transport=self.shards,
-                targets=Endless(),
+                targets=target,
                 receivers=Endless(),
+                room=self.room,
                 count_files_left=lambda: self.files_left,
             )
         )
@@ -101,6 +132,11 @@ class Bench:
         """Send an attempt for a shard, under an id that the other one uses too."""
         header = Header(self.shards.epochs[shard], "one")
         batch = encode_batch(header, [encode(RunAttempt(attempt, self._clock.now(), REQUEST))])
+        self._process.call_soon(self._sessions[shard].receive, batch)
+
+    def ask_for_the_answer(self, shard: ShardName) -> None:
+        """Have room for it, as the shard."""
+        batch = encode_batch(Header(self.shards.epochs[shard], "one"), [encode(SendAnswer(SAME_ID))])
         self._process.call_soon(self._sessions[shard].receive, batch)
 
     def attempts(self) -> dict[ShardName, int]:
@@ -117,7 +153,7 @@ def play(story: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
     loop = VirtualLoop(Random(1))
 
     async def both_under_way() -> None:
-        bench = Bench(loop)
+        bench = Bench(loop, Endless())
         await asyncio.sleep(1.0)
         bench.run(EAST)
         bench.run(WEST)
@@ -194,3 +230,63 @@ def test_the_shards_share_what_the_node_can_take(files_left: int, places: int) -
             assert bench.shards.beats[shard].places == places
 
     play(story)
+
+
+def play_with_answers(story: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
+    loop = VirtualLoop(Random(1))
+
+    async def both_answered() -> None:
+        bench = Bench(loop, Generous())
+        await asyncio.sleep(1.0)
+        bench.run(EAST)
+        bench.run(WEST)
+        await asyncio.sleep(1.0)
+        assert bench.room.used > 2 * ANSWER_BYTES
+        await story(bench)
+
+    loop.run(both_answered())
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_answers_of_a_shard_that_is_silent_for_long_leave_their_room_to_the_others(asked: bool) -> None:
+    async def story(bench: Bench) -> None:
+        one = bench.room.used / 2
+        bench.shards.silent.add(EAST)
+        bench.shards.cut_off.add(EAST)
+        if asked:
+            bench.ask_for_the_answer(EAST)
+        await asyncio.sleep(SELF_FENCE_AFTER_S + ANSWERS_KEPT_S + 1.0)
+        assert bench.room.used == one
+        bench.ask_for_the_answer(WEST)
+        await asyncio.sleep(1.0)
+        assert bench.shards.bodies(WEST) == [ANSWER_BYTES]
+
+    play_with_answers(story)
+
+
+def test_that_there_was_an_answer_is_told_when_a_shard_that_was_silent_for_long_is_heard_again() -> None:
+    async def story(bench: Bench) -> None:
+        bench.shards.silent.add(EAST)
+        bench.shards.cut_off.add(EAST)
+        await asyncio.sleep(60.0)
+        bench.shards.silent.clear()
+        bench.shards.cut_off.clear()
+        await asyncio.sleep(5.0)
+        assert bench.shards.bodies(EAST) == [0]
+
+    play_with_answers(story)
+
+
+def test_an_answer_outlasts_a_cut_after_which_the_shard_may_still_want_it() -> None:
+    async def story(bench: Bench) -> None:
+        bench.shards.silent.add(EAST)
+        bench.shards.cut_off.add(EAST)
+        await asyncio.sleep(SELF_FENCE_AFTER_S + 1.0)
+        bench.shards.silent.clear()
+        bench.shards.cut_off.clear()
+        await asyncio.sleep(1.0)
+        bench.ask_for_the_answer(EAST)
+        await asyncio.sleep(1.0)
+        assert bench.shards.bodies(EAST) == [ANSWER_BYTES]
+
+    play_with_answers(story)
