@@ -37,7 +37,7 @@ ARMS = {
         Arm("sequential fallback", lambda _number: {"regions": REGIONS[:1]}),
         Arm("race of 2", lambda _number: {"regions": REGIONS[:2]}),
         Arm("race of 3", lambda _number: {"regions": REGIONS}),
-        Arm("hedge p95", _hedge(0.95, 0.1)),
+        Arm("hedge p95", _hedge(0.95, 0.055)),
         Arm("hedge p90", _hedge(0.9, 0.1)),
         Arm("hedge p85", _hedge(0.85, 0.2)),
     )

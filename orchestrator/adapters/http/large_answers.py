@@ -20,7 +20,7 @@ from orchestrator.runtime.byte_room import ByteRoom
 
 SHOWN_BYTES = 32 * MIB
 """Of results that are being read, one copy of each, and of pages of lists."""
-SENT_BYTES = 12 * MIB
+SENT_BYTES = 14 * MIB
 """Of what lies at hand for the readers of results, and in their sockets."""
 PAGE_BYTES = MIB
 """What a page of a list is counted as."""
