@@ -306,19 +306,22 @@ async def _lists(attacker: Attacker) -> None:
     await attacker.read_slowly("/api/v1/jobs?limit=100", 400)
 
 
-async def _batches(attacker: Attacker) -> None:
+def _batches(body: str, metadata: str) -> Callable[[Attacker], Awaitable[None]]:
     """Sixteen megabytes each: a thousand jobs with headers, bodies and metadata."""
-    later = _later(10_000)
 
-    async def one(number: int) -> None:
+    async def one(attacker: Attacker, number: int) -> None:
         jobs = [
-            later | {"url": f"{attacker.target.url}/{number}/{job}", "metadata": {"m": "y" * 5_000}}
+            _later()
+            | {"url": f"{attacker.target.url}/{number}/{job}", "body": body, "metadata": {"m": metadata}}
             for job in range(1_000)
         ]
-        text = json.dumps({"jobs": jobs}, separators=(",", ":"))
-        await attacker.api.post("/api/v1/jobs:batch", content=text)
+        text = json.dumps({"jobs": jobs}, separators=(",", ":"), ensure_ascii=False)
+        await attacker.api.post("/api/v1/jobs:batch", content=text.encode())
 
-    await asyncio.gather(*(one(number) for number in range(12)))
+    async def make(attacker: Attacker) -> None:
+        await asyncio.gather(*(one(attacker, number) for number in range(12)))
+
+    return make
 
 
 ATTACKS = (
@@ -358,5 +361,15 @@ ATTACKS = (
     Attack("polls", "400 long polls of 50 jobs with a body of 1 MB", _polls),
     Attack("streams", "100 streams of 100 jobs with a body of 1 MB", _streams),
     Attack("lists", "400 slow readers of pages of 100 jobs with keys of 500 characters", _lists),
-    Attack("batches", "12 batches of 16 MB at once", _batches),
+    Attack("batches", "12 batches of 16 MB at once", _batches("x" * 10_000, "y" * 5_000)),
+    Attack(
+        "emoji", "12 batches of 15 MB at once, with one emoji in each body", _batches("x" * 15_000 + "😀", "")
+    ),
+    Attack(
+        "waiting",
+        "1,000 jobs of 60 KB that wait for a retry",
+        _answers(
+            "/letters?status=500&bytes=10", 1_000, method="POST", body="x" * 60_000, retry_policy=RETRIES
+        ),
+    ),
 )
