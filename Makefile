@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo serve target docs test test-long test-fast test-services test-wan test-wan-short testbed fuzz check lint types types-server types-sdk format bench bench-throughput bench-race \
-	bench-latency bench-pacing bench-retry bench-sdk bench-webhooks bench-console bench-domains bench-memory kill-rounds simulate outage wheels lock clean
+	bench-latency bench-pacing bench-retry bench-sdk bench-webhooks bench-console bench-domains bench-memory bench-wan kill-rounds simulate outage wheels lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -123,6 +123,9 @@ bench-console: install ## the console over a million jobs and ten thousand targe
 
 bench-domains: install ## what 100,000 targets cost: bytes when idle, and time to pick the next request
 	$(BIN)/python -m tests.simulation.many_domains --json bench/results/domains.json
+
+bench-wan: install ## on machines of namespaces, as root: throughput with an executor on another machine
+	$(BIN)/python -m bench.apart
 
 kill-rounds: install ## kill -9 under load, restart, and look for what is missing: ROUNDS=10
 	$(BIN)/python -m bench.kill_rounds --rounds $(ROUNDS)
