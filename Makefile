@@ -124,7 +124,8 @@ bench-console: install ## the console over a million jobs and ten thousand targe
 bench-domains: install ## what 100,000 targets cost: bytes when idle, and time to pick the next request
 	$(BIN)/python -m tests.simulation.many_domains --json bench/results/domains.json
 
-bench-wan: install ## on machines of namespaces, as root: throughput with an executor on another machine
+bench-wan: install ## on machines of namespaces, as root: races over agents beside an echo over the same paths, and an executor on another machine
+	$(BIN)/python -m bench.far_races
 	$(BIN)/python -m bench.apart
 
 kill-rounds: install ## kill -9 under load, restart, and look for what is missing: ROUNDS=10
