@@ -63,7 +63,7 @@ test-wan: ROUNDS = 1
 test-wan: install ## faults on a WAN of machines made of namespaces: needs root and /dev/net/tun; RESULTS=file keeps the figures, ROUNDS=5 has medians, ONLY=word chooses
 	EZTHROTTLE_WAN_ROUNDS=$(ROUNDS) $(if $(RESULTS),EZTHROTTLE_WAN_RESULTS=$(RESULTS)) $(PYTEST) tests/wan $(if $(ONLY),-k "$(ONLY)")
 
-test-wan-short: install ## one of them that takes a minute: agents join, race, and are cut off; where no testbed can be made it is skipped, and says why
+test-wan-short: install ## one of them that takes half a minute: agents join, race, and are cut off; where no testbed can be made it is skipped, and says why
 	$(PYTEST) --no-fold-skipped -m short tests/wan
 
 testbed: install ## such machines to try things on: `help` names the commands
