@@ -14,8 +14,8 @@ CASES ?= 5000
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve target docs test test-long test-fast test-services test-wan testbed fuzz check lint types types-server types-sdk format bench bench-throughput bench-race \
-	bench-latency bench-pacing bench-retry bench-sdk bench-webhooks bench-console bench-domains bench-memory kill-rounds simulate outage wheels lock clean
+.PHONY: help install demo serve target docs test test-long test-fast test-services test-wan test-wan-short testbed fuzz check lint types types-server types-sdk format bench bench-throughput bench-race \
+	bench-latency bench-pacing bench-retry bench-sdk bench-webhooks bench-console bench-domains bench-memory bench-wan kill-rounds simulate outage wheels lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,8 @@ target: install ## an API to play with on port 9000: it answers, prints what it 
 docs: install ## the documentation as a site to open from disk, with its reference and a search: build/docs/html
 	$(BIN)/python -m bench.site
 
-test: install ## every test that CI runs: those that start services beside those that do not, each half shown when it ends
-	$(MAKE) --jobs=2 --output-sync=target test-fast test-services
+test: install ## every test that CI runs: those that start services beside those that do not, each half shown when it ends; a short one on a WAN beside whichever takes longer
+	$(MAKE) --jobs=2 --output-sync=target test-fast test-services test-wan-short
 
 test-long: install ## what CI leaves out too: every seed, victim, restart and example
 	EZTHROTTLE_LONG=1 EZTHROTTLE_FUZZ_CASES=560 $(MAKE) test PYTEST='$(PYTEST) -m ""'
@@ -58,8 +58,13 @@ test-fast: install ## the tests that start no service
 test-services: install ## the tests that start services
 	$(PYTEST) --durations=25 tests/acceptance tests/integration tests/chaos
 
-test-wan: install ## faults on a WAN of machines made of namespaces: needs root and /dev/net/tun; RESULTS=file keeps the figures
-	$(if $(RESULTS),EZTHROTTLE_WAN_RESULTS=$(RESULTS)) $(BIN)/python -m pytest tests/wan
+# Each fault so often, in one started service.
+test-wan: ROUNDS = 1
+test-wan: install ## faults on a WAN of machines made of namespaces: needs root and /dev/net/tun; RESULTS=file keeps the figures, ROUNDS=5 has medians, ONLY=word chooses
+	EZTHROTTLE_WAN_ROUNDS=$(ROUNDS) $(if $(RESULTS),EZTHROTTLE_WAN_RESULTS=$(RESULTS)) $(PYTEST) tests/wan $(if $(ONLY),-k "$(ONLY)")
+
+test-wan-short: install ## one of them that takes half a minute: agents join, race, and are cut off; where no testbed can be made it is skipped, and says why
+	$(PYTEST) --no-fold-skipped -m short tests/wan
 
 testbed: install ## such machines to try things on: `help` names the commands
 	$(BIN)/python -m bench.testbed
@@ -118,6 +123,10 @@ bench-console: install ## the console over a million jobs and ten thousand targe
 
 bench-domains: install ## what 100,000 targets cost: bytes when idle, and time to pick the next request
 	$(BIN)/python -m tests.simulation.many_domains --json bench/results/domains.json
+
+bench-wan: install ## on machines of namespaces, as root: races over agents beside an echo over the same paths, and an executor on another machine
+	$(BIN)/python -m bench.far_races
+	$(BIN)/python -m bench.apart
 
 kill-rounds: install ## kill -9 under load, restart, and look for what is missing: ROUNDS=10
 	$(BIN)/python -m bench.kill_rounds --rounds $(ROUNDS)

@@ -16,23 +16,26 @@ JOINED_WITHIN_S = 20.0
 
 @dataclass(slots=True)
 class Gate:
-    """Where agents join, and by which authority its certificate is known (None: without TLS)."""
+    """Where agents join, and by which authority its certificate is known (None: without TLS). ``host`` is an
+    address of this machine.
+    """
 
     data_dir: Path
     port: int
     certificate: Path | None = None
     key: Path | None = None
+    host: str = "127.0.0.1"
 
     @classmethod
-    def make(cls, data_dir: Path, tls: tuple[Path, Path] | None = None) -> "Gate":
+    def make(cls, data_dir: Path, tls: tuple[Path, Path] | None = None, host: str = "127.0.0.1") -> "Gate":
         """Choose a port."""
         certificate, key = tls or (None, None)
-        return cls(data_dir, free_port(), certificate, key)
+        return cls(data_dir, free_port(), certificate, key, host)
 
     @property
     def options(self) -> tuple[str, ...]:
         """Give the options of ``serve``."""
-        options = ("--agents-bind", f"127.0.0.1:{self.port}")
+        options = ("--agents-bind", f"{self.host}:{self.port}")
         return (
             options
             if self.key is None
@@ -42,7 +45,7 @@ class Gate:
     @property
     def url(self) -> str:
         """Where to join."""
-        return f"{'http' if self.key is None else 'https'}://127.0.0.1:{self.port}"
+        return f"{'http' if self.key is None else 'https'}://{self.host}:{self.port}"
 
     def token(self, region: str) -> tuple[str, Path]:
         """Make a region's key; give its id, and a file that holds it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
 TUN = Path("/dev/net/tun")
-TOOLS = ("ip", "mount", "nsenter", "setpriv", "unshare")
+TOOLS = ("ip", "mount", "nsenter", "openssl", "setpriv", "unshare")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -75,6 +75,8 @@ class Target:
             gone = asyncio.ensure_future(reader.read(1))
             done, _ = await asyncio.wait([gone], timeout=question.after_s)
             gone.cancel()
+            # Until it is over nobody else may read: the next request would end the connection.
+            await asyncio.wait([gone])
             if done:
                 return False
         rps = question.wishes.get("rps", str(GENEROUS_RPS))

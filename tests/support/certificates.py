@@ -1,4 +1,4 @@
-"""Certificates for 127.0.0.1 and localhost, each its own authority."""
+"""Certificates for localhost and an address, 127.0.0.1 by default, each its own authority."""
 
 import datetime as dt
 import ipaddress
@@ -22,14 +22,14 @@ class Certificate:
 
     @staticmethod
     @cache
-    def made() -> "Certificate":
-        """Make one, once."""
+    def made(address: str = "127.0.0.1") -> "Certificate":
+        """Make one, once for each address."""
         key = ec.generate_private_key(ec.SECP256R1())
         pem = serialization.Encoding.PEM
         private = key.private_bytes(
             pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode()
-        return Certificate(_signed(key).public_bytes(pem).decode(), private)
+        return Certificate(_signed(key, address).public_bytes(pem).decode(), private)
 
     def write(self, directory: Path) -> tuple[Path, Path]:
         """Write both into files, and name them."""
@@ -51,10 +51,10 @@ class Certificate:
         return ssl.create_default_context(cadata=self.certificate)
 
 
-def _signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+def _signed(key: ec.EllipticCurvePrivateKey, address: str) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a gateway")])
     begins = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))]
     return (
         x509.CertificateBuilder()
         .subject_name(name)

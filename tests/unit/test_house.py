@@ -26,7 +26,6 @@ MODULES: dict[str, int] = {}
 FUNCTIONS: dict[str, int] = {
     "sdk/ezthrottle/_operations/submitting.py submit_job": 41,
     "tests/acceptance/test_operator.py test_what_is_shown_goes_and_what_the_operator_says_holds_over_a_kill": 40,  # noqa: E501  # a test's name
-    "tests/wan/test_heads.py test_a_head_that_is_lost_with_redis_behind_it_costs_no_job_and_no_acknowledgement": 37,  # noqa: E501  # a test's name
 }
 NAMES: dict[str, int] = {
     # What the client offers, by name: nothing is done there.

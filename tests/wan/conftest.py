@@ -10,7 +10,7 @@ from bench.testbed.cluster import Cluster, service_in_cluster
 from bench.testbed.load import Outcome, executed_twice, strangers
 from bench.testbed.namespaces import why_not
 from bench.testbed.service import REGIONS, OutsideTarget, Service, until
-from tests.wan.figures import Figures
+from tests.wan.figures import ROUNDS, Figures
 
 REASON = why_not()
 BEFORE_S = 2.0
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/wan" in str(item.path):
             item.add_marker(pytest.mark.service)
-            item.add_marker(pytest.mark.timeout(600))
+            item.add_marker(pytest.mark.timeout(300 + 300 * ROUNDS))
             item.add_marker(pytest.mark.skipif(REASON is not None, reason=str(REASON)))
 
 

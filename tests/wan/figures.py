@@ -2,10 +2,13 @@
 
 import json
 import os
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 RESULTS = "EZTHROTTLE_WAN_RESULTS"
+ROUNDS = int(os.environ.get("EZTHROTTLE_WAN_ROUNDS", "1"))
+"""How often each fault comes, all to one started service: starting that takes longer than most faults."""
 
 
 class Figures:
@@ -18,5 +21,12 @@ class Figures:
         if path := os.environ.get(RESULTS):
             results = Path(path)
             known = json.loads(results.read_text()) if results.exists() else {"faults": {}}
-            known["faults"].setdefault(fault, {"must": dict(must), "seen": []})["seen"].append(rounded)
+            entry = known["faults"].setdefault(fault, {"must": dict(must), "seen": []})
+            entry["seen"].append(rounded)
+            entry["medians"] = medians(entry["seen"])
             results.write_text(json.dumps(known, indent=1) + "\n")
+
+
+def medians(seen: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Give the median of each figure over all rounds."""
+    return {name: round(statistics.median(each[name] for each in seen), 2) for name in seen[0]}

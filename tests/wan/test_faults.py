@@ -8,24 +8,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from bench.testbed.bed import Testbed
 from bench.testbed.load import Outcome, loaded
-from bench.testbed.service import OutsideTarget, until
+from bench.testbed.service import REGIONS, OutsideTarget, until
 from bench.testbed.target import Event
 from tests.wan.conftest import Judge
 from tests.wan.faults import CASES, ELSEWHERE_WITHIN_S, LAX, Fault
-from tests.wan.figures import Figures
+from tests.wan.figures import ROUNDS, Figures
 from tests.wan.worlds import World
 
 SLACK = 1.8
 """Machines are shared: what was seen is noted beside the figure itself, and compared in the results."""
 STRICTLY: Mapping[str, Any] = {"policy": "strict", "per_s": 1.0}
-
-
-def slowest_after(outcomes: list[Outcome], at: float) -> float:
-    """Say how long the slowest of the jobs took that were acknowledged since a moment (s)."""
-    return max(outcome.took_s for outcome in outcomes if outcome.at >= at)
 
 
 @pytest.mark.parametrize(("kind", "fault"), CASES, ids=[f"{kind.kind}-{fault}" for kind, fault in CASES])
@@ -34,36 +30,68 @@ def test_a_regions_work_goes_to_others_and_the_region_is_used_again_by_itself(
 ) -> None:
     world = kind(bed)
     world.start()
+    for _ in range(ROUNDS):
+        befall(world, fault, target, judge, figures)
+        until(lambda: sorted(world.service.up()) == [*REGIONS], what="all regions up again")
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """A fault's moments (Unix s), and what became of the jobs that came before, during and after it."""
+
+    struck: float
+    down: float
+    over: float
+    back: float
+    jobs: list[Outcome]
+    strict: list[Outcome]
+
+
+def befall(world: World, fault: Fault, target: OutsideTarget, judge: Judge, figures: Figures) -> None:
+    """Let a fault come under load, note what was seen, and judge it."""
+    kind, seen = type(world), under_load(world, fault, target)
+    elsewhere_s = last_move(target, seen.jobs, seen.struck) - seen.struck
+    back_s = seen.back - seen.over
+    figures.note(
+        f"{kind.kind}: lax {fault}",
+        must={"elsewhere_after_s": ELSEWHERE_WITHIN_S, "back_after_s": fault.back_within_s(kind)},
+        no_new_work_after_s=seen.down - seen.struck,
+        elsewhere_after_s=elsewhere_s,
+        slowest_job_s=slowest_after(seen.jobs, seen.struck - 2),
+        over_after_s=seen.over - seen.struck,
+        back_after_s=back_s,
+        jobs=len(seen.jobs) + len(seen.strict),
+    )
+    judge(seen.jobs, window=(seen.struck, seen.over))
+    assert {outcome.region for outcome in seen.strict} <= {LAX, None}, "a strict job left its region"
+    assert {request.region for request in requests_of(target, seen.strict)} == {LAX}
+    assert elsewhere_s < SLACK * ELSEWHERE_WITHIN_S
+    assert back_s < SLACK * fault.back_within_s(kind)
+
+
+def under_load(world: World, fault: Fault, target: OutsideTarget) -> Seen:
+    """Let a fault come and go while jobs for its region do, some of which may run nowhere else."""
+    service = world.service
     with (
-        loaded(bed, world.service, target, LAX) as jobs,
-        loaded(bed, world.service, target, LAX, **STRICTLY) as strict,
+        loaded(world.bed, service, target, LAX) as jobs,
+        loaded(world.bed, service, target, LAX, **STRICTLY) as strict,
     ):
         time.sleep(3)
         struck = time.time()
         former = world.executors(LAX)
         fault.strike(world)
-        down_s = until(lambda: LAX not in world.service.up(), what="lax taken out of use")
+        until(lambda: LAX not in service.up(), what="lax taken out of use")
+        down = time.time()
         over = await_end(world, fault, struck, former)
-        until(lambda: any(each.region == LAX for each in target.events("request", over)), what="lax in use")
-        back_s = min(each.at for each in target.events("request", over) if each.region == LAX) - over
+        until(lambda: bool(in_lax(target, over)), what="lax in use")
+        back = min(in_lax(target, over))
         time.sleep(3)
-        outcomes, strictly = jobs.finish(), strict.finish()
-    elsewhere_s = last_move(target, outcomes, struck) - struck
-    figures.note(
-        f"{kind.kind}: lax {fault}",
-        must={"elsewhere_after_s": ELSEWHERE_WITHIN_S, "back_after_s": fault.back_within_s(kind)},
-        no_new_work_after_s=down_s,
-        elsewhere_after_s=elsewhere_s,
-        slowest_job_s=slowest_after(outcomes, struck - 2),
-        over_after_s=over - struck,
-        back_after_s=back_s,
-        jobs=len(outcomes) + len(strictly),
-    )
-    judge(outcomes, window=(struck, over))
-    assert {outcome.region for outcome in strictly} <= {LAX, None}, "a strict job left its region"
-    assert {request.region for request in requests_of(target, strictly)} == {LAX}
-    assert elsewhere_s < SLACK * ELSEWHERE_WITHIN_S
-    assert back_s < SLACK * fault.back_within_s(kind)
+        jobs_, strict_ = jobs.finish(), strict.finish()
+    return Seen(struck=struck, down=down, over=over, back=back, jobs=jobs_, strict=strict_)
+
+
+def in_lax(target: OutsideTarget, since: float) -> list[float]:
+    """List when requests came from lax, since a moment (Unix s)."""
+    return [each.at for each in target.events("request", since) if each.region == LAX]
 
 
 def await_end(world: World, fault: Fault, struck: float, former: list[int]) -> float:
@@ -89,3 +117,8 @@ def requests_of(target: OutsideTarget, outcomes: list[Outcome]) -> list[Event]:
     """List the requests of jobs."""
     jobs = {outcome.job for outcome in outcomes}
     return [each for each in target.events("request") if each.job in jobs]
+
+
+def slowest_after(outcomes: list[Outcome], at: float) -> float:
+    """Say how long the slowest of the jobs took that were acknowledged since a moment (s)."""
+    return max(outcome.took_s for outcome in outcomes if outcome.at >= at)

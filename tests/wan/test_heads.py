@@ -5,13 +5,14 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from msgspec import Struct
 
 from bench.testbed.bed import Testbed
 from bench.testbed.cluster import REDIS_MISSING, Cluster, service_in_cluster
 from bench.testbed.load import Load, loaded
 from bench.testbed.service import REGIONS, OutsideTarget, Service, until
 from tests.wan.conftest import Judge
-from tests.wan.figures import Figures
+from tests.wan.figures import ROUNDS, Figures
 
 RECOVERED_WITHIN_S = 30.0
 """After head and nodes are back, without a store behind the head."""
@@ -76,51 +77,66 @@ def test_a_head_that_is_lost_without_a_store_behind_it_is_waited_for(
     assert recovered_s < SLACK * RECOVERED_WITHIN_S
 
 
-def _kill_gcs(bed: Testbed, _cluster: Cluster) -> None:
-    assert bed["hub"].kill("gcs_server") == 1
+class Lost(Struct, frozen=True, kw_only=True):
+    """A head that is lost, and comes back: ``lose`` says how often its unit has started it then."""
+
+    name: str
+    lose: Callable[[Cluster], int]
 
 
-def _reboot_head(bed: Testbed, cluster: Cluster) -> None:
-    bed["hub"].lose_power()
+def _kill_gcs(cluster: Cluster) -> int:
+    [started] = cluster.starts("hub")
+    assert cluster.head.kill("gcs_server") == 1
+    return started + 1
+
+
+def _reboot_head(cluster: Cluster) -> int:
+    cluster.head.lose_power()
     time.sleep(5)
-    bed["hub"].boot()
+    cluster.head.boot()
     cluster.start_head(wait=False)
+    return 1
+
+
+LOSSES = (
+    Lost(name="its GCS is killed", lose=_kill_gcs),
+    Lost(name="its machine loses power, and boots", lose=_reboot_head),
+)
 
 
 @pytest.mark.skipif(bool(REDIS_MISSING), reason=str(REDIS_MISSING))
-@pytest.mark.parametrize(
-    ("what", "lose", "starts"),
-    [("its GCS is killed", _kill_gcs, 2), ("its machine loses power, and boots", _reboot_head, 1)],
-)
+@pytest.mark.parametrize("lost", LOSSES, ids=[lost.name for lost in LOSSES])
 def test_a_head_that_is_lost_with_redis_behind_it_costs_no_job_and_no_acknowledgement(
-    bed: Testbed,
-    target: OutsideTarget,
-    judge: Judge,
-    figures: Figures,
-    what: str,
-    lose: Callable[[Testbed, Cluster], None],
-    starts: int,
+    bed: Testbed, target: OutsideTarget, judge: Judge, figures: Figures, lost: Lost
 ) -> None:
     cluster = Cluster(bed, store="gate")
     cluster.start(*REGIONS)
     cluster.start_plain_node("gate")
     service = service_in_cluster(cluster, "gate")
     service.start()
-    await_up(service, *REGIONS)
-    with loaded(bed, service, target, "lax") as jobs:
+    for _ in range(ROUNDS):
+        await_up(service, *REGIONS)
+        lose_head(lost, cluster, service, target, judge, figures)
+
+
+def lose_head(
+    lost: Lost, cluster: Cluster, service: Service, target: OutsideTarget, judge: Judge, figures: Figures
+) -> None:
+    """Lose the head under load, note what was seen, and judge it."""
+    with loaded(cluster.bed, service, target, "lax") as jobs:
         time.sleep(3)
         struck = time.time()
-        lose(bed, cluster)
+        starts = lost.lose(cluster)
         until(lambda: cluster.starts("hub") == [starts], PATIENCE_S, "the head back")
         back_s = time.time() - struck
         # The cluster works again: what needs the GCS comes about.
-        assert bed["lax"].kill("ray::ExecutorAc") == 1
+        assert cluster.bed["lax"].kill("ray::ExecutorAc") == 1
         until(lambda: "lax" not in service.up(), what="lax taken out of use")
         await_up(service, *REGIONS)
         paused_s = pause_most_s(jobs, struck)
         outcomes = jobs.finish()
     figures.note(
-        f"head with Redis behind it: {what}",
+        f"head with Redis behind it: {lost.name}",
         must={"refused": 0},
         head_back_after_s=back_s,
         longest_without_acknowledgement_s=paused_s,
@@ -139,13 +155,21 @@ def test_the_gateways_machine_that_loses_power_goes_on_where_it_left_off(
     cluster.start_plain_node("gate")
     service = service_in_cluster(cluster, "gate")
     service.start()
-    await_up(service, *REGIONS)
-    with loaded(bed, service, target, "lax") as jobs:
+    for _ in range(ROUNDS):
+        await_up(service, *REGIONS)
+        lose_gateway(cluster, service, target, judge, figures)
+
+
+def lose_gateway(
+    cluster: Cluster, service: Service, target: OutsideTarget, judge: Judge, figures: Figures
+) -> None:
+    """Cut the power of the gateway's machine under load, boot it, note what was seen, and judge it."""
+    with loaded(cluster.bed, service, target, "lax") as jobs:
         time.sleep(3)
         struck = time.time()
-        bed["gate"].lose_power()
+        service.machine.lose_power()
         time.sleep(3)
-    bed["gate"].boot()
+    service.machine.boot()
     cluster.start_plain_node("gate", wait=False)
     service.start()
     api_s = until(service.answers, PATIENCE_S, "the API back")
