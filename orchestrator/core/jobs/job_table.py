@@ -8,7 +8,7 @@ from orchestrator.core.jobs.job_reader import JobReader, damaged
 from orchestrator.core.jobs.supervisor import JobSupervisor
 from orchestrator.core.jobs.supervisor_context import SupervisorContext
 from orchestrator.domain.execution.course import Course, begin_course
-from orchestrator.domain.ids import JobId
+from orchestrator.domain.ids import AttemptId, JobId
 from orchestrator.domain.jobs.job import Job, held_bytes
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import StoredJob
@@ -31,6 +31,8 @@ class JobTable:
         """Of jobs whose end is on disk, and whose losers have not all reported their close."""
         self._fresh = context.bodies.fresh
         self._loading: dict[JobId, asyncio.Future[None]] = {}
+        self._placing: set[AttemptId] = set()
+        """Attempts of which jobs are told once they are read."""
         self._held = HeldJobs(context, self._supervisors)
 
     def __len__(self) -> int:
@@ -115,7 +117,12 @@ class JobTable:
             self._placed(supervisor, placed)
         else:
             # Its target is in another shard.
-            self._context.spawn(self._load_and_do(placed.job, lambda found: self._placed(found, placed)))
+            self._placing.add(placed.attempt)
+            self._context.spawn(self._load_and_place(placed))
+
+    async def _load_and_place(self, placed: Placed) -> None:
+        await self._load_and_do(placed.job, lambda found: self._placed(found, placed))
+        self._placing.discard(placed.attempt)
 
     def _placed(self, supervisor: JobSupervisor, placed: Placed) -> None:
         supervisor.placed(placed)
@@ -133,8 +140,7 @@ class JobTable:
         """An attempt is over."""
         if (supervisor := self._heard_of(ended.job)) is not None:
             self._ended(supervisor, ended)
-        else:
-            # It is still being read, to be told that this was placed.
+        elif ended.attempt in self._placing:
             self._context.spawn(self._load_and_do(ended.job, lambda found: self._ended(found, ended)))
 
     def _ended(self, supervisor: JobSupervisor, ended: AttemptEnded) -> None:
