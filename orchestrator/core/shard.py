@@ -189,7 +189,7 @@ class Shard(AsyncLifecycle):
             self.webhooks.dispatcher.region_up(peer.name)
 
     def _room_back(self, peer: Peer) -> None:
-        self.targets.routes.credit_back()
+        self.targets.region_up()
         self.webhooks.dispatcher.region_up(peer.name)
 
     def _peer_lost(self, peer: Peer) -> None:

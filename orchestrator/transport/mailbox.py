@@ -100,7 +100,9 @@ class Mailbox(AsyncCloseable):
 
     def drop_large(self) -> None:
         """Send nothing more of large messages: of one that has left in part the rest does not come."""
+        dropped = [(counter, len(part)) for part, counter in self._large]
         self._large.clear()
+        _give_back(dropped)
         self._tell_of_gone()
 
     def knock(self) -> None:
@@ -122,12 +124,10 @@ class Mailbox(AsyncCloseable):
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
     def _drop(self) -> None:
-        dropped = [(counter, len(part)) for part, counter in self._large]
-        dropped.append((self._count, sum(map(len, self._small))))
+        size = sum(map(len, self._small))
         self._small.clear()
-        self._large.clear()
-        _give_back(dropped)
-        self._tell_of_gone()
+        self._count.give_back(size)
+        self.drop_large()
         # A call to a peer that is cut off may hang for a minute: it must not keep its place that long.
         for task in self._under_way:
             task.cancel()

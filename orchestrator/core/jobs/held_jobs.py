@@ -1,8 +1,6 @@
 """Jobs under way in memory, as many as there is room for: what of others waits sleeps on disk."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from orchestrator.core.jobs.job_timers import JobTimers
 from orchestrator.core.jobs.supervisor import JobSupervisor
@@ -56,15 +54,14 @@ class HeldJobs:
         """Say when a job that slept lines up again."""
         return self._asleep.pop(job_id, None) or JobTimers(self._context.clock)
 
-    @contextmanager
-    def kept_up(self, supervisor: JobSupervisor) -> Iterator[None]:
-        """Something is about to be done with a supervisor: it does not sleep meanwhile."""
+    def keep_up(self, supervisor: JobSupervisor) -> None:
+        """Something is about to be done with a supervisor: it does not sleep until ``keep_up_no_more``."""
         self._kept_up[supervisor.job.id] += 1
-        try:
-            yield
-        finally:
-            self._kept_up[supervisor.job.id] -= 1
-            self._kept_up += Counter()
+
+    def keep_up_no_more(self, supervisor: JobSupervisor) -> None:
+        """That was done."""
+        self._kept_up[supervisor.job.id] -= 1
+        self._kept_up += Counter()
 
     def let_sleep(self, supervisor: JobSupervisor) -> None:
         """Let go of a supervisor, where there is no room for it and it can sleep, once that is on disk."""

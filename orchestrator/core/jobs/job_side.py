@@ -82,6 +82,7 @@ class JobSide:
             admit=self._take_in,
             deliver=self._webhooks.outbox.schedule,
             is_ours=self._neighbours.is_ours,
+            alone=self._neighbours.alone,
         )
 
     def _supervision(self, context: ShardContext, reader: JobReader) -> SupervisorContext:

@@ -8,7 +8,7 @@ from orchestrator.core.jobs.job_reader import JobReader, damaged
 from orchestrator.core.jobs.supervisor import JobSupervisor
 from orchestrator.core.jobs.supervisor_context import SupervisorContext
 from orchestrator.domain.execution.course import Course, begin_course
-from orchestrator.domain.ids import JobId
+from orchestrator.domain.ids import AttemptId, JobId
 from orchestrator.domain.jobs.job import Job, held_bytes
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import StoredJob
@@ -31,6 +31,8 @@ class JobTable:
         """Of jobs whose end is on disk, and whose losers have not all reported their close."""
         self._fresh = context.bodies.fresh
         self._loading: dict[JobId, asyncio.Future[None]] = {}
+        self._placing: set[AttemptId] = set()
+        """Attempts of which jobs are told once they are read."""
         self._held = HeldJobs(context, self._supervisors)
 
     def __len__(self) -> int:
@@ -115,7 +117,12 @@ class JobTable:
             self._placed(supervisor, placed)
         else:
             # Its target is in another shard.
-            self._context.spawn(self._load_and_do(placed.job, lambda found: self._placed(found, placed)))
+            self._placing.add(placed.attempt)
+            self._context.spawn(self._load_and_place(placed))
+
+    async def _load_and_place(self, placed: Placed) -> None:
+        await self._load_and_do(placed.job, lambda found: self._placed(found, placed))
+        self._placing.discard(placed.attempt)
 
     def _placed(self, supervisor: JobSupervisor, placed: Placed) -> None:
         supervisor.placed(placed)
@@ -131,12 +138,16 @@ class JobTable:
 
     def ended(self, ended: AttemptEnded) -> None:
         """An attempt is over."""
-        supervisor = self._heard_of(ended.job)
-        if supervisor is not None:
-            supervisor.attempt_ended(ended.attempt, ended.ended, ended.healthy)
-            self._held.let_sleep(supervisor)
-            if self._closing and supervisor.closed:
-                self._closing.pop(ended.job, None)
+        if (supervisor := self._heard_of(ended.job)) is not None:
+            self._ended(supervisor, ended)
+        elif ended.attempt in self._placing:
+            self._context.spawn(self._load_and_do(ended.job, lambda found: self._ended(found, ended)))
+
+    def _ended(self, supervisor: JobSupervisor, ended: AttemptEnded) -> None:
+        supervisor.attempt_ended(ended.attempt, ended.ended, ended.healthy)
+        self._held.let_sleep(supervisor)
+        if self._closing and supervisor.closed:
+            self._closing.pop(ended.job, None)
 
     def late(self, late: Late) -> None:
         """A hedge may want a further leg."""
@@ -181,13 +192,16 @@ class JobTable:
             act()
             self.lay_down(supervisor)
         else:
+            self._held.keep_up(supervisor)
             self._context.spawn(self._read_and_do(supervisor, act))
 
     async def _read_and_do(self, supervisor: JobSupervisor, act: Callable[[], None]) -> None:
-        with self._held.kept_up(supervisor):
+        try:
             async with self._context.bodies.sending.turn(supervisor.job.customer):
                 await supervisor.read_bodies()
                 act()
+        finally:
+            self._held.keep_up_no_more(supervisor)
         self.lay_down(supervisor)
 
     async def _load_and_turn(self, turn: Turn) -> None:
@@ -208,7 +222,7 @@ class JobTable:
         hold no large bodies.
         """
         job = supervisor.job
-        if job.id not in self._supervisors:
+        if self._supervisors.get(job.id) is not supervisor:
             return
         if not supervisor.untouched:
             if supervisor.set_bodies_aside():
@@ -244,4 +258,6 @@ class JobTable:
         """End a job whose request can be read, and something else not: its receivers are told."""
         failure = damaged(stored.job.id, damage or stored.damage or "")
         course = stored.course or begin_course(stored.job.spec)
-        self.supervise(stored.job, stored.state, course, 0).fail(failure)
+        supervisor = self.supervise(stored.job, stored.state, course, 0)
+        supervisor.go_on(self._held.timers_of(stored.job.id))
+        supervisor.fail(failure)

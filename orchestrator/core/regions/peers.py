@@ -235,6 +235,8 @@ class PeerBook(AsyncCloseable):
             region.nodes.remove(node)
             del self._nodes[node.address]
             node.reader.forget()
+            # What is still posted to who was DOWN would go again and again, and have its room, for ever.
+            node.link.readdress(0, "")
         return len(region.nodes) < NODES_MOST
 
     def regions(self) -> list[Region]:

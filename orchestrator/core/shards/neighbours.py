@@ -78,6 +78,11 @@ class Neighbours:
         """Count the steps that have anything at another shard's targets, or at this one's for another."""
         return sum(len(n.outgoing.targets) + len(n.incoming.jobs) for n in self._neighbours.values())
 
+    @property
+    def alone(self) -> bool:
+        """Whether there are no other shards."""
+        return self._cluster is None
+
     def at_home(self, domain: TargetDomain) -> bool:
         """Whether a target is this shard's own."""
         return self._cluster is None or self._cluster.owner(domain) == self._own

@@ -27,6 +27,7 @@ class Newcomers:
         admit: Takes a job in.
         deliver: Takes a delivery in.
         is_ours: Whether a target or a receiver is at this shard.
+        alone: Whether there are no others: nothing is remembered then.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Newcomers:
         admit: Callable[[Job], None],
         deliver: Callable[[OutboxEntry], None],
         is_ours: Callable[[TargetDomain], bool],
+        alone: bool = False,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -47,20 +49,21 @@ class Newcomers:
         self._admit = admit
         self._deliver = deliver
         self._is_ours = is_ours
-        self._looking = False
+        self._alone = alone
         self._known: dict[JobId | DeliveryId, float] = {}
         """What was taken in or found lately, the oldest first, and when."""
 
     def begin(self, found: Iterable[JobId | DeliveryId]) -> None:
         """Look from now on. What was ``found`` at the start is known: a look may find it again."""
-        self._looking = True
         for what in found:
             self.know(what)
         self._spawn(self._look())
 
     def know(self, what: JobId | DeliveryId) -> bool:
-        """Take note that something is taken in; say whether that is new. Where nobody looks, it is."""
-        if not self._looking:
+        """Take note that something is taken in, be it before the first look; say whether that is new. A shard
+        that is alone finds nothing twice.
+        """
+        if self._alone:
             return True
         new = self._known.pop(what, None) is None
         # A look may find it as often as one before it could not be sure of what it had not seen.

@@ -73,12 +73,16 @@ class LargeResults:
             return
         finally:
             wanted = self._wanted.pop((node, job_id))
-        if body is None or not wanted.body:
+        if body is None or not (wanted.body and self._is_there(node, wanted)):
             lent.give_back(0)
         else:
             self._peers.post(node, JobResult(job_id, body), lent)
         if body is not None:
             await self._sign_each(sorted(wanted.deliveries), node, body)
+
+    def _is_there(self, node: NodeAddress, wanted: _Wanted) -> bool:
+        """Whether a sender has any of these; to one that is gone a result would be under way for ever."""
+        return any(self._in_flight.at(node, delivery) for delivery in wanted.deliveries)
 
     async def _sign_each(self, deliveries: Sequence[DeliveryId], node: NodeAddress, body: bytes) -> None:
         for delivery in deliveries:

@@ -346,3 +346,12 @@ async def test_a_message_that_counts_elsewhere_does_so_until_it_has_arrived(
         (await carrier.next()).arrive()
     assert await carrier.sends_nothing_more()
     assert elsewhere.held == share.held == 0
+
+
+async def test_large_messages_that_are_dropped_alone_count_no_longer(
+    carrier: Carrier, counted: Mailbox, share: MailShare
+) -> None:
+    post_large(counted, "large", 20 * BATCH_BYTES)
+    await carrier.holds(2)
+    counted.drop_large()
+    assert share.held <= 2 * BATCH_BYTES, "only what is on its way"

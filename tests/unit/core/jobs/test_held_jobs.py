@@ -5,12 +5,17 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from unittest.mock import patch
 
-from orchestrator.core.jobs import held_jobs
+from msgspec.structs import replace
+
+from orchestrator.core.jobs import held_jobs, job_cache
 from orchestrator.domain.byte_budget import LARGE_BYTES
-from orchestrator.domain.ids import JobId, target_domain
+from orchestrator.domain.exchange import Fault
+from orchestrator.domain.execution.settling import Ended
+from orchestrator.domain.ids import AttemptId, JobId, target_domain
 from orchestrator.domain.jobs.job import Fallback, JobSpec, RetryPolicy, Trigger, TriggerKind
 from orchestrator.domain.jobs.lifecycle import JobState
-from orchestrator.ports.store import StoreFailure
+from orchestrator.ports.store import StoredJob, StoreFailure
+from orchestrator.ports.targets import AttemptEnded, Placed
 from tests.support.rig import FAST, IAD, Reply, Rig, in_virtual_time
 
 BODY = "x" * (LARGE_BYTES - 1_000)
@@ -126,3 +131,61 @@ async def test_what_a_full_disk_does_not_take_stays_in_memory(rig: Rig) -> None:
         [job_id] = await some_that_wait(rig, 1)
     assert len(rig.shard.jobs.table) == 1
     assert (await rig.ended(job_id)).state is JobState.SUCCESS
+
+
+@in_virtual_time(FAST)
+@without_room
+async def test_an_attempt_that_is_lost_while_who_slept_is_told_of_it_is_made_again(rig: Rig) -> None:
+    rig.store.jobs.load_takes_s = 1.0
+    [job_id] = await some_that_wait(rig, 1)
+    table, attempt = rig.shard.jobs.table, AttemptId("elsewhere.1.1")
+    # As another shard says it, whose session ends at once.
+    table.placed(Placed(job_id, 0, 0, attempt, IAD))
+    lost = Ended(None, Fault.LOST, "the target's shard was lost before the request was sent", written=False)
+    table.ended(AttemptEnded(job_id, 0, attempt, lost, (IAD,)))
+    assert (await rig.ended(job_id)).state is JobState.SUCCESS
+    assert (table.closing, table.held_bytes) == (0, 0)
+
+
+@in_virtual_time(FAST)
+@without_room
+async def test_a_job_whose_turn_comes_as_it_is_about_to_sleep_stays_up_for_it(rig: Rig) -> None:
+    written = asyncio.Event()
+    save_course = rig.store.jobs.save_course
+
+    async def slow(*course: Any) -> None:
+        await written.wait()
+        await save_course(*course)
+
+    refuses_once(rig, Reply(status=503, headers={"retry-after": "2"}))
+    limiter = rig.shard.targets.limiter(target_domain("https://api.example.com/"))
+    with patch.object(rig.store.jobs, "save_course", slow), patch.object(job_cache, "FRESH_BYTES", 0):
+        job_id = await rig.submit(body="x" * 2 * LARGE_BYTES)
+        await asyncio.sleep(1.0)
+        limiter.hold()
+        await asyncio.sleep(4.0)
+        written.set()
+        limiter.release()
+        supervisor = rig.shard.jobs.table.find(job_id)
+        assert supervisor is not None
+        await asyncio.sleep(0.001)
+        assert rig.shard.jobs.table.find(job_id) is supervisor
+        assert (await rig.ended(job_id)).state is JobState.SUCCESS
+    assert (len(rig.seen(job_id)), rig.shard.jobs.table.held_bytes) == (2, 0)
+
+
+@in_virtual_time(FAST)
+@without_room
+async def test_who_sleeps_and_can_not_be_read_lines_up_no_more(rig: Rig) -> None:
+    [job_id] = await some_that_wait(rig, 1)
+    rig.store.jobs.ending_takes_s = 100.0
+    whole = await rig.show(job_id)
+
+    async def damaged(_: JobId) -> StoredJob:
+        return replace(whole, damage="bits rotted")
+
+    with patch.object(rig.store.jobs, "load", damaged):
+        assert not await rig.shard.jobs.cancel(job_id)
+    assert (await rig.ended(job_id)).state is JobState.FAILED
+    assert (len(rig.seen(job_id)), len(rig.shard.targets.steps)) == (1, 0)
+    assert rig.shard.jobs.kept_answers.used == 0

@@ -1,6 +1,7 @@
 """What waits in a shard's mailboxes to all of its nodes has one bound, and goes on as these take it."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from random import Random
 
@@ -8,13 +9,22 @@ import pytest
 
 from orchestrator.adapters.memory.store import MemoryStore
 from orchestrator.core.regions.node import MailboxLinks
+from orchestrator.core.regions.peers import NODES_MOST, PeerBook
 from orchestrator.core.shard import Shard
 from orchestrator.core.shard_options import ShardOptions
 from orchestrator.core.targets.answer_intake import ANSWERS_BYTES, COPIES
 from orchestrator.domain.byte_budget import MIB
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.health.routing import HEARTBEAT_EVERY_S
-from orchestrator.domain.ids import CustomerId, NodeAddress, RegionName, new_job_id, target_domain
+from orchestrator.domain.ids import (
+    AttemptId,
+    CustomerId,
+    NodeAddress,
+    NodeName,
+    RegionName,
+    new_job_id,
+    target_domain,
+)
 from orchestrator.domain.jobs.job import Job, JobSpec, Webhook
 from orchestrator.domain.mail_room import MAIL_BYTES
 from orchestrator.domain.pace.pacing import Pace
@@ -22,7 +32,9 @@ from orchestrator.messages.codec import BatchReader
 from orchestrator.messages.names import WEBHOOK_NODE, executor_address
 from orchestrator.messages.types import (
     AttemptDone,
+    CancelAttempt,
     Deliver,
+    Delivered,
     Heartbeat,
     JobResult,
     Message,
@@ -55,7 +67,7 @@ class Ways:
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
-        self.arrived: dict[NodeAddress, list[Message]] = {node: [] for node in NODES}
+        self.arrived: defaultdict[NodeAddress, list[Message]] = defaultdict(list)
         self.shut: set[NodeAddress] = set()
 
     def carrier(self, to: NodeAddress) -> Carrier:
@@ -211,3 +223,38 @@ async def test_large_results_on_their_way_to_a_sender_have_the_room_of_large_ans
     await rig.until(JobResult, rig.ways.count(Deliver))
     await rig.settles()
     assert rig.shard.answers.used == 0
+
+
+async def test_a_large_result_that_its_sender_has_given_up_meanwhile_is_not_brought(rig: Rig) -> None:
+    await ended_jobs(rig, 1, b"a" * MIB)
+    await rig.until(Deliver, 1)
+    others = await rig.shard.answers.lend(CustomerId("cust_acme"), ANSWERS_BYTES)
+    [sent] = [message for message in rig.ways.arrived[WEBHOOK_NODE] if isinstance(message, Deliver)]
+    rig.shard.receive(WEBHOOK_NODE, NeedResult(sent.delivery, sent.attempt, has_body=False))
+    await asyncio.sleep(0)
+    rig.ways.shut = {WEBHOOK_NODE}
+    rig.shard.receive(WEBHOOK_NODE, Delivered(sent.delivery, sent.attempt, None, 50_000, "it did not come"))
+
+    others.give_back(0)
+
+    await rig.settles()
+    assert rig.shard.answers.used == 0
+
+
+async def test_a_node_that_is_forgotten_leaves_nothing_on_its_way() -> None:
+    ways, region = Ways(), RegionName("agents")
+    links = MailboxLinks(ways)
+    book = PeerBook([], links, SystemClock())
+    book.join(region)
+    before = asyncio.all_tasks()
+    for number in range(3 * NODES_MOST):
+        address = NodeAddress(region, NodeName(f"agent-{number}"))
+        ways.shut.add(address)
+        assert book.find_or_add(address) is not None
+        book.post(address, CancelAttempt(AttemptId("s.1.1")))
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(book.all()) == NODES_MOST
+    assert len(asyncio.all_tasks() - before) == NODES_MOST
+    assert links._room.used == sum(node.link.mail.held for node in book.all())
+    await book.close()

@@ -4,13 +4,16 @@ import asyncio
 import json
 
 from orchestrator.core.gateway.local_shard import LocalShard
+from orchestrator.domain.exchange import Fault
 from orchestrator.domain.execution.run import LegState, Run
 from orchestrator.domain.health.routing import DOWN_AFTER_S, STRICT_DOWN_S
 from orchestrator.domain.ids import JobId
-from orchestrator.domain.jobs.job import Fallback, JobSpec, Trigger
+from orchestrator.domain.jobs.job import Fallback, JobSpec, RetryPolicy, Trigger
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee, RegionPolicy
+from orchestrator.domain.mail_room import MAIL_BYTES
 from orchestrator.domain.pace.pacing import Pace
+from orchestrator.messages.names import executor_address
 from orchestrator.ports.store import StoredJob
 from tests.support.rig import IAD, LAX, ORD, URL, Reply, Rig, in_virtual_time
 
@@ -257,3 +260,24 @@ async def test_a_spare_leg_that_waited_for_its_region_is_still_a_spare_one(rig: 
     for job_id in others:
         await rig.ended(job_id)
     assert rig.seen(race) == [IAD]
+
+
+@in_virtual_time(down=(ORD,))
+async def test_a_target_that_only_one_region_reaches_goes_on_when_there_is_room_on_the_way_there(
+    rig: Rig,
+) -> None:
+    rig.answer = lambda call: Reply(fault=Fault.CONNECT if call.region == LAX else None)
+    once = RetryPolicy(max_retries=0, max_reroutes=0)
+    for _ in range(10):
+        await rig.run(regions=(LAX,), region_policy=STRICT, retry_policy=once)
+    node = rig.shard.peers.find(executor_address(IAD))
+    assert node is not None
+    node.link.mail.take(MAIL_BYTES)
+    job_id = await rig.submit(regions=(IAD, LAX))
+    await asyncio.sleep(0.5)
+    assert rig.seen(job_id) == []
+
+    node.link.mail.give_back(MAIL_BYTES)
+
+    await asyncio.sleep(0.5)
+    assert set(rig.seen(job_id)) == {IAD}
