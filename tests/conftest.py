@@ -1,4 +1,6 @@
-"""What holds for every test."""
+"""What holds for every test, those of the SDK under the oldest Python too."""
+
+from __future__ import annotations
 
 import gc
 import signal
