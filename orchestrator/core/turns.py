@@ -1,9 +1,8 @@
 """One at a time, and owners in turn: who asks a hundred times waits behind his own ninety-nine."""
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from types import TracebackType
 
 
 class Turns:
@@ -13,16 +12,12 @@ class Turns:
         self._taken = False
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
-    @contextlib.asynccontextmanager
-    async def turn(self, owner: str) -> AsyncIterator[None]:
+    def turn(self, owner: str) -> "Turn":
         """Wait for a turn of the owner's, and hold it until the block ends."""
-        await self._take(owner)
-        try:
-            yield
-        finally:
-            self._pass_on()
+        return Turn(self, owner)
 
-    async def _take(self, owner: str) -> None:
+    async def take(self, owner: str) -> None:
+        """Wait for a turn of the owner's; ``pass_on`` ends it."""
         if not self._taken:
             self._taken = True
             return
@@ -32,10 +27,11 @@ class Turns:
             await mine
         except asyncio.CancelledError:
             if not mine.cancelled():
-                self._pass_on()
+                self.pass_on()
             raise
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
+        """The turn is over: the next one's begins."""
         while self._waiting:
             owner, line = next(iter(self._waiting.items()))
             following = line.popleft()
@@ -47,3 +43,21 @@ class Turns:
                 following.set_result(None)
                 return
         self._taken = False
+
+
+class Turn:
+    """One turn, as a block: no generator, which a loop that ends would have to end first."""
+
+    __slots__ = ("_owner", "_turns")
+
+    def __init__(self, turns: Turns, owner: str) -> None:
+        self._turns = turns
+        self._owner = owner
+
+    async def __aenter__(self) -> None:
+        await self._turns.take(self._owner)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._turns.pass_on()

@@ -22,8 +22,8 @@ async def test_owners_go_round_robin() -> None:
 async def test_who_leaves_the_line_holds_nobody_up() -> None:
     turns = Turns()
     async with turns.turn("a"):
-        leaving = asyncio.ensure_future(turns._take("b"))
-        staying = asyncio.ensure_future(turns._take("c"))
+        leaving = asyncio.ensure_future(turns.take("b"))
+        staying = asyncio.ensure_future(turns.take("c"))
         await asyncio.sleep(0)
         leaving.cancel()
         await asyncio.sleep(0)
