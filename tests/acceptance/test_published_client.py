@@ -14,6 +14,7 @@ import pytest
 from bench.loopback import Reply, Seen, Site
 from bench.published import ENVIRONMENT, PUBLISHED
 from tests.acceptance.conftest import Api, customer_of
+from tests.acceptance.test_service import won_by
 from tests.unit.domain.forgeries import SECRET, Signed, forgeries, webhook
 
 if TYPE_CHECKING:
@@ -96,10 +97,7 @@ def test_a_race_over_regions_is_won_by_the_fastest(
     run: Callable[..., Any], customer: Api, target: Site, receiver: Site
 ) -> None:
     customer.open_gate(target)
-    slow = Reply(after_s=600)
-    url = target.script(
-        "/race", lambda seen: Reply() if seen.headers["x-ezthrottle-region"] == "ord" else slow
-    )
+    url = target.script("/race", won_by("ord", "iad", "lax"))
 
     submitted = run("race", url=url, regions=REGIONS, webhook=receiver.url("/hook"))
     webhook = webhook_of(receiver).json()
