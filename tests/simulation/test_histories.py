@@ -19,6 +19,7 @@ IN_CI, CHUNK = 40, 20
 REPLAYED = 7
 FOUND = {
     2548: "what a node closed because its lease was refused is lost",
+    2665: "what a job's refusals did to a rate is taken back with all of them",
     3371: "a child that is born while its shard starts is taken in once",
     7868: "a cancellation that the disk does not take is not told as one",
     8127: "a leg whose attempt is lost while it waits for a permit waits once",

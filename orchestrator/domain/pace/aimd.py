@@ -147,7 +147,9 @@ class TriedRate:
         self._stage = replace(self._stage, since=now)
 
     def withdraw(self, job: JobId) -> None:
-        """A job's refusal was no matter of the rate: go on as if it had not been, cuts after it standing."""
+        """A job's refusals were no matter of the rate: go on as if none had been, other cuts standing.
+        It has several where it was answered between them, be it on another path.
+        """
         index = next((index for index, cut in enumerate(self._cuts) if cut.job == job), None)
         if index is None:
             return
@@ -156,7 +158,7 @@ class TriedRate:
         del self._cuts[index:]
         for cut in later:
             stage = replace(stage, answers=stage.answers + cut.before.answers)
-            self._cuts.append(_Cut(cut.job, cut.at, stage))
-            stage = stage.cut(cut.at)
-        answers = self._stage.answers if later else stage.answers + self._stage.answers
-        self._stage = replace(stage, answers=answers)
+            if cut.job != job:
+                self._cuts.append(_Cut(cut.job, cut.at, stage))
+                stage = stage.cut(cut.at)
+        self._stage = replace(stage, answers=stage.answers + self._stage.answers)

@@ -101,3 +101,16 @@ def test_a_refusal_that_is_taken_back_was_never() -> None:
     tried.withdraw(jobs[0])
     tried.withdraw(jobs[2])
     assert not tried.lowered
+
+
+def test_a_job_that_was_answered_between_two_refusals_has_both_taken_back() -> None:
+    tried, other = TriedRate(100.0, 100.0), TriedRate(100.0, 100.0)
+    assert tried.refused(JOB, 0.0, 1.0)
+    for rate in (tried, other):
+        assert rate.refused(OTHER, 2.0, 3.0)
+        rate.answered(JOB, 4.0)
+    assert tried.refused(JOB, 5.0, 6.0)
+    tried.withdraw(JOB)
+    assert tried.rate(6.0) == pytest.approx(other.rate(6.0))
+    tried.withdraw(OTHER)
+    assert not tried.lowered
