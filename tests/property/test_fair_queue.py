@@ -20,9 +20,6 @@ class HoldingGate:
     def park(self, lane: Lane) -> None:
         self.lanes.append(lane)
 
-    def let_go(self, lane: Lane) -> None:
-        self.lanes.remove(lane)
-
 
 class Waiting(RuleBasedStateMachine):
     """The queue against plain lists: lowest key within an account, nobody passed over, spares at the end."""
@@ -36,7 +33,6 @@ class Waiting(RuleBasedStateMachine):
         self.gate = HoldingGate()
         self.held: set[CustomerId] = set()
         self.pushed = 0
-        self.gone: set[Ticket] = set()
 
     @rule(account=ACCOUNTS, key=KEYS)
     def push(self, account: CustomerId, key: int) -> None:
@@ -49,14 +45,6 @@ class Waiting(RuleBasedStateMachine):
         ticket = self._ticket(account, key, 1)
         self.queue.push_spare(ticket)
         self.spare.setdefault(account, []).append(ticket)
-
-    @rule(account=ACCOUNTS, spare=st.booleans(), number=st.integers(0, 5))
-    def withdraw(self, account: CustomerId, spare: bool, number: int) -> None:
-        mine = (self.spare if spare else self.first).get(account)
-        if mine:
-            ticket = mine.pop(number % len(mine))
-            self.gone.add(ticket)
-            self.queue.thin_out(ticket, self._is_gone, spare=spare)
 
     @rule(account=ACCOUNTS)
     def close_a_gate(self, account: CustomerId) -> None:
@@ -75,9 +63,7 @@ class Waiting(RuleBasedStateMachine):
 
     @rule()
     def take(self) -> None:
-        shown = self.queue.peek(
-            lambda ticket: self.gate if ticket.customer in self.held else None, self._is_gone
-        )
+        shown = self.queue.peek(lambda ticket: self.gate if ticket.customer in self.held else None)
         waiting = self._free(self.first) or self._free(self.spare)
         if shown is None:
             assert not waiting
@@ -100,14 +86,8 @@ class Waiting(RuleBasedStateMachine):
     @invariant()
     def first_legs_are_counted(self) -> None:
         first, spare = (sum(map(len, tickets.values())) for tickets in (self.first, self.spare))
-        gone = sum(not ticket.leg for ticket in self.gone)
-        assert len(self.queue) == first + gone
-        assert bool(self.queue) == bool(first or spare or self.gone)
-
-    def _is_gone(self, ticket: Ticket) -> bool:
-        gone = ticket in self.gone
-        self.gone.discard(ticket)
-        return gone
+        assert len(self.queue) == first
+        assert bool(self.queue) == bool(first or spare)
 
     def _ticket(self, account: CustomerId, key: int, leg: int) -> Ticket:
         self.pushed += 1

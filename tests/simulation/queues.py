@@ -106,9 +106,9 @@ class LoggedQueue(FairQueue):
             noted, self._noted_gone(gone), None if apart is None else self._noted_apart(apart)
         )
 
-    def thin_out(self, ticket: Ticket, gone: Gone, *, spare: bool) -> bool:
-        """Drop legs for which nobody waits."""
-        return super().thin_out(ticket, self._noted_gone(gone), spare=spare)
+    def thin_out_spare(self, ticket: Ticket, gone: Gone) -> None:
+        """Drop further legs for which nobody waits."""
+        super().thin_out_spare(ticket, self._noted_gone(gone))
 
     def _noted_gone(self, gone: Gone) -> Gone:
         def noted(ticket: Ticket) -> bool:
@@ -175,11 +175,6 @@ class _NotedGate(Struct, frozen=True):
         self.queue.note_lane(Move.HELD, lane)
         self.gate.park(_NotedLane(self.queue, lane))
 
-    def let_go(self, lane: Lane) -> None:
-        """Keep a lane no longer."""
-        self.queue.note_lane(Move.FREED, lane)
-        self.gate.let_go(_NotedLane(self.queue, lane))
-
 
 class _NotedLane(Lane):
     """Stands for a lane at a gate."""
@@ -190,12 +185,6 @@ class _NotedLane(Lane):
         super().__init__(lane.key, lane.turn)
         self._queue = queue
         self._lane = lane
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _NotedLane) and other._lane is self._lane
-
-    def __hash__(self) -> int:
-        return hash(self._lane)
 
     def unpark(self) -> None:
         """Let the lane take part again."""

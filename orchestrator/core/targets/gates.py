@@ -1,7 +1,7 @@
 """Gates in front of lanes: where tickets wait that a throttle of their account or customer holds back."""
 
 import heapq
-from collections import OrderedDict
+from collections import deque
 
 from orchestrator.domain.queueing.fairness import Lane, Ticket
 from orchestrator.domain.steering.binding import SUSPECTS_KEY, TROUBLE_KEY, Binding
@@ -19,16 +19,12 @@ class _Gate:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.lanes: OrderedDict[Lane, None] = OrderedDict()
+        self.lanes: deque[Lane] = deque()
         self.opens_at = float("inf")
 
     def park(self, lane: Lane) -> None:
         """Keep a lane until the gate opens."""
-        self.lanes[lane] = None
-
-    def let_go(self, lane: Lane) -> None:
-        """Keep a lane no longer."""
-        self.lanes.pop(lane, None)
+        self.lanes.append(lane)
 
 
 class Gates:
@@ -164,7 +160,7 @@ class Gates:
             return
         gate.opens_at = float("inf")
         if gate.lanes:
-            gate.lanes.popitem(last=False)[0].unpark()
+            gate.lanes.popleft().unpark()
         else:
             del self._gates[key]
 

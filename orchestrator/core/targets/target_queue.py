@@ -14,8 +14,8 @@ class TargetQueue:
     """Tickets in fair turns, behind the gates of what binds their customers and accounts, and where their
     jobs stand.
 
-    A ticket that is withdrawn counts no longer as waiting at once, and is dropped when it comes to the front,
-    or others are withdrawn; a leg that is back by then has its ticket again. So a leg has one here at most.
+    A ticket that is withdrawn counts no longer as waiting at once, and is dropped when it comes to the front;
+    if its leg is back by then, it has that ticket again. So a leg has one here at most.
     Gates and positions are made when they are needed: an idle target is to cost little. All times are
     monotonic seconds.
     """
@@ -69,13 +69,13 @@ class TargetQueue:
 
     def push(self, ticket: Ticket) -> None:
         """Queue a leg that others may not pass over."""
-        if not self._pick_up(ticket):
+        if not self._is_back(ticket):
             self._tickets.push(ticket)
         self.keep_place(ticket)
 
     def push_spare(self, ticket: Ticket) -> None:
         """Queue a leg that uses what nobody else wants."""
-        if not self._pick_up(ticket):
+        if not self._is_back(ticket):
             self._tickets.push_spare(ticket)
 
     def keep_place(self, ticket: Ticket) -> None:
@@ -93,11 +93,10 @@ class TargetQueue:
             return False
         self._gone = self._gone or set()
         self._gone.add(ticket)
-        dropped = self._tickets.thin_out(ticket, self._pick_up, spare=spare)
-        if dropped:
-            # What was dropped may have had the turn of others behind its gate.
-            self.look_again(ticket)
-        return dropped
+        if spare:
+            self._tickets.thin_out_spare(ticket, self._is_gone)
+        # What was dropped may have had the turn of others behind its gate.
+        return spare
 
     def next(self, now: float) -> tuple[Ticket | None, float | None]:
         """Find who is next, and when that may go; None where something has to come back first."""
@@ -163,21 +162,22 @@ class TargetQueue:
         self._positions = self._positions if self._positions.count else None
         return stood
 
-    def _pick_up(self, ticket: Ticket) -> bool:
-        """Whether a leg had left its ticket behind: it is back, or the ticket is dropped."""
+    def _is_back(self, ticket: Ticket) -> bool:
+        """Whether a leg comes back to the ticket that it left behind."""
         if self._gone is None or ticket not in self._gone:
             return False
-        # If it has a place, its leg waits to be queued again: with that it would have come back.
         self._gone.discard(ticket)
         return True
 
     def _is_gone(self, ticket: Ticket) -> bool:
-        """Whether to drop the ticket at the front."""
-        gone = self._pick_up(ticket)
-        if gone:
+        if self._gone is None or ticket not in self._gone:
+            return False
+        # If it has a place, its leg waits to be queued again: with that it would have come back.
+        self._gone.discard(ticket)
+        if self._gates is not None:
             # Its lane may have been let in by a gate: the next one there has its turn then.
-            self.look_again(ticket)
-        return gone
+            self._gates.look_again(ticket)
+        return True
 
     def _closed_gate(self, ticket: Ticket, now: float, *, alone: bool = False) -> Gate | None:
         return self._gates.closed(ticket, now, alone=alone) if self._gates is not None else None

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
+from msgspec import Struct
+
 from orchestrator.domain.ids import AccountId, CustomerId, JobId
-from orchestrator.domain.queueing.shares import Key, Share
-from orchestrator.domain.queueing.sweeping import sweep
-from orchestrator.domain.requests.path_class import SUSPECTS, UNKNOWN_PATH, PathClass
+from orchestrator.domain.requests.path_class import UNKNOWN_PATH, PathClass
 
 Weight = Callable[[CustomerId], int]
 """Permits that a customer's account may take in one turn, at least 1."""
+Key = tuple[CustomerId, AccountId | None]
 LaneKey = tuple[CustomerId, AccountId | None, PathClass]
 SET_APART_AT_ONCE = 256
 """Tickets that are put into lanes apart in one go: others wait for it."""
 FRESH_IN_A_ROW = 8
-NOT_OFFERED = -1
 LOOKED_AT_MOST = 64
 """Turns that a place is reckoned from: it is asked for with every submission."""
 
@@ -41,14 +41,27 @@ class Ticket:
     path: PathClass = field(default=UNKNOWN_PATH, compare=False)
 
 
+class Share(Struct, frozen=True):
+    """What a turn gets: ``now`` permits when it comes next, ``later`` in each turn after that. It speaks for
+    ``times`` turns like it; ``before``: it comes before the turn that was asked about.
+    """
+
+    turn: Key
+    now: int
+    later: int
+    before: bool = False
+    times: int = 1
+
+    def permits(self, turns: int) -> int:
+        """Count what it may have had after so many turns."""
+        return self.now + (turns - 1) * self.later if turns else 0
+
+
 class Gate(Protocol):
     """What may hold a lane back."""
 
     def park(self, lane: "Lane") -> None:
         """Keep a lane until the gate opens; then ``unpark`` it."""
-
-    def let_go(self, lane: "Lane") -> None:
-        """Keep a lane no longer: nothing waits in it any more."""
 
 
 Closed = Callable[[Ticket], Gate | None]
@@ -69,27 +82,19 @@ class Lane:
     where that is kept apart.
     """
 
-    __slots__ = ("_looked", "gate", "heap", "key", "offered", "turn")
+    __slots__ = ("gone", "heap", "key", "parked", "turn")
 
     def __init__(self, key: LaneKey, turn: "_Flow") -> None:
         self.key = key
         self.turn = turn
         self.heap: list[Ticket] = []
-        self.gate: Gate | None = None
-        """Where it is parked."""
-        self.offered = NOT_OFFERED
-        """Which entry of its turn stands for it: others are over."""
-        self._looked = 0
-
-    def drop_some(self, gone: Gone) -> int:
-        """Drop what is gone among a few of the tickets; say how many that were."""
-        before = len(self.heap)
-        self._looked = sweep(self.heap, self._looked, gone)
-        return before - len(self.heap)
+        self.parked = False
+        self.gone = 0
+        """Tickets for which nobody waits any more, as far as they were counted."""
 
     def unpark(self) -> None:
         """Its gate may be open: it takes part again, early on, for it had less than its share meanwhile."""
-        self.gate = None
+        self.parked = False
         if self.heap:
             self.turn.offer(self)
             self.turn.rotation.enter(self.turn)
@@ -98,7 +103,7 @@ class Lane:
 class _Flow:
     """Lanes that share one turn: an account's, or all of a customer's where accounts have none."""
 
-    __slots__ = ("_heads", "_looked", "_numbers", "deficit", "entered", "key", "lanes", "rotation")
+    __slots__ = ("_heads", "_numbers", "deficit", "entered", "key", "lanes", "rotation")
 
     def __init__(self, rotation: "_Rotation", key: Key) -> None:
         self.rotation = rotation
@@ -108,25 +113,19 @@ class _Flow:
         self.entered = False
         self._heads: list[tuple[Ticket, int, Lane]] = []
         self._numbers = count()
-        self._looked = 0
 
     def offer(self, lane: Lane) -> None:
         """Put a lane forward by its first ticket. An older entry of it is passed over later."""
-        lane.offered = next(self._numbers)
-        heapq.heappush(self._heads, (lane.heap[0], lane.offered, lane))
+        heapq.heappush(self._heads, (lane.heap[0], next(self._numbers), lane))
 
     def head(self) -> Lane | None:
         """Find the lane with the lowest ticket, or None where none is ready."""
         while self._heads:
-            _, number, lane = self._heads[0]
-            if number == lane.offered:
+            ticket, _, lane = self._heads[0]
+            if lane.heap and not lane.parked and lane.heap[0] is ticket:
                 return lane
             heapq.heappop(self._heads)
         return None
-
-    def drop_some(self) -> None:
-        """Drop some of the entries that are over: they would stay for as long as nobody asks for the head."""
-        self._looked = sweep(self._heads, self._looked, lambda entry: entry[1] != entry[2].offered)
 
 
 class _Rotation:
@@ -141,7 +140,6 @@ class _Rotation:
         "_fresh",
         "_in_a_row",
         "_lanes",
-        "_left",
         "_old",
         "_turns",
         "_weight",
@@ -157,8 +155,6 @@ class _Rotation:
         self._fresh: deque[_Flow] = deque()
         self._old: deque[_Flow] = deque()
         self._in_a_row = 0
-        self._left = 0
-        """Newcomers that nothing waits for any more, as far as they were counted."""
         self.count = 0
         self.set_apart = 0
         """Tickets that were, the last time that the head was looked for."""
@@ -171,7 +167,7 @@ class _Rotation:
     def _put(self, key: LaneKey, ticket: Ticket) -> None:
         lane = self._lanes.get(key) or self._make_lane(key)
         heapq.heappush(lane.heap, ticket)
-        if lane.gate is None and lane.heap[0] is ticket:
+        if not lane.parked and lane.heap[0] is ticket:
             lane.turn.offer(lane)
             self.enter(lane.turn)
 
@@ -189,17 +185,17 @@ class _Rotation:
         while self.set_apart < SET_APART_AT_ONCE and (side := self._side()):
             turn = side[0]
             lane = turn.head()
-            if lane is None and turn.deficit and not turn.lanes:
-                # It has had some of its turn: who comes back at once is no newcomer.
-                self._end_turn(side)
-            elif lane is None:
+            if lane is None:
                 self._leave(side)
             elif gone(lane.heap[0]):
                 self._pop(lane)
+                if turn.deficit and not turn.lanes:
+                    # It has had some of its turn: who comes back at once is no newcomer.
+                    self._end_turn(side)
             elif apart is not None and not lane.key[2] and (name := apart(lane.heap[0])) is not None:
                 self._set_apart(lane, name)
             elif (gate := closed(lane.heap[0])) is not None:
-                lane.gate, lane.offered = gate, NOT_OFFERED
+                lane.parked = True
                 gate.park(lane)
             else:
                 return lane
@@ -231,39 +227,25 @@ class _Rotation:
         self._in_a_row = self._in_a_row + 1 if side is self._fresh else 0
         self._old.append(side.popleft())
 
-    def thin_out(self, ticket: Ticket, gone: Gone) -> bool:
-        """Nobody waits for one more ticket: drop some that are gone where it may be, and say whether any was.
-        So each costs O(log n), and they are few.
+    def thin_out(self, ticket: Ticket, gone: Gone) -> None:
+        """Nobody waits for one more ticket: drop all such of its lane when they are half of it. So each costs
+        O(1), and they are never many.
         """
-        before = self.count
-        for path in {UNKNOWN_PATH: 0, SUSPECTS: 0, ticket.path: 0}:
-            lane = self._lanes.get((ticket.customer, ticket.account, path))
-            if lane is not None:
-                self._thin_out(lane, gone)
-        return self.count < before
-
-    def _thin_out(self, lane: Lane, gone: Gone) -> None:
-        first = lane.heap[0]
-        self.count -= lane.drop_some(gone)
-        if not lane.heap or lane.heap[0] is not first:
-            self._put_forward(lane)
-        lane.turn.drop_some()
-        if not lane.turn.lanes:
-            self._forget(lane.turn)
-
-    def _forget(self, turn: _Flow) -> None:
-        """Nothing waits for a turn any more. Newcomers of whom that is so go when they are half of all."""
-        if not turn.entered:
-            del self._turns[turn.key]
+        key = (ticket.customer, ticket.account)
+        lane = self._lanes.get((*key, ticket.path)) or self._lanes.get((*key, UNKNOWN_PATH))
+        if lane is None:
             return
-        self._left += 1
-        if 2 * self._left >= len(self._fresh):
-            self._left = 0
-            for each in self._fresh:
-                each.entered = bool(each.lanes or each.deficit)
-                if not each.entered:
-                    del self._turns[each.key]
-            self._fresh = deque(each for each in self._fresh if each.entered)
+        lane.gone += 1
+        if lane.parked or 2 * lane.gone < len(lane.heap):
+            return
+        lane.gone = 0
+        kept = [ticket for ticket in lane.heap if not gone(ticket)]
+        self.count -= len(lane.heap) - len(kept)
+        lane.heap = kept
+        heapq.heapify(kept)
+        self._put_forward(lane)
+        # Entries of what was dropped would stay for as long as nobody asks for the head.
+        lane.turn.head()
 
     def share(self, key: Key, *, before: bool = False, times: int = 1) -> Share:
         """Say what a turn gets, whether it takes part now or not."""
@@ -337,14 +319,11 @@ class _Rotation:
         return ticket
 
     def _put_forward(self, lane: Lane) -> None:
-        if not lane.heap:
-            del self._lanes[lane.key]
-            lane.offered = NOT_OFFERED
-            lane.turn.lanes -= 1
-            if lane.gate is not None:
-                lane.gate.let_go(lane)
-        elif lane.gate is None:
+        if lane.heap:
             lane.turn.offer(lane)
+        else:
+            del self._lanes[lane.key]
+            lane.turn.lanes -= 1
 
     def _side(self) -> deque[_Flow]:
         newcomers_wait = self._in_a_row >= FRESH_IN_A_ROW and self._old
@@ -444,15 +423,14 @@ class FairQueue:
             self._drop(rotation)
         return ticket
 
-    def thin_out(self, ticket: Ticket, gone: Gone, *, spare: bool) -> bool:
-        """Nobody waits for a ticket any more: drop some such, for the front may be far; say whether any was.
-        ``gone`` is asked of others like it too.
+    def thin_out_spare(self, ticket: Ticket, gone: Gone) -> None:
+        """Nobody waits for a further leg any more. While first legs keep coming it is never at the front,
+        where it would be dropped: ``gone`` is asked of others like it too.
         """
-        rotation = self._spare if spare else self._first
-        dropped = rotation is not None and rotation.thin_out(ticket, gone)
-        if rotation is not None and not rotation.count:
-            self._drop(rotation)
-        return dropped
+        if self._spare is not None:
+            self._spare.thin_out(ticket, gone)
+            if not self._spare.count:
+                self._drop(self._spare)
 
     def share_of(self, turn: Key) -> Share:
         """Say what a turn of first legs gets."""

@@ -12,8 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.queueing.fairness import LOOKED_AT_MOST, FairQueue, Ticket
-from orchestrator.domain.queueing.shares import Key, Share
+from orchestrator.domain.queueing.fairness import LOOKED_AT_MOST, FairQueue, Key, Share, Ticket
 
 BLOCK_MOST = 512
 _LAST = itemgetter(-1)

@@ -15,9 +15,6 @@ class HoldingGate:
     def park(self, lane: Lane) -> None:
         self.lanes.append(lane)
 
-    def let_go(self, lane: Lane) -> None:
-        self.lanes.remove(lane)
-
 
 def ticket(key: int, account: str = "a", *, leg: int = 0) -> Ticket:
     return Ticket(key, JobId(f"job_{account}_{key}"), leg, CustomerId(account))
