@@ -74,10 +74,12 @@ async def what_is_withdrawn_with_its_turn_gives_that_to_the_next(side: Side) -> 
     await side.comes_to_rest()
 
 
-async def what_is_withdrawn_before_it_is_sent_is_never_sent(side: Side) -> None:
+async def what_is_withdrawn_before_it_is_sent_is_never_sent_and_told_of(side: Side) -> None:
     placed = await side.take_turn("a", ONE)
     side.targets.withdraw([withdraw("a", ONE)])
     side.targets.send(send(placed))
+    ended = await side.hears(AttemptEnded, "a")
+    assert (ended.attempt, ended.ended.written) == (placed.attempt, False)
     await side.comes_to_rest()
     assert side.rig.calls == []
 
@@ -185,7 +187,7 @@ STORIES = {
         Story(a_turn_that_is_passed_up_goes_to_the_next, ONE_AT_A_TIME),
         Story(what_is_withdrawn_while_it_waits_has_no_turn, ONE_AT_A_TIME),
         Story(what_is_withdrawn_with_its_turn_gives_that_to_the_next, ONE_AT_A_TIME),
-        Story(what_is_withdrawn_before_it_is_sent_is_never_sent),
+        Story(what_is_withdrawn_before_it_is_sent_is_never_sent_and_told_of),
         Story(what_is_withdrawn_while_it_runs_is_cancelled_and_told_of, reply=SLOW),
         Story(the_legs_of_a_race_line_up_once_the_first_has_gone_out, reply=SLOW),
         Story(a_start_is_told_and_so_is_a_hedge_that_is_late, reply=SLOW),
@@ -253,6 +255,19 @@ async def what_reports_do_not_reach_is_taken_back_too(side: RemoteSide) -> None:
     await side.comes_to_rest()
 
 
+async def what_was_withdrawn_unsent_ends_with_a_shard_that_is_replaced(side: RemoteSide) -> None:
+    placed = await side.take_turn("a", ONE)
+    side.way.cut |= {(NEAR, FAR)}
+    side.targets.withdraw([withdraw("a", ONE)])
+    side.targets.send(send(placed))
+    await side.restart_far()
+    side.way.cut.clear()
+    ended = (await side.hears(AttemptEnded, "a")).ended
+    assert (ended.fault, ended.written) == (Fault.LOST, False)
+    await side.comes_to_rest()
+    assert side.rig.calls == []
+
+
 async def what_a_jobs_shard_had_elsewhere_ends_with_its_epoch(side: RemoteSide) -> None:
     placed = await side.take_turn("a", ONE)
     side.targets.send(send(placed))
@@ -298,6 +313,7 @@ FAR_STORIES = {
         Story(a_shard_that_was_replaced_has_lost_what_ran_there_and_has_what_waits, reply=SLOW),
         Story(a_turn_from_before_its_target_was_replaced_is_not_used),
         Story(what_a_shard_that_fell_silent_has_elsewhere_is_taken_back, reply=SLOW),
+        Story(what_was_withdrawn_unsent_ends_with_a_shard_that_is_replaced),
         Story(what_reports_do_not_reach_is_taken_back_too),
         Story(what_a_jobs_shard_had_elsewhere_ends_with_its_epoch, reply=SLOW),
         Story(what_a_shard_without_a_lease_has_elsewhere_is_taken_back, reply=SLOW),

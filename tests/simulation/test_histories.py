@@ -24,6 +24,7 @@ FOUND = {
     7868: "a cancellation that the disk does not take is not told as one",
     8127: "a leg whose attempt is lost while it waits for a permit waits once",
     8642: "a batch for a later life is not lost in a life that was cut off",
+    9449: "an attempt that is withdrawn before it is sent, across shards, is told of and let go of",
     10939: "a shard that gets no time to run is to notice nothing in it",
 }
 """Seeds of histories that broke a promise once, and what they show."""

@@ -104,14 +104,14 @@ class RemoteTargets:
             self._sender.send(PassUp(turn))
 
     def send(self, order: SendAttempt) -> None:
-        """Send a placed attempt, unless it was lost meanwhile."""
+        """Send a placed attempt, unless it was lost or withdrawn meanwhile."""
         step = self._steps.get((order.job, order.step))
-        if step is not None and order.attempt in step.open:
+        if step is not None and not step.withdrawn and order.attempt in step.open:
             step.open[order.attempt] = True
             self._sender.send(order)
 
     def withdraw(self, orders: Sequence[Withdraw]) -> None:
-        """Steps are over. Of what was sent the ends are still to be heard; all else is forgotten."""
+        """Steps are over. Of what was placed the ends are still to be heard; all else is forgotten."""
         for order in orders:
             name = (order.job, order.step)
             step = self._steps.get(name)
@@ -121,7 +121,6 @@ class RemoteTargets:
             step.withdrawn = True
             step.claims.clear()
             step.turns.clear()
-            step.open = {attempt: True for attempt, sent in step.open.items() if sent}
             self._steps.forget_if_over(name)
 
     def receive(self, report: Report) -> None:
