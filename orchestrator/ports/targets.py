@@ -17,7 +17,7 @@ from orchestrator.domain.execution.settling import Ended, Failure, FailureCode
 from orchestrator.domain.execution.step_plan import StepPlan
 from orchestrator.domain.health.breaker import Cause
 from orchestrator.domain.ids import AttemptId, JobId, RegionName, TargetDomain
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.requests.path_class import PathClass
 
 

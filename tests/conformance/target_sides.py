@@ -16,7 +16,7 @@ from orchestrator.domain.execution.step_plan import StepPlan
 from orchestrator.domain.ids import CustomerId, JobId, RegionName, ShardName, target_domain
 from orchestrator.domain.jobs.policies import ExecutionMode, RegionPolicy
 from orchestrator.domain.pace.pacing import Pace
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.requests.path_class import PathClass
 from orchestrator.messages.names import SHARD
 from orchestrator.ports.targets import (

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.queueing.fairness import FairQueue, Lane, Ticket
+from orchestrator.domain.queueing.fairness import FairQueue
+from orchestrator.domain.queueing.lanes import Lane
+from orchestrator.domain.queueing.ticket import Ticket
 from tests.support.long import drawn
 
 ALL = ["a", "b", "c"]
@@ -19,6 +21,9 @@ class HoldingGate:
 
     def park(self, lane: Lane) -> None:
         self.lanes.append(lane)
+
+    def pass_on(self) -> None:
+        """Open to all at once, or to none."""
 
 
 class Waiting(RuleBasedStateMachine):

@@ -11,7 +11,7 @@ from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.headers.budgets import LONGEST_RESET_S, Budget, read_budgets
 from orchestrator.domain.headers.signals import LONGEST_WAIT_S, RPS_LEAST, read_signal, retry_after_s
 from orchestrator.domain.pace.pacing import Pace
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from tests.support.long import drawn
 from tests.support.outlet import Outlet
 

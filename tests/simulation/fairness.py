@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.jobs.policies import ExecutionMode
-from orchestrator.domain.queueing.fairness import LaneKey, Ticket
+from orchestrator.domain.queueing.lanes import LaneKey
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.requests.path_class import UNKNOWN_PATH
 from tests.simulation.history import Grant, History
 from tests.simulation.queues import Move, QueueEvent, QueueLog

@@ -15,7 +15,7 @@ from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import AccountId, JobId, TargetDomain
 from orchestrator.domain.pace.active_limits import ActiveLimit, ActiveLimitKind
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.requests.path_class import PathClass
 from orchestrator.domain.steering.heard import REFUSALS
 

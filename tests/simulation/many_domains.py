@@ -21,7 +21,8 @@ from msgspec import Struct, to_builtins
 from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.pace.pacing import Pace, PaceCaps
-from orchestrator.domain.queueing.fairness import Ticket, one_each
+from orchestrator.domain.queueing.fairness import one_each
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.steering import Steering
 from tests.simulation.outage import LeanStore
 from tests.support.outlet import HeapClock

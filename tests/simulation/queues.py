@@ -9,17 +9,9 @@ from unittest.mock import patch
 from msgspec import Struct
 
 from orchestrator.core.targets import target_queue
-from orchestrator.domain.queueing.fairness import (
-    Apart,
-    Closed,
-    FairQueue,
-    Gate,
-    Gone,
-    Lane,
-    LaneKey,
-    Ticket,
-    Weight,
-)
+from orchestrator.domain.queueing.fairness import Apart, Closed, FairQueue, Gone, Weight
+from orchestrator.domain.queueing.lanes import Gate, Lane, LaneKey
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.requests.path_class import UNKNOWN_PATH, PathClass
 
 
@@ -132,10 +124,11 @@ class LoggedQueue(FairQueue):
 
     def take(self) -> Ticket:
         """Take it."""
-        ticket = super().take()
-        spare = self._was_spare(ticket)
-        self._note(Move.GOES, _common_lane(ticket), ticket=ticket, spare=spare)
-        return ticket
+        assert self._next is not None
+        ticket = self._next[1].heap[0]
+        # With it others may be let out of its gate: they come after it.
+        self._note(Move.GOES, _common_lane(ticket), ticket=ticket, spare=self._was_spare(ticket))
+        return super().take()
 
     def regroup(self, *, by_account: bool) -> None:
         """Give each account its own turn, or each customer one."""
@@ -175,6 +168,10 @@ class _NotedGate(Struct, frozen=True):
         self.queue.note_lane(Move.HELD, lane)
         self.gate.park(_NotedLane(self.queue, lane))
 
+    def pass_on(self) -> None:
+        """Let the next lane try."""
+        self.gate.pass_on()
+
 
 class _NotedLane(Lane):
     """Stands for a lane at a gate."""
@@ -182,9 +179,19 @@ class _NotedLane(Lane):
     __slots__ = ("_lane", "_queue")
 
     def __init__(self, queue: LoggedQueue, lane: Lane) -> None:
-        super().__init__(lane.key, lane.turn)
         self._queue = queue
         self._lane = lane
+        self.key = lane.key
+        self.turn = lane.turn
+
+    @property
+    def held_since(self) -> int | None:
+        """When the lane was first held back."""
+        return self._lane.held_since
+
+    @held_since.setter
+    def held_since(self, number: int | None) -> None:
+        self._lane.held_since = number
 
     def unpark(self) -> None:
         """Let the lane take part again."""

@@ -21,16 +21,9 @@ from orchestrator.domain.jobs.job import JobSpec, RetryPolicy
 from orchestrator.domain.pace.aimd import TriedRate
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.queueing import fairness
-from orchestrator.domain.queueing.fairness import (
-    Apart,
-    Closed,
-    FairQueue,
-    Gone,
-    Lane,
-    Ticket,
-    Weight,
-    _Rotation,
-)
+from orchestrator.domain.queueing.fairness import Apart, Closed, FairQueue, Gone, Weight, _Rotation
+from orchestrator.domain.queueing.lanes import Lane
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering import refusals, troubles
 from orchestrator.domain.steering.account_paces import AccountPaces
 from orchestrator.domain.steering.quota import Quota
@@ -184,8 +177,8 @@ def the_first_account_is_served_for_ever(patch: pytest.MonkeyPatch) -> None:
 def a_turn_has_no_end(patch: pytest.MonkeyPatch) -> None:
     init = _Rotation.__init__
 
-    def generous(self: _Rotation, weight: Weight, *, by_account: bool) -> None:
-        init(self, lambda customer: 10 * weight(customer), by_account=by_account)
+    def generous(self: _Rotation, weight: Weight, **kind: bool) -> None:
+        init(self, lambda customer: 10 * weight(customer), **kind)
 
     patch.setattr(_Rotation, "__init__", generous)
 

@@ -13,7 +13,8 @@ from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.execution.retry import backoff_ms
 from orchestrator.domain.ids import AccountId, CustomerId, JobId, TargetDomain
 from orchestrator.domain.pace.pacing import Pace, PaceCaps
-from orchestrator.domain.queueing.fairness import Ticket, Weight, one_each
+from orchestrator.domain.queueing.fairness import Weight, one_each
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.requests.path_class import PathClass
 from orchestrator.domain.steering.learned import Learned
 from orchestrator.domain.steering.steering import Steering

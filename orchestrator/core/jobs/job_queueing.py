@@ -10,7 +10,7 @@ from orchestrator.core.targets.limiter_registry import LimiterRegistry
 from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.jobs.job import Job
 from orchestrator.domain.jobs.lifecycle import JobState, first_state
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.store import WaitingJob
 from orchestrator.ports.targets import Claim

@@ -6,7 +6,7 @@ from orchestrator.domain.execution.step_plan import plan_of
 from orchestrator.domain.execution.target_request import target_request
 from orchestrator.domain.ids import TargetDomain, target_domain
 from orchestrator.domain.jobs.job import Job
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.requests.accounts import account_of
 from orchestrator.ports.targets import Claim, RunStep, SendAttempt, Turn, Withdraw
 

@@ -12,8 +12,9 @@ from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.pace.active_limits import ActiveLimit
 from orchestrator.domain.pace.overruling import AS_IT_IS, Overruling
 from orchestrator.domain.pace.pacing import Limiter, Pace
-from orchestrator.domain.queueing.fairness import Ticket, Weight
+from orchestrator.domain.queueing.fairness import Weight
 from orchestrator.domain.queueing.queue_position import QueuePosition
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.requests.path_class import PathClass
 from orchestrator.domain.steering.learned import Learned
 from orchestrator.domain.steering.steering import Steering

@@ -1,11 +1,13 @@
 """Gates in front of lanes: where tickets wait that a throttle of their account or customer holds back."""
 
 import heapq
-from collections import deque
+from itertools import count
+from math import inf
 
-from orchestrator.domain.queueing.fairness import Lane, Ticket
+from orchestrator.domain.queueing.lanes import Lane
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.binding import SUSPECTS_KEY, TROUBLE_KEY, Binding
-from orchestrator.domain.steering.throttle import Passage, Throttle
+from orchestrator.domain.steering.throttle import Passage
 from orchestrator.domain.steering.throttles import UNTOLD_KEY, customer_key
 
 SHARED_KEYS = (TROUBLE_KEY, SUSPECTS_KEY)
@@ -13,28 +15,51 @@ SHARED_KEYS = (TROUBLE_KEY, SUSPECTS_KEY)
 
 
 class _Gate:
-    """Lanes that one throttle holds back, first come first served."""
+    """Lanes that one throttle holds back: those with first legs first, and of them who was held back first.
 
-    __slots__ = ("key", "lanes", "opens_at")
+    It lets out one lane at a time. That is tried, and then waits here again until the gate opens at a known
+    time or something comes back, or passes the gate on. So none waits behind an open gate.
+    """
 
-    def __init__(self, key: str) -> None:
+    __slots__ = ("_lanes", "_numbers", "key", "opens_at")
+
+    def __init__(self, key: str, numbers: "count[int]") -> None:
         self.key = key
-        self.lanes: deque[Lane] = deque()
-        self.opens_at = float("inf")
+        self.opens_at = inf
+        self._numbers = numbers
+        self._lanes: list[tuple[bool, int, Lane]] = []
+
+    def __len__(self) -> int:
+        """Count the lanes."""
+        return len(self._lanes)
 
     def park(self, lane: Lane) -> None:
         """Keep a lane until the gate opens."""
-        self.lanes.append(lane)
+        if lane.held_since is None:
+            lane.held_since = next(self._numbers)
+        heapq.heappush(self._lanes, (lane.spare, lane.held_since, lane))
+
+    def pass_on(self) -> None:
+        """Let the next lane try, unless its time will come by itself."""
+        if self.opens_at == inf:
+            self.let_one_out()
+
+    def let_one_out(self) -> None:
+        """Let the first lane try."""
+        self.opens_at = inf
+        if self._lanes:
+            heapq.heappop(self._lanes)[2].unpark()
 
 
 class Gates:
     """The gates of one domain. All times are monotonic seconds."""
 
-    __slots__ = ("_binding", "_due", "_gates", "_times_ended")
+    __slots__ = ("_binding", "_due", "_gates", "_numbers", "_times_ended")
 
     def __init__(self, binding: Binding) -> None:
         self._binding = binding
         self._gates: dict[str, _Gate] = {}
+        self._numbers = count()
         self._due: list[tuple[float, str]] = []
         self._times_ended = 0
 
@@ -49,24 +74,15 @@ class Gates:
         """Say which gate is closed to a ticket now, if one is. ``alone``: nobody else may go, for whom
         suspects would have to wait.
         """
-        throttles = self._binding.on_the_way_of(ticket, now)
-        for index, (key, throttle) in enumerate(throttles):
+        for key, throttle in self._binding.on_the_way_of(ticket, now):
             opens_at = throttle.next_at(now, ticket.cost)
             if opens_at > now and not (alone and key == SUSPECTS_KEY):
-                # This lane does not go through the gates before it: the next one there may.
-                for passed, open_one in throttles[:index]:
-                    self._keep_open(passed, open_one, now)
                 return self._shut(key, opens_at)
-        self._let_go_of_others(throttles)
         return None
 
     def spend(self, ticket: Ticket, now: float) -> list[Passage]:
         """Let a ticket through."""
-        passages = []
-        for key, throttle in self._binding.on_the_way_of(ticket, now):
-            passages.append(throttle.spend(now, ticket.cost))
-            self._keep_open(key, throttle, now)
-        return passages
+        return [throttle.spend(now, ticket.cost) for _, throttle in self._binding.on_the_way_of(ticket, now)]
 
     def open_due(self, now: float) -> None:
         """Let one lane at each gate that opens by now try again; it lets in the next."""
@@ -111,44 +127,23 @@ class Gates:
 
     def _let_out(self, key: str) -> bool:
         gate = self._gates.pop(key, None)
-        if gate is None or not gate.lanes:
+        if not gate:
             return False
-        for lane in gate.lanes:
-            lane.unpark()
+        while gate:
+            gate.let_one_out()
         return True
 
     def _wake_what_waits_for_a_place(self) -> None:
         """The request that may have come back may have had the share's only place: no timer tells of that."""
         for key in SHARED_KEYS:
             gate = self._gates.get(key)
-            if gate is not None and gate.opens_at == float("inf"):
+            if gate is not None and gate.opens_at == inf:
                 self._wake(key)
-
-    def _let_go_of_others(self, throttles: list[tuple[str, Throttle]]) -> None:
-        """A lane passes that waited for a share and needs none now: so may the next one there."""
-        for key in SHARED_KEYS:
-            gate = self._gates.get(key)
-            if (
-                gate is not None
-                and gate.opens_at == float("inf")
-                and all(key != name for name, _ in throttles)
-            ):
-                self._wake(key)
-
-    def _keep_open(self, key: str, throttle: Throttle, now: float) -> None:
-        gate = self._gates.get(key)
-        if gate is None:
-            return
-        opens_at = throttle.next_at(now, 1.0)
-        if opens_at > now:
-            self._shut(key, opens_at)
-        else:
-            self._wake(key)
 
     def _shut(self, key: str, opens_at: float) -> _Gate:
         gate = self._gates.get(key)
         if gate is None:
-            gate = self._gates[key] = _Gate(key)
+            gate = self._gates[key] = _Gate(key, self._numbers)
         if opens_at < gate.opens_at:
             gate.opens_at = opens_at
             heapq.heappush(self._due, (opens_at, key))
@@ -158,9 +153,8 @@ class Gates:
         gate = self._gates.get(key)
         if gate is None:
             return
-        gate.opens_at = float("inf")
-        if gate.lanes:
-            gate.lanes.popleft().unpark()
+        if gate:
+            gate.let_one_out()
         else:
             del self._gates[key]
 

@@ -10,7 +10,8 @@ from orchestrator.core.targets.domain_limiter import DomainLimiter, Launch
 from orchestrator.domain.health.routing import DOWN_AFTER_S
 from orchestrator.domain.ids import CustomerId, TargetDomain
 from orchestrator.domain.pace.overruling import AS_IT_IS, Overruling
-from orchestrator.domain.queueing.fairness import Ticket, Weight
+from orchestrator.domain.queueing.fairness import Weight
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.learned import Learned
 from orchestrator.domain.steering.steering import Steering
 from orchestrator.domain.steering.witnesses import FORGOTTEN_AFTER_S

@@ -15,7 +15,7 @@ from orchestrator.core.targets.step_attempts import StepAttempts
 from orchestrator.domain.execution.course import PRIMARY
 from orchestrator.domain.health.breaker import Cause
 from orchestrator.domain.ids import JobId, RegionName
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.ports.targets import Claim, Placed, RegionsGone, RunStep, Shut, Turn, Withdraw
 
 

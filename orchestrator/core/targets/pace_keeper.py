@@ -10,7 +10,7 @@ from orchestrator.domain.ids import JobId
 from orchestrator.domain.pace.active_limits import ActiveLimit
 from orchestrator.domain.pace.overruling import Overruling, SetPace
 from orchestrator.domain.pace.pacing import Limiter, Pace
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.requests.path_class import PathClass
 from orchestrator.domain.steering.heard import Heard
 from orchestrator.domain.steering.learned import Learned

@@ -12,8 +12,9 @@ from orchestrator.domain.pace.active_limits import OPERATOR, ActiveLimit, Active
 from orchestrator.domain.pace.effective_pace import EffectivePace, of_pace
 from orchestrator.domain.pace.overruling import Overruling
 from orchestrator.domain.pace.pacing import Limiter, Outlook, Pace
-from orchestrator.domain.queueing.fairness import LOOKED_AT_MOST, Ticket
+from orchestrator.domain.queueing.fairness import LOOKED_AT_MOST
 from orchestrator.domain.queueing.queue_position import Standing
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.steering import Steering
 
 ACCOUNT_SIGNALS_MOST = 100

@@ -8,7 +8,7 @@ from orchestrator.core.targets.queues import Queues
 from orchestrator.core.targets.target_health import TargetHealth
 from orchestrator.domain.health.breaker import Cause
 from orchestrator.domain.ids import RegionName, TargetDomain
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.targets import Claim
 

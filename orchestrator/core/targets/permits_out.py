@@ -3,7 +3,7 @@
 import dataclasses
 
 from orchestrator.domain.pace.pacing import Limiter
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.requests.path_class import PathClass
 from orchestrator.domain.steering.binding import Binding
 from orchestrator.domain.steering.throttle import Passage, Throttle

@@ -7,7 +7,7 @@ from orchestrator.core.targets.queues import Queues
 from orchestrator.domain.health.breaker import Cause, Sign, sign_of
 from orchestrator.domain.health.retry_budget import RetryBudget, next_token_at, note_first, note_sign, spend
 from orchestrator.domain.ids import CustomerId, TargetDomain
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.targets import Claim
 

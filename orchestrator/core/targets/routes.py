@@ -13,7 +13,7 @@ from orchestrator.domain.health.breaker import Cause
 from orchestrator.domain.health.routing import STRICT_DOWN_S, RegionHealth
 from orchestrator.domain.ids import RegionName, TargetDomain
 from orchestrator.domain.pace.active_limits import ActiveLimit
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.ports.clock import Clock
 from orchestrator.ports.targets import Claim
 

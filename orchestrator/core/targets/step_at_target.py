@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from orchestrator.domain.ids import AttemptId, CustomerId, RegionName, TargetDomain
 from orchestrator.domain.jobs.job import HedgePolicy
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.ports.clock import Timer
 from orchestrator.ports.targets import Claim, RunStep
 

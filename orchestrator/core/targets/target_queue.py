@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 from orchestrator.core.targets.gates import Gates
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.queueing.fairness import FairQueue, Gate, Ticket, Weight
+from orchestrator.domain.queueing.fairness import FairQueue, Weight
+from orchestrator.domain.queueing.lanes import Gate
 from orchestrator.domain.queueing.queue_position import PositionIndex, Standing
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.binding import Binding
 from orchestrator.domain.steering.throttle import Passage
 
@@ -69,13 +71,13 @@ class TargetQueue:
 
     def push(self, ticket: Ticket) -> None:
         """Queue a leg that others may not pass over."""
-        if not self._is_back(ticket):
+        if not self._pick_up(ticket):
             self._tickets.push(ticket)
         self.keep_place(ticket)
 
     def push_spare(self, ticket: Ticket) -> None:
         """Queue a leg that uses what nobody else wants."""
-        if not self._is_back(ticket):
+        if not self._pick_up(ticket):
             self._tickets.push_spare(ticket)
 
     def keep_place(self, ticket: Ticket) -> None:
@@ -94,7 +96,7 @@ class TargetQueue:
         self._gone = self._gone or set()
         self._gone.add(ticket)
         if spare:
-            self._tickets.thin_out_spare(ticket, self._is_gone)
+            self._tickets.thin_out_spare(ticket, self._pick_up)
         # What was dropped may have had the turn of others behind its gate.
         return spare
 
@@ -102,12 +104,12 @@ class TargetQueue:
         """Find who is next, and when that may go; None where something has to come back first."""
         judge = self._binding.judge
         apart = judge.apart if judge.troubles is not None else None
-        ticket = self._tickets.peek(lambda ticket: self._closed_gate(ticket, now), self._is_gone, apart)
+        ticket = self._tickets.peek(lambda ticket: self._closed_gate(ticket, now), self._pick_up, apart)
         if apart is not None and self._tickets.looks_on:
             return None, now
         if ticket is None and self._gates is not None and self._gates.let_out_suspects():
             ticket = self._tickets.peek(
-                lambda ticket: self._closed_gate(ticket, now, alone=True), self._is_gone
+                lambda ticket: self._closed_gate(ticket, now, alone=True), self._pick_up
             )
         if ticket is None:
             return None, self._gates.opens_at if self._gates is not None else None
@@ -162,21 +164,12 @@ class TargetQueue:
         self._positions = self._positions if self._positions.count else None
         return stood
 
-    def _is_back(self, ticket: Ticket) -> bool:
-        """Whether a leg comes back to the ticket that it left behind."""
-        if self._gone is None or ticket not in self._gone:
-            return False
-        self._gone.discard(ticket)
-        return True
-
-    def _is_gone(self, ticket: Ticket) -> bool:
+    def _pick_up(self, ticket: Ticket) -> bool:
+        """Whether a leg had left its ticket behind: it is back now, or the ticket is dropped."""
         if self._gone is None or ticket not in self._gone:
             return False
         # If it has a place, its leg waits to be queued again: with that it would have come back.
         self._gone.discard(ticket)
-        if self._gates is not None:
-            # Its lane may have been let in by a gate: the next one there has its turn then.
-            self._gates.look_again(ticket)
         return True
 
     def _closed_gate(self, ticket: Ticket, now: float, *, alone: bool = False) -> Gate | None:

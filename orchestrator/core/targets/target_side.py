@@ -19,8 +19,8 @@ from orchestrator.domain.health.breaker import Cause
 from orchestrator.domain.health.routing import RegionHealth
 from orchestrator.domain.ids import AttemptId, RegionName, TargetDomain, attempt_id
 from orchestrator.domain.jobs.job import Job
-from orchestrator.domain.queueing.fairness import Ticket
 from orchestrator.domain.queueing.queue_position import QueuePosition
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.ports.targets import Jobs
 
 

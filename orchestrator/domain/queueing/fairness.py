@@ -7,38 +7,21 @@ back is parked with it and holds up nobody else.
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import count
-from typing import Protocol
 
 from msgspec import Struct
 
-from orchestrator.domain.ids import AccountId, CustomerId, JobId
+from orchestrator.domain.ids import CustomerId
+from orchestrator.domain.queueing.lanes import Flow, Gate, Key, Lane, LaneKey
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.requests.path_class import UNKNOWN_PATH, PathClass
 
 Weight = Callable[[CustomerId], int]
 """Permits that a customer's account may take in one turn, at least 1."""
-Key = tuple[CustomerId, AccountId | None]
-LaneKey = tuple[CustomerId, AccountId | None, PathClass]
 SET_APART_AT_ONCE = 256
 """Tickets that are put into lanes apart in one go: others wait for it."""
 FRESH_IN_A_ROW = 8
 LOOKED_AT_MOST = 64
 """Turns that a place is reckoned from: it is asked for with every submission."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Ticket:
-    """A leg's place in the queue: an index entry, never the payload. ``cost`` is in tokens."""
-
-    order_key: int
-    job_id: JobId
-    leg: int = 0
-    customer: CustomerId = field(default=CustomerId(""), compare=False)
-    step: int = 0
-    account: AccountId | None = field(default=None, compare=False)
-    cost: float = field(default=1.0, compare=False)
-    path: PathClass = field(default=UNKNOWN_PATH, compare=False)
 
 
 class Share(Struct, frozen=True):
@@ -57,13 +40,6 @@ class Share(Struct, frozen=True):
         return self.now + (turns - 1) * self.later if turns else 0
 
 
-class Gate(Protocol):
-    """What may hold a lane back."""
-
-    def park(self, lane: "Lane") -> None:
-        """Keep a lane until the gate opens; then ``unpark`` it."""
-
-
 Closed = Callable[[Ticket], Gate | None]
 """Says which gate is closed to a ticket now, if one is."""
 Apart = Callable[[Ticket], PathClass | None]
@@ -77,57 +53,6 @@ def one_each(_: CustomerId) -> int:
     return 1
 
 
-class Lane:
-    """The tickets of one customer with one account, lowest key first; or those of one path class of theirs,
-    where that is kept apart.
-    """
-
-    __slots__ = ("gone", "heap", "key", "parked", "turn")
-
-    def __init__(self, key: LaneKey, turn: "_Flow") -> None:
-        self.key = key
-        self.turn = turn
-        self.heap: list[Ticket] = []
-        self.parked = False
-        self.gone = 0
-        """Tickets for which nobody waits any more, as far as they were counted."""
-
-    def unpark(self) -> None:
-        """Its gate may be open: it takes part again, early on, for it had less than its share meanwhile."""
-        self.parked = False
-        if self.heap:
-            self.turn.offer(self)
-            self.turn.rotation.enter(self.turn)
-
-
-class _Flow:
-    """Lanes that share one turn: an account's, or all of a customer's where accounts have none."""
-
-    __slots__ = ("_heads", "_numbers", "deficit", "entered", "key", "lanes", "rotation")
-
-    def __init__(self, rotation: "_Rotation", key: Key) -> None:
-        self.rotation = rotation
-        self.key = key
-        self.lanes = 0
-        self.deficit = 0
-        self.entered = False
-        self._heads: list[tuple[Ticket, int, Lane]] = []
-        self._numbers = count()
-
-    def offer(self, lane: Lane) -> None:
-        """Put a lane forward by its first ticket. An older entry of it is passed over later."""
-        heapq.heappush(self._heads, (lane.heap[0], next(self._numbers), lane))
-
-    def head(self) -> Lane | None:
-        """Find the lane with the lowest ticket, or None where none is ready."""
-        while self._heads:
-            ticket, _, lane = self._heads[0]
-            if lane.heap and not lane.parked and lane.heap[0] is ticket:
-                return lane
-            heapq.heappop(self._heads)
-        return None
-
-
 class _Rotation:
     """Deficit round robin (Shreedhar and Varghese, 1995) over turns, a permit costing one.
 
@@ -138,23 +63,29 @@ class _Rotation:
     __slots__ = (
         "_by_account",
         "_fresh",
-        "_in_a_row",
         "_lanes",
+        "_newcomers",
+        "_newcomers_before_old",
         "_old",
         "_turns",
         "_weight",
         "count",
         "set_apart",
+        "spare",
     )
 
-    def __init__(self, weight: Weight, *, by_account: bool) -> None:
+    def __init__(self, weight: Weight, *, by_account: bool, spare: bool) -> None:
+        self.spare = spare
         self._weight = weight
         self._by_account = by_account
         self._lanes: dict[LaneKey, Lane] = {}
-        self._turns: dict[Key, _Flow] = {}
-        self._fresh: deque[_Flow] = deque()
-        self._old: deque[_Flow] = deque()
-        self._in_a_row = 0
+        self._turns: dict[Key, Flow] = {}
+        self._fresh: deque[Flow] = deque()
+        self._old: deque[Flow] = deque()
+        self._newcomers = 0
+        """How many have gone."""
+        self._newcomers_before_old = 0
+        """How many had when one went that was none."""
         self.count = 0
         self.set_apart = 0
         """Tickets that were, the last time that the head was looked for."""
@@ -171,7 +102,7 @@ class _Rotation:
             lane.turn.offer(lane)
             self.enter(lane.turn)
 
-    def enter(self, turn: _Flow) -> None:
+    def enter(self, turn: Flow) -> None:
         """Let a turn take part, if it does not yet."""
         if not turn.entered:
             turn.entered = True
@@ -195,8 +126,7 @@ class _Rotation:
             elif apart is not None and not lane.key[2] and (name := apart(lane.heap[0])) is not None:
                 self._set_apart(lane, name)
             elif (gate := closed(lane.heap[0])) is not None:
-                lane.parked = True
-                gate.park(lane)
+                lane.park(gate)
             else:
                 return lane
         return None
@@ -212,6 +142,7 @@ class _Rotation:
     def take(self, lane: Lane) -> Ticket:
         """Take the first ticket of the lane that ``head`` has just found."""
         turn = lane.turn
+        lane.held_since = None
         # A gate that opened after it was found may have let in newcomers, which are on the other side.
         side = self._old if self._old and self._old[0] is turn else self._fresh
         ticket = self._pop(lane)
@@ -220,12 +151,25 @@ class _Rotation:
         turn.deficit -= 1
         if turn.deficit < 1 or turn.head() is None:
             self._end_turn(side)
+        lane.leave_gate()
         return ticket
 
-    def _end_turn(self, side: deque[_Flow]) -> None:
-        side[0].deficit = 0
-        self._in_a_row = self._in_a_row + 1 if side is self._fresh else 0
-        self._old.append(side.popleft())
+    def _end_turn(self, side: deque[Flow]) -> None:
+        turn = side.popleft()
+        turn.deficit = 0
+        if side is self._fresh:
+            self._newcomers += 1
+        else:
+            self._newcomers_before_old = self._newcomers
+        turn.newcomers_before = self._newcomers
+        self._old.append(turn)
+
+    @property
+    def _in_a_row(self) -> int:
+        """Newcomers that passed over the first of those that have had a turn, since one of these went."""
+        if not self._old:
+            return 0
+        return self._newcomers - max(self._newcomers_before_old, self._old[0].newcomers_before)
 
     def thin_out(self, ticket: Ticket, gone: Gone) -> None:
         """Nobody waits for one more ticket: drop all such of its lane when they are half of it. So each costs
@@ -267,10 +211,10 @@ class _Rotation:
         """Whether tickets of a turn lie here."""
         return key in self._turns
 
-    def _order(self) -> list[_Flow]:
+    def _order(self) -> list[Flow]:
         """List the turns as they come next. Of many, newcomers come first, as most of them do."""
         fresh, old, in_a_row = deque(self._fresh), deque(self._old), self._in_a_row
-        order: list[_Flow] = []
+        order: list[Flow] = []
         while fresh and old and len(order) < LOOKED_AT_MOST:
             from_old = in_a_row >= FRESH_IN_A_ROW
             in_a_row = 0 if from_old else in_a_row + 1
@@ -290,9 +234,9 @@ class _Rotation:
         Whoever has had a turn is no newcomer for that: where a target changes its mind at each answer, the
         same few would go first for ever.
         """
-        new = _Rotation(self._weight, by_account=by_account)
-        new._in_a_row = self._in_a_row
-        lanes: dict[_Flow, list[Lane]] = {}
+        new = _Rotation(self._weight, by_account=by_account, spare=self.spare)
+        new._newcomers = self._in_a_row
+        lanes: dict[Flow, list[Lane]] = {}
         for lane in self._lanes.values():
             lanes.setdefault(lane.turn, []).append(lane)
         for turn in self._fresh:
@@ -324,12 +268,12 @@ class _Rotation:
         else:
             del self._lanes[lane.key]
             lane.turn.lanes -= 1
+            lane.leave_gate()
 
-    def _side(self) -> deque[_Flow]:
-        newcomers_wait = self._in_a_row >= FRESH_IN_A_ROW and self._old
-        return self._old if newcomers_wait or not self._fresh else self._fresh
+    def _side(self) -> deque[Flow]:
+        return self._old if not self._fresh or self._in_a_row >= FRESH_IN_A_ROW else self._fresh
 
-    def _leave(self, side: deque[_Flow]) -> None:
+    def _leave(self, side: deque[Flow]) -> None:
         turn = side.popleft()
         turn.entered = False
         if not turn.lanes:
@@ -339,7 +283,7 @@ class _Rotation:
         turn_key = (key[0], key[1] if self._by_account else None)
         turn = self._turns.get(turn_key)
         if turn is None:
-            turn = self._turns[turn_key] = _Flow(self, turn_key)
+            turn = self._turns[turn_key] = Flow(self, turn_key)
         turn.lanes += 1
         lane = self._lanes[key] = Lane(key, turn)
         return lane
@@ -373,13 +317,13 @@ class FairQueue:
     def push(self, ticket: Ticket) -> None:
         """Queue a leg that may not be passed over."""
         if self._first is None:
-            self._first = self._rotation()
+            self._first = self._rotation(spare=False)
         self._first.push(ticket)
 
     def push_spare(self, ticket: Ticket) -> None:
         """Queue a further leg of a race: it goes only when no first leg may."""
         if self._spare is None:
-            self._spare = self._rotation()
+            self._spare = self._rotation(spare=True)
         self._spare.push(ticket)
 
     def peek(
@@ -434,7 +378,7 @@ class FairQueue:
 
     def share_of(self, turn: Key) -> Share:
         """Say what a turn of first legs gets."""
-        return (self._first or self._rotation()).share(turn)
+        return (self._first or self._rotation(spare=False)).share(turn)
 
     def others(self, own: Key) -> Iterator[Share]:
         """Give the turns that take part, besides ``own``: of very many only some, which speak for the rest.
@@ -459,8 +403,8 @@ class FairQueue:
             for rotation in (self._first, self._spare)
         )
 
-    def _rotation(self) -> _Rotation:
-        return _Rotation(self._weight, by_account=self.by_account)
+    def _rotation(self, *, spare: bool) -> _Rotation:
+        return _Rotation(self._weight, by_account=self.by_account, spare=spare)
 
     def _head(
         self, rotation: _Rotation | None, closed: Closed, gone: Gone, apart: Apart | None

@@ -12,7 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.domain.ids import CustomerId, JobId
-from orchestrator.domain.queueing.fairness import LOOKED_AT_MOST, FairQueue, Key, Share, Ticket
+from orchestrator.domain.queueing.fairness import LOOKED_AT_MOST, FairQueue, Share
+from orchestrator.domain.queueing.lanes import Key
+from orchestrator.domain.queueing.ticket import Ticket
 
 BLOCK_MOST = 512
 _LAST = itemgetter(-1)

@@ -18,7 +18,7 @@ from orchestrator.domain.headers.budgets import BudgetUnit
 from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.pace.active_limits import ActiveLimit, ActiveLimitKind, Scope
 from orchestrator.domain.pace.pacing import Pace
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.account_paces import AccountPaces
 from orchestrator.domain.steering.heard import Heard
 from orchestrator.domain.steering.refusal_judge import SUSPECTS, RefusalJudge

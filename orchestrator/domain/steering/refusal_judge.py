@@ -2,7 +2,7 @@
 
 from orchestrator.domain.ids import AccountId
 from orchestrator.domain.pace.pacing import Pace
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.requests.path_class import PathClass
 from orchestrator.domain.steering.heard import REFUSALS, Heard
 from orchestrator.domain.steering.refusals import AnsweredPaths, Finding, Judgement, Refusal, Refusals

@@ -12,7 +12,8 @@ from orchestrator.domain.ids import JobId, TargetDomain
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.jobs.policies import Guarantee, RegionPolicy
 from orchestrator.domain.pace.pacing import Pace, PaceCaps
-from orchestrator.domain.queueing.fairness import Ticket, one_each
+from orchestrator.domain.queueing.fairness import one_each
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.steering import Steering
 from orchestrator.ports.store import Duplicate
 from tests.support.rig import IAD, LAX, ORD, Reply, Rig, in_virtual_time

@@ -13,7 +13,7 @@ from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.pace.overruling import Overruling, SetPace
 from orchestrator.domain.pace.pacing import Limiter, Pace, PaceCaps
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.account_paces import ACCOUNTS_KEPT
 from orchestrator.domain.steering.heard import Heard
 from orchestrator.domain.steering.steering import Steering

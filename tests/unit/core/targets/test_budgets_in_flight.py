@@ -7,7 +7,7 @@ import pytest
 from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.pace.pacing import Pace
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from tests.support.outlet import Outlet, SlidingWindow, response
 
 PACE = Pace(1_000.0, 1_000)

@@ -17,7 +17,8 @@ from orchestrator.domain.exchange import HttpRequest, HttpResponse
 from orchestrator.domain.execution.settling import Ended
 from orchestrator.domain.ids import AttemptId, JobId, NodeAddress, NodeName, RegionName, TargetDomain
 from orchestrator.domain.pace.pacing import Pace, PaceCaps
-from orchestrator.domain.queueing.fairness import Ticket, one_each
+from orchestrator.domain.queueing.fairness import one_each
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.steering import Steering
 from orchestrator.messages.names import executor_address
 from orchestrator.messages.types import AttemptDone, AttemptStarted, PermitUnused

@@ -12,7 +12,7 @@ from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId, target_domain
 from orchestrator.domain.jobs.job import Fallback, JobSpec, Trigger, TriggerKind
 from orchestrator.domain.pace.pacing import Pace
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from tests.support.outlet import Outlet, Server, SlidingWindow, response
 from tests.support.rig import IAD, URL, Reply, Rig, in_virtual_time
 

@@ -9,7 +9,8 @@ from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.pace.pacing import Pace, PaceCaps
-from orchestrator.domain.queueing.fairness import FairQueue, Ticket, one_each
+from orchestrator.domain.queueing.fairness import FairQueue, one_each
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.steering import Steering
 from tests.support.long import some_of
 from tests.support.outlet import HeapClock, Outlet, response

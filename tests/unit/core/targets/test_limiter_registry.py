@@ -5,7 +5,7 @@ from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.core.targets.limiter_registry import LimiterRegistry
 from orchestrator.domain.ids import CustomerId, JobId, TargetDomain
 from orchestrator.domain.pace.pacing import Pace
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from tests.support.outlet import HeapClock, response
 
 API = TargetDomain("api.example.com")

@@ -5,7 +5,7 @@ import pytest
 from orchestrator.core.targets.permits_out import PermitsOut
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.pace.pacing import Limiter, Pace
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.binding import Binding
 
 NOW = 100.0

@@ -9,7 +9,7 @@ from bench.strict_rules import Concurrency, Limit
 from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.pace.pacing import Pace, PaceCaps
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.learned import Learned
 from tests.support.long import some_of
 from tests.support.outlet import EPOCH_MS, FixedWindow, Outlet, SlidingWindow, TokenBucket, response

@@ -5,7 +5,7 @@ from msgspec import field
 from orchestrator.core.shards.session_messages import StepName
 from orchestrator.core.shards.steps_across import StepAcross, StepsAcross
 from orchestrator.domain.ids import AttemptId, JobId, TargetDomain
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.ports.targets import Turn
 
 JOB = JobId("job_1")

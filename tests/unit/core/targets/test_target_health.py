@@ -13,7 +13,7 @@ from orchestrator.domain.jobs.job import Fallback, JobSpec, RetryPolicy, Trigger
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.jobs.policies import RegionPolicy
 from orchestrator.domain.pace.pacing import Pace
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from tests.support.rig import IAD, LAX, ORD, URL, Answer, Call, Reply, Rig, in_virtual_time
 
 DOMAIN = target_domain(URL)

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.domain.exchange import HttpResponse
 from orchestrator.domain.pace.pacing import Pace
-from orchestrator.domain.queueing.fairness import Ticket
+from orchestrator.domain.queueing.ticket import Ticket
 from tests.support.long import some_of
 from tests.support.outlet import FixedWindow, Outlet, SlidingWindow, TokenBucket, response
 

@@ -14,7 +14,8 @@ from orchestrator.domain.jobs.job import Fallback, JobSpec, RetryPolicy, Trigger
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.jobs.policies import ExecutionMode
 from orchestrator.domain.pace.pacing import Pace
-from orchestrator.domain.queueing.fairness import Ticket, one_each
+from orchestrator.domain.queueing.fairness import one_each
+from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.binding import Binding
 from tests.support.outlet import Outlet, SlidingWindow
 from tests.support.rig import IAD, LAX, ORD, URL, Reply, Rig, in_virtual_time

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from orchestrator.domain.ids import AccountId, CustomerId, JobId
-from orchestrator.domain.queueing.fairness import FairQueue, Lane, Ticket
+from orchestrator.domain.queueing.fairness import FRESH_IN_A_ROW, FairQueue
+from orchestrator.domain.queueing.lanes import Lane
+from orchestrator.domain.queueing.ticket import Ticket
 from tests.unit.domain.builders import a_job
 
 
@@ -14,6 +16,9 @@ class HoldingGate:
 
     def park(self, lane: Lane) -> None:
         self.lanes.append(lane)
+
+    def pass_on(self) -> None:
+        """Open to all at once, or to none."""
 
 
 def ticket(key: int, account: str = "a", *, leg: int = 0) -> Ticket:
@@ -125,6 +130,14 @@ def test_a_stream_of_newcomers_starves_nobody() -> None:
     for number in range(100):
         queue.push(ticket(0, f"new{number}"))
     assert "old" in [pop(queue).customer for _ in range(9)]
+
+
+@pytest.mark.parametrize("newcomers", range(2 * FRESH_IN_A_ROW + 1))
+def test_who_has_just_gone_is_not_next_while_others_wait_however_many_newcomers_went(newcomers: int) -> None:
+    queue = queue_of(*(ticket(0, f"new{number}") for number in range(newcomers)))
+    for account in ("a", "a", "b", "c"):
+        queue.push(ticket(len(queue), account))
+    assert [account for account, _, _ in drained(queue)][newcomers:] == ["a", "b", "c", "a"]
 
 
 def test_with_account_queues_each_account_has_a_turn_of_its_own() -> None:

@@ -4,8 +4,10 @@ from random import Random
 import pytest
 
 from orchestrator.domain.ids import AccountId, CustomerId, JobId
-from orchestrator.domain.queueing.fairness import FairQueue, Gate, Lane, Ticket
+from orchestrator.domain.queueing.fairness import FairQueue
+from orchestrator.domain.queueing.lanes import Gate, Lane
 from orchestrator.domain.queueing.queue_position import PositionIndex, Standing
+from orchestrator.domain.queueing.ticket import Ticket
 
 WEIGHTS = {"cust_heavy": 3}
 
@@ -114,6 +116,9 @@ class Shut(Gate):
 
     def park(self, lane: Lane) -> None:
         """Keep it."""
+
+    def pass_on(self) -> None:
+        """Let nobody try."""
 
 
 def test_what_a_gate_holds_back_stands_before_nobody() -> None:

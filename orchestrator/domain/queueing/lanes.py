@@ -1,0 +1,109 @@
+"""Lanes of tickets that wait alike, the gates that hold them back, and the turns that they share."""
+
+import heapq
+from itertools import count
+from typing import Protocol
+
+from orchestrator.domain.ids import AccountId, CustomerId
+from orchestrator.domain.queueing.ticket import Ticket
+from orchestrator.domain.requests.path_class import PathClass
+
+Key = tuple[CustomerId, AccountId | None]
+LaneKey = tuple[CustomerId, AccountId | None, PathClass]
+
+
+class Gate(Protocol):
+    """What may hold a lane back."""
+
+    def park(self, lane: "Lane") -> None:
+        """Keep a lane until the gate opens; then ``unpark`` it."""
+
+    def pass_on(self) -> None:
+        """A lane that it let out has been tried elsewhere, or is no more: the next one may try."""
+
+
+class Rotation(Protocol):
+    """Where turns come one after the other. ``spare``: those of further legs, which are tried only when no
+    first leg may go.
+    """
+
+    spare: bool
+
+    def enter(self, turn: "Flow") -> None:
+        """Let a turn take part, if it does not yet."""
+
+
+class Lane:
+    """The tickets of one customer with one account, lowest key first; or those of one path class of theirs,
+    where that is kept apart.
+    """
+
+    __slots__ = ("gate", "gone", "heap", "held_since", "key", "parked", "turn")
+
+    def __init__(self, key: LaneKey, turn: "Flow") -> None:
+        self.key = key
+        self.turn = turn
+        self.heap: list[Ticket] = []
+        self.parked = False
+        self.gate: Gate | None = None
+        """Where it is parked, or was until now: while it has not been tried, others there wait for that."""
+        self.held_since: int | None = None
+        """Gates number the lanes that they hold back: one that is tried in vain keeps its place."""
+        self.gone = 0
+        """Tickets for which nobody waits any more, as far as they were counted."""
+
+    @property
+    def spare(self) -> bool:
+        """Whether it has further legs, which are tried only when no first leg may go."""
+        return self.turn.rotation.spare
+
+    def park(self, gate: Gate) -> None:
+        """Wait until a gate opens."""
+        former, self.gate = self.gate, gate
+        self.parked = True
+        gate.park(self)
+        if former is not None and former != gate:
+            former.pass_on()
+
+    def leave_gate(self) -> None:
+        """Keep nobody waiting for it."""
+        former, self.gate = self.gate, None
+        if former is not None:
+            former.pass_on()
+
+    def unpark(self) -> None:
+        """Its gate may be open: it takes part again, early on, for it had less than its share meanwhile."""
+        self.parked = False
+        if self.heap:
+            self.turn.offer(self)
+            self.turn.rotation.enter(self.turn)
+
+
+class Flow:
+    """Lanes that share one turn: an account's, or all of a customer's where accounts have none."""
+
+    __slots__ = ("_heads", "_numbers", "deficit", "entered", "key", "lanes", "newcomers_before", "rotation")
+
+    def __init__(self, rotation: "Rotation", key: Key) -> None:
+        self.rotation = rotation
+        self.key = key
+        self.lanes = 0
+        self.deficit = 0
+        self.entered = False
+        self.newcomers_before = 0
+        """How many newcomers had gone when it had its last turn."""
+        self._heads: list[tuple[Ticket, int, Lane]] = []
+        self._numbers = count()
+
+    def offer(self, lane: Lane) -> None:
+        """Put a lane forward by its first ticket. An older entry of it is passed over later."""
+        heapq.heappush(self._heads, (lane.heap[0], next(self._numbers), lane))
+
+    def head(self) -> Lane | None:
+        """Find the lane with the lowest ticket, or None where none is ready."""
+        while self._heads:
+            ticket, _, lane = self._heads[0]
+            if lane.heap and not lane.parked and lane.heap[0] is ticket:
+                return lane
+            heapq.heappop(self._heads)
+        return None
