@@ -19,9 +19,10 @@ from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.pace.active_limits import ActiveLimit, ActiveLimitKind, Scope
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.queueing.ticket import Ticket
+from orchestrator.domain.requests.path_class import SUSPECTS
 from orchestrator.domain.steering.account_paces import AccountPaces
 from orchestrator.domain.steering.heard import Heard
-from orchestrator.domain.steering.refusal_judge import SUSPECTS, RefusalJudge
+from orchestrator.domain.steering.refusal_judge import RefusalJudge
 from orchestrator.domain.steering.throttle import Throttle
 from orchestrator.domain.steering.throttles import CUSTOMER_MARK, Throttles, customer_key
 from orchestrator.domain.steering.witnesses import Asked, Soloists, Witnesses

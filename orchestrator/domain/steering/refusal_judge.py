@@ -3,14 +3,11 @@
 from orchestrator.domain.ids import AccountId
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.queueing.ticket import Ticket
-from orchestrator.domain.requests.path_class import PathClass
+from orchestrator.domain.requests.path_class import SUSPECTS, PathClass
 from orchestrator.domain.steering.heard import REFUSALS, Heard
 from orchestrator.domain.steering.refusals import AnsweredPaths, Finding, Judgement, Refusal, Refusals
 from orchestrator.domain.steering.throttles import Throttles
 from orchestrator.domain.steering.troubles import Troubles
-
-SUSPECTS = PathClass("?")
-"""Stands for the path class of whoever is only suspect."""
 
 
 class RefusalJudge:
