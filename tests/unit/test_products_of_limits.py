@@ -272,6 +272,7 @@ MULTIPLIES_NOTHING = {
     "port",
     "metrics_bind",
     "agents_bind",
+    "nodes_port",
     "tls_cert",
     "tls_key",
     "data_dir",
