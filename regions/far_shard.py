@@ -95,9 +95,12 @@ class FarShard:
         if invitation is None or invitation.host == self._host:
             return False
         self._caller = self._calls(invitation, take)
-        link = await self._caller.connect()
-        self._trouble = ""
-        await self._caller.until_lost(link)
+        try:
+            link = await self._caller.connect()
+            self._trouble = ""
+            await self._caller.until_lost(link)
+        finally:
+            self._caller.abort()
         return True
 
     async def _ask(self) -> Invitation | None:

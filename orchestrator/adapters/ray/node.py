@@ -25,7 +25,6 @@ from orchestrator.core.regions.node import ShardNode
 from orchestrator.domain.cluster.placement import Placement
 from orchestrator.domain.ids import NodeAddress
 from orchestrator.messages import names
-from orchestrator.messages.hello import written
 from orchestrator.ports.lifecycle import AsyncLifecycle
 from orchestrator.ports.transport import NodeTransport
 from orchestrator.runtime.allocator import give_memory_back
@@ -188,8 +187,7 @@ class ShardHost(AsyncLifecycle):
             log.warning("no port for nodes of other machines (%s): everything goes over Ray", error)
 
     async def _invite(self, sender: NodeAddress) -> bytes | None:
-        invitation = None if self._node_door is None else self._node_door.invite(sender)
-        return None if invitation is None else written(invitation)
+        return None if self._node_door is None else self._node_door.invite(sender)
 
     async def _heartbeat(self, sender: NodeAddress, beat: bytes) -> bytes:
         return self._node.heartbeat(sender, beat)

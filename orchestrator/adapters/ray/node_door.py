@@ -11,7 +11,7 @@ import ray
 
 from orchestrator.core.regions.node import ShardNode
 from orchestrator.domain.ids import NodeAddress
-from orchestrator.messages.hello import Hello, Invitation, Refusal, RefusedError
+from orchestrator.messages.hello import Hello, Invitation, Refusal, RefusedError, written
 from orchestrator.ports.lifecycle import AsyncLifecycle, Stage
 from orchestrator.ports.transport import Carrier
 from orchestrator.runtime.version import VERSION
@@ -48,16 +48,17 @@ class NodeDoor(AsyncLifecycle):
         self.exchange = TcpExchange(Gateway(host, port, tls), self._admit, VERSION, otherwise=otherwise)
         self._tokens: dict[NodeAddress, str] = {}
 
-    def invite(self, node: NodeAddress) -> Invitation | None:
-        """Tell a node how it comes in; None while nobody can."""
+    def invite(self, node: NodeAddress) -> bytes | None:
+        """Tell a node how it comes in, by an ``Invitation``; None while nobody can."""
         if self.stage is not Stage.UP:
             return None
-        return Invitation(
+        invitation = Invitation(
             host=self._host,
             port=self.exchange.port,
             certificate=self._certificate,
             token=self._tokens.setdefault(node, secrets.token_hex(TOKEN_BYTES)),
         )
+        return written(invitation)
 
     async def _start(self) -> None:
         await self.exchange.start()
