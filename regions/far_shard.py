@@ -16,7 +16,7 @@ from orchestrator.transport.tcp_link import TcpWay
 
 SILENT_BEATS_MOST = 3
 """So many in a row that nobody answers: the connection is given up for a new one."""
-INVITED_WITHIN_S = 2.0
+INVITED_WITHIN_S = 5.0
 PAUSE_FIRST_S = 0.25
 PAUSE_MOST_S = 3.0
 """Between tries: where a firewall lets nobody through, that stays so."""
@@ -52,7 +52,6 @@ class FarShard:
         self._host = host
         self._invite = invite
         self._is_near = is_near
-        self._invitation: Invitation | None = None
         self._caller: TcpCaller | None = None
         self._unanswered = 0
         self._loop = asyncio.get_running_loop()
@@ -91,7 +90,9 @@ class FarShard:
 
     async def _stay_connected(self, take: Callable[[bytes], None]) -> bool:
         """Connect, and wait for the end of that; say whether anybody had invited this node."""
-        invitation = await self._ask()
+        # By Ray, after each loss: whom its cluster called dead is ended soon, and is to have no work.
+        async with asyncio.timeout(INVITED_WITHIN_S):
+            invitation = await self._invite()
         if invitation is None or invitation.host == self._host:
             return False
         self._caller = self._calls(invitation, take)
@@ -102,16 +103,6 @@ class FarShard:
         finally:
             self._caller.abort()
         return True
-
-    async def _ask(self) -> Invitation | None:
-        try:
-            async with asyncio.timeout(INVITED_WITHIN_S):
-                self._invitation = await self._invite()
-        except Exception:
-            # After a cut Ray takes its time. If the shard lives still, it lets in whom it knows.
-            if self._invitation is None:
-                raise
-        return self._invitation
 
     def _calls(self, invitation: Invitation, take: Callable[[bytes], None]) -> TcpCaller:
         gateway = Gateway(invitation.host, invitation.port, tls_to(invitation.certificate))
