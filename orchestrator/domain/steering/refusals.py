@@ -172,12 +172,15 @@ class Refusals:
         """Whether nothing was refused for long."""
         return now >= self.last + FORGOTTEN_AFTER_S
 
-    def suspects(self, job: JobId, path: PathClass) -> bool:
-        """Whether a request is to let others go first, for contrast: its job was refused again and again, or
-        its class refuses all.
-        """
-        witness, found = self._jobs.get(job), self._classes.get(path)
-        return (witness is not None and witness.again) or (found is not None and found.suspect)
+    def suspects_job(self, job: JobId) -> bool:
+        """Whether a job was refused again and again: it is to let others go first, for contrast."""
+        witness = self._jobs.get(job)
+        return witness is not None and witness.again
+
+    def suspects_class(self, path: PathClass) -> bool:
+        """Whether a path class refuses all: what is of it is to let others go first, too."""
+        found = self._classes.get(path)
+        return found is not None and found.suspect
 
     @property
     def many(self) -> bool:
