@@ -287,11 +287,15 @@ class Throttle:
         return max(0, self.out - (own_cost is not None))
 
     def _told_at(self, now: float) -> float | None:
-        """When the pace that it was told lets a request go; None where one has to come back first."""
+        """When the pace that it was told lets a request go, or lapses; None where one has to come back first."""
         kept = self._kept(now)
         if kept is None:
             return now
-        return None if self.out >= kept.pace.max_concurrent else kept.next_at(now)
+        told_at = None if self.out >= kept.pace.max_concurrent else kept.next_at(now)
+        if now < self._told_until < math.inf:
+            # Nothing else tells of that, and what is in flight may be for long.
+            return min(self._told_until, told_at or math.inf)
+        return told_at
 
     def _kept(self, now: float) -> Limiter | None:
         """Give the limiter of the pace that it keeps to; None where there is none."""

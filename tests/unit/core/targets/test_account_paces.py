@@ -134,6 +134,33 @@ def test_one_accounts_header_slows_nobody_else_however_often_it_comes(slow: Said
     assert outlet.limiter.pace == BASE
 
 
+class Hanging(Outlet):
+    """While ``hangs`` nothing that starts is answered."""
+
+    hangs = False
+
+    def _answered(self, ticket: Ticket, permit: int, answer: HttpResponse, started_at: float) -> None:
+        if not self.hangs:
+            super()._answered(ticket, permit, answer, started_at)
+
+
+@pytest.mark.parametrize("account", ["a", None])
+def test_a_limit_that_has_lapsed_holds_nobody_back_while_what_it_let_out_is_not_answered(
+    account: str | None,
+) -> None:
+    """Nothing comes back that would tell those who wait."""
+    server = ByAccount({account: rps(5, 1), "b": rps(5)})
+    outlet = Hanging(server, pace=Pace(2.0, 5), account_queues=True)
+    outlet.put(1, "cust_b", "b")
+    outlet.put(1, "cust_a", account)
+    outlet.run(10)
+    outlet.hangs = True
+    outlet.put(5, "cust_a", account)
+    assert went(outlet.run(40), 10, 50) == {account: pytest.approx(1 / 40)}
+    outlet.run(40)
+    assert len([start for start in outlet.between(60, 90) if start.ticket.account == account]) == 4
+
+
 def test_an_account_that_is_told_more_raises_nobody_else() -> None:
     outlet = queued(ByAccount({"a": rps(50)}), "a", "b", count=9_000).run(70)
     assert went(outlet, 10, 60)["b"] == pytest.approx(2, rel=0.05)
