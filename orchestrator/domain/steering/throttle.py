@@ -18,13 +18,14 @@ from orchestrator.domain.steering.witnesses import FORGOTTEN_AFTER_S
 
 class Passage(Struct, frozen=True):
     """A request's way through a throttle. ``permit`` is of the pace that the throttle was told, if any;
-    ``adopted``: another let it out.
+    ``adopted``: another let it out. ``slot_s`` is the time that it took of a rate found by trying.
     """
 
     throttle: "Throttle"
     cost: float
     permit: int | None
     adopted: bool = False
+    slot_s: float = 0.0
 
     def paced(self) -> "Passage":
         """Let it start in a window of the throttle's pace, though it passed before there was one."""
@@ -42,7 +43,7 @@ class Passage(Struct, frozen=True):
         if self.permit is not None:
             told = self.throttle.told
             (told.dismiss if self.adopted else told.unused)(self.permit)
-        self.throttle.refund(self.cost)
+        self.throttle.refund(self.cost, self.slot_s)
         self.closed(now)
 
     def closed(self, now: float) -> None:
@@ -158,10 +159,11 @@ class Throttle:
         self.out += 1
         self.cost_out += cost
         self._last = now
-        self._slot = max(self._slot + self._tried_interval_s(now), now - CATCH_UP_S)
+        slot_s = self._tried_interval_s(now)
+        self._slot = max(self._slot + slot_s, now - CATCH_UP_S)
         self._quotas.spend(now, cost)
         kept = self._kept(now)
-        return Passage(self, cost, None if kept is None else kept.take(now))
+        return Passage(self, cost, None if kept is None else kept.take(now), slot_s=slot_s)
 
     def adopt(self, cost: float, *, yet_to_start: bool) -> Passage:
         """Count a request as in flight that was let out before this throttle minded it. One that is
@@ -171,9 +173,10 @@ class Throttle:
         self.cost_out += cost
         return Passage(self, cost, self.told.adopt() if yet_to_start else None, adopted=True)
 
-    def refund(self, cost: float) -> None:
-        """Take back what a request did not use of the budgets."""
+    def refund(self, cost: float, slot_s: float) -> None:
+        """Take back what a request did not use of the budgets, and of a rate found by trying."""
         self._quotas.refund(cost)
+        self._slot -= slot_s
 
     def pause(self, until: float, now: float) -> None:
         """Let nothing out before ``until``."""
