@@ -186,8 +186,10 @@ class Refusals:
     def many(self) -> bool:
         """Whether more of the latest requests is refused than chance would have it."""
         latest = list(self._healthy())
-        refused = sum(r.refused for r in latest)
-        return len(latest) >= STATED_LEAST and refused >= max(STATED_JOBS, STATED_SHARE * len(latest))
+        # A job may be there more than once: refused, answered, and refused in its next step.
+        jobs = [r.job for r in latest if r.refused]
+        few = len(latest) < STATED_LEAST or len(set(jobs)) < STATED_JOBS
+        return not few and len(jobs) >= STATED_SHARE * len(latest)
 
     def heard_answer(
         self, job: JobId, customer: CustomerId, path: PathClass, started_at: float, now: float
