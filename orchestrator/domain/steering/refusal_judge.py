@@ -29,7 +29,8 @@ class RefusalJudge:
         if self.troubles is None:
             return None
         account = self._throttles.find(ticket.account) if ticket.account else None
-        known = [t.refusals for t in (self._throttles.own, account) if t is not None and t.refusals is not None]
+        bound = (throttle for throttle in (self._throttles.own, account) if throttle is not None)
+        known = [throttle.refusals for throttle in bound if throttle.refusals is not None]
         # No class waits behind another one: that may be well long before.
         if self.in_trouble(ticket) or any(refusals.suspects_class(ticket.path) for refusals in known):
             return ticket.path
