@@ -56,12 +56,11 @@ class _Gate:
             heapq.heapify(self._lanes)
 
     def let_one_out(self) -> None:
-        """Let the first lane try."""
+        """Let the first lane try, and with it those before it whose turn others of theirs have first."""
         self.opens_at = inf
         while self._lanes:
             lane = heapq.heappop(self._lanes)[2]
-            if lane.heap:
-                lane.unpark()
+            if lane.heap and lane.unpark():
                 return
 
 

@@ -121,7 +121,7 @@ class _Rotation:
                 self._leave(side)
             elif gone(lane.heap[0]):
                 self._pop(lane)
-            elif apart is not None and not lane.key[2] and (name := apart(lane.heap[0])) is not None:
+            elif apart is not None and (name := apart(lane.heap[0])) not in (None, lane.key[2]):
                 self._set_apart(lane, name)
             elif (gate := closed(lane.heap[0])) is not None:
                 lane.park(gate)

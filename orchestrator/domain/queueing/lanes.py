@@ -91,11 +91,19 @@ class Lane:
         self.heap, self.gone = kept, 0
         return dropped
 
-    def unpark(self) -> None:
-        """Its gate may be open: it takes part again, early on, for it had less than its share meanwhile."""
+    def give_way(self) -> None:
+        """Another lane has its turn before it: nobody waits at its gate for that."""
+        if self.gate is not None:
+            self.gate.pass_on()
+
+    def unpark(self) -> bool:
+        """Its gate may be open: it takes part again, early on, for it had less than its share meanwhile. Say
+        whether it is the first of its turn.
+        """
         self.parked = False
         self.turn.offer(self)
         self.turn.rotation.enter(self.turn)
+        return self.turn.head() is self
 
 
 class Flow:
@@ -116,11 +124,14 @@ class Flow:
 
     def offer(self, lane: Lane) -> None:
         """Put a lane forward by its first ticket. An older entry of it is passed over later."""
+        before = self.head()
         heapq.heappush(self._heads, (lane.heap[0], next(self._numbers), lane))
         if len(self._heads) > 2 * self.lanes + SLACK:
             # While nobody asks for the head, those that are over would stay.
             self._heads = list({entry[2].key: entry for entry in self._heads if _stands(entry)}.values())
             heapq.heapify(self._heads)
+        if before is not None and before is not self.head():
+            before.give_way()
 
     def head(self) -> Lane | None:
         """Find the lane with the lowest ticket, or None where none is ready."""
