@@ -93,7 +93,8 @@ class AiohttpEgress:
             raise self._meaning(failure, exchange, wire)
         finally:
             exchange.gate_error = None
-            del failure
+            # Its deadline knows the task, and a cancelled one this frame: its connection would stay, TLS too.
+            del failure, exchange
 
     async def close(self) -> None:
         """Close every connection; exchanges under way end with an error."""

@@ -31,6 +31,23 @@ class _WithinTls(Protocol):
         """Read no further while more than so many bytes were not taken."""
 
 
+class _Gone(asyncio.Transport):
+    """In place of a transport whose connection has ended."""
+
+    def is_closing(self) -> bool:
+        """It is over."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is left to close."""
+
+    def abort(self) -> None:
+        """The same."""
+
+
+_GONE = _Gone()
+
+
 class AnswerReader(asyncio.BufferedProtocol):
     """Reads one answer after the other from a connection, each when it was asked for."""
 
@@ -145,6 +162,8 @@ class AnswerReader(asyncio.BufferedProtocol):
         """The answer ends here, once all that came before was read."""
         self._lost = _words(exc)
         self._idle.wake(self)
+        # uvloop's TLS keeps methods of this one: its buffers would stay until the next garbage collection.
+        self._transport = _GONE
         if not self._waits:
             self._go_on()
         self._protocol.connection_lost(exc)

@@ -1,6 +1,8 @@
 """What a connection within TLS keeps in memory is little, and so are those that nobody uses."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -9,6 +11,7 @@ from orchestrator.domain.exchange import HttpRequest
 from regions.egress import idle
 from regions.egress.client import AiohttpEgress
 from regions.egress.connector import TLS_READ_BYTES, NarrowReading
+from regions.egress.reader import AnswerReader
 from regions.guard import AddressPolicy
 from tests.unit.regions.conftest import Certificate, Peer, Serve
 
@@ -92,3 +95,36 @@ async def test_a_connection_that_others_need_room_for_is_made_anew(
 async def _large(peer: Peer) -> None:
     while await peer.request():
         await peer.answer(BODY)
+
+
+async def test_a_connection_that_is_hung_up_on_leaves_memory_without_the_garbage_collector(
+    serve: Serve, certificate: Certificate
+) -> None:
+    async def begins_only(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + BODY)
+        await peer.eof()
+
+    server, readers = await serve(begins_only, tls=certificate.server), list[weakref.ref[AnswerReader]]()
+    gc.collect()
+    gc.disable()
+    try:
+        async with AiohttpEgress(PRIVATE, ca_file=certificate.ca_file) as client:
+
+            async def gate() -> None:
+                (exchange,) = client._under_way
+                assert exchange._reader is not None
+                readers.append(weakref.ref(exchange._reader))
+
+            asked = asyncio.create_task(client.exchange(ask(server.url()), gate))
+            await server.until_open(1)
+            while not readers:  # noqa: ASYNC110  # the gate is in another task
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            asked.cancel()
+            await asyncio.wait([asked])
+            await server.until_open(0)
+            await asyncio.sleep(0.1)
+            assert readers[0]() is None
+    finally:
+        gc.enable()
