@@ -182,7 +182,7 @@ class PaceKeeper:
         """From now on some account keeps to a pace of its own, and the others to the domain's without it."""
         # Until now all was let out by the domain's pace, so it counts there, whosever it is.
         self._limiter.pause(now + self.pace.window_s)
-        untold.told.remember(self._limiter)
+        untold.told.starts.remember(self._limiter)
         self._permits.count_all_in(untold)
 
 

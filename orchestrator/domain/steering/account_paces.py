@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.pace.pacing import Pace, PaceState
-from orchestrator.domain.steering.throttle import ALL_TOLD, Throttle
+from orchestrator.domain.steering.throttle import Throttle
 from orchestrator.domain.steering.throttles import UNTOLD_KEY, Throttles
+from orchestrator.domain.steering.told_pace import ALL_TOLD
 
 SWITCHED_AT_MOST_EVERY_S = 60.0
 ACCOUNTS_KEPT = 200
@@ -66,8 +67,8 @@ class AccountPaces:
     def pace_of(self, account: AccountId | None, now: float) -> Pace | None:
         """Say which pace an account was told as its own; None where it keeps to the domain's."""
         throttle = self._throttles.find(account) if account is not None else None
-        told = throttle.told_now(now) if throttle is not None else None
-        return told and told[0]
+        told = throttle.told.state(now) if throttle is not None else None
+        return None if told is None else told.pace
 
     def tell(self, account: AccountId, pace: PaceState, now: float) -> bool:
         """Keep an account to what its own answer told, and for what it did not tell to the domain's pace; say
@@ -78,18 +79,18 @@ class AccountPaces:
         parts = pace.rps_until, pace.most_until
         # What was kept on disk says nothing of its parts: all of it was told.
         parts = ALL_TOLD if parts == (None, None) else parts
-        throttle.tell(pace.pace, now, pace.source, until=until, parts=parts, shared=self)
+        throttle.told.tell(pace.pace, now, pace.source, until=until, parts=parts, shared=self)
         if before is None:
             # What it started until now counts with its target, and in no window of its own.
-            throttle.told.pause(now + pace.pace.window_s)
+            throttle.told.starts.pause(now + pace.pace.window_s)
         self._told_until = max(self._told_until, until)
         return before != pace.pace
 
     def begin_windows(self, at: float) -> None:
         """Let accounts that were told a pace wait a window of it from ``at`` on."""
         for _, throttle in self._throttles.of_accounts():
-            if (told := throttle.told_now(at)) is not None:
-                throttle.told.pause(at + told[0].window_s)
+            if (told := throttle.told.state(at)) is not None:
+                throttle.told.starts.pause(at + told.pace.window_s)
 
     def share(self, domain: Pace, now: float) -> None:
         """Keep those accounts to the ``domain``'s pace together that were told none of their own; while none
@@ -98,21 +99,21 @@ class AccountPaces:
         apart = self.have_queues and now < self._told_until
         if not apart and self.each is not None:
             for _, throttle in self._throttles.of_accounts():
-                throttle.let_go()
+                throttle.told.let_go()
             self._told_until = NEVER
         self.each = domain if apart else None
 
     def untold(self, now: float) -> Throttle:
         """Find the throttle of those that were told no pace of their own, or make it."""
         throttle = self._throttles.of(UNTOLD_KEY, now)
-        throttle.keep_to(self.each)
+        throttle.told.keep_to(self.each)
         return throttle
 
-    def told(self, now: float) -> Iterator[tuple[str, Pace, float, str]]:
-        """Give the paces that accounts were told, some of the latest: when each lapses, and its header."""
+    def told(self, now: float) -> Iterator[tuple[str, PaceState]]:
+        """Give the paces that accounts were told, some of the latest."""
         accounts = self._throttles.of_accounts() if self.each else ()
-        told = ((key, throttle.told_now(now)) for key, throttle in accounts)
-        known = [(key, *said) for key, said in told if said is not None and key != UNTOLD_KEY]
+        told = ((key, throttle.told.state(now)) for key, throttle in accounts)
+        known = [(key, said) for key, said in told if said is not None and key != UNTOLD_KEY]
         return iter(known[-ACCOUNTS_KEPT:])
 
     def together(self, most: float, now: float) -> float:

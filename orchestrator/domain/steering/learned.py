@@ -58,9 +58,13 @@ def write_down(paces: StatedPaces, binding: Binding, now: float, unix_ms: int) -
         accounts_paused=tuple((key, unix(t.paused_until)) for key, t in accounts if t.paused_until > now),
         accounts_told=tuple(
             AccountTold(
-                key, pace.rps, pace.max_concurrent, None if until == float("inf") else unix(until), source
+                key,
+                told.pace.rps,
+                told.pace.max_concurrent,
+                None if told.lapses_at is None else unix(told.lapses_at),
+                told.source,
             )
-            for key, pace, until, source in binding.accounts.told(now)
+            for key, told in binding.accounts.told(now)
         ),
     )
 

@@ -52,7 +52,7 @@ class StatedPaces:
         others = self._before or (before if self._told_customer != customer else None)
         if state.lapses_at is not None or (others is not None and _lower(state, others)):
             throttle = self._binding.throttles.of(customer_key(customer), now)
-            throttle.tell(state.pace, now, state.source)
+            throttle.told.tell(state.pace, now, state.source)
             asked = (state.pace.rps, float(state.pace.max_concurrent))
             until = self._binding.binds_until(Word.PACE, customer, asked, now)
             if until <= now:
@@ -70,8 +70,8 @@ class StatedPaces:
         is new. ``pace`` is in force at the domain.
         """
         throttle = self._binding.throttles.account(account, heard.customer, now)
-        before = throttle.told_state(now) or PaceState(pace)
-        if not throttle.is_latest(heard.answered_at):
+        before = throttle.told.state(now) or PaceState(pace)
+        if not throttle.told.is_latest(heard.answered_at):
             signal = _no_higher(signal, before.pace)
         state = steer(before, signal, base=self.base, caps=self.caps, now=now)
         return self._binding.accounts.tell(account, state, now)

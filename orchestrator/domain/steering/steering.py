@@ -195,7 +195,7 @@ class Steering:
         pace = Pace(told.rps or self.state.pace.rps, told.max_concurrent or self.state.pace.max_concurrent)
         if pace.rps < self.state.pace.rps or pace.max_concurrent < self.state.pace.max_concurrent:
             throttle = self.binding.throttles.account(heard.account, heard.customer, now)
-            throttle.tell(pace, now, budget.header)
+            throttle.told.tell(pace, now, budget.header)
         return self.binding.two_accounts_paced(heard.account, pace, now) and self._tell(told, heard, now)
 
     def _judge(self, heard: Heard, now: float, *, asks_to_wait: bool) -> Finding | None:

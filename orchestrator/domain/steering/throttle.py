@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -11,20 +10,10 @@ from orchestrator.domain.headers.signals import LONGEST_WAIT_S
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.pace.active_limits import REFUSALS, RETRY_AFTER, ActiveLimit, ActiveLimitKind
 from orchestrator.domain.pace.aimd import TriedRate
-from orchestrator.domain.pace.pacing import ARRIVAL_MARGIN_S, CATCH_UP_S, Limiter, Outlook, Pace, PaceState
+from orchestrator.domain.pace.pacing import CATCH_UP_S, Outlook, Pace
 from orchestrator.domain.steering.quotas import Quotas
 from orchestrator.domain.steering.refusals import Refusals
-from orchestrator.domain.steering.witnesses import FORGOTTEN_AFTER_S
-
-Parts = tuple[float | None, float | None]
-"""Until when a rate holds that was told, and a number in flight; None where that was not told."""
-ALL_TOLD: Parts = (math.inf, math.inf)
-
-
-class Shared(Protocol):
-    """Whoever knows the pace that is everybody's who was told none."""
-
-    each: Pace | None
+from orchestrator.domain.steering.told_pace import ToldPace
 
 
 class Passage(Struct, frozen=True):
@@ -42,25 +31,25 @@ class Passage(Struct, frozen=True):
         """Let it start in a window of the throttle's pace, though it passed before there was one."""
         if self.permit is not None:
             return self
-        return Passage(self.throttle, self.cost, self.throttle.told.adopt(), adopted=True)
+        return Passage(self.throttle, self.cost, self.throttle.told.starts.adopt(), adopted=True)
 
     def started(self, at: float) -> None:
         """Its first byte was written at monotonic ``at``."""
         if self.permit is not None:
-            self.throttle.told.started(self.permit, at)
+            self.throttle.told.starts.started(self.permit, at)
 
     def unused(self, now: float) -> None:
         """It was not written: it gives everything back."""
         if self.permit is not None:
-            told = self.throttle.told
-            (told.dismiss if self.adopted else told.unused)(self.permit)
+            starts = self.throttle.told.starts
+            (starts.dismiss if self.adopted else starts.unused)(self.permit)
         self.throttle.refund(self.cost, self.slot_s)
         self.closed(now)
 
     def closed(self, now: float) -> None:
         """It is over."""
         if self.permit is not None:
-            self.throttle.told.closed(self.permit, now)
+            self.throttle.told.starts.closed(self.permit, now)
         self.throttle.out -= 1
         self.throttle.cost_out -= self.cost
 
@@ -70,16 +59,9 @@ class Throttle:
 
     __slots__ = (
         "_last",
-        "_otherwise",
-        "_parts",
         "_paused_until",
         "_quotas",
-        "_shared",
         "_slot",
-        "_source",
-        "_told_by",
-        "_told_pace",
-        "_told_until",
         "_tried",
         "cost_out",
         "counts_all",
@@ -97,16 +79,8 @@ class Throttle:
         self.counts_all = False
         """Whether what was let out before it was there is among them."""
         self._paused_until = -math.inf
-        self.told = Limiter(_UNTOLD)
-        """Keeps the log of starts at the pace that it keeps to, as long as there is one."""
-        self._told_pace = _UNTOLD
-        self._told_until = -math.inf
-        self._parts = ALL_TOLD
-        self._shared: Shared | None = None
-        """Where what it was not told comes from, if it was told a part of its pace."""
-        self._told_by = -math.inf
-        self._otherwise: Pace | None = None
-        self._source = ""
+        self.told = ToldPace()
+        """The pace that it keeps to."""
         self.heard_by: CustomerId | None = None
         """Whose request was told last what it asks; None where nobody's since the start."""
         self._tried: TriedRate | None = None
@@ -123,38 +97,7 @@ class Throttle:
 
     def pace(self, now: float) -> Pace | None:
         """Give the pace that it keeps to, what it was told or otherwise; None where there is none."""
-        return self._told() if now < self._told_until else self._otherwise
-
-    def is_latest(self, answered_at: float) -> bool:
-        """Note when an answer came that told a pace; say whether no later one was heard before it."""
-        latest = answered_at >= self._told_by
-        self._told_by = max(self._told_by, answered_at)
-        return latest
-
-    def told_now(self, now: float) -> tuple[Pace, float, str] | None:
-        """Give the pace that it was told, when that lapses (infinite: never) and by which header."""
-        return (self._told(), self._told_until, self._source) if now < self._told_until else None
-
-    def told_state(self, now: float) -> PaceState | None:
-        """Give the pace that it was told, with what was told of it."""
-        if now >= self._told_until:
-            return None
-        until = None if self._told_until == math.inf else self._told_until
-        return PaceState(self._told(), until, self._source, *self._parts)
-
-    def _told(self) -> Pace:
-        rps, most = self._parts
-        shared = None if self._shared is None else self._shared.each
-        if shared is None or None not in self._parts:
-            return self._told_pace
-        return Pace(
-            shared.rps if rps is None else self._told_pace.rps,
-            shared.max_concurrent if most is None else self._told_pace.max_concurrent,
-        )
-
-    def keep_to(self, pace: Pace | None) -> None:
-        """Keep to a pace where it was told none; None: to none."""
-        self._otherwise = pace
+        return self.told.now(now)
 
     def tried_rate(self, now: float) -> float | None:
         """The rate found by trying (requests per second), while refusals without a word keep it low."""
@@ -168,7 +111,7 @@ class Throttle:
 
     def next_at(self, now: float, cost: float) -> float:
         """When a request may go: ``now`` or later; infinite where one in flight has to end first."""
-        told_at = self._told_at(now)
+        told_at = self.told.next_at(now, self.out)
         if told_at is None:
             return math.inf
         due = max(now, self._paused_until, told_at)
@@ -180,7 +123,7 @@ class Throttle:
         """Estimate the next starts, budgets apart, where a place in flight is held for ``place_s``."""
         interval_s = self._tried_interval_s(now)
         tried = Outlook(max(now, self._paused_until, self._slot + interval_s), interval_s)
-        kept = self._kept(now)
+        kept = self.told.limiter(now)
         return tried if kept is None else tried.joined(kept.outlook(now, place_s))
 
     def paid_at(self, now: float, cost: float, count: int) -> float:
@@ -195,7 +138,7 @@ class Throttle:
         slot_s = self._tried_interval_s(now)
         self._slot = max(self._slot + slot_s, now - CATCH_UP_S)
         self._quotas.spend(now, cost)
-        kept = self._kept(now)
+        kept = self.told.limiter(now)
         return Passage(self, cost, None if kept is None else kept.take(now), slot_s=slot_s)
 
     def adopt(self, cost: float, *, yet_to_start: bool) -> Passage:
@@ -204,7 +147,7 @@ class Throttle:
         """
         self.out += 1
         self.cost_out += cost
-        return Passage(self, cost, self.told.adopt() if yet_to_start else None, adopted=True)
+        return Passage(self, cost, self.told.starts.adopt() if yet_to_start else None, adopted=True)
 
     def refund(self, cost: float, slot_s: float) -> None:
         """Take back what a request did not use of the budgets, and of a rate found by trying."""
@@ -214,27 +157,6 @@ class Throttle:
     def pause(self, until: float, now: float) -> None:
         """Let nothing out before ``until``."""
         self._paused_until = max(self._paused_until, min(until, now + LONGEST_WAIT_S))
-
-    def tell(
-        self,
-        pace: Pace,
-        now: float,
-        source: str = "",
-        *,
-        until: float | None = None,
-        parts: Parts = ALL_TOLD,
-        shared: Shared | None = None,
-    ) -> None:
-        """Keep to a pace, until it lapses or ``until``; ``source`` is the header that told it. What is not
-        among the ``parts`` that it told is what ``shared`` has.
-        """
-        self._told_until = now + pace.lapse_s if until is None else until
-        self._told_pace, self._source = pace, source
-        self._parts, self._shared = parts, shared
-
-    def let_go(self) -> None:
-        """Forget the pace that it was told: a later answer told a better one."""
-        self._told_until = -math.inf
 
     def learn(self, budget: Budget, now: float, *, told_at: float, own_cost: float | None) -> None:
         """Follow a budget, as an answer tells it. Other requests in flight may not be counted in it yet.
@@ -305,9 +227,8 @@ class Throttle:
             yield ActiveLimit(
                 kind=ActiveLimitKind.PAUSE, source=RETRY_AFTER, until=self._paused_until, rps=0.0
             )
-        if now < self._told_until:
-            until = None if self._told_until == math.inf else self._told_until
-            yield active_pace(self._told(), self._source, until)
+        if (told := self.told.state(now)) is not None:
+            yield active_pace(told.pace, told.source, told.lapses_at)
         if self._tried is not None:
             yield ActiveLimit(kind=ActiveLimitKind.SLOWED, source=REFUSALS, rps=self._tried.rate(now))
         yield from self._quotas.active_limits(now)
@@ -315,42 +236,14 @@ class Throttle:
     def at_rest(self, now: float) -> bool:
         """Whether nothing holds any more. Budgets whose reset has passed are dropped."""
         self._quotas.drop_expired(now)
-        holds = now < max(self._paused_until, self._lapses_at(now)) or self._tried or self._quotas
+        over_at = max(self._paused_until, self.told.lapses_at(now, self._last))
+        holds = now < over_at or self._tried or self._quotas
         return not (holds or self.out) and (self.refusals is None or self.refusals.at_rest(now))
-
-    def _lapses_at(self, now: float) -> float:
-        """When what it keeps to is over. A pace that has no end is kept for a while after the last start, one
-        that it was not told for as long as a window remembers: from the start, which may come late, on.
-        """
-        if now < self._told_until < math.inf:
-            return self._told_until
-        kept = self.pace(now)
-        rests_s = FORGOTTEN_AFTER_S if self._told_until == math.inf else 0.0
-        last = max(self._last, self.told.last_start)
-        return -math.inf if kept is None else last + kept.window_s + ARRIVAL_MARGIN_S + rests_s
 
     def _others_out(self, unit: BudgetUnit, own_cost: float | None) -> float:
         if unit is BudgetUnit.TOKENS:
             return max(0.0, self.cost_out - (own_cost or 0.0))
         return max(0, self.out - (own_cost is not None))
-
-    def _told_at(self, now: float) -> float | None:
-        """When the pace that it was told lets a request go, or lapses; None where one has to come back."""
-        kept = self._kept(now)
-        if kept is None:
-            return now
-        told_at = None if self.out >= kept.pace.max_concurrent else kept.next_at(now)
-        if now < self._told_until < math.inf:
-            # Nothing else tells of that, and what is in flight may be for long.
-            return min(self._told_until, told_at or math.inf)
-        return told_at
-
-    def _kept(self, now: float) -> Limiter | None:
-        """Give the limiter of the pace that it keeps to; None where there is none."""
-        if (pace := self.pace(now)) is None:
-            return None
-        self.told.pace = pace
-        return self.told
 
     def _tried_interval_s(self, now: float) -> float:
         return 0.0 if self._tried is None else 1 / self._tried.rate(now)
@@ -365,6 +258,3 @@ def active_pace(pace: Pace, source: str, until: float | None) -> ActiveLimit:
         rps=pace.rps,
         max_concurrent=pace.max_concurrent,
     )
-
-
-_UNTOLD = Pace()

@@ -77,7 +77,7 @@ class Throttles:
     def let_go(self, customer: CustomerId) -> None:
         """A customer was told a better pace than its own throttle keeps to."""
         if (throttle := self.find(customer_key(customer))) is not None:
-            throttle.let_go()
+            throttle.told.let_go()
 
     def hand_over(self, customer: CustomerId, now: float) -> None:
         """Let a rate found by trying bind the one customer who was refused, and the domain no longer."""

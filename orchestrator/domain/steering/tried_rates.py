@@ -28,7 +28,7 @@ class TriedRates:
         lowered = False
         for throttle, _ in self._binding.bound(heard, Word.REFUSAL, (), now):
             told = throttle.pace(now) if self._paces_itself(throttle, now) else None
-            starts, kept = (limiter, pace) if told is None else (throttle.told, told)
+            starts, kept = (limiter, pace) if told is None else (throttle.told.starts, told)
             # Much faster than just now nothing was tried.
             begin = 2 * max(1, starts.recent(now)) / kept.window_s
             ceiling = self._ceiling(throttle, pace, now)
@@ -45,7 +45,7 @@ class TriedRates:
                 throttle.answered(heard.job, heard.started_at, now, ceiling=ceiling)
 
     def _paces_itself(self, throttle: Throttle, now: float) -> bool:
-        return self._binding.accounts.each is not None and throttle.told_now(now) is not None
+        return self._binding.accounts.each is not None and throttle.told.state(now) is not None
 
     def _ceiling(self, throttle: Throttle, pace: Pace, now: float) -> float:
         """Say which rate a throttle's grows back to once refusals end."""

@@ -84,5 +84,5 @@ class Troubles:
     def _part_of(self, throttle: Throttle, share: float, rps: float, now: float) -> Throttle:
         slow = self._share_of(share, min(rps, self.pace.rps))
         # It does not lapse: whoever waits for its place is told when that comes back, and by no timer.
-        throttle.tell(Pace(slow, max(1, int(share * self.pace.max_concurrent))), now, until=math.inf)
+        throttle.told.tell(Pace(slow, max(1, int(share * self.pace.max_concurrent))), now, until=math.inf)
         return throttle
