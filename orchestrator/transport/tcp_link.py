@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from orchestrator.messages.codec import WIRE_VERSION, in_version
@@ -149,15 +149,15 @@ class TcpWay(StreamCarrier):
             return BATCHES_UNDER_WAY
         return BATCHES_MOST if self._links[-1].writable else 0
 
-    async def __call__(self, batch: bytes) -> None:
-        """Carry a batch.
+    def __call__(self, batch: bytes) -> Awaitable[object]:
+        """Write a batch to the connection; what is awaited raises where that broke.
 
         Raises:
-            ConnectionError: There is no connection, or it broke.
+            ConnectionError: There is no connection.
 
         """
         link = self.latest()
-        await link.carry(in_version(batch, link.version))
+        return link.carry(in_version(batch, link.version))
 
     def latest(self) -> TcpLink:
         """Give the connection that is used.
