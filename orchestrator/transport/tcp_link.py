@@ -104,13 +104,19 @@ class TcpLink(FramedLink):
         """Take one frame."""
         if kind is FrameKind.BATCH and self._take is not None:
             self._take(payload)
-            self.send(FrameKind.TAKEN, number=number)
+            # Behind what the batch began: that leaves at the end of the next turn. Encrypting takes its time.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._say_taken, number)
         elif kind is FrameKind.BEAT and self._answer is not None:
             self.send(FrameKind.REPLY, self._answer(payload), number)
         elif kind in (FrameKind.TAKEN, FrameKind.REPLY):
             self.answered(number, payload)
         else:
             self._opened_by(self, kind, payload)
+
+    def _say_taken(self, number: int) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self.send(FrameKind.TAKEN, number=number)
 
     def send(self, kind: FrameKind, payload: bytes = b"", number: int = 0) -> None:
         """Write a frame.
