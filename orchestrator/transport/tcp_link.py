@@ -22,6 +22,8 @@ UNREAD_MOST = 32 * 1024 * 1024
 """Written to an end that does not read: then it is hung up on."""
 GIVEN_UP_AFTER_MS = 10_000
 """What the other end has not acknowledged by then breaks the connection (tcp(7), TCP_USER_TIMEOUT)."""
+TAKEN_AFTER_S = 0.001
+"""What a batch begins goes first, a request or a commit: to encrypt the acknowledgement would hold it up."""
 ASKED_AFTER_S = 5
 """Of silence the other end's kernel is asked whether it is there, each second until it is given up."""
 
@@ -104,9 +106,7 @@ class TcpLink(FramedLink):
         """Take one frame."""
         if kind is FrameKind.BATCH and self._take is not None:
             self._take(payload)
-            # Behind what the batch began: that leaves at the end of the next turn. Encrypting takes its time.
-            loop = asyncio.get_running_loop()
-            loop.call_soon(loop.call_soon, self._say_taken, number)
+            asyncio.get_running_loop().call_later(TAKEN_AFTER_S, self._say_taken, number)
         elif kind is FrameKind.BEAT and self._answer is not None:
             self.send(FrameKind.REPLY, self._answer(payload), number)
         elif kind in (FrameKind.TAKEN, FrameKind.REPLY):

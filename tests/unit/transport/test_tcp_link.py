@@ -5,7 +5,9 @@ import asyncio
 from orchestrator.messages.codec import WIRE_VERSION
 from orchestrator.messages.hello import Purpose
 from orchestrator.transport.framed_link import FrameKind
-from orchestrator.transport.tcp_link import TcpLink
+from orchestrator.transport.tcp_link import TAKEN_AFTER_S, TcpLink
+
+WITHIN_S = 10.0
 
 
 class Wire(asyncio.Transport):
@@ -59,15 +61,12 @@ def kinds(wire: Wire) -> list[FrameKind]:
     return [FrameKind(frame[4]) for frame in wire.written]
 
 
-async def some_turns() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
-
-
 async def test_a_batch_is_acknowledged_behind_what_it_begins() -> None:
     wire, said = Wire(), list[str]()
     begin(wire, said).data_received(a_batch(1) + a_batch(2))
-    await some_turns()
+    async with asyncio.timeout(WITHIN_S):
+        while len(wire.written) < 4:  # noqa: ASYNC110  # the wire says nothing of it
+            await asyncio.sleep(TAKEN_AFTER_S)
     assert kinds(wire) == [FrameKind.BATCH, FrameKind.BATCH, FrameKind.TAKEN, FrameKind.TAKEN]
     assert [frame[-1] for frame in wire.written[2:]] == [1, 2]
 
@@ -79,5 +78,5 @@ async def test_a_connection_that_is_closing_acknowledges_nothing_more() -> None:
     await asyncio.sleep(0)
     assert said == ["begun"]
     link.close()
-    await some_turns()
+    await asyncio.sleep(2 * TAKEN_AFTER_S)
     assert FrameKind.TAKEN not in kinds(wire)
