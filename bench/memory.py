@@ -28,6 +28,7 @@ import httpx
 from bench.figures import percentile
 from bench.memory_attacks import ATTACKS, PACE, Attack, Attacker
 from bench.service import Service, create_key, descendants, process_name, running_service
+from tests.support.certificates import Certificate
 
 MIB = 1024 * 1024
 PEAK_MIB = 256.0
@@ -254,13 +255,25 @@ def line_of(outcome: Outcome) -> str:
 
 
 async def measure(attacks: Sequence[Attack]) -> list[Outcome]:
-    """Start a service, and make these attacks on it."""
+    """Start a service that trusts the attacker's target, and make these attacks on it."""
     with (
         tempfile.TemporaryDirectory(prefix="ezthrottle-") as data_dir,
+        trusted(Certificate.made()),
         running_service("--allow-private-targets", data_dir=Path(data_dir)) as service,
         Bystander(service.base_url, create_key(Path(data_dir), "cust_bystander")).running() as bystander,
     ):
         return await Bench(service, bystander).run(attacks, lambda found: print(line_of(found), flush=True))
+
+
+@contextlib.contextmanager
+def trusted(certificate: Certificate) -> Iterator[None]:
+    """Have the processes that are started until the block ends trust it."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.environ["SSL_CERT_FILE"] = str(certificate.write(Path(directory))[0])
+        try:
+            yield
+        finally:
+            del os.environ["SSL_CERT_FILE"]
 
 
 def main() -> None:

@@ -15,10 +15,13 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from bench.service import Service, create_key
+from tests.support.certificates import Certificate
 
 LARGE = 5 * 1024 * 1024
 PATIENCE_S = 60.0
 PIECE = 64 * 1024
+SECURE = "/secure"
+"""Paths that begin so are asked for over https."""
 RECEIVERS = 20
 RETRIES = {"max_retries": 9, "reroute_codes": [], "retry_codes": [500]}
 PACE = "X-EZTHROTTLE-RPS: 2000\r\nX-EZTHROTTLE-MAX-CONCURRENT: 1000\r\n"
@@ -33,17 +36,23 @@ class Target:
     def __init__(self) -> None:
         self._bomb = b""
         self.url = ""
+        self.secure_url = ""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Listen until the block ends."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
+        secure = await asyncio.start_server(
+            self._serve, "127.0.0.1", 0, backlog=1024, ssl=Certificate.made().server()
+        )
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self.secure_url = f"https://127.0.0.1:{secure.sockets[0].getsockname()[1]}"
         try:
             yield self
         finally:
-            server.close()
-            server.abort_clients() if hasattr(server, "abort_clients") else None
+            for each in (server, secure):
+                each.close()
+                each.abort_clients() if hasattr(each, "abort_clients") else None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # What is under way when the loop ends is cancelled: nothing to print for each.
@@ -89,6 +98,8 @@ async def _write(writer: asyncio.StreamWriter, status: str, body: bytes, fields:
     for at in range(0, len(body), PIECE):
         writer.write(body[at : at + PIECE])
         await writer.drain()
+        if writer.is_closing():
+            return
 
 
 def _content_length(head: str) -> int:
@@ -125,11 +136,14 @@ class Attacker:
 
     async def submit(self, path: str, **fields: Any) -> str:
         """Submit a job of one's own; give its id."""
-        job = {"url": self.target.url + path, "idempotent_key": f"{time.time_ns()}-{next(_numbers)}"}
+        job = {"url": self._url(path), "idempotent_key": f"{time.time_ns()}-{next(_numbers)}"}
         answer = await self.api.post("/api/v1/jobs", json=job | fields)
         answer.raise_for_status()
         job_id: str = answer.json()["job_id"]
         return job_id
+
+    def _url(self, path: str) -> str:
+        return (self.target.secure_url if path.startswith(SECURE) else self.target.url) + path
 
     async def end_of(self, job_id: str) -> None:
         """Wait for a job's end, without reading its result."""
@@ -148,9 +162,9 @@ class Attacker:
         await self.end_of(job_id)
         return job_id
 
-    async def open_gate(self) -> None:
+    async def open_gate(self, path: str = "/letters") -> None:
         """Hear the target's pace."""
-        await self.result_of("/letters?bytes=10")
+        await self.result_of(f"{path}?bytes=10")
 
     async def cancel_all(self, job_ids: list[str]) -> None:
         """End what is under way."""
@@ -241,7 +255,7 @@ def _hooks(path: str, jobs: int) -> Callable[[Attacker], Awaitable[None]]:
 
 def _answers(path: str, jobs: int, **fields: Any) -> Callable[[Attacker], Awaitable[None]]:
     async def make(attacker: Attacker) -> None:
-        await attacker.open_gate()
+        await attacker.open_gate(SECURE if path.startswith(SECURE) else "/letters")
         ids = await asyncio.gather(*(attacker.submit(path, **fields) for _ in range(jobs)))
         await asyncio.sleep(attacker.hold_s)
         await attacker.cancel_all(ids)
@@ -329,6 +343,7 @@ ATTACKS = (
     Attack("hooks", "12 answers of 5 MiB of letters, each to 20 receivers that hang", _hooks("/letters", 12)),
     Attack("trickle", "220 answers of 5.1 MB that do not end", _answers("/trickle?bytes=5100000", 220)),
     Attack("answers", "220 answers of 5 MiB at once", _answers("/letters", 220)),
+    Attack("https", "600 answers of 5 MiB over https at once", _answers(SECURE, 600)),
     Attack("readers", "150 slow readers of a result of 5 MiB", _readers(150)),
     Attack("readers400", "400 slow readers of a result of 5 MiB", _readers(400)),
     Attack("results", "400 slow readers of 40 results of 5 MiB", _readers(400, 40)),

@@ -129,6 +129,9 @@ class Settings:
     tls_key: Path | None = _setting(  # noqa: RUF009  # the same
         None, "Its key, in PEM."
     )
+    nodes_port: int = _setting(
+        0, "TCP port where executors on a Ray cluster's other machines connect; 0 lets the system choose one."
+    )
     data_dir: Path = _setting(  # noqa: RUF009  # a path can't be changed, nor can None
         Path("./data"), "Where everything that has to survive lies."
     )
@@ -229,8 +232,11 @@ class Settings:
             for name in self.regions
             if not is_region_name(name)
         ]
-        if not 0 <= self.port <= PORT_MOST:
-            found.append(f"--port must lie between 0 and {PORT_MOST}")
+        found += [
+            f"--{name} must lie between 0 and {PORT_MOST}"
+            for name, port in (("port", self.port), ("nodes-port", self.nodes_port))
+            if not 0 <= port <= PORT_MOST
+        ]
         found += self._metrics_problems()
         found += self._agents_problems()
         found += self._range_problems()

@@ -1,4 +1,4 @@
-"""What a region's actor hosts: a node over Ray and the Unix socket."""
+"""What a region's actor hosts: a node over the Unix socket, TLS and Ray."""
 
 import asyncio
 import socket
@@ -21,10 +21,11 @@ from orchestrator.transport.local_link import LocalCaller
 from regions.clock_offset import boot_id
 from regions.egress.answer_room import AnswerRoom
 from regions.egress.client import AiohttpEgress
+from regions.far_shard import FarShard
 from regions.guard import AddressPolicy, parse_networks
 from regions.heart import Heart
 from regions.node import RegionNode
-from regions.ray_transport import ShardsOverRay
+from regions.ray_transport import RemoteActor, ShardsOverRay
 from regions.session import NodeParts
 
 
@@ -66,18 +67,21 @@ class RegionHost:
     def __init__(self, address: str, options: dict[str, Any]) -> None:
         log_here()
         raise_file_limit()
+        incarnation = uuid.uuid4().hex
         near = {
             ShardName(shard): LocalCaller(_near(socket), address)
             for shard, socket in options["shards"].items()
         }
-        self._node = RegionNode(_parts(options, ShardsOverRay(address, near)))
+        far = {shard: _far(shard, address, incarnation, caller) for shard, caller in near.items()}
+        self._node = RegionNode(_parts(options, incarnation, ShardsOverRay(address, far)))
         self._sessions = {shard: self._node.join(shard) for shard in near}
         self._node.start()
         tune_interpreter()
         give_memory_back()
         self._connected = [
-            asyncio.create_task(near[shard].keep_connected(session.receive))
+            asyncio.create_task(end.keep_connected(session.receive))
             for shard, session in self._sessions.items()
+            for end in (near[shard], far[shard])
         ]
         self._hearts = [Heart(session.beat_for_ever) for session in self._sessions.values()]
         for heart in self._hearts:
@@ -93,12 +97,23 @@ def where_here() -> dict[str, str]:
     return {"host": socket.gethostname(), "address": own_address(), "version": build()}
 
 
-def _parts(options: dict[str, Any], transport: ShardsOverRay) -> NodeParts:
+def _far(shard: ShardName, own: str, incarnation: str, near: LocalCaller) -> FarShard:
+    remote = RemoteActor(shard, own)
+    return FarShard(
+        incarnation,
+        own_address(),
+        remote.invite,
+        is_near=lambda: near.connected,
+        otherwise=near.carrier(remote.deliver),
+    )
+
+
+def _parts(options: dict[str, Any], incarnation: str, transport: ShardsOverRay) -> NodeParts:
     room = AnswerRoom()
     # Webhooks that name this region leave from here too: a process of their own would cost 60 MB a region.
     egress = make_egress(options, room)
     return NodeParts(
-        incarnation=uuid.uuid4().hex,
+        incarnation=incarnation,
         boot_id=boot_id(),
         clock=SystemClock(),
         transport=transport,

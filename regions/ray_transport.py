@@ -1,14 +1,16 @@
 """Batches and heartbeats as calls of Ray's actors."""
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import ray
 
 from orchestrator.domain.ids import ShardName
 from orchestrator.messages import names
+from orchestrator.messages.hello import Invitation, read
 from orchestrator.ports.transport import Carrier
-from orchestrator.transport.local_link import LocalCaller
+from regions.far_shard import FarShard
 
 
 class RemoteActor:
@@ -36,11 +38,16 @@ class RemoteActor:
         reply: bytes = await self._call("heartbeat", beat)
         return reply
 
-    async def _call(self, method: str, payload: bytes) -> Any:
+    async def invite(self) -> Invitation | None:
+        """Ask where to connect, within TLS; None where nobody listens. Raises whatever Ray does."""
+        invitation: bytes | None = await self._call("invite")
+        return None if invitation is None else read(invitation, Invitation)
+
+    async def _call(self, method: str, *payload: bytes) -> Any:
         if self._handle is None:
             self._handle = self._look_up()
         try:
-            return await getattr(self._handle, method).remote(self._caller, payload)
+            return await getattr(self._handle, method).remote(self._caller, *payload)
         except Exception:
             self._handle = None
             raise
@@ -57,23 +64,26 @@ class RemoteActor:
 
 
 class ShardsOverRay:
-    """A region node's way to shards: batches over the Unix socket of one on this machine, all else over Ray.
+    """A region node's way to shards: batches over the Unix socket of one on this machine, or over TLS to one
+    elsewhere; by calls of Ray's where neither is connected, and heartbeats always.
 
     Args:
         own: Who this node is.
-        near: What connects to a shard's socket, by shard.
+        far: Its connection to each shard.
     """
 
-    def __init__(self, own: str, near: dict[ShardName, LocalCaller]) -> None:
-        self._near = near
-        self._batches = {shard: RemoteActor(shard, own) for shard in near}
+    def __init__(self, own: str, far: Mapping[ShardName, FarShard]) -> None:
+        self._far = far
         # The heart has a loop of its own: it shares no handle with the node's.
-        self._heartbeats = {shard: RemoteActor(shard, own) for shard in near}
+        self._heartbeats = {shard: RemoteActor(shard, own) for shard in far}
 
     def carrier(self, to: ShardName) -> Carrier:
         """Make what carries batches to a shard."""
-        return self._near[to].carrier(self._batches[to].deliver)
+        return self._far[to].way
 
     async def heartbeat(self, shard: ShardName, beat: bytes) -> bytes:
         """Bring a heartbeat to a shard, and give its reply."""
-        return await self._heartbeats[shard].heartbeat(beat)
+        self._far[shard].asks()
+        reply = await self._heartbeats[shard].heartbeat(beat)
+        self._far[shard].is_heard()
+        return reply

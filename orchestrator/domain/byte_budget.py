@@ -5,6 +5,9 @@ MIB = 1024 * KIB
 LARGE_BYTES = 64 * KIB
 """From here on a result is not copied for each who needs it: it is left on disk, and read when it goes."""
 
+TLS_COSTS = 68 * KIB
+"""What a connection takes besides where it is within TLS: see ``regions/egress/connector.py``."""
+
 
 class ByteBudget:
     """Bytes in all, of which nobody may hold more than he leaves free.

@@ -10,10 +10,17 @@ from typing import Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from orchestrator.domain.byte_budget import TLS_COSTS
+
 RESPONSE_BYTES_MOST = 5 * 1024 * 1024
 """Of an answer's body, after its content coding was undone; what is more is cut."""
 LINE_COSTS = 160
 """What a header line takes in memory besides its characters, in bytes."""
+
+
+def is_secure(url: str) -> bool:
+    """Whether what goes there goes within TLS."""
+    return url[:6].lower() == "https:"
 
 
 class HttpRequest(Struct, frozen=True, kw_only=True, array_like=True):
@@ -40,6 +47,11 @@ class HttpRequest(Struct, frozen=True, kw_only=True, array_like=True):
         """What it takes in memory, in bytes."""
         lines = sum([LINE_COSTS + len(name) + len(value) for name, value in self.headers])
         return len(self.url) + lines + len(self.body or b"")
+
+    @property
+    def size_at_node(self) -> int:
+        """The same of its connection too, where that is within TLS."""
+        return self.size + (TLS_COSTS if is_secure(self.url) else 0)
 
 
 class Phases(Struct, frozen=True):

@@ -42,6 +42,17 @@ class Hello(Struct, frozen=True, kw_only=True):
     only_named: bool = False
 
 
+class Invitation(Struct, frozen=True, kw_only=True):
+    """Where a shard listens for nodes of its cluster's other machines, in PEM the certificate that it shows
+    there, and what a node says to be let in as itself: for as long as the shard lives.
+    """
+
+    host: str
+    port: int
+    certificate: str
+    token: str
+
+
 class Welcome(Struct, frozen=True, kw_only=True):
     """The answer: in which version both speak from here on, and for which shard."""
 

@@ -183,6 +183,11 @@ class LocalCaller:
         self._link: LocalLink | None = None
         self._lost = asyncio.Event()
 
+    @property
+    def connected(self) -> bool:
+        """Whether the other end is on this machine, and there."""
+        return self._link is not None
+
     def carrier(self, far: Carrier) -> Carrier:
         """Make what carries batches to the other end: over the connection, or by ``far`` without one."""
 

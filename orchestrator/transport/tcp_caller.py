@@ -57,10 +57,9 @@ class TcpCaller:
         pause = PAUSE_FIRST_S
         while True:
             try:
-                link = await self._connect()
+                link = await self.connect()
                 self._trouble, pause = "", PAUSE_FIRST_S
-                await self._lost.wait()
-                self._over.drop(link)
+                await self.until_lost(link)
                 self._tell_once("the connection is lost")
             except RefusedError as error:
                 self._tell_once(str(error))
@@ -77,7 +76,23 @@ class TcpCaller:
         if self._link is not None:
             self._link.abort()
 
-    async def _connect(self) -> TcpLink:
+    async def until_lost(self, link: TcpLink) -> None:
+        """Return when a connection is over; the way is not told of it any more then."""
+        try:
+            await self._lost.wait()
+        finally:
+            self._over.drop(link)
+
+    async def connect(self) -> TcpLink:
+        """Connect once, and give the way that connection.
+
+        Raises:
+            RefusedError: The gateway does not want this end.
+            OSError: It can't be reached, or is not who it has to be (ssl.SSLError).
+            TimeoutError: It says nothing.
+            ValueError: What it says can't be read.
+
+        """
         self._lost.clear()
         self._said = asyncio.get_running_loop().create_future()
         gateway = self._gateway

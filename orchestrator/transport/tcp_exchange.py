@@ -19,9 +19,10 @@ from orchestrator.messages.hello import (
     written,
 )
 from orchestrator.ports.lifecycle import AsyncLifecycle, Stage
+from orchestrator.ports.transport import Carrier
 from orchestrator.transport.framed_link import FrameKind
 from orchestrator.transport.gateway import Gateway
-from orchestrator.transport.tcp_link import TcpLink, TcpWay
+from orchestrator.transport.tcp_link import TcpLink, TcpWay, no_other_way
 from orchestrator.transport.tls_handshake import Handshake
 from orchestrator.transport.visits import Tell, Visit, tell_all
 
@@ -81,10 +82,19 @@ class TcpExchange(AsyncLifecycle):
         admit: Who that is.
         software: This end's version, for people.
         tell: Is told what became of each who connected.
+        otherwise: Makes what carries batches to a node while that has no connection.
     """
 
-    def __init__(self, at: Gateway, admit: Admit, software: str = "unknown", tell: Tell = tell_all) -> None:
+    def __init__(
+        self,
+        at: Gateway,
+        admit: Admit,
+        software: str = "unknown",
+        tell: Tell = tell_all,
+        otherwise: Callable[[NodeAddress], Carrier] = lambda _: no_other_way,
+    ) -> None:
         self._at = at
+        self._otherwise = otherwise
         self._admit = admit
         self._tell = tell
         self._software = software
@@ -100,7 +110,9 @@ class TcpExchange(AsyncLifecycle):
 
     def carrier(self, to: NodeAddress) -> TcpWay:
         """Make what carries batches to a node; it need not be there yet."""
-        return self._ways.setdefault(to, TcpWay())
+        if (way := self._ways.get(to)) is None:
+            way = self._ways[to] = TcpWay(self._otherwise(to))
+        return way
 
     def keep(self, wanted: Callable[[NodeAddress], bool]) -> None:
         """Forget the ways to nodes that are not here, and that nobody wants to hear of any more."""

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from orchestrator.messages.codec import WIRE_VERSION, in_version
 from orchestrator.messages.hello import HELLO_BYTES_MOST, Purpose
+from orchestrator.ports.transport import Carrier
 from orchestrator.transport.framed_link import FramedLink, FrameKind
 from orchestrator.transport.mailbox import BATCH_BYTES, BATCHES_UNDER_WAY, StreamCarrier
 
@@ -136,11 +137,24 @@ class TcpLink(FramedLink):
             self.abort()
 
 
-class TcpWay(StreamCarrier):
-    """The way to one far end, over the latest of its connections that is left."""
+async def no_other_way(_batch: bytes) -> None:
+    """Carry nothing.
 
-    def __init__(self) -> None:
+    Raises:
+        ConnectionError: Always.
+
+    """
+    raise ConnectionResetError("there is no connection")
+
+
+class TcpWay(StreamCarrier):
+    """The way to one far end, over the latest of its connections that is left; ``otherwise`` carries batches
+    while there is none.
+    """
+
+    def __init__(self, otherwise: Carrier = no_other_way) -> None:
         super().__init__()
+        self._otherwise = otherwise
         self._links: list[TcpLink] = []
         self._connected = asyncio.Event()
 
@@ -159,10 +173,12 @@ class TcpWay(StreamCarrier):
         """Write a batch to the connection; what is awaited raises where that broke.
 
         Raises:
-            ConnectionError: There is no connection.
+            Exception: That failed, or may have: a ConnectionError, or what the other way met.
 
         """
-        link = self.latest()
+        if not self._links:
+            return self._otherwise(batch)
+        link = self._links[-1]
         return link.carry(in_version(batch, link.version))
 
     def latest(self) -> TcpLink:

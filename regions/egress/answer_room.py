@@ -9,7 +9,7 @@ from collections import Counter
 from orchestrator.domain.byte_budget import KIB, MIB
 from orchestrator.runtime.byte_room import ByteRoom
 
-ANSWER_BYTES = 48 * MIB
+ANSWER_BYTES = 32 * MIB
 """Of bodies of answers that are being read, and of whole ones that the shard has not asked for."""
 FREE_BYTES = 32 * KIB
 """Of every answer: small ones wait for nobody. Times the attempts that an executor takes it is 32 MiB. As
@@ -18,7 +18,7 @@ much is taken from the system at a time, and lies here while an answer waits for
 BRIEF_FREE_BYTES = 4 * KIB
 """The same of an answer whose status suffices: twice that is in what a delivery counts as."""
 GROWS_TIMES = 4
-AHEAD_MOST = 8
+AHEAD_MOST = 3
 """Owners of whom one answer each may go on though there is no room: else answers that are half read could
 wait for each other."""
 REST_S = 0.1

@@ -1,32 +1,27 @@
 """The executors' HTTP client: aiohttp behind the ``Egress`` port, under an address policy."""
 
 import asyncio
-import ssl
-from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
-from msgspec import Struct
+from aiohttp import ClientSession
 
 from orchestrator.domain.exchange import RESPONSE_BYTES_MOST, Fault, HttpRequest, HttpResponse
 from orchestrator.ports.egress import EgressError, Gate, Timed
 from regions.egress.answer import Answer
 from regions.egress.answer_room import AnswerRoom
-from regions.egress.dns import GuardedDialler, GuardedResolver, Lookup, SystemLookup
-from regions.egress.exchange import GatedExchange, GatedRequest, UnreadResponse
+from regions.egress.dns import Lookup, SystemLookup
+from regions.egress.exchange import GatedExchange
 from regions.egress.faults import TIME_OVER, UnansweredError, egress_error
 from regions.egress.frames import let_go_of_frames
 from regions.egress.head import HEAD_BYTES_MOST
-from regions.egress.reading_share import ReadingShare
 from regions.egress.request import WireRequest, wire_request
+from regions.egress.sessions import Sessions, tls_context
 from regions.guard import AddressPolicy
 
-_AUTOMATIC_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 STATUS_REST_S = 1.0
 """Where a status suffices: for what follows it, so that a connection that behaves can be used again."""
 STATUS_BODY_BYTES_MOST = 64 * 1024
-_NO_TIMEOUT = ClientTimeout()
 
 
 class AiohttpEgress:
@@ -53,10 +48,10 @@ class AiohttpEgress:
         self._room = room or AnswerRoom()
         self._max_response_bytes = max_response_bytes
         self._keepalive_s = keepalive_s
-        self._tls = _tls_context(ca_file)
+        self._tls = tls_context(ca_file)
         self._system_lookup = SystemLookup()
         self._lookup = lookup or self._system_lookup
-        self._sessions: _Sessions | None = None
+        self._sessions: Sessions | None = None
         self._under_way: set[GatedExchange] = set()
         self._closed = False
 
@@ -76,7 +71,7 @@ class AiohttpEgress:
         """
         wire = wire_request(request)
         sessions = self._open_sessions()
-        exchange = self._new_exchange(request, gate, sessions.share)
+        exchange = self._new_exchange(request, gate, sessions)
         self._under_way.add(exchange)
         try:
             async with exchange.deadline:
@@ -98,7 +93,8 @@ class AiohttpEgress:
             raise self._meaning(failure, exchange, wire)
         finally:
             exchange.gate_error = None
-            del failure
+            # Its deadline knows the task, and a cancelled one this frame: its connection would stay, TLS too.
+            del failure, exchange
 
     async def close(self) -> None:
         """Close every connection; exchanges under way end with an error."""
@@ -106,16 +102,16 @@ class AiohttpEgress:
         for exchange in self._under_way:
             exchange.abort()
         if self._sessions is not None:
-            await self._sessions.pooled.close()
-            await self._sessions.fresh.close()
+            await self._sessions.close()
         self._system_lookup.close()
 
-    def _new_exchange(self, request: HttpRequest, gate: Gate, share: ReadingShare) -> GatedExchange:
+    def _new_exchange(self, request: HttpRequest, gate: Gate, sessions: Sessions) -> GatedExchange:
         body_most = STATUS_BODY_BYTES_MOST if request.status_suffices else self._max_response_bytes
         return GatedExchange(
             gate,
             Answer(asked_head=request.method.upper() == "HEAD", body_most=body_most),
-            share,
+            sessions.share,
+            sessions.idle,
             self._room.open(request.owner, body_most + HEAD_BYTES_MOST, brief=request.status_suffices),
             timeout_s=request.timeout_ms / 1000,
             rest_s=STATUS_REST_S if request.status_suffices else None,
@@ -129,39 +125,14 @@ class AiohttpEgress:
             return failure
         return egress_error(failure, exchange, wire.authority)
 
-    def _open_sessions(self) -> "_Sessions":
+    def _open_sessions(self) -> Sessions:
         if self._closed:
             raise EgressError(Fault.CONNECT, "the client is closed")
         if self._sessions is None:
-            self._sessions = _Sessions(self._new_session(), self._new_session(), ReadingShare())
+            self._sessions = Sessions.opened(
+                self._policy, self._lookup, keepalive_s=self._keepalive_s, tls=self._tls
+            )
         return self._sessions
-
-    def _new_session(self) -> ClientSession:
-        connector = TCPConnector(
-            limit=0,
-            resolver=GuardedResolver(self._policy, self._lookup),
-            socket_factory=GuardedDialler(self._policy),
-            keepalive_timeout=self._keepalive_s,
-            ssl=self._tls,
-        )
-        return ClientSession(
-            connector=connector,
-            request_class=GatedRequest,
-            response_class=UnreadResponse,
-            cookie_jar=DummyCookieJar(),
-            skip_auto_headers=_AUTOMATIC_HEADERS,
-            auto_decompress=False,
-            trust_env=False,
-            timeout=_NO_TIMEOUT,
-        )
-
-
-class _Sessions(Struct, frozen=True):
-    """What belongs to one event loop. Nothing ever comes back into the pool of ``fresh``."""
-
-    pooled: ClientSession
-    fresh: ClientSession
-    share: ReadingShare
 
 
 async def _perform(session: ClientSession, wire: WireRequest, exchange: GatedExchange) -> None:
@@ -190,13 +161,3 @@ def _response(answer: Answer) -> HttpResponse:
     if not answer.has_status:
         raise UnansweredError(answer.trouble)
     return answer.response()
-
-
-@lru_cache(maxsize=8)
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
-    # Reading the system's certificates takes some 40 ms, which every client of a process would spend again.
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    return context

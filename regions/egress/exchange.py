@@ -26,6 +26,7 @@ from orchestrator.ports.egress import EgressError, Gate
 from regions.egress.answer import Answer
 from regions.egress.answer_room import BodyRoom
 from regions.egress.frames import let_go_of_frames
+from regions.egress.idle import IdleConnections
 from regions.egress.reader import AnswerReader
 from regions.egress.reading_share import ReadingShare
 
@@ -65,6 +66,7 @@ class GatedExchange:
         gate: Gate,
         answer: Answer,
         share: ReadingShare,
+        idle: IdleConnections,
         room: BodyRoom,
         *,
         timeout_s: float,
@@ -82,6 +84,7 @@ class GatedExchange:
         self._keeps = keeps
         self._gate = gate
         self._share = share
+        self._idle = idle
         self._room = room
         self._connection: Connection | None = None
         self._protocol: ResponseHandler | None = None
@@ -105,7 +108,7 @@ class GatedExchange:
         self._protocol = connection.protocol
         self._transport = connection.transport
         if self._transport is not None:
-            self._reader = AnswerReader.before(self._transport, self._share)
+            self._reader = AnswerReader.before(self._transport, self._share, self._idle)
         self.phase = Phase.AT_GATE
         self.deadline.reschedule(None)
         await self._wait_at_gate(connection)
@@ -130,7 +133,7 @@ class GatedExchange:
         if self._reader is not None:
             self._reader.end()
         if self._connection is not None and self._keeps and self.answer.reusable and not self.uploading:
-            self._connection.release()
+            self._give_back(self._connection)
         else:
             await self.hang_up()
 
@@ -139,8 +142,13 @@ class GatedExchange:
             await self._gate()
         except Exception as error:
             self.gate_error = error
-            connection.release()
+            self._give_back(connection)
             raise
+
+    def _give_back(self, connection: Connection) -> None:
+        connection.release()
+        if self._reader is not None:
+            self._reader.rest()
 
     async def _once(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         try:

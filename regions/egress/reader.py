@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 from regions.egress.answer import Answer
 from regions.egress.answer_room import FREE_BYTES, BodyRoom
+from regions.egress.idle import IdleConnections
 from regions.egress.reading_share import ReadingShare, cpu_s
 
 FREE_S = 0.0005
@@ -30,13 +31,38 @@ class _WithinTls(Protocol):
         """Read no further while more than so many bytes were not taken."""
 
 
+class _Gone(asyncio.Transport):
+    """In place of a transport whose connection has ended."""
+
+    def is_closing(self) -> bool:
+        """It is over."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is left to close."""
+
+    def abort(self) -> None:
+        """The same."""
+
+
+_GONE = _Gone()
+
+
 class AnswerReader(asyncio.BufferedProtocol):
     """Reads one answer after the other from a connection, each when it was asked for."""
 
-    def __init__(self, protocol: asyncio.Protocol, transport: asyncio.Transport, share: ReadingShare) -> None:
+    def __init__(
+        self,
+        protocol: asyncio.Protocol,
+        transport: asyncio.Transport,
+        share: ReadingShare,
+        idle: IdleConnections,
+    ) -> None:
         self._protocol = protocol
         self._transport = transport
         self._share = share
+        self._idle = idle
+        self._secure = transport.get_extra_info("sslcontext") is not None
         self._answer: Answer | None = None
         self._cost_s = 0.0
         self._arrived = b""
@@ -47,16 +73,19 @@ class AnswerReader(asyncio.BufferedProtocol):
         self._lost: str | None = None
 
     @classmethod
-    def before(cls, transport: asyncio.Transport, share: ReadingShare) -> "AnswerReader":
+    def before(
+        cls, transport: asyncio.Transport, share: ReadingShare, idle: IdleConnections
+    ) -> "AnswerReader":
         """Put one before a connection's protocol, or take the one that is there."""
         found = transport.get_protocol()
         if isinstance(found, cls):
+            idle.wake(found)
             return found
-        reader = cls(cast("asyncio.Protocol", found), transport, share)
+        reader = cls(cast("asyncio.Protocol", found), transport, share, idle)
         transport.set_protocol(reader)
-        if transport.get_extra_info("sslcontext") is not None:
+        if reader._secure:
             # Else it would go on reading, and lay 256 KiB aside that nobody has deciphered.
-            cast("_WithinTls", transport).set_read_buffer_limits(high=FREE_BYTES)
+            cast("_WithinTls", transport).set_read_buffer_limits(high=1)
         return reader
 
     def begin(self, answer: Answer, room: BodyRoom) -> None:
@@ -78,6 +107,15 @@ class AnswerReader(asyncio.BufferedProtocol):
         if self._room is not None:
             self._room.close()
             self._room = None
+
+    def rest(self) -> None:
+        """The connection goes back into its pool."""
+        if not self._transport.is_closing():
+            self._idle.rest(self, secure=self._secure)
+
+    def hang_up(self) -> None:
+        """Others need the room of a connection that nobody uses."""
+        self._transport.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's
         """Lend what the system writes into: one for all, for it is read at once."""
@@ -123,6 +161,9 @@ class AnswerReader(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The answer ends here, once all that came before was read."""
         self._lost = _words(exc)
+        self._idle.wake(self)
+        # uvloop's TLS keeps methods of this one: its buffers would stay until the next garbage collection.
+        self._transport = _GONE
         if not self._waits:
             self._go_on()
         self._protocol.connection_lost(exc)

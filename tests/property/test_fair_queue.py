@@ -25,6 +25,9 @@ class HoldingGate:
     def pass_on(self) -> None:
         """Open to all at once, or to none."""
 
+    def let_go(self, lane: Lane) -> None:
+        self.lanes.remove(lane)
+
 
 class Waiting(RuleBasedStateMachine):
     """The queue against plain lists: lowest key within an account, nobody passed over, spares at the end."""
@@ -38,6 +41,7 @@ class Waiting(RuleBasedStateMachine):
         self.gate = HoldingGate()
         self.held: set[CustomerId] = set()
         self.pushed = 0
+        self.gone: set[Ticket] = set()
 
     @rule(account=ACCOUNTS, key=KEYS)
     def push(self, account: CustomerId, key: int) -> None:
@@ -50,6 +54,14 @@ class Waiting(RuleBasedStateMachine):
         ticket = self._ticket(account, key, 1)
         self.queue.push_spare(ticket)
         self.spare.setdefault(account, []).append(ticket)
+
+    @rule(account=ACCOUNTS, spare=st.booleans(), number=st.integers(0, 5))
+    def withdraw(self, account: CustomerId, spare: bool, number: int) -> None:
+        mine = (self.spare if spare else self.first).get(account)
+        if mine:
+            ticket = mine.pop(number % len(mine))
+            self.gone.add(ticket)
+            self.queue.thin_out(ticket, self._is_gone, spare=spare)
 
     @rule(account=ACCOUNTS)
     def close_a_gate(self, account: CustomerId) -> None:
@@ -68,7 +80,9 @@ class Waiting(RuleBasedStateMachine):
 
     @rule()
     def take(self) -> None:
-        shown = self.queue.peek(lambda ticket: self.gate if ticket.customer in self.held else None)
+        shown = self.queue.peek(
+            lambda ticket: self.gate if ticket.customer in self.held else None, self._is_gone
+        )
         waiting = self._free(self.first) or self._free(self.spare)
         if shown is None:
             assert not waiting
@@ -91,8 +105,16 @@ class Waiting(RuleBasedStateMachine):
     @invariant()
     def first_legs_are_counted(self) -> None:
         first, spare = (sum(map(len, tickets.values())) for tickets in (self.first, self.spare))
-        assert len(self.queue) == first
-        assert bool(self.queue) == bool(first or spare)
+        gone = sum(not ticket.leg for ticket in self.gone)
+        assert len(self.queue) == first + gone
+        assert bool(self.queue) == bool(first or spare or self.gone)
+        # Of what may have been withdrawn twice, half is left.
+        assert len(self.gone) <= first + spare
+
+    def _is_gone(self, ticket: Ticket) -> bool:
+        gone = ticket in self.gone
+        self.gone.discard(ticket)
+        return gone
 
     def _ticket(self, account: CustomerId, key: int, leg: int) -> Ticket:
         self.pushed += 1

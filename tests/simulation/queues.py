@@ -98,9 +98,9 @@ class LoggedQueue(FairQueue):
             noted, self._noted_gone(gone), None if apart is None else self._noted_apart(apart)
         )
 
-    def thin_out_spare(self, ticket: Ticket, gone: Gone) -> None:
-        """Drop further legs for which nobody waits."""
-        super().thin_out_spare(ticket, self._noted_gone(gone))
+    def thin_out(self, ticket: Ticket, gone: Gone, *, spare: bool) -> bool:
+        """Drop legs for which nobody waits."""
+        return super().thin_out(ticket, self._noted_gone(gone), spare=spare)
 
     def _noted_gone(self, gone: Gone) -> Gone:
         def noted(ticket: Ticket) -> bool:
@@ -172,6 +172,11 @@ class _NotedGate(Struct, frozen=True):
         """Let the next lane try."""
         self.gate.pass_on()
 
+    def let_go(self, lane: Lane) -> None:
+        """Nothing waits in a lane any more."""
+        self.queue.note_lane(Move.FREED, lane)
+        self.gate.let_go(lane)
+
 
 class _NotedLane(Lane):
     """Stands for a lane at a gate."""
@@ -183,6 +188,11 @@ class _NotedLane(Lane):
         self._lane = lane
         self.key = lane.key
         self.turn = lane.turn
+
+    @property
+    def heap(self) -> list[Ticket]:
+        """What waits in the lane."""
+        return self._lane.heap
 
     @property
     def held_since(self) -> int | None:

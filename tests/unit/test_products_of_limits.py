@@ -22,15 +22,15 @@ from orchestrator.core.regions import peer, peers
 from orchestrator.core.targets import answer_intake, marker
 from orchestrator.core.webhooks import delivery_room, dispatcher, endpoint_queues
 from orchestrator.domain import mail_room
-from orchestrator.domain.byte_budget import KIB, LARGE_BYTES, MIB
-from orchestrator.domain.exchange import LINE_COSTS, RESPONSE_BYTES_MOST
+from orchestrator.domain.byte_budget import KIB, LARGE_BYTES, MIB, TLS_COSTS
+from orchestrator.domain.exchange import LINE_COSTS, RESPONSE_BYTES_MOST, HttpRequest
 from orchestrator.domain.execution.run import FANOUT_BYTES, LAST_SEEN_BYTES
 from orchestrator.domain.health.routing import ATTEMPTS_CREDIT
 from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 from orchestrator.messages import codec
 from orchestrator.settings import Settings
 from orchestrator.transport import mailbox, tcp_exchange
-from regions.egress import answer_room
+from regions.egress import answer_room, idle
 from regions.egress.client import STATUS_BODY_BYTES_MOST
 from regions.egress.head import HEAD_BYTES_MOST as HEAD_BYTES_MOST_OF_ANSWER
 from regions.webhooks import TIMEOUT_MS
@@ -50,8 +50,12 @@ TLS_BYTES = 512 * KIB
 LARGEST_RESULT_BYTES = ESCAPED_TIMES * FANOUT_BYTES + RESULT_BYTES
 DELIVERED_BYTES = delivery_room.DELIVERY_BYTES + LARGEST_RESULT_BYTES - delivery_room.DELIVERY_BYTES // 2
 """A result of more than half the budget counts as its half; there is one: see test_delivery_room.py."""
-BEGINNING_BYTES = max(2 * answer_room.FREE_BYTES, LARGE_BYTES)
-"""What has no room, and as much that was read beyond it; or, once that is all, a small answer on its way."""
+RECORD_BYTES = 17 * KIB
+"""Of TLS at most, with what it is wrapped in."""
+BEGINNING_BYTES = max(2 * answer_room.FREE_BYTES, answer_room.FREE_BYTES + 2 * RECORD_BYTES, LARGE_BYTES)
+"""What has no room, and as much that was read beyond it: within TLS a record, and one that is not whole. Or,
+once that is all, a small answer on its way.
+"""
 REGIONS_OF_A_MACHINE = len(SETTINGS.regions)
 
 
@@ -250,11 +254,11 @@ PRODUCTS = (
         limits=(),
     ),
     Product(
-        what="requests at an executor, and the rest of the last one that goes there",
+        what="requests at an executor, their TLS connections, and the rest of the last one that goes there",
         where="executor",
         times=ATTEMPTS_CREDIT,
-        bytes_each=REQUEST_BYTES,
-        budget=peer.BYTES_CREDIT + REQUEST_BYTES,
+        bytes_each=REQUEST_BYTES + TLS_COSTS,
+        budget=peer.BYTES_CREDIT + REQUEST_BYTES + TLS_COSTS,
         limits=(),
     ),
     Product(
@@ -266,12 +270,25 @@ PRODUCTS = (
         limits=("webhook_max_concurrent",),
     ),
 )
+PRODUCTS += tuple(
+    Product(
+        what=f"connections that lie in the pool of {where}",
+        where=where,
+        # One for each attempt of some seconds, each to another target.
+        times=2 * ATTEMPTS_CREDIT,
+        bytes_each=idle.CONNECTION_COSTS + TLS_COSTS,
+        budget=idle.IDLE_BYTES,
+        limits=(),
+    )
+    for where in ("webhook actor", "executor")
+)
 MULTIPLIES_NOTHING = {
     # Numbers of a pace, of days and seconds, of places and names: they hold no bytes.
     "host",
     "port",
     "metrics_bind",
     "agents_bind",
+    "nodes_port",
     "tls_cert",
     "tls_key",
     "data_dir",
@@ -355,6 +372,18 @@ def test_what_a_mailbox_adds_is_bounded_by_what_it_carries() -> None:
 
 def test_what_a_receiver_answers_is_within_what_its_delivery_costs() -> None:
     assert 2 * answer_room.BRIEF_FREE_BYTES < delivery_room.DELIVERY_COSTS
+
+
+def test_a_request_over_https_counts_its_connection_at_its_node() -> None:
+    plain = HttpRequest(method="GET", url="http://target.test/")
+    within_tls = HttpRequest(method="GET", url="HTTPS://target.test/")
+
+    assert plain.size_at_node == plain.size
+    assert within_tls.size_at_node == within_tls.size + TLS_COSTS
+
+
+def test_as_many_attempts_go_to_an_executor_over_https_as_without_it() -> None:
+    assert ATTEMPTS_CREDIT * (TLS_COSTS + KIB) <= peer.BYTES_CREDIT
 
 
 def test_the_largest_request_goes_to_an_executor_and_the_next_one_after_it() -> None:

@@ -5,6 +5,7 @@ Each fault's times are noted; how long something may take is bounded loosely: ma
 
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -19,6 +20,9 @@ from tests.wan.faults import CASES, ELSEWHERE_WITHIN_S, LAX, Fault
 from tests.wan.figures import ROUNDS, Figures
 from tests.wan.worlds import World
 
+PAUSE_S, STEADY_S = 2.0, 10.0
+"""A region is in use again when its requests come without a longer pause for so long: the process that was
+cut off may do some before its cluster ends it."""
 SLACK = 1.8
 """Machines are shared: what was seen is noted beside the figure itself, and compared in the results."""
 STRICTLY: Mapping[str, Any] = {"policy": "strict", "per_s": 1.0}
@@ -82,9 +86,8 @@ def under_load(world: World, fault: Fault, target: OutsideTarget) -> Seen:
         until(lambda: LAX not in service.up(), what="lax taken out of use")
         down = time.time()
         over = await_end(world, fault, struck, former)
-        until(lambda: bool(in_lax(target, over)), what="lax in use")
-        back = min(in_lax(target, over))
-        time.sleep(3)
+        until(lambda: time.time() - steady_since(in_lax(target, over)) >= STEADY_S, what="lax in use")
+        back = steady_since(in_lax(target, over))
         jobs_, strict_ = jobs.finish(), strict.finish()
     return Seen(struck=struck, down=down, over=over, back=back, jobs=jobs_, strict=strict_)
 
@@ -92,6 +95,13 @@ def under_load(world: World, fault: Fault, target: OutsideTarget) -> Seen:
 def in_lax(target: OutsideTarget, since: float) -> list[float]:
     """List when requests came from lax, since a moment (Unix s)."""
     return [each.at for each in target.events("request", since) if each.region == LAX]
+
+
+def steady_since(times: list[float]) -> float:
+    """Say since when there was no long pause between these times, none that lasts still either."""
+    now = time.time()
+    after_pauses = [at for before, at in pairwise([0.0, *times, now]) if at - before > PAUSE_S]
+    return max(after_pauses)
 
 
 def await_end(world: World, fault: Fault, struck: float, former: list[int]) -> float:

@@ -76,3 +76,11 @@ def test_a_second_service_in_a_cluster_is_told_that_there_is_one(whole: Service)
     assert second.wait(60) == REFUSED
     assert "another service runs in this cluster" in second.output().splitlines()[-1]
     assert len(whole.up()) == len(whole.regions())
+
+
+def test_nodes_of_other_machines_connect_within_tls_and_those_of_the_shards_own_do_not(
+    bed: Testbed, whole: Service
+) -> None:
+    come = [f"is here ({bed[region].address}:" for region in whole.regions()]
+    until(lambda: all(line in whole.log() for line in come), what="every region's connection")
+    assert f"is here ({bed['hub'].address}:" not in whole.log()

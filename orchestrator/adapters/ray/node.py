@@ -16,6 +16,7 @@ from orchestrator.adapters.http.listening import listen
 from orchestrator.adapters.http.serving import make_servers
 from orchestrator.adapters.process.exit_codes import ExitCode
 from orchestrator.adapters.ray.assembly import make_backend, make_shard
+from orchestrator.adapters.ray.node_door import make_node_door
 from orchestrator.adapters.ray.shard_actor import LOG_FILE
 from orchestrator.adapters.ray.transport import NodesOverRay
 from orchestrator.adapters.stores import open_store
@@ -66,6 +67,9 @@ class ShardHost(AsyncLifecycle):
         self._socket = socket
         self._exchange = LocalExchange(socket, lambda name: self._node.taker(NodeAddress.read(name)))
         nodes: NodeTransport = NodesOverRay(names.SHARD, self._exchange)
+        self._node_door = make_node_door(settings.nodes_port, lambda: self._node, nodes.carrier)
+        if self._node_door is not None:
+            nodes = self._node_door.exchange
         self._door = make_door(settings, store.customers, lambda: self._node)
         if self._door is not None:
             nodes = NodesAndAgents(nodes, self._door.exchange)
@@ -104,6 +108,13 @@ class ShardHost(AsyncLifecycle):
     async def heartbeat(self, sender: str, beat: bytes) -> bytes:
         """Take a node's heartbeat. May be called on another thread's loop."""
         answer = asyncio.run_coroutine_threadsafe(self._heartbeat(NodeAddress.read(sender), beat), self._loop)
+        return await asyncio.wrap_future(answer)
+
+    async def invite(self, sender: str) -> bytes | None:
+        """Tell a node of another machine where it connects; None where nobody listens. May be called on
+        another thread's loop.
+        """
+        answer = asyncio.run_coroutine_threadsafe(self._invite(NodeAddress.read(sender)), self._loop)
         return await asyncio.wrap_future(answer)
 
     def ready(self) -> tuple[bool, int]:
@@ -155,8 +166,9 @@ class ShardHost(AsyncLifecycle):
         await asyncio.gather(*self._watching, return_exceptions=True)
         await self._shard.stop()
         await self._exchange.stop()
-        if self._door is not None:
-            await self._door.stop()
+        for door in (self._node_door, self._door):
+            if door is not None:
+                await door.stop()
 
     async def send_last_spans(self) -> None:
         """Send what is left to tell of jobs: it may take a moment, and needs nothing of what is closed."""
@@ -168,6 +180,14 @@ class ShardHost(AsyncLifecycle):
             await self._exchange.start()
         except OSError as error:
             log.warning("no socket at %s (%s): everything goes over Ray", self._socket, error)
+        try:
+            if self._node_door is not None:
+                await self._node_door.start()
+        except OSError as error:
+            log.warning("no port for nodes of other machines (%s): everything goes over Ray", error)
+
+    async def _invite(self, sender: NodeAddress) -> bytes | None:
+        return None if self._node_door is None else self._node_door.invite(sender)
 
     async def _heartbeat(self, sender: NodeAddress, beat: bytes) -> bytes:
         return self._node.heartbeat(sender, beat)

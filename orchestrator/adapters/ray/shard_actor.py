@@ -39,6 +39,11 @@ class Door:
         """Take a node's heartbeat; the group's own thread hands it to the shard's loop."""
         return await self.host.heartbeat(sender, beat)
 
+    @ray.method(concurrency_group=names.CONTROL_GROUP)
+    async def invite(self, sender: str) -> bytes | None:
+        """Tell a node of another machine where it connects; None where nobody listens."""
+        return await self.host.invite(sender)
+
 
 class ShardActor(Door):
     """Hosts store, shard and gateway. Ray's own restart reruns ``__init__`` only: all begins there."""

@@ -35,7 +35,6 @@ class JobLegs:
         "_context",
         "_kept",
         "_unclosed",
-        "_watched",
         "bare",
         "course",
         "job",
@@ -50,7 +49,6 @@ class JobLegs:
         self._context = context
         self._unclosed: set[AttemptId] = set()
         """Attempts that were placed, and whose close nobody has told of."""
-        self._watched: set[int] = set()
         self._kept = 0
         """Bytes that are counted for the answers which the course keeps."""
         self.timers = JobTimers(context.clock)
@@ -80,8 +78,7 @@ class JobLegs:
     @property
     def can_sleep(self) -> bool:
         """Whether all that the job waits for outlives its supervisor: its turns, and times of the clock."""
-        busy = self.state is not JobState.RUNNING or self._unclosed or self.course.open_attempts
-        return not (busy or any(step in self.timers for step in self._watched))
+        return self.state is JobState.RUNNING and not self._unclosed and not self.course.open_attempts
 
     def go_on(self, timers: JobTimers) -> None:
         """Go on where an earlier supervisor of this life fell asleep."""
@@ -151,6 +148,14 @@ class JobLegs:
         if self.job.spec.fallback is not None:
             self._watch_for_lateness(started.step)
 
+    def step_late(self, step: int) -> None:
+        """Begin the fallback that waited for a step to be late."""
+        following = timeout_after(self.course, self.job.spec, step)
+        if not self.state.ended and self.course.is_running(step) and following is not None:
+            self.course = begin_step(self.course, self.job.spec, following[0])
+            self._note()
+            self._queue(following[0], 0)
+
     def attempt_late(self, late: Late) -> None:
         """A hedge's attempt is late: let another region try, if nobody else wants the permit."""
         if self.state.ended or all(still.id != late.attempt for still in self.course.open_attempts):
@@ -179,17 +184,11 @@ class JobLegs:
         """Begin the fallback that waits for this step to be late, when it is."""
         following = timeout_after(self.course, self.job.spec, step)
         started_ms = self.course.first_start_ms(step)
-        if following is None or started_ms is None or step in self._watched:
+        if following is None or started_ms is None:
             return
-        self._watched.add(step)
         left_ms = still_to_wait_ms(started_ms + following[1], started_ms, self._context.clock.unix_ms())
-        self.timers.after(left_ms / 1000, step, lambda: self._late(step, following[0]))
-
-    def _late(self, step: int, following: int) -> None:
-        if not self.state.ended and self.course.is_running(step) and self.course.runs[following] is None:
-            self.course = begin_step(self.course, self.job.spec, following)
-            self._note()
-            self._queue(following, 0)
+        late, job_id = self._context.late, self.job.id
+        self.timers.after(left_ms / 1000, step, lambda: late(job_id, step))
 
     def _note(self) -> None:
         self._context.moved(self.job.id)

@@ -94,6 +94,7 @@ class JobSide:
             ended=self._ended,
             over=self.limits.over,
             moved=self.board.post,
+            late=self._step_late,
         )
 
     async def recover(self) -> list[JobId]:
@@ -156,6 +157,10 @@ class JobSide:
     def _take_in(self, job: Job) -> None:
         self._counters.accepted += 1
         self._queueing.accept(job)
+
+    def _step_late(self, job_id: JobId, step: int) -> None:
+        # What supervisors share is made before the table of them.
+        self.table.step_late(job_id, step)
 
     def _ended(self, job: Job, ending: Ending, spawned: list[Job]) -> None:
         self._note_end(ending)

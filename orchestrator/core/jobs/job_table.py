@@ -154,11 +154,20 @@ class JobTable:
         if (supervisor := self._supervisors.get(late.job)) is not None:
             supervisor.attempt_late(late)
 
+    def step_late(self, job_id: JobId, step: int) -> None:
+        """A step's fallback may begin."""
+        if (supervisor := self._supervisors.get(job_id)) is not None:
+            supervisor.step_late(step)
+        else:
+            self._context.spawn(self._load_and_do(job_id, lambda found: found.step_late(step)))
+
     def shut(self, shut: Shut) -> bool:
         """A step may go on elsewhere; say whether it did at once."""
         supervisor = self._supervisors.get(shut.job)
         if supervisor is None:
-            self._context.spawn(self._load_and_leave(shut))
+            self._context.spawn(
+                self._load_and_do(shut.job, lambda found: found.leave_shut(shut.step, shut.cause))
+            )
             return False
         return supervisor.leave_shut(shut.step, shut.cause)
 
@@ -169,7 +178,7 @@ class JobTable:
         else:
             self._context.spawn(self._load_and_do(gone.job, lambda found: found.give_up(gone)))
 
-    async def _load_and_do(self, job_id: JobId, act: Callable[[JobSupervisor], None]) -> None:
+    async def _load_and_do(self, job_id: JobId, act: Callable[[JobSupervisor], object]) -> None:
         supervisor = await self.take_up(job_id)
         if supervisor is not None:
             act(supervisor)
@@ -210,12 +219,6 @@ class JobTable:
             self._context.targets.pass_up(turn)
         else:
             self._give_turn(supervisor, turn)
-
-    async def _load_and_leave(self, shut: Shut) -> None:
-        supervisor = await self.take_up(shut.job)
-        if supervisor is not None:
-            supervisor.leave_shut(shut.step, shut.cause)
-            self.lay_down(supervisor)
 
     def lay_down(self, supervisor: JobSupervisor) -> None:
         """Hold none that has done nothing yet: it is made anew when its job's turn comes again. Of the others

@@ -37,6 +37,8 @@ class SupervisorContext(Struct, frozen=True, kw_only=True):
     """Whether a job's time is over."""
     moved: Callable[[JobId], None]
     """Told that something happened to a job that has not ended."""
+    late: Callable[[JobId, int], None]
+    """Told that a step of a job takes so long that its fallback may begin. The job may sleep by then."""
     spawn: Callable[[Coroutine[Any, Any, None]], None]
     tracing: Tracing
 
@@ -51,6 +53,7 @@ class SupervisorContext(Struct, frozen=True, kw_only=True):
         ended: Callable[[Job, Ending, list[Job]], None],
         over: Callable[[Job], bool],
         moved: Callable[[JobId], None],
+        late: Callable[[JobId, int], None],
     ) -> "SupervisorContext":
         """Take what the shard's parts share, and make what supervisors alone do."""
         return cls(
@@ -64,6 +67,7 @@ class SupervisorContext(Struct, frozen=True, kw_only=True):
             ended=ended,
             over=over,
             moved=moved,
+            late=late,
             spawn=context.spawn,
             tracing=context.tracing,
         )

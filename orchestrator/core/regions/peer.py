@@ -13,8 +13,10 @@ from orchestrator.messages.names import WEBHOOK_REGION
 from orchestrator.messages.types import Heartbeat
 from orchestrator.ports.links import RegionLink
 
-BYTES_CREDIT = 32 * MIB
-"""Of requests that a node may have. Where there is a byte left one more goes, however large."""
+BYTES_CREDIT = 68 * MIB
+"""Of requests that a node may have, and of their connections within TLS. Where there is a byte left one more
+goes, however large.
+"""
 LIVES_KEPT = 100
 BEST_FIRST = (RegionHealth.UP, RegionHealth.SUSPECT, RegionHealth.DOWN)
 

@@ -132,7 +132,7 @@ class Dispatcher:
         once if its connection is ready.
         """
         peer = self._peers.peer(region, named=named)
-        size = request.size
+        size = request.size_at_node
         peer.take(size)
         limit_s = 2 * request.timeout_ms / 1000 + PATIENCE_S
         now = self._clock.now()

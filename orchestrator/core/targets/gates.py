@@ -21,13 +21,15 @@ class _Gate:
     time or something comes back, or passes the gate on. So none waits behind an open gate.
     """
 
-    __slots__ = ("_lanes", "_numbers", "key", "opens_at")
+    __slots__ = ("_empty", "_lanes", "_numbers", "key", "opens_at")
 
     def __init__(self, key: str, numbers: "count[int]") -> None:
         self.key = key
         self.opens_at = inf
         self._numbers = numbers
         self._lanes: list[tuple[bool, int, Lane]] = []
+        self._empty = 0
+        """Lanes in which nothing waits any more, as far as they were counted."""
 
     def __len__(self) -> int:
         """Count the lanes."""
@@ -44,11 +46,22 @@ class _Gate:
         if self.opens_at == inf:
             self.let_one_out()
 
+    def let_go(self, lane: Lane) -> None:
+        """Nothing waits any more in a lane here: all such go when they are half."""
+        del lane
+        self._empty += 1
+        if 2 * self._empty >= len(self._lanes):
+            self._empty = 0
+            self._lanes = [entry for entry in self._lanes if entry[2].heap]
+            heapq.heapify(self._lanes)
+
     def let_one_out(self) -> None:
-        """Let the first lane try."""
+        """Let the first lane try, and with it those before it whose turn others of theirs have first."""
         self.opens_at = inf
-        if self._lanes:
-            heapq.heappop(self._lanes)[2].unpark()
+        while self._lanes:
+            lane = heapq.heappop(self._lanes)[2]
+            if lane.heap and lane.unpark():
+                return
 
 
 class Gates:

@@ -10,8 +10,8 @@ from orchestrator.domain.ids import TargetDomain
 from orchestrator.ports.store import JobStore
 from orchestrator.ports.targets import SendAttempt
 
-COUNTED_TIMES = 32
-"""How often a request that waits for its mark counts at its node: a 32nd of the credit is for these."""
+COUNTED_TIMES = 68
+"""How often a request that waits for its mark counts at its node: a 68th of the credit is for these."""
 
 
 class Marked(Protocol):

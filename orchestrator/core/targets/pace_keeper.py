@@ -97,6 +97,7 @@ class PaceKeeper:
         """Keep to what the operator says from now on."""
         self._overruling = overruling
         self._steering.overrule(*self._set())
+        self._queue.open_all()
         self._follow()
 
     def forget_learned(self, *, but_queues: bool) -> None:
@@ -123,6 +124,7 @@ class PaceKeeper:
         """Let go of what is over."""
         if now >= self._steering.next_change_at:
             self._steering.lapse(now)
+            self._queue.open_all()
             self._follow()
 
     def hear(

@@ -16,8 +16,8 @@ class TargetQueue:
     """Tickets in fair turns, behind the gates of what binds their customers and accounts, and where their
     jobs stand.
 
-    A ticket that is withdrawn counts no longer as waiting at once, and is dropped when it comes to the front;
-    if its leg is back by then, it has that ticket again. So a leg has one here at most.
+    A ticket that is withdrawn counts no longer as waiting at once, and is dropped when it comes to the front,
+    or with others like it. If its leg is back by then, it has that ticket again: a leg has one here at most.
     Gates and positions are made when they are needed: an idle target is to cost little. All times are
     monotonic seconds.
     """
@@ -95,10 +95,11 @@ class TargetQueue:
             return False
         self._gone = self._gone or set()
         self._gone.add(ticket)
-        if spare:
-            self._tickets.thin_out_spare(ticket, self._pick_up)
-        # What was dropped may have had the turn of others behind its gate.
-        return spare
+        dropped = self._tickets.thin_out(ticket, self._pick_up, spare=spare)
+        if dropped:
+            # It may have been what others behind its gate waited for.
+            self.look_again(ticket)
+        return dropped
 
     def next(self, now: float) -> tuple[Ticket | None, float | None]:
         """Find who is next, and when that may go; None where something has to come back first."""

@@ -3,13 +3,15 @@
 from collections import Counter
 
 from orchestrator.core.webhooks.queued import QueuedDelivery
-from orchestrator.domain.byte_budget import KIB, LARGE_BYTES, MIB, ByteBudget
+from orchestrator.domain.byte_budget import KIB, LARGE_BYTES, MIB, TLS_COSTS, ByteBudget
 from orchestrator.domain.ids import JobId
 
 DELIVERY_BYTES = 40 * MIB
 """At all senders together: any region's executor may be the one that has them all."""
 DELIVERY_COSTS = 16 * KIB
-"""Of a delivery besides its body: a task, a connection and what they hold, of the receiver's answer too."""
+"""Of a delivery besides its body: a task, a connection and what they hold, of the receiver's answer too. TLS
+comes besides.
+"""
 LARGE_COSTS = 128 * KIB
 """The same where the body goes out in pieces, and some of them lie in the connection's buffers."""
 
@@ -52,4 +54,5 @@ class DeliveryRoom:
 
 
 def _own_bytes(delivery: QueuedDelivery) -> int:
-    return LARGE_COSTS if delivery.body_bytes > LARGE_BYTES else DELIVERY_COSTS + delivery.body_bytes
+    tls = TLS_COSTS if delivery.secure else 0
+    return tls + (LARGE_COSTS if delivery.body_bytes > LARGE_BYTES else DELIVERY_COSTS + delivery.body_bytes)

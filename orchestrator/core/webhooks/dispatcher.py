@@ -144,9 +144,8 @@ class WebhookDispatcher:
         self._queues.pump_after_settling(sent.endpoint)
 
     def _queued(self, entry: OutboxEntry, result: LoadedResult | None = None) -> QueuedDelivery:
-        body_bytes = 0 if result is None else result.body_bytes
         over_ms = self._outbox.over_ms(entry)
-        return QueuedDelivery(entry.job_id, entry.customer, entry.index, over_ms, result, body_bytes)
+        return QueuedDelivery(entry.job_id, entry.customer, entry.index, over_ms, result)
 
     def _start(self, endpoint: Endpoint, delivery: QueuedDelivery) -> None:
         secrets = self._secrets.known(delivery.customer)

@@ -100,7 +100,7 @@ class EndpointQueues:
         that: it is back in its queue.
         """
         self._room.give_back(delivery)
-        delivery.body_bytes = result.body_bytes
+        delivery.learn(result)
         if self._room.fits(delivery):
             self._room.take(delivery)
             return True

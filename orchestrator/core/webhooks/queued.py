@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.domain.byte_budget import LARGE_BYTES
+from orchestrator.domain.exchange import is_secure
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.jobs.job import Job, Webhook
 from orchestrator.ports.store import Ending, OutboxEntry
@@ -59,3 +60,14 @@ class QueuedDelivery:
     over_ms: int
     result: LoadedResult | None = None
     body_bytes: int = 0
+    secure: bool = field(init=False, default=True)
+    """Whether it goes within TLS, where anybody knows."""
+
+    def __post_init__(self) -> None:
+        if self.result is not None:
+            self.learn(self.result)
+
+    def learn(self, result: LoadedResult) -> None:
+        """Its result is known, and where that goes."""
+        self.body_bytes = result.body_bytes
+        self.secure = is_secure(result.webhooks[self.index].url)

@@ -58,17 +58,20 @@ class PaceCaps(Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True, slots=True)
 class PaceState:
     """The pace in force, when a lowered one lapses (monotonic s; None: it does not), and the header that
-    told it.
+    told it. ``rps_until`` and ``most_until``: until when either part of it holds that was told, be it for
+    ever; None where it was not told.
     """
 
     pace: Pace
     lapses_at: float | None = None
     source: str = field(default="", compare=False)
+    rps_until: float | None = field(default=None, compare=False)
+    most_until: float | None = field(default=None, compare=False)
 
 
 def steer(state: PaceState, signal: Signal, *, base: Pace, caps: PaceCaps, now: float) -> PaceState:
     """Apply what a response said. A pace below ``base`` lapses unless it is repeated in time, so
-    that nobody can hold a target's domain down with one answer.
+    that nobody can hold a target's domain down with one answer. To repeat one part renews no other.
     """
     if signal.silent:
         return state
@@ -76,8 +79,14 @@ def steer(state: PaceState, signal: Signal, *, base: Pace, caps: PaceCaps, now: 
         min(signal.rps or state.pace.rps, caps.rps),
         min(signal.max_concurrent or state.pace.max_concurrent, caps.max_concurrent),
     )
-    lowered = pace.rps < base.rps or pace.max_concurrent < base.max_concurrent
-    return PaceState(pace, now + pace.lapse_s if lowered else None, signal.source or state.source)
+    rps_until, most_until, renewed = state.rps_until, state.most_until, now + pace.lapse_s
+    if signal.rps is not None:
+        rps_until = renewed if pace.rps < base.rps else math.inf
+    if signal.max_concurrent is not None:
+        most_until = renewed if pace.max_concurrent < base.max_concurrent else math.inf
+    ends = min(math.inf if until is None else until for until in (rps_until, most_until))
+    source = signal.source or state.source
+    return PaceState(pace, None if ends == math.inf else ends, source, rps_until, most_until)
 
 
 class Outlook(Struct, frozen=True):

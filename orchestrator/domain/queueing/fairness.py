@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec import Struct
 
 from orchestrator.domain.ids import CustomerId
-from orchestrator.domain.queueing.lanes import Flow, Gate, Key, Lane, LaneKey
+from orchestrator.domain.queueing.lanes import SLACK, Flow, Gate, Gone, Key, Lane, LaneKey
 from orchestrator.domain.queueing.ticket import Ticket
-from orchestrator.domain.requests.path_class import UNKNOWN_PATH, PathClass
+from orchestrator.domain.requests.path_class import SUSPECTS, UNKNOWN_PATH, PathClass
 
 Weight = Callable[[CustomerId], int]
 """Permits that a customer's account may take in one turn, at least 1."""
@@ -44,8 +44,6 @@ Closed = Callable[[Ticket], Gate | None]
 """Says which gate is closed to a ticket now, if one is."""
 Apart = Callable[[Ticket], PathClass | None]
 """Says whether a ticket waits apart from the others of its account: with those of its path class, by name."""
-Gone = Callable[[Ticket], bool]
-"""Says whether nobody waits for the ticket at the front any more: it is dropped then."""
 
 
 def one_each(_: CustomerId) -> int:
@@ -116,14 +114,14 @@ class _Rotation:
         while self.set_apart < SET_APART_AT_ONCE and (side := self._side()):
             turn = side[0]
             lane = turn.head()
-            if lane is None:
+            if lane is None and turn.deficit and not turn.lanes:
+                # It has had some of its turn: who comes back at once is no newcomer.
+                self._end_turn(side)
+            elif lane is None:
                 self._leave(side)
             elif gone(lane.heap[0]):
                 self._pop(lane)
-                if turn.deficit and not turn.lanes:
-                    # It has had some of its turn: who comes back at once is no newcomer.
-                    self._end_turn(side)
-            elif apart is not None and not lane.key[2] and (name := apart(lane.heap[0])) is not None:
+            elif apart is not None and (name := apart(lane.heap[0])) not in (None, lane.key[2]):
                 self._set_apart(lane, name)
             elif (gate := closed(lane.heap[0])) is not None:
                 lane.park(gate)
@@ -171,25 +169,41 @@ class _Rotation:
             return 0
         return self._newcomers - max(self._newcomers_before_old, self._old[0].newcomers_before)
 
-    def thin_out(self, ticket: Ticket, gone: Gone) -> None:
-        """Nobody waits for one more ticket: drop all such of its lane when they are half of it. So each costs
-        O(1), and they are never many.
+    def thin_out(self, ticket: Ticket, gone: Gone) -> bool:
+        """Nobody waits for one more ticket: drop all such of its lane when they are half of it, or first. So
+        each costs O(log n), and they are never many. Say whether any was dropped.
         """
-        key = (ticket.customer, ticket.account)
-        lane = self._lanes.get((*key, ticket.path)) or self._lanes.get((*key, UNKNOWN_PATH))
-        if lane is None:
-            return
+        before = self.count
+        for path in dict.fromkeys((UNKNOWN_PATH, SUSPECTS, ticket.path)):
+            lane = self._lanes.get((ticket.customer, ticket.account, path))
+            if lane is not None:
+                self._thin_out(lane, gone)
+        return self.count < before
+
+    def _thin_out(self, lane: Lane, gone: Gone) -> None:
         lane.gone += 1
-        if lane.parked or 2 * lane.gone < len(lane.heap):
+        if 2 * lane.gone >= len(lane.heap):
+            self.count -= lane.drop(gone)
+            self._put_forward(lane)
+        while lane.heap and gone(lane.heap[0]):
+            self._pop(lane)
+        if not lane.turn.lanes:
+            self._forget(lane.turn)
+
+    def _forget(self, turn: Flow) -> None:
+        """Nothing waits for a turn any more. Of those that take part such go once they are most: while nobody
+        asks for the head, they would stay.
+        """
+        if not turn.entered:
+            del self._turns[turn.key]
+        if len(self._turns) <= 2 * len(self._lanes) + SLACK:
             return
-        lane.gone = 0
-        kept = [ticket for ticket in lane.heap if not gone(ticket)]
-        self.count -= len(lane.heap) - len(kept)
-        lane.heap = kept
-        heapq.heapify(kept)
-        self._put_forward(lane)
-        # Entries of what was dropped would stay for as long as nobody asks for the head.
-        lane.turn.head()
+        for each in [each for each in (*self._fresh, *self._old) if not each.lanes and not each.deficit]:
+            each.entered = False
+            del self._turns[each.key]
+        self._fresh, self._old = (
+            deque(each for each in side if each.entered) for side in (self._fresh, self._old)
+        )
 
     def share(self, key: Key, *, before: bool = False, times: int = 1) -> Share:
         """Say what a turn gets, whether it takes part now or not."""
@@ -263,12 +277,12 @@ class _Rotation:
         return ticket
 
     def _put_forward(self, lane: Lane) -> None:
-        if lane.heap:
-            lane.turn.offer(lane)
-        else:
+        if not lane.heap:
             del self._lanes[lane.key]
             lane.turn.lanes -= 1
             lane.leave_gate()
+        elif not lane.parked:
+            lane.turn.offer(lane)
 
     def _side(self) -> deque[Flow]:
         return self._old if not self._fresh or self._in_a_row >= FRESH_IN_A_ROW else self._fresh
@@ -367,14 +381,18 @@ class FairQueue:
             self._drop(rotation)
         return ticket
 
-    def thin_out_spare(self, ticket: Ticket, gone: Gone) -> None:
-        """Nobody waits for a further leg any more. While first legs keep coming it is never at the front,
-        where it would be dropped: ``gone`` is asked of others like it too.
+    def thin_out(self, ticket: Ticket, gone: Gone, *, spare: bool) -> bool:
+        """Nobody waits for a leg any more; say whether any such was dropped. Where others go before it, or
+        nothing may, it would never come to the front, where it is: ``gone`` is asked of others like it too.
         """
-        if self._spare is not None:
-            self._spare.thin_out(ticket, gone)
-            if not self._spare.count:
-                self._drop(self._spare)
+        rotation = self._spare if spare else self._first
+        if rotation is None:
+            return False
+        self._next = None
+        dropped = rotation.thin_out(ticket, gone)
+        if not rotation.count:
+            self._drop(rotation)
+        return dropped
 
     def share_of(self, turn: Key) -> Share:
         """Say what a turn of first legs gets."""

@@ -1,6 +1,7 @@
 """Lanes of tickets that wait alike, the gates that hold them back, and the turns that they share."""
 
 import heapq
+from collections.abc import Callable
 from itertools import count
 from typing import Protocol
 
@@ -10,6 +11,10 @@ from orchestrator.domain.requests.path_class import PathClass
 
 Key = tuple[CustomerId, AccountId | None]
 LaneKey = tuple[CustomerId, AccountId | None, PathClass]
+Gone = Callable[[Ticket], bool]
+"""Says whether nobody waits for a ticket any more: it is dropped then."""
+SLACK = 8
+"""Entries that may be over, besides as many as are not."""
 
 
 class Gate(Protocol):
@@ -20,6 +25,9 @@ class Gate(Protocol):
 
     def pass_on(self) -> None:
         """A lane that it let out has been tried elsewhere, or is no more: the next one may try."""
+
+    def let_go(self, lane: "Lane") -> None:
+        """Nothing waits any more in a lane that is parked here."""
 
 
 class Rotation(Protocol):
@@ -68,15 +76,34 @@ class Lane:
     def leave_gate(self) -> None:
         """Keep nobody waiting for it."""
         former, self.gate = self.gate, None
-        if former is not None:
+        if former is None:
+            return
+        if self.parked:
+            former.let_go(self)
+        else:
             former.pass_on()
 
-    def unpark(self) -> None:
-        """Its gate may be open: it takes part again, early on, for it had less than its share meanwhile."""
+    def drop(self, gone: Gone) -> int:
+        """Drop the tickets for which nobody waits any more; say how many those were."""
+        kept = [ticket for ticket in self.heap if not gone(ticket)]
+        dropped = len(self.heap) - len(kept)
+        heapq.heapify(kept)
+        self.heap, self.gone = kept, 0
+        return dropped
+
+    def give_way(self) -> None:
+        """Another lane has its turn before it: nobody waits at its gate for that."""
+        if self.gate is not None:
+            self.gate.pass_on()
+
+    def unpark(self) -> bool:
+        """Its gate may be open: it takes part again, early on, for it had less than its share meanwhile. Say
+        whether it is the first of its turn.
+        """
         self.parked = False
-        if self.heap:
-            self.turn.offer(self)
-            self.turn.rotation.enter(self.turn)
+        self.turn.offer(self)
+        self.turn.rotation.enter(self.turn)
+        return self.turn.head() is self
 
 
 class Flow:
@@ -97,13 +124,22 @@ class Flow:
 
     def offer(self, lane: Lane) -> None:
         """Put a lane forward by its first ticket. An older entry of it is passed over later."""
+        before = self.head()
         heapq.heappush(self._heads, (lane.heap[0], next(self._numbers), lane))
+        if len(self._heads) > 2 * self.lanes + SLACK:
+            # While nobody asks for the head, those that are over would stay.
+            self._heads = list({entry[2].key: entry for entry in self._heads if _stands(entry)}.values())
+            heapq.heapify(self._heads)
+        if before is not None and before is not self.head():
+            before.give_way()
 
     def head(self) -> Lane | None:
         """Find the lane with the lowest ticket, or None where none is ready."""
-        while self._heads:
-            ticket, _, lane = self._heads[0]
-            if lane.heap and not lane.parked and lane.heap[0] is ticket:
-                return lane
+        while self._heads and not _stands(self._heads[0]):
             heapq.heappop(self._heads)
-        return None
+        return self._heads[0][2] if self._heads else None
+
+
+def _stands(entry: tuple[Ticket, int, Lane]) -> bool:
+    ticket, _, lane = entry
+    return bool(lane.heap) and not lane.parked and lane.heap[0] is ticket

@@ -8,6 +8,8 @@ from typing import NewType
 PathClass = NewType("PathClass", str)
 """A method and a path with ``*`` for each variable part: ``POST /orders/*``. Empty where it is not known."""
 UNKNOWN_PATH = PathClass("")
+SUSPECTS = PathClass("?")
+"""Stands for the path class of whoever is only suspect of being refused whatever the rate."""
 PARTS_MOST = 12
 """What comes deeper in a path is not told apart."""
 LONGEST_NAME = 32

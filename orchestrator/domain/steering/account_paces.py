@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.pace.pacing import Pace, PaceState
-from orchestrator.domain.steering.throttle import Throttle
+from orchestrator.domain.steering.throttle import ALL_TOLD, Throttle
 from orchestrator.domain.steering.throttles import UNTOLD_KEY, Throttles
 
 SWITCHED_AT_MOST_EVERY_S = 60.0
@@ -70,10 +70,15 @@ class AccountPaces:
         return told and told[0]
 
     def tell(self, account: AccountId, pace: PaceState, now: float) -> bool:
-        """Keep an account to what its own answer told; say whether that is new."""
+        """Keep an account to what its own answer told, and for what it did not tell to the domain's pace; say
+        whether that is new.
+        """
         throttle, before = self._throttles.of(account, now), self.pace_of(account, now)
         until = math.inf if pace.lapses_at is None else pace.lapses_at
-        throttle.tell(pace.pace, now, pace.source, until=until)
+        parts = pace.rps_until, pace.most_until
+        # What was kept on disk says nothing of its parts: all of it was told.
+        parts = ALL_TOLD if parts == (None, None) else parts
+        throttle.tell(pace.pace, now, pace.source, until=until, parts=parts, shared=self)
         if before is None:
             # What it started until now counts with its target, and in no window of its own.
             throttle.told.pause(now + pace.pace.window_s)

@@ -21,7 +21,7 @@ from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.account_paces import AccountPaces
 from orchestrator.domain.steering.heard import Heard
-from orchestrator.domain.steering.refusal_judge import SUSPECTS, RefusalJudge
+from orchestrator.domain.steering.refusal_judge import RefusalJudge
 from orchestrator.domain.steering.throttle import Throttle
 from orchestrator.domain.steering.throttles import CUSTOMER_MARK, Throttles, customer_key
 from orchestrator.domain.steering.witnesses import Asked, Soloists, Witnesses
@@ -95,13 +95,13 @@ class Binding:
         """
         bound = self.accounts.bound(ticket.customer, ticket.account, now)
         troubles = self.judge.troubles
-        if troubles is None or (apart := self.judge.apart(ticket)) is None:
+        if troubles is None or self.judge.apart(ticket) is None:
             return bound
         known = self.throttles.known(ticket.customer, ticket.account)
         rps = min([troubles.pace.rps, *(throttle.rate(now) for throttle in known)])
-        if apart == SUSPECTS:
-            return [(SUSPECTS_KEY, troubles.suspects(rps, now)), *bound]
-        return [(TROUBLE_KEY, troubles.trickle(rps, now)), *bound]
+        if self.judge.in_trouble(ticket):
+            return [(TROUBLE_KEY, troubles.trickle(rps, now)), *bound]
+        return [(SUSPECTS_KEY, troubles.suspects(rps, now)), *bound]
 
     def forget(self) -> None:
         """Drop every throttle, and who bore witness to what. Whether accounts have queues stays as it is."""

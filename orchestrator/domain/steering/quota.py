@@ -108,8 +108,9 @@ class Quota:
         self._slot = max(self._slot, now) + self._spread_s * self._amount(cost)
 
     def refund(self, cost: float) -> None:
-        """Take back what a request did not use."""
+        """Take back what a request did not use, its time too where what is left is spread."""
         self._left += self._amount(cost)
+        self._slot -= self._spread_s * self._amount(cost)
 
     def _amount(self, cost: float) -> float:
         return cost if self.unit is BudgetUnit.TOKENS else 1.0

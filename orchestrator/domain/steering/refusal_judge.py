@@ -3,14 +3,11 @@
 from orchestrator.domain.ids import AccountId
 from orchestrator.domain.pace.pacing import Pace
 from orchestrator.domain.queueing.ticket import Ticket
-from orchestrator.domain.requests.path_class import PathClass
+from orchestrator.domain.requests.path_class import SUSPECTS, PathClass
 from orchestrator.domain.steering.heard import REFUSALS, Heard
 from orchestrator.domain.steering.refusals import AnsweredPaths, Finding, Judgement, Refusal, Refusals
 from orchestrator.domain.steering.throttles import Throttles
 from orchestrator.domain.steering.troubles import Troubles
-
-SUSPECTS = PathClass("?")
-"""Stands for the path class of whoever is only suspect."""
 
 
 class RefusalJudge:
@@ -26,19 +23,22 @@ class RefusalJudge:
         self.troubles: Troubles | None = None
 
     def apart(self, ticket: Ticket) -> PathClass | None:
-        """Say with what a request waits apart from others of its account: its path class, or SUSPECTS; None
-        where it does not.
+        """Say with what a request waits apart from others of its account: its path class, or where its job
+        alone is suspect SUSPECTS; None where it does not.
         """
         if self.troubles is None:
             return None
-        if self.troubles.hold(ticket.account, ticket.path):
-            return ticket.path
         account = self._throttles.find(ticket.account) if ticket.account else None
-        for throttle in (self._throttles.own, account):
-            refusals = throttle.refusals if throttle is not None else None
-            if refusals is not None and refusals.suspects(ticket.job_id, ticket.path):
-                return SUSPECTS
-        return None
+        bound = (throttle for throttle in (self._throttles.own, account) if throttle is not None)
+        known = [throttle.refusals for throttle in bound if throttle.refusals is not None]
+        # No class waits behind another one: that may be well long before.
+        if self.in_trouble(ticket) or any(refusals.suspects_class(ticket.path) for refusals in known):
+            return ticket.path
+        return SUSPECTS if any(refusals.suspects_job(ticket.job_id) for refusals in known) else None
+
+    def in_trouble(self, ticket: Ticket) -> bool:
+        """Whether a request is of a path class in trouble, and waits for a part of its share."""
+        return self.troubles is not None and self.troubles.hold(ticket.account, ticket.path)
 
     def judge(self, heard: Heard, pace: Pace, now: float, *, asks_to_wait: bool, stated: bool) -> Finding:
         """Say what a refusal is about, and take back earlier ones that were no matter of the rate.

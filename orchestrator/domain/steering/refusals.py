@@ -172,19 +172,24 @@ class Refusals:
         """Whether nothing was refused for long."""
         return now >= self.last + FORGOTTEN_AFTER_S
 
-    def suspects(self, job: JobId, path: PathClass) -> bool:
-        """Whether a request is to let others go first, for contrast: its job was refused again and again, or
-        its class refuses all.
-        """
-        witness, found = self._jobs.get(job), self._classes.get(path)
-        return (witness is not None and witness.again) or (found is not None and found.suspect)
+    def suspects_job(self, job: JobId) -> bool:
+        """Whether a job was refused again and again: it is to let others go first, for contrast."""
+        witness = self._jobs.get(job)
+        return witness is not None and witness.again
+
+    def suspects_class(self, path: PathClass) -> bool:
+        """Whether a path class refuses all: what is of it is to let others go first, too."""
+        found = self._classes.get(path)
+        return found is not None and found.suspect
 
     @property
     def many(self) -> bool:
         """Whether more of the latest requests is refused than chance would have it."""
         latest = list(self._healthy())
-        refused = sum(r.refused for r in latest)
-        return len(latest) >= STATED_LEAST and refused >= max(STATED_JOBS, STATED_SHARE * len(latest))
+        # A job may be there more than once: refused, answered, and refused in its next step.
+        jobs = [r.job for r in latest if r.refused]
+        few = len(latest) < STATED_LEAST or len(set(jobs)) < STATED_JOBS
+        return not few and len(jobs) >= STATED_SHARE * len(latest)
 
     def heard_answer(
         self, job: JobId, customer: CustomerId, path: PathClass, started_at: float, now: float

@@ -70,7 +70,7 @@ class StatedPaces:
         is new. ``pace`` is in force at the domain.
         """
         throttle = self._binding.throttles.account(account, heard.customer, now)
-        before = PaceState(self._binding.accounts.pace_of(account, now) or pace)
+        before = throttle.told_state(now) or PaceState(pace)
         if not throttle.is_latest(heard.answered_at):
             signal = _no_higher(signal, before.pace)
         state = steer(before, signal, base=self.base, caps=self.caps, now=now)
@@ -102,8 +102,8 @@ class StatedPaces:
 def _no_higher(signal: Signal, pace: Pace) -> Signal:
     return replace(
         signal,
-        rps=min(signal.rps or pace.rps, pace.rps),
-        max_concurrent=min(signal.max_concurrent or pace.max_concurrent, pace.max_concurrent),
+        rps=signal.rps and min(signal.rps, pace.rps),
+        max_concurrent=signal.max_concurrent and min(signal.max_concurrent, pace.max_concurrent),
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -10,21 +11,32 @@ from orchestrator.domain.headers.signals import LONGEST_WAIT_S
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.pace.active_limits import REFUSALS, RETRY_AFTER, ActiveLimit, ActiveLimitKind
 from orchestrator.domain.pace.aimd import TriedRate
-from orchestrator.domain.pace.pacing import ARRIVAL_MARGIN_S, CATCH_UP_S, Limiter, Outlook, Pace
+from orchestrator.domain.pace.pacing import ARRIVAL_MARGIN_S, CATCH_UP_S, Limiter, Outlook, Pace, PaceState
 from orchestrator.domain.steering.quotas import Quotas
 from orchestrator.domain.steering.refusals import Refusals
 from orchestrator.domain.steering.witnesses import FORGOTTEN_AFTER_S
 
+Parts = tuple[float | None, float | None]
+"""Until when a rate holds that was told, and a number in flight; None where that was not told."""
+ALL_TOLD: Parts = (math.inf, math.inf)
+
+
+class Shared(Protocol):
+    """Whoever knows the pace that is everybody's who was told none."""
+
+    each: Pace | None
+
 
 class Passage(Struct, frozen=True):
     """A request's way through a throttle. ``permit`` is of the pace that the throttle was told, if any;
-    ``adopted``: another let it out.
+    ``adopted``: another let it out. ``slot_s`` is the time that it took of a rate found by trying.
     """
 
     throttle: "Throttle"
     cost: float
     permit: int | None
     adopted: bool = False
+    slot_s: float = 0.0
 
     def paced(self) -> "Passage":
         """Let it start in a window of the throttle's pace, though it passed before there was one."""
@@ -42,7 +54,7 @@ class Passage(Struct, frozen=True):
         if self.permit is not None:
             told = self.throttle.told
             (told.dismiss if self.adopted else told.unused)(self.permit)
-        self.throttle.refund(self.cost)
+        self.throttle.refund(self.cost, self.slot_s)
         self.closed(now)
 
     def closed(self, now: float) -> None:
@@ -59,8 +71,10 @@ class Throttle:
     __slots__ = (
         "_last",
         "_otherwise",
+        "_parts",
         "_paused_until",
         "_quotas",
+        "_shared",
         "_slot",
         "_source",
         "_told_by",
@@ -87,6 +101,9 @@ class Throttle:
         """Keeps the log of starts at the pace that it keeps to, as long as there is one."""
         self._told_pace = _UNTOLD
         self._told_until = -math.inf
+        self._parts = ALL_TOLD
+        self._shared: Shared | None = None
+        """Where what it was not told comes from, if it was told a part of its pace."""
         self._told_by = -math.inf
         self._otherwise: Pace | None = None
         self._source = ""
@@ -106,7 +123,7 @@ class Throttle:
 
     def pace(self, now: float) -> Pace | None:
         """Give the pace that it keeps to, what it was told or otherwise; None where there is none."""
-        return self._told_pace if now < self._told_until else self._otherwise
+        return self._told() if now < self._told_until else self._otherwise
 
     def is_latest(self, answered_at: float) -> bool:
         """Note when an answer came that told a pace; say whether no later one was heard before it."""
@@ -116,7 +133,24 @@ class Throttle:
 
     def told_now(self, now: float) -> tuple[Pace, float, str] | None:
         """Give the pace that it was told, when that lapses (infinite: never) and by which header."""
-        return (self._told_pace, self._told_until, self._source) if now < self._told_until else None
+        return (self._told(), self._told_until, self._source) if now < self._told_until else None
+
+    def told_state(self, now: float) -> PaceState | None:
+        """Give the pace that it was told, with what was told of it."""
+        if now >= self._told_until:
+            return None
+        until = None if self._told_until == math.inf else self._told_until
+        return PaceState(self._told(), until, self._source, *self._parts)
+
+    def _told(self) -> Pace:
+        rps, most = self._parts
+        shared = None if self._shared is None else self._shared.each
+        if shared is None or None not in self._parts:
+            return self._told_pace
+        return Pace(
+            shared.rps if rps is None else self._told_pace.rps,
+            shared.max_concurrent if most is None else self._told_pace.max_concurrent,
+        )
 
     def keep_to(self, pace: Pace | None) -> None:
         """Keep to a pace where it was told none; None: to none."""
@@ -158,10 +192,11 @@ class Throttle:
         self.out += 1
         self.cost_out += cost
         self._last = now
-        self._slot = max(self._slot + self._tried_interval_s(now), now - CATCH_UP_S)
+        slot_s = self._tried_interval_s(now)
+        self._slot = max(self._slot + slot_s, now - CATCH_UP_S)
         self._quotas.spend(now, cost)
         kept = self._kept(now)
-        return Passage(self, cost, None if kept is None else kept.take(now))
+        return Passage(self, cost, None if kept is None else kept.take(now), slot_s=slot_s)
 
     def adopt(self, cost: float, *, yet_to_start: bool) -> Passage:
         """Count a request as in flight that was let out before this throttle minded it. One that is
@@ -171,18 +206,31 @@ class Throttle:
         self.cost_out += cost
         return Passage(self, cost, self.told.adopt() if yet_to_start else None, adopted=True)
 
-    def refund(self, cost: float) -> None:
-        """Take back what a request did not use of the budgets."""
+    def refund(self, cost: float, slot_s: float) -> None:
+        """Take back what a request did not use of the budgets, and of a rate found by trying."""
         self._quotas.refund(cost)
+        self._slot -= slot_s
 
     def pause(self, until: float, now: float) -> None:
         """Let nothing out before ``until``."""
         self._paused_until = max(self._paused_until, min(until, now + LONGEST_WAIT_S))
 
-    def tell(self, pace: Pace, now: float, source: str = "", *, until: float | None = None) -> None:
-        """Keep to a pace, until it lapses or ``until``; ``source`` is the header that told it."""
+    def tell(
+        self,
+        pace: Pace,
+        now: float,
+        source: str = "",
+        *,
+        until: float | None = None,
+        parts: Parts = ALL_TOLD,
+        shared: Shared | None = None,
+    ) -> None:
+        """Keep to a pace, until it lapses or ``until``; ``source`` is the header that told it. What is not
+        among the ``parts`` that it told is what ``shared`` has.
+        """
         self._told_until = now + pace.lapse_s if until is None else until
         self._told_pace, self._source = pace, source
+        self._parts, self._shared = parts, shared
 
     def let_go(self) -> None:
         """Forget the pace that it was told: a later answer told a better one."""
@@ -259,7 +307,7 @@ class Throttle:
             )
         if now < self._told_until:
             until = None if self._told_until == math.inf else self._told_until
-            yield active_pace(self._told_pace, self._source, until)
+            yield active_pace(self._told(), self._source, until)
         if self._tried is not None:
             yield ActiveLimit(kind=ActiveLimitKind.SLOWED, source=REFUSALS, rps=self._tried.rate(now))
         yield from self._quotas.active_limits(now)
@@ -287,11 +335,15 @@ class Throttle:
         return max(0, self.out - (own_cost is not None))
 
     def _told_at(self, now: float) -> float | None:
-        """When the pace that it was told lets a request go; None where one has to come back first."""
+        """When the pace that it was told lets a request go, or lapses; None where one has to come back."""
         kept = self._kept(now)
         if kept is None:
             return now
-        return None if self.out >= kept.pace.max_concurrent else kept.next_at(now)
+        told_at = None if self.out >= kept.pace.max_concurrent else kept.next_at(now)
+        if now < self._told_until < math.inf:
+            # Nothing else tells of that, and what is in flight may be for long.
+            return min(self._told_until, told_at or math.inf)
+        return told_at
 
     def _kept(self, now: float) -> Limiter | None:
         """Give the limiter of the pace that it keeps to; None where there is none."""

@@ -98,5 +98,7 @@ class Throttles:
         throttles = self.by_key or {}
         if len(throttles) >= self._swept_at:
             kept = [(key, throttle) for key, throttle in throttles.items() if not throttle.at_rest(now)]
-            self.by_key = dict(kept[-THROTTLES_MOST:])
+            # What very many share is no account's that may be told anew: without it they would begin again.
+            shared = [entry for entry in kept if entry[0] == UNTOLD_KEY]
+            self.by_key = dict([*shared, *kept[-THROTTLES_MOST:]])
             self._swept_at = max(SWEPT_FROM, 2 * len(self.by_key))

@@ -1,5 +1,6 @@
 """Path classes in trouble: they refuse for ever, and get so little of a target's pace that nobody notices."""
 
+import math
 from collections.abc import Iterator
 
 from orchestrator.domain.ids import AccountId, CustomerId
@@ -82,5 +83,6 @@ class Troubles:
 
     def _part_of(self, throttle: Throttle, share: float, rps: float, now: float) -> Throttle:
         slow = self._share_of(share, min(rps, self.pace.rps))
-        throttle.tell(Pace(slow, max(1, int(share * self.pace.max_concurrent))), now)
+        # It does not lapse: whoever waits for its place is told when that comes back, and by no timer.
+        throttle.tell(Pace(slow, max(1, int(share * self.pace.max_concurrent))), now, until=math.inf)
         return throttle

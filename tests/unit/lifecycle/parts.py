@@ -19,6 +19,7 @@ from orchestrator.adapters.process.log_follower import LogFollower
 from orchestrator.adapters.process.output import StderrRelay
 from orchestrator.adapters.ray import node
 from orchestrator.adapters.ray.node import ShardHost
+from orchestrator.adapters.ray.node_door import NodeDoor
 from orchestrator.adapters.sqlite.checkpoints import Checkpointer
 from orchestrator.adapters.sqlite.connections import connect
 from orchestrator.adapters.sqlite.data_dir import data_files
@@ -249,6 +250,7 @@ STARTED: dict[type, Make] = {
     Heart: lambda _: Heart(never),
     LocalExchange: lambda place: LocalExchange(place.directory / "a.sock", nobody),
     LogFollower: a_follower,
+    NodeDoor: lambda _: NodeDoor("127.0.0.1", 0, nobody, nobody),
     RegionNode: lambda _: RegionNode(node_parts()),
     Shard: lambda _: a_shard(),
     ShardHost: a_shard_host,

@@ -151,7 +151,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> Dialled:
             sockets.append(super().__call__(info))
             return sockets[-1]
 
-    monkeypatch.setattr("regions.egress.client.GuardedDialler", Recording)
+    monkeypatch.setattr("regions.egress.sessions.GuardedDialler", Recording)
     return sockets
 
 

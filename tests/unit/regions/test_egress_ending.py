@@ -246,7 +246,7 @@ async def test_closing_does_not_wait_for_a_server_to_take_what_is_still_to_be_wr
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
             return opened
 
-    monkeypatch.setattr("regions.egress.client.GuardedDialler", Narrow)
+    monkeypatch.setattr("regions.egress.sessions.GuardedDialler", Narrow)
     held = Stage()
     server = await serve(held.upload)
     server.listener.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)

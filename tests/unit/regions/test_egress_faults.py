@@ -134,7 +134,7 @@ async def test_a_process_that_may_open_no_more_files_says_nothing_of_the_target(
             raise OSError(errno.EMFILE, "Too many open files")
 
     server = await serve()
-    monkeypatch.setattr("regions.egress.client.GuardedDialler", Full)
+    monkeypatch.setattr("regions.egress.sessions.GuardedDialler", Full)
     async with AiohttpEgress(PRIVATE) as client:
         failure = await failure_of(client, server.url(), shut_gate)
     assert failure.fault is Fault.LOST

@@ -111,14 +111,31 @@ async def test_who_sleeps_while_it_waits_for_its_fallbacks_turn_goes_there(rig: 
 
 @in_virtual_time(FAST)
 @without_room
-async def test_a_job_whose_fallback_waits_for_a_time_does_not_sleep(rig: Rig) -> None:
+async def test_a_job_that_sleeps_goes_to_its_fallback_when_it_is_late(rig: Rig) -> None:
     late = Trigger(kind=TriggerKind.ON_TIMEOUT, timeout_ms=20_000)
     there = JobSpec(url="https://there.example.com/", regions=(IAD,), metadata={})
     [job_id] = await some_that_wait(rig, 1, fallback=Fallback(late, there))
-    assert len(rig.shard.jobs.table) == 1
-    await asyncio.sleep(20.0)
+    assert len(rig.shard.jobs.table) == 0
+    await asyncio.sleep(14.0)
+    assert len(rig.calls) == 1
+    await asyncio.sleep(2.0)
     assert rig.calls[-1].url == there.url
+    stored = await rig.ended(job_id)
+    assert stored.state is JobState.SUCCESS
+    assert stored.course is not None
+    assert [attempt.status for attempt in stored.course.attempts] == [503, 200]
+
+
+@in_virtual_time(FAST)
+@without_room
+async def test_a_job_that_ends_before_it_is_late_leaves_no_timer_though_it_slept(rig: Rig) -> None:
+    late = Trigger(kind=TriggerKind.ON_TIMEOUT, timeout_ms=80_000)
+    there = JobSpec(url="https://there.example.com/", regions=(IAD,), metadata={})
+    [job_id] = await some_that_wait(rig, 1, fallback=Fallback(late, there))
     assert (await rig.ended(job_id)).state is JobState.SUCCESS
+    reads = rig.store.jobs.loads
+    await asyncio.sleep(60.0)
+    assert (len(rig.calls), rig.store.jobs.loads) == (2, reads)
 
 
 @in_virtual_time(FAST)

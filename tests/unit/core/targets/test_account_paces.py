@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from orchestrator.adapters.records import pack_learned, unpack_learned
 from orchestrator.core.targets.domain_limiter import DomainLimiter
@@ -132,6 +133,60 @@ def test_one_accounts_header_slows_nobody_else_however_often_it_comes(slow: Said
     outlet = queued(ByAccount({"bad": slow, "good": rps(20)}), "bad", "good", count=5_000).run(130)
     assert went(outlet, 10, 120)["good"] == pytest.approx(20, rel=0.05)
     assert outlet.limiter.pace == BASE
+
+
+RATE, PLACES = "x_ezthrottle_rps", "x_ezthrottle_max_concurrent"
+
+
+@pytest.mark.parametrize(("before", "after"), [(50, 5), (2, 20)])
+def test_what_an_account_was_not_told_is_what_the_domain_has_now(before: int, after: int) -> None:
+    server = ByAccount({None: rps(before), "a": {PLACES: 40}})
+    outlet = queued(server, None).run(10)
+    outlet.put(2_000, "cust_a", "a")
+    outlet.run(10)
+    assert went(outlet, 12, 20)["a"] == pytest.approx(before, rel=0.1)
+    server.told[None] = rps(after)
+    outlet.run(20)
+    assert went(outlet, 25, 40)["a"] == pytest.approx(after, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("told", "pace"), [({PLACES: 10}, SetPace(rps=50.0)), ({RATE: 10}, SetPace(max_concurrent=1))]
+)
+def test_what_the_operator_set_for_a_while_is_no_accounts_own_pace(told: Said, pace: SetPace) -> None:
+    outlet = queued(ByAccount(otherwise=told), "a", "b", pace=Pace(3.0, 5), latency_s=(0.5, 0.5), count=900)
+    until_ms = outlet.clock.unix_ms() + 20_000
+    outlet.limiter.overrule(Overruling(pace=replace(pace, until_ms=until_ms)))
+    outlet.run(50)
+    for rate in went(outlet, 30, 50).values():
+        assert rate == pytest.approx(3 if PLACES in told else 10, rel=0.1)
+
+
+class Hanging(Outlet):
+    """While ``hangs`` nothing that starts is answered."""
+
+    hangs = False
+
+    def _answered(self, ticket: Ticket, permit: int, answer: HttpResponse, started_at: float) -> None:
+        if not self.hangs:
+            super()._answered(ticket, permit, answer, started_at)
+
+
+@pytest.mark.parametrize("account", ["a", None])
+def test_a_limit_that_has_lapsed_holds_nobody_back_while_what_it_let_out_is_not_answered(
+    account: str | None,
+) -> None:
+    """Nothing comes back that would tell those who wait."""
+    server = ByAccount({account: rps(5, 1), "b": rps(5)})
+    outlet = Hanging(server, pace=Pace(2.0, 5), account_queues=True)
+    outlet.put(1, "cust_b", "b")
+    outlet.put(1, "cust_a", account)
+    outlet.run(10)
+    outlet.hangs = True
+    outlet.put(5, "cust_a", account)
+    assert went(outlet.run(40), 10, 50) == {account: pytest.approx(1 / 40)}
+    outlet.run(40)
+    assert len([start for start in outlet.between(60, 90) if start.ticket.account == account]) == 4
 
 
 def test_an_account_that_is_told_more_raises_nobody_else() -> None:

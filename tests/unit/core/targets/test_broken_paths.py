@@ -141,6 +141,20 @@ def test_a_customers_broken_path_holds_up_neither_that_customer_nor_another() ->
     assert len(outlet.between(10, 60)) >= 0.95 * 50 * 50
 
 
+@pytest.mark.parametrize("states", [True, False])
+@pytest.mark.parametrize("account", [None, "account"])
+def test_what_was_refused_together_with_a_broken_path_does_not_wait_for_it(
+    states: bool, account: str | None
+) -> None:
+    target = Target(lambda ticket, now: 503 if now < 20 or "bad" in ticket.path else None, states=states)
+    outlet = outlet_before(target)
+    for _ in range(300):
+        outlet.put(path=BAD, account=account)
+        outlet.put(path=OK, account=account)
+    outlet.run(60)
+    assert succeeded_by(outlet, 300) <= 45
+
+
 def test_what_is_broken_for_one_account_is_not_for_another() -> None:
     target = Target(lambda ticket, _: 429 if (ticket.path, ticket.account) == (BAD, "poor") else None)
     outlet = outlet_before(target)

@@ -61,6 +61,24 @@ def test_a_further_leg_that_nobody_asks_for_does_not_keep_a_first_one_from_going
     assert played.go(2.0) == [spare]
 
 
+@pytest.mark.parametrize("let_out_before", [True, False])
+def test_who_has_older_work_elsewhere_does_not_keep_the_next_from_going(let_out_before: bool) -> None:
+    """Customers may share an account: that of one is no further than what else it has allows."""
+    played = Played("x")
+    played.queue.push(a_ticket(100, "w"))
+    played.go(0.0)
+    held = [a_ticket(101, "a"), a_ticket(102, "b")]
+    for ticket in held:
+        played.queue.push(ticket)
+    assert played.go(0.1) == []
+    if let_out_before:
+        played.queue.open_due(1.0)
+    for _ in range(50):
+        played.put("a", "y")
+    assert held[1] in played.go(1.0, 3)
+    assert held[0] not in played.go(3.0, 3)
+
+
 @pytest.mark.parametrize("answers", range(7))
 def test_a_lane_that_tries_in_vain_keeps_its_place(answers: int) -> None:
     """Each answer lets one try: else whose turn it is would hang on how many answers there are."""

@@ -1,6 +1,7 @@
 """Jobs that end while they wait: what they leave in the queue holds up nobody."""
 
 import asyncio
+from random import Random
 
 import pytest
 
@@ -9,7 +10,7 @@ from orchestrator.core.targets.domain_limiter import DomainLimiter
 from orchestrator.core.targets.target_queue import TargetQueue
 from orchestrator.domain.exchange import Fault
 from orchestrator.domain.health.breaker import Cause
-from orchestrator.domain.ids import JobId, target_domain
+from orchestrator.domain.ids import AccountId, CustomerId, JobId, target_domain
 from orchestrator.domain.jobs.job import Fallback, JobSpec, RetryPolicy, Trigger, TriggerKind
 from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.domain.jobs.policies import ExecutionMode
@@ -298,3 +299,56 @@ async def test_a_job_that_leaves_for_its_fallback_as_it_is_queued_again_keeps_no
     for job_id in (*repeating, *waiting):
         await rig.ended(job_id, 600.0)
     assert domain.waiting == 0
+
+
+def held(queue: TargetQueue) -> int:
+    """Count all that a queue has of tickets and of whose they are, alive or not."""
+    rotation = queue._tickets._first
+    if rotation is None:
+        return len(queue._gone or ())
+    heads = sum(len(turn._heads) for turn in rotation._turns.values())
+    return len(queue._gone or ()) + rotation.count + heads + len(rotation._lanes) + len(rotation._turns)
+
+
+def a_ticket(number: int, accounts: int, *, urgent: bool = False) -> Ticket:
+    key = -number if urgent else number
+    return Ticket(
+        key, JobId(f"{number}"), customer=CustomerId("acme"), account=AccountId(f"{number % accounts}")
+    )
+
+
+@pytest.mark.parametrize("by_account", [False, True])
+@pytest.mark.parametrize("accounts", [1, 100, 100_000])
+@pytest.mark.parametrize("urgent", [False, True])
+def test_who_cancels_what_waits_holds_no_more_than_waits(
+    by_account: bool, accounts: int, urgent: bool
+) -> None:
+    queue, random, waiting = TargetQueue(Binding(), one_each), Random(7), 200
+    queue._tickets.regroup(by_account=by_account)
+    tickets: list[Ticket] = []
+    for number in range(5_000):
+        tickets.append(a_ticket(number, accounts, urgent=urgent))
+        queue.push(tickets[-1])
+        if number >= waiting:
+            queue.withdraw(tickets.pop(random.randrange(waiting + 1)), spare=False)
+    assert queue.waiting == waiting
+    assert held(queue) <= 8 * waiting
+    assert sorted(turns(queue)) == sorted(ticket.job_id for ticket in tickets)
+
+
+def test_who_cancels_what_waits_behind_a_gate_leaves_nothing_there() -> None:
+    headers = {"x-ezthrottle-rps": 1, "x-ezthrottle-max-concurrent": 10}
+    outlet = Outlet(SlidingWindow(1, headers), pace=Pace(10.0, 10))
+    # After a minute what one customer alone was told binds that customer, and no more the domain.
+    outlet.put(60, account="x")
+    outlet.run(80)
+    outlet.put(1, account="z")
+    waiting = [ticket for account in ("x", "y", "w") for ticket in outlet.put(3, account=account)]
+    outlet.run(0.1)
+    gates = outlet.limiter._queue._gates
+    assert gates is not None
+    assert sum(map(len, gates._gates.values())) > 0
+    for ticket in waiting:
+        outlet.limiter.withdraw(ticket)
+    assert sum(map(len, gates._gates.values())) == 0
+    assert held(outlet.limiter._queue) == 0

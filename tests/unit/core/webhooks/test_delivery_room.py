@@ -1,9 +1,10 @@
 """The largest results of all: what counts as half the budget is there once, for it costs more besides."""
 
 from orchestrator.core.webhooks.delivery_room import DELIVERY_BYTES, DeliveryRoom
-from orchestrator.core.webhooks.queued import QueuedDelivery
-from orchestrator.domain.byte_budget import MIB
+from orchestrator.core.webhooks.queued import LoadedResult, QueuedDelivery
+from orchestrator.domain.byte_budget import MIB, TLS_COSTS
 from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.jobs.job import Webhook
 
 LARGEST = DELIVERY_BYTES
 
@@ -38,3 +39,12 @@ def test_beside_the_largest_result_others_go_on() -> None:
     room.take(delivery("a", "cust_acme", LARGEST))
     assert room.fits(delivery("b", "cust_beta", 5 * MIB))
     assert room.used <= DELIVERY_BYTES
+
+
+def test_a_delivery_within_tls_counts_what_that_takes() -> None:
+    used = []
+    for url in ("http://receiver.test/", "https://receiver.test/"):
+        room, result = DeliveryRoom(), LoadedResult([Webhook(url=url)], b"ok", 2, [], 0, None)
+        room.take(QueuedDelivery(JobId("a"), CustomerId("cust_acme"), 0, 0, result))
+        used.append(room.used)
+    assert used[1] - used[0] == TLS_COSTS

@@ -20,6 +20,9 @@ class HoldingGate:
     def pass_on(self) -> None:
         """Open to all at once, or to none."""
 
+    def let_go(self, lane: Lane) -> None:
+        self.lanes.remove(lane)
+
 
 def ticket(key: int, account: str = "a", *, leg: int = 0) -> Ticket:
     return Ticket(key, JobId(f"job_{account}_{key}"), leg, CustomerId(account))

@@ -120,6 +120,9 @@ class Shut(Gate):
     def pass_on(self) -> None:
         """Let nobody try."""
 
+    def let_go(self, lane: Lane) -> None:
+        """Forget a lane."""
+
 
 def test_what_a_gate_holds_back_stands_before_nobody() -> None:
     waiting = Waiting()

@@ -1,3 +1,5 @@
+import pytest
+
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.requests.path_class import PathClass
 from orchestrator.domain.steering.refusals import (
@@ -44,6 +46,16 @@ def test_a_refusal_is_taken_back_when_its_job_is_refused_beside_answers() -> Non
     answer(refusals, 4, 2.0)
     assert judge(refusals, "a", 4.0) == Judgement(Finding.NOTHING, ((JobId("a"), CUSTOMER),))
     assert judge(refusals, "a", 5.0) == Judgement(Finding.NOTHING)
+
+
+@pytest.mark.parametrize(("jobs", "finding"), [("abc", Finding.LOWERS), ("aba", Finding.NOTHING)])
+def test_where_a_pace_is_stated_three_jobs_have_to_be_refused(jobs: str, finding: Finding) -> None:
+    refusals = Refusals(AnsweredPaths())
+    answer(refusals, 20, 0.0)
+    for number, job in enumerate(jobs):
+        said = judge(refusals, job, 10.0 + number, OK, stated=True)
+        refusals.heard_answer(JobId(job), CUSTOMER, OK, 10.5 + number, 10.6 + number)
+    assert said.finding is finding
 
 
 def test_it_stands_while_others_are_refused_too() -> None:

@@ -32,6 +32,18 @@ def test_what_an_answer_does_not_say_stays() -> None:
     assert steered(Signal(max_concurrent=5), state=state).pace == Pace(50.0, 5)
 
 
+@pytest.mark.parametrize(
+    ("once", "again"),
+    [(Signal(rps=0.5), Signal(max_concurrent=9)), (Signal(max_concurrent=1), Signal(rps=9.0))],
+)
+def test_what_is_said_of_one_part_of_a_pace_renews_no_other(once: Signal, again: Signal) -> None:
+    state = steer(PaceState(BASE), once, base=BASE, caps=PaceCaps(), now=1_000.0)
+    later = steer(state, again, base=BASE, caps=PaceCaps(), now=1_050.0)
+    assert later.lapses_at == state.lapses_at
+    both = steer(later, once, base=BASE, caps=PaceCaps(), now=1_050.0)
+    assert (both.pace, both.lapses_at) == (later.pace, 1_110.0)
+
+
 def test_the_operators_caps_hold() -> None:
     caps = PaceCaps(rps=10.0, max_concurrent=4)
     assert steered(Signal(rps=50.0, max_concurrent=20), caps=caps).pace == Pace(10.0, 4)

@@ -5,7 +5,7 @@ from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.pace.pacing import Pace, PaceState
 from orchestrator.domain.steering.binding import Binding
 from orchestrator.domain.steering.throttle import Throttle
-from orchestrator.domain.steering.throttles import UNTOLD_KEY, customer_key
+from orchestrator.domain.steering.throttles import THROTTLES_MOST, UNTOLD_KEY, Throttles, customer_key
 
 
 def learn(throttle: Throttle, name: str, partition: bytes | None, remaining: float) -> None:
@@ -43,3 +43,13 @@ def test_a_sweep_leaves_what_started_late_and_less_than_a_window_ago() -> None:
     for number in range(200):
         binding.throttles.of(customer_key(CustomerId(f"cust_{number}")), 11.6)
     assert UNTOLD_KEY not in (binding.throttles.by_key or {})
+
+
+def test_of_more_than_may_be_kept_what_very_many_share_is_not_dropped() -> None:
+    throttles = Throttles()
+    shared = throttles.of(UNTOLD_KEY, 0.0)
+    shared.pause(1_000.0, 0.0)
+    for number in range(2 * THROTTLES_MOST + 1):
+        throttles.of(f"account {number}", 0.0).pause(1_000.0, 0.0)
+    assert throttles.find(UNTOLD_KEY) is shared
+    assert len(throttles.by_key or ()) <= 2 * THROTTLES_MOST
