@@ -5,8 +5,10 @@ from typing import Protocol, TypeVar
 
 from orchestrator.domain.ids import NodeAddress, ShardName
 
-Carrier = Callable[[bytes], Awaitable[None]]
-"""Takes a batch to the peer; raises where that failed or may have failed."""
+Carrier = Callable[[bytes], Awaitable[object]]
+"""Takes a batch to the peer; raises, at once or when awaited, where that failed or may have failed. One that
+has written the batch by the time that it returns spares it a turn of the loop.
+"""
 
 _Far_contra = TypeVar("_Far_contra", NodeAddress, ShardName, contravariant=True)
 

@@ -43,20 +43,21 @@ class FramedLink(asyncio.Protocol, ABC):
         self._number = 0
         self._received = bytearray()
 
-    async def carry(self, batch: bytes) -> None:
-        """Carry one batch.
+    def carry(self, batch: bytes) -> "asyncio.Future[bytes]":
+        """Write one batch; the future is done once it was taken, or else raises as ``ask`` does.
 
         Raises:
-            ConnectionError: The connection broke; the batch may have been taken.
+            ConnectionError: The connection is closed.
 
         """
-        await self.ask(FrameKind.BATCH, batch)
+        return self.ask(FrameKind.BATCH, batch)
 
-    async def ask(self, kind: FrameKind, payload: bytes) -> bytes:
-        """Send a frame, and give the payload of the one that answers it.
+    def ask(self, kind: FrameKind, payload: bytes) -> "asyncio.Future[bytes]":
+        """Write a frame; the future holds the payload of the one that answers it, or ConnectionError where
+        the connection broke: the frame may have been taken.
 
         Raises:
-            ConnectionError: The connection broke.
+            ConnectionError: The connection is closed.
 
         """
         self._number = (self._number + 1) % 2**32
@@ -64,7 +65,7 @@ class FramedLink(asyncio.Protocol, ABC):
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._under_way[number] = answered
         self.send(kind, payload, number)
-        return await answered
+        return answered
 
     def close(self) -> None:
         """Close the connection, once what was written to it has left."""

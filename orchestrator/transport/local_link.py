@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import cast
 
@@ -113,9 +113,9 @@ class LocalExchange(AsyncLifecycle):
     def carrier(self, name: str, far: Carrier) -> Carrier:
         """Make what carries batches to a peer: over its connection, or by ``far`` where it has none."""
 
-        async def carry(batch: bytes) -> None:
+        def carry(batch: bytes) -> Awaitable[object]:
             link = self._named.get(name)
-            await (far(batch) if link is None else link.carry(batch))
+            return far(batch) if link is None else link.carry(batch)
 
         return carry
 
@@ -191,9 +191,9 @@ class LocalCaller:
     def carrier(self, far: Carrier) -> Carrier:
         """Make what carries batches to the other end: over the connection, or by ``far`` without one."""
 
-        async def carry(batch: bytes) -> None:
+        def carry(batch: bytes) -> Awaitable[object]:
             link = self._link
-            await (far(batch) if link is None else link.carry(batch))
+            return far(batch) if link is None else link.carry(batch)
 
         return carry
 

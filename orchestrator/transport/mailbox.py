@@ -6,7 +6,7 @@ No timer to tune, no wait when idle, large batches under load.
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from orchestrator.domain.mail_room import MailCount, Uncounted
 from orchestrator.messages.codec import Header, encode, encode_batch, fragments
@@ -35,8 +35,8 @@ class StreamCarrier(ABC):
         self.on_room: Callable[[], None] = lambda: None
 
     @abstractmethod
-    async def __call__(self, batch: bytes) -> None:
-        """Carry a batch; raises where that failed or may have failed."""
+    def __call__(self, batch: bytes) -> Awaitable[object]:
+        """Carry a batch; raises, at once or when awaited, where that failed or may have failed."""
 
 
 class Mailbox(AsyncCloseable):
@@ -59,7 +59,9 @@ class Mailbox(AsyncCloseable):
         """Parts of large messages that were queued ever."""
         self._gone: deque[tuple[int, Callable[[], None]]] = deque()
         """What is called once so many of them have left."""
-        self._under_way: dict[asyncio.Task[None], _Counts] = {}
+        self._under_way: dict[asyncio.Future[object], _Counts] = {}
+        self._drops = 0
+        """Times that all was dropped: what had failed before goes no more."""
         self._flush_due = False
         self._closed = False
         self._stuck_since: float | None = None
@@ -129,8 +131,9 @@ class Mailbox(AsyncCloseable):
         self._count.give_back(size)
         self.drop_large()
         # A call to a peer that is cut off may hang for a minute: it must not keep its place that long.
-        for task in self._under_way:
-            task.cancel()
+        self._drops += 1
+        for carried in self._under_way:
+            carried.cancel()
 
     def _schedule(self) -> None:
         stream = self._stream
@@ -154,12 +157,18 @@ class Mailbox(AsyncCloseable):
         self.batches_sent += 1
         self.messages_sent += len(parts)
         batch = encode_batch(self._header, parts)
-        loop = asyncio.get_running_loop()
         if self._stuck_since is None:
-            self._stuck_since = loop.time()
-        task = loop.create_task(self._deliver(batch))
-        self._under_way[task] = counts
-        task.add_done_callback(self._arrived)
+            self._stuck_since = asyncio.get_running_loop().time()
+        try:
+            carried = asyncio.ensure_future(self._carry(batch))
+        except Exception:  # noqa: BLE001  # whatever the carrier met, the batch has to go again
+            carried = asyncio.ensure_future(self._carry_again(batch))
+        self._await(carried, batch, counts)
+
+    def _await(self, carried: "asyncio.Future[object]", batch: bytes, counts: _Counts) -> None:
+        self._under_way[carried] = counts
+        drops = self._drops
+        carried.add_done_callback(lambda _: self._ended(carried, batch, drops))
 
     def _next_parts(self) -> tuple[list[bytes], _Counts]:
         parts: list[bytes] = []
@@ -177,21 +186,25 @@ class Mailbox(AsyncCloseable):
         counts.append((self._count, size - head))
         return parts, counts
 
-    async def _deliver(self, batch: bytes) -> None:
+    async def _carry_again(self, batch: bytes) -> None:
         delay = RETRY_FIRST_S
         while True:
+            await asyncio.sleep(delay)
             try:
                 await self._carry(batch)
             except Exception:  # noqa: BLE001  # whatever the carrier met, the batch has to go again
-                await asyncio.sleep(delay)
                 delay = min(delay * 2, RETRY_MOST_S)
             else:
                 return
 
-    def _arrived(self, task: asyncio.Task[None]) -> None:
-        counts = self._under_way.pop(task)
-        if not task.cancelled():
-            self._stuck_since = task.get_loop().time() if self._under_way else None
+    def _ended(self, carried: "asyncio.Future[object]", batch: bytes, drops: int) -> None:
+        counts = self._under_way.pop(carried)
+        failed = not carried.cancelled() and carried.exception() is not None
+        if failed and drops == self._drops:
+            self._await(asyncio.ensure_future(self._carry_again(batch)), batch, counts)
+            return
+        if not (failed or carried.cancelled()):
+            self._stuck_since = carried.get_loop().time() if self._under_way else None
         _give_back(counts)
         self._schedule_rest()
 

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from orchestrator.messages.codec import WIRE_VERSION, in_version
@@ -23,6 +23,8 @@ UNREAD_MOST = 32 * 1024 * 1024
 """Written to an end that does not read: then it is hung up on."""
 GIVEN_UP_AFTER_MS = 10_000
 """What the other end has not acknowledged by then breaks the connection (tcp(7), TCP_USER_TIMEOUT)."""
+TAKEN_AFTER_S = 0.001
+"""What a batch begins goes first, a request or a commit: to encrypt the acknowledgement would hold it up."""
 ASKED_AFTER_S = 5
 """Of silence the other end's kernel is asked whether it is there, each second until it is given up."""
 
@@ -105,13 +107,17 @@ class TcpLink(FramedLink):
         """Take one frame."""
         if kind is FrameKind.BATCH and self._take is not None:
             self._take(payload)
-            self.send(FrameKind.TAKEN, number=number)
+            asyncio.get_running_loop().call_later(TAKEN_AFTER_S, self._say_taken, number)
         elif kind is FrameKind.BEAT and self._answer is not None:
             self.send(FrameKind.REPLY, self._answer(payload), number)
         elif kind in (FrameKind.TAKEN, FrameKind.REPLY):
             self.answered(number, payload)
         else:
             self._opened_by(self, kind, payload)
+
+    def _say_taken(self, number: int) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self.send(FrameKind.TAKEN, number=number)
 
     def send(self, kind: FrameKind, payload: bytes = b"", number: int = 0) -> None:
         """Write a frame.
@@ -163,18 +169,17 @@ class TcpWay(StreamCarrier):
             return BATCHES_UNDER_WAY
         return BATCHES_MOST if self._links[-1].writable else 0
 
-    async def __call__(self, batch: bytes) -> None:
-        """Carry a batch.
+    def __call__(self, batch: bytes) -> Awaitable[object]:
+        """Write a batch to the connection; what is awaited raises where that broke.
 
         Raises:
             Exception: That failed, or may have: a ConnectionError, or what the other way met.
 
         """
         if not self._links:
-            await self._otherwise(batch)
-            return
+            return self._otherwise(batch)
         link = self._links[-1]
-        await link.carry(in_version(batch, link.version))
+        return link.carry(in_version(batch, link.version))
 
     def latest(self) -> TcpLink:
         """Give the connection that is used.

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Protocol
 
 from aiohttp import AddrInfoType
@@ -111,7 +112,13 @@ class GuardedDialler:
         self._policy = policy
 
     def __call__(self, info: AddrInfoType) -> socket.socket:
-        """Open a socket for the address in ``info``, or raise ForbiddenAddressError."""
+        """Open a socket and begin to connect it to ``info``, or raise ForbiddenAddressError."""
         family, kind, protocol, _, sockaddr = info
         check(self._policy, sockaddr[0])
-        return socket.socket(family, kind, protocol)
+        made = socket.socket(family, kind, protocol)
+        made.setblocking(False)
+        # The loop's own connect looks the address up first, in a thread, as if it were a name: meanwhile the
+        # handshake is on its way. What fails here is told by that connect.
+        with suppress(OSError):
+            made.connect_ex(sockaddr)
+        return made

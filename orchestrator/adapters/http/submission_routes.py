@@ -18,6 +18,7 @@ from orchestrator.domain.errors import EZThrottleError, InvalidFields
 from orchestrator.domain.ids import CustomerId
 from orchestrator.domain.jobs.job import JobSpec
 from orchestrator.runtime.cooperative_yield import CooperativeYield
+from orchestrator.runtime.loop_turns import until_mail_has_left
 
 TRACEPARENT = "traceparent"
 
@@ -39,6 +40,8 @@ class SubmissionRoutes:
         async with self._backend.incoming.held(customer, request, bounds.body_bytes) as room:
             spec, ignored = self._read(await document_of(request, bounds, room))
             taken = await self._jobs.submit(customer, spec, request.headers.get(TRACEPARENT))
+            # What the job sends leaves first: the answer is written meanwhile.
+            await until_mail_has_left()
         status = HTTPStatus.OK if isinstance(taken, KnownAlready) else HTTPStatus.ACCEPTED
         return json_response(taken_document(taken, ignored, self._now_ms()), status)
 

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import re
 from typing import Any
@@ -10,8 +11,10 @@ from orchestrator.domain.ids import JobId
 from orchestrator.domain.jobs.idempotency import content_key
 from orchestrator.domain.jobs.job import HedgePolicy, RetryPolicy, Webhook
 from orchestrator.domain.jobs.policies import ExecutionMode, Guarantee, RegionPolicy
+from orchestrator.domain.mail_room import MailCount
+from orchestrator.messages.types import Message, RunAttempt
 from tests.unit.domain.builders import ACME, IAD, LAX, ORD
-from tests.unit.http.gateway import BETAS_KEY, JOBS, KEY, SECRETS, TARGET, Gateway
+from tests.unit.http.gateway import BETAS_KEY, JOBS, KEY, SECRETS, TARGET, Gateway, SilentLink
 
 HOOK = "http://203.0.113.9/hook"
 YEAR_MS = 366 * 24 * 3600 * 1000
@@ -39,6 +42,22 @@ async def test_a_job_is_on_disk_when_it_is_acknowledged(gateway: Gateway) -> Non
     stored = await gateway.store.jobs.load(JobId(job_id))
     assert stored is not None
     assert (stored.job.customer, stored.job.spec.body) == (ACME, "kept")
+
+
+async def test_the_legs_of_a_race_have_left_when_its_job_is_acknowledged(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[Message] = []
+
+    def post(_link: SilentLink, message: Message, count: MailCount | None = None) -> None:
+        # In the next turn of the loop, as a mailbox does.
+        asyncio.get_running_loop().call_soon(left.append, message)
+        assert count is None
+
+    monkeypatch.setattr(SilentLink, "post", post)
+    gateway.regions_up()
+    await gateway.submit(regions=[IAD, LAX])
+    assert [type(message) for message in left] == [RunAttempt, RunAttempt]
 
 
 EVERY_FIELD: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -128,7 +129,17 @@ def test_the_dialler_refuses_by_itself_whatever_a_resolver_let_through() -> None
         dial((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80)))
     with pytest.raises(ForbiddenAddressError):
         dial((socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("fe80::1%1", 80, 0, 1)))
-    dial((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("8.8.8.8", 80))).close()  # opened, not connected
+
+
+async def test_a_connection_is_on_its_way_before_its_loop_takes_it_over() -> None:
+    dial = GuardedDialler(AddressPolicy(allowed_networks=parse_networks("127.0.0.1/32")))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        address = server.getsockname()
+        with dial((socket.AF_INET, socket.SOCK_STREAM, 0, "", address)) as made:
+            with server.accept()[0] as accepted:
+                assert accepted.getpeername() == made.getsockname()
+            await asyncio.get_running_loop().sock_connect(made, address)
 
 
 @pytest.mark.parametrize("host", ["127.1", "0x7f000001", "2130706433", "0177.0.0.01", "127.0.0.1."])

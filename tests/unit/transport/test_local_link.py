@@ -128,7 +128,7 @@ async def test_a_batch_on_its_way_fails_with_the_connection(path: Path) -> None:
     await exchange.start()
     async with calling(path, Inbox()) as caller:
         await near(caller, shard)
-        under_way = asyncio.create_task(caller.carrier(Far())(b"x" * 8 * 2**20))
+        under_way = asyncio.ensure_future(caller.carrier(Far())(b"x" * 8 * 2**20))
         await asyncio.sleep(0)
 
         await exchange.stop()
@@ -149,7 +149,7 @@ async def test_a_stop_ends_the_connection_of_who_reads_nothing_of_what_was_writt
     async with asyncio.timeout(10):
         while NAME not in exchange._named:  # noqa: ASYNC110  # a hello is answered by nothing
             await asyncio.sleep(0.01)
-    under_way = asyncio.create_task(exchange.carrier(NAME, Far())(b"x" * 8 * 2**20))
+    under_way = asyncio.ensure_future(exchange.carrier(NAME, Far())(b"x" * 8 * 2**20))
     await asyncio.sleep(0)
 
     await exchange.stop()

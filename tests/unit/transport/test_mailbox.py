@@ -11,6 +11,7 @@ from orchestrator.domain.ids import AttemptId
 from orchestrator.domain.mail_room import MailRoom, MailShare
 from orchestrator.messages.codec import BatchReader, Header
 from orchestrator.messages.types import AttemptDone, CancelAttempt, Message
+from orchestrator.runtime.loop_turns import until_mail_has_left
 from orchestrator.transport import mailbox as module
 from orchestrator.transport.mailbox import BATCH_BYTES, BATCHES_UNDER_WAY, Mailbox
 
@@ -57,6 +58,11 @@ class Carrier:
     async def next(self) -> Sent:
         return await self._sent.get()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no batch has come that the test has not taken."""
+        return self._sent.empty()
+
     async def holds(self, count: int) -> None:
         """Take as many batches, and leave them under way."""
         for _ in range(count):
@@ -67,12 +73,33 @@ class Carrier:
         """Give every callback that is due its turns, and see that none sent a batch."""
         for _ in range(20):
             await asyncio.sleep(0)
-        return self._sent.empty()
+        return self.idle
 
 
-@pytest.fixture
-def carrier() -> Carrier:
-    return Carrier()
+class PromptCarrier(Carrier):
+    """Has written a batch by the time that it returns, and gives what says how that went; as a link does."""
+
+    refuses = 0
+    """Batches that it does not even write."""
+
+    def __call__(self, batch: bytes) -> asyncio.Future[None]:  # type: ignore[override]  # a future is awaited, too
+        if self.refuses:
+            self.refuses -= 1
+            raise ConnectionResetError("there is no connection")
+        fate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sent.put_nowait(Sent(batch, *self._reader.read(batch), fate))
+        self.under_way += 1
+        fate.add_done_callback(self._leave)
+        return fate
+
+    def _leave(self, _: asyncio.Future[None]) -> None:
+        self.under_way -= 1
+
+
+@pytest.fixture(params=[Carrier, PromptCarrier])
+def carrier(request: pytest.FixtureRequest) -> Carrier:
+    made: Carrier = request.param()
+    return made
 
 
 @pytest.fixture
@@ -149,6 +176,26 @@ async def test_a_batch_whose_carrier_failed_goes_again_as_it_was(carrier: Carrie
     assert first.batch == second.batch == third.batch
     third.arrive()
     assert await carrier.sends_nothing_more()
+
+
+async def test_a_batch_that_a_carrier_refuses_at_once_goes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_FIRST_S", 0.001)
+    carrier = PromptCarrier()
+    carrier.refuses = 2
+    mailbox = Mailbox(carrier, HEADER)
+    post(mailbox, "a")
+    assert (await carrier.next()).names == ["a"]
+    await mailbox.close()
+
+
+async def test_what_was_posted_has_left_two_turns_later() -> None:
+    carrier = PromptCarrier()
+    mailbox = Mailbox(carrier, HEADER)
+    post(mailbox, "a")
+    assert carrier.idle, "what else is posted in this turn goes with it"
+    await until_mail_has_left()
+    assert not carrier.idle
+    await mailbox.close()
 
 
 async def test_a_failing_batch_does_not_hold_up_the_next(carrier: Carrier, mailbox: Mailbox) -> None:
