@@ -68,6 +68,31 @@ class PaceState:
     rps_until: float | None = field(default=None, compare=False)
     most_until: float | None = field(default=None, compare=False)
 
+    def until(self, at: float) -> "PaceState":
+        """Let nothing of it hold for longer."""
+        lapses_at = at if self.lapses_at is None else min(self.lapses_at, at)
+        parts = (None if part is None else min(part, at) for part in (self.rps_until, self.most_until))
+        return PaceState(self.pace, None if lapses_at == math.inf else lapses_at, self.source, *parts)
+
+    def rest(self, otherwise: "PaceState", now: float) -> "PaceState":
+        """Give what is left once a part has lapsed: that is as ``otherwise``, all of it where none holds."""
+        rps = self if holds(self.rps_until, now) else otherwise
+        most = self if holds(self.most_until, now) else otherwise
+        if rps is most is otherwise:
+            return otherwise
+        pace = Pace(rps.pace.rps, most.pace.max_concurrent)
+        return _in_parts(pace, self.source, rps.rps_until, most.most_until)
+
+
+def holds(part: float | None, now: float) -> bool:
+    """Whether a part of a pace was told, and has not lapsed."""
+    return part is not None and now < part
+
+
+def _in_parts(pace: Pace, source: str, rps_until: float | None, most_until: float | None) -> PaceState:
+    ends = min(math.inf if until is None else until for until in (rps_until, most_until))
+    return PaceState(pace, None if ends == math.inf else ends, source, rps_until, most_until)
+
 
 def steer(state: PaceState, signal: Signal, *, base: Pace, caps: PaceCaps, now: float) -> PaceState:
     """Apply what a response said. A pace below ``base`` lapses unless it is repeated in time, so
@@ -84,9 +109,7 @@ def steer(state: PaceState, signal: Signal, *, base: Pace, caps: PaceCaps, now: 
         rps_until = renewed if pace.rps < base.rps else math.inf
     if signal.max_concurrent is not None:
         most_until = renewed if pace.max_concurrent < base.max_concurrent else math.inf
-    ends = min(math.inf if until is None else until for until in (rps_until, most_until))
-    source = signal.source or state.source
-    return PaceState(pace, None if ends == math.inf else ends, source, rps_until, most_until)
+    return _in_parts(pace, signal.source or state.source, rps_until, most_until)
 
 
 class Outlook(Struct, frozen=True):

@@ -9,7 +9,6 @@ from orchestrator.domain.ids import AccountId, CustomerId
 from orchestrator.domain.pace.pacing import Pace, PaceState
 from orchestrator.domain.steering.throttle import Throttle
 from orchestrator.domain.steering.throttles import UNTOLD_KEY, Throttles
-from orchestrator.domain.steering.told_pace import ALL_TOLD
 
 SWITCHED_AT_MOST_EVERY_S = 60.0
 ACCOUNTS_KEPT = 200
@@ -78,7 +77,8 @@ class AccountPaces:
         until = math.inf if pace.lapses_at is None else pace.lapses_at
         parts = pace.rps_until, pace.most_until
         # What was kept on disk says nothing of its parts: all of it was told.
-        parts = ALL_TOLD if parts == (None, None) else parts
+        parts = (until, until) if parts == (None, None) else parts
+        until = max(part for part in parts if part is not None)
         throttle.told.tell(pace.pace, now, pace.source, until=until, parts=parts, shared=self)
         if before is None:
             # What it started until now counts with its target, and in no window of its own.

@@ -58,7 +58,9 @@ class StatedPaces:
             if until <= now:
                 return False
             self._before = others if until < math.inf else self._before
-            state = replace(state, lapses_at=min(state.lapses_at or now + state.pace.lapse_s, until))
+            state = state.until(
+                until if state.lapses_at is not None else min(now + state.pace.lapse_s, until)
+            )
         else:
             self._binding.throttles.let_go(customer)
             self._before = None
@@ -78,18 +80,20 @@ class StatedPaces:
 
     def lapse(self, now: float) -> None:
         """Let go of what is over: what others were told before holds again, or what the domain began with."""
-        if now >= self.lapses_at:
-            before = self._before
-            holds = before is not None and (before.lapses_at is None or before.lapses_at > now)
-            self._hold(before if before is not None and holds else PaceState(self.base))
+        if now < self.lapses_at:
+            return
+        before = self._before
+        if before is None or (before.lapses_at is not None and before.lapses_at <= now):
+            before = PaceState(self.base)
+        self.state = self.state.rest(before, now)
+        if self.state is before or self.state.lapses_at is None:
+            self._hold(self.state)
 
     def restore(self, pace: Pace, source: str, lapses_at: float | None, now: float) -> None:
         """Take up a pace again that was stated in an earlier life."""
         told = Signal(rps=pace.rps, max_concurrent=pace.max_concurrent, source=source)
         state = steer(self.state, told, base=self.base, caps=self.caps, now=now)
-        if lapses_at is not None:
-            state = replace(state, lapses_at=min(state.lapses_at or lapses_at, lapses_at))
-        self.state = state
+        self.state = state if lapses_at is None else state.until(lapses_at)
 
     def forget(self) -> None:
         """Go by the pace that the domain began with."""

@@ -3,12 +3,11 @@
 import math
 from typing import Protocol
 
-from orchestrator.domain.pace.pacing import ARRIVAL_MARGIN_S, Limiter, Pace, PaceState
+from orchestrator.domain.pace.pacing import ARRIVAL_MARGIN_S, Limiter, Pace, PaceState, holds
 from orchestrator.domain.steering.witnesses import FORGOTTEN_AFTER_S
 
 Parts = tuple[float | None, float | None]
 """Until when a rate holds that was told, and a number in flight; None where that was not told."""
-ALL_TOLD: Parts = (math.inf, math.inf)
 _UNTOLD = Pace()
 
 
@@ -28,7 +27,7 @@ class ToldPace:
         """Keeps the log of starts at the pace that is kept to, as long as there is one."""
         self._pace = _UNTOLD
         self._until = -math.inf
-        self._parts = ALL_TOLD
+        self._parts: Parts = (None, None)
         self._shared: Shared | None = None
         """Where what was not told comes from, if only a part of the pace was."""
         self._told_by = -math.inf
@@ -37,14 +36,15 @@ class ToldPace:
 
     def now(self, now: float) -> Pace | None:
         """Give the pace that is kept to; None where there is none."""
-        return self._told() if now < self._until else self._otherwise
+        return self._told(now) if now < self._until else self._otherwise
 
     def state(self, now: float) -> PaceState | None:
         """Give the pace that was told, with what was told of it; None where that is over."""
         if now >= self._until:
             return None
-        until = None if self._until == math.inf else self._until
-        return PaceState(self._told(), until, self._source, *self._parts)
+        parts = (part if holds(part, now) else None for part in self._parts)
+        ends = self._ends(now)
+        return PaceState(self._told(now), None if ends == math.inf else ends, self._source, *parts)
 
     def is_latest(self, answered_at: float) -> bool:
         """Note when an answer came that told a pace; say whether no later one was heard before it."""
@@ -63,15 +63,15 @@ class ToldPace:
         source: str = "",
         *,
         until: float | None = None,
-        parts: Parts = ALL_TOLD,
+        parts: Parts | None = None,
         shared: Shared | None = None,
     ) -> None:
         """Keep to a pace, until it lapses or ``until``; ``source`` is the header that told it. What is not
-        among the ``parts`` that it told is what ``shared`` has.
+        among the ``parts`` that it told, or has lapsed of them before, is what ``shared`` has.
         """
         self._until = now + pace.lapse_s if until is None else until
         self._pace, self._source = pace, source
-        self._parts, self._shared = parts, shared
+        self._parts, self._shared = parts or (self._until, self._until), shared
 
     def let_go(self) -> None:
         """Forget what was told: a later answer told a better pace."""
@@ -97,9 +97,9 @@ class ToldPace:
         if kept is None:
             return now
         told_at = None if out >= kept.pace.max_concurrent else kept.next_at(now)
-        if now < self._until < math.inf:
+        if now < (ends := self._ends(now)) < math.inf:
             # Nothing else tells of that, and what is in flight may be for long.
-            return min(self._until, math.inf if told_at is None else told_at)
+            return min(ends, math.inf if told_at is None else told_at)
         return told_at
 
     def limiter(self, now: float) -> Limiter | None:
@@ -109,12 +109,16 @@ class ToldPace:
         self.starts.pace = pace
         return self.starts
 
-    def _told(self) -> Pace:
-        rps, most = self._parts
+    def _ends(self, now: float) -> float:
+        """When the next part of what was told lapses; in the past where none holds."""
+        return min((part for part in self._parts if part is not None and now < part), default=self._until)
+
+    def _told(self, now: float) -> Pace:
+        has_rps, has_most = (holds(part, now) for part in self._parts)
         shared = None if self._shared is None else self._shared.each
-        if shared is None or None not in self._parts:
+        if shared is None or (has_rps and has_most):
             return self._pace
         return Pace(
-            shared.rps if rps is None else self._pace.rps,
-            shared.max_concurrent if most is None else self._pace.max_concurrent,
+            self._pace.rps if has_rps else shared.rps,
+            self._pace.max_concurrent if has_most else shared.max_concurrent,
         )

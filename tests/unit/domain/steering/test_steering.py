@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from orchestrator.domain.headers.signals import SILENT, Signal
-from orchestrator.domain.ids import CustomerId, JobId
+from orchestrator.domain.ids import AccountId, CustomerId, JobId
 from orchestrator.domain.pace.pacing import Limiter, Pace, PaceCaps, PaceState, steer
 from orchestrator.domain.requests.path_class import PathClass
 from orchestrator.domain.steering.heard import Heard
@@ -129,3 +129,26 @@ def test_a_wait_that_a_class_in_trouble_is_told_binds_nobody_else_be_it_a_probe(
     elsewhere = answer(503, "GET /ok", 10, wait_s=30, probe=probe)
     steering.hear(elsewhere, Limiter(steering.state.pace), 20.0, datetime.now(UTC))
     assert waits_until(steering, "cust_9") == 50.0
+
+
+@pytest.mark.parametrize("account", [None, AccountId("acct")])
+def test_what_is_repeated_of_a_pace_holds_when_the_rest_lapses(account: AccountId | None) -> None:
+    """Else as many would be in flight at once as the operator lets, at a target that has just said: one."""
+    steering = Steering(Pace(50.0, 50), PaceCaps(), account_queues=account is not None)
+
+    def tell(now: float, **says: int) -> None:
+        headers = {f"x-ezthrottle-{name.replace('_', '-')}": str(value) for name, value in says.items()}
+        for customer in map(CustomerId, ("cust_a", "cust_b")):
+            heard = Heard(200, headers, customer, account, started_at=now - 1, answered_at=now)
+            steering.hear(heard, Limiter(steering.pace), now, datetime.now(UTC))
+
+    def pace(now: float) -> Pace | None:
+        steering.lapse(now)
+        return steering.pace if account is None else steering.binding.accounts.pace_of(account, now)
+
+    tell(100.0, rps=5, max_concurrent=1)
+    tell(159.0, max_concurrent=1)
+    assert pace(159.5) == Pace(5.0, 1)
+    assert pace(160.5) == Pace(50.0, 1)
+    assert steering.next_change_at == 219.0
+    assert pace(219.5) == (Pace(50.0, 50) if account is None else None)
