@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 
+from orchestrator.adapters.agents.door_log import DoorLog
 from orchestrator.core.regions.node import ShardNode
 from orchestrator.domain.ids import NodeAddress
 from orchestrator.messages.hello import Hello, Invitation, Refusal, RefusedError, written
@@ -45,7 +46,9 @@ class NodeDoor(AsyncLifecycle):
         self._host = host
         self._node = node
         tls, self._certificate = own_tls(host)
-        self.exchange = TcpExchange(Gateway(host, port, tls), self._admit, VERSION, otherwise=otherwise)
+        # Strangers come to this port, too. Those at the door for agents are counted, and not these.
+        tell = DoorLog(lambda _visit: None).tell
+        self.exchange = TcpExchange(Gateway(host, port, tls), self._admit, VERSION, tell, otherwise)
         self._tokens: dict[NodeAddress, str] = {}
 
     def invite(self, node: NodeAddress) -> bytes | None:
@@ -69,7 +72,7 @@ class NodeDoor(AsyncLifecycle):
 
     async def _admit(self, hello: Hello) -> Admission:
         for address, token in self._tokens.items():
-            if secrets.compare_digest(token, hello.token):
+            if secrets.compare_digest(token.encode(), hello.token.encode()):
                 return self._admission(address)
         raise RefusedError(Refusal("this life of the shard gave no such token", final=False))
 

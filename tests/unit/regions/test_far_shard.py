@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
+from orchestrator.adapters.agents.door_log import LINES_AT_ONCE
 from orchestrator.adapters.ray.node_door import NodeDoor
 from orchestrator.domain.ids import NodeAddress, RegionName, ShardName
 from orchestrator.messages.hello import Invitation, read
@@ -262,3 +264,30 @@ async def test_nobody_is_invited_by_a_shard_that_does_not_listen(shard: Shard) -
     assert before == shard.door.invite(IAD) != shard.door.invite(LAX)
     await shard.door.stop()
     assert shard.door.invite(IAD) is None
+
+
+async def test_strangers_at_the_door_fill_no_log(shard: Shard, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(LINES_AT_ONCE + 50):
+        _, writer = await asyncio.open_connection(LOOPBACK, shard.door.exchange.port)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        writer.close()
+    async with asyncio.timeout(WITHIN_S):
+        while len(caplog.records) < LINES_AT_ONCE:  # noqa: ASYNC110  # nothing tells of a line
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    assert (
+        len([line for line in caplog.records if "never said who it is" in line.message]) <= LINES_AT_ONCE + 5
+    )
+
+
+async def test_whose_token_is_no_token_at_all_is_refused(
+    shard: Shard, nodes: list[Node], caplog: pytest.LogCaptureFixture
+) -> None:
+    invitation = invitation_of(shard, IAD)
+    nodes.append(Node(lambda: replace(invitation, token="\u00e9")).begin())
+    for _ in range(3):
+        nodes[0].asked.clear()
+        async with asyncio.timeout(WITHIN_S):
+            await nodes[0].asked.wait()
+    assert "gave no such token" in caplog.text
+    assert "nobody can say" not in caplog.text
