@@ -1,10 +1,11 @@
 """Gates in front of lanes: where tickets wait that a throttle of their account or customer holds back."""
 
 import heapq
+from collections import deque
 from itertools import count
 from math import inf
 
-from orchestrator.domain.queueing.lanes import Lane
+from orchestrator.domain.queueing.lanes import SLACK, Lane
 from orchestrator.domain.queueing.ticket import Ticket
 from orchestrator.domain.steering.binding import SUSPECTS_KEY, TROUBLE_KEY, Binding
 from orchestrator.domain.steering.throttle import Passage
@@ -14,6 +15,30 @@ SHARED_KEYS = (TROUBLE_KEY, SUSPECTS_KEY)
 """Of gates that stand before tickets of any account."""
 
 
+class _Passing:
+    """Passes gates on one after the other. A lane that is let out may take the turn of one whose gate passes
+    on for that, and so on through all lanes that wait: no stack is that deep.
+    """
+
+    __slots__ = ("_at_it", "_gates")
+
+    def __init__(self) -> None:
+        self._gates: deque[_Gate] = deque()
+        self._at_it = False
+
+    def add(self, gate: "_Gate") -> None:
+        """Let the next lane of a gate try, unless its time will come by itself."""
+        self._gates.append(gate)
+        if self._at_it:
+            return
+        self._at_it = True
+        try:
+            while self._gates:
+                self._gates.popleft().go_on()
+        finally:
+            self._at_it = False
+
+
 class _Gate:
     """Lanes that one throttle holds back: those with first legs first, and of them who was held back first.
 
@@ -21,12 +46,13 @@ class _Gate:
     time or something comes back, or passes the gate on. So none waits behind an open gate.
     """
 
-    __slots__ = ("_empty", "_lanes", "_numbers", "key", "opens_at")
+    __slots__ = ("_empty", "_lanes", "_numbers", "_passing", "key", "opens_at")
 
-    def __init__(self, key: str, numbers: "count[int]") -> None:
+    def __init__(self, key: str, numbers: "count[int]", passing: _Passing) -> None:
         self.key = key
         self.opens_at = inf
         self._numbers = numbers
+        self._passing = passing
         self._lanes: list[tuple[bool, int, Lane]] = []
         self._empty = 0
         """Lanes in which nothing waits any more, as far as they were counted."""
@@ -42,6 +68,10 @@ class _Gate:
         heapq.heappush(self._lanes, (lane.spare, lane.held_since, lane))
 
     def pass_on(self) -> None:
+        """Let the next lane try, in its turn among all that pass on now."""
+        self._passing.add(self)
+
+    def go_on(self) -> None:
         """Let the next lane try, unless its time will come by itself."""
         if self.opens_at == inf:
             self.let_one_out()
@@ -67,12 +97,13 @@ class _Gate:
 class Gates:
     """The gates of one domain. All times are monotonic seconds."""
 
-    __slots__ = ("_binding", "_due", "_gates", "_numbers", "_times_ended")
+    __slots__ = ("_binding", "_due", "_gates", "_numbers", "_passing", "_times_ended")
 
     def __init__(self, binding: Binding) -> None:
         self._binding = binding
         self._gates: dict[str, _Gate] = {}
         self._numbers = count()
+        self._passing = _Passing()
         self._due: list[tuple[float, str]] = []
         self._times_ended = 0
 
@@ -156,11 +187,18 @@ class Gates:
     def _shut(self, key: str, opens_at: float) -> _Gate:
         gate = self._gates.get(key)
         if gate is None:
-            gate = self._gates[key] = _Gate(key, self._numbers)
+            gate = self._gates[key] = _Gate(key, self._numbers, self._passing)
         if opens_at < gate.opens_at:
             gate.opens_at = opens_at
-            heapq.heappush(self._due, (opens_at, key))
+            self._note_due(opens_at, key)
         return gate
+
+    def _note_due(self, opens_at: float, key: str) -> None:
+        heapq.heappush(self._due, (opens_at, key))
+        if len(self._due) > 2 * len(self._gates) + SLACK:
+            # A gate that is tried again and again before its time leaves an entry each time, until then.
+            self._due = [(gate.opens_at, key) for key, gate in self._gates.items() if gate.opens_at < inf]
+            heapq.heapify(self._due)
 
     def _wake(self, key: str) -> None:
         gate = self._gates.get(key)

@@ -31,7 +31,8 @@ class Passage(Struct, frozen=True):
         """Let it start in a window of the throttle's pace, though it passed before there was one."""
         if self.permit is not None:
             return self
-        return Passage(self.throttle, self.cost, self.throttle.told.starts.adopt(), adopted=True)
+        permit = self.throttle.told.starts.adopt()
+        return Passage(self.throttle, self.cost, permit, adopted=True, slot_s=self.slot_s)
 
     def started(self, at: float) -> None:
         """Its first byte was written at monotonic ``at``."""

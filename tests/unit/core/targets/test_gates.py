@@ -94,3 +94,38 @@ def test_a_lane_that_tries_in_vain_keeps_its_place(answers: int) -> None:
                 played.queue.look_again(ticket)
                 assert played.go(second + 0.5) == []
     assert went == [*"wxyz"] * 3
+
+
+@pytest.mark.parametrize("opened", ["at its time", "for all"])
+def test_each_lane_may_come_before_the_one_let_out_before_it(opened: str) -> None:
+    """A customer's accounts share its turn and its gate: that many give way one to the next."""
+    held = Told(places=5_000, paused_until=10.0)
+    queue = gated_queue(Bound({"@a": held}))
+    tickets = [a_ticket(number, "a", f"account_{number}") for number in range(3_000, 0, -1)]
+    for ticket in tickets:
+        queue.push(ticket)
+        assert queue.next(0.0)[0] is None
+    if opened == "for all":
+        queue.open_all()
+    else:
+        queue.open_due(10.0)
+        queue.look_again(tickets[0])
+    for second in range(10, 13):
+        assert queue.next(second)[0] == tickets[-(second - 9)]
+        queue.take(tickets[-(second - 9)], second)
+        queue.open_due(second + 1)
+
+
+def test_a_gate_that_is_tried_before_its_time_has_one_time() -> None:
+    queue = gated_queue(Bound({"@a": Told(places=5, paused_until=3_600.0)}))
+    tickets = [a_ticket(number, "a") for number in range(1_000)]
+    for ticket in tickets:
+        queue.push(ticket)
+    for ticket in tickets[:900]:
+        queue.next(0.0)
+        queue.withdraw(ticket, spare=False)
+    assert queue.next(0.0) == (None, 3_600.0)
+    assert queue._gates is not None
+    assert len(queue._gates._due) <= 10
+    queue.open_due(3_600.0)
+    assert queue.next(3_600.0)[0] == tickets[900]

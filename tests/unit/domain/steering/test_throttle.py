@@ -53,3 +53,12 @@ def test_of_more_than_may_be_kept_what_very_many_share_is_not_dropped() -> None:
         throttles.of(f"account {number}", 0.0).pause(1_000.0, 0.0)
     assert throttles.find(UNTOLD_KEY) is shared
     assert len(throttles.by_key or ()) <= 2 * THROTTLES_MOST
+
+
+def test_a_request_that_a_pace_was_told_after_gives_back_its_time_of_the_tried_rate() -> None:
+    throttle = Throttle()
+    throttle.try_rate(ceiling=10.0, begin=0.1, now=100.0)
+    passage = throttle.spend(100.0, 1.0)
+    throttle.told.tell(Pace(5.0, 5), 100.0)
+    passage.paced().unused(100.0)
+    assert throttle.next_at(101.0, 1.0) == 101.0
