@@ -31,6 +31,7 @@ from orchestrator.domain.steering.refusal_judge import RefusalJudge
 from orchestrator.domain.steering.refusals import Finding
 from orchestrator.domain.steering.steering import Steering
 from orchestrator.domain.steering.throttle import Throttle
+from orchestrator.domain.steering.told_pace import ToldPace
 from orchestrator.domain.steering.troubles import Troubles
 from orchestrator.ports.targets import Turn
 from tests.simulation.planting import Plants, must_be_caught, note_in, one_for_each_invariant
@@ -246,7 +247,7 @@ def an_account_is_never_held_back(patch: pytest.MonkeyPatch) -> None:
 
 @breaks("a_told_pace_binds_who_heard_it", told_to_be_slow)
 def a_told_pace_is_forgotten_with_the_domains(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Throttle, "tell", lambda self, *told, **until: None)
+    patch.setattr(ToldPace, "tell", lambda self, *told, **until: None)
 
 
 @breaks("trouble_binds_nobody_else", with_a_broken_method)
