@@ -202,7 +202,10 @@ class PaceLine:
             self._told_alone(answer, pace, before)
             return
         # The second to be told as little replaces nothing: what the first replaced comes back, if anything.
-        self._set(answer.at, pace, self._lapse_at(answer, pace), others)
+        lapses_at = self._lapse_at(answer, pace)
+        if not witnessed:
+            lapses_at = min(lapses_at, self._customers.alone_until(answer))
+        self._set(answer.at, pace, lapses_at, others)
         self._others = kept if witnessed else self._others
         self._told_last = customer
 
@@ -286,7 +289,11 @@ class CustomersTold:
 
     def alone(self, answer: AnswerHeard) -> bool:
         """Say whether what one customer alone was told binds all: for a minute, or as there are no others."""
-        return self._only_one or answer.at < self._first_asked(self.whose(answer)) + ALONE_MOST_S
+        return answer.at < self.alone_until(answer)
+
+    def alone_until(self, answer: AnswerHeard) -> float:
+        """Say until when what one customer alone was told binds all, whatever it was told before."""
+        return inf if self._only_one else self._first_asked(self.whose(answer)) + ALONE_MOST_S
 
     def _first_asked(self, customer: CustomerId | None) -> float:
         """Say when it may first have been told something that nobody else was, of whatever kind."""
