@@ -25,15 +25,19 @@ class Hanging:
     def __init__(self) -> None:
         self.reached = 0
         self.all_reached = asyncio.Event()
+        self.over = asyncio.Event()
+        self.serving: list[asyncio.Task[None] | None] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Held: once its client has gone nobody else knows of a task that waits.
+        self.serving.append(asyncio.current_task())
         await reader.readuntil(b"\r\n\r\n")
         self.reached += 1
         if self.reached == RECEIVERS:
             self.all_reached.set()
         with contextlib.suppress(OSError, asyncio.CancelledError):
             await reader.read(1)
-            await asyncio.Event().wait()
+            await self.over.wait()
         writer.close()
 
 
@@ -56,6 +60,8 @@ async def test_requests_that_hang_hold_no_copy_of_their_body_each() -> None:
         task.cancel()
     await asyncio.gather(*asked, return_exceptions=True)
     await egress.close()
+    hanging.over.set()
+    await asyncio.gather(*filter(None, hanging.serving))
     server.close()
 
     assert after - before < RECEIVERS * len(BODY) / 4
