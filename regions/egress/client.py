@@ -17,6 +17,7 @@ from regions.egress.frames import let_go_of_frames
 from regions.egress.head import HEAD_BYTES_MOST
 from regions.egress.request import WireRequest, wire_request
 from regions.egress.sessions import Sessions, tls_context
+from regions.egress.spares import SpareConnections
 from regions.guard import AddressPolicy
 
 STATUS_REST_S = 1.0
@@ -53,6 +54,7 @@ class AiohttpEgress:
         self._lookup = lookup or self._system_lookup
         self._sessions: Sessions | None = None
         self._under_way: set[GatedExchange] = set()
+        self._spares = SpareConnections(self)
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -85,6 +87,8 @@ class AiohttpEgress:
             self._under_way.discard(exchange)
         let_go_of_frames(failure)
         await exchange.hang_up()
+        if isinstance(failure, asyncio.CancelledError) and exchange.took_connection and not self._closed:
+            self._spares.make(wire.url)
         if isinstance(failure, TimeoutError) and exchange.answer.has_status:
             exchange.answer.cut(TIME_OVER)
             return exchange.answer.response()
@@ -99,6 +103,7 @@ class AiohttpEgress:
     async def close(self) -> None:
         """Close every connection; exchanges under way end with an error."""
         self._closed = True
+        self._spares.close()
         for exchange in self._under_way:
             exchange.abort()
         if self._sessions is not None:

@@ -127,6 +127,11 @@ class GatedExchange:
         written_at = min(self._written_at or self._status_at, self._status_at)
         return Phases(written_at - self._began_at, self._status_at - written_at)
 
+    @property
+    def took_connection(self) -> bool:
+        """Whether it had one of those that may serve others."""
+        return self._keeps and self._connection is not None
+
     async def until_answered(self) -> None:
         """Return when nothing more of the answer is to be read, and its connection given back or closed."""
         await self.answer.over

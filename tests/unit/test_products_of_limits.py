@@ -30,7 +30,7 @@ from orchestrator.domain.jobs.submission_bounds import SubmissionBounds
 from orchestrator.messages import codec
 from orchestrator.settings import Settings
 from orchestrator.transport import mailbox, tcp_exchange
-from regions.egress import answer_room, idle
+from regions.egress import answer_room, idle, spares
 from regions.egress.client import STATUS_BODY_BYTES_MOST
 from regions.egress.head import HEAD_BYTES_MOST as HEAD_BYTES_MOST_OF_ANSWER
 from regions.webhooks import TIMEOUT_MS
@@ -278,6 +278,17 @@ PRODUCTS += tuple(
         times=2 * ATTEMPTS_CREDIT,
         bytes_each=idle.CONNECTION_COSTS + TLS_COSTS,
         budget=idle.IDLE_BYTES,
+        limits=(),
+    )
+    for where in ("webhook actor", "executor")
+)
+PRODUCTS += tuple(
+    Product(
+        what=f"connections that {where} makes ahead, until they lie in its pool",
+        where=where,
+        times=ATTEMPTS_CREDIT,
+        bytes_each=idle.CONNECTION_COSTS + TLS_COSTS,
+        budget=spares.DIALLED_MOST * (idle.CONNECTION_COSTS + TLS_COSTS),
         limits=(),
     )
     for where in ("webhook actor", "executor")

