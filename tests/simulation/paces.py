@@ -162,7 +162,7 @@ class PaceLine:
         self._others: Held | None = None
         """What was told others than who lowered it since: that holds again when the lowered pace lapses."""
         self._times = [0.0]
-        self._paces = [scenario.pace]
+        self._paces = [self._at_first()]
         heard: list[AnswerHeard | ShardBegan] = [
             *(a for a in history.heeded() if a.domain == domain and a.steers and binds(a)),
             *(began for began in history.shards if began.shard == scenario.owner(domain)),
@@ -174,6 +174,9 @@ class PaceLine:
             else:
                 self._found(event, domain)
         self._lapse(history.ended_at)
+
+    def _at_first(self) -> Pace:
+        return self._base
 
     def when_granted(self, start: Start) -> list[Pace]:
         """List the paces in force from when a start's permit was taken until it was sent."""
@@ -337,7 +340,9 @@ class RestLine(PaceLine):
 
 
 class AccountLine(PaceLine):
-    """The pace that one account was told as its own, and when it was told none."""
+    """The pace that one account was told as its own, and when it was told none. What it was not told of a
+    rate and a number in flight, or has lapsed of them, stands as 0 in ``_paces``: it is as for all others.
+    """
 
     def __init__(
         self,
@@ -348,42 +353,73 @@ class AccountLine(PaceLine):
         account: AccountId | None,
         starts: list[Start],
     ) -> None:
-        self._rest, self._account, self._own = rest, account, [False]
+        self._rest, self._account = rest, account
         self._starts = starts
+        self._parts_until = 0.0, 0.0
         super().__init__(
             scenario, history, domain, lambda answer: account_of_request(history, answer) == account
         )
+
+    def _at_first(self) -> Pace:
+        return _TOLD_NOTHING
 
     def sharing(self, starts: list[Start], last: Start) -> list[Start]:
         """Count all its own, also what was let out before it was told anything."""
         return self._starts
 
+    def when_granted(self, start: Start) -> list[Pace]:
+        """List them with what is everybody's in them."""
+        shared = self._rest.when_granted(start)
+        return [_joined(own, other) for own in super().when_granted(start) for other in shared]
+
     def told_when_granted(self, start: Start) -> bool | None:
         """Whether it had a pace of its own when a start's permit was taken; None where that can't be said."""
-        first = max(0, bisect_left(self._times, start.grant.taken_at - ROUNDING_S) - 1)
-        own = set(self._own[first : bisect_right(self._times, start.grant.at + ROUNDING_S)])
+        own = {pace != _TOLD_NOTHING for pace in super().when_granted(start)}
         return own.pop() if len(own) == 1 else None
 
     def _told(self, answer: AnswerHeard) -> None:
-        before = self._paces[-1] if self._own[-1] else self._rest.at(answer.at)
-        pace = Pace(answer.rps or before.rps, answer.max_concurrent or before.max_concurrent)
-        self._own.append(True)
-        self._set(answer.at, pace, answer.at + pace.lapse_s)
+        had = self._paces[-1]
+        lapse_s = _joined(_asked(answer, had), self._rest.at(answer.at)).lapse_s
+        rps_until, most_until = self._parts_until
+        if answer.rps:
+            rps_until = answer.at + lapse_s if answer.rps < self._base.rps else inf
+        if answer.max_concurrent:
+            lowers = answer.max_concurrent < self._base.max_concurrent
+            most_until = answer.at + lapse_s if lowers else inf
+        self._keep(answer.at, _asked(answer, had), rps_until, most_until)
 
     def _found(self, began: ShardBegan, domain: TargetDomain) -> None:
         learned = began.paces.get(domain)
         kept = [told for told in learned.accounts_told if told.account == self._account] if learned else []
-        self._own.append(bool(kept))
         if not kept:
-            self._set(began.at, self._base, inf)
+            self._keep(began.at, _TOLD_NOTHING, 0.0, 0.0)
             return
-        lapses_at = inf if kept[0].lapses_ms is None else (kept[0].lapses_ms - EPOCH_MS) / 1000
-        self._set(began.at, Pace(kept[0].rps, kept[0].max_concurrent), lapses_at)
+        until = inf if kept[0].lapses_ms is None else (kept[0].lapses_ms - EPOCH_MS) / 1000
+        self._keep(began.at, Pace(kept[0].rps, kept[0].max_concurrent), until, until)
+
+    def _keep(self, at: float, pace: Pace, rps_until: float, most_until: float) -> None:
+        self._parts_until = rps_until, most_until
+        self._times.append(at)
+        self._paces.append(pace)
 
     def _lapse(self, now: float) -> None:
-        if self._lapses_at <= now:
-            self._own.append(False)
-            self._set(self._lapses_at, self._base, inf)
+        for at in sorted(until for until in self._parts_until if until <= now):
+            pace, (rps_until, most_until) = self._paces[-1], self._parts_until
+            rps = pace.rps if rps_until > at else 0
+            most = pace.max_concurrent if most_until > at else 0
+            if (rps, most) != (pace.rps, pace.max_concurrent):
+                self._keep(at, Pace(rps, most), rps_until, most_until)
+
+
+_TOLD_NOTHING = Pace(0, 0)
+
+
+def _asked(answer: AnswerHeard, before: Pace) -> Pace:
+    return Pace(answer.rps or before.rps, answer.max_concurrent or before.max_concurrent)
+
+
+def _joined(own: Pace, shared: Pace) -> Pace:
+    return Pace(own.rps or shared.rps, own.max_concurrent or shared.max_concurrent)
 
 
 def _most_in_a_window(starts: list[Start], last: Start, window_s: float) -> int:

@@ -21,6 +21,7 @@ FOUND = {
     2548: "what a node closed because its lease was refused is lost",
     2665: "what a job's refusals did to a rate is taken back with all of them",
     3371: "a child that is born while its shard starts is taken in once",
+    3749: "a rate that an account was told lapses though a number in flight was told later",
     6592: "what one customer alone was told holds all for a minute, from the first that it heard of any kind",
     7868: "a cancellation that the disk does not take is not told as one",
     8127: "a leg whose attempt is lost while it waits for a permit waits once",
