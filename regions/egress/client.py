@@ -87,7 +87,7 @@ class AiohttpEgress:
             self._under_way.discard(exchange)
         let_go_of_frames(failure)
         await exchange.hang_up()
-        if isinstance(failure, asyncio.CancelledError) and exchange.took_connection and not self._closed:
+        if isinstance(failure, asyncio.CancelledError) and exchange.took_connection:
             self._spares.make(wire.url)
         if isinstance(failure, TimeoutError) and exchange.answer.has_status:
             exchange.answer.cut(TIME_OVER)
@@ -103,9 +103,9 @@ class AiohttpEgress:
     async def close(self) -> None:
         """Close every connection; exchanges under way end with an error."""
         self._closed = True
-        self._spares.close()
         for exchange in self._under_way:
             exchange.abort()
+        await self._spares.close()
         if self._sessions is not None:
             await self._sessions.close()
         self._system_lookup.close()

@@ -9,6 +9,7 @@ from yarl import URL
 
 from orchestrator.domain.exchange import HttpRequest
 from orchestrator.ports.egress import Egress, EgressError
+from orchestrator.ports.lifecycle import AsyncCloseable
 
 DIALLED_MOST = 6
 """At a time, of all servers: of each server one."""
@@ -19,12 +20,13 @@ class _MadeError(Exception):
     """The connection is made, and nothing is to be written to it."""
 
 
-class SpareConnections:
+class SpareConnections(AsyncCloseable):
     """Those of one client, each in its pool once it is made. Whatever lies there already does as well."""
 
     def __init__(self, egress: Egress) -> None:
         self._egress = egress
         self._dials: dict[URL, asyncio.Task[None]] = {}
+        self._closed = False
 
     @property
     def under_way(self) -> list[asyncio.Task[None]]:
@@ -32,15 +34,18 @@ class SpareConnections:
         return list(self._dials.values())
 
     def make(self, url: URL) -> None:
-        """Begin one to the server of ``url``, unless one is begun, or too many are."""
+        """Begin one to the server of ``url``, unless one is begun, or too many are, or all is closed."""
         origin = url.origin()
-        if origin not in self._dials and len(self._dials) < DIALLED_MOST:
+        if not self._closed and origin not in self._dials and len(self._dials) < DIALLED_MOST:
             self._dials[origin] = asyncio.create_task(self._make(origin))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give up those that are begun."""
-        for dial in self.under_way:
+        self._closed = True
+        dials = self.under_way
+        for dial in dials:
             dial.cancel()
+        await asyncio.gather(*dials, return_exceptions=True)
 
     async def _make(self, origin: URL) -> None:
         request = HttpRequest(method="GET", url=str(origin), timeout_ms=DIAL_TIMEOUT_MS)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 from msgspec import Struct
+from yarl import URL
 
 from orchestrator.adapters.agents.door import AgentDoor
 from orchestrator.adapters.memory.store import MemoryStore
@@ -51,6 +52,7 @@ from orchestrator.transport.tcp_exchange import TcpExchange
 from regions.agent import Agent, AgentOptions
 from regions.egress.client import AiohttpEgress
 from regions.egress.dns import SystemLookup
+from regions.egress.spares import SpareConnections
 from regions.executor import Executor
 from regions.guard import AddressPolicy
 from regions.heart import Heart
@@ -232,6 +234,12 @@ def a_database(place: Place) -> Database:
     return Database(path, box, Patience(), alone=True)
 
 
+def a_spare_connection() -> SpareConnections:
+    spares = SpareConnections(Endless())
+    spares.make(URL("http://a.example/"))
+    return spares
+
+
 async def a_lookup() -> SystemLookup:
     lookup = SystemLookup()
     await lookup("127.0.0.1")
@@ -277,6 +285,7 @@ CLOSED: dict[type, Make] = {
     ReaderLane: a_lane,
     ReaderLanes: some_lanes,
     ShardSession: lambda _: a_session(),
+    SpareConnections: lambda _: a_spare_connection(),
     SqliteStore: lambda place: SqliteStore(place.directory),
     SystemLookup: lambda _: a_lookup(),
     Tasks: lambda _: some_tasks(),

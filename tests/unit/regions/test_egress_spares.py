@@ -131,9 +131,9 @@ async def test_closing_the_client_ends_those_that_are_begun(
     client = AiohttpEgress(PRIVATE, ca_file=certificate.ca_file)
 
     await cancelled(client, server, holding)
-    [begun] = client._spares.under_way
+    assert client._spares.under_way
     await client.close()
-    await asyncio.wait([begun])
+    assert not client._spares.under_way
     await server.until_open(0)
 
     assert dialled.still_open == 0
@@ -164,7 +164,13 @@ async def test_of_each_server_one_is_begun_at_a_time_and_few_of_all() -> None:
     await asyncio.sleep(0)
 
     assert egress.asked == [f"https://api{number}.test" for number in range(spares.DIALLED_MOST)]
-    dials = made.under_way
-    made.close()
-    await asyncio.wait(dials)
+    await made.close()
+
+
+async def test_once_closed_none_is_begun() -> None:
+    made = SpareConnections(HangingEgress())
+
+    await made.close()
+    made.make(URL("https://api.test"))
+
     assert not made.under_way
