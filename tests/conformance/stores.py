@@ -126,7 +126,8 @@ async def rows_of(store: SqliteStore, sql: str) -> list[tuple[Any, ...]]:
 
 UNDONE = """
     DROP INDEX IF EXISTS failures_listed;
-    DROP TABLE result_parts;
+    DROP TABLE result_parts; DROP TABLE course_parts; DROP TABLE parts_left;
+    ALTER TABLE jobs DROP COLUMN run_bytes; ALTER TABLE jobs DROP COLUMN run_second;
     ALTER TABLE jobs DROP COLUMN result_bytes;
     DROP TABLE slots; DROP TABLE epochs; DROP TABLE beats; DROP TABLE marks; DROP TABLE schema_steps;
     ALTER TABLE shard ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;

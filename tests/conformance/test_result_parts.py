@@ -1,12 +1,16 @@
 """A large result is written in parts, and is one again for whoever reads it."""
 
 import asyncio
+import itertools
 import re
+import sqlite3
+from typing import Any
 
 import pytest
 
+from orchestrator.adapters.sqlite import jobs as jobs_module
 from orchestrator.adapters.sqlite.endings import write_all_but_first
-from orchestrator.adapters.sqlite.result_parts import PART_BYTES
+from orchestrator.adapters.sqlite.result_parts import DROPPED_AT_ONCE, PART_BYTES
 from orchestrator.adapters.sqlite.store import SqliteStore
 from orchestrator.domain.ids import JobId
 from orchestrator.domain.jobs.lifecycle import JobState
@@ -93,9 +97,25 @@ async def test_a_result_that_lost_a_part_is_damaged_and_its_job_is_still_read(
     assert "result" in str(stored.damage)
 
 
-async def test_parts_are_forgotten_with_their_payload(on_disk: SqliteStore) -> None:
-    await on_disk.jobs.submit(JOB)
-    await on_disk.jobs.end(an_ending(JOB, result=a_result(3 * PART_BYTES)))
-    assert await parts_on_disk(on_disk)
+@pytest.mark.parametrize("parts", [3, 1 + DROPPED_AT_ONCE, 2 * DROPPED_AT_ONCE + 3])
+async def test_parts_are_forgotten_with_their_payload_a_few_at_a_time(
+    on_disk: SqliteStore, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    jobs = [a_job(number) for number in (1, 2)]
+    await on_disk.jobs.submit_many(jobs)
+    for job in jobs:
+        await on_disk.jobs.end(an_ending(job, result=a_result(parts * PART_BYTES)))
+    left: list[int] = [len(await parts_on_disk(on_disk))]
+    whole = jobs_module.purge
+
+    def counted(db: sqlite3.Connection, *rest: Any) -> bool:
+        more = whole(db, *rest)
+        left.append(db.execute("SELECT count(*) FROM result_parts").fetchone()[0])
+        return more
+
+    monkeypatch.setattr(jobs_module, "purge", counted)
     await on_disk.jobs.purge(NOW_MS + 8 * DAY_MS)
-    assert not await parts_on_disk(on_disk)
+    assert left[0] == 2 * parts
+    assert left[-1] == 0
+    assert all(before - after <= DROPPED_AT_ONCE for before, after in itertools.pairwise(left))
+    assert await rows_of(on_disk, "SELECT * FROM parts_left") == []

@@ -1,7 +1,7 @@
 """How far jobs are, on its way to disk: of each job only the latest, and nothing of one that has ended.
 
-Nobody waits for a note. Most jobs end within the commit that would have carried theirs. One that keeps large
-answers, as a fan-out's does, goes among the large writes.
+Nobody waits for a note. Most jobs end within the commit that would have carried theirs. One that keeps an
+answer of some kilobytes goes among the large writes, and one that takes more than a part ``LargeCourses``.
 """
 
 import sqlite3
@@ -21,6 +21,8 @@ from orchestrator.ports.secret_box import SecretBox
 
 NOTES_MOST = 128
 """Of those that ride one commit: each is sealed meanwhile, some 50 us."""
+_PLACE = """UPDATE jobs SET state = ?, run = ?, run_bytes = ?, run_second = ?
+            WHERE id = ? AND ended_ms IS NULL"""
 
 
 class CourseNote(Struct, frozen=True):
@@ -31,11 +33,25 @@ class CourseNote(Struct, frozen=True):
     state: JobState
     course: Course
 
-    def write(self, db: sqlite3.Connection, box: SecretBox) -> int:
-        """Update the job's row, unless it has ended; give the number of rows."""
-        sealed = box.seal(pack_course(self.course), sealing_context(self.customer, self.job_id, "run"))
-        sql = "UPDATE jobs SET state = ?, run = ? WHERE id = ? AND ended_ms IS NULL"
-        return db.execute(sql, (self.state, sealed, self.job_id)).rowcount
+    def sealed(self, box: SecretBox) -> bytes:
+        """Give the course as it is stored."""
+        return box.seal(pack_course(self.course), sealing_context(self.customer, self.job_id, "run"))
+
+    def write(self, db: sqlite3.Connection, box: SecretBox) -> None:
+        """Update the job's row, unless it has ended."""
+        self.place(db, self.sealed(box))
+
+    def place(
+        self,
+        db: sqlite3.Connection,
+        run: bytes | memoryview,
+        size: int | None = None,
+        second: int | None = None,
+    ) -> None:
+        """Update the job's row, unless it has ended. Where ``run`` is the first part of several, they have
+        ``size`` bytes, and the others, which are on disk, begin with the one numbered ``second``.
+        """
+        db.execute(_PLACE, (self.state, run, size, second, self.job_id))
 
 
 class Post(Protocol):

@@ -4,9 +4,12 @@ from orchestrator.adapters.records import pack_course
 from orchestrator.adapters.sealing import sealing_context
 from orchestrator.adapters.sqlite.course_notes import CourseNote, CourseNotes
 from orchestrator.adapters.sqlite.database import Database
+from orchestrator.adapters.sqlite.large_courses import LargeCourses
 from orchestrator.adapters.sqlite.marks import read_marks, write_mark
+from orchestrator.adapters.sqlite.result_parts import PART_BYTES
 from orchestrator.adapters.sqlite.shard_rows import ShardRows
 from orchestrator.domain.execution.course import Course
+from orchestrator.domain.execution.course_answers import kept_bytes
 from orchestrator.domain.execution.marks import Mark
 from orchestrator.domain.ids import CustomerId, JobId
 from orchestrator.domain.jobs.lifecycle import JobState
@@ -19,6 +22,7 @@ class SqliteCourses(ShardRows):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._notes = CourseNotes(database.box, database.post)
+        self._large = LargeCourses(database)
         self._saving: set[JobId] = set()
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
@@ -29,7 +33,10 @@ class SqliteCourses(ShardRows):
         """
         require_open(job_id, state)
         note = CourseNote(job_id, customer, state, course)
-        if job_id in self._saving:
+        if self._is_large(note):
+            self._notes.drop(job_id)
+            self._large.put(note)
+        elif job_id in self._saving:
             self._database.post(lambda db: note.write(db, self._box))
         else:
             self._notes.put(note)
@@ -44,6 +51,9 @@ class SqliteCourses(ShardRows):
         require_open(job_id, state)
         note = CourseNote(job_id, customer, state, course)
         self._notes.drop(job_id)
+        if self._is_large(note):
+            await self._large.save(note)
+            return
         # A later note must not be written before this one, as it would be by a flush that waits already.
         self._saving.add(job_id)
         try:
@@ -68,3 +78,10 @@ class SqliteCourses(ShardRows):
     async def marks(self) -> dict[JobId, Mark]:
         """List the marks of jobs that have not ended."""
         return await self._database.lanes.work.read(read_marks)
+
+    async def close(self) -> None:
+        """Return when what was noted is asked for: the database writes that before it closes."""
+        await self._large.close()
+
+    def _is_large(self, note: CourseNote) -> bool:
+        return kept_bytes(note.course) > PART_BYTES or self._large.has(note.job_id)

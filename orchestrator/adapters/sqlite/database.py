@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,15 @@ class Database(AsyncCloseable):
         Raises:
             StoreFailure: It could not be written all that time.
         """
-        return await self._patience.until_written(what, lambda: self.writer.write(write, size=size))
+        return await self.tried(what, lambda: self.writer.write(write, size=size))
+
+    async def tried(self, what: str, write: Callable[[], Awaitable[Any]]) -> Any:
+        """Do so with something that takes more than one commit.
+
+        Raises:
+            StoreFailure: It could not be written all that time.
+        """
+        return await self._patience.until_written(what, write)
 
     async def close(self) -> None:
         """Commit what waits, and close. Who comes second waits for the same end: behind it the directory is

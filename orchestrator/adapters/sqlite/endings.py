@@ -30,7 +30,8 @@ class _EndedRow(NamedTuple):
     id: str
 
 
-_END = """UPDATE jobs SET state = ?, ended_ms = ?, run = ?, result = ?, result_bytes = ?, idem_holds = ?
+_END = """UPDATE jobs SET state = ?, ended_ms = ?, run = ?, result = ?, result_bytes = ?, idem_holds = ?,
+                          run_bytes = NULL, run_second = NULL
           WHERE id = ? AND ended_ms IS NULL"""
 
 

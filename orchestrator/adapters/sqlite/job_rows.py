@@ -2,7 +2,6 @@
 
 import logging
 import sqlite3
-from collections.abc import Callable
 
 import msgpack
 from msgspec import Struct
@@ -11,6 +10,7 @@ from msgspec.structs import replace
 from orchestrator.adapters.damage import read_state_with_end, reading, require_state, whole
 from orchestrator.adapters.records import unpack_course, unpack_request
 from orchestrator.adapters.sealing import sealing_context
+from orchestrator.adapters.sqlite import course_parts
 from orchestrator.adapters.sqlite.outbox import read_deliveries
 from orchestrator.adapters.sqlite.result_parts import joined
 from orchestrator.domain.byte_budget import LARGE_BYTES
@@ -24,7 +24,7 @@ from orchestrator.runtime.log_format import about
 
 WAITING_COLUMNS = "id, customer, domain, state, order_key, not_before_ms, queued_as"
 JOB_COLUMNS = (
-    "customer, domain, idem_key, accepted_ms, state, ended_ms, request, run, "
+    "customer, domain, idem_key, accepted_ms, state, ended_ms, request, run, run_bytes, run_second, "
     "ifnull(result_bytes, length(result)) AS result_bytes"
 )
 
@@ -75,7 +75,7 @@ def read_job(
     if row is None:
         return None
     most = None if large else LARGE_BYTES
-    found = _stored_job(box, job_id, row, lambda: read_result(db, box, job_id), most)
+    found = _stored_job(db, box, job_id, row, most)
     if found is None:
         return None
     course = found.course if large or found.course is None else without_answers(found.course)
@@ -98,14 +98,10 @@ def read_result(db: sqlite3.Connection, box: SecretBox, job_id: JobId) -> bytes 
 
 
 def _stored_job(
-    box: SecretBox,
-    job_id: JobId,
-    row: sqlite3.Row,
-    result: Callable[[], bytes | None],
-    result_most: int | None,
+    db: sqlite3.Connection, box: SecretBox, job_id: JobId, row: sqlite3.Row, result_most: int | None
 ) -> StoredJob | None:
-    """Read a row of JOB_COLUMNS, without its deliveries; None where its payload is past its keeping.
-    ``result`` reads the result, where that is of ``result_most`` bytes or fewer.
+    """Read a row of JOB_COLUMNS, without its deliveries, and its result, where that is of ``result_most``
+    bytes or fewer; None where its payload is past its keeping.
 
     Raises:
         DamagedError: Its request can't be read; the result is handed along, where that can.
@@ -113,7 +109,7 @@ def _stored_job(
     customer, ended_ms, request = row["customer"], row["ended_ms"], row["request"]
     if not request and ended_ms is not None and row["result_bytes"] is None:
         return None
-    outcome = _outcome(box, job_id, row, result, result_most)
+    outcome = _outcome(db, box, job_id, row, result_most)
     try:
         with reading("request"):
             spec, traceparent = unpack_request(
@@ -155,20 +151,15 @@ class _Outcome(Struct, frozen=True):
 
 
 def _outcome(
-    box: SecretBox,
-    job_id: JobId,
-    row: sqlite3.Row,
-    result: Callable[[], bytes | None],
-    result_most: int | None,
+    db: sqlite3.Connection, box: SecretBox, job_id: JobId, row: sqlite3.Row, result_most: int | None
 ) -> _Outcome:
     size, body, course = row["result_bytes"], None, None
     try:
         _require_result(row["ended_ms"], size)
         if size is not None and (result_most is None or size <= result_most):
-            body = result()
+            body = read_result(db, box, job_id)
         with reading("run"):
-            sealed, context = row["run"], sealing_context(row["customer"], job_id, "run")
-            course = _course(None if sealed is None else box.open(sealed, context))
+            course = _read_course(db, box, job_id, row)
         require_state(row["state"], row["ended_ms"])
     except DamagedError as error:
         damage = str(error)
@@ -185,5 +176,9 @@ def _require_result(ended_ms: int | None, size: int | None) -> None:
         raise DamagedError("result: there is none")
 
 
-def _course(packed: bytes | None) -> Course | None:
-    return None if packed is None else unpack_course(packed)
+def _read_course(db: sqlite3.Connection, box: SecretBox, job_id: JobId, row: sqlite3.Row) -> Course | None:
+    sealed, size = row["run"], row["run_bytes"]
+    if sealed is None:
+        return None
+    whole = sealed if size is None else course_parts.joined(db, job_id, sealed, size, row["run_second"])
+    return unpack_course(box.open(whole, sealing_context(row["customer"], job_id, "run")))

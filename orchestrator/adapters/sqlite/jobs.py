@@ -69,7 +69,10 @@ class SqliteJobs(SqliteLease, SqliteSubmissions, SqliteCourses, SqliteOutbox, Sq
             StoreFailure: It could not be written all that time.
         """
         self._notes.drop(ending.job_id)
-        return await self._endings.write(ending)
+        self._large.drop(ending.job_id)
+        children = await self._endings.write(ending)
+        self._large.forget(ending.job_id)
+        return children
 
     def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
         """Add to what a customer used on a day; rides the next commit."""

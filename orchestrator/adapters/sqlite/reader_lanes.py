@@ -23,14 +23,14 @@ class ReaderLane(Closeable):
         self._thread = ThreadPoolExecutor(1, f"store-{name}")
 
     async def read(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Run a read in the lane's thread, behind what was asked for before.
+        """Run a read in the lane's thread, behind what was asked for before. All its queries see one moment.
 
         Raises:
             StoreFailure: The disk gives nothing just now.
         """
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, read, self._connection)
+            return await loop.run_in_executor(self._thread, self._at_one_moment, read)
         except sqlite3.Error as error:
             raise StoreFailure(str(error)) from error
 
@@ -46,6 +46,15 @@ class ReaderLane(Closeable):
         """Finish what is being read, and close."""
         self._thread.shutdown()
         self._connection.close()
+
+    def _at_one_moment(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
+        self._connection.execute("BEGIN")
+        try:
+            return read(self._connection)
+        finally:
+            # An error of the disk may have ended it already.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
 
 class ReaderLanes(Closeable):

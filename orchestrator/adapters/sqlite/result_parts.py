@@ -11,6 +11,10 @@ from orchestrator.domain.ids import JobId
 
 PART_BYTES = 256 * KIB
 """Takes the disk a few milliseconds."""
+DROPPED_AT_ONCE = 4
+"""Each byte of a part is written over, which takes the disk as long."""
+_DROP = """DELETE FROM result_parts WHERE rowid IN
+           (SELECT rowid FROM result_parts WHERE job_id = ? LIMIT ?)"""
 _WRITE = """INSERT OR REPLACE INTO result_parts (job_id, number, part)
             SELECT id, ?, ? FROM jobs WHERE id = ? AND ended_ms IS NULL"""
 _READ = "SELECT part FROM result_parts WHERE job_id = ? AND number < ? ORDER BY number"
@@ -33,6 +37,16 @@ def joined(db: sqlite3.Connection, job_id: JobId, first: bytes, size: int) -> by
     return b"".join([first, *(part for (part,) in db.execute(_READ, (job_id, count)))])
 
 
-def drop_parts(db: sqlite3.Connection, job_id: str) -> None:
-    """Forget the parts of a job's result."""
-    db.execute("DELETE FROM result_parts WHERE job_id = ?", (job_id,))
+def leave_parts(db: sqlite3.Connection, job_id: str) -> None:
+    """Have the parts of a job's result dropped later: its row does not name them any more."""
+    db.execute("INSERT OR IGNORE INTO parts_left VALUES (?)", (job_id,))
+
+
+def drop_left(db: sqlite3.Connection) -> bool:
+    """Drop a few of the parts that were left; say whether there may be more."""
+    found = db.execute("SELECT job_id FROM parts_left LIMIT 1").fetchone()
+    if found is None:
+        return False
+    if db.execute(_DROP, (found["job_id"], DROPPED_AT_ONCE)).rowcount < DROPPED_AT_ONCE:
+        db.execute("DELETE FROM parts_left WHERE job_id = ?", (found["job_id"],))
+    return True

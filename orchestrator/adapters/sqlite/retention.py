@@ -5,14 +5,16 @@ is known of targets that nobody calls any more.
 import sqlite3
 
 from orchestrator.adapters.records import pack_delivery
+from orchestrator.adapters.sqlite import course_parts, result_parts
 from orchestrator.adapters.sqlite.listing import delivery_in
-from orchestrator.adapters.sqlite.result_parts import drop_parts
 from orchestrator.domain.access.usage import day_of
 from orchestrator.domain.jobs.retention import Retention
 
 PURGE_BATCH = 1_000
-PURGE_BYTES = 8 * 1024 * 1024
-"""Of payloads in a batch: each byte is written over, and other writes wait for that."""
+PURGE_BYTES = 1024 * 1024
+"""Of payloads in a batch, without the parts of large results: each byte is written over, and other writes
+wait for that.
+"""
 
 
 def purge(db: sqlite3.Connection, now_ms: int, retention: Retention) -> bool:
@@ -22,6 +24,8 @@ def purge(db: sqlite3.Connection, now_ms: int, retention: Retention) -> bool:
         _forget_payloads(db, now_ms - retention.payload_ms),
         # A row that is gone holds its key no more.
         _drop_jobs(db, now_ms - max(retention.summary_ms, retention.key_ms)),
+        result_parts.drop_left(db),
+        course_parts.drop_left(db),
         *(_drop_unused(db, table, day_of(now_ms - retention.unused_ms)) for table in _BY_TARGET),
     ]
     return any(more)
@@ -34,15 +38,16 @@ def _free_keys(db: sqlite3.Connection, ended_ms: int) -> bool:
 
 
 def _forget_payloads(db: sqlite3.Connection, ended_ms: int) -> bool:
-    sql = """SELECT id, state, quorum,
-                    length(request) + ifnull(length(run), 0) + ifnull(result_bytes, length(result))
+    sql = """SELECT id, state, quorum, result_bytes, length(request) + ifnull(length(run), 0) + length(result)
              FROM jobs WHERE result IS NOT NULL AND ended_ms <= ? LIMIT ?"""
     rows = db.execute(sql, (ended_ms, PURGE_BATCH)).fetchall()
     room = PURGE_BYTES
-    for job_id, state, quorum, size in rows:
+    for job_id, state, quorum, in_parts, size in rows:
         if room <= 0:
             return True
         room -= size
+        if in_parts is not None:
+            result_parts.leave_parts(db, job_id)
         _forget_payload(db, job_id, pack_delivery(delivery_in(db, job_id, state, quorum)))
     return len(rows) == PURGE_BATCH
 
@@ -51,7 +56,6 @@ def _forget_payload(db: sqlite3.Connection, job_id: str, delivery: bytes) -> Non
     sql = """UPDATE jobs SET request = x'', run = NULL, result = NULL, result_bytes = NULL, quorum = ?
              WHERE id = ?"""
     db.execute(sql, (delivery, job_id))
-    drop_parts(db, job_id)
     db.execute("DELETE FROM deliveries WHERE job_id = ?", (job_id,))
 
 

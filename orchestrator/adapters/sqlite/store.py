@@ -58,6 +58,7 @@ class SqliteStore(AsyncCloseable):
 
     async def close(self) -> None:
         """Commit what waits and close."""
+        await self.jobs.close()
         await self.database.close()
         # Once, for the number may be another file's by the second time: an exit stack is empty then.
         self._held.close()

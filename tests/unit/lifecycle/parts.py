@@ -23,6 +23,7 @@ from orchestrator.adapters.ray.node import ShardHost
 from orchestrator.adapters.ray.node_door import NodeDoor
 from orchestrator.adapters.sqlite.checkpoints import Checkpointer
 from orchestrator.adapters.sqlite.connections import connect
+from orchestrator.adapters.sqlite.course_notes import CourseNote
 from orchestrator.adapters.sqlite.data_dir import data_files
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.disk_retry import Patience
@@ -37,7 +38,9 @@ from orchestrator.core.shards.neighbour import IncomingSession, OutgoingSession
 from orchestrator.core.shards.neighbours import Cluster, Neighbours
 from orchestrator.core.tasks import Tasks
 from orchestrator.domain.exchange import HttpRequest
-from orchestrator.domain.ids import AttemptId, DeliveryId, JobId, RegionName, ShardName
+from orchestrator.domain.execution.course import Course
+from orchestrator.domain.ids import AttemptId, CustomerId, DeliveryId, JobId, RegionName, ShardName
+from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.messages.codec import Header
 from orchestrator.messages.names import WEBHOOK_NODE, executor_address
 from orchestrator.messages.types import CancelAttempt, Deliver, RunAttempt
@@ -240,6 +243,12 @@ def a_spare_connection() -> SpareConnections:
     return spares
 
 
+def a_store(place: Place) -> SqliteStore:
+    store = SqliteStore(place.directory)
+    store.jobs._large.put(CourseNote(JobId("j"), CustomerId("c"), JobState.RUNNING, Course(())))
+    return store
+
+
 async def a_lookup() -> SystemLookup:
     lookup = SystemLookup()
     await lookup("127.0.0.1")
@@ -286,7 +295,7 @@ CLOSED: dict[type, Make] = {
     ReaderLanes: some_lanes,
     ShardSession: lambda _: a_session(),
     SpareConnections: lambda _: a_spare_connection(),
-    SqliteStore: lambda place: SqliteStore(place.directory),
+    SqliteStore: a_store,
     SystemLookup: lambda _: a_lookup(),
     Tasks: lambda _: some_tasks(),
     WebhookSender: lambda _: a_sender(),

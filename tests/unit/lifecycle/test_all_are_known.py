@@ -41,6 +41,8 @@ ELSEWHERE = {
     "orchestrator.adapters.process.guardian guarded": "it ends with the block",
     "orchestrator.adapters.process.parent _Parent": "`serve` returns when every process is ended",
     "orchestrator.adapters.ray.joining join": "it is called off before the call returns",
+    # Until what it has in hand is on disk.
+    "orchestrator.adapters.sqlite.large_courses LargeCourses": "its store, which is tried, waits for it",
     # Until an answer is there, for which somebody waits.
     "orchestrator.adapters.http.bodies read_body": "it ends with the request",
     "orchestrator.adapters.http.large_answers SharedResults": "it ends with its last reader",
