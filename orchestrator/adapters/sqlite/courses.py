@@ -1,5 +1,7 @@
 """How far jobs are, and what of them may have been sent."""
 
+from msgspec import Struct
+
 from orchestrator.adapters.records import pack_course
 from orchestrator.adapters.sealing import sealing_context
 from orchestrator.adapters.sqlite.course_notes import CourseNote, CourseNotes
@@ -16,6 +18,13 @@ from orchestrator.domain.jobs.lifecycle import JobState
 from orchestrator.ports.store import require_open
 
 
+class _Saving(Struct):
+    """A save under way, which is tried again: with what was noted or saved since, or it would undo that."""
+
+    latest: CourseNote
+    waiting: int = 0
+
+
 class SqliteCourses(ShardRows):
     """The part of the JobStore port that is about jobs under way."""
 
@@ -23,7 +32,7 @@ class SqliteCourses(ShardRows):
         super().__init__(database)
         self._notes = CourseNotes(database.box, database.post)
         self._large = LargeCourses(database)
-        self._saving: set[JobId] = set()
+        self._saving: dict[JobId, _Saving] = {}
 
     def note_course(self, job_id: JobId, customer: CustomerId, state: JobState, course: Course) -> None:
         """Save how far a job is; rides the next commit, nobody waits for it.
@@ -33,10 +42,13 @@ class SqliteCourses(ShardRows):
         """
         require_open(job_id, state)
         note = CourseNote(job_id, customer, state, course)
+        saving = self._saving.get(job_id)
+        if saving is not None:
+            saving.latest = note
         if self._is_large(note):
             self._notes.drop(job_id)
             self._large.put(note)
-        elif job_id in self._saving:
+        elif saving is not None:
             self._database.post(lambda db: note.write(db, self._box))
         else:
             self._notes.put(note)
@@ -51,15 +63,16 @@ class SqliteCourses(ShardRows):
         require_open(job_id, state)
         note = CourseNote(job_id, customer, state, course)
         self._notes.drop(job_id)
-        if self._is_large(note):
-            await self._large.save(note)
-            return
         # A later note must not be written before this one, as it would be by a flush that waits already.
-        self._saving.add(job_id)
+        saving = self._saving.setdefault(job_id, _Saving(note))
+        saving.latest = note
+        saving.waiting += 1
         try:
-            await self._database.kept("how far a job is", lambda db: note.write(db, self._box))
+            await self._database.tried("how far a job is", lambda: self._write(saving.latest))
         finally:
-            self._saving.discard(job_id)
+            saving.waiting -= 1
+            if not saving.waiting:
+                del self._saving[job_id]
 
     def note_timeline(self, job_id: JobId, customer: CustomerId, course: Course) -> None:
         """Save what was still learned about a job that has ended; rides the next commit."""
@@ -82,6 +95,12 @@ class SqliteCourses(ShardRows):
     async def close(self) -> None:
         """Return when what was noted is asked for: the database writes that before it closes."""
         await self._large.close()
+
+    async def _write(self, note: CourseNote) -> None:
+        if self._is_large(note):
+            await self._large.write(note)
+        else:
+            await self._database.writer.write(lambda db: note.write(db, self._box))
 
     def _is_large(self, note: CourseNote) -> bool:
         return kept_bytes(note.course) > PART_BYTES or self._large.has(note.job_id)

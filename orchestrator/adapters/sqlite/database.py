@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.adapters.secret_box import AesGcmBox
 from orchestrator.adapters.sqlite.checkpoints import Checkpointer
 from orchestrator.adapters.sqlite.connections import connect
+from orchestrator.adapters.sqlite.course_parts import jobs_in_parts
 from orchestrator.adapters.sqlite.disk_retry import Patience, failing_as_store
 from orchestrator.adapters.sqlite.epochs import Fence, write_beat
 from orchestrator.adapters.sqlite.group_commit import GroupCommitWriter, Write
@@ -41,6 +42,7 @@ class Database(AsyncCloseable):
             self.connection = connect(path)
             undo.callback(self.connection.close)
             prepare(self.connection, box, alone=alone)
+            self.jobs_in_parts = jobs_in_parts(self.connection)
             self.lanes = ReaderLanes(path)
             undo.pop_all()
         self._patience = patience

@@ -69,6 +69,7 @@ class GroupCommitWriter(Closeable):
         self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._large: deque[_Asked] = deque()
         self._rests_until = 0.0
+        self._hurries = False
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -82,6 +83,10 @@ class GroupCommitWriter(Closeable):
     def post(self, write: Write, *, size: int = 0) -> None:
         """Ask for a write that nobody waits for."""
         self._queue.put(((write, None), size))
+
+    def hurry(self) -> None:
+        """Let no large write rest any more: it is about to be closed."""
+        self._hurries = True
 
     def close(self) -> None:
         """Commit what was asked for, and end the thread."""
@@ -111,7 +116,7 @@ class GroupCommitWriter(Closeable):
 
     def _rest_s(self) -> float:
         """How long the next large writes still wait."""
-        return 0.0 if self._closing else max(0.0, self._rests_until - time.monotonic())
+        return 0.0 if self._hurries or self._closing else max(0.0, self._rests_until - time.monotonic())
 
     def _next_group(self) -> list[_Item]:
         """Take what was asked for; blocks until something was, or until a large write's turn."""

@@ -10,7 +10,7 @@ from orchestrator.adapters.sqlite.job_rows import WAITING_COLUMNS, read_job, rea
 from orchestrator.adapters.sqlite.lease_store import SqliteLease
 from orchestrator.adapters.sqlite.outbox_store import SqliteOutbox
 from orchestrator.adapters.sqlite.region_store import SqliteRegions
-from orchestrator.adapters.sqlite.retention import purge
+from orchestrator.adapters.sqlite.retention import PURGE_BYTES, purge
 from orchestrator.adapters.sqlite.submissions import SqliteSubmissions
 from orchestrator.adapters.sqlite.target_store import SqliteTargets
 from orchestrator.adapters.sqlite.usage import add_usage
@@ -70,9 +70,10 @@ class SqliteJobs(SqliteLease, SqliteSubmissions, SqliteCourses, SqliteOutbox, Sq
         """
         self._notes.drop(ending.job_id)
         self._large.drop(ending.job_id)
-        children = await self._endings.write(ending)
-        self._large.forget(ending.job_id)
-        return children
+        try:
+            return await self._endings.write(ending)
+        finally:
+            self._large.tidy(ending.job_id)
 
     def note_usage(self, customer: CustomerId, more: DayUsage) -> None:
         """Add to what a customer used on a day; rides the next commit."""
@@ -83,7 +84,9 @@ class SqliteJobs(SqliteLease, SqliteSubmissions, SqliteCourses, SqliteOutbox, Sq
         is left to the next time.
         """
         try:
-            while await self._database.written(lambda db: purge(db, now_ms, self._retention)):
+            while await self._database.written(
+                lambda db: purge(db, now_ms, self._retention), size=PURGE_BYTES
+            ):
                 pass
         except StoreFailure as error:
             log.warning("what is past its keeping could not be forgotten: %s", error)

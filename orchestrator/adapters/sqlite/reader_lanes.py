@@ -52,9 +52,7 @@ class ReaderLane(Closeable):
         try:
             return read(self._connection)
         finally:
-            # An error of the disk may have ended it already.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._connection.rollback()
 
 
 class ReaderLanes(Closeable):

@@ -24,8 +24,7 @@ def purge(db: sqlite3.Connection, now_ms: int, retention: Retention) -> bool:
         _forget_payloads(db, now_ms - retention.payload_ms),
         # A row that is gone holds its key no more.
         _drop_jobs(db, now_ms - max(retention.summary_ms, retention.key_ms)),
-        result_parts.drop_left(db),
-        course_parts.drop_left(db),
+        result_parts.drop_left(db) or course_parts.drop_left(db),
         *(_drop_unused(db, table, day_of(now_ms - retention.unused_ms)) for table in _BY_TARGET),
     ]
     return any(more)

@@ -1,5 +1,6 @@
 """The embedded store: one SQLite file, one writer thread, readers beside it."""
 
+import asyncio
 import contextlib
 import os
 from pathlib import Path
@@ -35,6 +36,7 @@ class SqliteStore(AsyncCloseable):
             undo.callback(os.close, held)
             self.database = Database(path, box, patience or Patience(), alone=True)
             self._held = undo.pop_all()
+        self._closing: asyncio.Task[None] | None = None
         self.jobs = SqliteJobs(self.database, retention or Retention())
         self.history = SqliteHistory(self.database)
         self.customers = SqliteCustomers(self.database)
@@ -57,7 +59,12 @@ class SqliteStore(AsyncCloseable):
         return self.database.numbers()
 
     async def close(self) -> None:
-        """Commit what waits and close."""
+        """Commit what waits and close. Who comes second waits for the same end."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         await self.jobs.close()
         await self.database.close()
         # Once, for the number may be another file's by the second time: an exit stack is empty then.
