@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.sqlite import jobs as jobs_module
+from orchestrator.adapters.sqlite import retention
 from orchestrator.adapters.sqlite.endings import write_all_but_first
 from orchestrator.adapters.sqlite.result_parts import DROPPED_AT_ONCE, PART_BYTES
 from orchestrator.adapters.sqlite.store import SqliteStore
@@ -106,14 +106,14 @@ async def test_parts_are_forgotten_with_their_payload_a_few_at_a_time(
     for job in jobs:
         await on_disk.jobs.end(an_ending(job, result=a_result(parts * PART_BYTES)))
     left: list[int] = [len(await parts_on_disk(on_disk))]
-    whole = jobs_module.purge
+    whole = retention.purge
 
     def counted(db: sqlite3.Connection, *rest: Any) -> bool:
         more = whole(db, *rest)
         left.append(db.execute("SELECT count(*) FROM result_parts").fetchone()[0])
         return more
 
-    monkeypatch.setattr(jobs_module, "purge", counted)
+    monkeypatch.setattr(retention, "purge", counted)
     await on_disk.jobs.purge(NOW_MS + 8 * DAY_MS)
     assert left[0] == 2 * parts
     assert left[-1] == 0

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from orchestrator.adapters.sqlite import jobs as jobs_module
 from orchestrator.adapters.sqlite import new_jobs, retention
 from orchestrator.adapters.sqlite.course_notes import NOTES_MOST
 from orchestrator.adapters.sqlite.data_dir import DATABASE
@@ -418,7 +417,7 @@ async def test_a_batch_of_a_purge_is_bounded_by_what_it_writes_over(
     await asyncio.gather(*(on_disk.jobs.end(an_ending(job)) for job in jobs))
     monkeypatch.setattr(retention, "PURGE_BYTES", 50_000)
     sizes: list[int] = []
-    whole = jobs_module.purge
+    whole = retention.purge
 
     def counted(*arguments: Any) -> bool:
         before = arguments[0].total_changes
@@ -426,7 +425,7 @@ async def test_a_batch_of_a_purge_is_bounded_by_what_it_writes_over(
         sizes.append(arguments[0].total_changes - before)
         return more
 
-    monkeypatch.setattr(jobs_module, "purge", counted)
+    monkeypatch.setattr(retention, "purge", counted)
     await on_disk.jobs.purge(NOW_MS + 7 * DAY_MS)
     assert await rows_of(on_disk, "SELECT count(*) FROM jobs WHERE result IS NOT NULL") == [(0,)]
     # The first frees the keys as well.

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+from orchestrator.adapters.sqlite import retention
 from orchestrator.adapters.sqlite.courses import SqliteCourses
 from orchestrator.adapters.sqlite.database import Database
 from orchestrator.adapters.sqlite.endings import Endings
@@ -10,7 +11,6 @@ from orchestrator.adapters.sqlite.job_rows import WAITING_COLUMNS, read_job, rea
 from orchestrator.adapters.sqlite.lease_store import SqliteLease
 from orchestrator.adapters.sqlite.outbox_store import SqliteOutbox
 from orchestrator.adapters.sqlite.region_store import SqliteRegions
-from orchestrator.adapters.sqlite.retention import PURGE_BYTES, purge
 from orchestrator.adapters.sqlite.submissions import SqliteSubmissions
 from orchestrator.adapters.sqlite.target_store import SqliteTargets
 from orchestrator.adapters.sqlite.usage import add_usage
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 class SqliteJobs(SqliteLease, SqliteSubmissions, SqliteCourses, SqliteOutbox, SqliteTargets, SqliteRegions):
     """The JobStore port on SQLite: what its parts do, and jobs as they are read, ended and forgotten."""
 
-    def __init__(self, database: Database, retention: Retention) -> None:
+    def __init__(self, database: Database, keeping: Retention) -> None:
         super().__init__(database)
-        self._retention = retention
+        self._keeping = keeping
         self._endings = Endings(database, self._new)
 
     async def waiting(self) -> Sequence[WaitingJob]:
@@ -85,7 +85,7 @@ class SqliteJobs(SqliteLease, SqliteSubmissions, SqliteCourses, SqliteOutbox, Sq
         """
         try:
             while await self._database.written(
-                lambda db: purge(db, now_ms, self._retention), size=PURGE_BYTES
+                lambda db: retention.purge(db, now_ms, self._keeping), size=retention.PURGE_BYTES
             ):
                 pass
         except StoreFailure as error:
