@@ -59,7 +59,8 @@ _COPIED = (
         "jobs",
         f"""{_JOB_ID}, customer, domain, state, order_key - :earlier, not_before_ms - :earlier,
             accepted_ms - :earlier, deadline_ms - :earlier, ended_ms - :earlier, idem_key || :copy,
-            idem_holds, fingerprint, request, run, result, quorum, queued_as, result_bytes""",
+            idem_holds, fingerprint, request, run, result, quorum, queued_as,
+            result_bytes, run_bytes, run_second""",
         "WHERE rowid <= :originals",
     ),
 )
