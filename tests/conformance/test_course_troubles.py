@@ -230,4 +230,6 @@ async def test_a_store_that_closes_lets_large_writes_rest_no_more(tmp_path: Path
     writer._rests_until += 3_600.0
     await store.jobs.submit(JOB)
     note(store, keeping(LARGER))
+    # Within the hour: the time limit of tests sees to it.
     await store.close()
+    assert not writer._large
